@@ -31,4 +31,4 @@ from optilab.runs.find import (
     timestamp,
 )
 from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, read, read_entry, read_study, read_trial
-from optilab.runs.tables import best, outcome, read_metrics, read_records, read_table, read_timings, score
+from optilab.runs.tables import again, best, outcome, read_metrics, read_records, read_table, read_timings, score

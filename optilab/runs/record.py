@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, shown
 from optilab.files import Row, is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
-from optilab.runs.tables import outcome, read_last_row, read_metrics, read_table
+from optilab.runs.tables import again, outcome, read_last_row, read_metrics, read_table, restored
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -93,18 +93,18 @@ class Record(Entry):
             return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
         if not self.is_training:
             return read_table(file)
-        again = f"`optilab train --resume {self.name}` writes it again"
+        advice = f"`optilab train --resume {self.name}` writes it again"
         if os.path.lexists(self.path.parent / STUDY):  # which is continued as a whole
-            again = f"restore it, or train again: optilab train --config {self.path / CONFIG}"
+            advice = restored(self.path)
         try:
             rows = read_metrics(file)
         except DataError as error:
-            raise DataError(f"{error}; {again}") from None
+            raise DataError(f"{error}; {advice}") from None
         if not rows and _recorded(manifest).get("epochs") and not os.path.lexists(file):
-            raise DataError(f"{file} is missing; {again}")
+            raise DataError(f"{file} is missing; {advice}")
         # Read again where they differ: a process may have continued the run since.
         if _unlike(rows, manifest) and (wrong := _unlike(rows, _manifest(self.path)[0])):
-            raise DataError(f"{file} is damaged: {MANIFEST} records {wrong[0]}; {again}")
+            raise DataError(f"{file} is damaged: {MANIFEST} records {wrong[0]}; {advice}")
         return rows
 
     def last_row(self) -> Row | None:
@@ -161,15 +161,15 @@ class Study(Entry):
         """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged or cut."""
         rows, file = read_table(self.path / TRIALS), self.path / TRIALS
         command = self.manifest["command"]
-        again = "the study's command with --name" if command == "train" else f"optilab {command} --resume"
-        again = f"`{again} {self.name}` writes it again"
+        resume = "the study's command with --name" if command == "train" else f"optilab {command} --resume"
+        advice = f"`{resume} {self.name}` writes it again"
         for line, row in enumerate(rows, start=2):
             if not is_plain(row.get("trial")) or row.get("status") not in STATUSES:
                 got = f"got {shown(row.get('trial'))} and {shown(row.get('status'))}"
-                raise DataError(f"{file}:{line}: expected the name and the status of a trial, {got}; {again}")
+                raise DataError(f"{file}:{line}: expected the name and the status of a trial, {got}; {advice}")
         if self.state == "done" and len(rows) < (whole := self.manifest.get("trials", 0)):
             what = f"expected {whole} trials, got {len(rows)}" if os.path.lexists(file) else "missing"
-            raise DataError(f"{file}: {what}; {again}")
+            raise DataError(f"{file}: {what}; {advice}")
         return rows
 
     def runs(self) -> tuple[list[Record], dict[str, str]]:
@@ -333,13 +333,11 @@ def _manifest(path: Path) -> tuple[dict[str, Any], str]:
 
 def _damaged(path: Path, reason: str) -> CheckpointError:
     """The error for a manifest that cannot be used, with the command that makes the run again."""
-    again = "restore it"
+    advice = "restore it"
     if is_regular(path / CONFIG, _CONFIG_BYTES):
-        command = "optimize" if re.search(rb"^algo:", (path / CONFIG).read_bytes(), re.MULTILINE) else "train"
-        again += (
-            f", or {'run' if command == 'optimize' else 'train'} again: optilab {command} --config {path / CONFIG}"
-        )
-    return CheckpointError(f"{reason}; {again}")
+        is_path = re.search(rb"^algo:", (path / CONFIG).read_bytes(), re.MULTILINE)
+        advice = f"restore it, or run again: {again(path, 'optimize')}" if is_path else restored(path)
+    return CheckpointError(f"{reason}; {advice}")
 
 
 def _reason(error: FileNotFoundError | DataError) -> str:

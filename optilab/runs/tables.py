@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ TIMINGS = ("epoch", "seconds")
 _TABLE_BYTES = 256 << 20
 _RECORDS_BYTES = 1 << 30
 _LONGEST_LINE = 64 << 10
+
+
+def again(run: Path, command: str = "train") -> str:
+    """The command that makes the run of this directory once more."""
+    return shlex.join(["optilab", command, "--config", str(run / "config.yaml")])
+
+
+def restored(run: Path) -> str:
+    """What to do about a damaged file of a training."""
+    return f"restore it, or train again: {again(run)}"
 
 
 def read_table(path: Path) -> list[Row]:
@@ -151,7 +162,6 @@ def read_records(path: Path) -> list[Row]:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
-            again = f"restore it, or train again: optilab train --config {path / 'config.yaml'}"
-            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch; {again}")
+            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch; {restored(path)}")
         records.append(record)
     return records

@@ -19,7 +19,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose.evidence import of_run
 from optilab.errors import UsageError, shown, unknown
-from optilab.runs import Record, Row, Study
+from optilab.runs import Record, Row, Study, again
 from optilab.study.comparison import judge
 from optilab.study.groups import CONFIRMATION, STAGE, TESTED, Group, Measure, axes_of, groups, values_of
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
@@ -184,8 +184,7 @@ def _require_measured(claim: Claim, records: Sequence[Record]) -> None:
         )
     if claim.metric in TESTED and records and not any(claim.metric in record.manifest for record in records):
         images = min(record.manifest.get("data", {}).get("train", inf) for record in records)
-        again = f"optilab train --config {records[0].path / 'config.yaml'}"
-        advice = f"{again} {_held_out(images)}"
+        advice = f"{again(records[0].path)} {_held_out(images)}"
         raise UsageError(f"{claim.metric} needs a test set that was kept for the end; train: {advice}", "--expect")
 
 

@@ -7,7 +7,6 @@ SHA-256 (`optilab.runs.directory`), and a loaded state is compared with a newly 
 import io
 import json
 import math
-import shlex
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -228,6 +227,7 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
     no file of the run has then been changed. Afterwards the run has exactly the files that it had after that epoch.
     """
     candidates = runs.checkpoints(run.path)
+    advice = f"restore its checkpoints, or start again: {runs.again(run.path)}"
     for left, (epoch, path) in enumerate(candidates, 1 - len(candidates)):
         try:
             restore(training, runs.read_checkpoint(path, size_limit(training)))
@@ -242,11 +242,11 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
                 run.prune(path, runs.best(training.rows)["epoch"])
             return
     if candidates:
-        raise CheckpointError(f"no usable checkpoint in {run.path}; {_start_again(run)}")
+        raise CheckpointError(f"no usable checkpoint in {run.path}; {advice}")
     recorded = len(runs.read_table(run.path / "metrics.csv"))
     every = max(training.config.checkpoint_every, run.manifest.get("config", {}).get("checkpoint_every", 1))
     if recorded >= every or run.manifest.get("status") == "done":
-        raise CheckpointError(f"{run.path} records {recorded} epochs but has no checkpoint; {_start_again(run)}")
+        raise CheckpointError(f"{run.path} records {recorded} epochs but has no checkpoint; {advice}")
     for message in run.rewind([]):
         warn(message)
 
@@ -274,11 +274,6 @@ def tested_at_best(training: Training, run: runs.Run, tested: Row) -> Row:
 def at(path: object, error: CheckpointError) -> str:
     """The error with the file of the checkpoint."""
     return str(error) if str(path) in str(error) else f"{path}: {error}"
-
-
-def _start_again(run: runs.Run) -> str:
-    config = shlex.quote(str(run.path / "config.yaml"))
-    return f"restore its checkpoints, or start again: optilab train --config {config}"
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> str:

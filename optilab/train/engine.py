@@ -446,7 +446,7 @@ def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int
 def _other_size(key: str, size: int, counts: Sequence[int]) -> str:
     """What to type in place of a batch size that leaves one image alone."""
     fitting = (n for n in range(size + 1, 2 * size + 9) if all(count % n != 1 for count in counts))
-    return next((f"--set data.{key}={n} leaves none" for n in fitting), "choose another batch size")
+    return next((f"add --set data.{key}={n}" for n in fitting), "choose another batch size")
 
 
 def _refuse_single_images(config: TrainConfig, model: OwnModel, train: int, image: Tensor) -> None:

@@ -60,7 +60,7 @@ class OwnModel(nn.Module):
             network = code(**config.called_with(shape, classes))
         if not isinstance(network, nn.Module):
             got = type(network).__name__
-            raise UsageError(f"{self._at} makes a {got}; write a class Net(torch.nn.Module), or return one")
+            raise UsageError(f"{self._at} gives {got}, no torch.nn.Module; write class Net(torch.nn.Module)")
         self.network = network
         self.activations = self._tried(example, classes)
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):

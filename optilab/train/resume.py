@@ -46,7 +46,7 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     if config.epochs < done:
         raise UsageError(
             f"--epochs {config.epochs} is below the {done} epochs already done; give more, or start a new run: "
-            f"optilab train --config {shlex.quote(str(path / 'config.yaml'))} --epochs {config.epochs}"
+            f"{runs.again(path)} --epochs {config.epochs}"
         )
     ended_early = done < current.epochs
     complete = latest.state == "done" and (done == config.epochs or ended_early) and _is_readable(latest)
@@ -80,13 +80,12 @@ def require_alike(path: Path, changes: Sequence[Override]) -> None:
 def config_of(record: runs.Record) -> TrainConfig:
     """The config of a training that nobody has edited. RunError, or CheckpointError where the manifest is damaged."""
     if (command := record.manifest.get("command")) != "train":
-        again = f"optilab {command} --config {shlex.quote(str(record.path / 'config.yaml'))}"
         if command == "watch":
             raise RunError(
                 f"{record.name} was recorded by optilab.watch, whose loop is yours: only a training can be resumed or "
                 "forked; run your loop again"
             )
-        again = f"repeat it: {again}"
+        again = f"repeat it: {runs.again(record.path, str(command))}"
         raise RunError(
             f"{record.name} is a run of `optilab {command}`; only a training can be resumed or forked; {again}"
         )
@@ -128,13 +127,13 @@ def _started(record: runs.Record) -> TrainConfig:
     if tree is None and made != __version__:
         raise RunError(
             f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume; start a new "
-            f"run with: optilab train --config {shlex.quote(str(record.path / 'config.yaml'))}"
+            f"run with: {runs.again(record.path)}"
         )
     if moved := [f"{key} (now {place})" for key, place in MOVED.items() if _has(tree, key)]:
         raise RunError(
             f"{record.name} was made by an earlier version of optilab, which had other config keys: "
             f"{', '.join(moved)}. Resume it with that version, or start a new run: "
-            f"optilab train --config {shlex.quote(str(record.path / 'config.yaml'))}"
+            f"{runs.again(record.path)}"
         )
     try:
         return TrainConfig.model_validate(tree)
@@ -271,6 +270,5 @@ def _checkpoint(source: runs.Record, config: TrainConfig, epoch: int | None) -> 
     )
     advice = ""
     if epoch is not None and 0 < epoch < config.epochs and "epochs" in changeable(config):
-        file = shlex.quote(str(source.path / "config.yaml"))
-        advice = f". To make it, train to there again: optilab train --config {file} --epochs {epoch}"
+        advice = f". To make it, train to there again: {runs.again(source.path)} --epochs {epoch}"
     raise CheckpointError(f"{missing}; there are: {listed} (a run keeps the last two and the best){advice}")

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import platform
-import shlex
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,9 +71,8 @@ def fork(
             if training.epoch != branch.epoch:
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
-            config_file = shlex.quote(str(source.path / "config.yaml"))
-            again = f"fork another epoch, or train again: optilab train --config {config_file}"
-            raise CheckpointError(f"{checkpoint.at(branch.checkpoint, error)}; {again}") from None
+            advice = f"fork another epoch, or train again: {runs.again(source.path)}"
+            raise CheckpointError(f"{checkpoint.at(branch.checkpoint, error)}; {advice}") from None
         kept = training.change(config)
         if training.finished:
             reason = f"early_stopping ends the run after epoch {branch.epoch} already"

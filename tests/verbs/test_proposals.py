@@ -75,6 +75,13 @@ explain adam «--stpe» 1
 map adam «--x lr=0.1:1»
 map momentum --x 'lr=«2:0.01»' --y beta=0:0.9
 map adam --x lr=0.1:1 --y «beta»=0:0.9
+map momentum --x «lr=a:1» --y beta=0:0.9
+map momentum --x «lr=0.1:1:x» --y beta=0:0.9
+map momentum --x 'lr=«0:1:log»' --y beta=0:0.9
+map l-bfgs --x w1=0:1 --y w2=0:1
+optimize adam --epochs 3 --function '«sn»(x)'
+optimize adam --epochs 3 --function '«»'
+optimize «my.py» --epochs 3
 play adam --out «page.pdf»
 play «lookahead»
 race «small.yaml» --algo sgd,adam --budget 1 --seeds 2 --dry-run --set data.holdout=50
@@ -112,6 +119,10 @@ train small.yaml --expect '«val_acc > 0 +- 0.1»'
 train small.yaml --expect 'status == «finished»'
 train --resume «runn»
 train --resume path
+train --resume run «--set model.hidden=[8]»
+train --fork run «--set model.hidden=[8]»
+train small.yaml --set data.drop_last=true --set data.batch_size=9999
+train small.yaml --set model.norm=batch --set data.batch_size=1
 train «run»
 train small.yaml «--at 2»
 diagnose «runn»
@@ -129,6 +140,8 @@ sweep small.yaml --over «optimizer.lr» --dry-run
 sweep small.yaml «--over seed=1,2» --dry-run
 sweep small.yaml --over optimizer.lr=0.1,0.2 --dry-run «--samples 3»
 sweep small.yaml --over optimizer.lr=0.1:1 --dry-run --search tpe
+sweep small.yaml --over optimizer.lr=0.1,0.2 «--zip» --dry-run
+sweep small.yaml --over optimizer.lr=0.1,0.2,0.3 «--halving 3» --epochs 2 --dry-run
 sweep small.yaml --over optimizer.lr=0.1,0.2 --dry-run «--halving 3»
 sweep --resume «run»
 remedy small.yaml --only «tahn» --dry-run
@@ -146,6 +159,13 @@ runs export run --out «all.txt»
 runs export run
 runs diff run
 runs compare run --until epochs
+runs compare run path
+runs compare run --at «99»
+runs compare run --target 0.5 «--metric seconds»
+runs compare run --baseline «relu»
+runs ls --where «=3»
+runs ls --where «'val_acc>'»
+runs ls --where «'optimizer.lr>fast'»
 report run --out «page.txt»
 config show «model.norm»
 config show relu.yaml «model.norm»
