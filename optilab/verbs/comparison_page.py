@@ -133,7 +133,10 @@ def _shortened(side: RunComparison) -> RunComparison:
 
     candidates = [replace(own, label=names[own.label], groups=renamed(own.groups)) for own in side.candidates]
     grouping = replace(side.grouping, groups=renamed(side.grouping.groups))
-    return replace(side, grouping=grouping, candidates=tuple(candidates))
+    notes = side.notes
+    for label in sorted(names, key=len, reverse=True):
+        notes = tuple(note.replace(label, names[label]) for note in notes)
+    return replace(side, grouping=grouping, candidates=tuple(candidates), notes=notes)
 
 
 def _naming(side: RunComparison) -> list[str]:

@@ -591,17 +591,20 @@ def test_of_a_study_of_three_settings_the_first_screen_of_a_phone_has_the_verdic
 
 
 def test_labels_leave_out_the_words_that_say_nothing(optilab, tmp_path, page):
-    for name, lr in (("adam", 0.1), ("adam", 0.2), ("sgd", 0.1)):
-        training(
-            tmp_path / "runs", f"{name}-{lr}", f"optimizer={name}", f"optimizer.lr={lr}", "model.norm=batch",
-            accuracies=(0.1, lr),
-        )  # fmt: skip
+    for name, lr, seeds in (("adam", 0.1, (1, 2)), ("adam", 0.2, (2, 3)), ("sgd", 0.1, (2, 3))):
+        for seed in seeds:
+            training(
+                tmp_path / "runs", f"{name}-{lr}-{seed}", f"optimizer={name}", f"optimizer.lr={lr}", f"seed={seed}",
+                accuracies=(0.1, lr + 0.01 * seed),
+            )  # fmt: skip
     optilab("report", "*")
     page.open(tmp_path / "report.html")
     shown = page.script(
         "return [...document.querySelectorAll('#groups [aria-pressed=true]')].map((b) => b.innerText)"
     )
     assert sorted(shown) == ["adam, lr 0.1", "adam, lr 0.2", "sgd, lr 0.1"]
+    assert "adam, lr 0.1 and adam, lr 0.2 share only 1 seed" in page.text(".notes")
+    assert "optimizer adam" not in page.text(".notes")
 
 
 def test_a_zoom_between_two_epochs_shows_both(written):
