@@ -680,6 +680,14 @@ def test_the_best_cell_of_a_wide_map_is_in_view(optilab, tmp_path, page):
         "const box = document.querySelector('.heat .best').getBoundingClientRect(); return [box.left, box.right]"
     )
     assert 0 < left < right < 360 - 32  # what is cut at the right fades
+    under = (
+        "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done("
+        "parseFloat(getComputedStyle(document.querySelector('.heat tbody th'), '::after').width)))))"
+    )
+    assert page.script(under) > 10  # what is cut by the names of rows fades
+    page.script("document.querySelector('.heat').closest('.scroll').scrollLeft = 0")
+    assert page.script(under) == 0
+    page.script("document.querySelector('.heat').closest('.scroll').scrollLeft = 99")
     name = page.script("return document.querySelector('.heat tbody th').getBoundingClientRect().left")
     assert name >= 0
 
