@@ -272,21 +272,14 @@ class LabRate(Answer):
         return rates_chart(self.test, self.confirmation, self.config.name)
 
 
-class RangeProgress:
+class RangeProgress(Bar):
     """A range test in progress: its cost after a few steps, then a bar on a terminal."""
 
     def __init__(self, ramp: RateRamp, batch: int, images: int, silent: bool) -> None:
-        self._bar = Bar(silent)
+        super().__init__(silent)
         self._ramp, self._batch, self._images, self._silent = ramp, batch, images, silent
-        self._task = self._bar.add_task("range test", total=len(ramp.rates), left="")
+        self._task = self.add_task("range test", total=len(ramp.rates), left="")
         self._done, self._started = 0, time.monotonic()
-
-    def __enter__(self) -> "RangeProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def step(self, loss: float) -> None:
         """A step is done, whose batch had this loss."""
@@ -299,7 +292,7 @@ class RangeProgress:
         if self._done == min(TIMED, len(rates)) and not self._silent:
             terminal.note(f"{self._cost()}; about {duration(left)}; nothing is written")
         rate = rates[self._done - 1]
-        self._bar.update(
+        self.update(
             self._task,
             completed=self._done,
             description=f"range test   lr {rate:.2g}   loss {loss:.4g}",

@@ -436,13 +436,14 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
 
 def plot(request: PlotRuns, place: Place) -> Printed:
     from optilab.study.curves import histories
-    from optilab.study.groups import select
+    from optilab.study.groups import select_from
     from optilab.verbs.charts.training import training_chart
 
-    selection, file = select(place.folder, request.names, confirmations=False), request.plot
+    entries = [runs.read_entry(path) for path in runs.select(place.folder, request.names)]
+    selection, file = select_from(entries, confirmations=False), request.plot
     for note in selection.notes:
         terminal.note(note)
-    chart = None if request.curves else _of_settings(selection, request, place)
+    chart = None if request.curves else _of_settings(selection, entries)
     facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
     left_out: Mapping[str, Sequence[Record]] = {}
     if chart is None:
@@ -464,13 +465,12 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     return Printed([], facts, [] if file is None else [file])
 
 
-def _of_settings(chosen: "Selection", request: PlotRuns, place: Place) -> "Chart | None":
+def _of_settings(chosen: "Selection", entries: Sequence[Record | Study]) -> "Chart | None":
     """The chart of the settings, if one sweep is drawn that has tried three or more."""
     from optilab.config.load import load
     from optilab.config.study import SweepConfig
     from optilab.verbs.charts.settings import settings_chart
 
-    entries = [runs.read_entry(entry) for entry in runs.select(place.folder, request.names)]
     if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
     metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric
