@@ -238,7 +238,7 @@ def test_its_arguments_are_keys(train):
         (["stages=[{layers: 2}]"], "optilab's own network grows in stages; net.py:CNN does not"),
         (["replay.layers_drawn=layer-by-layer"], "net.py:CNN draws its weights as its code says"),
         (["model=net.py:nothing"], "nothing gives type, no torch.nn.Module; write class Net"),
-        (["model=net.py:Wrong"], "net.py:Wrong failed in its forward pass: line 82: RuntimeError: mat1 and mat2"),
+        (["model=net.py:Wrong"], "net.py:Wrong failed in its forward pass: line 92: RuntimeError: mat1 and mat2"),
         (["model=net.py:Wrong"], ", ...), or change what comes before"),
         (
             ["model=net.py:Few"],
