@@ -414,7 +414,7 @@ def labels_unrelated(e: Evidence) -> Symptom | None:
     unknown = e.loop.get("reference", "guessing") == FIRST_STEPS or not e.entropy or not e.rows
     low, high = (side * e.entropy for side in at_chance(e))
     ignorant = not (unknown or e.trial or e.knows) and low < e.loss <= high
-    if ignorant and way >= WALKED and vanishing_gradient(e) is None:
+    if ignorant and e.steps > TRIAL_BATCHES and way >= WALKED and vanishing_gradient(e) is None:
         text = f"every layer has moved by {way:.2g} times its weights' norm in {e.steps} steps, and the training loss, "
         text += f"{e.loss:.3g}, is still {e.loss / e.entropy:.1%} of the chance-level loss"
         threshold = f"{LEARNT:.0%} to {ABOVE:.0%}, after {WALKED:g} or more"

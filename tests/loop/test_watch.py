@@ -1,6 +1,7 @@
 """`optilab.watch` in loops of plain PyTorch: it changes nothing, sees every kind of layer, and names bugs of loops."""
 
 import copy
+import dataclasses
 import json
 import pickle
 import warnings
@@ -11,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import optilab
-from optilab.diagnose import CAUSES, Severity
+from optilab.diagnose import CAUSES, Severity, diagnose
 from optilab.errors import RunError, UsageError
 from optilab.loop.watch import Watch
 from optilab.train.layers import activation_before, layers_of, operations
@@ -681,6 +682,17 @@ def test_labels_that_belong_to_nothing_where_no_image_can_be_learned_by_heart():
     finding = learn(mlp(), x, y, steps=200).diagnosis().findings[0]
     assert (finding.name, finding.severity) == ("labels-unrelated", Severity.CRITICAL)
     assert "of the chance-level loss" in finding.text
+
+
+def test_sixty_steps_at_the_chance_level_say_nothing_about_labels():
+    """Not even in a training that is no probe run."""
+    rng = torch.Generator().manual_seed(4)
+    x, y = torch.randn(4000, 6, generator=rng), torch.randint(0, 3, (4000,), generator=rng)
+    e = learn(mlp(), x, y, steps=200, lr=1e-2).evidence()
+    for steps, found in ((61, True), (60, False)):
+        start = {**e.records[0], "loop": {**e.loop, "steps": steps}}
+        findings = diagnose(dataclasses.replace(e, records=[start, *e.records[1:]]))
+        assert ("labels-unrelated" in [one.rule for one in findings]) == found
 
 
 SCORES = (X[:, 0] > 0).float()
