@@ -160,7 +160,10 @@ class RemedyConfig(Section):
         Whole,
         Ge(1),
         InFile(),
-        Doc("with tune: training images held out to choose rates on, unless the training has its own"),
+        Doc(
+            "with tune: training images held out to choose rates on, unless the training has its own; a fifth of a "
+            "dataset that has no more"
+        ),
     ] = 10_000
     seeds: Annotated[Seeds, Doc("Seeds per remedy, from the config's on")] = 1
     repeats: Annotated[Repeats, Doc("With --tune: repeats of tuning and judging with other rates and seeds")] = 1
@@ -242,7 +245,10 @@ class RaceConfig(Section):
         Whole,
         Ge(1),
         InFile(),
-        Doc("training images held out, on which settings are chosen, unless the training has its own"),
+        Doc(
+            "training images held out, on which settings are chosen, unless the training has its own; a fifth of a "
+            "dataset that has no more"
+        ),
     ] = 10_000
     finalists: Annotated[
         Whole,

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
 from math import prod
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
@@ -177,6 +177,12 @@ class DataConfig(Section):
     def place(self) -> tuple[str, str | None]:
         """The dataset, and where it is."""
         return self.dataset, self.dir
+
+    def holding_out(self, images: int) -> Self:
+        """Itself with a hold-out: its own, else `images`, or a fifth of those it uses where these are not more."""
+        used = self.images or self.info.train
+        fits = images if images < used else max(1, used // 5)
+        return self.model_copy(update={"holdout": self.holdout or fits})
 
     def require_enough(self, images: int) -> None:
         """UsageError where this number of training images is too small for `images` and `holdout`."""

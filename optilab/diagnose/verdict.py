@@ -264,7 +264,8 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     if learned(e):
         sure = e.loop.get("reference") != FIRST_STEPS
         return f"{'healthy' if sure else 'no sign of trouble'}: {accuracy}"
-    fell = f"fell by {e.fall:.0%}" if (e.fall or 0.0) >= 0.005 else "did not fall"
+    fall = e.fall or 0.0
+    fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
     course = "" if e.fall is None else f"; the training loss {fell} in the second half of the epochs"
     if e.setup.norm == "batch" and e.steps <= TRIAL_BATCHES:
         course += f"; {e.steps} steps are too few for the running averages of batch norm, which validation uses: "

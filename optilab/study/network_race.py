@@ -120,8 +120,7 @@ def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
     found = []
     for given in asked.on:
         config = load(TrainConfig, given if isinstance(given, str) else dump(given), changes)
-        held = config.data.model_copy(update={"holdout": config.data.holdout or asked.holdout})
-        found.append(as_trial(config, data=held))
+        found.append(as_trial(config, data=config.data.holding_out(asked.holdout)))
     names = [config.name for config in found]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(

@@ -153,7 +153,7 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
     )
     candidates = []
     for (name, config), repeat in product(configs.items(), range(asked.repeats)):
-        held = config.data.model_copy(update={"holdout": config.data.holdout or asked.holdout})
+        held = config.data.holding_out(asked.holdout)
         trials = []
         for number, settings in enumerate(draw(race, {"lr": config.optimizer}, problem, repeat)):
             changes = [Override("--tune", "optimizer.lr", settings["lr"])]

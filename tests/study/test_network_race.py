@@ -10,7 +10,7 @@ import pytest
 
 from optilab import runs
 from optilab.config.claims import expectations
-from optilab.config.load import load
+from optilab.config.load import Override, load
 from optilab.config.presets import presets_folder
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
@@ -96,6 +96,13 @@ def test_a_hyperparameter_of_own_code_is_tuned_by_its_name_or_said_to_stay(optil
 def test_what_is_added_to_a_root_is_not_tuned_as_a_momentum():
     assert list(search_space.tuned(RULES["ftrl"]())) == ["lr"]
     assert list(search_space.tuned(RULES["momentum"]())) == ["lr", "beta"]
+
+
+@pytest.mark.parametrize(("key", "value", "held"), [("dir", None, 2000), ("images", 9, 1), ("holdout", 50, 50)])
+def test_a_fifth_is_held_out_where_the_dataset_has_no_more_than_the_default(key, value, held):
+    changes = [Override("--set", "data.dataset", "synthetic"), Override("--set", f"data.{key}", value)]
+    asked = network_race.resolve(RaceConfig(on=["relu"], algos=["sgd", "adam"]), changes)
+    assert asked.on[0].data.holdout == held
 
 
 def test_every_rule_gets_the_same_budget_seeds_and_uniform_numbers():
