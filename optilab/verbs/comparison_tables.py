@@ -306,6 +306,22 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
     return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}{shared}"
 
 
+def at_stake(side: "RunComparison") -> list[str]:
+    """How much better the others that may be the best are at most; nothing where the best is known."""
+    comparison, labels, higher = side.comparison, _labels(side), side.measure.higher
+    if comparison is None or not comparison.chosen:
+        return []
+    possible = [
+        row.difference for row in comparison.ranked if row.key in comparison.possible_best and row.difference
+    ]
+    ends = [(own.interval[1] if higher else -own.interval[0]) for own in possible if own.interval]
+    if not ends:
+        return []
+    most = f"{points(max(ends))} percentage points" if side.measure.share else f"{max(ends):.3g}"
+    base = labels[comparison.baseline.key]
+    return [f"at stake: none of the others is more than {most} better than {base}, by these intervals"]
+
+
 def _closest(comparison: "Comparison[Any]") -> "tuple[PairwiseDifference, Any] | None":
     """The difference to the best that the fewest more seeds would tell, and whose it is; None where no number would."""
     found = [

@@ -25,7 +25,7 @@ from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.compare import LabComparison
-from optilab.verbs.comparison_tables import MOST_CONFIRMED, further_seeds
+from optilab.verbs.comparison_tables import MOST_CONFIRMED, at_stake, further_seeds
 from optilab.verbs.options import (
     LearningRate,
     Optimizer,
@@ -40,7 +40,7 @@ from optilab.words import plural
 
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
-MOST_FURTHER = 10
+MOST_FURTHER = 14
 """At most so much larger a number of seeds is proposed."""
 
 
@@ -172,6 +172,7 @@ class SweepAnswer(EndedStudy):
             yield ""
             yield Sentence(self.again_by, "bold")
             yield from self.confirmation.parts()
+            yield from at_stake(self.confirmation.side)
         if self.effects:
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")

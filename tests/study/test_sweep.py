@@ -379,6 +379,8 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
     again = optilab(*first[0].split()).stdout
     assert "the best 2 settings again, from the new seeds" in again
     assert "next: " not in again
+    upper = re.search(r" [-+]\d+\.\d to \+(\d+\.\d) .* cannot tell ", again.partition("again, from the new")[2])
+    assert f"at stake: none of the others is more than {upper[1]} percentage points better than lr 0.5" in again
 
 
 def test_a_sweep_in_which_nothing_is_learned_proposes_no_more_seeds(optilab, small):
