@@ -170,6 +170,10 @@ def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> l
     """The names of a comma-separated list of `accepted` names, in any case; UsageError names the unknown ones."""
     known = {name.lower(): name for name in accepted}
     names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        given = ",".join(filter(None, names))
+        instead = f"write {given}" if given else one_of(list(accepted))
+        raise UsageError(f"{shown(text)} has an empty name; {instead}", where)
     if wrong := [name for name in names if name.lower() not in known]:
         others = [name for key, name in known.items() if key not in (typed.lower() for typed in names)]
         raise UsageError("\n".join(unknown(what, name, others) for name in wrong), where)

@@ -11,13 +11,13 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from optilab.errors import DataError, SystemFailure, WriteFailure, shown
+from optilab.errors import DataError, SystemFailure, UsageError, WriteFailure, shown, wrong_extension
 
 Row = dict[str, Any]
 
@@ -47,6 +47,18 @@ def write_errors(path: Path, size: int | None = None) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and not path.absolute().parent.exists():
             reason = no_directory(path.parent)
         raise WriteFailure(f"cannot write {path}: {reason}") from None
+
+
+def output_file(file: str, accepted: Sequence[str], where: str = "") -> Path:
+    """The path of a file to write. UsageError for another extension, and where it has no directory or is one."""
+    path = Path(file)
+    if path.suffix.lower() not in accepted:
+        raise UsageError(wrong_extension(file, accepted), where)
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{file}: {no_directory(path.parent)}", where)
+    if path.is_dir():
+        raise UsageError(f"{file} is a directory; expected the name of a file", where)
+    return path
 
 
 def read_regular(path: Path, limit: int) -> bytes:

@@ -65,7 +65,10 @@ class Lab:
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         if not isinstance(folder, str | os.PathLike | None):
             raise UsageError(f"expected the directory of the runs, got {shown(folder)}", "folder")
-        self.folder: Path = runs.root(None if folder is None else os.fspath(folder))
+        try:
+            self.folder: Path = runs.root(None if folder is None else os.fspath(folder))
+        except UsageError as error:
+            raise UsageError(str(error).removeprefix("--runs-dir: "), "folder") from None
 
     def __repr__(self) -> str:
         return f"Lab({str(self.folder)!r})"
@@ -140,7 +143,8 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     verb, known, places = verb_of(name), keywords(name), _places(name)
     if len(values) > len(places):
         takes = f"{name} takes by place only {' and '.join(places)}"
-        listed = list in known[places[0]].parts and all(isinstance(value, str) for value in values)
+        several = list in known[places[0]].parts or places[0] == "algo"
+        listed = several and all(isinstance(value, str) for value in values)
         raise UsageError(takes + (f", several as a list: lab.{name}({json.dumps(values)})" if listed else ""))
     given = {keyword(name, key): value for key, value in given.items()}
     if values and (place := verb.place):
@@ -161,7 +165,8 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
             f"{', '.join(given)}: a list or mapping that contains itself, or is nested too deeply"
         ) from None
     if missing := [key for key, one in known.items() if one.obligatory and taken.get(key) in (None, [])]:
-        raise UsageError(f"{name} needs {' and '.join(missing)}")
+        example = in_python(verb(name).requests[0].EXAMPLES[0])
+        raise UsageError(f"{name} needs {' and '.join(missing)}, as in: {example}")
     from optilab.show import terminal
 
     with _in_python(given), terminal.saying(in_python):
@@ -230,7 +235,8 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
     kind = next((kind for kind in _KINDS if kind in field.parts), str)  # a choice is text
     types, expected = _KINDS[kind]
     if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool) or value != value:
-        raise UsageError(f"{name}: expected {expected}, got {shown(value)}")
+        number = f"; write {value}" if isinstance(value, str) and value.isdecimal() and kind is not bool else ""
+        raise UsageError(f"{name}: expected {expected}, got {shown(value)}{number}")
     flag = field.mark(Flag)
     if flag and flag.path and value == "":
         raise UsageError(f"{name}: empty path; give a path, or leave it out")

@@ -319,7 +319,7 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: must be at least 1, got 0"),
         (lambda lab: lab.lr("relu.yaml", steps=7), "steps: must be at least 100, got 7"),
         (lambda lab: lab.sweep("relu.yaml", jobs=999), "jobs: must be at most 256, got 999"),
-        (lambda lab: lab.race(budgt=3), "unknown option 'budgt'; did you mean \"budget\""),
+        (lambda lab: lab.race(budgt=3), "unknown keyword 'budgt'; did you mean \"budget\""),
     ],
 )
 def test_what_only_python_can_say(lab, call, sentence):
@@ -718,7 +718,7 @@ def test_a_file_to_write_is_a_name_or_a_path(lab, tmp_path, kind):
 
 
 def test_a_claim_that_cannot_be_read_is_refused(lab):
-    with pytest.raises(ConfigError, match="'f' has no comparison"):
+    with pytest.raises(ConfigError, match="'f': no comparison"):
         lab.check("adam.yaml", expect="f")
 
 

@@ -38,7 +38,7 @@ def command(verb: Verb) -> Callable[..., int]:
                 raise UsageError(LIST)
             name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
             if name in given:
-                raise UsageError(f"{value} and {found[name].flag} {given[name]}: give one of them")
+                raise UsageError(f"{value} and {found[name].flag} {given[name]}: leave one of them out")
             given[name] = value
         unset = [name for name, value in given.items() if value is False and found[name].default is False]
         return answer(verb, {name: value for name, value in given.items() if name not in unset})

@@ -40,7 +40,11 @@ def usage_error(error: Exception) -> str | None:
         return f"a command is needed\n\n{message}"
     context: Any = getattr(error, "ctx", None)
     if match := re.fullmatch(r"Option '(.*)' requires an argument\.", message):
-        return f"{match[1]} needs a value: write it after {match[1]}"
+        typed = re.search(
+            rf"{match[1]} ([^\s\\]+)", getattr(getattr(context, "command", None), "epilog", "") or ""
+        )
+        example = f", as in {typed[0]}" if typed else f": write it after {match[1]}"
+        return f"{match[1]} needs a value{example}"
     if context is None:
         return message
     if kind == "NoSuchOption":
@@ -74,7 +78,7 @@ def _bad_number(error: Exception) -> str:
     bounds += f" {'to' if bounds else 'up to'} {high:,}" if high is not None else ""
     expected = f"expected a {'whole ' if kind is int else ''}number{bounds}"
     given = problems[0]["input"]
-    return f"{option.opts[0]}: {expected}, got {shown(given)}{completion.number_advice(given)}"
+    return f"{option.opts[0]}: {expected}, got {shown(given)}{completion.number_advice(given, str(option.name))}"
 
 
 def _option_hint(context: Any, option: str) -> str:
@@ -101,10 +105,19 @@ def _option_hint(context: Any, option: str) -> str:
         return f"{lacking} has no setting {name!r}; for one that it has write --set algo.lr=VALUE"
     flags = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in keys[:3]}
     typed = next((word for before, word in pairwise(sys.argv) if before == option and word[:2] != "--"), "VALUE")
+    wrong = {key: completion.refused(context.info_name, key, typed, sys.argv) for key in flags}
+    values = {
+        key: re.search(r"; (?:write|for example) (\S.*)$", why or f"; write {typed}") for key, why in wrong.items()
+    }
     ways = [
-        f"{flag} {typed}" if _has_option(context, flag) else f"--set {key}={typed}" for key, flag in flags.items()
+        f"{flag} {value[1]}" if _has_option(context, flag) else f"--set {shlex.quote(f'{key}={value[1]}')}"
+        for key, flag in flags.items()
+        if (value := values[key])
     ]
-    return f"write {' or '.join(ways)}" if ways else ""
+    first = next(iter(flags), "")
+    if ways or not first:
+        return f"write {' or '.join(ways)}" if ways else ""
+    return wrong[first] if "has no setting" in wrong[first] else f"it is --set {first}=VALUE: {wrong[first]}"
 
 
 def _of_another(context: Any, option: str) -> str:
@@ -147,12 +160,12 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     taken = _arguments(context)
     if context.info_name == "help":
-        return "help explains one topic or word at a time; write: optilab help"
+        return f"help explains one topic or word at a time; write: optilab help {first}"
     if argument.endswith((".yaml", ".yml")) and not taken:
         flag = "--config"
     if flag and _has_option(context, flag):
         return f"write {flag} {argument}"
-    return f"{context.command_path} takes {' and '.join(taken) or 'no arguments'}"
+    return f"{context.command_path} takes {' and '.join(taken) or 'no arguments'}; leave out {' '.join(extra)}"
 
 
 def _arguments(context: Any, required: bool = False) -> list[str]:

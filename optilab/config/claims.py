@@ -37,6 +37,9 @@ NETWORK_RACE = ("test_acc", "epochs", "near", "verdict")
 RATE = ("rate", "status")
 """Metrics of `optilab lr`: the recommended rate, and found or unmoved."""
 
+MOMENTS = ("last", "best", "area")
+"""When a metric is measured, next to the number of an epoch."""
+
 EXAMPLE = "val_acc > 0.8, val_acc at best == 0.85 +- 0.01, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
 _TEXT = re.compile(
     r"\s*(?:(?P<of>[^<>=]+?)\s*:\s+)?(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
@@ -45,6 +48,9 @@ _TEXT = re.compile(
 )
 
 _NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
+
+
+ALL = (*TRAINING, *PATH, *RACE, *NETWORK_RACE, *RATE)
 
 
 def no_fraction(metric: str, value: float) -> str:
@@ -57,12 +63,44 @@ def no_fraction(metric: str, value: float) -> str:
 def _compared(given: str) -> str:
     """A claim about the metric that a text without a comparison begins with."""
     metric, *rest = given.split() or [""]
-    if metric not in (*TRAINING, *PATH, *RACE, *NETWORK_RACE, *RATE):
+    if metric not in ALL:
         return EXAMPLE
     if metric in WORDS:
-        return f"'{metric} == {'done' if metric == 'status' else 'best'}'"
+        return f"'{metric} == {'diverged' if metric == 'status' else 'best'}'"
     sign, usual = (">", "0.8") if metric.endswith("acc") else ("<", "0.2")
     return f"'{metric} {sign} {next((word for word in rest if decimal(word) != word), usual)}'"
+
+
+def _mistake(given: str) -> str:
+    """What is wrong with a text that is no claim, and what to write instead."""
+    sign, number = r"(>=|<=|==|=|>|<)", r"([-+.\deE]+)"
+    turned = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
+    if not re.search("[<>=]", given):
+        return f"no comparison; write for example {_compared(given)}"
+    if strange := next((one for one in re.findall(r"[<>=!]+", given) if one not in OPERATORS), None):
+        return f"{strange} is none of {', '.join(OPERATORS)}{did_you_mean(strange, list(OPERATORS))}"
+    several = [one.strip() for one in re.split(r"\band\b|,", given) if re.search("[<>=]", one)]
+    if several[1:]:
+        return f"one claim at a time: {' '.join(f'--expect {shown(one)}' for one in several)}"
+    if match := re.fullmatch(rf"\s*{number}\s*{sign}\s*(\w+)\s*(.*)", given):
+        first = f"{match[3]} {turned.get(match[2], match[2])} {match[1]}"
+        second = f" --expect '{match[3]} {match[4]}'" if match[4] else ""
+        return f"the metric stands first: --expect '{first}'{second}"
+    if match := re.fullmatch(rf"(.+?)\s*{sign}\s*{number} at (\w+)\s*", given):
+        return f"the epoch stands before the sign: --expect '{match[1]} at {match[4]} {match[2]} {match[3]}'"
+    if match := re.fullmatch(r"\s*([^:]*=[^:]*?)\s*:(.*)", given):
+        key, _, value = match[1].partition("=")
+        claim = f"'{key.rpartition('.')[2]} {value}:{match[2]}'"
+        return f"a group is named as in the table of its study: --expect {claim}"
+    before, _, value = re.split(sign, given, maxsplit=1)
+    metric = before.rpartition(":")[2]
+    if not value.strip():
+        return f"no value after the sign; write for example {_compared(given)}"
+    if not metric.strip():
+        return f"no metric before the sign; write for example {_compared('')}"
+    if close := did_you_mean("_".join(metric.split()), ALL):
+        return f"{shown(metric.strip())} is no metric{close}"
+    return f"expected a claim such as {EXAMPLE}"
 
 
 class Claim(Section):
@@ -103,33 +141,27 @@ class Claim(Section):
     def _read(cls, given: Any) -> Any:
         """The text of a claim as the mapping that it is short for."""
         if not isinstance(given, str):
+            if not isinstance(given, Mapping | Claim) or (isinstance(given, Mapping) and "metric" not in given):
+                raise refusal("expected a claim such as 'val_acc > 0.8', or {metric: val_acc, above: 0.8}")
             return given
         if given.lstrip().startswith("{"):
             raise refusal(
                 f"expected text, such as 'val_acc > 0.5'; a mapping like {shown(given, 40)} belongs in a file"
             )
         if (match := _TEXT.fullmatch(given)) is None:
-            if not re.search("[<>=]", given):
-                raise refusal(f"{shown(given)} has no comparison; write for example {_compared(given)}")
-            strange = next((sign for sign in re.findall(r"[<>=!]+", given) if sign not in OPERATORS), None)
-            if not strange and len(several := given.split(" and ")) > 1:
-                raise refusal(f"one claim at a time: {' '.join(f'--expect {shown(one)}' for one in several)}")
-            reason = (
-                f"{strange} is none of {', '.join(OPERATORS)}{did_you_mean(strange, list(OPERATORS))}"
-                if strange
-                else f"expected a claim such as {EXAMPLE}"
-            )
-            raise refusal(f"{reason}; got {shown(given)}")
+            raise refusal(_mistake(given))
         parts = {
             key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None
         }
         if match["at"] and match["at"].isdecimal():
             parts["at"] = int(match["at"])
+        elif match["at"] and match["at"] not in MOMENTS:
+            raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch such as 3, got {shown(match['at'])}")
+        if match["metric"] in WORDS and "=" not in match["operator"][:1]:
+            raise refusal(f"{match['metric']} is a word; write for example {_compared(match['metric'])}")
         bound = decimal(match["value"])
         if isinstance(bound, str) and match["metric"] not in WORDS and re.fullmatch("[A-Za-z ]+", bound):
-            raise refusal(
-                f"expected a number after {match['operator']}, got {shown(given)}; for example {_compared(given)}"
-            )
+            raise refusal(f"expected a number after {match['operator']}; for example {_compared(given)}")
         return {**parts, OPERATORS[match["operator"]]: bound}
 
     @model_validator(mode="after")
@@ -137,11 +169,10 @@ class Claim(Section):
         bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
         if len(set(bounds)) != 1:
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
-            raise refusal(f"expected exactly one of {accepted}")
+            raise refusal(f"expected exactly one of {accepted}; got {', '.join(bounds) or 'none'}")
         word = self.metric in WORDS
         if word != isinstance(self.bound, str):
-            kind = "a word" if word else "a number"
-            raise refusal(f"{self.metric} is {kind}; got {shown(self.bound)}")
+            raise refusal(f"{self.metric} is {'a word' if word else 'a number'}; write {_compared(self.metric)}")
         if self.within is not None and (word or self.operator != "=="):
             raise refusal(f"'+- {self.within:g}' goes only with ==, as in val_acc == 0.85 +- 0.01")
         if isinstance(self.bound, float) and (why := no_fraction(self.metric, self.bound)):
@@ -149,7 +180,7 @@ class Claim(Section):
         if self.within is not None and self.within >= 1 and self.metric.endswith("acc"):
             raise refusal(f"'+- {self.within:g}' admits every accuracy; write for example +- 0.01")
         if self.confidence is not None and (word or self.operator == "=="):
-            raise refusal("a confidence needs a bound: above, at_least, below or at_most")
+            raise refusal(f"a confidence needs >, >=, < or <=, as in {self.metric} > 0.8 confidence 0.95")
         return self
 
     @property
@@ -265,7 +296,7 @@ def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:
         if once and claim.at != "last":
             raise refusal(f"{claim.metric} has one value; leave out: at {claim.at}", "expect")
         if names == list(TRAINING) and claim.at == 0:
-            raise refusal("at: epochs are counted from 1", "expect")
+            raise refusal("at 0: epochs are counted from 1; write at 1", "expect")
         if names == list(NETWORK_RACE):
             if claim.confidence is not None and claim.metric != "test_acc":
                 raise refusal(f"confidence: only test_acc has it; got {claim.text}", "expect")
@@ -310,8 +341,8 @@ class Check(Section):
 
     @model_validator(mode="after")
     def _one_command(self) -> "Check":
-        if sum(getattr(self, command) is not None for command in COMMANDS) != 1:
-            raise refusal(f"expected exactly one of {', '.join(COMMANDS)}")
+        if len(asked := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
+            raise refusal(f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}")
         return self
 
     @property

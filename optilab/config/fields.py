@@ -388,6 +388,12 @@ def example_at(schema: type[Section], path: yaml.Path, tree: Any) -> str:
     return yaml.flow({first.name: first.low if first.required else first.default})
 
 
+def field_at(schema: type[Section], path: yaml.Path, tree: Any) -> Field | None:
+    """The key at `path` of the config `tree`; None where its section has no such key, or it is an entry of a list."""
+    section, *_ = _asked(schema, path, tree)
+    return keys_of(section).get(str(path[-1])) if section and path else None
+
+
 def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Section] | None, OneOf | None, str]:
     """The section in which the last part of `path` stands in `tree`, the choice that it is an entry of, and the name of
     that entry.

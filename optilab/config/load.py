@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from optilab.config.fields import (
     choice_of,
     decimal,
     example_at,
+    field_at,
     keys_of,
     percentage,
     schema_for,
@@ -122,6 +124,8 @@ def load(
                 details,
                 lambda path: unknown_key(schema, path, document.tree, spelled(path), path in places),
                 lambda path: example_at(schema, path, document.tree),
+                lambda path: field_at(schema, path, document.tree),
+                document.tree,
                 places,
                 source,
             )
@@ -211,10 +215,10 @@ def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(yaml.MAX_BYTES + 1)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except OSError as error:
-        raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
+        usual = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
+        advice = f"; allow it: chmod u+r {quote(str(path))}" if isinstance(error, PermissionError) else ""
+        raise (UsageError if usual else SystemFailure)(f"cannot read {path}: {error.strerror}{advice}") from None
 
 
 def _apply(tree: dict[str, Any], item: Override, places: dict[yaml.Path, str]) -> Problem | None:
@@ -263,9 +267,7 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[yaml.Path, str]) -
 
 def _nested(schema: type[Section], tree: Mapping[str, Any], path: yaml.Path, key: str) -> str:
     """What a file says instead of the unknown key at `path`: `write optimizer: {name: sgd, lr: 0.1}`."""
-    value: Any = tree
-    for step in path:
-        value = value.get(step) if isinstance(value, dict) else value[step] if isinstance(step, int) else None
+    value = _value_at(tree, path)
     top = key.partition(".")[0]
     written = copy.deepcopy({top: tree[top]} if top in tree else {})
     _apply(written, Override("", key, value), {})
@@ -274,6 +276,14 @@ def _nested(schema: type[Section], tree: Mapping[str, Any], path: yaml.Path, key
     if choice and needs_name and isinstance(written[top], dict) and "name" not in written[top]:
         written[top] = {"name": next(iter(choice.registry)), **written[top]}
     return f"write {top}: {yaml.flow(written[top])}"
+
+
+def _value_at(tree: Any, path: yaml.Path) -> Any:
+    """What a config has at a path; None where it has nothing."""
+    for step in path:
+        here = isinstance(tree, list) and isinstance(step, int) and step < len(tree)
+        tree = tree.get(step) if isinstance(tree, Mapping) else tree[step] if here else None
+    return tree
 
 
 def dump(config: Section) -> dict[str, Any]:
@@ -359,28 +369,26 @@ def _problem(
     details: Any,
     unknown: Callable[[yaml.Path], str],
     example: Callable[[yaml.Path], str],
+    field: Callable[[yaml.Path], Field | None],
+    tree: Mapping[str, Any],
     places: Mapping[yaml.Path, str],
     source: str,
 ) -> Problem:
     context = details.get("ctx", {})
     path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
     # A union adds the names of its branches to the path; they are not keys.
-    path = tuple(part for part in path if isinstance(part, int) or re.fullmatch(r"[^\s\[\]()]+", part))
+    plain = re.compile(r"(?!constrained-)[^\s\[\]()]+")
+    path = tuple(part for part in path if isinstance(part, int) or plain.fullmatch(part))
     if path not in places:
         # A single optimizer is a list of one to the schema; its author wrote no list.
-        plain = tuple(part for part in path if isinstance(part, str))
-        path = plain if plain in places or ("algo" in plain[:1] and 0 in path[1:2]) else path
+        keys = tuple(part for part in path if isinstance(part, str))
+        path = keys if keys in places or ("algo" in keys[:1] and 0 in path[1:2]) else path
     inside = (place for place in places if path and place[: len(path)] == path)  # `--set model.hidden.0=5`
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source
-    message = _message(details, context, lambda: unknown(path))
-    if details["type"] in ("model_type", "dict_type", "dataclass_type"):
-        message += f", such as {example(path)}"
-    if path[-1:] == ("seeds",) and isinstance(details["input"], str) and "," in details["input"]:
-        seeds = details["input"].split(",")
-        message = (
-            f"expected their number, got {shown(details['input'])}; write {len(seeds)}, and --set seed={seeds[0]}"
-        )
+    message = _message(details, context, lambda: unknown(path), lambda: field(path))
+    if details["type"] in ("model_type", "dict_type", "dataclass_type") and (usual := example(path)) != "VALUE":
+        message += f", such as {usual}"
     if details["type"] == "missing":
         key = yaml.dotted(path)
         message += (
@@ -390,8 +398,12 @@ def _problem(
         )
     if details["type"] == "string_type" and where.startswith("--"):  # a shell takes one pair of quotes away
         message = re.sub(r'"[^"]*"$', r"'\g<0>'", message)
-    if path[:1] == ("expect",) and path[2:] in (("at",), ("confidence",)):  # words of a claim as it is typed
-        message = f"{path[-1]} {message}"
+    if "expect" in path[:-1]:
+        last = path.index("expect") + 2
+        claim = _value_at(tree, path[:last]) or _value_at(tree, path[: last - 1])
+        if isinstance(claim, str):  # as it was typed
+            words = {"at": "at: ", "confidence": "confidence: ", "within": "+-: "}
+            message, path = f"{shown(claim)}: {words.get(str(path[-1]), '')}{message}", path[: last - 1]
     problem = _typed(where, yaml.dotted(path), message)
     exact = written is not None and (len(written) == len(path) or path[0] == "expect")
     return replace(problem, named=exact and where != source and not re.search(r":\d+$", where))
@@ -402,7 +414,9 @@ def _typed(where: str, key: str, message: str) -> Problem:
     return Problem(where, "" if where in (key, f"--{key}", f"--set {key}", f"set {key}") else key, message)
 
 
-def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str]) -> str:
+def _message(
+    details: Any, context: Mapping[str, Any], unknown: Callable[[], str], field: Callable[[], Field | None]
+) -> str:
     value = details["input"]
     match details["type"]:
         case "extra_forbidden":
@@ -412,7 +426,7 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "greater_than":
             return f"must be greater than {context['gt']:g}, got {shown(value)}"
         case "greater_than_equal":
-            return f"must be at least {context['ge']:,}, got {shown(value)}"
+            return f"must be at least {context['ge'] or 0:,}, got {shown(value)}"
         case "less_than":
             advice = percentage(value) if context["lt"] == 1 else ""
             return f"must be less than {context['lt']:g}, got {shown(value)}{advice}"
@@ -421,9 +435,9 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "finite_number":
             return f"expected a finite number, got {shown(value)}"
         case "float_type" | "float_parsing":
-            return f"expected a number, got {shown(value)}{number_advice(value)}"
+            return _no_number(value, "number", field())
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-            return f"expected a whole number, got {shown(value)}{number_advice(value, whole=True)}"
+            return _no_number(value, "whole number", field())
         case "string_type":
             quoted = "no" if value is False else "yes" if value is True else shown(value)
             advice = "" if isinstance(value, list | dict) else f'; put quotes around it: "{quoted}"'
@@ -439,7 +453,7 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
         case "model_type" | "dict_type" | "dataclass_type":
             return f"expected a mapping (key: value), got {shown(value)}"
         case "too_short":
-            return f"expected at least {context['min_length']}, got {context['actual_length']}"
+            return f"expected a list of at least {context['min_length']}, got one of {context['actual_length']}"
         case "too_long":
             return f"expected at most {context['max_length']}, got {shown(value)}"
         case "string_too_short":
@@ -448,13 +462,27 @@ def _message(details: Any, context: Mapping[str, Any], unknown: Callable[[], str
             return str(details["msg"]).removeprefix("Value error, ")
 
 
-def number_advice(value: Any, whole: bool = False) -> str:
+def _no_number(value: Any, kind: str, field: Field | None) -> str:
+    """`expected a whole number >= 1, got 'ten'; for example 30`, which is the default."""
+    default = field.default if field else None
+    usual = isinstance(default, int | float) and not isinstance(default, bool)
+    advice = number_advice(value, kind != "number", field.name if field else "")
+    advice = advice or (f"; for example {default}" if usual else "")
+    kind = field.kind if field and field.kind.startswith(kind) else kind
+    return f"expected a {kind}, got {shown(value)}{advice}"
+
+
+def number_advice(value: Any, whole: bool = False, key: str = "") -> str:
     """What to write instead of a text that is no number, or no whole one; empty where nobody can know."""
     number = decimal(value)
     if whole and isinstance(number, float) and abs(number) < 1e15 and number.is_integer():
         return f"; write {int(number)}"
     if not isinstance(value, str):
         return ""
+    if key == "seeds" and "," in value:
+        return f"; write {value.count(',') + 1}, and --set seed={value.partition(',')[0]}"
+    if (plain := value.strip(" ,;")) != value and decimal(plain) != plain:
+        return f"; write {plain}"
     if value.endswith("%") and isinstance(number := decimal(value[:-1]), float):
         return f"; write {number / 100:g}"
     if re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value) and not whole:

@@ -311,15 +311,22 @@ class ModelConfig(Section):
         for key, last in (("gradient_norm", layers), ("freeze", layers + 1)):
             if missing := [number for number in getattr(self, key) if number > last]:
                 output = ", the last one is the output layer" if key == "freeze" else ""
-                raise refusal(f"there is no layer {missing[0]}; they are 1 to {last}{output}", f"model.{key}")
+                there = (
+                    f"they are 1 to {last}{output}"
+                    if last > 1
+                    else "the only one is 1"
+                    if last
+                    else "leave it out"
+                )
+                raise refusal(f"there is no layer {missing[0]}; {there}", f"model.{key}")
         if set(self.freeze) == set(range(1, layers + 2)):
-            raise refusal("every layer is frozen; nothing is left to train", "model.freeze")
+            raise refusal(f"leaves no layer to train; leave one of 1 to {layers + 1} out", "model.freeze")
         if self.bias_init is not None and self.bias == "none":
-            raise refusal("no layer has a bias (model.bias: none)", "model.bias_init")
+            raise refusal("no layer has a bias (bias: none); leave one of the two out", "model.bias_init")
         if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):
-            raise refusal("there is no normalization (model.norm: none)", "model.dropout_at")
+            raise refusal("there is no normalization; add one, such as norm: batch", "model.dropout_at")
         if not layers and self.bias == "hidden":
-            raise refusal("there is no hidden layer", "model.bias")
+            raise refusal("there is no hidden layer (hidden: []); write bias: output, or none", "model.bias")
         return self
 
     @model_validator(mode="after")
@@ -331,5 +338,5 @@ class ModelConfig(Section):
             widths = self.hidden[start - 1], self.hidden[end - 1]
             if widths[0] != widths[1]:
                 have = f"layers {start} and {end} have {widths[0]} and {widths[1]} units"
-                raise refusal(f"{have}; a sum needs equal widths", "model.skip")
+                raise refusal(f"{have}; a sum needs equal widths: change hidden, or leave it out", "model.skip")
         return self

@@ -97,6 +97,9 @@ def lookup(kind: str, config: str) -> Preset | None:
 def find(kind: str, config: str) -> Path:
     """The file that `--config` means: that path if it exists, else the shipped preset of that name."""
     path = Path(config)
+    if path.suffix in (".csv", ".json", ".jsonl"):
+        for own in filter(Path.is_file, map(path.with_name, ("config.yaml", runs.STUDY))):
+            raise UsageError(f"{config} is no config, but a file of a run; its config is {own}")
     try:
         if config and path.is_file() and path.suffix != ".py":
             return path.absolute()
@@ -105,7 +108,8 @@ def find(kind: str, config: str) -> Path:
     if config and path.exists() and not path.is_dir() and path.suffix != ".py":
         raise UsageError(f"{path.absolute()} is a pipe or a device; save the config to a file first")
     if config and path.is_dir():
-        raise UsageError(f"{path.absolute()} is a directory; expected a YAML file")
+        file = next(path.glob("*.yaml"), None)
+        raise UsageError(f"{config} is a directory; expected a YAML file{f', such as {file}' if file else ''}")
     if preset := lookup(kind, config):
         return preset.path
     raise UsageError(_not_found(kind, config, _bare(config)))
@@ -201,7 +205,8 @@ def rules_named(where: str, text: str) -> list[Rule]:
             kind: Any = kind_of(name) if is_own(name) else RULES[name]
             needed = [f.name for f in fields(kind) if f.default is MISSING]
             if needed:
-                raise UsageError(f"{kind.name}: {', '.join(needed)} needs a default in the code")
+                missing = f"{', '.join(needed)} needs a default in the code, as in {needed[0]}=0.1"
+                raise UsageError(f"{kind.name}: {missing}")
             rules.append(kind())
         except UsageError as error:
             problems.append(str(error))

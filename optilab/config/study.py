@@ -31,7 +31,9 @@ def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
             missing = f"the values are missing, for example {key}=0.01,0.1" if key else f"for example {EXAMPLE}"
             raise UsageError(f"{text}: expected {RANGE} or KEY=VALUE,VALUE,...; {missing}", "--over")
         if key in axes:
-            raise UsageError(f"{key} is swept twice; list all of its values in one --over", "--over")
+            both = f"{axes[key]},{span}"
+            advice = "list all of its values in one --over" if ":" in both else f"write {key}={both}"
+            raise UsageError(f"{key} is swept twice; {advice}", "--over")
         axes[key] = span
     return axes
 

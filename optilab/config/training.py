@@ -184,16 +184,32 @@ class DataConfig(Section):
         fits = images if images < used else max(1, used // 5)
         return self.model_copy(update={"holdout": self.holdout or fits})
 
-    def require_enough(self, images: int) -> None:
-        """UsageError where this number of training images is too small for `images` and `holdout`."""
+    def _too_few(self, images: int) -> tuple[str, str] | None:
+        """The key that asks for more than this number of training images, and why."""
         used = images if self.images is None else self.images
         if used > images:
-            raise UsageError(f"--set data.images: {self.dataset} has {images:,} training images, got {used:,}")
+            return (
+                "data.images",
+                f"{self.dataset} has {images:,} training images, got {used:,}; for example {images}",
+            )
         if self.holdout is not None and self.holdout >= used:
             fewer = f"; --set data.holdout={used // 5} holds out fewer" if used > 4 else ""
-            raise UsageError(
-                f"data.holdout: a hold-out of {self.holdout} leaves no training images (only {used} are used){fewer}"
-            )
+            left = f"a hold-out of {self.holdout} leaves no training images (only {used} are used)"
+            return "data.holdout", left + fewer
+        return None
+
+    def require_enough(self, images: int) -> None:
+        """UsageError where this number of training images is too small for `images` and `holdout`."""
+        if problem := self._too_few(images):
+            raise UsageError(": ".join(problem))
+
+    @model_validator(mode="after")
+    def _enough(self) -> "DataConfig":
+        if self.dir is not None and self.info.form in ("drawn", "scikit-learn"):
+            raise refusal(f"{self.dataset} reads no directory; leave it out", "data.dir")
+        if not self.info.own and (problem := self._too_few(self.info.train)):
+            raise refusal(problem[1], problem[0])
+        return self
 
     @property
     def evaluated_at_once(self) -> int:
@@ -358,9 +374,9 @@ class TrainConfig(Section):
                 "optimizer",
             )
         if not isinstance(self.schedule, Constant) and not learning_rates(rule):
-            raise refusal(f"{rule.name} has no learning rate for a schedule to change", "schedule")
+            raise refusal(f"{rule.name} has no learning rate for a schedule to change; leave it out", "schedule")
         if self.plateau is not None and not learning_rates(rule):
-            raise refusal(f"{rule.name} has no learning rate to lower", "plateau")
+            raise refusal(f"{rule.name} has no learning rate to lower; leave it out", "plateau")
         return self
 
     @model_validator(mode="after")
@@ -383,7 +399,7 @@ class TrainConfig(Section):
     def _replay_fits(self) -> "TrainConfig":
         replay = self.replay
         if replay.take == "random" and self.data.images is None:
-            raise refusal("data.images is not set, so all images are used", "replay.take")
+            raise refusal("all images are used; add data.images, or leave it out", "replay.take")
         if (count := len(replay.loaders_per_epoch)) not in (1, len(self.stages)):
             expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
             raise refusal(f"expected {expected}, got {count}", "replay.loaders_per_epoch")
@@ -408,7 +424,7 @@ class TrainConfig(Section):
             expected = f"no stage may have fewer layers than the one before, the last needs all {depth}"
             raise refusal(f"{expected}; got {', '.join(map(str, depths))}", "stages")
         if any(stage.epochs is None for stage in self.stages[:-1]):
-            raise refusal("every stage but the last needs its number of epochs", "stages")
+            raise refusal("every stage but the last needs its epochs, as in {layers: 1, epochs: 10}", "stages")
         if self.stages[-1].epochs is not None:
             advice = f"leave its epochs out (epochs: {self.epochs} is that of the run)"
             raise refusal(f"the last stage goes on to the end of the run; {advice}", "stages")
@@ -417,9 +433,9 @@ class TrainConfig(Section):
                 "cannot be combined with stages; `train: new` freezes the layers of earlier stages", "model.freeze"
             )
         if self.early_stopping is not None:
-            raise refusal("cannot be combined with stages, which have fixed lengths", "early_stopping")
+            raise refusal("cannot be combined with stages; leave one of the two out", "early_stopping")
         if self.plateau is not None:
-            raise refusal("cannot be combined with stages", "plateau")
+            raise refusal("cannot be combined with stages; leave one of the two out", "plateau")
         return self
 
 

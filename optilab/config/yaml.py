@@ -7,7 +7,6 @@ advice, and so are anchors, aliases, tags and second documents, so that a hostil
 """
 
 import json
-import pathlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from optilab.errors import CONTROL, ConfigError, Problem, printable, shown
+from optilab.errors import CONTROL, ConfigError, Problem, shown
 
 Path = tuple[str | int, ...]
 
@@ -92,7 +91,10 @@ class _Reader:
         self.next()  # the document ends
         more: Any = self.next()
         if not isinstance(more, yaml.StreamEndEvent):
-            raise _Refused(more.start_mark.line + 1, "a second document; a config is one document")
+            raise _Refused(
+                more.start_mark.line + 1,
+                "a second document; a config is one document: delete the line --- and what follows",
+            )
         return tree
 
     def node(self, event: Any, path: Path) -> Any:
@@ -122,7 +124,9 @@ class _Reader:
                 key = f"?{line}"
             here = (*path, key)
             if key in items:
-                self.problems.append((line, here, f"given twice; first on line {self.lines[here]}"))
+                self.problems.append(
+                    (line, here, f"given twice, first on line {self.lines[here]}; delete one of the two")
+                )
             self.lines[here] = line
             items[key] = self.node(self.next(), here)
         return items
@@ -176,12 +180,9 @@ def read(data: bytes, source: str, *, partial: bool = False) -> Document:
             raise _Refused(1, "the config is empty; see `optilab config ls` for examples to copy")
         if not isinstance(tree, dict):
             advice = _with_colon(tree.partition("\n")[0]) if isinstance(tree, str) else ""
+            advice = advice or "; a config begins with a key, such as optimizer: sgd"
             if isinstance(tree, list) and any(isinstance(one, dict) and "expect" in one for one in tree):
                 advice = "; a file of claims begins with a line `checks:` above the list"
-            file = pathlib.Path(source)
-            config = file.with_name("config.yaml") if file.suffix == ".csv" else file
-            if config != file and config.is_file():
-                advice = f"; the config of this run is {printable(str(config))}"
             raise _Refused(1, f"the top level must be a mapping (key: value), got {shown(tree)}{advice}")
     except _Refused as refused:
         problem = Problem(f"{source}:{refused.line}", "", str(refused))
@@ -248,9 +249,9 @@ def _text(data: bytes) -> str:
 
 
 def _with_colon(line: str) -> str:
-    """`; write epochs: 3` for a line that is a key and a value without the colon between them."""
-    key, _, value = line.strip().partition(" ")
-    return f"; write {key}: {value.strip()}" if value and re.fullmatch(r"[A-Za-z_][\w.]*", key) else ""
+    """`; write epochs: 3` for a line that is a key and a value without the colon and the space between them."""
+    found = re.fullmatch(r"([A-Za-z_][\w.]*)(?:\s+|:)([^\s:].*)", line.strip())
+    return f"; write {found[1]}: {found[2]}" if found else ""
 
 
 def _syntax_advice(error: yaml.MarkedYAMLError, mark: Any, data: bytes) -> str:
@@ -262,16 +263,20 @@ def _syntax_advice(error: yaml.MarkedYAMLError, mark: Any, data: bytes) -> str:
     if "quoted scalar" in str(error.context) and "end of stream" in message:
         return f"the quote is not closed: {shown(line.strip())}"
     if "\t" in line:
-        return f"{message}; tabs are not allowed, indent with spaces"
+        return f"{shown(line)} has a tab; indent with spaces"
     if "incompatible" in message:
         return f"{message}: its YAML version is not supported; leave the %YAML line out"
     indent = len(line) - len(line.lstrip())
     if "mapping values" in message and indent and ":" not in line[: mark.column]:
         return f"{shown(line.strip())} is indented, and the line above it has a value already: align the two"
-    if "mapping values" in message:
-        return f'{message}; put quotes around text that contains ": "'
-    if "cannot start any token" in message:
-        return f"{message}; put quotes around text that starts with a special character"
+    above = next((one for one in reversed(lines[: mark.line]) if one.strip()), "") if mark else ""
+    if "mapping values" in message and not indent and (advice := _with_colon(above)):
+        return f"the line above, {shown(above.strip())}, has no colon and space after its key{advice}"
+    if "mapping values" in message or "cannot start any token" in message:
+        key, colon, text = line.partition(": ") if ": " in line else ("", "", line)
+        return f"{shown(line.strip())}: put quotes around the text: {key.strip()}{colon}{json.dumps(text.strip())}"
+    if "key is missing" in message and indent:
+        return f"{shown(line.strip())} is not aligned with the keys above it; indent those of a mapping alike"
     started = error.context_mark
     if started and mark and started.line != mark.line:
         return f"{message} (a value that began on line {started.line + 1} is not closed)"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.diagnose import Evidence, Setup, diagnose, of_loop
-from optilab.errors import DataError, UsageError
+from optilab.errors import DataError, UsageError, shown
 from optilab.loop.targets import Targets, labels_used
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -69,14 +69,18 @@ class Watch:
         *,
         every: int = EVERY,
     ) -> None:
-        self._optimizers = [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)
+        several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
+        self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
         if not isinstance(model, nn.Module):
-            raise UsageError(f"optilab.watch: expected a torch.nn.Module, got {type(model).__name__}")
+            raise UsageError(
+                f"optilab.watch: expected a torch.nn.Module, got {shown(model)}; watch(model, optimizer)"
+            )
         for one in self._optimizers:
             if not isinstance(one, torch.optim.Optimizer):
-                raise UsageError(f"optilab.watch: expected an optimizer of torch.optim, got {type(one).__name__}")
-        if every < 1:
-            raise UsageError(f"optilab.watch: every: expected 1 or more, got {every}")
+                kind = "expected an optimizer of torch.optim"
+                raise UsageError(f"optilab.watch: {kind}, got {shown(one)}; watch(model, optimizer)")
+        if not isinstance(every, int) or every < 1:
+            raise UsageError(f"optilab.watch: every: expected a whole number from 1, got {shown(every)}")
         self._model, self._every, self._next = model, every, min(every, DENSE)
         self._compiled = type(model).__name__ == "OptimizedModule"
         self._losses: list[float] = []  # of each step, read from the device
@@ -181,7 +185,9 @@ class Watch:
 
     def _as_run(self, view: Callable[["LabRun"], Any]) -> Any:
         if not self.evidence().rows:
-            raise DataError("nothing to show: watch.step(loss) was not called")
+            raise DataError(
+                "nothing to show: watch.step(loss) was not called; call it after each optimizer.step()"
+            )
         with TemporaryDirectory() as folder:
             return view(self._written(type(self._model).__name__.lower(), folder))
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optilab.errors import SystemFailure, UsageError, wrong_extension
-from optilab.files import no_directory
+from optilab.errors import UsageError
+from optilab.files import output_file, write_errors
 from optilab.show.chart import (
     DARK_COLORS,
     LIGHT_COLORS,
@@ -478,12 +478,7 @@ _PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {
 
 def check(file: str, formats: tuple[str, ...] = FORMATS) -> Path:
     """The path of a picture to write; UsageError for an unknown format or a missing directory."""
-    path = Path(file)
-    if path.suffix.lower().lstrip(".") not in formats:
-        raise UsageError(wrong_extension(file, [f".{name}" for name in formats]))
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{file}: {no_directory(path.parent)}")
-    return path
+    return output_file(file, [f".{name}" for name in formats])
 
 
 @dataclass(frozen=True)
@@ -513,14 +508,10 @@ def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, c
     metadata |= {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     import matplotlib as mpl
 
-    try:
-        # No random names; text as text; fonts that submission systems accept.
-        with mpl.rc_context({"svg.hashsalt": "optilab", "svg.fonttype": "none", "pdf.fonttype": 42}):
-            figure.savefig(
-                path, metadata=metadata, bbox_inches=None if size else "tight", dpi=300 if size else 150
-            )
-    except OSError as error:
-        raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
+    # No random names; text as text; fonts that submission systems accept.
+    fonts = mpl.rc_context({"svg.hashsalt": "optilab", "svg.fonttype": "none", "pdf.fonttype": 42})
+    with write_errors(path), fonts:
+        figure.savefig(path, metadata=metadata, bbox_inches=None if size else "tight", dpi=300 if size else 150)
 
 
 def _sized(chart: Chart, dark: bool, size: PaperSize) -> "Figure":
@@ -593,7 +584,7 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # the layout of one frame is the layout of all
         moments = [*steps, *[longest] * rate]
-        try:
+        with write_errors(path):
             if path.suffix.lower() == ".gif":
                 _write_gif(figure, [*lines, count], moments, frame, path, 1000 // rate)
                 return
@@ -602,8 +593,6 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
                 for step in moments:
                     frame(step)
                     writer.grab_frame()
-        except OSError as error:
-            raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _write_gif(

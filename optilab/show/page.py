@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab import __version__
 from optilab.errors import DataError, UsageError, printable
-from optilab.files import no_directory, read_regular, write_atomic
+from optilab.files import output_file, read_regular, write_atomic
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
 from optilab.show.terminal import plain
 
@@ -136,12 +136,7 @@ def page_file(file: str) -> Path:
 
     UsageError for another ending than .html, a missing directory, and a file that is not a page of optilab.
     """
-    path = Path(file)
-    if path.suffix.lower() not in (".html", ".htm"):
-        example = path.with_suffix(".html") if path.name.strip(".") else "page.html"
-        raise UsageError(f"{file}: the name of a page ends in .html, for example {example}")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{file}: {no_directory(path.parent)}")
+    path = output_file(file, (".html", ".htm"))
     try:
         ours = GENERATOR.encode() in read_regular(path, _LARGEST)[:_HEAD]
     except FileNotFoundError:

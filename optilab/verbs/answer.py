@@ -92,7 +92,7 @@ class Answer(ABC):
 
     def chart(self) -> "Chart":
         """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
-        raise DataError("there is no plot of this result")
+        raise DataError("there is no plot of this result; .rows has its numbers")
 
     def plot(self, *, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
@@ -100,7 +100,6 @@ class Answer(ABC):
 
         if not isinstance(dark, bool):
             raise UsageError(f"dark: expected True or False, got {shown(dark)}")
-
         return chart_file.draw(self.chart(), dark)
 
     def frame(self) -> Any:

@@ -18,7 +18,8 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, shown
+from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, one_of, shown
+from optilab.files import output_file
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -32,7 +33,7 @@ from optilab.verbs import studies
 from optilab.verbs.answer import STYLES, Printed, alone, annotate, claim_lines
 from optilab.verbs.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
-from optilab.words import plural
+from optilab.words import listed, plural
 
 
 class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
@@ -75,6 +76,7 @@ CONCERNS = {
     "set": CONFIG,
     "data_dir": TRAINING,
     "seeds": (("train", "check"), "a training config or a file of claims"),
+    "jobs": (("train", "check"), "a training config or a file of claims"),
     "slow": CLAIMS,
     "only": CLAIMS,
 }
@@ -83,12 +85,11 @@ CONCERNS = {
 
 def check(request: CheckClaims, place: Place) -> Printed:
     """Each target is shown when it has been judged; an error of one leaves the others."""
-    junit = None if request.junit is None else Path(request.junit)
     for name, (kinds, what) in CONCERNS.items():
         if name in request.given and not any(_may_be(target, kinds) for target in request.targets):
-            raise UsageError(f"none of the targets is {what}", request.flag(name))
-    if junit is not None:
-        _require_writable(junit)
+            advice = f"it is for {what}, and {listed(request.targets)} is none: leave it out"
+            raise UsageError(advice, request.flag(name))
+    junit = None if request.junit is None else output_file(request.junit, (".xml",), "--out")
     checked: list[CheckedTarget] = []
     for target in request.targets:
         for one in Checker(request, place).checks(target):
@@ -118,13 +119,6 @@ def _may_be(target: str, kinds: Sequence[str]) -> bool:
         return command_of(target) in kinds
     except OptilabError:
         return True
-
-
-def _require_writable(path: Path) -> None:
-    if path.suffix != ".xml":
-        raise UsageError(f"expected a file that ends with .xml, got {shown(str(path))}", "--out")
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: not a file in a directory that exists", "--out")
 
 
 # --- what is judged ----------------------------------------------------------------------------------------
@@ -205,7 +199,8 @@ class Checker:
         chosen = file.chosen(self.request.slow, self.request.only)
         if not chosen:
             which = "" if self.request.slow else " that is not slow"
-            raise UsageError(f"no check{which} has a name like {shown(self.request.only)}", "--only")
+            names = one_of([entry.name for _, entry in file.chosen(True, "*")][:5])
+            raise UsageError(f"no check{which} has a name like {shown(self.request.only)}; {names}", "--only")
         if not self.request.slow and (left := len(file.chosen(True, self.request.only)) - len(chosen)):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
         return [_judged(entry.name, partial(self._entry, entry, lines, number)) for number, entry in chosen]

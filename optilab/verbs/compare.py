@@ -101,11 +101,13 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     measure = read_measure(metric, str(options.at), options.target, options.until)
     records, notes = selection.records, selection.notes
     if not records:
-        raise UsageError("\n".join(["nothing to compare: the study has no run yet", *notes]))
+        missing = "nothing to compare: the study has no run yet; `optilab runs ls` shows how far it is"
+        raise UsageError("\n".join([missing, *notes]))
     keys: Any = options.by or ()
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
-        raise UsageError(f"expected keys, each once; got {shown(options.by)}", options.flag("by"))
+        once = ",".join(dict.fromkeys(filter(None, map(str, by)))) or "KEY,KEY"
+        raise UsageError(f"expected keys, each once, got {shown(options.by)}; write {once}", options.flag("by"))
     return compare_runs(
         records, measure, options.baseline, by, options.over, notes, options.pairs, looks=selection.looks
     )
@@ -239,6 +241,14 @@ class LabComparison(Answer):
         }
 
 
+def no_epoch(records: Sequence[Record]) -> DataError:
+    """The error of trainings that have nothing to draw yet."""
+    names = ", ".join(record.name for record in records)
+    return DataError(
+        f"nothing to draw: no epoch yet in {names or 'any run'}; `optilab runs ls` shows how far they are"
+    )
+
+
 def curves(records: Sequence[Record]) -> "Chart":
     """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
     from optilab.study.curves import histories
@@ -246,8 +256,7 @@ def curves(records: Sequence[Record]) -> "Chart":
 
     found = histories(records) if records else None
     if found is None or not found.groups:
-        names = ", ".join(record.name for record in records)
-        raise DataError(f"nothing to draw: no epoch yet in {names or 'any run'}")
+        raise no_epoch(records)
     return training_chart(found)
 
 

@@ -138,6 +138,29 @@ def keys_named(command: str | None, name: str) -> list[str]:
     return named(schema_for(config_kind(command)), name)
 
 
+def refused(command: str | None, key: str, text: str, words: Iterable[str]) -> str:
+    """Why `--set KEY=TEXT` would be refused with the config among `words`; empty where it would not be."""
+    from optilab.config.fields import schema_for
+    from optilab.config.load import load, override
+    from optilab.config.presets import lookup
+    from optilab.errors import OptilabError
+
+    kind = config_kind(command)
+    base = {"algo": "adam"} if kind == "optimize" else {"optimizer": "sgd"}
+    files = (word for word in words if lookup(kind, word) or (word.endswith(".yaml") and os.path.isfile(word)))
+    typed = next(files, base)
+    if typed is base and command in ("diagnose", "check"):  # where a run may stand
+        return "only a config has settings; leave it out"
+    if text == "VALUE" or (typed is base and key.partition(".")[0] in base):
+        return ""
+    try:
+        load(schema_for(kind), typed, [override("--set", key, text)])
+    except OptilabError as error:
+        problems = getattr(error, "problems", ())
+        return next((problem.message for problem in problems if problem.where.startswith("--set")), "")
+    return ""
+
+
 # --- words that a command line has in a wrong place ----------------------------------------------------------
 
 
@@ -186,11 +209,11 @@ def line_for(word: str, words: Sequence[str]) -> str:
     return next((f"{name} {line}" for name in (*groups, *(kind for kind in KINDS if lookup(kind, word)))), "")
 
 
-def number_advice(given: object) -> str:
+def number_advice(given: object, key: str) -> str:
     """`; write 0.5` for `50%`, and the like."""
     from optilab.config import load
 
-    return load.number_advice(given)
+    return load.number_advice(given, key=key)
 
 
 def of(name: str) -> Completer | None:

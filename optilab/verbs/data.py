@@ -165,6 +165,8 @@ def _folder(request: DataOptions, dataset: str = "") -> Path | None:
     """Where the files are; UsageError for a file, which only npz may be."""
     if request.data_dir and dataset != "npz" and Path(request.data_dir).is_file():
         raise UsageError(f"{request.data_dir} is a file; expected a directory", request.flag("data_dir"))
+    if request.data_dir and dataset in DATASETS and DATASETS[dataset].form in ("drawn", "scikit-learn"):
+        raise UsageError(f"{dataset} reads no directory; leave it out", request.flag("data_dir"))
     return Path(request.data_dir) if request.data_dir else None
 
 

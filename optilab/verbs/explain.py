@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_doc import Doc
@@ -18,7 +18,7 @@ from optilab.optimize.path import Line, WorkedStep, worked_steps
 from optilab.verbs.answer import Answer
 from optilab.verbs.options import QUIET, OutputOptions, SetOptions
 from optilab.verbs.paths import Algo, Function, LearningRate, Start, chosen, require_bare
-from optilab.verbs.verb import Place, Verb
+from optilab.verbs.verb import Conflicts, Place, Verb
 from optilab.words import settings
 
 LAST_STEP = 100_000
@@ -35,6 +35,8 @@ class ExplainRequest(SetOptions, OutputOptions):
         "optilab explain momentum --step 3 --format markdown",
         'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
     )
+
+    CONFLICTS: ClassVar[Conflicts] = (("json", "style"),)
 
     algo: Algo = None
     step: Annotated[

@@ -90,6 +90,8 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
     """The range test, and with `confirm` the trainings around its answer."""
     if request.config is None:
         raise studies.no_config("lr")
+    if found := next((change for change in request.changes() if change.key == "optimizer.lr"), None):
+        terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
     asked = load(TrainConfig, studies.training(request.config), request.changes())
     claims = expectations("lr", request.expect or [])
     require_judgeable(claims, [asked.name])

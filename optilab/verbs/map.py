@@ -82,6 +82,8 @@ def map(request: MapRequest, place: Place) -> "LabMap":
             request.flag("algo"),
         )
     x, y = _box(config) if request.basins else _axes(request, config)
+    if request.start is not None and not x.field and not y.field:
+        raise UsageError("every cell has a starting point of its own, so leave it out", request.flag("start"))
     require_bare(config, "map")
     found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
     answer = LabMap(found, request.show, [request.plot] if request.plot else [])
@@ -95,7 +97,8 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
     if len(function.start) != 2:
         raise UsageError(f"--basins needs a function of two variables; {function.name} has {len(function.start)}")
     if not function.minima:
-        raise UsageError(f"no minimum of {function.name} is known, so --basins has nothing to map")
+        message = f"no minimum of {function.name} is known, so --basins has nothing to map"
+        raise UsageError(f"{message}; choose another function, such as himmelblau")
     return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
 
 

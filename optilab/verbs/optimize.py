@@ -85,14 +85,15 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
 
 
 def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
-    """Follow the paths, write what is asked for, and the run unless a script asks."""
+    """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
     config, note = chosen(request), ""
     if request.tune:
         config, note = tuned(config, request.tune, request.changes())
     paths = follow(config)
     found = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
     _draw(found, request)
-    run = None if request.no_save or place.library else _save(found, request.name, place)
+    unsaved = request.no_save or (place.library and request.name is None)
+    run = None if unsaved else _save(found, request.name, place)
     same = request.retyped("function", "start", "epochs", "lr", "set")
     return replace(
         found,

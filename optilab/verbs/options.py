@@ -124,7 +124,7 @@ class FileOptions(Request):
 class PictureOptions(FileOptions):
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES}
     RENAMED: ClassVar[Mapping[str, str]] = {"--plot": "--out"}
-    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"out": ("size",)}
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"out": ("size", "dark")}
     plot: ClassVar[str | None] = None
 
     out: Annotated[list[str] | None, OUT, Doc("Write the plot to a .png, .svg or .pdf file")] = None

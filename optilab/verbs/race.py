@@ -299,7 +299,11 @@ class RaceProgress:
 
 def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
     source = source_of(request, place)
-    asked = races.resolve(studies.asked(request, source), request.changes())
+    if tuned := next((change for change in request.changes() if change.key.startswith("optimizer.")), None):
+        raise UsageError("a race tunes the optimizers that --algo names, so leave it out", tuned.where)
+    kept = studies.asked(request, source)
+    with studies.placed(source, request):
+        asked = races.resolve(kept, request.changes())
     plan = races.plan(asked)
     name = runs.chosen_name(source.name, f"{asked.name}-race")
     if request.dry_run:
@@ -317,9 +321,8 @@ def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
     if (on := request.given.get("on")) is not None:
         listed = read_names(on) if isinstance(on, str) else [on] if isinstance(on, Mapping) else list(on)
         if not listed or "" in listed:
-            raise UsageError(
-                f"{shown(on)} has an empty name between its commas; expected CONFIG,CONFIG,...", request.flag("on")
-            )
+            whole = ",".join(filter(None, map(str, listed))) or "CONFIG,CONFIG"
+            raise UsageError(f"{shown(on)} has an empty name; write {whole}", request.flag("on"))
         started = {"algos": algorithms(NETWORK_ALGOS), "finalists": 3, "eps": True}
         return studies.StudySource(started | {"on": [studies.training(config) for config in listed]}, request.name)
     return studies.source("race --on", request, None, place)

@@ -49,7 +49,9 @@ class RemedyRequest(StudyOptions):
 
 def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("remedy", request, request.given.get("config"), place)
-    asked = plans.resolve(studies.asked(request, source), request.changes())
+    kept = studies.asked(request, source)
+    with studies.placed(source, request):
+        asked = plans.resolve(kept, request.changes())
     name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
     plan = plans.plan(asked)
     if request.dry_run:

@@ -16,7 +16,7 @@ from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Verbatim, lines_of
-from optilab.verbs.compare import LabComparison, compared, curves, judged_runs
+from optilab.verbs.compare import LabComparison, compared, curves, judged_runs, no_epoch
 from optilab.words import metric, percent, plural
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class LabStudy(Answer):
 
             return network_race_chart(self.heats)
         if not self.study.runs()[0]:
-            raise DataError(f"nothing to draw: {self.name} has no training")
+            raise no_epoch([])
         return self.comparison.chart()
 
     def table(self) -> Table:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
+from optilab.errors import ExitCode, OptilabError, UsageError, printable
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
@@ -449,8 +449,7 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     if chart is None:
         found = histories(selection.records)
         if not found.groups:
-            names = ", ".join(run.name for run in found.without_epochs)
-            raise DataError(f"nothing to draw: no epoch yet in {names}")
+            raise compare.no_epoch(found.without_epochs)
         chart, facts = training_chart(found), _plot_document(found, file)
         left_out = {
             "no epoch yet": found.without_epochs,
@@ -535,7 +534,8 @@ class RemoveRuns(FolderOptions, OutputOptions):
 
 def rm(request: RemoveRuns, place: Place) -> Printed:
     if not request.names and request.older_than is None:
-        raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
+        example = "optilab runs rm 'relu-*'"
+        raise UsageError(f"runs rm needs the name of a run, a pattern or --older-than AGE, as in: {example}")
     try:
         age = None if request.older_than is None else runs.age(request.older_than)
     except ValueError as error:

@@ -78,12 +78,13 @@ def asked(request: StudyOptions, source: StudySource) -> Any:
 
 @contextlib.contextmanager
 def placed(source: StudySource, request: StudyOptions) -> Iterator[None]:
-    """Give errors of the axes of a study's file its file and line."""
+    """Give errors of the axes of a study's file, and of a config that it names and is not there, its file and line."""
     try:
         yield
     except (UsageError, ConfigError) as error:
         of_axes = "--over" in str(error) and "over" not in request.given
-        if not of_axes or not isinstance(source.config, str):
+        of_config = isinstance(error, UsageError) and not error.where
+        if not (of_axes or of_config) or not isinstance(source.config, str):
             raise
         raise relocated(error, lines_of(source.config)) from None
 
@@ -127,9 +128,8 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
 def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "StudyResult":
     """Run the study `name`, or what is missing of it. A signal ends it, and does not return here."""
     from optilab.study import execution
-    from optilab.study.claims import require_judgeable_by
 
-    require_judgeable_by(plan)
+    _require_possible(plan, place.folder / name)
     how = execution.ExecutionOptions(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
@@ -148,13 +148,23 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
     return ran
 
 
+def _require_possible(plan: "StudyPlan", path: Path) -> None:
+    """Refuse claims that can never be judged, and the name of a run."""
+    from optilab.study.claims import require_judgeable_by
+
+    require_judgeable_by(plan)
+    if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
+        raise RunError(
+            f"{path} is a run of `optilab {entry.manifest['command']}`, not a study; choose another --name"
+        )
+
+
 def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
     from optilab.study import execution, sweep
-    from optilab.study.claims import require_judgeable_by
     from optilab.study.groups import Measure
 
-    require_judgeable_by(plan)
+    _require_possible(plan, place.folder / name)
     cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.ExecutionOptions(request.jobs))
     found = sweep.design(plan, place.folder) if isinstance(plan, sweep.Sweep) else None
     can_tell = [_can_tell(found, Measure(plan.metric))] if found else []

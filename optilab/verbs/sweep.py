@@ -74,7 +74,9 @@ class SweepRequest(StudyOptions):
 
 def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("sweep", request, request.given.get("config"), place)
-    asked = plans.resolve(studies.asked(request, source), request.changes())
+    kept = studies.asked(request, source)
+    with studies.placed(source, request):
+        asked = plans.resolve(kept, request.changes())
     if not asked.over and asked.seeds == 1 and request.resume is None:
         raise UsageError("a sweep needs an axis, as in --over optimizer.lr=0.01,0.1, or several seeds: --seeds 3")
     with studies.placed(source, request):

@@ -59,8 +59,8 @@ class Request:
         """The request; UsageError for fields that exclude or need each other."""
         known = {one.name: one for one in fields_of(cls)}
         if (wrong := [name for name in given if name not in known]) and not cls.OPEN:
-            accepted = [name for name, one in known.items() if one.group != "Output"]
-            raise UsageError("\n".join(unknown("option", name, accepted) for name in wrong))
+            accepted = [name for name, one in known.items() if one.group != "Output" and name != "runs_dir"]
+            raise UsageError("\n".join(unknown("keyword", name, accepted) for name in wrong))
 
         def named(name: str) -> str:
             return known[name].flag if typed else name
@@ -74,10 +74,9 @@ class Request:
         for other, name in ((other, name) for other, names in needs for name in names):
             if name in given and not given.get(other):
                 needed = getattr(known[other].mark(Flag), "metavar", "").partition(",")[0]
-                needed = "" if bool in known[other].parts else f" {needed or 'N'}"
-                raise UsageError(
-                    f"{named(name)} needs {named(other)}" + (f"; add {named(other)}{needed}" if typed else "")
-                )
+                switch = bool in known[other].parts
+                value = (" " if typed else "=") + (needed or "N") if not switch else "" if typed else "=True"
+                raise UsageError(f"{named(name)} needs {named(other)}; add {named(other)}{value}")
         kept = kept_of(cls)
         for name in known.keys() & given.keys():
             if known[name].mark(ConfigKey) is None and known[name] not in kept:  # which the config judges
@@ -125,7 +124,8 @@ class Request:
         named, changed = {change.key: change.where for change in made}, self._set()
         for change in changed:
             if change.key in named:
-                raise UsageError(f"{change.key} is set twice: by {named[change.key]} and by {change.where}")
+                twice = f"by {named[change.key]} and by {change.where}; leave one of them out"
+                raise UsageError(f"{change.key} is set twice: {twice}")
         return sorted([*made, *changed], key=lambda change: change.key.count("."))
 
     def _set(self) -> "list[Override]":
@@ -138,9 +138,13 @@ class Request:
 
     def retyped(self, *names: str) -> str:
         """The options of these fields, to be typed again."""
+        from optilab.config.yaml import flow
+
         words = []
         for one in fields_of(type(self)):
             value = self.given.get(one.name) if one.name in names else None
+            if isinstance(value, Mapping):
+                value = [f"{key}={flow(plain(item))}" for key, item in value.items()]
             for text in value if isinstance(value, list) else [value] if value not in (None, False) else []:
                 words += [one.flag] if text is True else [one.flag, shlex.quote(str(text))]
         return " ".join(words)

@@ -20,6 +20,7 @@ from optilab import signals
 from optilab.config.load import Override, load
 from optilab.config.load import function as read_function
 from optilab.config.optimize import OptimizeConfig
+from optilab.config.presets import is_config
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown, unknown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
@@ -128,6 +129,10 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
         raise UsageError(
             f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
         )
+    if config := next(
+        (one for one in given if isinstance(one, str) and is_config(one) and Path(one).is_file()), None
+    ):
+        raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
     if request.against is None:
         typed = " ".join(one for one in given if isinstance(one, str)) or "CANDIDATE"
         raise UsageError(f"name the optimizer to compare with, as in: optilab verify {typed} --against adam")
@@ -441,6 +446,8 @@ def _feedback_folder(request: VerifyRequest) -> Path | None:
     if request.feedback is None:
         return None
     folder = Path(request.feedback)
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; name a new directory", request.flag("feedback"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         taken = any(folder.iterdir())

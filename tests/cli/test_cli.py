@@ -73,7 +73,9 @@ def test_settings_do_not_depend_on_the_order_typed(optilab):
     assert result("--algo", "sgd", "--epochs", 3, "--epochs", 6)["epochs"] == 6
     for arguments in (("--epochs", 3, "--set", "epochs=4"), ("--set", "epochs=4", "--epochs", 3)):
         done = optilab("optimize", "--algo", "sgd", *arguments, code=2)
-        assert done.stderr == "optilab: epochs is set twice: by --epochs and by --set epochs\n"
+        assert (
+            done.stderr == "optilab: epochs is set twice: by --epochs and by --set epochs; leave one of them out\n"
+        )
 
 
 def test_precedence_schema_yaml_flags(optilab, tmp_path):
@@ -441,7 +443,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("runs delete x", "write: optilab runs rm x"),
         ("train --config sigmoid --optim adam", "write --optimizer"),
         ("train sigmoid --weight-decay 0.1", "write --set weight_decay=0.1"),
-        ("train --config sigmoid --hidden 64", "write --set model.hidden=64"),
+        ("train --config sigmoid --hidden 64", "write --set 'model.hidden=[64]'"),
         ("train --config sigmoid --set lr=0.1", 'did you mean "optimizer.lr"?'),
         ("train --config sigmoid --set activation=relu", 'did you mean "model.activation"?'),
         ("train --config sigmoid --set optimizer.learning_rate=0.1", 'did you mean "optimizer.lr"?'),
@@ -459,8 +461,8 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ),
         ("data ls --data-dir /etc/passwd", "--data-dir: /etc/passwd is a file; expected a directory"),
         ("optimize adm", "algo: unknown optimizer 'adm'; did you mean \"adam\"?"),
-        ("optimize adam --algo sgd", "adam and --algo sgd: give one of them"),
-        ("map adam.yaml --config sgd.yaml --basins", "adam.yaml and --config sgd.yaml: give one of them"),
+        ("optimize adam --algo sgd", "adam and --algo sgd: leave one of them out"),
+        ("map adam.yaml --config sgd.yaml --basins", "adam.yaml and --config sgd.yaml: leave one of them out"),
         ("race adam", "a race needs at least two different optimizers, got adam"),
         ("optimize rosenbrock --algo adam", "write --function=rosenbrock"),
         ("explain adam.yaml", "expected the name of an optimizer, got the config 'adam.yaml'"),
@@ -496,7 +498,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("optimize --algo sgd --size poster --out p.png", "--size: expected column, page or slide, got 'poster'"),
         ("optimize --algo sgd --set lr", "--set: expected KEY=VALUE, for example epochs=10; got 'lr'"),
         ("optimize --algo adam --set algo.beta1=[0.9", "'[0.9': ',' or ']' is missing\n"),
-        ("optimize --algo sgd --expect f<<3", "--expect: << is none of >, >=, <, <=, ==, =; got 'f<<3'"),
+        ("optimize --algo sgd --expect f<<3", "--expect: 'f<<3': << is none of >, >=, <, <=, ==, ="),
         ("optimize --algo sgd --epochs", "--epochs needs a value: write it after --epochs"),
         ("optimize --algo sgd --function log(x)", "optilab: start: f is nan at the start -1"),
         ("optimize --algo sgd --function x^2/0+y", "column 4: 'x^2/0+y' divides by 0 everywhere"),
@@ -531,7 +533,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ),
         ("explain adam --step 3-1", "--step: a range begins with its first step: write 1-3, not 3-1"),
         ("train --resume a --fork b", "--resume and --fork cannot be combined; give one"),
-        ("play --algo sgd --out play.pdf", "ends in .html, for example play.html"),
+        ("play --algo sgd --out play.pdf", "ends in .html or .htm, got 'play.pdf'; for example play.html"),
         ("map --algo sgd --x lr=0.1:1 --y w3=0:1", "w3: ravine has w1, w2; an axis is one of them, or a setting"),
         ("map --algo sgd --x lr=0.1:1 --y w1=0:1 --show speed", "--show: expected value or steps, got 'speed'"),
         ("train sigmoid --jobs 2", "--jobs only applies to several trainings; add --seeds N"),
@@ -543,8 +545,8 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("sweep sigmoid --over optimizer.lr", "the values are missing, for example optimizer.lr=0.01,0.1"),
         ("sweep sigmoid --over model.hidden=1:9 --dry-run", "a range is for numbers, and model.hidden takes list"),
         ("diagnose sigmoid --epochs 3", "No such option: --epochs; write --set epochs=3\n"),
-        ("check latest --epochs 3", "--epochs: none of the targets is a config"),
-        ("check latest --only x", "--only: none of the targets is a file of claims"),
+        ("check latest --epochs 3", "--epochs: it is for a config, and latest is none: leave it out"),
+        ("check latest --only x", "--only: it is for a file of claims, and latest is none: leave it out"),
         ("check relu --momentum 0.9", "No such option: --momentum; write --set "),
         ("verify mine.py:f --against sgd --memory 600", "--memory needs several files"),
         ("config show model.norm", "model.norm is a key; write: optilab config show train model.norm"),

@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
     "C26": ([*OPTIMIZE, "--set", "algo.beta1=1.0"], 2, ["beta1", "less than 1", "1.0"]),
     "C27": ([*OPTIMIZE, "--start", "1,2,3"], 2, ["--start", "has 2 coordinates", "got 3 numbers"]),
     "C28": ([*OPTIMIZE, "--start", "nan,0"], 2, ["--start", "number", "nan"]),
-    "C29": ([*OPTIMIZE, "extra"], 2, ["extra", "give one of them"]),
+    "C29": ([*OPTIMIZE, "extra"], 2, ["extra", "leave one of them out"]),
     "C30": ([*OPTIMIZE, "--epoch", "3"], 2, ["--epoch", "--epochs"]),
     "C31": (["train"], 2, ["needs a config", "optilab train sigmoid.yaml"]),
     "C32": (["train", "--config", "missing.yaml"], 2, ["no file", "'missing.yaml'"]),

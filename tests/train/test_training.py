@@ -385,7 +385,7 @@ def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
 def test_too_large_a_holdout_and_a_batch_of_one_are_refused(small):
     with pytest.raises(UsageError, match=r"a hold-out of 150 leaves no training images \(only 150 are used\)"):
         engine.Training.start(configured(data__holdout=150), small, CPU)
-    with pytest.raises(UsageError, match=r"--set data.images: .* has 150 training images, got 151"):
+    with pytest.raises(UsageError, match=r"data.images: .* has 150 training images, got 151"):
         engine.Training.start(configured(data__images=151), small, CPU)
     with pytest.raises(UsageError, match=r"data.holdout: a hold-out of 40 leaves no training images \(only 40"):
         engine.Training.start(configured(**HOLDOUT, data__images=40), small, CPU)

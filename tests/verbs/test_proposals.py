@@ -42,6 +42,7 @@ runs «list»
 runs «lss»
 help «train»
 help «exit»
+help claims «verdicts»
 explain «adma»
 optimize «adam sgd» --epochs 2
 optimize «ravine»
@@ -65,6 +66,13 @@ optimize adam --expect '«loss» < 1'
 optimize adam --epochs 3 --expect '«f < small»'
 optimize adam --epochs 5 --expect 'f «at 9» < 1'
 optimize adam --set «lr»=0.1
+optimize adam --epochs «ten»
+optimize adam «--seed x»
+optimize adam «--expect '0.3 < f'»
+optimize adam «--expect 'f < 1 at 5'»
+optimize adam --expect '«f <»'
+optimize adam «--expect 'f < 1 and w1 < 2'»
+optimize adam --expect '«status > converged»'
 optimize adam --set «algo.beta»=0.1
 optimize adam --set algo.«momentum»=0.5
 optimize adam --out «plot.txt»
@@ -82,6 +90,7 @@ map l-bfgs --x w1=0:1 --y w2=0:1
 optimize adam --epochs 3 --function '«sn»(x)'
 optimize adam --epochs 3 --function '«»'
 optimize «my.py» --epochs 3
+map adam --basins «--start 1,2»
 play adam --out «page.pdf»
 play «lookahead»
 race «small.yaml» --algo sgd,adam --budget 1 --seeds 2 --dry-run --set data.holdout=50
@@ -89,6 +98,8 @@ race --algo sgd,adam --function ravine --budget 1 --starts 1 --repeats 1 «--lr 
 race --algo sgd,«adma» --function ravine --budget 1 --starts 1 --repeats 1
 race --on small.yaml --algo sgd,adam --budget 1 --seeds 2 --dry-run --set data.holdout=50 «--learning-rate 0.1»
 race --function «'x^2'» --algo sgd,adam
+race --function «ravine,» --algo sgd,adam --budget 1 --starts 1 --repeats 1
+race --on small.yaml --algo sgd,adam --budget 1 --seeds 2 --dry-run --set data.holdout=50 «--set optimizer.lr=1»
 train
 train «sigmoyd.yaml»
 train small.yaml --set «epochs»
@@ -104,6 +115,10 @@ train small.yaml --set 'early_stopping=«yes»'
 train small.yaml --set «model.widths»=[8]
 train small.yaml --name «'a b'»
 train small.yaml --jobs 2
+train small.yaml --seeds «1,2»
+train small.yaml «--hidden 8,8»
+train small.yaml --expect '«val acc» > 0.1'
+train small.yaml --set data.images=«99999999»
 train small.yaml --seeds 2 «--threads 4»
 train small.yaml --expect '«val_acc is high»'
 train small.yaml --expect '«val_acc»'
@@ -183,7 +198,7 @@ def words(line):
     return shlex.split(re.sub(r"\b(" + "|".join(PLACES) + r")\b", lambda place: PLACES[place[0]], line))
 
 
-VALUE = r"(?:\[[^\]]*\]|'[^']*'|\"[^\"]*\"|(?:[^;,\n()]|,(?=\S))+)"
+VALUE = r"(?:\[[^\]]*\]|'[^']*'|\"[^\"]*\"|(?:'[^'\n]*'|[^;,\n()]|,(?=\S))+)"
 COMMAND = r"`optilab ([^`]+ [^`]+)`|[:,] optilab ([^\n;()]+)"
 """A whole line; `optilab train` alone is a name."""
 BEFORE = (
@@ -279,6 +294,27 @@ def test_what_is_missing_is_called_missing(lost, line, message, folder, tmp_path
         ("data: {batch_size: 8}\n", "optimizer: missing; add optimizer: sgd"),
         ("optimizer: sgd\nearly_stopping: 3\n", "expected a mapping (key: value), got 3, such as {patience: 1}"),
         ("optimizer: sgd\nseed: 1-5\n", "a range is written 1:5"),
+        ("optimizer:sgd\nepochs: 1\n", "the line above, 'optimizer:sgd', has no colon and space after its key"),
+        ("optimizer: @sgd\n", "'optimizer: @sgd': put quotes around the text: optimizer: \"@sgd\""),
+        ("optimizer:\n  name: sgd\n lr: 0.1\n", "'lr: 0.1' is not aligned with the keys above it"),
+        ("hello\n", "a config begins with a key, such as optimizer: sgd"),
+        (
+            "optimizer: sgd\nexpect: [val_acc at end > 0.5]\n",
+            "'val_acc at end > 0.5': at: expected last, best, area",
+        ),
+        (
+            "optimizer: sgd\nexpect: {val_acc: 0.5}\n",
+            "expected a claim such as 'val_acc > 0.8', or {metric: val_acc",
+        ),
+        (
+            "optimizer: sgd\ndata: {dataset: synthetic, images: 200, holdout: 300}\n",
+            "y.yaml:2: data.holdout: a hold-out of 300 leaves no training images (only 200 are used)",
+        ),
+        ("optimizer: sgd\nmodel: {hidden: [8], freeze: [1, 2]}\n", "leave one of 1 to 2 out"),
+        (
+            "checks:\n- {name: a, train: relu, optimize: adam}\n",
+            "expected exactly one of optimize, train, sweep, remedy, race, lr; got optimize and train",
+        ),
     ],
 )
 def test_a_file_is_told_what_to_write(text, message, optilab, tmp_path):
@@ -290,6 +326,45 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
     (tmp_path / "subs" / "anna").mkdir(parents=True)
     (tmp_path / "subs" / "anna" / "adam.py").write_text("")
     assert "write 'subs/*/*.py'" in optilab("verify", "subs", "--against", "adam", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "check run --jobs 2 --expect 'val_acc > 0'",
+            "--jobs: it is for a training config or a file of claims, and run",
+        ),
+        (
+            "check run --out out.txt",
+            "--out: expected a name that ends in .xml, got 'out.txt'; for example out.xml",
+        ),
+        ("check run --out no/out.xml", "there is no directory no; create it with: mkdir -p no"),
+        (
+            "config check runs/run/manifest.json",
+            "is no config, but a file of a run; its config is runs/run/config.yaml",
+        ),
+        (
+            "sweep small.yaml --over optimizer.lr=1,2 --name run --dry-run",
+            "runs/run is a run of `optilab train`, not a",
+        ),
+        ("sweep --study lost.yaml", "lost.yaml:1: 'gone.yaml': no file and no preset has this name"),
+        (
+            "train small.yaml --set data.dataset=synthetic --data-dir x",
+            "synthetic reads no directory; leave it out",
+        ),
+        ("optimize adam --dark", "--dark needs --out; add --out FILE"),
+        ("explain adam --format latex --json", "--json and --format cannot be combined"),
+        ("verify small.yaml --against adam", "small.yaml is a config; expected FILE.py:NAME"),
+        ("runs show run other", "too many arguments: other; optilab runs show takes RUN; leave out other"),
+        ("check run --expect 'optimizer.lr=0.3: val_acc > 0'", "--expect 'lr 0.3: val_acc > 0'"),
+    ],
+)
+def test_what_means_nothing_is_refused(line, message, folder):
+    (folder / "lost.yaml").write_text("config: gone.yaml\nover: {optimizer.lr: [0.1, 0.2]}\n")
+    done = typed(line, folder)
+    assert done.returncode in (2, 4)
+    assert message in done.stderr + done.stdout
 
 
 def test_a_directory_that_cannot_be_read_is_named(optilab, tmp_path, monkeypatch):
