@@ -40,11 +40,7 @@ def usage_error(error: Exception) -> str | None:
         return f"a command is needed\n\n{message}"
     context: Any = getattr(error, "ctx", None)
     if match := re.fullmatch(r"Option '(.*)' requires an argument\.", message):
-        typed = re.search(
-            rf"{match[1]} ([^\s\\]+)", getattr(getattr(context, "command", None), "epilog", "") or ""
-        )
-        example = f", as in {typed[0]}" if typed else f": write it after {match[1]}"
-        return f"{match[1]} needs a value{example}"
+        return f"{match[1]} needs a value: write it after {match[1]}"
     if context is None:
         return message
     if kind == "NoSuchOption":

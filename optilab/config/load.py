@@ -468,7 +468,7 @@ def _no_number(value: Any, kind: str, field: Field | None) -> str:
     usual = isinstance(default, int | float) and not isinstance(default, bool)
     advice = number_advice(value, kind != "number", field.name if field else "")
     advice = advice or (f"; for example {default}" if usual else "")
-    kind = field.kind if field and field.kind.startswith(kind) else kind
+    kind = re.sub(r", <= [\d,]{16,}", "", field.kind) if field and field.kind.startswith(kind) else kind
     return f"expected a {kind}, got {shown(value)}{advice}"
 
 

@@ -91,10 +91,7 @@ class _Reader:
         self.next()  # the document ends
         more: Any = self.next()
         if not isinstance(more, yaml.StreamEndEvent):
-            raise _Refused(
-                more.start_mark.line + 1,
-                "a second document; a config is one document: delete the line --- and what follows",
-            )
+            raise _Refused(more.start_mark.line + 1, "a second document; delete the line --- and what follows")
         return tree
 
     def node(self, event: Any, path: Path) -> Any:
@@ -124,9 +121,7 @@ class _Reader:
                 key = f"?{line}"
             here = (*path, key)
             if key in items:
-                self.problems.append(
-                    (line, here, f"given twice, first on line {self.lines[here]}; delete one of the two")
-                )
+                self.problems.append((line, here, f"given twice, first on line {self.lines[here]}; delete one"))
             self.lines[here] = line
             items[key] = self.node(self.next(), here)
         return items
