@@ -160,6 +160,8 @@ class OneOf:
                 else f"an empty name is no {self.what}; expected"
             )
             return f"{missing} one of {', '.join(self.registry)}"
+        if self.what == "function" and re.search(r"[\^*+/()]", str(name)):
+            return f"for a formula write function: {{name: expression, formula: {shown(name)}}}"
         same = ELSEWHERE.get(str(name).lower())
         if same in self.registry:
             return f'unknown {self.what} {shown(name)}; did you mean "{same}"?'

@@ -26,6 +26,7 @@ from optilab.config.fields import (
     keys_of,
     percentage,
     schema_for,
+    section_of,
     unknown_key,
 )
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
@@ -389,6 +390,12 @@ def _problem(
     message = _message(details, context, lambda: unknown(path), lambda: field(path))
     if details["type"] in ("model_type", "dict_type", "dataclass_type") and (usual := example(path)) != "VALUE":
         message += f", such as {usual}"
+    whole, at = _value_at(tree, details["loc"][:-1]), details["loc"][-1:]
+    if (
+        details["type"] == "tuple_type" and isinstance(whole, list) and list not in map(type, whole)
+    ):  # a pair in place of a list of pairs
+        path = path[:-1] if path[-1:] == at else path
+        message = f"expected a list of lists; write {yaml.flow([whole])}"
     if details["type"] == "missing":
         key = yaml.dotted(path)
         message += (
@@ -439,6 +446,8 @@ def _message(
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
             return _no_number(value, "whole number", field())
         case "string_type":
+            if value is None:
+                return "expected text, got nothing; write one, or leave it out"
             quoted = "no" if value is False else "yes" if value is True else shown(value)
             advice = "" if isinstance(value, list | dict) else f'; put quotes around it: "{quoted}"'
             return f"expected text, got {shown(value)}{advice}"
@@ -449,7 +458,8 @@ def _message(
         case "bool_type":
             return f"expected true or false, got {shown(value)}"
         case "tuple_type" | "list_type":
-            return f"expected a list, got {shown(value)}{_list_advice(value)}"
+            of_mappings = (asked := field()) and section_of(asked)
+            return f"expected a list, got {shown(value)}{'' if of_mappings else _list_advice(value)}"
         case "model_type" | "dict_type" | "dataclass_type":
             return f"expected a mapping (key: value), got {shown(value)}"
         case "too_short":
@@ -479,6 +489,8 @@ def number_advice(value: Any, whole: bool = False, key: str = "") -> str:
         return f"; write {int(number)}"
     if not isinstance(value, str):
         return ""
+    if value.lower() == "none":
+        return "; for none write null"
     if key == "seeds" and "," in value:
         return f"; write {value.count(',') + 1}, and --set seed={value.partition(',')[0]}"
     if (plain := value.strip(" ,;")) != value and decimal(plain) != plain:
