@@ -165,8 +165,7 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
             f"{', '.join(given)}: a list or mapping that contains itself, or is nested too deeply"
         ) from None
     if missing := [key for key, one in known.items() if one.obligatory and taken.get(key) in (None, [])]:
-        example = in_python(verb(name).requests[0].EXAMPLES[0])
-        raise UsageError(f"{name} needs {' and '.join(missing)}, as in: {example}")
+        raise UsageError(f'{name} needs {" and ".join(missing)}, for example lab.{name}("latest")')
     from optilab.show import terminal
 
     with _in_python(given), terminal.saying(in_python):
