@@ -114,7 +114,10 @@ def test_images_that_are_not_there_are_refused_before_a_study_begins(command, me
         (("runs", "compare", "x", "--sample", "problems"), "--sample needs --by"),
         (("runs", "compare", "x", "--format", "csv", "--json"), "--json and --format cannot be combined"),
         (("runs", "ls", "--format", "csv", "--json"), "--json and --format cannot be combined"),
-        (("check", "x", "--seeds", "3"), "--seeds: it is for a training config, and x is none: leave it out"),
+        (
+            ("check", "x", "--seeds", "3"),
+            "--seeds: it is for a training config or a file of claims, and x is none",
+        ),
         (
             ("train", "CONFIG", "--set", "optimizer.lr.x=3"),
             "--set optimizer.lr.x: expected a number",
