@@ -3,7 +3,7 @@
 Imports neither pydantic nor NumPy: `optilab runs ls` reads directories and nothing else.
 """
 
-from optilab.files import Row, read_regular, table, table_parts, write_atomic
+from optilab.files import Row, output_file, read_regular, table, table_parts, write_atomic
 from optilab.runs.directory import (
     OpenStudy,
     Run,

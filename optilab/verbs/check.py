@@ -19,7 +19,6 @@ from optilab.config.presets import algorithms
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, one_of, shown
-from optilab.files import output_file
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -89,7 +88,7 @@ def check(request: CheckClaims, place: Place) -> Printed:
         if name in request.given and not any(_may_be(target, kinds) for target in request.targets):
             advice = f"it is for {what}, and {listed(request.targets)} is none: leave it out"
             raise UsageError(advice, request.flag(name))
-    junit = None if request.junit is None else output_file(request.junit, (".xml",), "--out")
+    junit = None if request.junit is None else runs.output_file(request.junit, (".xml",), "--out")
     checked: list[CheckedTarget] = []
     for target in request.targets:
         for one in Checker(request, place).checks(target):

@@ -40,7 +40,7 @@ REFUSED = """
 runs «--json» ls
 runs «list»
 runs «lss»
-help «train»
+help «env»
 help «exit»
 help claims «verdicts»
 explain «adma»
