@@ -305,7 +305,9 @@ def test_paper_is_light_and_the_screen_comes_back(written):
     )
     before = page.script(state)
     page.script("dispatchEvent(new Event('beforeprint'))")
+    page.resize(900)  # as a window may be while it is printed
     assert page.script(state) == ["#1b1f24", 340, 340, *[222] * 6]
+    page.resize(1000)
     page.script("dispatchEvent(new Event('afterprint'))")
     assert page.script(state) == before
     assert before[0] == "#e6e9ed"

@@ -632,6 +632,7 @@ const Charts = (() => {
   }
 
   const observer = new ResizeObserver((changes) => {
+    if (document.documentElement.classList.contains("paper")) return; // which has a width of its own
     for (const entry of all) {
       if (changes.some((change) => change.target === entry.box) && entry.plot.width !== widthOf(entry.box))
         entry.resize();
