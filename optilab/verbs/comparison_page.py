@@ -175,7 +175,7 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
         again = min(count, comparison_tables.MOST_CONFIRMED)
         limit = " (each one more makes a verdict harder)" if again < count else ""
         which = f"the {again} best of the {count}" if again < count else f"the {count}"
-        sentence = f"To decide, train {which} that may be the best again from new seeds{limit}:"
+        sentence = f"As a next step, train {which} that may be the best again from new seeds{limit}:"
         return sentence, f"optilab sweep --resume {shlex.quote(entry.name)} --confirm {again}"
     seeds = max(len(group.runs) for group in side.grouping.groups)
     return grown(entry, seeds, comparison) if entry.manifest["command"] == "remedy" else None

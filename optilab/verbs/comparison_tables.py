@@ -339,16 +339,19 @@ def further_seeds(comparison: "Comparison[Any]") -> int:
 
 
 def next_seeds(comparison: "Comparison[Any] | None", seeds: int) -> tuple[int, bool]:
-    """How many more seeds to train, and whether a verdict needs no more by the advice.
+    """How many more seeds to train, and whether every verdict needs no more by the advice.
 
     Where no number is known it is `seeds`, the number of those that there are, and at least ENOUGH in all.
     """
     closest = _closest(comparison) if comparison else None
-    if closest is None:
+    if comparison is None or closest is None:
         return max(seeds, ENOUGH - seeds), False
     own = closest[0]
     most = own.more_range[1] if own.more_range else own.more
-    return (most, True) if most and most <= MOST_NEXT else (MOST_NEXT, False)
+    if not most or most > MOST_NEXT:
+        return MOST_NEXT, False
+    others = [row.difference for row in comparison.ranked if row.verdict != "worse" and row.difference]
+    return most, all(0 < (other.more or 0) <= most for other in others)
 
 
 def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:

@@ -216,6 +216,11 @@ def test_the_next_step_trains_what_the_answer_says(more, expected):
     if more:
         own.difference = SimpleNamespace(more=more[0], more_range=more[1])
     assert comparison_tables.next_seeds(SimpleNamespace(ranked=[own]), 3) == expected
+    if expected[1]:  # but not where another row needs more
+        other = SimpleNamespace(
+            verdict="cannot tell", key=1, difference=SimpleNamespace(more=400, more_range=(163, None))
+        )
+        assert comparison_tables.next_seeds(SimpleNamespace(ranked=[own, other]), 3) == (6, False)
     if more is None:  # of one seed, another one cannot decide
         assert comparison_tables.next_seeds(SimpleNamespace(ranked=[own]), 1) == (4, False)
 

@@ -222,6 +222,7 @@ const few = (names) =>
 
 const TIE = 0.01; // of the distance of the nearest: no rule within it is ahead
 const NEAR = 0.1; // of the distance of the start
+const REACHED = 1e-6; // of it: at the minimum but for rounding
 
 /** In a sentence, which rule is ahead at an epoch, and which ones are lost. */
 function answerAt(epoch, shown) {
@@ -247,12 +248,15 @@ function answerAt(epoch, shown) {
   const far = kept.length && Base.number(kept[0].far, 2);
   if (!kept.length) return `After ${epoch} epochs ${lost.join("; ")}.`;
   if (!epoch) return known ? `The start is ${far} from ${minimum}.` : `At the start f = ${far}.`;
-  const first = kept.filter((end) => end.far - kept[0].far <= TIE * Math.abs(kept[0].far)).map((end) => end.name),
+  const reached = known ? REACHED * nearest(state.start).distance : -Infinity,
+    tie = Math.max(kept[0].far + TIE * Math.abs(kept[0].far), reached),
+    first = kept.filter((end) => end.far <= tie).map((end) => end.name),
     verb = first.length > 1 ? "are" : "is",
     where = known ? `${far} from ${minimum}` : `at f = ${far}`,
     isNear = !known || kept[0].far <= NEAR * nearest(state.start).distance;
-  let told = `${few(first)} ${verb} ${known ? `nearest to ${minimum}: ${far}` : `lowest: f = ${far}`}`;
-  if (ends.length === 1) told = `${first[0]} is ${where}`;
+  let told = `${few(first)} ${verb} ${known ? `nearest to ${minimum}, ${far} from it` : `lowest: f = ${far}`}`;
+  if (kept[0].far <= reached) told = `${few(first)} ${first.length > 1 ? "have" : "has"} reached ${minimum}`;
+  else if (ends.length === 1) told = `${first[0]} is ${where}`;
   else if (!isNear) told = `none has come near ${minimum}: ${few(first)} ${verb} ${far} from it`;
   else if (first.length === kept.length && first.length > 1) told = `${few(first)} are equally far, ${where}`;
   return `${[`After ${epoch} epochs ${told}`, ...lost].join("; ")}.`;
