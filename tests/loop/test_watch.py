@@ -180,11 +180,11 @@ def test_an_error_of_the_watch_never_ends_the_training(monkeypatch):
 
 
 def test_what_is_not_a_model_is_refused():
-    with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, got int"):
+    with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, got 3; watch"):
         optilab.watch(3)
-    with pytest.raises(UsageError, match=r"expected an optimizer of torch\.optim, got int"):
+    with pytest.raises(UsageError, match=r"expected an optimizer of torch\.optim, got 3; watch"):
         optilab.watch(mlp(), [3])
-    with pytest.raises(UsageError, match="every: expected 1 or more"):
+    with pytest.raises(UsageError, match="every: expected a whole number from 1"):
         optilab.watch(mlp(), every=0)
 
 
