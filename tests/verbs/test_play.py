@@ -976,6 +976,11 @@ def test_of_equally_near_optimizers_none_is_ahead(opened):
     assert (
         page.text("#answer") == "After 60 epochs sgd, momentum have reached the minimum."
     )  # rounding has no winner
+    page.enter("#own", "(x - 1)^2 + (y + 1)^2 - 4")
+    page.script("for (const i of state.listed) state.rules[i].shown = i < 2; changed()")
+    page.script(SETTLED)
+    assert page.text("#answer") == "After 60 epochs sgd, momentum are equally low, at f = \u22124."
+    page.script("for (const i of state.listed) state.rules[i].shown = true; changed()")
     page.enter("#function", "rastrigin")
     page.script("state.start = [0.001, 0.001]; changed()")
     page.script(SETTLED)

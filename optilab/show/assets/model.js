@@ -258,7 +258,7 @@ function answerAt(epoch, shown) {
   if (kept[0].far <= reached) told = `${few(first)} ${first.length > 1 ? "have" : "has"} reached ${minimum}`;
   else if (ends.length === 1) told = `${first[0]} is ${where}`;
   else if (!isNear) told = `none has come near ${minimum}: ${few(first)} ${verb} ${far} from it`;
-  else if (first.length === kept.length && first.length > 1) told = `${few(first)} are equally far, ${where}`;
+  else if (first.length === kept.length && first.length > 1) told = `${few(first)} are equally ${known ? "far" : "low"}, ${where}`;
   return `${[`After ${epoch} epochs ${told}`, ...lost].join("; ")}.`;
 }
 
