@@ -202,7 +202,7 @@ _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
 _TREE = "text, a number, a list or a mapping"
 _TREES: Mapping[str, str] = {
     "function": 'the name of a test function, a formula such as "w1^2 + w2^2", or one of optilab.optimize.OBJECTIVES',
-    "algo": "the name of an optimizer, a list of names, or a rule of optilab.optimize",
+    "algo": "the name of an optimizer, a list of names, or a rule of optilab.optimize (code of yours: FILE.py:NAME)",
     "config": "a preset, a YAML file or a mapping of keys (a network of yours: model: FILE.py:NAME)",
     "target": "a run, a config or a mapping of its keys (a loop of yours: optilab.watch)",
 }

@@ -292,7 +292,7 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             lambda lab: lab.train("relu.yaml", cluster="x:1"),
             "cluster only applies to several trainings; add seeds=N",
         ),
-        (lambda lab: lab.load("x"), "no run 'x' in runs, which does not exist"),
+        (lambda lab: lab.load("x"), "no run 'x' in runs: there is no such directory"),
         (lambda lab: lab.train(object), "expected a preset, a YAML file or a mapping of keys"),
         (
             lambda lab: lab.optimize([[1], [2]]),

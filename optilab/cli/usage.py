@@ -117,11 +117,16 @@ def _option_hint(context: Any, option: str) -> str:
 
 
 def _of_another(context: Any, option: str) -> str:
-    """`; it is an option of sweep, not of map: leave it out`."""
+    """`; it is an option of sweep, not of map: leave it out`, or what does the same."""
     root = context.find_root()
     having = completion.commands_with(option, root.command.list_commands(root))
     own = context.command_path.partition(" ")[2]
-    return f"; it is an option of {having}, not of {own}: leave it out" if having else ""
+    instead = "leave it out"
+    if option == "--out":
+        instead = "write what it prints to a file with > FILE"
+    elif option == "--format" and _has_option(context, "--out"):
+        instead = "the end of --out FILE chooses the format"
+    return f"; it is an option of {having}, not of {own}: {instead}" if having else ""
 
 
 def _command_hint(context: Any, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -320,6 +321,13 @@ class TrainConfig(Section):
     replay: Annotated[Replay, Doc("what another script drew, to reproduce its log")] = Field(
         default_factory=Replay
     )
+
+    @property
+    def steps(self) -> int:
+        """Training steps of all epochs, by what is known of the dataset without reading it."""
+        data = self.data
+        images = (data.images or data.info.train) - (data.holdout or 0)
+        return self.epochs * math.ceil(images / data.batch_size)
 
     @property
     def own_files(self) -> dict[str, Origin]:

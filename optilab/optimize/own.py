@@ -39,8 +39,8 @@ STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "lr": ("learning_rate", "alpha", "eta", "step_size"),
     "beta": ("momentum", "gamma", "mu", "beta1"),
-    "beta1": ("b1",),
-    "beta2": ("b2",),
+    "beta1": ("b1", "beta_1"),
+    "beta2": ("b2", "beta_2"),
     "decay": ("rho", "alpha", "gamma", "beta", "beta2"),
     "eps": ("epsilon",),
     "weight_decay": ("wd",),
@@ -48,8 +48,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 """What a hyperparameter is called elsewhere."""
 USUAL = {
     **dict.fromkeys(("lr", "learning_rate", "eta", "step_size"), 0.01),
-    **dict.fromkeys(("beta", "momentum", "gamma", "mu", "beta1", "b1", "decay", "rho"), 0.9),
-    **dict.fromkeys(("beta2", "b2"), 0.999),
+    **dict.fromkeys(("beta", "momentum", "gamma", "mu", "beta1", "b1", "beta_1", "decay", "rho"), 0.9),
+    **dict.fromkeys(("beta2", "b2", "beta_2"), 0.999),
     **dict.fromkeys(("eps", "epsilon"), 1e-8),
     **dict.fromkeys(("weight_decay", "wd"), 0.0),
 }

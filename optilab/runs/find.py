@@ -132,7 +132,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         return folder / name  # renamed by hand, but not to the name of another place
     if not_a_name:
         raise UsageError(not_a_name)
-    close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.5)
+    close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.6)
     advice = f"; nearest: {', '.join(close)}" if close else _listing(folder)
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 
@@ -140,7 +140,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
 def _listing(folder: Path) -> str:
     """`; ... lists them`, or that there is no such directory."""
     if not folder.is_dir():
-        return ", which does not exist"
+        return ": there is no such directory"
     where = [] if folder == root(None) else ["--runs-dir", str(folder)]
     return f"; `{shlex.join(['optilab', 'runs', 'ls', *where])}` lists them"
 

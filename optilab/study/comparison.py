@@ -542,7 +542,7 @@ def _notes(
         notes.append(f"not the same epochs: {some([text(length) for length in lengths], 6)}; {advice}")
     if problems and sample == "best":
         notes.append(
-            f"each row is at the best of its own {len(problems)} other settings, "
+            f"each row shows the best of its {len(problems)} settings of the other axes, "
             "chosen for each seed by the other seeds"
         )
     elif problems:

@@ -1,7 +1,6 @@
 """What a command returns: the verdict in words, tables, a picture, a document; shown in a terminal or a notebook."""
 
 import os
-import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -262,16 +261,14 @@ def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
         if not silent:
             terminal.say(line, STYLES[one.result])
         elif not one.holds:
-            terminal.note(alone(line))
-    annotate(f"{one.of}: {line}" for one, line in zip(judged, lines, strict=True) if not one.holds)
+            terminal.note(claim_sentence(one))
+    annotate(f"{one.of}: {claim_sentence(one)}" for one in judged if not one.holds)
     return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
 
 
 def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
     """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`, in columns."""
-    values = ["-" if one.measured is None else one.measured for one in judged]
-    measured = [value if isinstance(value, str) else f"{value:.8g}" for value in values]
-    columns = [[f"{one.result:11}" for one in judged], [one.claim for one in judged], measured]
+    columns = [[f"{one.result:11}" for one in judged], [one.claim for one in judged], [*map(_measured, judged)]]
     columns.append([one.of for one in judged])
     wide = [max(map(len, texts), default=0) for texts in columns]
     lines = [
@@ -281,9 +278,15 @@ def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def alone(line: str) -> str:
-    """A line of `claim_lines` outside of their columns."""
-    return re.sub(r" {4,}", "   ", line)
+def _measured(one: "ClaimResult") -> str:
+    value = "-" if one.measured is None else one.measured
+    return value if isinstance(value, str) else f"{value:.8g}"
+
+
+def claim_sentence(one: "ClaimResult") -> str:
+    """`fails: val_acc > 0.8; measured 0.0998 (sigmoid); met by 2 of 3 seeds`."""
+    measured = "" if one.measured is None else f"measured {_measured(one)}{f' ({one.of})' * bool(one.of)}"
+    return "; ".join(filter(None, (f"{one.result}: {one.claim}", measured, one.why)))
 
 
 def annotate(lines: Iterable[str]) -> None:

@@ -29,7 +29,7 @@ from optilab.study.function_race import standings
 from optilab.study.groups import settings
 from optilab.study.plan import StudyPlan
 from optilab.verbs import studies
-from optilab.verbs.answer import STYLES, Printed, alone, annotate, claim_lines
+from optilab.verbs.answer import STYLES, Printed, annotate, claim_lines, claim_sentence
 from optilab.verbs.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.words import listed, plural
@@ -155,10 +155,10 @@ class CheckedTarget:
         cases = [
             TestCase(
                 f"{one.of}: {one.claim}" if one.of else one.claim,
-                " ".join(line.split()),
+                claim_sentence(one),
                 "" if one.holds else one.result,
             )
-            for one, line in zip(self.judged, claim_lines(self.judged), strict=True)
+            for one in self.judged
         ]
         if self.error:
             cases.append(TestCase("run", str(self.error), type(self.error).__name__, True))
@@ -377,11 +377,12 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
         for run in checked.runs:
             if Path(run).name != checked.target:
                 terminal.say(f"  {run}")
-    elif quiet:
-        for line, result in lines:
-            if result != "holds":
-                terminal.note(f"{checked.target}: {alone(line)}")
-    annotate(f"{checked.target}: {line}" for line, result in lines if result != "holds")
+    failed = [f"{checked.target}: {claim_sentence(one)}" for one in checked.judged if not one.holds]
+    failed += [f"{checked.target}: error: {checked.error}"] if checked.error is not None else []
+    if quiet:
+        for text in failed:
+            terminal.note(text)
+    annotate(failed)
 
 
 def _summary(checked: Sequence[CheckedTarget]) -> str:

@@ -174,7 +174,7 @@ def lacking(keys: Sequence[str], words: Iterable[str]) -> str:
 
 
 def commands_with(option: str, commands: Iterable[str]) -> str:
-    """The first three commands that have an option; empty where none has."""
+    """The commands that have an option, the first three by name; empty where none has."""
     from optilab.marks import Flag
 
     having = []
@@ -185,7 +185,8 @@ def commands_with(option: str, commands: Iterable[str]) -> str:
             flags = ((one.flag, *getattr(one.mark(Flag), "names", ())) for one in verb.options.values())
             if any(option in names for names in flags):
                 having.append(f"{name} {part}".strip())
-    return listed(having[:3]) if having else ""
+    others = [f"{len(having) - 3} others"] if len(having) > 4 else having[3:]
+    return listed([*having[:3], *others]) if having else ""
 
 
 def line_for(word: str, words: Sequence[str]) -> str:

@@ -104,6 +104,9 @@ class WorkedSteps(Answer):
             for line in _lines(worked)
         ]
 
+    def __str__(self) -> str:
+        return "\n".join(self.parts())
+
     def parts(self) -> Iterator[str]:
         """Each step: the calculation, then its difference from the run."""
         for number, worked in enumerate(self.steps):

@@ -11,6 +11,7 @@ from annotated_doc import Doc
 
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
+from optilab.optimize import OBJECTIVES, RULES
 from optilab.verbs.answer import Printed
 from optilab.verbs.options import SilentOptions
 from optilab.verbs.verb import Place, Verb
@@ -76,6 +77,10 @@ def found(word: str) -> str:
     close = f"; did you mean {listed(names, 'or')}?" if names else ""
     if word in (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])):
         raise UsageError(f"{shown(word)} is no topic; the options of a command: optilab {word} --help")
+    if word in RULES:
+        raise UsageError(f"{shown(word)} is an optimizer; its formula and its first step: optilab explain {word}")
+    if word in OBJECTIVES:
+        raise UsageError(f"{shown(word)} is a function; a path on it: optilab optimize adam --function {word}")
     raise UsageError(
         f"{shown(word)} is no topic and no word of the glossary{close or '; `optilab help` lists the topics'}"
     )

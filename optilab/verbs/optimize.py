@@ -249,6 +249,9 @@ class LabPaths(Answer):
         return {"run": self.run, "results": results}
 
     def short(self) -> list[str]:
+        if self.code:
+            ended = [label for label, path in self.paths.items() if path.status is Status.DIVERGED]
+            terminal.note(f"diverged: {', '.join(ended)}")
         return [Verbatim(self.run)] if self.run else []
 
     def parts(self) -> Iterator[Part]:
@@ -360,7 +363,7 @@ def _end(config: OptimizeConfig, label: str, path: Trajectory) -> list[str]:
         f"{path.values[-1]:.3g}",
         f"{nearest[0]:.3g}" if nearest else "-",
         "-" if first is None else str(first),
-        path.status.value,
+        ", ".join(filter(None, (path.status.value, beside(path, config.function, config.tolerance)))),
     ]
 
 

@@ -161,7 +161,7 @@ class Playground(Answer):
     @property
     def headline(self) -> str:
         what = f"{', '.join(self.config.labels)} on {self.config.function.name}"
-        return f"{what}, {plural(self.config.epochs, 'epoch')}, {self.size // 1000} KB"
+        return f"{what}, {plural(self.config.epochs, 'epoch')}, {self.size // 1000} KB: {self.file}"
 
     @cached_property
     def diverged(self) -> list[str]:

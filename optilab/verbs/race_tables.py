@@ -193,7 +193,7 @@ def notes(result: RaceResult) -> list[str]:
         lines.append(looked_before(result.looks))
     if result.edges:
         listed = some(result.edges, 4)
-        lines.append(f"at an end of the rates that were tried, so that a better one may lie beyond: {listed}")
+        lines.append(f"a better rate may lie beyond those that were tried: {listed}")
     lines += [
         f"not equal: {plural(n, 'trial')} of {rule} failed; the command tries {'it' if n == 1 else 'them'} again"
         for rule, n in result.failed.items()

@@ -8,6 +8,7 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.config.study import RemedyConfig
+from optilab.diagnose import TRIAL_BATCHES
 from optilab.marks import ConfigKey, Flag
 from optilab.show.table import Column, Table
 from optilab.study import claims
@@ -136,7 +137,12 @@ class RemedyAnswer(EndedStudy):
                 return ["no training has a result"]
             fit = sum(bool(one.trials) for one in self.plan.tried) - 1
             none = "no remedy" if fit == len(self.results) - 1 else f"none of the {fit} that fit it"
-            return [f"{none} does much better than the network as it is"]
+            found = [f"{none} does much better than the network as it is"]
+            if (
+                steps := next(one.trials[0].config.steps for one in self.plan.tried if one.trials)
+            ) <= TRIAL_BATCHES:
+                found.append(f"{steps} steps are too few to tell: raise --epochs")
+            return found
         sure = "" if self.plan.asked.seeds > 1 else "; one seed: --seeds 3 says how sure that is"
         smaller = smaller_fix(self.results, fix)
         what = "the only one within a tenth of the best" if smaller else "smallest change that fixes it"

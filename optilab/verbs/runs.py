@@ -90,7 +90,7 @@ def ls(request: ListRuns, place: Place) -> Answer:
     lines = listing.select(found, conditions, request.sort)
     if unreadable and not request.quiet:
         terminal.note(_skipped(unreadable, place.folder))
-    empty = f"no runs in {place.folder}{'' if place.folder.exists() else ', which does not exist'}"
+    empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
     if found and where:
         keys = [key for condition in conditions for key in condition.keys if key in ("state", "command")]
         here = {key: dict.fromkeys(str(line.facts[key]) for line in found if key in line.facts) for key in keys}

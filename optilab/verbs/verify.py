@@ -140,13 +140,10 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
         raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
     specs = [one for one in given if isinstance(one, str)]
     if directories := [one for one in specs if Path(one).is_dir()]:
-        kinds = ("*.ipynb", "*.py", "*/*.ipynb", "*/*.py")
-        found = {one: next((kind for kind in kinds if any(Path(one).glob(kind))), "*.py") for one in directories}
-        raise UsageError(
-            "\n".join(
-                f"{one} is a directory; for its files write '{Path(one, kind)}'" for one, kind in found.items()
-            )
-        )
+        kinds = ("*.py", "*.ipynb", "*/*.py", "*/*.ipynb")
+        found = {one: [kind for kind in kinds if any(Path(one).glob(kind))] or ["*.py"] for one in directories}
+        files = {one: " ".join(f"'{Path(one, kind)}'" for kind in found[one]) for one in directories}
+        raise UsageError("\n".join(f"{one} is a directory; for its files write {files[one]}" for one in files))
     if len(specs) > 1 or any(map(submissions.is_pattern, specs)):
         return _grade_all(request, specs, alone=not place.library)
     if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in request.given]:
@@ -429,7 +426,7 @@ def _grade_all(request: VerifyRequest, specs: Sequence[str], alone: bool) -> "Gr
 def _with_progress(rows: "Iterable[submissions.Graded]", count: int) -> "Iterator[submissions.Graded]":
     """Pass rows through; say how many there are, in a pipe every ten seconds and, after that, at the end."""
     last, told = time.monotonic(), False
-    slow = f"grading {plural(count, 'submission')}: the first takes long, as on a busy machine"
+    slow = f"grading {plural(count, 'submission')}: the first takes long on a busy machine"
     with terminal.err.status(f"grading {count} submissions") as status, ExitStack() as waiting:
         waiting.enter_context(terminal.after_silence(slow))
         for number, row in enumerate(rows, 1):

@@ -326,4 +326,7 @@ def test_each_row_at_its_best_setting_which_other_seeds_chose(tmp_path):
     # Without seed 3 the rate 0.2 is the best of sgd, although at seed 3 itself 0.1 is.
     assert rows["optimizer sgd"][3] == pytest.approx(0.65)
     assert rows["optimizer adam"] == {seed: pytest.approx(0.7 + seed / 100) for seed in (1, 2, 3, 4)}
-    noted(best, "each row is at the best of its own 2 other settings, chosen for each seed by the other seeds")
+    noted(
+        best,
+        "each row shows the best of its 2 settings of the other axes, chosen for each seed by the other seeds",
+    )

@@ -296,10 +296,10 @@ def test_optimize(optilab, tmp_path):
     quiet = optilab("optimize", "--algo", "adam", "--expect", "status == converged", "--quiet", code=9)
     assert len(quiet.stdout.splitlines()) == 1
     assert "fails" in quiet.stderr
-    assert "optilab: fails   status == converged   moving" in quiet.stderr
+    assert "optilab: fails: status == converged; measured moving" in quiet.stderr
     silent = optilab("check", quiet.stdout.strip(), "--quiet", code=9)
     assert silent.stdout == ""
-    assert ": fails   status == converged   moving" in silent.stderr
+    assert ": fails: status == converged; measured moving" in silent.stderr
     again = optilab("check", quiet.stdout.strip(), code=9)
     assert "fails         status == converged   moving" in again.stdout
 
@@ -432,7 +432,7 @@ def test_junit_keeps_hostile_names_as_text(optilab, tmp_path):
     (suite,) = ElementTree.parse(tmp_path / "out.xml").getroot()
     assert suite.get("name") == name
     assert suite[0][0].get("type") == "fails"
-    assert suite[0][0].get("message") == "fails f < 0 0.010526742 adam"
+    assert suite[0][0].get("message") == "fails: f < 0; measured 0.010526742 (adam)"
 
 
 # --- the pages ---------------------------------------------------------------------------------------------

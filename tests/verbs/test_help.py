@@ -88,3 +88,11 @@ def test_no_line_of_a_group_is_cut_off(group, optilab):
     listed = optilab(group, "--help", COLUMNS="80").stdout.partition("Commands:")[2].partition("Examples:")[0]
     assert listed.count("\n  ") >= 4
     assert "..." not in listed
+
+
+@pytest.mark.parametrize(
+    ("word", "command"), [("adam", "explain adam"), ("saddle", "optimize adam --function saddle")]
+)
+def test_the_name_of_an_optimizer_or_a_function_has_its_command(word, command, optilab):
+    assert optilab("help", word, code=2).stderr.endswith(f": optilab {command}\n")
+    assert optilab(*command.split()).stdout

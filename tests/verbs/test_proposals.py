@@ -266,8 +266,8 @@ def test_what_a_refusal_proposes_is_accepted(line, folder):
             "diagnostics.jsonl is missing, from which diagnose reads the layers",
         ),
         ("manifest.json", "runs show run", "restore it, or train again: optilab train --config"),
-        ("", "runs ls --runs-dir nowhere", "no runs in nowhere, which does not exist"),
-        ("", "runs show x --runs-dir nowhere", "no run 'x' in nowhere, which does not exist"),
+        ("", "runs ls --runs-dir nowhere", "no runs in nowhere: there is no such directory"),
+        ("", "runs show x --runs-dir nowhere", "no run 'x' in nowhere: there is no such directory"),
         ("", "runs show x --runs-dir .", "`optilab runs ls --runs-dir .` lists them"),
     ],
 )

@@ -525,4 +525,4 @@ def test_a_first_row_that_takes_long_is_announced(monkeypatch, capsys):
         yield "a"
 
     assert list(_with_progress(rows(), 3)) == ["a"]
-    assert told == ["optilab: grading 3 submissions: the first takes long, as on a busy machine"]
+    assert told == ["optilab: grading 3 submissions: the first takes long on a busy machine"]
