@@ -138,9 +138,7 @@ class RemedyAnswer(EndedStudy):
             fit = sum(bool(one.trials) for one in self.plan.tried) - 1
             none = "no remedy" if fit == len(self.results) - 1 else f"none of the {fit} that fit it"
             found = [f"{none} does much better than the network as it is"]
-            if (
-                steps := next(one.trials[0].config.steps for one in self.plan.tried if one.trials)
-            ) <= TRIAL_BATCHES:
+            if (steps := self.plan.asked.config.steps) <= TRIAL_BATCHES:
                 found.append(f"{steps} steps are too few to tell: raise --epochs")
             return found
         sure = "" if self.plan.asked.seeds > 1 else "; one seed: --seeds 3 says how sure that is"

@@ -230,9 +230,9 @@ def test_a_study_is_not_made_in_a_run(optilab, small, tmp_path):
     optilab("train", "--config", small, "--epochs", 1, "--name", "r", "--quiet")
     before = sorted((tmp_path / "runs").rglob("*"))
     (tmp_path / "runs" / "notes").mkdir()
-    for name in ("r", "notes"):
+    for name, why in (("r", "runs/r is a run of `optilab train`, not a study"), ("notes", "already exists")):
         refused = optilab("remedy", small, "--only", "tanh", "--epochs", 1, "--name", name, code=4)
-        assert "already exists" in refused.stderr
+        assert why in refused.stderr
     (tmp_path / "runs" / "notes").rmdir()
     assert sorted((tmp_path / "runs").rglob("*")) == before
     assert "r " in optilab("runs", "ls").stdout
@@ -282,10 +282,10 @@ def test_the_table_of_a_diagnosis_without_a_finding_says_what_to_try(monkeypatch
 def test_where_remedies_do_not_fit_only_those_that_fit_are_spoken_of():
     results = [_result(None, 0.7), _result("tanh", 0.7), _result("adam", None, "does not fit")]
     plan = SimpleNamespace(tried=[SimpleNamespace(trials=trials) for trials in ("t", "t", "")])
-    found = SimpleNamespace(results=results, plan=plan)
-    assert RemedyAnswer._found.fget(found) == [
-        "none of the 1 that fit it does much better than the network as it is"
-    ]
+    for steps, few in ((61, []), (60, ["60 steps are too few to tell: raise --epochs"])):
+        plan.asked = SimpleNamespace(config=SimpleNamespace(steps=steps))
+        found = RemedyAnswer._found.fget(SimpleNamespace(results=results, plan=plan))
+        assert found == ["none of the 1 that fit it does much better than the network as it is", *few]
 
 
 def test_a_fix_of_many_settings_does_not_hide_one_that_helps():
