@@ -36,6 +36,7 @@ _LABEL = r".* (has the|is the best|(is|are) better than) "
 """For an answer that begins with the label of a group, which keeps its case."""
 MOST_STILL = 12
 """Groups of the picture where scripts are switched off."""
+COLORS = 6
 MOST_LOOKS = 24
 """Groups that colors and dashes tell apart."""
 KEYS = 4
@@ -102,17 +103,17 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
     order = [*ranked, *(i for i in range(len(side.candidates)) if i not in ranked)]
     chosen = [group for i in order for group in side.candidates[i].groups]
     chosen += [group for group in side.grouping.groups if group not in chosen]
-    several = len(order) > 1
+    several, looks = len(order) > 1, _looks(side, chosen)
     return page(
         chosen,
         side.grouping,
         entries,
         heading or _question(side),
         _against(side) or (comparison_tables.claim_and_rest(side) if several else _alone(side)),
-        [_results(side, order, keys)],
+        [_results(side, order, keys, [looks[chosen.index(side.candidates[i].groups[0])] for i in order])],
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
-        looks=_looks(side, chosen),
+        looks=looks,
         decide=_decide(side, entries),
         beside=_beside(side, chosen),
         changes=_changes(side),
@@ -150,10 +151,13 @@ def _naming(side: RunComparison) -> list[str]:
 def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
     """The number of each group's color: its place in the study, so that one more seed recolors nothing.
 
-    Of more than MOST_LOOKS groups, which have no color of their own, its place on the page: the best differ.
+    Of more than COLORS groups its place on the page, the baseline with the first: those that are shown first differ.
     """
-    groups = side.grouping.groups
-    return [groups.index(g) if len(groups) <= MOST_LOOKS else place for place, g in enumerate(chosen)]
+    groups, baseline = list(side.grouping.groups), _beside(side, chosen)[0]
+    if len(groups) > COLORS:
+        groups = list(chosen)
+        groups.insert(min(baseline, COLORS - 1), groups.pop(baseline))
+    return [groups.index(group) for group in chosen]
 
 
 def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str, str] | None:
@@ -452,10 +456,10 @@ def failed(entries: Sequence[Record | Study]) -> list[str]:
 # --- results -----------------------------------------------------------------------------------------------
 
 
-def _results(side: RunComparison, order: Sequence[int], keys: Sequence[str]) -> PageTable:
+def _results(side: RunComparison, order: Sequence[int], keys: Sequence[str], looks: Sequence[int]) -> PageTable:
     """The table of the comparison: headings, and per row its cells, mark and interval as places of a picture.
 
-    `keys` are the settings that name a row; without any, its label does.
+    `keys` are the settings that name a row; without any, its label does. `looks` are the numbers of the rows' colors.
     """
     rows = comparison_tables.rows(side)
     needed = ("group", "n", "verdict") if len(rows) > 1 else ("group", "n")
@@ -474,7 +478,7 @@ def _results(side: RunComparison, order: Sequence[int], keys: Sequence[str]) -> 
     drawn, scale = places(side.comparison, side.measure.share)
     names, found = len(keys) or 1, []
     for number, (i, row) in enumerate(zip(order, rows, strict=True)):
-        own, look = mark(side, i), i if len(side.candidates) <= MOST_LOOKS else number
+        own, look = mark(side, i), looks[number]
         cells = [typeset(cell(column, row)) for column in shown]
         if own == "baseline":
             cells[names - 1] += " (baseline)"

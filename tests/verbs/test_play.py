@@ -555,6 +555,31 @@ def test_a_formula_of_other_variables_is_told_where_it_belongs(opened):
     agreeing(config(page.script(ALGO)).algo[0], function, rows(page, 1)[0], start=[-1.0])
 
 
+def test_a_press_on_a_button_takes_what_was_typed_and_still_clicks(opened):
+    """Leaving the field shows a note above the buttons, which may not move them away from under the pointer."""
+    page = opened(config(["sgd"]), height=700)
+    page.enter("#rule", page.script("return data.rules.findIndex((rule) => rule.key === 'lion')"))
+    typed = (
+        "const own = document.querySelector('#own'); own.focus(); own.select();"
+        "document.execCommand('insertText', false, arguments[0])"
+    )
+    for formula, button, listed in (("x^2 + y^4", "#add", 2), ("x^2 + 3*y^4", "#reset", 1)):
+        page.script(typed, formula)
+        page.drag(button, (5, 5), (5, 5))
+        page.script(SETTLED)
+        assert page.script("return state.listed.length") == listed
+        assert page.script("return fn.key") == ("x^2 + y^4" if button == "#add" else "ravine")
+
+
+def test_the_scrollbar_of_the_panel_has_its_place_from_the_start(opened):
+    page = opened(config(["sgd", "momentum", "adam"]), height=700)
+    width = "const panel = document.querySelector('.panel'); return panel.clientWidth"
+    before = page.script(width)
+    page.script("document.querySelector('#seed, #epochs').focus()")
+    assert page.script(width) == before
+    assert page.script("return getComputedStyle(document.querySelector('.panel')).scrollbarWidth") == "thin"
+
+
 def test_every_rule_and_function_of_the_list_works(opened):
     """No pair of them makes a page that fails, and none opens on a path that diverges at once where an lr can help."""
     page = opened(config(["sgd"]))

@@ -670,6 +670,37 @@ def test_the_baseline_is_among_the_curves_and_hidden_groups_set_no_scale(optilab
         "return [...document.querySelectorAll('#groups [aria-pressed=true]')].map((button) => button.innerText)"
     )
     assert shown == [*(f"lr {number}" for number in (8, 7, 6, 5, 4)), "lr 1"]
+    colors = (
+        "const data = JSON.parse(document.getElementById('data').textContent);"
+        "return [...document.querySelectorAll('#groups [aria-pressed=true]')].map((button) =>"
+        " data.groups.find((group) => group.name === button.innerText).look % 6)"
+    )
+    assert sorted(page.script(colors)) == [0, 1, 2, 3, 4, 5]
+    swatches = "return [...document.querySelectorAll('.results .swatch')].map((one) => Number(one.dataset.group))"
+    assert page.script(swatches)[:5] == page.script(colors)[:5]
+
+
+@pytest.mark.parametrize(
+    ("ends", "log"),
+    [
+        pytest.param((0.2, 0.3, 0.1), "false", id="alike"),
+        pytest.param((0.2, 0.3, -14), "true", id="one far above the others"),
+        pytest.param((0.2, 0.99, 0.1), "true", id="more than a decade"),
+    ],
+)
+def test_a_loss_axis_says_that_it_is_logarithmic_and_can_be_linear(ends, log, optilab, tmp_path, page):
+    for number, end in enumerate(ends):
+        training(tmp_path / "runs", f"r{number}", f"optimizer.lr={number + 1}", accuracies=(min(0.1, end), end))
+    optilab("report", "*")
+    page.open(tmp_path / "report.html")
+    state = (
+        "const button = [...document.querySelectorAll('#curves-charts button')].find((b) => b.textContent === 'log');"
+        "return button.getAttribute('aria-pressed')"
+    )
+    assert page.script(state) == log
+    page.script(state.replace("return", "button.click(); return"))
+    assert page.script(state) == {"true": "false", "false": "true"}[log]
+    assert page.script("return location.hash") == {"true": "#loss=linear", "false": "#loss=log"}[log]
 
 
 def test_the_best_cell_of_a_wide_map_is_in_view(optilab, tmp_path, page):

@@ -3,6 +3,18 @@
 
 const { html } = Base;
 
+let pressed = false; // a button of the mouse is down
+addEventListener("pointerdown", () => (pressed = true), true);
+for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => (pressed = false), true);
+
+/** Take what was typed. A press on a button leaves the field first: what that changes must not move the button away before the click. */
+function taken(field, take) {
+  field.addEventListener("change", () => {
+    if (pressed) addEventListener("click", take, { once: true, capture: true });
+    else take();
+  });
+}
+
 /** The label of a control; a long name may break after an underscore. */
 function named(id, name, title) {
   const parts = name.split(/(?<=_)/).flatMap((part) => [part, html("wbr")]);
@@ -42,7 +54,7 @@ function slider(id, control, title, get, set, prefix = "") {
     judge(accepted ? "" : `${control.name}: ${range(control)}`);
     return accepted ? number : null;
   };
-  exact.addEventListener("change", () => {
+  taken(exact, () => {
     const number = read();
     if (number !== null) set(number);
   });

@@ -297,14 +297,16 @@ function showChoice() {
     ? `No minimum, distance or theory: the page does not search for the minimum of a formula that is typed here. This command does: ${pageCommand(fn.command)}`
     : "";
   const others = data.rules.flatMap((rule, index) => (state.listed.includes(index) ? [] : [option(index, rule.name)]));
+  const wanted = byId("rule").value;
   byId("rule").replaceChildren(option("", "more\u2026"), ...others);
-  byId("add").disabled = true;
+  byId("rule").value = others.some((one) => one.value === wanted) ? wanted : "";
+  byId("add").disabled = !byId("rule").value;
 }
 
 if (choosing) {
-  byId("own").addEventListener("change", (event) => {
+  taken(byId("own"), () => {
     try {
-      choose(functionOf(event.target.value));
+      choose(functionOf(byId("own").value));
     } catch (error) {
       byId("told").textContent = error.message;
       byId("told").classList.add("wrong");

@@ -9,7 +9,7 @@
   const FEW = 6; // groups that are shown at first
   const RUNS = 3; // groups up to which training is in the tooltip
   const STARRED = 12; // groups up to which the best epoch of each has a star
-  let logarithmic = state.get("loss") === "log";
+  let logarithmic = { log: true, linear: false }[state.get("loss") ?? ""]; // what the reader chose
   const groups = page.groups
     .map((group, index) => ({ ...group, index, drawn: group !== null }))
     .filter((group) => group.drawn);
@@ -44,6 +44,12 @@
     if (limits.log && low > 0 && high > 30 * low) return { low: low / 1.2, high: high * 1.2, log: true };
     const room = Math.max(0.05 * (high - low), (0.1 * high - (high - low)) / 2);
     return { low: low - room, high: high + room, log: false };
+  }
+
+  /** Whether most values lie at the foot of an axis, where a few are far above the others. */
+  function isSqueezed({ low, high }, values) {
+    const known = values.filter((value) => value >= low && value <= high);
+    return 2 * known.filter((value) => value < low + 0.1 * (high - low)).length > known.length;
   }
 
   /** Give groups that have no look of their own, where there are many, those that no group shown has. */
@@ -101,22 +107,17 @@
       const guess = page.guessing === null ? undefined : metric === "acc" ? 1 / page.guessing : Math.log(page.guessing);
       const all = page.limits[metric];
       const limits = metric === "loss" && selected.length < groups.length ? fitted(all, lines) : all;
-      const least = Math.min(...lines.flatMap((line) => line.values.filter((value) => value > 0)));
-      const canBeLog = metric === "loss" && !limits.log && least > 0 && least < Infinity;
-      const y = {
-        ...limits,
-        log: canBeLog ? logarithmic : limits.log,
-        low: canBeLog && logarithmic ? least / 1.1 : limits.low,
-        show,
-        tick,
-      };
+      const positive = lines.flatMap((line) => line.values.filter((value) => value > 0));
+      const canBeLog = metric === "loss" && positive.length > 0;
+      const log = canBeLog && (logarithmic ?? (limits.log || isSqueezed(limits, positive)));
+      const y = { ...limits, log, low: log && !limits.log ? Math.min(...positive) / 1.1 : limits.low, show, tick };
       const other = canBeLog
         ? [
             "log",
-            logarithmic,
+            log,
             () => {
-              logarithmic = !logarithmic;
-              keep("loss", logarithmic ? "log" : "");
+              logarithmic = !log;
+              keep("loss", log ? "linear" : "log");
               drawCurves();
             },
           ]
