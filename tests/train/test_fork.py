@@ -51,7 +51,7 @@ def test_the_manifest_names_run_epoch_and_digest(optilab, trunk):
     (checkpoint,) = (path for path in (trunk / "checkpoints").iterdir() if path.name.startswith("000004"))
     assert (origin["run"], origin["epoch"]) == ("trunk", 4)
     assert origin["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    assert origin["changed"] == ["optimizer.name: 'momentum' -> 'adam'", "optimizer.lr: 0.01 -> 0.001"]
+    assert origin["changed"] == ["optimizer.name: momentum -> adam", "optimizer.lr: 0.01 -> 0.001"]
     assert origin["config"]["optimizer"]["name"] == "momentum"
     assert manifest["config"]["optimizer"]["name"] == "adam"
     shown = optilab("runs", "show", "branch").stdout

@@ -70,14 +70,18 @@ def test_only_pages_of_optilab_are_replaced(tmp_path):
     (tmp_path / "mine.html").write_text("<p>optilab")
     (tmp_path / "link.html").symlink_to(tmp_path / "mine.html")
     (tmp_path / "folder.html").mkdir()
-    for name in ("mine.html", "link.html", "folder.html"):
+    for name in ("mine.html", "link.html"):
         with pytest.raises(UsageError, match="is not replaced"):
             pages.page_file(str(tmp_path / name))
-    for name, message in (("a.txt", "ends in .html"), ("none/a.html", "there is no directory ")):
+    for name, message in (
+        ("folder.html", "is a directory"),
+        ("a.txt", "ends in .html"),
+        ("none/a.html", "there is no directory "),
+    ):
         with pytest.raises(UsageError, match=message):
             pages.page_file(str(tmp_path / name))
     for name in (".", "/"):
-        with pytest.raises(UsageError, match="for example page"):
+        with pytest.raises(UsageError, match="for example name"):
             pages.page_file(name)
 
 

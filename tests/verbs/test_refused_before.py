@@ -108,7 +108,7 @@ def test_images_that_are_not_there_are_refused_before_a_study_begins(command, me
         (("remedy", "adam.yaml", "--only", "adam"), "no remedy is left to compare with: adam: the network has it"),
         (("map", "momentum", "--x", "lr=2:0.01"), "--x lr=2:0.01: LOW has to be less than HIGH"),
         (("race", "--algo", "sgd"), "--algo: a race needs at least two different optimizers, got sgd"),
-        (("race", "--on", "CONFIG,,"), ",,' has an empty name; write "),
+        (("race", "--on", "CONFIG,,"), " has an empty name; write "),
         (("race", "--on", ""), "--on: '' has an empty name; write CONFIG,CONFIG"),
         (("runs", "compare", "x", "--until", "seconds"), "--until needs --target"),
         (("runs", "compare", "x", "--sample", "problems"), "--sample needs --by"),
