@@ -39,7 +39,8 @@ def race_page(
     conditions = result.conditions
     charts = [chart_page.curves(panel, names) for panel in race_chart(result).panels]
     question = heading or f"Which of {plural(len(names), 'optimizer')} is the best after the same tuning?"
-    said = views.race_verdict_sentences(result)
+    decide = _decide(result)
+    said = views.race_verdict_sentences(result, advised=decide is None)
     if rows[0].solved:
         said = [
             f"{names[0]} has the lowest cost: {rows[0].cost:.1f} gradients",
@@ -63,7 +64,7 @@ def race_page(
         question=question,
         answer=capitalized(said[0], "".join(f"; {one}" for one in said[1:])),
         facts=facts,
-        decide=_decide(result),
+        decide=decide,
         results=_results(views.standing_rows(result, rules), rows),
         notes=without_headings(views.race_notes(result, rules, functions), views.COLUMNS),
         race={"title": "", "tables": [chart_page.table(chart, names) for chart in charts]},

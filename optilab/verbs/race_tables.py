@@ -93,10 +93,10 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
     ]
 
 
-def race_verdict_sentences(race: Race) -> list[str]:
+def race_verdict_sentences(race: Race, advised: bool = True) -> list[str]:
     """The answer of a race on functions, which `study.function_race.standings` has decided, and what limits it.
 
-    Nothing for a single optimizer.
+    Nothing for a single optimizer; `advised`: with what would tell more.
     """
     table = standings(race)
     if not any(row.solved for row in table):
@@ -107,7 +107,8 @@ def race_verdict_sentences(race: Race) -> list[str]:
     if len(possible) == 1:
         lines = [f"{possible[0]} is the best on functions like these"]
     else:
-        lines = [f"cannot rule out as the best: {', '.join(possible)}; race on more functions to separate them"]
+        advice = "; race on more functions to separate them" if advised else ""
+        lines = [f"may be the best: {', '.join(possible)}{advice}"]
     if len(race.functions) < ENOUGH_FUNCTIONS:
         lines.append(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell optimizers apart")
     return lines
@@ -179,8 +180,8 @@ def notes(result: RaceResult) -> list[str]:
         "of the best optimizer's"
         + ("; seconds: with several trainings at once" if any(map(_is_timed, result.networks)) else ""),
     ]
-    if never := [f"{heat.problem} {percent(heat.target)}" for heat in result.networks if not _is_timed(heat)]:
-        lines.append(f"no epochs to the target: from some seed, no row reached it: {some(never, 4)}")
+    if never := [f"{percent(heat.target)} on {heat.problem}" for heat in result.networks if not _is_timed(heat)]:
+        lines.append(f"no epochs to the target, which no row reached from every seed: {some(never, 4)}")
     charged = dict.fromkeys(own.rule for heat in result.networks for own in heat.candidates if own.passes > 1)
     if charged:
         verb = "takes" if len(charged) == 1 else "take"

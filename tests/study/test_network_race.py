@@ -541,7 +541,9 @@ def test_a_race_in_which_nothing_is_learned_proposes_diagnose_and_no_more_repeat
     )
     assert "further" not in said
     assert not any("seconds" in note for note in race_tables.notes(found))
-    assert "no epochs to the target: from some seed, no row reached it: small 20.0%" in race_tables.notes(found)
+    assert "no epochs to the target, which no row reached from every seed: 20.0% on small" in race_tables.notes(
+        found
+    )
     learned = replace(
         heat, candidates=(replace(rows[0], accuracy=GroupValues(values["sgd"], chance=0.01)), rows[1])
     )

@@ -1062,6 +1062,7 @@ def test_pictures_without_lines_say_why(opened):
     page.script(SETTLED)
     assert page.script(empty) == ["", "no theory: it needs a known minimum with a curvature"]
     assert page.script(places) == pytest.approx(before, abs=1)
+    assert page.text("#rates h2") == "Theory"
     for index in (0, 1):
         page.enter(f"#rule{index}-shown", False)
     page.script(SETTLED)

@@ -46,6 +46,11 @@ def test_verdict_table_and_settings_are_those_of_the_command(race):
     claim, _, _, said = page.text("#answer").split("; ")[:4]
     assert claim == f"{best['rule']} has the lowest cost: {best['cost']:.1f} gradients"
     assert said in shown.lower()
+    assert said.startswith("may be the best: ")
+    assert (
+        "race on more functions to separate them" in shown
+    )  # next to the command that does it, it would be said twice
+    assert "race on more functions" not in page.text("#answer")
     assert "Fewer than 6 functions can hardly tell optimizers apart".lower() in page.text("#answer").lower()
     texts = page.script("return [...document.querySelectorAll('.results tbody tr')].map((row) => row.innerText)")
     for text, row in zip(texts, document["standings"], strict=True):
@@ -184,6 +189,7 @@ def test_of_a_race_on_trainings_each_rule_has_one_row_with_its_settings(optilab,
     if len(document["networks"]) == 1:
         assert " has the highest test accuracy: " in page.text("#answer strong")
     assert page.text(".decide pre") == "optilab race --resume cup --repeats 5"
+    assert "on the validation set; the table has those on the test set" in page.text("#curves ~ p")
     assert "trainings\n16\n" in page.text(".facts")
     assert page.overflow() == 0
     page.resize(400)

@@ -703,6 +703,25 @@ def test_a_loss_axis_says_that_it_is_logarithmic_and_can_be_linear(ends, log, op
     assert page.script("return location.hash") == {"true": "#loss=linear", "false": "#loss=log"}[log]
 
 
+def test_all_maps_show_the_columns_of_the_best(optilab, tmp_path, page):
+    for number in range(9):
+        for name in ("sgd", "adam"):
+            for activation in ("relu", "tanh"):
+                training(
+                    tmp_path / "runs", f"{name}-{activation}{number}", f"optimizer={name}",
+                    f"model.activation={activation}", f"optimizer.lr={1.2345678 + number:g}",
+                    accuracies=(0.1, 0.1 + 0.08 * number + 0.01 * (name == "adam") + 0.02 * (activation == "relu")),
+                )  # fmt: skip
+    optilab("report", "*")
+    page.open(tmp_path / "report.html", width=360)
+    places = page.script(
+        "return [...document.querySelectorAll('.heat')].map((map) => map.closest('.scroll').scrollLeft)"
+    )
+    assert len(places) == 2
+    assert places[0] == pytest.approx(places[1], abs=20)  # the names of their rows are not of one width
+    assert places[0] > 100
+
+
 def test_the_best_cell_of_a_wide_map_is_in_view(optilab, tmp_path, page):
     for number in range(9):
         for name in ("sgd", "adam"):

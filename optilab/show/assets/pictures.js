@@ -360,7 +360,7 @@ function gaps(paths, shown) {
     name = "f − f_min";
   if (floor === null) {
     const sides = view();
-    name = "f − lowest f, + 0.1%";
+    name = "f − lowest f reached";
     let first = -Infinity;
     floor = Infinity;
     for (const path of shown.map((index) => paths[index])) {
@@ -495,7 +495,7 @@ function drawRates(paths, shown) {
   figure.hidden = !data.rules.some(isMoving);
   const others = shown.filter((index) => known.every(([one]) => one !== index)).map((index) => data.rules[index].name);
   figure.querySelector("h2").textContent =
-    `Theory: stable below \u00d71${known.length && others.length ? `; none for ${few(others)}` : ""}`;
+    `Theory${known.length ? ": stable below \u00d71" : ""}${known.length && others.length ? `; none for ${few(others)}` : ""}`;
   const reason = !fn.minima.some((minimum) => minimum.curvatures)
     ? "no theory: it needs a known minimum with a curvature"
     : `no theory: no limit in closed form for ${few(others)}`;

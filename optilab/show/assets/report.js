@@ -590,8 +590,8 @@
   settings();
   parallel();
   for (const cell of document.querySelectorAll(".heat .best")) {
-    const scroll = cell.closest(".scroll"); // the best is in view
-    scroll.scrollLeft = cell.offsetLeft + cell.offsetWidth - scroll.clientWidth + 56; // before what fades
+    const left = cell.offsetLeft + cell.offsetWidth - cell.closest(".scroll").clientWidth + 56; // in view, before what fades
+    for (const map of document.querySelectorAll(".heat")) map.closest(".scroll").scrollLeft = left; // all at the same columns
   }
   if (document.getElementById("curves")) {
     toggles(document.getElementById("groups"), groups, shown, FEW, drawCurves);
