@@ -6,7 +6,7 @@ judge({"sgd": {42: 0.81, 43: 0.82}, "adam": {42: 0.86, 43: 0.85}}).possible_best
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar
@@ -312,6 +312,12 @@ def compare_runs(
             f"--at {measure.at}: no run that did not diverge has that epoch; the longest has {longest}: write --at last"
         )
     candidates, problems, table = _candidates(grouping, taken, by, common=sample != "best")
+    if table and sample == "best":
+        own = {id(group): values for group, values in zip(grouping.groups, taken, strict=True)}
+        candidates = [
+            replace(row, outcomes=_at_their_best([own[id(group)] for group in row.groups], measure.higher))
+            for row in candidates
+        ]
     if sample != "seeds" and len(problems) < 2:
         left = f"apart from {', '.join(by)}, no setting has two values in all rows" if by else "add --by KEY"
         raise UsageError(f"--sample {sample} needs rows of several settings: {left}")
@@ -320,15 +326,13 @@ def compare_runs(
         outcomes: list[Mapping[Any, float]] = [
             {problem: fmean(values.values()) for problem, values in row.items() if values} for row in table
         ]
-    elif table and sample == "best":
-        outcomes = [_at_their_best(row, measure.higher) for row in table]
-        if not any(outcomes):
+    else:
+        outcomes = [candidate.outcomes.values for candidate in candidates]
+        if sample == "best" and not any(outcomes):
             raise UsageError(
                 "--sample best needs two seeds that all settings of a row have: one chooses, one judges; train each "
                 "setting with --seeds 2"
             )
-    else:
-        outcomes = [candidate.outcomes.values for candidate in candidates]
         diverged = {i: candidate.outcomes.diverged for i, candidate in enumerate(candidates)}
     chosen = None if baseline is None else _named(candidates, baseline)
     if chosen is not None and not outcomes[chosen]:
@@ -375,7 +379,7 @@ def looked_before(looks: int) -> str:
     times, confidence = "once" if looks == 1 else f"{looks} times", confidence_of(level_after(looks))
     return (
         f"compared {times} before with other trainings, and each look is a chance to err: verdicts and their "
-        f"intervals are at {confidence} now; new seeds alone are judged at 95% (`sweep --confirm 3`)"
+        f"intervals are at {confidence} now"
     )
 
 
@@ -454,16 +458,16 @@ def _candidates(
     return candidates, [settings_label(group.settings, rest) for group in most], table
 
 
-def _at_their_best(row: Mapping[str, Mapping[int, float]], higher: bool) -> dict[int, float]:
+def _at_their_best(parts: Sequence[GroupValues], higher: bool) -> GroupValues:
     """The outcome at each seed of the setting that is the best on the other seeds: chosen and judged apart."""
-    sign = 1 if higher else -1
-    seeds = [seed for seed in next(iter(row.values())) if all(seed in own for own in row.values())]
-    if len(seeds) < 2:
-        return {}
-    return {
-        seed: max(row.values(), key=lambda own: sign * fmean(own[s] for s in seeds if s != seed))[seed]
-        for seed in seeds
+    sign, common = 1 if higher else -1, _mean(parts)
+    seeds = [*common.values] if len(common.values) > 1 else []
+    best = {
+        seed: max(parts, key=lambda own: sign * fmean(own.values[s] for s in seeds if s != seed)) for seed in seeds
     }
+    values = {seed: own.values[seed] for seed, own in best.items()}
+    worst = {seed: own.worst[seed] for seed, own in best.items() if seed in own.worst}
+    return replace(common, values=values, worst=worst)
 
 
 def _identity(group: Group, keys: Sequence[str]) -> str:

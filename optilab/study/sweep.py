@@ -179,13 +179,16 @@ class Design:
 
 
 def design(plan: Sweep, folder: Path) -> Design | None:
-    """What a planned sweep can tell, by the noise of earlier trainings in a directory; None without a comparison.
+    """What the verdict of a planned sweep, or of its confirmation, can tell, by the noise of earlier trainings in a
+    directory; None without a comparison.
 
     Without such trainings the noise is taken to be 0.01, which is one percentage point of accuracy. The studies that
     count are those of a training of the same name, dataset and number of epochs.
     """
-    rows = rungs(plan.points, plan.base.epochs, plan.asked.halving)[-1][0] if plan.asked.halving else plan.points
-    found = smallest_difference(rows, plan.asked.seeds)
+    through = (
+        rungs(plan.points, plan.base.epochs, plan.asked.halving)[-1][0] if plan.asked.halving else plan.points
+    )
+    found = smallest_difference(plan.confirmed or through, plan.sample)
     if found is None:
         return None
     variances = list[float]()

@@ -176,10 +176,11 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
     if not isinstance(entry, Study):
         return _further(side, comparison)
     if _is_confirmable(side, entries):
-        again = min(count, comparison_tables.MOST_CONFIRMED)
+        again = comparison_tables.to_confirm(comparison)
         limit = " (each one more makes a verdict harder)" if again < count else ""
-        which = f"the {again} best of the {count}" if again < count else f"the {count}"
-        sentence = f"As a next step, train {which} that may be the best again from new seeds{limit}:"
+        sentence = (
+            f"As a next step, train the {again} best means again from new seeds{limit}; {count} may be the best:"
+        )
         return sentence, f"optilab sweep --resume {shlex.quote(entry.name)} --confirm {again}"
     seeds = max(len(group.runs) for group in side.grouping.groups)
     return grown(entry, seeds, comparison) if entry.manifest["command"] == "remedy" else None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, Comparison, PairwiseDifference, RunComparison
 
 MOST_CONFIRMED = 8
-"""Settings that the command after an open answer trains again."""
+"""Settings that the command after an open answer trains again, at most."""
 ENOUGH = 5
 """Seeds with which a verdict becomes possible."""
 MOST_NEXT = 20
@@ -36,6 +36,16 @@ def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
         "verdicts hold for the settings that were chosen"
         for name, count in Counter(tuning(entries).values()).items()
     ]
+
+
+def to_confirm(comparison: "Comparison[int]") -> int:
+    """The number of best means that hold all rows that may be the best, at most MOST_CONFIRMED.
+
+    `--confirm` counts rows by their means, without those that diverged.
+    """
+    verdicts = [row.verdict for row in comparison.ranked if not row.diverged]
+    open_ = [place for place, verdict in enumerate(verdicts, 1) if verdict != "worse"]
+    return min(MOST_CONFIRMED, max([2, *open_]))
 
 
 # --- what differs ------------------------------------------------------------------------------------------

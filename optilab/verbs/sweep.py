@@ -25,7 +25,7 @@ from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
 from optilab.verbs.compare import LabComparison
-from optilab.verbs.comparison_tables import MOST_CONFIRMED, at_stake, further_seeds
+from optilab.verbs.comparison_tables import at_stake, further_seeds, to_confirm
 from optilab.verbs.options import (
     LearningRate,
     Optimizer,
@@ -140,8 +140,8 @@ class SweepAnswer(EndedStudy):
         notes, points = [], self.plan.points
         if points > 2 and not self.again and side.comparison is not None:
             notes.append(
-                f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm 3 trains "
-                "the best again from new seeds"
+                f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm K trains "
+                "the K best means again from new seeds"
             )
         if points > 1 and not self.plan.base.data.holdout:
             notes.append("the test set chose and measured the settings; --set data.holdout=N keeps it for the end")
@@ -196,9 +196,10 @@ class SweepAnswer(EndedStudy):
             yield f"  next: optilab diagnose {shlex.quote(str(first.path))}"
             return
         again = runs.resume_command(self.ran.path, command="sweep")
-        count = min(MOST_CONFIRMED, len(found.possible_best))
+        count, new = to_confirm(found), len(self.plan.new_seeds)
         level = confidence_of(level_after(len(self.study.manifest.get("confirmation_looks", ()))))
-        yield f"  next: {again} --confirm {count} (trains the best {count} from new seeds, judged at {level})"
+        cost = f"the {count} best means, each from {new} new seeds: {count * new} trainings, judged at {level}"
+        yield f"  next: {again} --confirm {count} (trains {cost})"
         seeds, level = self.plan.asked.seeds, confidence_of(level_after(self.study.earlier_looks + 1))
         if 0 < (more := further_seeds(found)) <= MOST_FURTHER * seeds:
             yield f"    or: {again} --seeds {seeds + more} (another look at the same seeds, judged at {level})"

@@ -1,13 +1,14 @@
 """What a comparison says about itself: rows, baseline, problems, and what is not comparable."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from optilab.errors import UsageError
-from optilab.study.comparison import compare_runs
+from optilab.study.comparison import compare_runs, judge
 from optilab.study.groups import Measure, select
-from optilab.verbs.comparison_tables import verdict
+from optilab.verbs.comparison_tables import to_confirm, verdict
 from tests.study.generated import DIGESTS, VERSIONS, training
 
 
@@ -315,7 +316,8 @@ def test_each_row_at_its_best_setting_which_other_seeds_chose(tmp_path):
         for seed in (1, 2, 3, 4):
             changes = (f"optimizer={optimizer}", f"optimizer.lr={rate}", f"seed={seed}", "epochs=1")
             accuracy = level + seed / 100 + (0.05 if (optimizer, rate, seed) == ("sgd", 0.1, 3) else 0)
-            training(tmp_path, f"{optimizer}-{rate}-{seed}", *changes, accuracies=(accuracy,))
+            status = "diverged" if level == 0.1 else "done"
+            training(tmp_path, f"{optimizer}-{rate}-{seed}", *changes, accuracies=(accuracy,), status=status)
     by = ["optimizer"]
     with pytest.raises(UsageError, match="apart from optimizer, lr, no setting has two values"):
         laid(tmp_path, by=["optimizer", "lr"], sample="best")
@@ -330,3 +332,12 @@ def test_each_row_at_its_best_setting_which_other_seeds_chose(tmp_path):
         best,
         "each row shows the best of its 2 settings of the other axes, chosen for each seed by the other seeds",
     )
+    assert not [note for note in best.notes if "diverged" in note]  # no seed chose that rate
+
+
+@pytest.mark.parametrize(("verdicts", "count"), [("bwcw", 3), ("bcww", 2), ("bww", 2), ("b" + "w" * 9 + "c", 8)])
+def test_a_confirmation_counts_the_best_means_down_to_the_last_that_may_be_the_best(verdicts, count):
+    found = judge({place: {1: -float(place), 2: 0.5 - place} for place in range(len(verdicts))})
+    words = {"b": "cannot tell", "c": "cannot tell", "w": "worse"}
+    rows = [replace(row, verdict=words[word]) for row, word in zip(found.rows, verdicts, strict=True)]
+    assert to_confirm(replace(found, rows=tuple(rows))) == count

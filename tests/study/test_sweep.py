@@ -373,7 +373,10 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
         "sweep", small, "--over", "optimizer.lr=0.5,0.55", "--epochs", 4, "--seeds", 3, "--name", "s"
     ).stdout
     first, second = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", said, re.MULTILINE)
-    assert first == ("sweep --resume s --confirm 2", "trains the best 2 from new seeds, judged at 95%")
+    assert first == (
+        "sweep --resume s --confirm 2",
+        "trains the 2 best means, each from 5 new seeds: 10 trainings, judged at 95%",
+    )
     assert re.fullmatch(r"sweep --resume s --seeds \d+", second[0])
     assert second[1] == "another look at the same seeds, judged at 97.5%"
     again = optilab(*first[0].split()).stdout
@@ -454,6 +457,9 @@ def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):
     assert document["design"]["groups"] == len(variances)
     assert document["design"]["noise"] == pytest.approx(noise)
     assert document["design"]["difference"] == pytest.approx(noise * smallest_difference(4, 3))
+    confirm = ["--metric", "val_loss", "--confirm", 2, "--dry-run", "--json"]
+    document = json.loads(optilab("sweep", small, *over, *confirm).stdout)
+    assert document["design"]["difference"] == pytest.approx(noise * smallest_difference(2, 5))
     other = optilab("sweep", small, *over, "--epochs", 2, "--dry-run").stdout
     assert "a guess" in other  # of more epochs nothing is known
 
@@ -535,7 +541,7 @@ def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
 def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     over = ["--over", "optimizer.lr=0.001:1:4:log", "--set", "data.holdout=50", "--epochs", 1, "--name", "s"]
     before = optilab("sweep", small, *over).stdout
-    assert "the best of 4 settings was chosen by these seeds, so its mean is too high; --confirm 3" in before
+    assert "the best of 4 settings was chosen by these seeds, so its mean is too high; --confirm K" in before
     study = tmp_path / "runs" / "s"
     kept = {path: files(path) for path in study.iterdir() if path.is_dir()}
     shown = optilab("sweep", small, *over, "--confirm", 2).stdout  # the same study goes on
