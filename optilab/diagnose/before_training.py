@@ -186,7 +186,7 @@ def weights_too_large(e: Evidence) -> Symptom | None:
     # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
     if e.setup.activation in ("sigmoid", "hard-sigmoid") and e.setup.norm == "none":
         remedy = [(*xavier, *batchnorm), batchnorm]
-        advice = "batch norm, because with xavier alone the gradient of sigmoids tends to vanish"
+        advice = "add batch norm: with xavier alone the gradient of sigmoids tends to vanish"
     if e.setup.bias_init:
         remedy.insert(0, ("model.bias_init=null",))
     if shouts:

@@ -39,6 +39,14 @@ CAUSES: tuple[Cause, ...] = (
 )
 """In the order of causes: where two findings weigh the same, the earlier one explains the later. How often they are
 right is measured on labeled trainings (tests/diagnosis; docs/diagnosis-measured.md)."""
+FOLLOWERS = (
+    before_training.weights_too_large,
+    before_training.dead_units,
+    during_training.learning_rate_too_high,
+    during_training.vanishing_gradient,
+)
+"""What gradients that add up from step to step do to a network: notes next to their cause. The loss of the initial
+weights, which no step has changed yet, is none of it."""
 
 
 class Severity(IntEnum):
@@ -82,10 +90,12 @@ def diagnose(e: Evidence) -> list[Finding]:
     survives = learned(e)
     found = [(cause, seen) for cause in CAUSES if (seen := cause(e)) is not None]
     others = any(not seen.last and not seen.note for _, seen in found)
+    adding = any(cause is in_loop.gradients_not_zeroed for cause, _ in found)
     for cause, seen in found:
         if seen.last and others:
             continue
-        harmless = seen.note or (survives and not seen.harm)
+        follows = adding and cause in FOLLOWERS and not (cause is FOLLOWERS[0] and before_training.loud(e))
+        harmless = seen.note or follows or (survives and not seen.harm)
         severity = Severity.INFO if harmless else Severity.WARNING if e.knows else Severity.CRITICAL
         remedies = () if harmless else tuple(sets for sets in seen.remedies if _changes(e, sets))
         findings.append(

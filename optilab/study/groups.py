@@ -292,12 +292,15 @@ def _follows(key: str, different: Sequence[Mapping[str, Any]]) -> bool:
     return all(values.setdefault(t.get(entry), t.get(key)) == t.get(key) for t in different)
 
 
+_PARTS = re.compile(r"\.(?!.*py:)", re.DOTALL)
+
+
 def short(keys: Sequence[str]) -> dict[str, str]:
     """Each dotted key by as few of its last parts as tell it from the others: `optimizer.lr` is `lr`.
 
-    `.name` of an entry is left out: `model.norm.name` is `norm`.
+    `.name` of an entry is left out: `model.norm.name` is `norm`. The file of an optimizer stays whole: `own.py:Own.lr`.
     """
-    parts = {key: key.removesuffix(".name").split(".") if key != "name" else ["name"] for key in keys}
+    parts = {key: _PARTS.split(key.removesuffix(".name")) for key in keys}
     result = {}
     for key, own in parts.items():
         for count in range(1, len(own) + 1):

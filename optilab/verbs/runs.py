@@ -242,7 +242,7 @@ def _changes(line: "ListedRun", many: int) -> str:
     varied = [key for key in line.variant.changed if any(f"{key}.".startswith(f"{axis}.") for axis in line.axes)]
     changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
     names = short(list(changed))
-    return some([f"{names[key]} {text(value)}" for key, value in changed.items()], many)
+    return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], many)
 
 
 def _result(line: "ListedRun") -> str:

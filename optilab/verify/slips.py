@@ -85,6 +85,8 @@ def mistakes(program: Program) -> Iterator[Slip]:
     yield from _of_a_statement(program, _wrong)
     yield from _symbols_for_others(program)
     yield from _everywhere_wrong(program)
+    for name in (name for name in FRACTIONS if any(name in symbols(s.node) for s in program)):
+        yield from _scaled(program, symbol(name))
 
 
 # --- of the whole program ------------------------------------------------------------------------------------
@@ -284,10 +286,10 @@ def with_number(program: Program, limit: float, names: Sequence[str] = ()) -> It
 
     for how, node in clips(G).items():
         yield f"the gradient is clipped to {how}", (Statement("g", "=", node), *program)
+    yield from _scaled(program, most)
     for n, s in enumerate(program):
         w, step = (*s.node.args, ZERO, ZERO)[:2]
         if s.target == "w" and s.node.op == "subtract":
-            yield f"the step is multiplied by {limit:g}", _put(program, n, _without(w, most * step))
             for how, node in clips(step).items():
                 yield f"the step is clipped to {how}", _put(program, n, _without(w, node))
             for how, node in clips(step, lr).items():
@@ -303,6 +305,14 @@ def with_number(program: Program, limit: float, names: Sequence[str] = ()) -> It
             yield f"lr decays: {text(decayed)}", _everywhere(program, {lr: decayed})
     for other in {part: None for s in program for part, _ in _parts(s.node) if part.op == "number"}:
         yield f"{limit:g} stands for {text(other)} in every place", _everywhere(program, {other: most})
+
+
+def _scaled(program: Program, factor: Node) -> Iterator[Slip]:
+    """The step that is taken from w, multiplied by a number or a hyperparameter."""
+    for n, s in enumerate(program):
+        if s.target == "w" and s.node.op == "subtract":
+            w, step = s.node.args
+            yield f"the step is multiplied by {text(factor)}", _put(program, n, _without(w, factor * step))
 
 
 # --- of one place in a statement -----------------------------------------------------------------------------

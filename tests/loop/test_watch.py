@@ -318,6 +318,24 @@ def test_a_bug_of_a_loop_is_the_first_finding(name):
     assert finding.remedy
 
 
+def test_what_gradients_that_add_up_have_done_is_a_note_next_to_them():
+    """Saturated units of weights that were right at first: no other initialization or rate is proposed."""
+    torch.manual_seed(0)
+    layers = [part for n in range(3) for part in (nn.Linear(20 if n == 0 else 64, 64), nn.Sigmoid())]
+    net, x = nn.Sequential(*layers, nn.Linear(64, 4)), torch.randn(256, 20)
+    y = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    watch = optilab.watch(net, optimizer)
+    for here in torch.arange(256).repeat(12).split(32):
+        loss = F.cross_entropy(net(x[here]), y[here])
+        never_zeroed(optimizer, loss)
+        watch.step(loss, target=y[here])
+    first, *others = watch.diagnosis().findings
+    assert first.name == "gradients-not-zeroed"
+    assert {"learning-rate-too-high", "weights-too-large"} & {finding.name for finding in others}
+    assert all(finding.severity is Severity.INFO and not finding.remedy for finding in others)
+
+
 def ignoring(out, y):
     """A fifth of the labels is not known, and is 255, as in segmentation."""
     return F.cross_entropy(out, y, ignore_index=255)

@@ -91,6 +91,11 @@ def test_short_keys_stay_distinct():
         "model.norm.name": "norm",
         "epochs": "epochs",
     }
+    assert short(["/a.b/own.py:Own.lr", "own.py:Own.beta", "adam.lr"]) == {
+        "/a.b/own.py:Own.lr": "/a.b/own.py:Own.lr",
+        "own.py:Own.beta": "beta",
+        "adam.lr": "adam.lr",
+    }
 
 
 def test_a_study_stands_for_its_trials(tmp_path):

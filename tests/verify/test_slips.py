@@ -160,6 +160,7 @@ TABLE = [
     ("nesterov", "(g + beta * V)", "(g + beta**2 * V)", "the factor beta is repeated in w"),
     ("momentum", "lr * V", "lr * np.clip(V, -0.3, 0.3)", "the step is clipped to 0.3 in every coordinate, before"),
     ("momentum", "lr * V", "0.7 * lr * V", "the step is multiplied by 0.7"),
+    ("momentum", "lr * V", "lr * beta * V", "the step is multiplied by beta"),
     ("momentum", "    V = beta * V + g", "    V = np.clip(beta * V + g, -0.3, 0.3)", "V is clipped to 0.3"),
     ("momentum", "    V =", "    g = g / np.linalg.norm(g)\n    V =", "the gradient is divided by its norm"),
     ("nadam", "(1 - m) * g", "(1 - n) * g", "n stands for m in v"),
