@@ -127,7 +127,7 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
         if rest.strip():
             if "closed" in error.msg or "unmatched" in error.msg:
                 other = {"(": ")", ")": "("}.get(rest[0], "the other one")
-                raise _error(columns[at], f"{rest[0]} has no {other}", "add it, or leave both out") from None
+                raise _error(columns[at], f"{rest[0]} has no {other}", f"add it, or leave {rest[0]} out") from None
             raise _error(columns[at], f"cannot be read from {shown(rest)} on", ACCEPTED) from None
         last = text.rstrip()[-1:]
         if not last:

@@ -33,7 +33,10 @@ STEPS = ("update", "step", "forward")
 LONGEST, LONGEST_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 HINTS = (
-    (r"before Module.__init__\(\) call", "make super().__init__() the first line of its __init__"),
+    (
+        r"before Module.__init__\(\) call|no attribute '_(modules|parameters)'",
+        "make super().__init__() the first line of its __init__",
+    ),
     (
         r"cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
         r"a layer that takes \2 numbers gets \1: write nn.Linear(\1, ...), or change what comes before",

@@ -280,6 +280,14 @@ class RunComparison:
         return [record for group in self.grouping.groups for record in group.runs.values()]
 
     @property
+    def unreached(self) -> bool:
+        """Whether a target was asked for, and no run of any row reached it: what stands for the times says nothing."""
+        return self.measure.target is not None and all(
+            len(own.groups) == 1 and own.outcomes.values.keys() == own.outcomes.worst.keys()
+            for own in self.candidates
+        )
+
+    @property
     def possible_best(self) -> list[str]:
         """The labels of the rows that no verdict excludes from being the best; against a baseline, those not worse."""
         return [] if self.comparison is None else [self.candidates[i].label for i in self.comparison.possible_best]

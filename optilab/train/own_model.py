@@ -58,9 +58,13 @@ class OwnModel(nn.Module):
                     f"this network is built already; name its class, or a function that makes it: {made}"
                 )
             network = code(**config.called_with(shape, classes))
+            if isinstance(network, nn.Module):
+                list(network.parameters())  # fails where a module did not call super().__init__()
         if not isinstance(network, nn.Module):
             got = type(network).__name__
-            raise UsageError(f"{self._at} gives {got}, no torch.nn.Module; write class Net(torch.nn.Module)")
+            raise UsageError(
+                f"{self._at} gives {got}, no torch.nn.Module; write class Net(torch.nn.Module), below import torch"
+            )
         self.network = network
         self.activations = self._tried(example, classes)
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):

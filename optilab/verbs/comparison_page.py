@@ -251,7 +251,7 @@ def grown(study: Study, count: int, comparison: Comparison[Any] | None, what: st
 def _against(side: RunComparison) -> tuple[str, str] | None:
     """The answer where a baseline was named: what is better than it, and what both reach; None for another."""
     comparison = side.comparison
-    if comparison is None or comparison.chosen or len(comparison.order) < 2:
+    if comparison is None or comparison.chosen or len(comparison.order) < 2 or side.unreached:
         return None
     show, base = comparison_tables.Units(side.measure.share), comparison.baseline
     verdicts: dict[str, list[str]] = {"better": [], "worse": [], "cannot tell": []}
@@ -413,7 +413,7 @@ def _name(side: RunComparison) -> str:
 
 def _alone(side: RunComparison) -> tuple[str, str]:
     """The answer where there is nothing to compare with: the outcome."""
-    if side.comparison is None:
+    if side.comparison is None or side.unreached:
         return comparison_tables.claim_and_rest(side)
     summary, show = side.comparison.rows[0].summary, comparison_tables.Units(side.measure.share)
     runs = f", the mean of {summary.n} seeds" if summary.n > 1 else ""

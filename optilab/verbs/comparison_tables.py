@@ -244,7 +244,12 @@ def _p(value: float) -> str:
 def verdict(side: "RunComparison") -> str:
     """The answer in one sentence, with how many more seeds would say more."""
     claim, rest = claim_and_rest(side)
-    if side.comparison is not None and side.comparison.chosen and len(side.comparison.order) > 1:
+    if (
+        side.comparison is not None
+        and side.comparison.chosen
+        and len(side.comparison.order) > 1
+        and not side.unreached
+    ):
         rest += more_advice(side.comparison, side.sample, dict(enumerate(_labels(side))))
     return claim + rest
 
@@ -254,6 +259,8 @@ def claim_and_rest(side: "RunComparison") -> tuple[str, str]:
     comparison, labels = side.comparison, _labels(side)
     if comparison is None:
         return "no run has an outcome yet", ""
+    if side.unreached:
+        return f"{side.measure.name}: no run reached it", "; choose an easier target, or train longer"
     if len(comparison.order) < 2:
         alone = f"{labels[comparison.order[0]]}: {side.measure.name} {_measured(side)}"
         return alone, "; nothing to compare it with"

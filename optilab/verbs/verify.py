@@ -24,7 +24,7 @@ from optilab.config.presets import is_config
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown, unknown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.optimize.own import OwnRule, fitting, kind_of
+from optilab.optimize.own import OwnRule, fitting, is_own, kind_of
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -130,7 +130,15 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
             f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
         )
     if config := next(
-        (one for one in given if isinstance(one, str) and is_config(one) and Path(one).is_file()), None
+        (
+            one
+            for one in given
+            if isinstance(one, str)
+            and is_config(one)
+            and Path(one).is_file()
+            and not one.endswith(submissions.NOTEBOOK)
+        ),
+        None,
     ):
         raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
     if request.against is None:
@@ -207,9 +215,9 @@ class Exam:
 
         UsageError for a function, or something around the rule, where it works on matrices.
         """
-        changes = request.changes()
+        changes, spec = request.changes(), str(request.against).strip()
         asked = [
-            Override("--against", "algo", str(request.against).strip().lower()),
+            Override("--against", "algo", spec if is_own(spec) else spec.lower()),
             Override("--epochs", "epochs", STEPS),
             *changes,
         ]

@@ -195,7 +195,7 @@ class TestExpression:
             ("w1^2^2 + w0", 10, 'unknown name "w0"'),
             ("x^2 + 3xy + y^2", 8, r'unknown name "xy"; write x\*y'),
             ("w1 € w2", 4, "unexpected character"),
-            ("w1 + (w2", 6, r"\( has no \); add it, or leave both out"),
+            ("w1 + (w2", 6, r"\( has no \); add it, or leave \( out"),
             ("w1 if w2 else 3", 1, "not accepted"),
             ("lambda: w1", 1, "not accepted"),
             ("[w1]", 1, "not accepted"),

@@ -112,6 +112,11 @@ class Few(CNN):
         return super().forward(x)[:, :2]
 
 
+class Bare(nn.Module):
+    def __init__(self):
+        self.classes = 10
+
+
 def nothing():
     return functools.partial
 
@@ -240,6 +245,10 @@ def test_its_arguments_are_keys(train):
         (["model=net.py:nothing"], "nothing gives type, no torch.nn.Module; write class Net"),
         (["model=net.py:Wrong"], "net.py:Wrong failed in its forward pass: line 92: RuntimeError: mat1 and mat2"),
         (["model=net.py:Wrong"], ", ...), or change what comes before"),
+        (
+            ["model=net.py:Bare"],
+            "'Bare' object has no attribute '_parameters'; make super().__init__() the first line of its __init__",
+        ),
         (
             ["model=net.py:Few"],
             "Few returns a tensor of shape (2, 2) and type float32 for 2 images of shape",

@@ -92,6 +92,15 @@ def test_the_time_until_a_target(optilab, compared):
     assert "8 (6 to 8)" in optilab("runs", "compare", "batch-*", "--target", "0.75", "--until", "seconds").stdout
 
 
+def test_a_target_that_no_run_reached_has_no_verdict_on_its_time(optilab, compared):
+    said = "verdict: epochs to 99.9%: no run reached it; choose an easier target, or train longer"
+    two = ["batch-*", "none-*"]
+    for asked in (two, ["none-*"], [*two, "--baseline", "none"]):
+        output = optilab("runs", "compare", *asked, "--target", "0.999").stdout
+        assert said in output.splitlines()
+        assert "is the best" not in output
+
+
 def test_csv_and_json_hold_the_values(optilab, compared):
     document = json.loads(optilab("runs", "compare", "*", "--format", "json").stdout)
     assert document == json.loads(optilab("runs", "compare", "*", "--json").stdout)

@@ -78,6 +78,7 @@ optimize adam --set algo.«momentum»=0.5
 optimize adam --out «plot.txt»
 optimize «relu.yaml»
 explain adam «--epochs 3»
+verify my.py --against my.py:«Adma»
 explain adam --step «5-1»
 explain adam «--stpe» 1
 map adam «--x lr=0.1:1»
