@@ -91,8 +91,14 @@ class PageTable:
         return [(column.plain or column.title, column.about) for column in self.columns if column.about]
 
 
-def comparison_page(side: RunComparison, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
-    """The page of a comparison of the runs and studies in `entries`, as UTF-8; `heading` replaces the question.
+def comparison_page(
+    side: RunComparison,
+    entries: Sequence[Record | Study],
+    heading: str | None = None,
+    confirmation: RunComparison | None = None,
+) -> bytes:
+    """The page of a comparison of the runs and studies in `entries`, as UTF-8; `heading` replaces the question, and
+    `confirmation`, of the best rows from new seeds, is the answer.
 
     DataError for a run whose tables are damaged.
     """
@@ -104,17 +110,21 @@ def comparison_page(side: RunComparison, entries: Sequence[Record | Study], head
     chosen = [group for i in order for group in side.candidates[i].groups]
     chosen += [group for group in side.grouping.groups if group not in chosen]
     several, looks = len(order) > 1, _looks(side, chosen)
+    answer = _against(side) or (comparison_tables.claim_and_rest(side) if several else _alone(side))
+    if confirmation is not None:
+        claim, rest = comparison_tables.claim_and_rest(_shortened(confirmation))
+        answer = f"From new seeds, {claim}", rest
     return page(
         chosen,
         side.grouping,
         entries,
         heading or _question(side),
-        _against(side) or (comparison_tables.claim_and_rest(side) if several else _alone(side)),
+        answer,
         [_results(side, order, keys, [looks[chosen.index(side.candidates[i].groups[0])] for i in order])],
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
         looks=looks,
-        decide=_decide(side, entries),
+        decide=_decide(side, entries) if confirmation is None else None,
         beside=_beside(side, chosen),
         changes=_changes(side),
     )

@@ -565,7 +565,14 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     assert "seed 42" in compared.splitlines()[0]
     said = "note: s: 10 runs of --confirm are left out; optilab sweep --resume s compares them"
     assert said in compared
-    assert said in optilab("report", "s", "--out", "s.html").stdout
+    reported = optilab("report", "s", "--out", "s.html").stdout
+    assert said in reported
+    # The answer of a report is that of the confirmation, and no next step is the one that was made.
+    (verdict,) = re.findall("^verdict: (.*)$", shown, re.MULTILINE)
+    assert f"verdict: from new seeds, {verdict}" in reported
+    written = (tmp_path / "s.html").read_text()
+    assert "From new seeds, " in written
+    assert "As a next step" not in written
     (line,) = [line for line in optilab("runs", "ls").stdout.splitlines() if line.startswith("s ")]
     assert "4 values of lr x 1 seed  " in line
     assert "14 of 14 trials done" in line
