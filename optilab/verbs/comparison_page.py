@@ -104,23 +104,28 @@ def comparison_page(
     """
     keys = _naming(side)
     side = _shortened(side)
-    comparison = side.comparison
-    ranked = list(comparison.order) if comparison else []
-    order = [*ranked, *(i for i in range(len(side.candidates)) if i not in ranked)]
+    order = _order(side)
     chosen = [group for i in order for group in side.candidates[i].groups]
     chosen += [group for group in side.grouping.groups if group not in chosen]
     several, looks = len(order) > 1, _looks(side, chosen)
     answer = _against(side) or (comparison_tables.claim_and_rest(side) if several else _alone(side))
+    results = [_results(side, order, keys, [looks[chosen.index(side.candidates[i].groups[0])] for i in order])]
     if confirmation is not None:
-        claim, rest = comparison_tables.claim_and_rest(_shortened(confirmation))
+        again, columns = _shortened(confirmation), _naming(confirmation)
+        claim, rest = comparison_tables.claim_and_rest(again)
         answer = f"From new seeds, {claim}", rest
+        new = _results(again, _order(again), columns, [MOST_LOOKS] * len(again.candidates))
+        results = [
+            replace(new, title="From new seeds", joined=False),
+            replace(results[0], title="From the seeds that chose them"),
+        ]
     return page(
         chosen,
         side.grouping,
         entries,
         heading or _question(side),
         answer,
-        [_results(side, order, keys, [looks[chosen.index(side.candidates[i].groups[0])] for i in order])],
+        results,
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
         looks=looks,
@@ -128,6 +133,12 @@ def comparison_page(
         beside=_beside(side, chosen),
         changes=_changes(side),
     )
+
+
+def _order(side: RunComparison) -> list[int]:
+    """The places of the rows, best first, then those without an outcome."""
+    ranked = list(side.comparison.order) if side.comparison else []
+    return [*ranked, *(i for i in range(len(side.candidates)) if i not in ranked)]
 
 
 def _shortened(side: RunComparison) -> RunComparison:

@@ -572,6 +572,7 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     assert f"verdict: from new seeds, {verdict}" in reported
     written = (tmp_path / "s.html").read_text()
     assert "From new seeds, " in written
+    assert "From the seeds that chose them" in written
     assert "As a next step" not in written
     (line,) = [line for line in optilab("runs", "ls").stdout.splitlines() if line.startswith("s ")]
     assert "4 values of lr x 1 seed  " in line
