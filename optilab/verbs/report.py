@@ -73,10 +73,12 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, list[str
     remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
         options = ReportRequest.of({"baseline": name, **request.given}, request.typed)
-    answer = LabComparison(compared(selection, metric, options), entries)
     again = None
     if isinstance(study, Study) and len(entries) == 1 and not (by | {"metric"}) & request.given.keys():
         again = _confirmation(study)
+    if again is not None:
+        selection = selection._replace(confirming={})  # which are on the page
+    answer = LabComparison(compared(selection, metric, options), entries)
     verdict = answer.verdict if again is None else f"from new seeds, {tables.verdict(again)}"
     page = comparison_page(answer.side, entries, request.title, again)
     return page, verdict, selection.notes, {"comparison": answer.document()}
