@@ -258,7 +258,8 @@ function answerAt(epoch, shown) {
   if (kept[0].far <= reached) told = `${few(first)} ${first.length > 1 ? "have" : "has"} reached ${minimum}`;
   else if (ends.length === 1) told = `${first[0]} is ${where}`;
   else if (!isNear) told = `none has come near ${minimum}: ${few(first)} ${verb} ${far} from it`;
-  else if (first.length === kept.length && first.length > 1) told = `${few(first)} are equally ${known ? "far" : "low"}, ${where}`;
+  else if (first.length === kept.length && first.length > 1)
+    told = `${few(first)} are equally ${known ? "far" : "low"}, ${where}`;
   return `${[`After ${epoch} epochs ${told}`, ...lost].join("; ")}.`;
 }
 
@@ -346,7 +347,8 @@ function controlOf(index, control) {
 
 /** The control of a coordinate of the start: over the box of the function that is shown. */
 const axisControl = (axis) => {
-  const reach = () => wider([Math.min(fn.box[axis][0], usualStart()[axis]), Math.max(fn.box[axis][1], usualStart()[axis])]);
+  const reach = () =>
+    wider([Math.min(fn.box[axis][0], usualStart()[axis]), Math.max(fn.box[axis][1], usualStart()[axis])]);
   return {
     scale: "linear",
     accepted: [null, false, null, false],

@@ -351,9 +351,7 @@ function showEpochs(paths, shown) {
     });
     rows.push([String(epoch), ...cells]);
   }
-  const names = shown.flatMap((index) =>
-    [...coordinates(), "f"].map((name) => `${data.rules[index].name} ${name}`),
-  );
+  const names = shown.flatMap((index) => [...coordinates(), "f"].map((name) => `${data.rules[index].name} ${name}`));
   document.getElementById("epochs-table").replaceChildren(...tableOf(["epoch", ...names], rows, []));
 }
 

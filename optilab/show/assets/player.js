@@ -115,7 +115,8 @@ function reset() {
 function arrange() {
   cards = new Map(state.listed.map((index) => [index, card(index, changed)]));
   byId("cards").replaceChildren(...cards.values());
-  byId("formula").textContent = `f(${coordinates()[0] === "x" ? coordinates().join(", ") : "w"}) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
+  byId("formula").textContent =
+    `f(${coordinates()[0] === "x" ? coordinates().join(", ") : "w"}) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
   if (byId("note")) byId("note").hidden = fn !== data.functions[0];
   if (choosing) showChoice();
   changed();
