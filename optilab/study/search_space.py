@@ -14,7 +14,7 @@ import numpy as np
 from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import OwnRule, is_own
+from optilab.optimize.own import ALIASES, OwnRule, is_own
 from optilab.optimize.rule import learning_rates
 from optilab.optimize.theory import root_power, scale_free
 
@@ -70,7 +70,10 @@ FIXED: Mapping[str, Draw] = {
     "eta_plus": Uniform(1.05, 2),
 }
 """Hyper-parameters without a unit."""
-SYNONYMS: Mapping[str, str] = {"momentum": "beta", "mu": "beta", "b1": "beta1", "b2": "beta2"}
+SYNONYMS: Mapping[str, str] = {
+    **dict.fromkeys(("momentum", "mu"), "beta"),
+    **{alias: name for name in ("beta1", "beta2") for alias in ALIASES[name]},
+}
 """What code of the user's own calls a hyperparameter, and the name that it has here."""
 UNTUNED = ("eps", "weight_decay")
 """What no rule is tuned in, or only where it matters."""
