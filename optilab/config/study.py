@@ -261,6 +261,16 @@ class RaceConfig(Section):
         ),
     ] = 1
     eps: Annotated[bool, InFile(), Doc("tune eps, where it matters; true where the command starts it")] = False
+    weight_decay: Annotated[
+        bool,
+        InFile(),
+        Doc("tune the weight decay, unless the training has one; true where the command starts it"),
+    ] = False
+    schedule: Annotated[
+        bool,
+        InFile(),
+        Doc("choose a schedule, unless the training has one; true where the command starts it"),
+    ] = False
     target: Annotated[
         Number | None,
         Gt(0),

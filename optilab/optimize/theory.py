@@ -184,6 +184,18 @@ def scale_free(rule: Any) -> bool:
     return _tenth_step(rule, 100.0) < 10 * _tenth_step(rule, 1.0)
 
 
+def decays_apart(rule: Any, key: str = "weight_decay") -> bool:
+    """Whether the rule's weight decay stands next to steps whose length does not depend on the gradient.
+
+    Measured: a hundred times the gradient leaves what the decay adds to a step as it is.
+    """
+    if not hasattr(rule, key) or not scale_free(rule):
+        return False
+    none, some = (replace(rule, **{key: strength}) for strength in (0.0, 1e-3))
+    at_one, at_more = (abs(_tenth_step(some, size) - _tenth_step(none, size)) for size in (1.0, 100.0))
+    return at_more > at_one / 2
+
+
 def root_power(rule: Any) -> int:
     """The power of the gradient that `eps` is added to: 1 outside of a root, 2 under it, 0 where it hardly matters.
 

@@ -109,7 +109,10 @@ class NetworkRace(StudyPlan):
             for config in asked.on
             if config.name in old and (keys := refused_changes(old[config.name], config, before.keep))
         ]
-        values = ((key, getattr(before, key), getattr(asked, key)) for key in ("seed", "finalists", "eps"))
+        values = (
+            (key, getattr(before, key), getattr(asked, key))
+            for key in ("seed", "finalists", *search_space.ON_NETWORKS)
+        )
         changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
         require_unchanged(study, changed)
         require_seeds(study, before.seeds, asked.seeds)
@@ -146,7 +149,11 @@ def plan(asked: RaceConfig) -> NetworkRace:
         most = MAX_TRIALS // (len(rules) * len(problems) * asked.repeats) - asked.second - asked.seeds
         advice = f"write --budget {most}" if most > 0 else "take fewer --repeats or --seeds"
         raise UsageError(f"{count:,} trials; at most {MAX_TRIALS:,} make a study: {advice}", "--budget")
-    fields = {rule.name: list(search_space.tuned(rule, asked.eps)) for rule in rules.values()}
+    every = {problem: _more(asked, config) for problem, config in problems.items()}
+    fields = {
+        rule.name: list(dict.fromkeys(key for more in every.values() for key in search_space.tuned(rule, more)))
+        for rule in rules.values()
+    }
     columns = list(dict.fromkeys(field for own in fields.values() for field in own))
     candidates = [
         TunedCandidate(
@@ -164,6 +171,13 @@ def plan(asked: RaceConfig) -> NetworkRace:
     return NetworkRace(asked, tunings(candidates), fields, problems, tuple(candidates), command="race")
 
 
+def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
+    """What is tuned besides: not what the training has already."""
+    more = {key for key in search_space.ON_NETWORKS if getattr(asked, key)}
+    more -= {"weight_decay"} if config.weight_decay else set()
+    return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
+
+
 def tunings(candidates: Iterable[TunedCandidate]) -> tuple[Trial, ...]:
     """The trials of all tunings."""
     return tuple(trial for candidate in candidates for trial in candidate.tuning)
@@ -179,9 +193,13 @@ def _tuning(
 ) -> tuple[Trial, ...]:
     """One trial per drawn setting; `columns` are the tuned fields of all rules, which trials.csv has for each."""
     trials = []
-    for number, settings in enumerate(draw(asked, search_space.tuned(rule, asked.eps), config.name, repeat)):
-        value = _entry(name, rule, settings)
-        changed = load(TrainConfig, dump(config), [Override(f"--algo {name}", "optimizer", value)])
+    searched = search_space.tuned(rule, _more(asked, config))
+    for number, settings in enumerate(draw(asked, searched, config.name, repeat)):
+        around = {key: value for key, value in settings.items() if search_space.of_training(rule, key)}
+        value = _entry(name, rule, {key: v for key, v in settings.items() if key not in around})
+        around |= {"schedule_by": "batch"} if around.get("schedule", "constant") != "constant" else {}
+        keys = {"optimizer": value, **around}
+        changed = load(TrainConfig, dump(config), [Override(f"--algo {name}", key, v) for key, v in keys.items()])
         seed = tuning_seed(config.seed, number, repeat)
         axes = {"network": config.name, "rule": rule.name, "repeat": repeat + 1, "setting": number + 1}
         of_rule = {field: settings.get(field) for field in columns}
@@ -195,7 +213,7 @@ def _tuning(
     return tuple(trials)
 
 
-def _entry(name: str, rule: Any, settings: Mapping[str, float]) -> dict[str, Any]:
+def _entry(name: str, rule: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The rule as the value of `optimizer`, with settings such as `base.lr` inside the rule that it wraps."""
     tree: dict[str, Any] = {"name": name}
     for field, value in settings.items():
@@ -208,7 +226,7 @@ def _entry(name: str, rule: Any, settings: Mapping[str, float]) -> dict[str, Any
     return tree
 
 
-def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, float]]:
+def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:
     """`budget` settings of the fields `tuned`, each with the rule that has it, evenly over their ranges.
 
     The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
@@ -222,7 +240,7 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
             [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
         )
         values = search_space.network_space(rule)[name](search_space.even(asked.budget, stream, generator))
-        columns[field] = [float(f"{v:.6g}") for v in values.tolist()]
+        columns[field] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
     return [{field: column[k] for field, column in columns.items()} for k in range(asked.budget)]
 
 
@@ -406,7 +424,7 @@ def _tuning_outcome(
         rule,
         repeat,
         tuple(map(score_of, ended)) or None,
-        best and {key: best[key] for key in fields if _is_number(best[key])},
+        best and {key: best[key] for key in fields if best.get(key) not in (None, "null")},
         tuple(str(row["trial"]) for row in finals if row["status"] in ("done", "diverged")),
         sum(row["status"] == "failed" for row in [*tuning, *second, *finals]),
         _edge(best, tuning, fields) if best else "",

@@ -16,7 +16,7 @@ from annotated_types import Le, Lt
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.own import ALIASES, OwnRule, is_own
 from optilab.optimize.rule import learning_rates
-from optilab.optimize.theory import root_power, scale_free
+from optilab.optimize.theory import decays_apart, root_power, scale_free
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,26 @@ class Uniform:
         return np.asarray(self.low + (self.high - self.low) * u)
 
 
+@dataclass(frozen=True)
+class OrZero(LogUniform):
+    """The same in three quarters of the cases; in the other quarter 0, which may be the best."""
+
+    def __call__(self, u: Floats) -> Floats:
+        return np.where(u < 0.25, 0.0, super().__call__((u - 0.25) / 0.75))
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of the names, each in the same number of cases."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, u: Floats) -> Any:
+        return np.array(self.names)[(u * len(self.names)).astype(int)]
+
+
 Draw = LogUniform | OneMinus | Uniform
-"""A distribution; called, it maps uniform numbers in [0, 1) to values."""
+"""A distribution of numbers; called, it maps uniform numbers in [0, 1) to values."""
 
 _MOMENTUM = OneMinus(1e-3, 1)
 _LONG_MEMORY = OneMinus(1e-4, 0.5)
@@ -72,11 +90,14 @@ FIXED: Mapping[str, Draw] = {
 """Hyper-parameters without a unit."""
 SYNONYMS: Mapping[str, str] = {
     **dict.fromkeys(("momentum", "mu"), "beta"),
-    **{alias: name for name in ("beta1", "beta2") for alias in ALIASES[name]},
+    **{alias: name for name in ("beta1", "beta2", "weight_decay") for alias in ALIASES[name]},
 }
 """What code of the user's own calls a hyperparameter, and the name that it has here."""
-UNTUNED = ("eps", "weight_decay")
-"""What no rule is tuned in, or only where it matters."""
+_DECAYS = ("weight_decay", *ALIASES["weight_decay"])
+ON_NETWORKS = ("eps", "weight_decay", "schedule")
+"""What rules are tuned in on networks alone, where it matters; also keys of a race that say whether they are."""
+PLANNED = OneOf(("constant", "cosine", "one-cycle"))
+"""The schedules: none, down to 0 (Loshchilov & Hutter 2017), and up before that (Smith & Topin 2018)."""
 
 
 def space(function: Objective) -> dict[str, Draw]:
@@ -105,7 +126,7 @@ def largest_curvature(function: Objective) -> float:
     return largest if largest > 0 else 1.0
 
 
-def network_space(rule: Any) -> dict[str, Draw]:
+def network_space(rule: Any) -> dict[str, Any]:
     """The distribution of every hyperparameter of a rule on a network.
 
     lr: log-uniform over four decades, in which each rule's known best rate (of the presets and of its authors) has a
@@ -116,6 +137,11 @@ def network_space(rule: Any) -> dict[str, Draw]:
     eps: log-uniform from 1e-10, or a hundredth of the default where that is less, to 1e-2, in which 1e-8 (Kingma & Ba
     2015) and 1e-3 (Zaheer et al. 2018) have a decade to spare; the squares of both ends where it is under the root.
     Choi et al. (2019) tune it too, and find that it changes who is ahead.
+
+    weight_decay: 0, or log-uniform from 1e-6 to 1e-2 where it is added to the gradient, in which 1e-4 (He et al. 2016)
+    and 5e-4 (Zagoruyko & Komodakis 2016) have a decade to spare; where the length of a step does not depend on the
+    gradient and the decay stands next to it, from 1e-3 to 10, as 0.01 (Loshchilov & Hutter 2019) and 1 (Lion: Chen et
+    al. 2023) do.
     """
     default = getattr(rule, "lr", 0.0)
     if not scale_free(rule):
@@ -124,7 +150,10 @@ def network_space(rule: Any) -> dict[str, Draw]:
         lr = LogUniform(1e-2, 100)
     else:
         lr = LogUniform(1e-3, 10) if default >= 0.01 else LogUniform(1e-5, 0.1)
-    found: dict[str, Draw] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED}
+    apart = any(decays_apart(rule, key) for key in _DECAYS)
+    decay = OrZero(1e-3, 10) if apart else OrZero(1e-6, 1e-2)
+    found: dict[str, Any] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED, "weight_decay": decay}
+    found["schedule"] = PLANNED
     if power := root_power(rule):
         found["eps"] = LogUniform(min(1e-10**power, rule.eps * 0.01**power), 1e-2**power)
     return found
@@ -138,19 +167,40 @@ def even(budget: int, field: str, generator: np.random.Generator) -> Floats:
     """
     from scipy.stats import qmc
 
-    names = ("lr", "others.lr", "damping", *FIXED, "eps")
+    names = ("lr", "others.lr", "damping", *FIXED, *ON_NETWORKS)
     points = qmc.Sobol(len(names), scramble=False).random_base2(int(budget - 1).bit_length())
     return np.asarray((points[:budget, names.index(field)] + generator.random()) % 1.0)
 
 
-def tuned(rule: Any, eps: bool = False) -> dict[str, Any]:
+def tuned(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. For a
-    rule that trains other weights, `others`, its learning rate is searched. With `eps`, that too, where it matters."""
+    rule that trains other weights, `others`, its learning rate is searched.
+
+    `more` of ON_NETWORKS, where they matter: `weight_decay` is that of the training, an L2 penalty, where no rule has
+    its own; a `schedule` is for rules with a learning rate that do not average their own points in its place (Defazio
+    et al. 2024).
+    """
+    found = _own(rule, more)
+    if "weight_decay" in more and "weight_decay" not in map(name_in_space, found):
+        found["weight_decay"] = rule
+    free = hasattr(rule, "averaged") and not hasattr(rule, "base")
+    if "schedule" in more and learning_rates(rule) and not free:
+        found["schedule"] = rule
+    return found
+
+
+def of_training(rule: Any, field: str) -> bool:
+    """Whether a field that is searched is a key of the training, not of the rule."""
+    return field in ON_NETWORKS and not hasattr(rule, field)
+
+
+def _own(rule: Any, more: Collection[str]) -> dict[str, Any]:
     names = _ranged(rule) if isinstance(rule, OwnRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
-    names |= {"eps"} if eps and root_power(rule) else set()
+    names |= {"eps"} if "eps" in more and root_power(rule) else set()
+    names |= {key for key in _DECAYS if "weight_decay" in more and type(getattr(rule, key, None)) in (int, float)}
     found = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
-        found |= {f"base.{name}": inner for name, inner in tuned(rule.base, eps).items()}
+        found |= {f"base.{name}": inner for name, inner in _own(rule.base, more).items()}
     if hasattr(rule, "others"):
         found |= {f"others.{key}": rule.others for key in learning_rates(rule.others)}
     return found
@@ -181,7 +231,8 @@ def name_in_space(field: str) -> str:
 def untuned(rule: str, settings: Mapping[str, Any], tuned: Collection[str]) -> list[str]:
     """The settings of a user's own rule that are not searched, as one sentence; none where all are."""
     numbers = {key: value for key, value in settings.items() if type(value) in (int, float) and is_own(rule)}
-    left = [f"{key} stays {value:g}" for key, value in numbers.items() if key not in (*tuned, *UNTUNED)]
+    known = {key for key in numbers if key in tuned or name_in_space(key) in ON_NETWORKS}
+    left = [f"{key} stays {value:g}" for key, value in numbers.items() if key not in known]
     names = "these names" if len(left) > 1 else "this name"
     return [f"{rule}: {', '.join(left)} (no range is known for {names})"] if left else []
 

@@ -28,6 +28,7 @@ from optilab.study import network_race as races
 from optilab.study.claims import ClaimResult, of_network_race, of_race, require_judgeable
 from optilab.study.function_race import Race, may_be_best, standings
 from optilab.study.network_race import NetworkRace, RaceResult
+from optilab.study.search_space import ON_NETWORKS
 from optilab.study.tuning import RaceSettings
 from optilab.verbs import race_tables as tables
 from optilab.verbs import studies
@@ -323,7 +324,7 @@ def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
         if not listed or "" in listed:
             whole = ",".join(filter(None, map(str, listed))) or "CONFIG,CONFIG"
             raise UsageError(f"{shown(on)} has an empty name; write {whole}", request.flag("on"))
-        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": 3, "eps": True}
+        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": 3} | dict.fromkeys(ON_NETWORKS, True)
         return studies.StudySource(started | {"on": [studies.training(config) for config in listed]}, request.name)
     return studies.source("race --on", request, None, place)
 

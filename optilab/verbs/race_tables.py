@@ -285,8 +285,10 @@ def _speed(runner: RacedCandidate) -> dict[str, Any]:
     return {"epochs": epochs, "seconds": seconds, "near": runner.near, "settings": settings}
 
 
-def _short(value: float) -> str:
+def _short(value: Any) -> str:
     """Three digits; more for a number that they would make 1."""
+    if isinstance(value, str):
+        return value
     text = f"{value:.3g}"
     return f"{value:.6g}" if float(text) == 1 != value else text
 

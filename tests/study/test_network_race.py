@@ -190,8 +190,69 @@ def test_eps_is_tuned_where_it_bounds_a_step(rule, low, high):
     assert [draw and draw.low, draw and draw.high] == [
         low and pytest.approx(end, rel=1e-9, abs=0) for end in (low, high)
     ]
-    assert ("eps" in search_space.tuned(rule, eps=True)) is (draw is not None)
+    assert ("eps" in search_space.tuned(rule, ["eps"])) is (draw is not None)
     assert "eps" not in search_space.tuned(rule)  # on functions, as before
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields", "low", "high"),
+    [
+        (RULES["sgd"](), ["weight_decay", "schedule"], 1e-6, 1e-2),
+        (RULES["adam"](), ["weight_decay", "schedule"], 1e-6, 1e-2),
+        (RULES["adamw"](), ["weight_decay", "schedule"], 1e-3, 10),
+        (RULES["lion"](), ["weight_decay", "schedule"], 1e-3, 10),
+        (RULES["muon"](), ["weight_decay", "schedule"], 1e-3, 10),
+        (RULES["lars"](), ["weight_decay", "schedule"], 1e-6, 1e-2),
+        (RULES["sam"](), ["weight_decay", "schedule"], 1e-6, 1e-2),
+        (RULES["sam"](base=RULES["adamw"]()), ["base.weight_decay", "schedule"], 1e-3, 10),
+        (RULES["lookahead"](), ["weight_decay", "schedule"], 1e-6, 1e-2),
+        (RULES["schedule-free-adamw"](), ["weight_decay"], 1e-3, 10),
+        (RULES["l-bfgs"](), ["weight_decay"], 1e-6, 1e-2),
+    ],
+)
+def test_a_decay_and_a_schedule_are_tuned_where_a_rule_has_them(rule, fields, low, high):
+    """The rule's own decay, or that of the training; a quarter of the settings has none."""
+    more = ["weight_decay", "schedule"]
+    found = search_space.tuned(rule, more)
+    assert [key for key in found if search_space.name_in_space(key) in more] == fields
+    assert not {*fields} & {*search_space.tuned(rule)}
+    draw = search_space.network_space(found[fields[0]])["weight_decay"]
+    values = draw((np.arange(100) + 0.5) / 100)
+    assert (values == 0).sum() == 25
+    assert (draw.low, draw.high) == (low, high)
+    assert low < values[values > 0].min() < values.max() < high
+
+
+def test_decays_and_schedules_reach_the_training_and_change_no_other_draw(optilab, small, tmp_path):
+    """A schedule goes by batches; what a training sets itself stays; own code takes part by what it calls a decay."""
+    more = {"weight_decay": True, "schedule": True}
+    (tmp_path / "own.py").write_text("def mine(w, g, lr=0.1, wd=0.0):\n    return w - lr * (g + wd * w)\n")
+    asked = {"on": ["sigmoid"], "algos": ["sgd", "adamw", f"{tmp_path}/own.py:mine"], "budget": 12}
+    before, now = plan(**asked), plan(**asked, **more)
+    for old, new in zip(before.candidates, now.candidates, strict=True):
+        common = [{key: v for key, v in t.settings.items() if key not in (*more, "wd")} for t in new.tuning]
+        assert [trial.settings for trial in old.tuning] == common
+        names = [trial.config.schedule.name for trial in new.tuning]
+        assert all(3 <= names.count(name) <= 5 for name in ("constant", "cosine", "one-cycle"))
+        assert all((t.config.schedule_by == "batch") == (t.settings["schedule"] != "constant") for t in new.tuning)
+    sgd, adamw, own = ([trial.config for trial in one.tuning] for one in now.candidates)
+    assert [c.weight_decay for c in sgd] == [c.optimizer.wd for c in own]
+    assert {c.weight_decay for c in (*adamw, *own)} == {0.0}
+    decayed = [(a.weight_decay, b.optimizer.weight_decay) for a, b in zip(sgd, adamw, strict=True)]
+    assert [b for a, b in decayed if a == 0] == [0.0] * 3
+    assert np.allclose(*zip(*[(1000 * a, b) for a, b in decayed], strict=True), rtol=1e-4)
+    changes = [Override("--set", "schedule", "cosine"), Override("--set", "weight_decay", 0.5)]
+    kept = RaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
+    kept = network_race.plan(network_race.resolve(kept, changes))
+    assert {(t.config.schedule.name, t.config.weight_decay) for t in kept.trials} == {("cosine", 0.5)}
+    assert list(kept.rules["sgd"]) == ["lr"]
+    held = ["--set", "data.holdout=50", "--epochs", 1, "--budget", 3, "--seeds", 2, "--repeats", 1]
+    document = json.loads(optilab("race", "--on", small, "--algo", "sgd,own.py:mine", *held, "--json").stdout)
+    rows = {row["rule"]: row["settings"][0] for row in document["networks"][0]["rules"]}
+    assert (rows["sgd"].keys(), rows["own.py:mine"].keys()) == (
+        {"lr", "weight_decay", "schedule"},
+        {"lr", "wd", "schedule"},
+    )
 
 
 def test_both_rates_of_muon_are_tuned_with_numbers_of_their_own():
