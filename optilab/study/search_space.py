@@ -61,7 +61,7 @@ class OrZero(LogUniform):
 
 
 @dataclass(frozen=True)
-class OneOf:
+class Choice:
     """One of the names, each in the same number of cases."""
 
     names: tuple[str, ...]
@@ -96,7 +96,7 @@ SYNONYMS: Mapping[str, str] = {
 _DECAYS = ("weight_decay", *ALIASES["weight_decay"])
 ON_NETWORKS = ("eps", "weight_decay", "schedule")
 """What rules are tuned in on networks alone, where it matters; also keys of a race that say whether they are."""
-PLANNED = OneOf(("constant", "cosine", "one-cycle"))
+PLANNED = Choice(("constant", "cosine", "one-cycle"))
 """The schedules: none, down to 0 (Loshchilov & Hutter 2017), and up before that (Smith & Topin 2018)."""
 
 
@@ -140,8 +140,8 @@ def network_space(rule: Any) -> dict[str, Any]:
 
     weight_decay: 0, or log-uniform from 1e-6 to 1e-2 where it is added to the gradient, in which 1e-4 (He et al. 2016)
     and 5e-4 (Zagoruyko & Komodakis 2016) have a decade to spare; where the length of a step does not depend on the
-    gradient and the decay stands next to it, from 1e-3 to 10, as 0.01 (Loshchilov & Hutter 2019) and 1 (Lion: Chen et
-    al. 2023) do.
+    gradient and the decay stands next to it, from 1e-3 to 10, for 0.01 (Loshchilov & Hutter 2019) and 1 (Lion, Chen et
+    al. 2023).
     """
     default = getattr(rule, "lr", 0.0)
     if not scale_free(rule):
