@@ -16,6 +16,8 @@ from optilab.errors import UsageError, shown
 from optilab.marks import RANGE, Argument, Flag, InFile, Read, claim_doc
 
 MAX_SEEDS = 1000
+FINALISTS = 3
+"""The number of the best settings that a second seed decides between, where a command starts the tuning."""
 EXAMPLE = "optimizer.lr=1e-3:10:9:log"
 
 
@@ -87,6 +89,15 @@ Keep = Literal["last", "best", "none", "all"]
 Tried = Annotated[Whole, Ge(1), Le(10_000), Flag("N")]
 Repeats = Annotated[Whole, Ge(1), Le(1000), Flag("N")]
 Seeds = Annotated[Whole, Ge(1), Le(MAX_SEEDS), Flag("N")]
+Finalists = Annotated[
+    Whole,
+    Ge(1),
+    InFile(),
+    Doc(
+        "number of the best settings that train from a second seed, to choose one by the mean; "
+        f"{FINALISTS} where the command starts it"
+    ),
+]
 DrawSeed = Annotated[Whole, Ge(0), Flag("N")]
 
 
@@ -169,6 +180,7 @@ class RemedyConfig(Section):
     ] = 10_000
     seeds: Annotated[Seeds, Doc("Seeds per remedy, from the config's on")] = 1
     repeats: Annotated[Repeats, Doc("With --tune: repeats of tuning and judging with other rates and seeds")] = 1
+    finalists: Finalists = 1
     seed: Annotated[DrawSeed, Doc("With --tune: seed of the rates; not of the runs")] = 0
     expect: Claims = ()
 
@@ -252,14 +264,7 @@ class RaceConfig(Section):
             "dataset that has no more"
         ),
     ] = 10_000
-    finalists: Annotated[
-        Whole,
-        Ge(1),
-        InFile(),
-        Doc(
-            "of the best settings, trained from a second seed to choose one by the mean; 3 where the command starts it"
-        ),
-    ] = 1
+    finalists: Finalists = 1
     eps: Annotated[bool, InFile(), Doc("tune eps, where it matters; true where the command starts it")] = False
     weight_decay: Annotated[
         bool,

@@ -149,6 +149,7 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
         seeds=asked.seeds,
         repeats=asked.repeats,
         holdout=asked.holdout,
+        finalists=asked.finalists,
         seed=asked.seed,
     )
     candidates = []
@@ -162,7 +163,7 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
             seeded = changed.model_copy(update={"seed": tuning_seed(config.seed, number, repeat)})
             trials.append(Trial(f"{name}-{number + 1}", seeded, facts))
         seeds = final_seeds(base.seed, asked.seeds, repeat)
-        candidates.append(TunedCandidate(problem, name, repeat, tuple(trials), seeds))
+        candidates.append(TunedCandidate(problem, name, repeat, tuple(trials), seeds, asked.finalists))
     rates = dict.fromkeys(configs, ("lr",))
     return TunedRemedies(
         race,
@@ -191,7 +192,9 @@ def require_same(study: Path, asked: RemedyConfig) -> None:
         for a in (earlier, asked)
     )
     changed = refused_changes(before, now, "last")
-    changed += [f"seed: {earlier.seed} -> {asked.seed}"] if earlier.seed != asked.seed else []
+    keys = ("seed", *(["finalists"] if asked.tune is not None else []))
+    values = ((key, getattr(earlier, key), getattr(asked, key)) for key in keys)
+    changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
     require_unchanged(study, changed)
     require_seeds(study, earlier.seeds, asked.seeds)
 

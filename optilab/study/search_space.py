@@ -61,7 +61,7 @@ class OrZero(LogUniform):
 
 
 @dataclass(frozen=True)
-class Choice:
+class Categorical:
     """One of the names, each in the same number of cases."""
 
     names: tuple[str, ...]
@@ -96,7 +96,7 @@ SYNONYMS: Mapping[str, str] = {
 _DECAYS = ("weight_decay", *ALIASES["weight_decay"])
 ON_NETWORKS = ("eps", "weight_decay", "schedule")
 """What rules are tuned in on networks alone, where it matters; also keys of a race that say whether they are."""
-PLANNED = Choice(("constant", "cosine", "one-cycle"))
+PLANNED = Categorical(("constant", "cosine", "one-cycle"))
 """The schedules: none, down to 0 (Loshchilov & Hutter 2017), and up before that (Smith & Topin 2018)."""
 
 

@@ -23,8 +23,10 @@ FEW = 6
 
 
 def tuning(entries: Sequence[Record | Study]) -> dict[str, str]:
-    """The trainings of races that settings were chosen by, each with the race's name; a page leaves them out."""
-    races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] == "race"]
+    """The trainings of races that settings were chosen by, those of remedies included, each with the race's name; a
+    page leaves them out."""
+    commands = ("race", "remedy")
+    races = [entry for entry in entries if isinstance(entry, Study) and entry.manifest["command"] in commands]
     rows = ((study.name, row) for study in races for row in study.trials())
     return {str(row["trial"]): name for name, row in rows if row.get("stage") in ("tuning", "finalist")}
 

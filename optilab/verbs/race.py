@@ -13,7 +13,15 @@ from platformdirs import user_cache_path
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.presets import algorithms, rules_named
-from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, read_names
+from optilab.config.study import (
+    ALGOS,
+    FINALISTS,
+    FUNCTIONS,
+    NETWORK_ALGOS,
+    FunctionRaceConfig,
+    RaceConfig,
+    read_names,
+)
 from optilab.errors import UsageError, chosen_names, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
@@ -324,7 +332,7 @@ def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
         if not listed or "" in listed:
             whole = ",".join(filter(None, map(str, listed))) or "CONFIG,CONFIG"
             raise UsageError(f"{shown(on)} has an empty name; write {whole}", request.flag("on"))
-        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": 3} | dict.fromkeys(ON_NETWORKS, True)
+        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
         return studies.StudySource(started | {"on": [studies.training(config) for config in listed]}, request.name)
     return studies.source("race --on", request, None, place)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.config.study import RemedyConfig
+from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.diagnose import TRIAL_BATCHES
 from optilab.marks import ConfigKey, Flag
 from optilab.show.table import Column, Table
@@ -49,7 +49,8 @@ class RemedyRequest(StudyOptions):
 
 
 def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
-    source = studies.source("remedy", request, request.given.get("config"), place)
+    started = {"finalists": FINALISTS} if request.given.get("tune") is not None else {}
+    source = studies.source("remedy", request, request.given.get("config"), place, **started)
     kept = studies.asked(request, source)
     with studies.placed(source, request):
         asked = plans.resolve(kept, request.changes())

@@ -40,8 +40,8 @@ class StudySource:
     """For the study."""
 
 
-def source(command: str, request: StudyOptions, config: Any, place: Place) -> StudySource:
-    """The source of a study. UsageError without one, and for two."""
+def source(command: str, request: StudyOptions, config: Any, place: Place, **started: Any) -> StudySource:
+    """The source of a study, with what it has where the command starts it. UsageError without one, and for two."""
     if request.resume is not None and config is not None:
         raise UsageError(f"{request.flag('resume')} takes its config from the study; leave out {shown(config)}")
     if request.resume is not None:
@@ -59,7 +59,7 @@ def source(command: str, request: StudyOptions, config: Any, place: Place) -> St
     if config is not None and request.file is not None:
         raise UsageError(f"two configs: {config} and {request.flag('file')} {request.file}; give one")
     if config is not None:
-        return StudySource({"config": training(config)}, request.name)
+        return StudySource({"config": training(config), **started}, request.name)
     if request.file is not None:
         return StudySource(request.file, request.name)
     raise no_config(command)

@@ -362,10 +362,18 @@ def test_every_remedy_and_the_unchanged_network_get_the_same_rates(optilab, smal
     assert len(rates) == 4
     assert len({tuple(values) for values in rates.values()}) == 1
     shown = optilab("remedy", "--resume", "tuned")
-    assert "4 variants x 1 network x (2 settings + 2 seeds)" in shown.stdout
+    assert "4 variants x 1 network x (2 settings + 2 finalists + 2 seeds)" in shown.stdout
+    assert "one seed each, the best 2 from a second one" in shown.stdout
     assert shown.stderr == ""
+    second = [row for row in trials if row["stage"] == "finalist"]
+    assert [(row["remedy"], row["seed"]) for row in second] == [
+        (n, 42 + network_race.SPAN - 1) for n in rates for _ in range(2)
+    ]
+    compared = optilab("runs", "compare", "tuned").stdout
+    assert "last test_acc" in compared
+    assert "chosen by 16 trainings on held-out images" in compared
     other = optilab("remedy", small, *held, *sizes[:-2], "--seed", 1, "--repeats", 2, "--dry-run").stdout
-    assert "4 variants x 1 network x 2 repeats x (2 settings + 2 seeds)" in other
+    assert "4 variants x 1 network x 2 repeats x (2 settings + 2 finalists + 2 seeds)" in other
     refused = optilab("remedy", small, *held, *sizes, "--seed", 1, code=4)
     assert "seed: 0 -> 1" in refused.stderr
     refused = optilab("remedy", small, "--only", "relu", "--seed", 1, code=2)
