@@ -150,12 +150,22 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     """`unknown optimizer 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
     names = list(accepted)
     close = did_you_mean(name, names) if isinstance(name, str) else ""
-    return f"unknown {what} {shown(name)}{close or f'; {one_of(names)}'}"
+    return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
 
 
-def one_of(names: Sequence[str]) -> str:
-    """`one of sgd, adam`, or `expected tpe` where there is only one."""
+def one_of(names: Sequence[str], what: str = "") -> str:
+    """`one of sgd, adam`, or `expected tpe` where there is only one; of a long list one name, and what lists it."""
+    if names[MANY:] and what in LISTED_BY:
+        return f"for example {names[0]}; all {len(names)} are listed by: optilab {LISTED_BY[what]}"
     return f"one of {', '.join(names)}" if names[1:] else f"expected {''.join(names)}"
+
+
+MANY = 12
+"""Names that a message lists at most, where a command lists them."""
+LISTED_BY = {
+    "optimizer": "config show optimize algo",
+    "function": "config show optimize function",
+}
 
 
 def wrong_extension(file: object, accepted: Sequence[str]) -> str:
@@ -172,7 +182,7 @@ def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> l
     names = [name.strip() for name in text.split(",")]
     if "" in names:
         given = ",".join(filter(None, names))
-        instead = f"write {given}" if given else one_of(list(accepted))
+        instead = f"write {given}" if given else one_of(list(accepted), what)
         raise UsageError(f"{shown(text)} has an empty name; {instead}", where)
     if wrong := [name for name in names if name.lower() not in known]:
         others = [name for key, name in known.items() if key not in (typed.lower() for typed in names)]

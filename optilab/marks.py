@@ -135,6 +135,16 @@ class Field:
         mark = self.mark(Le)
         return mark.le if mark else None
 
+    def admits(self, number: float) -> bool:
+        """Whether a number is in its range."""
+        tests: dict[type, Callable[[Any], bool]] = {
+            Gt: lambda mark: number > mark.gt,
+            Ge: lambda mark: number >= mark.ge,
+            Lt: lambda mark: number < mark.lt,
+            Le: lambda mark: number <= mark.le,
+        }
+        return all(tests[type(mark)](mark) for mark in self.parts if type(mark) in tests)
+
     @property
     def words(self) -> tuple[str, ...]:
         """Those of which it takes one; none where it takes something else."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from optilab.errors import did_you_mean, shown
+from optilab.errors import did_you_mean
 from optilab.verbs import completion
 
 FEW = 8
@@ -53,7 +53,7 @@ def usage_error(error: Exception) -> str | None:
     if kind == "MissingParameter":
         missing = " and ".join(_arguments(context, required=True))
         return f"{context.command_path} needs {missing}{_example(context)}"
-    if kind == "BadParameter" and (text := _bad_number(error)):
+    if kind == "BadParameter" and (text := _bad_numbers(context, error)):
         return text
     if match := re.match(r"No such command '(.*?)'\.", message):  # which may go on with names of other commands
         return f"No such command '{match[1]}'{_command_hint(context, match[1])}"
@@ -62,19 +62,14 @@ def usage_error(error: Exception) -> str | None:
     return message
 
 
-def _bad_number(error: Exception) -> str:
-    """`--jobs: expected a whole number from 1 to 256, got '0'`; empty where the option takes something else."""
+def _bad_numbers(context: Any, error: Exception) -> str:
+    """`--jobs: expected a whole number from 1 to 256, got '0'`, and all else that is wrong with the values of options;
+    empty where the option takes something else than a number."""
     option: Any = getattr(error, "param", None)
-    problems: list[Any] = getattr(error.__cause__, "errors", list)()
     kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
-    if not problems or kind not in (int, float):
+    if kind not in (int, float):
         return ""
-    low, high = getattr(option, "min", None), getattr(option, "max", None)
-    bounds = f" from {low:,}" if low is not None else ""
-    bounds += f" {'to' if bounds else 'up to'} {high:,}" if high is not None else ""
-    expected = f"expected a {'whole ' if kind is int else ''}number{bounds}"
-    given = problems[0]["input"]
-    return f"{option.opts[0]}: {expected}, got {shown(given)}{completion.number_advice(given, str(option.name))}"
+    return "\n".join(completion.problems(context.command_path, str(context.info_name), sys.argv))
 
 
 def _option_hint(context: Any, option: str) -> str:

@@ -33,7 +33,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS, yaml
-from optilab.errors import UsageError, did_you_mean, shown, unknown
+from optilab.errors import UsageError, did_you_mean, one_of, shown, unknown
 from optilab.marks import Field
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
@@ -154,12 +154,8 @@ class OneOf:
 
     def _unknown(self, name: Any) -> str:
         if name is None or name == "":
-            missing = (
-                f"no {self.what} is named; set its name to"
-                if name is None
-                else f"an empty name is no {self.what}; expected"
-            )
-            return f"{missing} one of {', '.join(self.registry)}"
+            missing = "is named; set its name to" if name is None else "has an empty name; expected"
+            return f"no {self.what} {missing} {one_of(list(self.registry), self.what)}"
         if self.what == "function" and re.search(r"[\^*+/()]", str(name)):
             return f"for a formula write function: {{name: expression, formula: {shown(name)}}}"
         same = ELSEWHERE.get(str(name).lower())

@@ -30,7 +30,7 @@ from optilab.config.fields import (
     unknown_key,
 )
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
-from optilab.marks import Field, Read
+from optilab.marks import Field, Flag, Read
 from optilab.runs import run_name
 
 S = TypeVar("S", bound=Section)
@@ -51,10 +51,11 @@ def override_from_text(where: str, text: str) -> Override:
     """`KEY=VALUE` of a `--set`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(
-            "the command line",
-            [Problem(where, "", f"expected KEY=VALUE, for example epochs=10; got {shown(text)}")],
-        )
+        pair = re.fullmatch(r"([A-Za-z][\w.]*)(?:\s*:?\s*(\S+))?", text.strip())
+        known = pair and (pair[2] or "." in pair[1])
+        written = f"write {pair[1]}={pair[2] or 'VALUE'}" if pair and known else "for example epochs=10"
+        message = f"expected KEY=VALUE, got {shown(text)}; {written}"
+        raise ConfigError("the command line", [Problem(where, "", message)])
     return override(f"{where} {key}", key.strip(), value)
 
 
@@ -74,12 +75,12 @@ def typed(field: Field, text: Any) -> Any:
 
 
 def numbers(text: str) -> list[Any]:
-    """`-5,-2`, `[-5, -2]`, `(-5, -2)` or `-5 -2` of a flag as the list [-5, -2]; what is not a number stays text, which
-    the schema refuses.
+    """`-5,-2`, `[-5, -2]`, `(-5, -2)`, `-5;-2` or `-5 -2` of a flag as the list [-5, -2]; what is no number stays text,
+    which the schema refuses.
     """
     bare = re.sub(r"^\[(.*)\]$|^\((.*)\)$", r"\1\2", text.strip())
-    parts = bare.replace(",", " ").split()
-    return [decimal(part) for part in parts] or [text]
+    parts = re.split(r"[,;\s]+", bare.strip(" ,;"))
+    return [decimal(part) for part in parts if part] or [text]
 
 
 def function(text: str) -> Any:
@@ -431,16 +432,17 @@ def _message(
         case "missing":
             return "missing"
         case "greater_than":
-            return f"must be greater than {context['gt']:g}, got {shown(value)}"
+            return f"must be greater than {context['gt']:g}, got {shown(value)}{_example(field())}"
         case "greater_than_equal":
-            return f"must be at least {context['ge'] or 0:,}, got {shown(value)}"
+            return f"must be at least {context['ge'] or 0:,}, got {shown(value)}{_example(field())}"
         case "less_than":
-            advice = percentage(value) if context["lt"] == 1 else ""
+            advice = (percentage(value) if context["lt"] == 1 else "") or _example(field())
             return f"must be less than {context['lt']:g}, got {shown(value)}{advice}"
         case "less_than_equal":
-            return f"must be at most {context['le']:,}, got {shown(value)}"
+            advice = (percentage(value) if context["le"] <= 1 else "") or _example(field())
+            return f"must be at most {context['le']:,}, got {shown(value)}{advice}"
         case "finite_number":
-            return f"expected a finite number, got {shown(value)}"
+            return f"expected a finite number, got {shown(value)}{_example(field())}"
         case "float_type" | "float_parsing":
             return _no_number(value, "number", field())
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
@@ -474,35 +476,83 @@ def _message(
 
 def _no_number(value: Any, kind: str, field: Field | None) -> str:
     """`expected a whole number >= 1, got 'ten'; for example 30`, which is the default."""
+    advice = number_advice(value, kind != "number", field)
+    wanted = re.sub(r", <= [\d,]{16,}", "", field.kind) if field and field.kind.startswith(kind) else kind
+    wanted = re.sub(r">= (\S+), <= (\S+)", r"from \1 to \2", wanted)
+    finite = "finite " if str(value).lstrip("+-").lower() in ("inf", "infinity", "nan") else ""
+    return f"expected a {finite}{wanted}, got {shown(value)}{advice or _example(field)}"
+
+
+def _example(field: Field | None) -> str:
+    """`; for example 30`, the default of a number; of one without a default, one in its range."""
     default = field.default if field else None
-    usual = isinstance(default, int | float) and not isinstance(default, bool)
-    advice = number_advice(value, kind != "number", field.name if field else "")
-    advice = advice or (f"; for example {default}" if usual else "")
-    kind = re.sub(r", <= [\d,]{16,}", "", field.kind) if field and field.kind.startswith(kind) else kind
-    return f"expected a {kind}, got {shown(value)}{advice}"
+    if field is None or isinstance(default, bool):
+        return ""
+    if not isinstance(default, int | float) and {int, float} & set(field.parts):
+        default = 100 if int in field.parts and field.admits(100) else field.low
+    return f"; for example {default:g}" if isinstance(default, int | float) and field.admits(default) else ""
 
 
-def number_advice(value: Any, whole: bool = False, key: str = "") -> str:
+def number_problem(text: str, field: Field) -> str:
+    """What is wrong with the number of an option that the parser reads; empty where nothing is."""
+    whole = float not in field.parts
+    try:
+        number = int(text) if whole else float(text)
+    except ValueError:
+        return _no_number(text, "whole number" if whole else "number", field)
+    return "" if field.admits(number) else _no_number(text, "whole number" if whole else "number", field)
+
+
+UNITS = {
+    "SECONDS": {"s": 1, "sec": 1, "min": 60, "h": 3600},
+    "MIB": {"mb": 1, "mib": 1, "m": 1, "gb": 1024, "gib": 1024, "g": 1024},
+    "N": {"k": 1000, "m": 1_000_000},
+}
+"""Units that a number of each kind is typed with, and what each stands for."""
+
+
+def _amount(text: str, kind: str) -> float | None:
+    """The number that `1GB` or `60k` means; None for another text."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", text.lower())
+    factor = UNITS.get(kind, {}).get(match[2]) if match else None
+    return float(match[1]) * factor if match and factor else None
+
+
+def number_advice(value: Any, whole: bool = False, field: Field | None = None) -> str:
     """What to write instead of a text that is no number, or no whole one; empty where nobody can know."""
-    number = decimal(value)
-    if whole and isinstance(number, float) and abs(number) < 1e15 and number.is_integer():
-        return f"; write {int(number)}"
+
+    def fits(text: Any) -> bool:
+        number = decimal(text)
+        is_number = isinstance(number, float) and abs(number) < 1e15 and (not whole or number.is_integer())
+        return is_number and text != value and (field is None or field.admits(number))
+
+    if isinstance(value, int | float):
+        return f"; write {value:.0f}" if whole and fits(f"{value:.0f}") and value == round(value) else ""
     if not isinstance(value, str):
         return ""
     if value.lower() == "none":
         return "; for none write null"
-    if key == "seeds" and "," in value:
+    if field and field.name == "seeds" and "," in value:
         return f"; write {value.count(',') + 1}, and --set seed={value.partition(',')[0]}"
-    if (plain := value.strip(" ,;")) != value and decimal(plain) != plain:
-        return f"; write {plain}"
-    if value.endswith("%") and isinstance(number := decimal(value[:-1]), float):
-        return f"; write {number / 100:g}"
-    if re.fullmatch(r"[-+]?[0-9]+,[0-9]+", value) and not whole:
-        return f"; write {value.replace(',', '.')}, with a decimal point"
+    stripped, number = value.strip(" ,;"), decimal(value)
+    exact = f"{number:.0f}" if whole and isinstance(number, float) and number.is_integer() else ""
+    percent = decimal(value[:-1]) if value.endswith("%") and not whole else ""
+    amount = _amount(value, getattr(field and field.mark(Flag), "metavar", "") or "N")
+    meant = {
+        exact: "",
+        stripped: "",
+        f"{percent / 100:g}" if isinstance(percent, float) else "": "",
+        f"{amount:.0f}" if amount else "": "",
+        value.replace(",", "") if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", value) and whole else "": "",
+        value.replace(",", ".") if not whole else "": ", with a decimal point",
+    }
+    for text, why in meant.items():
+        if fits(text):
+            return f"; write {text}{why}"
     if match := re.fullmatch(r"([0-9.]*[0-9])(?:-|\.\.)([0-9][0-9.]*)", value):
         return f"; a range is written {match[1]}:{match[2]}"
     parts = re.split("[,:]", value)
-    if parts[1:] and all(decimal(part) != part for part in parts):
+    if parts[1:] and all(decimal(part) != part for part in parts) and fits(parts[0]):
         return f"; one number, such as {parts[0]}; a range is for `optilab sweep --over` and `optilab map --x`"
     return ""
 

@@ -175,9 +175,11 @@ def named(name: str) -> Preset:
     raise UsageError(f"no preset is called {shown(name)}{close} (`optilab config ls` lists the presets)")
 
 
-def algorithms(text: str) -> list[str]:
-    """`--algo adam,my.py:Mine` as the value of `algo`."""
+def algorithms(text: str, where: str = "--algo") -> list[str]:
+    """`--algo adam,my.py:Mine` as the value of `algo`. UsageError for an empty name among others."""
     names = [name.strip() for name in text.split(",")]
+    if "" in names and any(names):
+        raise UsageError(f"{shown(text)} has an empty name; write {','.join(filter(None, names))}", where)
     return [name if is_own(name) else name.lower() for name in names]
 
 
@@ -197,7 +199,7 @@ def rules_named(where: str, text: str) -> list[Rule]:
     UsageError, with all of them, for names that are unknown and files that make no rule.
     """
     rules, problems = [], []
-    for name in dict.fromkeys(algorithms(text)):
+    for name in dict.fromkeys(algorithms(text, where)):
         if not is_own(name) and name not in RULES:
             problems.append(unknown("optimizer", name, RULES))
             continue

@@ -5,9 +5,11 @@ import shlex
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import fields
 from importlib import import_module
+from itertools import pairwise
 
 import typer
 
+from optilab.marks import ConfigKey
 from optilab.words import listed
 
 Completer = Callable[[str], list[str]]
@@ -210,11 +212,30 @@ def line_for(word: str, words: Sequence[str]) -> str:
     return next((f"{name} {line}" for name in (*groups, *(kind for kind in KINDS if lookup(kind, word)))), "")
 
 
-def number_advice(given: object, key: str) -> str:
-    """`; write 0.5` for `50%`, and the like."""
-    from optilab.config import load
+def problems(path: str, command: str, words: Sequence[str]) -> list[str]:
+    """What is wrong with the numbers among the options of a line, and with what they set in the config."""
+    from optilab.config.load import number_problem
 
-    return load.number_advice(given, key=key)
+    group, _, part = path.partition(" ")[2].partition(" ")
+    module = import_module(f"optilab.verbs.{group}")
+    options = {
+        one.flag: one
+        for one in getattr(module, "VERBS", {"": getattr(module, "VERB", None)})[part].options.values()
+    }
+    found = []
+    for before, word in pairwise((*words, "")):
+        flag, equals, text = before.partition("=")
+        text, field = text if equals else word, options.get(flag)
+        if field is None:
+            continue
+        key = field.mark(ConfigKey)
+        if flag == "--set" or key:
+            dotted, _, value = text.partition("=") if flag == "--set" else (key.key, "", text)
+            wrong = refused(command, dotted, value, words)
+            found += [f"{flag}{f' {dotted}' * (flag == '--set')}: {wrong}"] if wrong else []
+        elif {int, float} & set(field.parts) and (wrong := number_problem(text, field)):
+            found.append(f"{flag}: {wrong}")
+    return found
 
 
 def of(name: str) -> Completer | None:

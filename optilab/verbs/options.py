@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.errors import UsageError, shown, unknown, wrong_extension
+from optilab.errors import UsageError, unknown, wrong_extension
 from optilab.marks import ConfigKey, Flag, Read, claim_doc
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
@@ -115,7 +115,10 @@ class FileOptions(Request):
                 endings = [one for each in made.WRITES.values() for one in each]
                 raise UsageError(wrong_extension(file, endings), "--out")
             if found[kind] is not None:
-                raise UsageError(f"{shown(found[kind])} and {shown(file)} are both the {kind}; give one", "--out")
+                kinds = listed(list(dict.fromkeys(Path(one).suffix for one in (str(found[kind]), file))), "or")
+                raise UsageError(
+                    f"{found[kind]} and {file}: one {kinds} file can be written; leave one out", "--out"
+                )
             found[kind] = file
         made.__dict__.update(found)
         return made

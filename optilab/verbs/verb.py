@@ -65,24 +65,30 @@ class Request:
         def named(name: str) -> str:
             return known[name].flag if typed else name
 
+        problems = list[UsageError]()
         conflicts = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())]
         for conflict in conflicts:
             both = [named(name) for name in conflict if given.get(name)]
             if len(both) > 1:
-                raise UsageError(f"{' and '.join(both)} cannot be combined; give one")
+                problems.append(UsageError(f"{' and '.join(both)} cannot be combined; give one"))
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):
             if name in given and not given.get(other):
                 needed = getattr(known[other].mark(Flag), "metavar", "").partition(",")[0]
                 switch = bool in known[other].parts
                 value = (" " if typed else "=") + (needed or "N") if not switch else "" if typed else "=True"
-                raise UsageError(f"{named(name)} needs {named(other)}; add {named(other)}{value}")
+                problems.append(UsageError(f"{named(name)} needs {named(other)}; add {named(other)}{value}"))
         kept = kept_of(cls)
         for name in known.keys() & given.keys():
             if known[name].mark(ConfigKey) is None and known[name] not in kept:  # which the config judges
-                _require_accepted(known[name], given[name], named(name))
-                if not typed:
-                    _require_in_range(known[name], given[name])
+                refused = _not_accepted(known[name], given[name]) or (
+                    "" if typed else _out_of_range(known[name], given[name])
+                )
+                problems += [UsageError(refused, named(name))] if refused else []
+        if problems[1:]:
+            raise UsageError("\n".join(map(str, problems)))
+        if problems:
+            raise problems[0]
         request = cls()
         request.__dict__.update(given, given=given, typed=typed)
         return request
@@ -150,21 +156,23 @@ class Request:
         return " ".join(words)
 
 
-def _require_in_range(one: Field, value: Any) -> None:
-    """UsageError for a number of a script outside its range; those of a command line are refused by its parser."""
+def _out_of_range(one: Field, value: Any) -> str:
+    """What is wrong with a number of a script outside its range; those of a command line are refused by its parser."""
     if isinstance(value, int | float) and one.low is not None and value < one.low:
-        raise UsageError(f"{one.name}: must be at least {one.low:,}, got {value}")
+        return f"must be at least {one.low:,}, got {value}"
     if isinstance(value, int | float) and one.high is not None and value > one.high:
-        raise UsageError(f"{one.name}: must be at most {one.high:,}, got {value}")
+        return f"must be at most {one.high:,}, got {value}"
+    return ""
 
 
-def _require_accepted(one: Field, value: Any, flag: str) -> None:
-    """UsageError for a word that is none of those that the field takes."""
+def _not_accepted(one: Field, value: Any) -> str:
+    """What is wrong with a word that is none of those that the field takes."""
     kinds = (one.type, *get_args(one.type))
     words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
-    if words and value is not None and value not in words:
-        close = did_you_mean(value, words) if isinstance(value, str) else ""
-        raise UsageError(f"expected {listed(words, 'or')}, got {shown(value)}{close}", flag)
+    if not words or value is None or value in words:
+        return ""
+    close = did_you_mean(value, words) if isinstance(value, str) else ""
+    return f"expected {listed(words, 'or')}, got {shown(value)}{close}"
 
 
 def fields_of(request: type[Request]) -> tuple[Field, ...]:

@@ -89,6 +89,20 @@ map momentum --x «lr=0.1:1:x» --y beta=0:0.9
 map momentum --x 'lr=«0:1:log»' --y beta=0:0.9
 map l-bfgs --x w1=0:1 --y w2=0:1
 optimize adam --epochs 3 --function '«sn»(x)'
+optimize «zzz» --epochs 3
+optimize adam --epochs 3 --function «zzz»
+optimize «adam,,sgd» --epochs 3
+optimize adam --epochs 3 --set «algo.lr»
+optimize adam --epochs 3 --set '«algo.lr: 0.5»'
+optimize adam --epochs 3 --set algo.beta1=«1,5»
+optimize adam --epochs 3 --set algo.beta1=«1»
+optimize adam --epochs «1,000»
+optimize adam --epochs «-3»
+optimize adam --epochs 3 --tune «0»
+optimize adam --epochs 3 --lr «inf»
+verify my.py my.py --against sgd --memory «1GB»
+lr small.yaml --steps «5»
+train small.yaml --set data.images=«50%»
 optimize adam --epochs 3 --function '«»'
 optimize «my.py» --epochs 3
 map adam --basins «--start 1,2»
@@ -355,6 +369,12 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
             "synthetic reads no directory; leave it out",
         ),
         ("optimize adam --dark", "--dark needs --out; add --out FILE"),
+        ("optimize adam --dark --size a4", "\n--size: expected column, page or slide, got 'a4'"),
+        (
+            "optimize adam --tune 0 --epochs -3 --set epoch=1",
+            "\n--epochs: must be at least 1, got -3; for example 30\n--set",
+        ),
+        ("optimize adam --out a.gif --out b.mp4", "--out: a.gif and b.mp4: one .gif or .mp4 file can be written"),
         ("explain adam --format latex --json", "--json and --format cannot be combined"),
         ("verify small.yaml --against adam", "small.yaml is a config; expected FILE.py:NAME"),
         ("runs show run other", "too many arguments: other; optilab runs show takes RUN; leave out other"),
