@@ -41,7 +41,15 @@ def command(verb: Verb) -> Callable[..., int]:
                 raise UsageError(f"{value} and {found[name].flag} {given[name]}: leave one of them out")
             given[name] = value
         unset = [name for name, value in given.items() if value is False and found[name].default is False]
-        return answer(verb, {name: value for name, value in given.items() if name not in unset})
+        given = {name: value for name, value in given.items() if name not in unset}
+        request = verb.request(given, typed=True)
+        silent = bool(given.get("json") or given.get("quiet") or given.get("format", "table") != "table")
+        answer = verb.run(request, Place.of(given.get("runs_dir"), sys.argv, silent))
+        if isinstance(answer, int):
+            return answer
+        from optilab.verbs.answer import present
+
+        return present(answer, request)
 
     ordered = sorted(found.values(), key=lambda one: one.group == "Output")  # how it is printed comes last
     parameters = [_parameter(one, one in kept, headings[one.name]) for one in ordered]
@@ -63,18 +71,6 @@ def described(request: type[Request]) -> str:
 def brief(request: type[Request]) -> str:
     """The first clause of the help text, for a list of commands."""
     return re.split(r"[:;.]", described(request), maxsplit=1)[0] + "."
-
-
-def answer(verb: Verb, given: dict[str, Any]) -> int:
-    """Run what was typed, by field, and print the answer; returns the exit status."""
-    request = verb.request(given, typed=True)
-    silent = bool(given.get("json") or given.get("quiet") or given.get("format", "table") != "table")
-    found = verb.run(request, Place.of(given.get("runs_dir"), sys.argv, silent))
-    if isinstance(found, int):
-        return found
-    from optilab.verbs.answer import present
-
-    return present(found, request)
 
 
 def epilog(examples: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -72,12 +72,10 @@ class FormatOptions(Request):
         Doc(listed(FORMATS, "or")),
     ] = "table"
 
-    @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
-        made = super().of(given, typed)
-        if made.format not in FORMATS:
-            raise UsageError(unknown("format", made.format, FORMATS), made.flag("format"))
-        return made
+    def complete(self) -> None:
+        super().complete()
+        if self.format not in FORMATS:
+            raise UsageError(unknown("format", self.format, FORMATS), self.flag("format"))
 
 
 class FolderOptions(Request):
@@ -104,15 +102,14 @@ class FileOptions(Request):
 
     out: Annotated[list[str] | None, OUT, Doc("Write a file")] = None
 
-    @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
-        made = super().of(given, typed)
-        found = dict[str, str | None].fromkeys(made.WRITES)
-        for file in made.out or ():
+    def complete(self) -> None:
+        super().complete()
+        found = dict[str, str | None].fromkeys(self.WRITES)
+        for file in self.out or ():
             ending = Path(file).suffix.lower()
-            kind = next((kind for kind, endings in made.WRITES.items() if ending in endings), None)
+            kind = next((kind for kind, endings in self.WRITES.items() if ending in endings), None)
             if kind is None:
-                endings = [one for each in made.WRITES.values() for one in each]
+                endings = [one for each in self.WRITES.values() for one in each]
                 raise UsageError(wrong_extension(file, endings), "--out")
             if found[kind] is not None:
                 kinds = listed(list(dict.fromkeys(Path(one).suffix for one in (str(found[kind]), file))), "or")
@@ -120,8 +117,7 @@ class FileOptions(Request):
                     f"{found[kind]} and {file}: one {kinds} file can be written; leave one out", "--out"
                 )
             found[kind] = file
-        made.__dict__.update(found)
-        return made
+        self.__dict__.update(found)
 
 
 class PictureOptions(FileOptions):
@@ -138,14 +134,12 @@ class PictureOptions(FileOptions):
         Doc("Width of the plot: column (3.3 in), page (6.9), slide (10)"),
     ] = None
 
-    @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
-        made = super().of(given, typed)
-        if made.plot:
+    def complete(self) -> None:
+        super().complete()
+        if self.plot:
             from optilab.show import chart_file
 
-            chart_file.check(made.plot)
-        return made
+            chart_file.check(self.plot)
 
     @cached_property
     def saved(self) -> list[str]:
@@ -242,8 +236,6 @@ class StudyOptions(
         Doc("Repeat a study: its study.yaml, or one of yours"),
     ] = None
 
-    @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
-        made = super().of(given, typed)
-        require_one_thread(made)
-        return made
+    def complete(self) -> None:
+        super().complete()
+        require_one_thread(self)

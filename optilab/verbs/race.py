@@ -79,12 +79,10 @@ class RaceOptions(PictureOptions, OutputOptions):
         Doc("Print what may be the best; with --on, the directory"),
     ] = False
 
-    @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
-        made = super().of(given, typed)
-        if made.report:
-            page_file(made.report)
-        return made
+    def complete(self) -> None:
+        super().complete()
+        if self.report:
+            page_file(self.report)
 
     def save(self, answer: Answer) -> None:
         """Write the picture and the page that were asked for."""

@@ -91,7 +91,11 @@ class Request:
             raise problems[0]
         request = cls()
         request.__dict__.update(given, given=given, typed=typed)
+        request.complete()
         return request
+
+    def complete(self) -> None:
+        """Check and derive what takes every field; each group first calls those that it inherits."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a request does not change: {name}")
