@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
 from optilab.config.load import yaml_bytes
@@ -29,30 +29,40 @@ if TYPE_CHECKING:
     from optilab.verbs.optimize import LabPaths
 
 
-@dataclass(frozen=True, repr=False)
-class LabRun(Answer):
-    """A run: a training, or the paths of `optimize` that the command wrote."""
+E = TypeVar("E", bound=Record | Study)
 
-    record: Record
+
+@dataclass(frozen=True, repr=False)
+class LabEntry(Answer, Generic[E]):
+    """What a directory of runs holds."""
+
+    entry: E
 
     @property
     def name(self) -> str:
-        return self.record.name
+        return self.entry.name
 
     @property
     def path(self) -> Path:
         """Its directory."""
-        return self.record.path
+        return self.entry.path
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """manifest.json: config, versions, host, times, status."""
-        return self.record.manifest
+        """manifest.json: versions, host, times, status; of a run its config."""
+        return self.entry.manifest
 
     @property
     def state(self) -> str:
-        """running, interrupted, or how it ended: done, diverged, failed."""
-        return self.record.state
+        """running, interrupted, or how it ended: done, diverged, failed; a study has failed where a trial did."""
+        return self.entry.state
+
+    def short(self) -> Iterable[str]:
+        return [Verbatim(self.path)]
+
+
+class LabRun(LabEntry[Record]):
+    """A run: a training, or the paths of `optimize` that the command wrote."""
 
     @property
     def diagnosis(self) -> "Diagnosis":
@@ -60,7 +70,7 @@ class LabRun(Answer):
         from optilab.diagnose import diagnose, of_run
         from optilab.verbs.diagnose import Diagnosis
 
-        evidence = of_run(self.record)
+        evidence = of_run(self.entry)
         return Diagnosis(str(self.path), evidence, diagnose(evidence), str(self.path / "config.yaml"))
 
     @property
@@ -82,16 +92,16 @@ class LabRun(Answer):
 
     @property
     def _is_training(self) -> bool:
-        return self.record.is_training
+        return self.entry.is_training
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """metrics.csv: a row per epoch, of an `optimize` run per optimizer and epoch."""
-        return self.record.rows()
+        return self.entry.rows()
 
     def chart(self) -> "Chart":
         """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
-        return curves([self.record]) if self._is_training else self._paths.chart()
+        return curves([self.entry]) if self._is_training else self._paths.chart()
 
     def table(self) -> Table:
         """The epochs, and below them what the diagnosis says in short; the paths of an `optimize` run."""
@@ -114,7 +124,7 @@ class LabRun(Answer):
         from optilab.verbs.comparison_page import comparison_page
 
         metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
-        return comparison_page(compared(Selection([self.record], {}), metric), [self.record], title)
+        return comparison_page(compared(Selection([self.entry], {}), metric), [self.entry], title)
 
     @cached_property
     def _paths(self) -> "LabPaths":
@@ -128,40 +138,18 @@ class LabRun(Answer):
         return LabPaths(config, dict(zip(config.labels, follow(config), strict=True)))
 
 
-@dataclass(frozen=True, repr=False)
-class LabStudy(Answer):
+class LabStudy(LabEntry[Study]):
     """A study: the trainings of a sweep, of `train --seeds`, of `remedy`, or of a race on trainings."""
-
-    study: Study
-
-    @property
-    def name(self) -> str:
-        return self.study.name
-
-    @property
-    def path(self) -> Path:
-        """Its directory."""
-        return self.study.path
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """manifest.json: versions, host, times, status."""
-        return self.study.manifest
-
-    @property
-    def state(self) -> str:
-        """running, interrupted, or how it ended: done, or failed where a trial did."""
-        return self.study.state
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """trials.csv: a row per trial that has ended, with its settings, seed, status and last epoch."""
-        return self.study.trials()
+        return self.entry.trials()
 
     @property
     def runs(self) -> list[LabRun]:
         """The trainings, in the order of `rows`. DataError where one cannot be read; `comparison` leaves it out."""
-        found, left_out = self.study.runs()
+        found, left_out = self.entry.runs()
         for name, reason in left_out.items():
             raise DataError(f"{name}: {reason}")
         return [LabRun(record) for record in found]
@@ -171,7 +159,7 @@ class LabStudy(Answer):
         """The trainings that ran through, by their settings; of a race those of its judgement."""
         _, found, metric = judged_runs(self.path.parent, [str(self.path)], self._metric)
         ended = [record for record in found.records if record.state in ("done", "diverged")]
-        return LabComparison(compared(found._replace(records=ended), metric), [self.study])
+        return LabComparison(compared(found._replace(records=ended), metric), [self.entry])
 
     @property
     def _metric(self) -> str | None:
@@ -188,14 +176,11 @@ class LabStudy(Answer):
         """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
         from optilab.study import network_race as races
 
-        return races.read(self.study)
+        return races.read(self.entry)
 
     @property
     def headline(self) -> str:
         return f"{self.name}: {self.verdict}"
-
-    def short(self) -> Iterable[str]:
-        return [Verbatim(self.path)]
 
     def __repr__(self) -> str:
         """Without the verdict, for which all trainings are read."""
@@ -219,7 +204,7 @@ class LabStudy(Answer):
             from optilab.verbs.charts.races import network_race_chart
 
             return network_race_chart(self.heats)
-        if not self.study.runs()[0]:
+        if not self.entry.runs()[0]:
             raise no_epoch([])
         return self.comparison.chart()
 
@@ -239,7 +224,7 @@ class LabStudy(Answer):
         if self.heats is not None:
             from optilab.verbs.network_race_page import network_race_page
 
-            return network_race_page(self.heats, self.study, title)
+            return network_race_page(self.heats, self.entry, title)
         return self.comparison.page(title)
 
 

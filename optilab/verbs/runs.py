@@ -323,42 +323,39 @@ class OneRun(LabRun):
     config: bool = False
 
     def parts(self) -> Iterator[Part]:
-        last = self.record.last_row()
-        yield from _facts(self.record)
+        last = self.entry.last_row()
+        yield from _facts(self.entry)
         if self.config:
-            yield self.record.config.decode("utf-8", "replace").rstrip()
+            yield self.entry.config.decode("utf-8", "replace").rstrip()
             yield ""
         if last:
             keys, ends = list(last), {"last": last}
-            if self.record.is_training:
+            if self.entry.is_training:
                 ends["best"] = runs.best(self.rows)
             yield terminal.grid(
                 ["", *keys],
                 [[what, *(metric(k, row.get(k, "")) for k in keys)] for what, row in ends.items()],
             )
-            if not self.record.manifest.get("marked", True):
+            if not self.entry.manifest.get("marked", True):
                 yield "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps"
             # A kill may have come between the time of an epoch and its row.
-            timings = runs.read_timings(self.record.path / "timings.csv")
+            timings = runs.read_timings(self.entry.path / "timings.csv")
             if took := [row["seconds"] for row in timings if row["epoch"] <= last["epoch"]]:
                 yield f"{plural(len(took), 'epoch')} in {duration(sum(took))}"
-        results = self.record.manifest.get("results", {})
+        results = self.entry.manifest.get("results", {})
         if isinstance(results, Mapping) and len(results) > 1:
             listed = ", ".join(f"{label} {status}" for label, status in results.items())
-            yield f"{len(results)} optimizers: {listed}; every row: optilab runs show {self.record.name} --format csv"
-        if self.record.state == "interrupted":
-            yield f"continue with: {runs.resume_command(self.record.path)}"
+            yield f"{len(results)} optimizers: {listed}; every row: optilab runs show {self.entry.name} --format csv"
+        if self.entry.state == "interrupted":
+            yield f"continue with: {runs.resume_command(self.entry.path)}"
         if not self.config:
-            yield f"every key: {self.record.path / 'config.yaml'}"
+            yield f"every key: {self.entry.path / 'config.yaml'}"
 
     def table(self) -> Table:
         return self._every_row
 
     def document(self) -> Mapping[str, Any]:
-        return {**_entry_facts(self.record), "rows": self.rows}
-
-    def short(self) -> Iterable[str]:
-        return [Verbatim(self.record.path)]
+        return {**_entry_facts(self.entry), "rows": self.rows}
 
 
 @dataclass(frozen=True, repr=False)
@@ -368,19 +365,19 @@ class OneStudy(LabStudy):
     def parts(self) -> Iterator[Part]:
         from optilab.study.listing import lines
 
-        yield from _facts(self.study)
+        yield from _facts(self.entry)
         if (table := self.table()).rows:
             yield table
-        yield _progress(*lines([self.study]))
+        yield _progress(*lines([self.entry]))
 
     def table(self) -> Table:
         from optilab.study.listing import trials
 
-        return _trials(*trials(self.study))
+        return _trials(*trials(self.entry))
 
     def document(self) -> Mapping[str, Any]:
-        found, left_out = self.study.runs()
-        return {**_entry_facts(self.study), "runs": list(map(_entry_facts, found)), "left_out": left_out}
+        found, left_out = self.entry.runs()
+        return {**_entry_facts(self.entry), "runs": list(map(_entry_facts, found)), "left_out": left_out}
 
 
 def _facts(entry: Record | Study) -> Iterator[Part]:

@@ -109,15 +109,15 @@ class SweepAnswer(EndedStudy):
     @cached_property
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings."""
-        side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.study.earlier_looks)
-        return LabComparison(replace(side, notes=(*side.notes, *self._choice_notes(side))), [self.study])
+        side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
+        return LabComparison(replace(side, notes=(*side.notes, *self._choice_notes(side))), [self.entry])
 
     @cached_property
     def confirmation(self) -> LabComparison | None:
         """The best settings from new seeds; None where none was trained again."""
         if not self.again:
             return None
-        measure, looks = Measure(self.plan.judged_by), self.study.earlier_confirmations
+        measure, looks = Measure(self.plan.judged_by), self.entry.earlier_confirmations
         return LabComparison(compare_runs(self.again, measure, looks=looks))
 
     @cached_property
@@ -197,10 +197,10 @@ class SweepAnswer(EndedStudy):
             return
         again = runs.resume_command(self.ran.path, command="sweep")
         count, new = to_confirm(found), len(self.plan.new_seeds)
-        level = confidence_of(level_after(len(self.study.manifest.get("confirmation_looks", ()))))
+        level = confidence_of(level_after(len(self.entry.manifest.get("confirmation_looks", ()))))
         cost = f"the {count} best means, each from {new} new seeds: {count * new} trainings, judged at {level}"
         yield f"  next: {again} --confirm {count} (trains {cost})"
-        seeds, level = self.plan.asked.seeds, confidence_of(level_after(self.study.earlier_looks + 1))
+        seeds, level = self.plan.asked.seeds, confidence_of(level_after(self.entry.earlier_looks + 1))
         if 0 < (more := further_seeds(found)) <= MOST_FURTHER * seeds:
             yield f"    or: {again} --seeds {seeds + more} (another look at the same seeds, judged at {level})"
 

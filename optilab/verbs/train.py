@@ -303,14 +303,14 @@ class LabTraining(LabRun):
         """Last and best epoch, time and speed, the curves, the diagnosis."""
         rows = self.rows
         if rows:
-            yield from _summary(rows, self.record)
-            _curves([self.record], self.picture)
+            yield from _summary(rows, self.entry)
+            _curves([self.entry], self.picture)
             yield from self.diagnosis.brief()
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
         """Rows, best epoch, seconds, accuracy of the chance level, diagnosis, test set."""
-        record, rows = self.record, self.rows
+        record, rows = self.entry, self.rows
         evidence = of_run(record)
         facts: dict[str, Any] = {"run": str(self.path), "status": record.state, "rows": rows}
         if measured := [{"epoch": r["epoch"], **r["curvature"]} for r in evidence.records if r.get("curvature")]:
