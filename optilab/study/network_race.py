@@ -44,7 +44,7 @@ from optilab.study.plan import (
 from optilab.study.search_space import untuned
 from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
-from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_seeds, require_unchanged
+from optilab.study.trials import Trial, as_trial, refused_changes, require_seeds, require_unchanged
 from optilab.words import plural
 
 JUDGED = Measure("test_acc")
@@ -360,11 +360,12 @@ class RaceResult:
 def read(study: runs.Study) -> RaceResult | None:
     """What a study that raced on trainings has found so far, from its tables; None for another study.
 
-    A rule of the user's own is not loaded. DataError for a damaged table or run, ConfigError for a damaged study.yaml.
+    Rules without a judged training have no row. A rule of the user's own is not loaded. DataError for a damaged table
+    or run, ConfigError for a damaged study.yaml.
     """
     rows, race = study.trials(), study.manifest["command"] == "race"
     word, kinds = ("rule", OPTIMIZERS) if race else ("remedy", REMEDIES)
-    if not rows or any(key not in rows[0] for key in (word, "setting", "stage", "val_acc")):
+    if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
     study.completed()  # raises for a run that is not what its row says
     for line, row in enumerate(rows, start=2):
@@ -375,9 +376,10 @@ def read(study: runs.Study) -> RaceResult | None:
     budget, seeds, count = (int(asked.get(key) or 1) for key in sizes)
     facts = list(rows[0])
     fields = facts[facts.index("setting") + 1 : facts.index("stage")]
+    only = (asked["config"] if isinstance(asked.get("config"), dict) else {}).get("name", study.name)
     members: dict[tuple[str, str, int], list[runs.Row]] = {}
     for row in rows:
-        place = str(row.get("network", study.name)), str(row[word]), int(row.get("repeat") or 1)
+        place = str(row.get("network", only)), str(row[word]), int(row.get("repeat") or 1)
         if place[2] <= int(asked.get("repeats") or 1) and row["setting"] <= budget:
             members.setdefault(place, []).append(row)
     ended = [
@@ -385,19 +387,6 @@ def read(study: runs.Study) -> RaceResult | None:
         for (problem, rule, repeat), own in members.items()
     ]
     return race_result(ended, budget, seeds, asked.get("target"), kinds, study, count)
-
-
-def result(planned: NetworkRace, outcomes: Sequence[Outcome], study: Path) -> RaceResult:
-    """What the trials say; rules without a judged training have no row. DataError for a damaged run."""
-    asked, by_name = planned.asked, {outcome.trial.name: outcome for outcome in outcomes}
-    ended = []
-    for own in planned.candidates:
-        trials = [*own.tuning, *own.finalists(by_name), *own.finals(by_name)]
-        rows = [by_name[trial.name].row for trial in trials if trial.name in by_name]
-        fields, sizes = planned.rules[own.name], (asked.budget, asked.seeds, own.count)
-        ended.append(_tuning_outcome(own.problem, own.name, own.repeat, rows, fields, *sizes))
-    entry = runs.read_study(study)
-    return race_result(ended, asked.budget, asked.seeds, asked.target, planned.kinds, entry, asked.finalists)
 
 
 def _tuning_outcome(

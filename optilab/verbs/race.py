@@ -316,9 +316,10 @@ def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | Planne
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)
     ran = studies.run(plan, name, request, place)
-    found = races.result(plan, ran.outcomes, ran.path)
-    judged = list(of_network_race(asked.expect, found))
-    answer = NetworkRaceAnswer(runs.read_study(ran.path), ran, plan, found, judged=judged)
+    study = runs.read_study(ran.path)
+    found = races.read(study)
+    assert found is not None
+    answer = NetworkRaceAnswer(study, ran, plan, found, judged=list(of_network_race(asked.expect, found)))
     request.save(answer)
     return answer
 

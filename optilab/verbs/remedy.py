@@ -65,7 +65,9 @@ def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
         results = plans.results(plan.tried, ran.outcomes, ran.path)
         answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
     else:
-        answer = NetworkRaceAnswer(study, ran, plan, races.result(plan, ran.outcomes, ran.path), judged=judged)
+        found = races.read(study)
+        assert found is not None
+        answer = NetworkRaceAnswer(study, ran, plan, found, judged=judged)
     request.draw(answer.chart)
     return answer
 
