@@ -148,16 +148,28 @@ class Request:
 
     def retyped(self, *names: str) -> str:
         """The options of these fields, to be typed again."""
+        return shlex.join(self.words(*names))
+
+    def words(self, *names: str) -> list[str]:
+        """Those of these fields that were given, as options."""
         from optilab.config.yaml import flow
 
-        words = []
+        words = list[str]()
         for one in fields_of(type(self)):
-            value = self.given.get(one.name) if one.name in names else None
-            if isinstance(value, Mapping):
-                value = [f"{key}={flow(plain(item))}" for key, item in value.items()]
-            for text in value if isinstance(value, list) else [value] if value not in (None, False) else []:
-                words += [one.flag] if text is True else [one.flag, shlex.quote(str(text))]
-        return " ".join(words)
+            value = plain(self.given.get(one.name)) if one.name in names else None
+            if value is True:
+                words.append(one.flag)
+            elif isinstance(value, Mapping):
+                axes = one.name == "over"
+                texts = [f"{key}={_axis_text(item) if axes else flow(item)}" for key, item in value.items()]
+                words += [word for text in texts for word in (one.flag, text)]
+            elif isinstance(value, list) and one.repeated:
+                words += [word for item in value for word in (one.flag, str(item))]
+            elif isinstance(value, list):
+                words += [one.flag, ",".join(str(item) for item in value if not isinstance(item, Mapping))]
+            elif value is not None and value is not False:
+                words += [one.flag, flow(value)]
+        return words
 
 
 def _out_of_range(one: Field, value: Any) -> str:
@@ -294,31 +306,11 @@ def meant(one: Field, value: Any, options: Container[str], without: str = "") ->
 
 def argv(verb: str, request: Request) -> list[str]:
     """The command that asks the same; a config without a file is only in the run itself."""
-    from optilab.config.yaml import flow
-
-    words, options = ["optilab", verb], list[str]()
-    for one in fields_of(type(request)):
-        value = plain(request.given.get(one.name))
-        if value is None or value is False:
-            continue
-        if isinstance(one.mark(Flag), Argument):
-            words += [
-                str(item) for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)
-            ]
-        elif value is True:
-            options.append(one.flag)
-        elif isinstance(value, Mapping):
-            texts = [
-                f"{key}={_axis_text(item) if one.name == 'over' else flow(item)}" for key, item in value.items()
-            ]
-            options += [word for text in texts for word in (one.flag, text)]
-        elif isinstance(value, list) and one.repeated:
-            options += [word for item in value for word in (one.flag, str(item))]
-        elif isinstance(value, list):
-            options += [one.flag, ",".join(str(item) for item in value if not isinstance(item, Mapping))]
-        else:
-            options += [one.flag, flow(value)]
-    return words + options
+    known = {one.name: isinstance(one.mark(Flag), Argument) for one in fields_of(type(request))}
+    values = [plain(request.given.get(name)) for name, by_place in known.items() if by_place]
+    placed = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    options = request.words(*(name for name, by_place in known.items() if not by_place))
+    return ["optilab", verb, *(item for item in placed if isinstance(item, str)), *options]
 
 
 def _axis_text(axis: Any) -> str:
