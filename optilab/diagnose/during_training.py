@@ -174,7 +174,8 @@ WILD = 0.05
 def learning_rate_too_high(e: Evidence) -> Symptom | None:
     step = max([*e.of_hidden("update_to_weight"), e.now("update_to_weight", 0) or 0.0], default=0.0)
     layer, dead = e.worst("dead")
-    lost, unlearnt = e.best_accuracy - e.kept_accuracy, e.best_training_accuracy - e.kept_training_accuracy
+    (best, kept), (learnt, left) = e.peak(), e.peak("train_acc")
+    lost, unlearnt = best - kept, learnt - left
     grown, moved = max(e.growth, default=1.0), max((abs(g - 1) for g in e.growth), default=0.0)
     decayed = weight_decay_too_strong(e) is not None  # which kills units by itself
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
@@ -198,7 +199,7 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
         text = f"the training loss, {e.loss:.3g}, is {e.loss / e.untrained:.3g} times the chance-level loss"
         bound, normal, harm = above, "below 1", e.trial
     elif lost > LOST and unlearnt > UNLEARNT:
-        text = f"validation accuracy fell from {percent(e.best_accuracy)} to {percent(e.kept_accuracy)}"
+        text = f"validation accuracy fell from {percent(best)} to {percent(kept)}"
         bound, normal = LOST, "near 0"
     elif dead > DEAD and moved > MOVED and not (dead_from_the_start(e) or decayed or (e.trial and e.knows)):
         text = f"{dead:.0%} of the units of {e.layer(layer)} have died in training"

@@ -293,25 +293,12 @@ class Evidence:
         known = self._explained(self.validation_loss, self.validation_entropy)
         return known - self._explained(self.loss, self.entropy)
 
-    @property
-    def best_accuracy(self) -> float:
-        """The best validation accuracy of any epoch."""
-        return max((row["val_acc"] for row in self.rows if "val_acc" in row), default=self.accuracy)
-
-    @property
-    def best_training_accuracy(self) -> float:
-        """The best training accuracy of any epoch."""
-        return max((row["train_acc"] for row in self.rows if "train_acc" in row), default=self.training_accuracy)
-
-    @property
-    def kept_accuracy(self) -> float:
-        """The accuracy of the last epochs, or of the last one where that is higher: what grew last is not lost."""
-        return max(self.accuracy, self.rows[-1].get("val_acc", 0.0) if self.rows else 0.0)
-
-    @property
-    def kept_training_accuracy(self) -> float:
-        """As `kept_accuracy`, of the training samples."""
-        return max(self.training_accuracy, self.rows[-1].get("train_acc", 0.0) if self.rows else 0.0)
+    def peak(self, column: str = "val_acc") -> tuple[float, float]:
+        """(best, kept) validation accuracy of any epoch and of the last ones, or training accuracy: of the last epoch
+        where it is higher, as what grew last is not lost."""
+        now = self.accuracy if column == "val_acc" else self.training_accuracy
+        values = [row[column] for row in self.rows if column in row]
+        return max(values, default=now), max(now, self.rows[-1].get(column, 0.0) if self.rows else 0.0)
 
     @property
     def worst_fall(self) -> float:

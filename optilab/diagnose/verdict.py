@@ -339,7 +339,7 @@ def learning(e: Evidence) -> tuple[str, bool]:
     """
     if e.start.get("classes") == 1:
         return "all images have the same class: there is nothing to learn", False
-    best, chance = e.best_accuracy, e.chance
+    best, chance = e.peak()[0], e.chance
     accuracy = f"best accuracy {percent(best)}, chance {percent(chance)}"
     error = math.sqrt(chance * (1 - chance) / e.validation_images)
     nats = f"{abs(e.information):.3g} nats {'below' if e.information > 0 else 'above'} the chance level"
