@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from optilab.config.model import ACTIVATIONS
-from optilab.train.probes import MEASURED, EpochRecord, common_share
+from optilab.train.probes import MEASURED, EpochRecord, common_share, finite
 
 SAMPLE = 16_384
 """Entries of a weight, evenly spaced, from which the length of a step is estimated."""
@@ -249,7 +249,7 @@ class Window:
         found = []
         for name, values in self.values.items():
             row: dict[str, Any] = dict.fromkeys(QUANTITIES)
-            row |= {key: _number(value) for key, value in values.items()}
+            row |= {key: finite(float(value)) for key, value in values.items()}
             gradient, weight, step = row["gradient_norm"], row["weight_norm"], row["update_to_weight"]
             if weight:
                 row["gradient_to_weight"] = None if gradient is None else gradient / weight
@@ -388,8 +388,3 @@ def frozen(window: Window, held: Collection[int]) -> dict[str, float]:
                 found[name] = (block, edge)
     spread = list(found.items())[:: max(1, math.ceil(len(found) / FROZEN))]
     return {name: float(torch.linalg.matrix_norm(block, 2)) / edge for name, (block, edge) in spread}
-
-
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None

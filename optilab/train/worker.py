@@ -128,7 +128,8 @@ def _trained(
             raise DivergedError(str(before.manifest["reason"]))
         training, run = session.resume(path, continued.config, dataset, lambda warning: None)
     else:
-        facts = {**provenance, "versions": {**provenance["versions"], **_versions()}}
+        versions = {name: str(sys.modules[name].__version__) for name in ("numpy", "torch")}
+        facts = {**provenance, "versions": {**provenance["versions"], **versions}}
         training, run = session.start(config, dataset, path.parent, path.name, facts)
 
     def due() -> bool:
@@ -149,7 +150,3 @@ def _await_writer(path: Path) -> None:
 def _dataset(name: str, folder: str | None) -> data.Dataset:
     """Read and verified once per process."""
     return data.load(name, None if folder is None else Path(folder))
-
-
-def _versions() -> dict[str, str]:
-    return {name: str(sys.modules[name].__version__) for name in ("numpy", "torch")}

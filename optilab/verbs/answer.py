@@ -75,7 +75,8 @@ class Answer(ABC):
         """The table that stands for the result in every format; by default its rows."""
         rows = self.rows
         keys = list(dict.fromkeys(key for row in rows for key in row))
-        return Table([Column(key, key, cell, left=_is_text(rows, key)) for key in keys], rows)
+        texts = {key for row in rows for key, value in row.items() if isinstance(value, str)}
+        return Table([Column(key, key, cell, left=key in texts) for key in keys], rows)
 
     def write(self, format: str) -> None:
         """Print the table in a format of documents."""
@@ -296,7 +297,3 @@ def annotate(lines: Iterable[str]) -> None:
     for line in lines:
         text = printable(" ".join(line.replace("\n", "; ").split())).replace("%", "%25")
         print(f"::error title=optilab::{text}", file=sys.stderr)
-
-
-def _is_text(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
-    return any(isinstance(row.get(key), str) for row in rows)

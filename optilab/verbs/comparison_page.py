@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 from optilab.runs import STUDY, Record, Study
+from optilab.runs.tables import METRICS
 from optilab.show import chart_page
 from optilab.show.chart import Panel
 from optilab.show.page import asset, render
@@ -18,7 +19,7 @@ from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison, RunComparison
 from optilab.study.curves import Histories, history, title
 from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, settings_label, short, text
+from optilab.study.groups import DATA, TESTED, Group, Grouping, distinguishing_keys, settings_label, short, text
 from optilab.verbs import comparison_tables
 from optilab.verbs.charts.settings import is_number
 from optilab.verbs.charts.training import shortened, training_chart
@@ -45,18 +46,8 @@ FEW = 4
 """Rows that an answer names for each verdict."""
 FURTHER = 3
 """Rows whose further trainings a page proposes."""
-_COLUMNS = {
-    "epochs": "epochs",
-    "train_loss": "train loss",
-    "train_acc": "train acc",
-    "val_loss": "val loss",
-    "val_acc": "val acc",
-    "best_epoch": "best epoch",
-    "best_val_acc": "best val acc",
-    "test_loss": "test loss",
-    "test_acc": "test acc",
-}
-"""For the table of runs, by key of a run's outcome."""
+_COLUMNS = ("epochs", *METRICS[1:], "best_epoch", "best_val_acc", *TESTED)
+"""For the table of runs, keys of a run's outcome."""
 
 
 @dataclass(frozen=True)
@@ -390,7 +381,7 @@ def page(
         every=drawn.get("every", 1),
         differing=_differing(grouping),
         changes=changes,
-        equal=_equal(grouping),
+        equal=[(key, text(value)) for key, value in grouping.shared.items() if key != DATA],
         machine=_machine(records, varied),
         varied=[(key, list(counts.items())) for key, counts in varied.items()],
         columns=_run_columns(records),
@@ -614,10 +605,6 @@ def _differing(grouping: Grouping) -> list[tuple[str, list[tuple[str, int]]]]:
     return table
 
 
-def _equal(grouping: Grouping) -> list[tuple[str, str]]:
-    return [(key, text(value)) for key, value in grouping.shared.items() if key != DATA]
-
-
 def _machine(records: Sequence[Record], varied: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Versions, machine and data that all runs share."""
     facts = circumstances(records[0]) if records else {}
@@ -629,7 +616,7 @@ def _machine(records: Sequence[Record], varied: Mapping[str, Any]) -> list[tuple
 
 def _run_columns(records: Sequence[Record]) -> list[tuple[str, str]]:
     tested = any("test_acc" in record.manifest for record in records)
-    return [(key, name) for key, name in _COLUMNS.items() if tested or not key.startswith("test_")]
+    return [(key, key.replace("_", " ")) for key in _COLUMNS if tested or key not in TESTED]
 
 
 def _runs(chosen: Sequence[Group]) -> list[dict[str, Any]]:

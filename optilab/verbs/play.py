@@ -30,7 +30,7 @@ from optilab.optimize.emit import ground_source, path_source, stability_source, 
 from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING, lowest
 from optilab.optimize.trace import Untraceable
 from optilab.show import chart_page, terminal
-from optilab.show.chart import MARKERS, Chart
+from optilab.show.chart import MARKERS
 from optilab.show.page import asset, page_file, render, write_page
 from optilab.verbs.answer import Answer
 from optilab.verbs.charts.paths import paths_chart
@@ -227,13 +227,10 @@ def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = (
         plane=len(function.start) == 2,
         movable=None in reasons,
         choosing=not any(reasons),
-        still=chart_page.still(_still(config, paths)),
+        still=chart_page.still(
+            paths_chart(config.function, dict(zip(config.labels, paths or follow(config), strict=True)))
+        ),
     )
-
-
-def _still(config: OptimizeConfig, paths: Sequence[Trajectory]) -> Chart:
-    """The picture where scripts are switched off: the paths at the settings of the page."""
-    return paths_chart(config.function, dict(zip(config.labels, paths or follow(config), strict=True)))
 
 
 def _obstacle_here(config: OptimizeConfig, rule: Rule) -> str | None:

@@ -213,14 +213,8 @@ def _configured(line: "ListedRun") -> str:
     from optilab.study.groups import short
 
     if "stage" in line.axes:  # a race: its settings and seeds depend on each other
-        kinds = {
-            "rule": "optimizer",
-            "remedy": "remedy",
-            "network": "network",
-            "repeat": "repeat",
-            "setting": "setting",
-        }
-        return " x ".join(plural(line.axes[key], noun) for key, noun in kinds.items() if key in line.axes)
+        kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
+        return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
     words = [line.variant.preset, _changes(line, _MANY)]
     if sum(line.counts.values()) < line.about.get(
         "trials", 0

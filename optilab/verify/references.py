@@ -127,7 +127,7 @@ def in_torch(text: str, printed: str = "", module: str = "torch.optim") -> Refer
                 for w, gradient in zip(weights, problem.gradient(here), strict=True):
                     w.grad = torch.from_numpy(gradient).view_as(w)
                 if "t" in code.co_names:
-                    options = eval(code, names | {kind: _options, "w": weights, "t": t})
+                    options = eval(code, names | {kind: lambda weights, **options: options, "w": weights, "t": t})
                     optimizers[0].param_groups[0].update(options)
                 more = {}
                 if "hessian_diagonal" in rule.needs:
@@ -212,10 +212,6 @@ def _settings(rule: Any) -> dict[str, Any]:
 def _joined(weights: Sequence[Any]) -> Floats:
     """All weights as one vector."""
     return np.concatenate([np.array(w.detach().numpy() if hasattr(w, "detach") else w).ravel() for w in weights])
-
-
-def _options(weights: Any, **options: Any) -> dict[str, Any]:
-    return options
 
 
 def _with_constants(kind: Any, **constants: Any) -> Any:

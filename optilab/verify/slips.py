@@ -237,7 +237,11 @@ def _decays(program: Program) -> Iterator[Slip]:
             if s.target in ("w", "z"):
                 beside = Node("subtract", (without[n].node, node))
                 yield "the weight decay is not multiplied by lr", _put(program, n, beside)
-                late = Statement(s.target, "<-", Node("subtract", (symbol(s.target), decayed_by(s.target))))
+                late = Statement(
+                    s.target,
+                    "<-",
+                    Node("subtract", (symbol(s.target), symbol("lr") * symbol("weight_decay") * symbol(s.target))),
+                )
                 after = (*without[: n + 1], late, *without[n + 1 :])
                 yield "the weight decay is taken from w after the step, not before", after
                 yield "lr is a factor of the weight decay twice", _put(program, n, put(symbol("lr") * node))
@@ -251,11 +255,6 @@ def _decays(program: Program) -> Iterator[Slip]:
                             instead = _replaced(part, {quantity: quantity + node})
                             words = f"weight decay added to {text(quantity)} in {other.target}{more}"
                             yield words, _put(base, m, put_part(instead))
-
-
-def decayed_by(name: str) -> Node:
-    """lr*weight_decay of a state."""
-    return symbol("lr") * symbol("weight_decay") * symbol(name)
 
 
 def with_decay(program: Program, strength: float, form: str) -> Program:
