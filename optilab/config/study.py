@@ -135,9 +135,14 @@ class SweepConfig(Section):
         Ge(0),
         Le(1000),
         Flag("K"),
-        Doc(
-            "Train the K best again from new seeds, at least 5, and judge them there [0; with halving or search 3]"
-        ),
+        Doc("Train the K best again from new seeds, and judge them there [0; with halving or search 3]"),
+    ] = None
+    confirm_seeds: Annotated[
+        Whole | None,
+        Ge(2),
+        Le(MAX_SEEDS),
+        Flag("N"),
+        Doc("New seeds of each of these K; more of them train nothing else [--seeds, at least 5]"),
     ] = None
     metric: Annotated[str, MinLen(1), Flag("COLUMN"), Doc("Metric used to rank the settings")] = "val_acc"
     keep: Annotated[Keep, Flag("WHICH"), Doc("Which checkpoints to keep: last, best, none or all")] = "last"

@@ -21,7 +21,17 @@ from optilab.diagnose.evidence import of_run
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, again
 from optilab.study.comparison import judge
-from optilab.study.groups import CONFIRMATION, STAGE, TESTED, Group, Measure, axes_of, groups, values_of
+from optilab.study.groups import (
+    CONFIRMATION,
+    STAGE,
+    TESTED,
+    Group,
+    Measure,
+    axes_of,
+    confirming,
+    groups,
+    values_of,
+)
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.network_race import read as read_heats
 from optilab.study.plan import StudyPlan
@@ -123,10 +133,12 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
         return list(of_network_race(claims, found))
     if command == "remedy":
         return _of_groups(claims, _remedies(study, records), looks=study.earlier_looks)
-    rows = study.trials()
-    if again := {str(row["trial"]) for row in rows if row.get(STAGE) == CONFIRMATION}:
+    if again := confirming(study):
         records = [record for record in records if record.name in again]
         return of_trainings(claims, records, looks=study.earlier_confirmations)
+    rows = [row for row in study.trials() if row.get(STAGE) != CONFIRMATION]
+    chosen = {row["trial"] for row in rows}
+    records = [record for record in records if record.name in chosen]
     return of_trainings(claims, records, _points(rows), study.earlier_looks)
 
 

@@ -94,6 +94,14 @@ class Selection(NamedTuple):
         return notes
 
 
+def confirming(study: Study) -> set[str]:
+    """The trials by which the best settings of a sweep are confirmed, as it was asked last: what it was asked before
+    stands behind that in trials.csv."""
+    rows = study.trials()
+    asked = rows[: study.manifest.get("trials")] if study.state == "done" else rows
+    return {str(row["trial"]) for row in asked if row.get(STAGE) == CONFIRMATION}
+
+
 def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Selection:
     """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once.
 

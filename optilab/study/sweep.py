@@ -72,13 +72,12 @@ class Sweep(StudyPlan):
     def confirmed(self) -> int:
         """Settings that are trained again from new seeds."""
         asked = self.asked
-        by_default = CONFIRMED if asked.halving or asked.search else 0
         through = rungs(self.points, self.base.epochs, asked.halving)[-1][0] if asked.halving else self.points
-        return min(by_default if asked.confirm is None else asked.confirm, through)
+        return min(_confirmed(asked), through)
 
     @property
     def new_seeds(self) -> range:
-        return final_seeds(self.base.seed, max(self.asked.seeds, NEW_SEEDS))
+        return final_seeds(self.base.seed, new_seeds(dump(self.asked)))
 
     def compared(self, trials: Sequence[Trial]) -> dict[str, Sequence[Trial]]:
         again = [trial for trial in trials if STAGE in trial.settings]
@@ -147,6 +146,8 @@ class Sweep(StudyPlan):
             changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
         require_unchanged(study, changed)
         require_seeds(study, before.seeds, asked.seeds)
+        if _confirmed(before) and self.confirmed:
+            require_seeds(study, new_seeds(dump(before)), len(self.new_seeds), "confirm-seeds")
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         plan = self._choice(study, dry)
@@ -164,6 +165,17 @@ class Sweep(StudyPlan):
         if asked.halving is not None:
             return halving(self.trials, asked.halving, asked.metric)
         return grid(self.trials)
+
+
+def _confirmed(asked: SweepConfig) -> int:
+    """The number of settings that are asked to be trained again."""
+    by_default = CONFIRMED if asked.halving or asked.search else 0
+    return by_default if asked.confirm is None else asked.confirm
+
+
+def new_seeds(asked: Mapping[str, Any]) -> int:
+    """The number of seeds of each of them, by what study.yaml asks."""
+    return int(asked.get("confirm_seeds") or max(asked.get("seeds") or 1, NEW_SEEDS))
 
 
 @dataclass(frozen=True)
@@ -245,6 +257,8 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     _require_metric(asked)
     if asked.confirm and not asked.over:
         raise UsageError(f"nothing is chosen without an axis: add --over {EXAMPLE}", "--confirm")
+    if asked.confirm_seeds is not None and not _confirmed(asked):
+        raise UsageError("no setting is trained again: add --confirm 3, or leave it out", "--confirm-seeds")
     axes = [read_axis(key, given) for key, given in asked.over.items()]
     count = (
         math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1

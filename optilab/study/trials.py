@@ -23,7 +23,6 @@ from optilab.config.training import TrainConfig, changed_keys, digest
 from optilab.config.yaml import flow
 from optilab.errors import OptilabError, RunError, UsageError, WriteFailure, printable
 from optilab.study.pool import AnswerRefused, Ended, WorkerDied, Workers, WorkersLost
-from optilab.words import plural
 
 MODULE = "optilab.train.worker"
 """Where the functions are that a worker calls; a name, because only a worker imports torch."""
@@ -293,11 +292,11 @@ def require_unchanged(study: Path, changed: Sequence[str]) -> None:
         raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
 
 
-def require_seeds(study: Path, before: int, now: int) -> None:
+def require_seeds(study: Path, before: int, now: int, option: str = "seeds") -> None:
     """RunError where a study is asked for fewer seeds than it has: its verdicts would forget some."""
     if now < before:
-        fewer = f"{study} has {plural(before, 'seed')}, and {now} would be fewer"
-        raise RunError(f"{fewer}; add --seeds {before}, or choose another --name")
+        fewer = f"{study} has {before} {'new ' * (option != 'seeds')}seeds, and {now} would be fewer"
+        raise RunError(f"{fewer}; add --{option} {before}, or choose another --name")
 
 
 def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:

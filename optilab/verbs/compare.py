@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ from optilab.show.table import Table
 from optilab.verbs import comparison_tables as tables
 from optilab.verbs.answer import Answer, Part, Sentence, Verbatim
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
-from optilab.verbs.verb import Place, Request, Verb
+from optilab.verbs.verb import Place, Request, Verb, fields_of
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -31,7 +31,9 @@ MOST = 12
 Metric = Annotated[
     str | None,
     Flag("NAME", named=True),
-    Doc("A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a race test_acc]"),
+    Doc(
+        "A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a sweep its own, of a race test_acc]"
+    ),
 ]
 
 
@@ -85,11 +87,50 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
 
 
 def compare(request: CompareRuns, place: Place) -> "LabComparison":
-    """A race is compared by its evaluated trainings, and by the test set unless `metric` is another."""
-    entries, selection, metric = judged_runs(place.folder, request.names, request.given.get("metric"))
-    answer = LabComparison(compared(selection, metric, request), entries)
+    """A race is compared by its evaluated trainings, and by the test set unless `metric` is another; a confirmed sweep
+    by its new seeds, unless an option asks for another comparison."""
+    answer = answered(*judged_runs(place.folder, request.names, request.given.get("metric")), request)
     request.draw(answer.chart)
     return answer
+
+
+def answered(
+    entries: Sequence[Record | Study],
+    selection: "Selection",
+    metric: str,
+    options: ComparisonOptions | None = None,
+) -> "LabComparison":
+    """The comparison that options ask for of `judged_runs`; of a confirmed sweep with the confirmation."""
+    given = options.given.keys() if options else ()
+    again = None if {one.name for one in fields_of(ComparisonOptions)} & {*given} else confirmation(entries)
+    if again is not None:
+        selection = selection._replace(confirming={})  # which answer
+    return LabComparison(compared(selection, metric, options), entries, again)
+
+
+def confirmation(entries: Sequence[Record | Study]) -> "RunComparison | None":
+    """The best settings of a single sweep from new seeds, by the test set where that did not choose them; None
+    without."""
+    from optilab.study.comparison import compare_runs
+    from optilab.study.groups import TESTED, Measure, asked_of, confirming
+
+    study = entries[0] if len(entries) == 1 else None
+    if not isinstance(study, Study) or not (names := confirming(study)):
+        return None
+    again = [record for record in study.runs()[0] if record.name in names and record.state in ("done", "diverged")]
+    if not again:
+        return None
+    metric = str(asked_of(study).get("metric", "val_acc"))
+    tested = f"test_{metric.rpartition('_')[2]}"
+    return compare_runs(
+        again,
+        Measure(tested if tested in TESTED and all(map(_holds_out, again)) else metric),
+        looks=study.earlier_confirmations,
+    )
+
+
+def _holds_out(record: Record) -> bool:
+    return bool(record.manifest.get("config", {}).get("data", {}).get("holdout"))
 
 
 def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
@@ -118,15 +159,19 @@ def judged_runs(
 ) -> tuple[list[Record | Study], "Selection", str]:
     """The runs and studies that names mean, the trainings to compare, and the metric.
 
-    For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another.
+    For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another; for
+    a single sweep those that chose among its settings, by its own metric.
     """
-    from optilab.study.groups import select_from
+    from optilab.study.groups import asked_of, select_from
 
     entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
     tuned = tables.tuning(entries)
     found = select_from(entries, confirmations=False)
     records = [record for record in found.records if record.name not in tuned]
-    return entries, found._replace(records=records), metric or ("test_acc" if tuned else "val_acc")
+    usual = "test_acc" if tuned else "val_acc"
+    if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
+        usual = str(asked_of(study).get("metric", usual))
+    return entries, found._replace(records=records), metric or usual
 
 
 # --- the answer --------------------------------------------------------------------------------------------
@@ -138,16 +183,22 @@ class LabComparison(Answer):
 
     side: "RunComparison"
     entries: Sequence[Record | Study] = ()
+    again: "RunComparison | None" = None
+    """The best settings of a sweep from new seeds, which is the answer then; `side` is what chose them."""
+
+    @property
+    def _answer(self) -> "RunComparison":
+        return self.again or self.side
 
     @property
     def verdict(self) -> str:
         """The answer in one sentence."""
-        return tables.verdict(self.side)
+        return tables.verdict(self._answer)
 
     @property
     def may_be_best(self) -> list[str]:
         """The groups that no verdict excludes from being the best."""
-        return self.side.possible_best
+        return self._answer.possible_best
 
     @property
     def headline(self) -> str:
@@ -156,24 +207,44 @@ class LabComparison(Answer):
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row per group, best first: its settings, mean, interval, difference and verdict."""
-        keys = [column.key for column in tables.columns(self.side) if column.only != "text"]
-        return [{key: row.get(key) for key in keys} for row in tables.rows(self.side)]
+        keys = [column.key for column in tables.columns(self._answer) if column.only != "text"]
+        return [{key: row.get(key) for key in keys} for row in tables.rows(self._answer)]
 
-    def parts(self, verdict: bool = True) -> Iterator[Part]:
+    def parts(self) -> Iterator[Part]:
         yield from tables.differences(self.side)
         yield ""
+        if self.again is not None:
+            yield (first := replace(self, again=None).table())
+            yield from ["", *first.notes, ""] if first.notes else [""]
+            yield Sentence(tables.again_by(self.again), "bold")
+            yield from tables.differences(self.again)
+            yield ""
         yield (table := self.table())
         yield ""
-        if verdict:
-            yield Sentence(f"verdict: {self.verdict}", "bold")
+        yield Sentence(f"verdict: {self.verdict}", "bold")
         yield from table.notes
+        if self.again is not None:
+            yield from tables.at_stake(self.again)
+        for number, (command, why) in enumerate(self._next):
+            yield f"{'    or' if number else '  next'}: {f'{command} ({why})' if command and why else command or why}"
+
+    @property
+    def _next(self) -> list[tuple[str, str]]:
+        """What to type after the comparison of a sweep, and what it costs."""
+        study, measure = self.entries[0] if len(self.entries) == 1 else None, self._answer.measure
+        if not isinstance(study, Study) or study.manifest["command"] != "sweep" or study.state != "done":
+            return []
+        if self._answer.problems or measure.at != "last" or measure.target is not None:
+            return []
+        return tables.next_steps(self._answer, study, self.again is not None)
 
     def table(self) -> Table:
-        return Table(tables.columns(self.side), tables.rows(self.side), [f"note: {note}" for note in self._notes])
+        side, notes = self._answer, self._notes
+        return Table(tables.columns(side), tables.rows(side), [f"note: {note}" for note in notes])
 
     @property
     def _notes(self) -> list[str]:
-        return [*self.side.notes, *tables.tuning_notes(self.entries)]
+        return [*self._answer.notes, *tables.tuning_notes(self.entries)]
 
     def short(self) -> Iterable[str]:
         return map(Verbatim, self.may_be_best)
@@ -190,10 +261,14 @@ class LabComparison(Answer):
     def page(self, title: str | None) -> bytes:
         from optilab.verbs.comparison_page import comparison_page
 
-        return comparison_page(self.side, self.entries, title)
+        return comparison_page(self.side, self.entries, title, self.again)
 
     def document(self) -> Mapping[str, Any]:
-        side = self.side
+        """The comparison; of a confirmed sweep that of the new seeds, and the `selection` that chose its settings."""
+        return {**self.of(self._answer), "selection": self.again and self.of(self.side)}
+
+    def of(self, side: "RunComparison") -> Mapping[str, Any]:
+        """The document of the comparison, or of the one that chose what it compares."""
         comparison = side.comparison
         groups: list[Mapping[str, Any]] = []
         for i, candidate in enumerate(side.candidates):
@@ -236,8 +311,8 @@ class LabComparison(Answer):
             "sample": side.sample,
             "problems": side.problems,
             "groups": groups,
-            "verdict": self.verdict,
-            "notes": self._notes,
+            "verdict": tables.verdict(side),
+            "notes": [*side.notes, *tables.tuning_notes(self.entries)],
         }
 
 

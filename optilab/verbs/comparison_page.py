@@ -120,7 +120,7 @@ def comparison_page(
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
         looks=looks,
-        decide=_decide(side, entries) if confirmation is None else None,
+        decide=_decide(side, entries) if confirmation is None else _decide(confirmation, entries, confirmed=True),
         beside=_beside(side, chosen),
         changes=_changes(side),
     )
@@ -172,7 +172,9 @@ def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
     return [groups.index(group) for group in chosen]
 
 
-def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str, str] | None:
+def _decide(
+    side: RunComparison, entries: Sequence[Record | Study], confirmed: bool = False
+) -> tuple[str, str] | None:
     """What to do next, as a sentence and its command: train what no verdict tells apart, or look into the best."""
     comparison, entry = side.comparison, entries[0] if len(entries) == 1 else None
     if comparison is None or any(record.is_watched for record in side.records):
@@ -187,6 +189,9 @@ def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str
         return f"To see what limits {limited}:", f"optilab diagnose {shlex.quote(name)}"
     if not isinstance(entry, Study):
         return _further(side, comparison)
+    if confirmed:
+        command, why = comparison_tables.next_steps(side, entry, confirmed)[0]
+        return (f"The next step {why}:" if why else "To see why nothing is learned:", command) if command else None
     if _is_confirmable(side, entries):
         again = comparison_tables.to_confirm(comparison)
         limit = " (each one more makes a verdict harder)" if again < count else ""

@@ -1,13 +1,15 @@
 """What a comparison of runs says, in tables and sentences: for the terminal, the pages and `--json`."""
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from optilab.runs import Record, Study
+from optilab.config.study import MAX_SEEDS
+from optilab.runs import Record, Study, read_timings, resume_command
 from optilab.show.table import Column, Interval, interval_columns, interval_values
-from optilab.words import percent, plural, points, ranges, some
+from optilab.words import duration, percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, Comparison, PairwiseDifference, RunComparison
@@ -16,6 +18,8 @@ MOST_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
 ENOUGH = 5
 """Seeds with which a verdict becomes possible."""
+MOST_FURTHER = 14
+"""At most so much larger a number of seeds of all settings is proposed."""
 MOST_NEXT = 20
 """More seeds that a page proposes to train: where a verdict may need more, they are a first step."""
 FEW = 6
@@ -338,7 +342,71 @@ def at_stake(side: "RunComparison") -> list[str]:
         return []
     most = f"{points(max(ends))} percentage points" if side.measure.share else f"{max(ends):.3g}"
     base = labels[comparison.baseline.key]
-    return [f"at stake: none of the others is more than {most} better than {base}, by these intervals"]
+    many = f"of these {len(comparison.order)}, none is"
+    return [f"at stake: {many} more than {most} better than {base}, by these intervals"]
+
+
+# --- what follows the comparison of a sweep --------------------------------------------------------------------
+
+
+def again_by(side: "RunComparison") -> str:
+    """How the best settings of a sweep were trained again."""
+    from optilab.study.groups import TESTED
+
+    seeds = sorted({seed for group in side.grouping.groups for seed in group.runs})
+    held_out = any(run.manifest.get("config", {}).get("data", {}).get("holdout") for run in side.records)
+    images = "validation images held out" if held_out else "the test set, which chose them, too"
+    images = "the test set" if side.measure.metric in TESTED else images
+    count = plural(len(side.candidates), "setting")
+    return f"the best {count} again, from the new seeds {ranges(seeds, FEW)}, on {images}"
+
+
+def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tuple[str, str]]:
+    """The commands that follow the comparison of a sweep, or with `confirmed` that of its best settings from new seeds,
+    each with what it does and costs.
+
+    The command is empty where nothing is to be trained: no number of seeds would tell. Nothing without rows to compare.
+    """
+    from optilab.study.comparison import learned_nothing
+    from optilab.study.groups import asked_of
+    from optilab.study.sweep import new_seeds
+
+    found, again = side.comparison, resume_command(study.path, command="sweep")
+    if found is None or not found.chosen or len(found.order) < 2:
+        return []
+    first = next(iter(side.candidates[found.order[0]].groups[0].runs.values()))
+    diagnose = f"optilab diagnose {shlex.quote(str(first.path))}"
+    if learned_nothing([own.outcomes for own in side.candidates], side.measure.rises):  # which no seed changes
+        return [(diagnose, "")]
+    if len(found.possible_best) < 2:
+        return [(diagnose, "says what limits the best")]
+    looks, more, rows = study.manifest.get("confirmation_looks", ()), further_seeds(found), len(side.candidates)
+    seeds = max(len(group.runs) for group in side.grouping.groups)
+    if confirmed and (not more or seeds + more > MAX_SEEDS):
+        none = f"no number of seeds up to {MAX_SEEDS:,} would tell them apart: take the one that costs you least"
+        return [("", none)]
+    if confirmed:
+        enough = f"trains {plural(more, 'more new seed')} of each of these {rows}"
+        price = _price(side, rows * more, len(looks))
+        added = f"{enough}, enough if the difference is what it seems: {price}"
+        return [(f"{again} --confirm-seeds {seeds + more}", added)]
+    count, new = to_confirm(found), new_seeds(asked_of(study))
+    cost = f"trains the {count} best means, each from {new} new seeds: {_price(side, count * new, len(looks))}"
+    steps = [(f"{again} --confirm {count}", cost)]
+    if 0 < more <= MOST_FURTHER * seeds:
+        price = _price(side, rows * more, study.earlier_looks + 1)
+        steps.append((f"{again} --seeds {seeds + more}", f"another look at the same seeds: {price}"))
+    return steps
+
+
+def _price(side: "RunComparison", trainings: int, looks: int) -> str:
+    """What the trainings take, by the time of those that there are, and the level of verdicts after so many looks."""
+    from optilab.study.comparison import confidence_of
+    from optilab.study.statistics import level_after
+
+    spent = [sum(row["seconds"] for row in read_timings(run.path / "timings.csv")) for run in side.records]
+    took = f", about {duration(trainings * fmean(spent))} on one core" if any(spent) else ""
+    return f"{plural(trainings, 'training')}{took}, judged at {confidence_of(level_after(looks))}"
 
 
 def _closest(comparison: "Comparison[Any]") -> "tuple[PairwiseDifference, Any] | None":

@@ -3,7 +3,7 @@ and all that supports it.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_doc import Doc
 
@@ -14,12 +14,9 @@ from optilab.show.page import page_file, write_page
 from optilab.study import network_race
 from optilab.study.remedy import AS_IT_IS
 from optilab.verbs.answer import Printed, Sentence, Verbatim
-from optilab.verbs.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
+from optilab.verbs.compare import ComparisonOptions, Metric, answered, judged_runs
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
 from optilab.verbs.verb import Place, Verb, fields_of
-
-if TYPE_CHECKING:
-    from optilab.study.comparison import RunComparison
 
 
 class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
@@ -56,9 +53,7 @@ def report(request: ReportRequest, place: Place) -> Printed:
 
 def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
     """The page, its verdict, a sentence for each trial left out, and what it shows as the document of `--json`."""
-    from optilab.verbs import comparison_tables as tables
     from optilab.verbs import race_tables
-    from optilab.verbs.comparison_page import comparison_page
     from optilab.verbs.network_race_page import network_race_page
 
     entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
@@ -73,30 +68,11 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, list[str
     remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
         options = ReportRequest.of({"baseline": name, **request.given}, request.typed)
-    again = None
-    if isinstance(study, Study) and len(entries) == 1 and not (by | {"metric"}) & request.given.keys():
-        again = _confirmation(study)
-    if again is not None:
-        selection = selection._replace(confirming={})  # which are on the page
-    answer = LabComparison(compared(selection, metric, options), entries)
-    verdict = answer.verdict if again is None else f"from new seeds, {tables.verdict(again)}"
-    page = comparison_page(answer.side, entries, request.title, again)
-    return page, verdict, selection.notes, {"comparison": answer.document()}
-
-
-def _confirmation(study: Study) -> "RunComparison | None":
-    """The best settings of a sweep from new seeds, by the test set where that did not choose them; None without."""
-    from optilab.study.comparison import compare_runs
-    from optilab.study.groups import CONFIRMATION, STAGE, TESTED, Measure, asked_of
-
-    names = {row["trial"] for row in study.trials() if row.get(STAGE) == CONFIRMATION}
-    again = [record for record in study.runs()[0] if record.name in names]
-    if not again:
-        return None
-    metric = str(asked_of(study).get("metric", "val_acc"))
-    tested = f"test_{metric.rpartition('_')[2]}"
-    held_out = tested in TESTED and all(tested in record.manifest for record in again if record.state == "done")
-    return compare_runs(again, Measure(tested if held_out else metric), looks=study.earlier_confirmations)
+    answer = answered(entries, selection, metric, options)
+    verdict, left_out = answer.verdict, selection.notes
+    if answer.again is not None:
+        verdict, left_out = f"from new seeds, {verdict}", selection._replace(confirming={}).notes
+    return answer.page(request.title), verdict, left_out, {"comparison": answer.document()}
 
 
 def _untouched(study: Study, records: Sequence[Record]) -> str | None:

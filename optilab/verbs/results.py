@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from optilab import runs
 from optilab.config.load import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError
-from optilab.runs import STUDY, Record, Study, score
+from optilab.runs import Record, Study, score
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Verbatim, lines_of
-from optilab.verbs.compare import LabComparison, compared, curves, judged_runs, no_epoch
+from optilab.verbs.compare import LabComparison, answered, compared, curves, judged_runs, no_epoch
 from optilab.words import metric, percent, plural
 
 if TYPE_CHECKING:
@@ -157,19 +157,9 @@ class LabStudy(LabEntry[Study]):
     @cached_property
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings; of a race those of its judgement."""
-        _, found, metric = judged_runs(self.path.parent, [str(self.path)], self._metric)
+        entries, found, metric = judged_runs(self.path.parent, [str(self.path)], None)
         ended = [record for record in found.records if record.state in ("done", "diverged")]
-        return LabComparison(compared(found._replace(records=ended), metric), [self.entry])
-
-    @property
-    def _metric(self) -> str | None:
-        """That of a sweep; None where the command chooses it."""
-        if self.manifest["command"] != "sweep":
-            return None
-        from optilab.config.load import load
-        from optilab.config.study import SweepConfig
-
-        return load(SweepConfig, str(self.path / STUDY)).metric
+        return answered(entries, found._replace(records=ended), metric)
 
     @cached_property
     def heats(self) -> "RaceResult | None":

@@ -1,6 +1,5 @@
 """`optilab sweep`: one training over axes of settings and several seeds, on every core."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,16 +15,14 @@ from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
 from optilab.study import claims
 from optilab.study import sweep as plans
-from optilab.study.comparison import RunComparison, compare_runs, confidence_of, learned_nothing
+from optilab.study.comparison import RunComparison, compare_runs
 from optilab.study.groups import STAGE, Measure, text
 from optilab.study.importance import Effect, effects
 from optilab.study.plan import rungs
-from optilab.study.statistics import level_after
 from optilab.study.trials import Outcome
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, Sentence
-from optilab.verbs.compare import LabComparison
-from optilab.verbs.comparison_tables import at_stake, further_seeds, to_confirm
+from optilab.verbs.compare import LabComparison, confirmation
 from optilab.verbs.options import (
     LearningRate,
     Optimizer,
@@ -40,8 +37,6 @@ from optilab.words import plural
 
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
-MOST_FURTHER = 14
-"""At most so much larger a number of seeds is proposed."""
 
 
 class SweepRequest(StudyOptions):
@@ -108,17 +103,10 @@ class SweepAnswer(EndedStudy):
 
     @cached_property
     def comparison(self) -> LabComparison:
-        """The trainings that ran through, by their settings."""
+        """The trainings that ran through, by their settings, and the best settings from new seeds."""
         side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
-        return LabComparison(replace(side, notes=(*side.notes, *self._choice_notes(side))), [self.entry])
-
-    @cached_property
-    def confirmation(self) -> LabComparison | None:
-        """The best settings from new seeds; None where none was trained again."""
-        if not self.again:
-            return None
-        measure, looks = Measure(self.plan.judged_by), self.entry.earlier_confirmations
-        return LabComparison(compare_runs(self.again, measure, looks=looks))
+        side = replace(side, notes=(*side.notes, *self._choice_notes(side)))
+        return LabComparison(side, [self.entry], confirmation([self.entry]) if self.again else None)
 
     @cached_property
     def effects(self) -> list[Effect]:
@@ -167,65 +155,25 @@ class SweepAnswer(EndedStudy):
             yield f"to the end: {_through(self.ran.outcomes)}"
         if not self.through:
             yield Sentence("no training has a result", "red")
-        elif self.confirmation is None:
-            yield from self.comparison.parts()
         else:
-            yield from self.comparison.parts(verdict=False)
-            yield ""
-            yield Sentence(self.again_by, "bold")
-            yield from self.confirmation.parts()
-            yield from at_stake(self.confirmation.side)
+            yield from self.comparison.parts()
         if self.effects:
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.side.measure)
-        yield from self._next()
         yield str(self.ran.path)
-
-    def _next(self) -> Iterable[str]:
-        """What to type where the first table cannot tell which setting is the best, and what that costs."""
-        if self.confirmation is not None or not self.through:
-            return
-        found = self.comparison.side.comparison
-        if found is None or not found.chosen or len(found.possible_best) < 2:
-            return
-        side = self.comparison.side
-        outcomes = [own.outcomes for own in side.candidates]
-        if learned_nothing(outcomes, side.measure.rises):  # which no seed changes
-            first = next(iter(side.candidates[found.order[0]].groups[0].runs.values()))
-            yield f"  next: optilab diagnose {shlex.quote(str(first.path))}"
-            return
-        again = runs.resume_command(self.ran.path, command="sweep")
-        count, new = to_confirm(found), len(self.plan.new_seeds)
-        level = confidence_of(level_after(len(self.entry.manifest.get("confirmation_looks", ()))))
-        cost = f"the {count} best means, each from {new} new seeds: {count * new} trainings, judged at {level}"
-        yield f"  next: {again} --confirm {count} (trains {cost})"
-        seeds, level = self.plan.asked.seeds, confidence_of(level_after(self.entry.earlier_looks + 1))
-        if 0 < (more := further_seeds(found)) <= MOST_FURTHER * seeds:
-            yield f"    or: {again} --seeds {seeds + more} (another look at the same seeds, judged at {level})"
-
-    @property
-    def verdict(self) -> str:
-        return self.confirmation.verdict if self.confirmation is not None else super().verdict
-
-    @property
-    def again_by(self) -> str:
-        """How the best settings were trained again."""
-        count = plural(len(self.confirmation.side.candidates), "setting") if self.confirmation else ""
-        images = "the test set" if self.plan.base.data.holdout else "the test set, which chose them, too"
-        seeds = self.plan.new_seeds
-        return f"the best {count} again, from the new seeds {seeds[0]} to {seeds[-1]}, on {images}"
 
     def document(self) -> Mapping[str, Any]:
         """The rows of trials.csv, and the comparison of the trials that ran through."""
+        again = self.comparison.again if self.through else None
         return {
             "run": str(self.ran.path),
             "plan": self.plan.shape,
             "epochs": self.plan.base.epochs,
             "trials": [outcome.row for outcome in self.ran.outcomes],
-            "comparison": self.comparison.document() if self.through else None,
+            "comparison": self.comparison.of(self.comparison.side) if self.through else None,
             "importance": [asdict(effect) for effect in self.effects],
-            "confirmation": self.confirmation and self.confirmation.document(),
+            "confirmation": again and self.comparison.of(again),
         }
 
 

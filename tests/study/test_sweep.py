@@ -14,6 +14,7 @@ from optilab.config.load import dump, load
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, RunError, UsageError
+from optilab.lab import Lab
 from optilab.study import sweep
 from optilab.study.groups import Measure
 from optilab.study.plan import rungs
@@ -373,17 +374,56 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
         "sweep", small, "--over", "optimizer.lr=0.5,0.55", "--epochs", 4, "--seeds", 3, "--name", "s"
     ).stdout
     first, second = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", said, re.MULTILINE)
-    assert first == (
-        "sweep --resume s --confirm 2",
-        "trains the 2 best means, each from 5 new seeds: 10 trainings, judged at 95%",
-    )
-    assert re.fullmatch(r"sweep --resume s --seeds \d+", second[0])
-    assert second[1] == "another look at the same seeds, judged at 97.5%"
+    assert first[0] == "sweep --resume s --confirm 2"
+    takes = r"about \d+:\d\d on one core, judged at"
+    assert re.fullmatch(rf"trains the 2 best means, each from 5 new seeds: 10 trainings, {takes} 95%", first[1])
+    more = int(re.fullmatch(r"sweep --resume s --seeds (\d+)", second[0])[1]) - 3
+    assert re.fullmatch(rf"another look at the same seeds: {2 * more} trainings, {takes} 97.5%", second[1])
     again = optilab(*first[0].split()).stdout
     assert "the best 2 settings again, from the new seeds" in again
-    assert "next: " not in again
     upper = re.search(r" [-+]\d+\.\d to \+(\d+\.\d) .* cannot tell ", again.partition("again, from the new")[2])
-    assert f"at stake: none of the others is more than {upper[1]} percentage points better than lr 0.5" in again
+    assert f"at stake: of these 2, none is more than {upper[1]} percentage points better than lr 0.5" in again
+    (third,) = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", again, re.MULTILINE)
+    more = int(re.fullmatch(r"sweep --resume s --confirm-seeds (\d+)", third[0])[1]) - 5
+    price = f"trains {more} more new seeds of each of these 2, enough if the difference is what it seems"
+    assert re.fullmatch(rf"{price}: {2 * more} trainings, {takes} 97.5%", third[1])
+    compared = optilab("runs", "compare", "s").stdout
+    assert compared.splitlines()[-4:] == again.splitlines()[-5:-1]
+
+
+def test_a_confirmation_grows_by_seeds_of_its_own(optilab, small, tmp_path):
+    """Without a training of the grid; all that reads the study answers from the seeds and settings asked last."""
+    command = ["sweep", small, "--over", "optimizer.lr=0.01,0.1,0.2", "--epochs", 1, "--name", "s"]
+    optilab(*command, "--confirm", 3, "--set", "data.holdout=50", "--quiet")
+    grown = ["sweep", "--resume", "s", "--confirm", 2, "--confirm-seeds", 7]
+    assert "25 trials" not in (planned := optilab(*grown, "--dry-run").stdout)
+    assert planned.startswith("17 trials: 3 values of optimizer.lr x 1 seed, then the best 2 x 7 new seeds")
+    assert "13 done already" in planned
+    shown = json.loads(optilab(*grown, "--json").stdout)
+    new = {str(seed) for seed in range(10042, 10049)}
+    assert [group["outcomes"].keys() for group in shown["confirmation"]["groups"]] == [new] * 2
+    assert shown["confirmation"]["level"] == 0.025
+    compared = json.loads(optilab("runs", "compare", "s", "--json").stdout)
+    reported = json.loads(optilab("report", "s", "--json", "--out", "s.html").stdout)["comparison"]
+    selection = compared["selection"]
+    assert compared == reported | {"schema_version": 1}
+    assert reported == shown["confirmation"] | {"selection": selection}
+    assert (selection["groups"], selection["verdict"]) == (
+        shown["comparison"]["groups"],
+        shown["comparison"]["verdict"],
+    )
+    assert compared["measure"]["metric"] == "test_acc"
+    rows = optilab("runs", "compare", "s", "--format", "csv").stdout.splitlines()
+    assert [row.split(",")[2] for row in rows] == ["n", "7", "7"]
+    study = Lab(tmp_path / "runs").load("s")
+    assert study.verdict == study.comparison.verdict == compared["verdict"]
+    # Another comparison is of the settings that the study tried.
+    other = json.loads(optilab("runs", "compare", "s", "--metric", "val_loss", "--json").stdout)
+    assert (len(other["groups"]), other["selection"]) == (3, None)
+    refused = optilab(*grown[:-1], 6, code=4).stderr
+    assert "has 7 new seeds, and 6 would be fewer; add --confirm-seeds 7" in refused
+    refused = optilab(*command[:4], "--confirm-seeds", 7, code=2).stderr
+    assert "--confirm-seeds: no setting is trained again: add --confirm 3" in refused
 
 
 def test_a_sweep_in_which_nothing_is_learned_proposes_no_more_seeds(optilab, small):
@@ -563,8 +603,9 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     assert [group["seeds"] for group in curves["groups"]] == [[42]] * 4
     compared = optilab("runs", "compare", "s").stdout
     assert "seed 42" in compared.splitlines()[0]
+    assert shown.splitlines()[1:-1] == compared.splitlines()
     said = "note: s: 10 runs of --confirm are left out; optilab sweep --resume s compares them"
-    assert said in compared
+    assert said in optilab("runs", "compare", "s", "--metric", "val_acc").stdout
     reported = optilab("report", "s", "--out", "s.html").stdout
     assert "left out" not in reported
     # The answer of a report is that of the confirmation, and no next step is the one that was made.
@@ -573,7 +614,7 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     written = (tmp_path / "s.html").read_text()
     assert "From new seeds, " in written
     assert "From the seeds that chose them" in written
-    assert "As a next step" not in written
+    assert "As a next step, train" not in written
     (line,) = [line for line in optilab("runs", "ls").stdout.splitlines() if line.startswith("s ")]
     assert "4 values of lr x 1 seed  " in line
     assert "14 of 14 trials done" in line
