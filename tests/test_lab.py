@@ -25,6 +25,8 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
 from optilab.verbs.calls import in_python
+from optilab.verbs.lr import VERB as LR
+from optilab.verbs.optimize import VERB as OPTIMIZE
 from optilab.verbs.results import LabStudy
 from tests.run import restored
 from tests.study.generated import layered, training
@@ -332,6 +334,12 @@ def test_a_plan_is_sentences(lab, small):
     planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, seeds=2, dry_run=True)
     assert re.fullmatch(r"4 trials: .*\n\nfinds .*", str(planned))
     assert "{" not in planned._repr_html_()
+
+
+def test_what_python_has_is_typed_again_as_options():
+    path = OPTIMIZE.request({"start": [-5, -2], "set": ["noise=0.1", "epochs=4"]})
+    assert path.retyped("start", "set") == "--start -5,-2 --set noise=0.1 --set epochs=4"
+    assert LR.request({"seed": 0}).retyped("seed", "steps") == "--seed 0"
 
 
 def test_a_start_is_proposed_as_python_has_it(lab):
