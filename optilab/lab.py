@@ -74,7 +74,8 @@ class Lab:
         return f"Lab({str(self.folder)!r})"
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"Lab has no method {name!r}{did_you_mean(name, VERBS)}")
+        instead = did_you_mean(name, VERBS) or "; help(Lab) lists its methods"
+        raise AttributeError(f"Lab has no method {name!r}{instead}")
 
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
@@ -209,6 +210,10 @@ _TREES: Mapping[str, str] = {
 """What a keyword takes that takes several kinds."""
 
 
+_EXAMPLES = {"AXIS": "lr=0.1:1", "VERDICT=N,...": "equal=10,explained=6"}
+"""A text for an option, by what stands for it in the help."""
+
+
 def _taken(name: str, field: "Field | None", value: Any) -> Any:
     """A value of a script as the command would read it. UsageError for one of another kind."""
     from optilab.marks import Flag
@@ -233,10 +238,13 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
         raise UsageError(f"{name}: expected one name or a list of them, got {shown(value)}")
     kind = next((kind for kind in _KINDS if kind in field.parts), str)  # a choice is text
     types, expected = _KINDS[kind]
+    flag = field.mark(Flag)
     if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool) or value != value:
         number = f"; write {value}" if isinstance(value, str) and value.isdecimal() and kind is not bool else ""
-        raise UsageError(f"{name}: expected {expected}, got {shown(value)}{number}")
-    flag = field.mark(Flag)
+        example = _EXAMPLES.get(flag.metavar, "") if flag else ""
+        raise UsageError(
+            f"{name}: expected {expected}, got {shown(value)}{number}{example and f'; for example {name}={example!r}'}"
+        )
     if flag and flag.path and value == "":
         raise UsageError(f"{name}: empty path; give a path, or leave it out")
     return str(value) if kind is str else value

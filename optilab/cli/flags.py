@@ -34,7 +34,7 @@ def command(verb: Verb) -> Callable[..., int]:
     def run(**values: Any) -> int:
         given = {name: value for name, value in values.items() if value not in (None, [], ())}
         if place and (value := given.pop(BY_PLACE, None)):
-            if re.fullmatch(r"[\d.]+", value):
+            if re.fullmatch(r"[\d.]*\d[\d.]*", value):
                 raise UsageError(LIST)
             name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
             if name in given:

@@ -87,7 +87,10 @@ def _option_hint(context: Any, option: str) -> str:
         return f"{TUNES[context.info_name]}, so leave it out"
     if context.info_name == "explain" and option == "--epochs":
         return "explain works out single steps; write --step 5, or --step 1-5"
-    if not _has_option(context, "--set"):
+    on_functions = context.info_name == "race" and not {"--on", "--resume", "--study"} & set(sys.argv)
+    if on_functions and option == "--start":
+        return "a race draws its starting points; their number is --starts, as in: --starts 20"
+    if on_functions or not _has_option(context, "--set"):
         return ""
     name = option.lstrip("-").replace("-", "_")
     keys = completion.keys_named(context.info_name, name)

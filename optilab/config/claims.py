@@ -63,6 +63,8 @@ def no_fraction(metric: str, value: float) -> str:
 def _compared(given: str) -> str:
     """A claim about the metric that a text without a comparison begins with."""
     metric, *rest = given.split() or [""]
+    if metric not in ALL and (word := next((word for word in ("best", "worse") if word in rest), "")):
+        return f"'{metric}: verdict == {word}'"
     if metric not in ALL:
         return EXAMPLE
     if metric in WORDS:

@@ -158,6 +158,8 @@ class OneOf:
             return f"no {self.what} {missing} {one_of(list(self.registry), self.what)}"
         if self.what == "function" and re.search(r"[\^*+/()]", str(name)):
             return f"for a formula write function: {{name: expression, formula: {shown(name)}}}"
+        if (several := str(name).split(","))[1:] and all(one.strip() in self.registry for one in several):
+            return f"expected one {self.what}, got {shown(name)}; write {several[0]}"
         same = ELSEWHERE.get(str(name).lower())
         if same in self.registry:
             return f'unknown {self.what} {shown(name)}; did you mean "{same}"?'
@@ -380,8 +382,7 @@ def example_at(schema: type[Section], path: yaml.Path, tree: Any) -> str:
     first = next(iter(keys_of(section).values()), None) if section else None
     if choice or first is None:
         inside, *_ = _asked(schema, path, tree)
-        takes, place = (getattr(inside, name, "") for name in ("takes", "place"))
-        own = f" ({takes} is in {place})" if place else ""
+        own = getattr(inside, "described", lambda name: "")(str(path[-1]))
         return next(iter(choice.registry)) if choice else f"VALUE{own}"
     return yaml.flow({first.name: first.low if first.required else first.default})
 

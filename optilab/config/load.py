@@ -370,7 +370,7 @@ def command_of(config: str) -> str:
 def _problem(
     details: Any,
     unknown: Callable[[yaml.Path], str],
-    example: Callable[[yaml.Path], str],
+    usual: Callable[[yaml.Path], str],
     field: Callable[[yaml.Path], Field | None],
     tree: Mapping[str, Any],
     places: Mapping[yaml.Path, str],
@@ -389,8 +389,8 @@ def _problem(
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source
     message = _message(details, context, lambda: unknown(path), lambda: field(path))
-    if details["type"] in ("model_type", "dict_type", "dataclass_type") and (usual := example(path)) != "VALUE":
-        message += f", such as {usual}"
+    if details["type"] in ("model_type", "dict_type", "dataclass_type") and (such := usual(path)) != "VALUE":
+        message += f", such as {such}"
     whole, at = _value_at(tree, details["loc"][:-1]), details["loc"][-1:]
     if (
         details["type"] == "tuple_type" and isinstance(whole, list) and list not in map(type, whole)
@@ -400,9 +400,7 @@ def _problem(
     if details["type"] == "missing":
         key = yaml.dotted(path)
         message += (
-            f"; add --set {key}={example(path)}"
-            if where.startswith("--")
-            else f"; add {path[-1]}: {example(path)}"
+            f"; add --set {key}={usual(path)}" if where.startswith("--") else f"; add {path[-1]}: {usual(path)}"
         )
     if details["type"] == "string_type" and where.startswith("--"):  # a shell takes one pair of quotes away
         message = re.sub(r'"[^"]*"$', r"'\g<0>'", message)
@@ -432,17 +430,17 @@ def _message(
         case "missing":
             return "missing"
         case "greater_than":
-            return f"must be greater than {context['gt']:g}, got {shown(value)}{_example(field())}"
+            return f"must be greater than {context['gt']:g}, got {shown(value)}{example(field())}"
         case "greater_than_equal":
-            return f"must be at least {context['ge'] or 0:,}, got {shown(value)}{_example(field())}"
+            return f"must be at least {context['ge'] or 0:,}, got {shown(value)}{example(field())}"
         case "less_than":
-            advice = (percentage(value) if context["lt"] == 1 else "") or _example(field())
+            advice = (percentage(value) if context["lt"] == 1 else "") or example(field())
             return f"must be less than {context['lt']:g}, got {shown(value)}{advice}"
         case "less_than_equal":
-            advice = (percentage(value) if context["le"] <= 1 else "") or _example(field())
+            advice = (percentage(value) if context["le"] <= 1 else "") or example(field())
             return f"must be at most {context['le']:,}, got {shown(value)}{advice}"
         case "finite_number":
-            return f"expected a finite number, got {shown(value)}{_example(field())}"
+            return f"expected a finite number, got {shown(value)}{example(field())}"
         case "float_type" | "float_parsing":
             return _no_number(value, "number", field())
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
@@ -480,10 +478,10 @@ def _no_number(value: Any, kind: str, field: Field | None) -> str:
     wanted = re.sub(r", <= [\d,]{16,}", "", field.kind) if field and field.kind.startswith(kind) else kind
     wanted = re.sub(r">= (\S+), <= (\S+)", r"from \1 to \2", wanted)
     finite = "finite " if str(value).lstrip("+-").lower() in ("inf", "infinity", "nan") else ""
-    return f"expected a {finite}{wanted}, got {shown(value)}{advice or _example(field)}"
+    return f"expected a {finite}{wanted}, got {shown(value)}{advice or example(field)}"
 
 
-def _example(field: Field | None) -> str:
+def example(field: Field | None) -> str:
     """`; for example 30`, the default of a number; of one without a default, one in its range."""
     default = field.default if field else None
     if field is None or isinstance(default, bool):

@@ -13,6 +13,7 @@ from optilab.config.claims import PATH, Claims, measured
 from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal, refusal
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
+from optilab.optimize.objective import called
 from optilab.optimize.schedules import Constant
 from optilab.words import plural, short_setting
 
@@ -90,7 +91,7 @@ class OptimizeConfig(Section):
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
             counts = f"{plural(dimension, 'coordinate')}, got {plural(len(self.start), 'number')}"
-            raise refusal(f"{self.function.name} has {counts}; {_example(self.function.start)}", "start")
+            raise refusal(f"{called(self.function)} has {counts}; {_example(self.function.start)}", "start")
         start = self.function.start if self.start is None else self.start
         if not np.isfinite(value := self._value_at(start)):
             better = next((w for w in (1.0, 2.0, 0.5, -1.0) if np.isfinite(self._value_at([w] * dimension))), None)

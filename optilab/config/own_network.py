@@ -29,8 +29,8 @@ from optilab.config.fields import (
     refusal,
     require_unchanged,
 )
-from optilab.config.model import BIAS_INITS, INITS, ModelConfig
-from optilab.errors import UsageError, did_you_mean
+from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, ModelConfig
+from optilab.errors import UsageError, did_you_mean, shown
 from optilab.optimize.own import Parameter, declared, is_own
 from optilab.optimize.own_source import Origin, locate
 
@@ -71,6 +71,12 @@ class Arguments(Section):
         OneOf(BIAS_INITS, "initialization", optional=True),
         Doc("initial biases; null: zero where init is given, else those of its code"),
     ] = None
+
+    @classmethod
+    def described(cls, name: str) -> str:
+        """Where a parameter without a value is, and what it may have been meant as."""
+        near = did_you_mean(name, list(OF_DATA))
+        return f" ({cls.takes} is in {cls.place}{near and f'{near} The dataset sets that one'})"
 
     @classmethod
     def advice(cls, name: str) -> str:
@@ -191,7 +197,10 @@ class OrOwn:
             return given
         if not is_own_network(given):
             if isinstance(given, str):
-                raise refusal(f"expected a mapping (key: value) or FILE.py:NAME, got {given!r}")
+                key = f"model.activation={given}" if given in ACTIVATIONS else f"model={given}.py:NAME"
+                known = given in ACTIVATIONS or Path(f"{given}.py").is_file()
+                message = f"expected a mapping (key: value) or FILE.py:NAME, got {shown(given)}"
+                raise refusal(f"{message}{f'; write {key}' if known else ''}")
             return builtin(given)
         tree = {"name": given} if isinstance(given, str) else dict(given)
         try:

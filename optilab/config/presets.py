@@ -170,9 +170,22 @@ def named(name: str) -> Preset:
     for preset in found:
         if preset.name in (bare, _bare(bare.removeprefix(f"{preset.kind}/"))):
             return preset
+    if kind := READS.get(bare):
+        raise UsageError(f"{bare} reads configs of {kind}: optilab config show {kind}")
+    if os.path.isfile(name):
+        raise UsageError(
+            f"{name} is a file, not a preset; what is wrong in it, if anything: optilab config check {name}"
+        )
     names = [preset.name for preset in found]
     close = did_you_mean(bare, KINDS) or did_you_mean(bare, names)
     raise UsageError(f"no preset is called {shown(name)}{close} (`optilab config ls` lists the presets)")
+
+
+READS = {
+    **dict.fromkeys(("lr", "diagnose"), "train"),
+    **dict.fromkeys(("explain", "verify", "map", "play"), "optimize"),
+}
+"""Commands that read the configs of another one."""
 
 
 def algorithms(text: str, where: str = "--algo") -> list[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
 
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole, refusal
@@ -133,6 +134,15 @@ else:
     DatasetName = Literal[tuple(DATASETS)]
 
 
+def _dataset(given: Any) -> Any:
+    """The name of a dataset. A refusal of the user's own images, which are named in another place."""
+    if isinstance(given, str) and given not in DATASETS and (given.endswith(".npz") or os.path.isdir(given)):
+        kind = "npz" if given.endswith(".npz") else "idx"
+        own = f"for images of yours write data.dataset={kind} and data.dir={given}"
+        raise refusal(f"expected the name of a dataset, got {shown(given)}; {own}")
+    return given
+
+
 class Normalize(Section):
     """What is done to the pixels, 0 to 255, as torchvision's ToTensor and Normalize do it."""
 
@@ -144,9 +154,11 @@ class Normalize(Section):
 class DataConfig(Section):
     """Dataset, splits and batches."""
 
-    dataset: Annotated[DatasetName, Doc("name of a dataset; idx and npz: your own images, in dir")] = (
-        "fashion-mnist"
-    )
+    dataset: Annotated[
+        DatasetName,
+        BeforeValidator(_dataset),
+        Doc("name of a dataset; idx and npz: your own images, in dir"),
+    ] = "fashion-mnist"
     dir: Annotated[
         str | None, MinLen(1), Doc("directory of the dataset, or its .npz file; null: it is found or fetched")
     ] = None

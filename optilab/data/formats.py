@@ -224,7 +224,8 @@ def _arrays(path: Path, data: bytes) -> tuple[list[str], list[NDArray[Any]]]:
                 except _UNREADABLE as error:
                     problems.append(f"{path}: {name}: {one_line(error)}")
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        seen = one_line(error) if data else "an empty file"
+        packed = not isinstance(error, zipfile.BadZipFile) or data.startswith(b"PK")
+        seen = (one_line(error) if packed else "a file of another kind") if data else "an empty file"
         problems.append(f"{path}: expected an .npz file, found: {seen}; {_SAVE}")
     return problems, arrays
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from optilab.data import formats, sources
 from optilab.data.formats import FileCheck, ReadDataset, require
 from optilab.data.sources import ARRAYS, DATASETS, DatasetInfo
-from optilab.errors import DataError, UsageError, did_you_mean
+from optilab.errors import DataError, UsageError, unknown
 
 READERS: Mapping[str, Callable[[DatasetInfo, Path | None], ReadDataset]] = {
     "idx": formats.read_idx,
@@ -59,8 +59,7 @@ def channels_first(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def info_of(dataset: str) -> DatasetInfo:
     """The entry of a dataset. UsageError names the nearest."""
     if dataset not in DATASETS:
-        hint = did_you_mean(dataset, list(DATASETS))
-        raise UsageError(f"dataset {dataset!r} is unknown; accepted: {', '.join(DATASETS)}{hint}")
+        raise UsageError(unknown("dataset", dataset, DATASETS))
     return DATASETS[dataset]
 
 

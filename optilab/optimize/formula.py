@@ -156,6 +156,8 @@ def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     return found
 
 
+ELSEWHERE = {"ln": "log", "sen": "sin", "tg": "tan"}
+"""What a function is called elsewhere."""
 ACCEPTED = f"accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and {', '.join(SMOOTH)}"
 DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
 
@@ -188,8 +190,9 @@ def _node(
             return Node(_COMPARED[type(op)], (below(tree.left), below(right)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name not in functions:
-                close = did_you_mean(name, list(functions)).removeprefix("; ")
-                raise _error(column(tree), f'unknown function "{name}"', close or ACCEPTED)
+                close = did_you_mean(ELSEWHERE.get(name, name), list(functions)).removeprefix("; ")
+                accepted = close or f"one of {', '.join(functions)}"
+                raise _error(column(tree), f'unknown function "{name}"', accepted)
             if len(args) != (count := _ARITY.get(name, 1)):
                 takes = f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}"
                 raise _error(column(tree), takes, f"write {name}({', '.join('xyz'[:count])})")

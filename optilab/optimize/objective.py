@@ -92,6 +92,11 @@ class Formula(Objective):
         return _gradient(self.formula, self.slope, x.shape[-1])(x)
 
 
+def called(function: Objective) -> str:
+    """What messages call a function: its name, or the formula that was typed."""
+    return function.formula if function.name == "expression" else function.name
+
+
 def _names(dimension: int) -> list[str]:
     return [f"w{i + 1}" for i in range(dimension)]
 
@@ -233,6 +238,7 @@ class Expression(Formula):
             if not re.fullmatch(r"w[1-9]", name):
                 column = re.search(rf"(?<![A-Za-z_]){re.escape(name)}\b", self.formula)
                 known = f"the variables are w1 to w{MAX_DIMENSION}, or x and y"
+                known = "write w3; x is w1, and y is w2" if name == "z" else known
                 product = re.fullmatch(r"(w[1-9]|x|y)+", name) and "*".join(re.findall(r"w[1-9]|x|y", name))
                 raise UsageError(
                     f'column {column.start() + 1 if column else 1}: unknown name "{name}"; '

@@ -22,6 +22,8 @@ def run_name(text: str) -> str:
     """A name that is safe as a path, in a shell, in a spreadsheet and in HTML; else ValueError."""
     if _NAME.fullmatch(text) and not text.endswith(".") and text.split(".")[0].lower() not in _RESERVED:
         return text
+    if not text:
+        raise ValueError("an empty name; for example first-run")
     wrong = "".join(dict.fromkeys(re.findall(r"[^A-Za-z0-9._-]", text)))
     if wrong:
         reason = f"contains {', '.join('a space' if one == ' ' else shown(one) for one in wrong)}"

@@ -131,12 +131,12 @@ def _hashes(element: str, texts: Sequence[str]) -> str:
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def page_file(file: str) -> Path:
+def page_file(file: str, where: str = "") -> Path:
     """The path of a page to write: new, or an older page of optilab.
 
     UsageError for another ending than .html, a missing directory, and a file that is not a page of optilab.
     """
-    path = output_file(file, (".html", ".htm"))
+    path = output_file(file, (".html", ".htm"), where)
     try:
         ours = GENERATOR.encode() in read_regular(path, _LARGEST)[:_HEAD]
     except FileNotFoundError:

@@ -80,7 +80,8 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     *parts, last = span.split(":")
     log = last == "log"
     parts += [] if log else [last]
-    usual = f"{key.removeprefix('algo.')}={_usual(parts[0])}"
+    named = key.removeprefix("algo.")
+    usual = f"{named if named[:1].isalpha() else 'lr'}={_usual(parts[0])}"
     if not log and len(parts) == 4 and not re.match(r"[-+.]?\d", last):
         raise UsageError(f"{shown(last)} is not log; write {RANGE}, for example {usual}:20:log", where)
     if len(parts) < 2 or len(parts) > 3:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import UsageError, WriteFailure
-from optilab.optimize.objective import Floats, Objective, minima_inside
+from optilab.optimize.objective import Floats, Objective, called, minima_inside
 from optilab.optimize.own import OwnRule
-from optilab.optimize.rule import Rule
+from optilab.optimize.rule import Rule, require_vector
 from optilab.runs import write_atomic
 from optilab.study import search_space
 from optilab.study.comparison import judge
@@ -85,8 +85,13 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
         for rule in rules
         if "function" in getattr(rule, "needs", ())
     ]
+    for rule in rules:
+        try:
+            require_vector(rule)
+        except UsageError as error:
+            problems.append(f"--algo: {error}")
     problems += [
-        f"--function: {function.name} has no known minimum, so it cannot be raced on; leave it out, or take for "
+        f"--function: {called(function)} has no known minimum, so it cannot be raced on; leave it out, or take for "
         "example rosenbrock"
         for function in functions
         if not minima_inside(function)

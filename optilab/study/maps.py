@@ -12,7 +12,7 @@ from optilab.errors import UsageError
 from optilab.marks import RANGE
 from optilab.optimize import theory
 from optilab.optimize.maps import GridResult, run_grid
-from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.objective import Floats, Objective, called
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, settings_of, with_settings
 from optilab.study.axes import Axis, read_range
@@ -166,7 +166,7 @@ def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: 
     for flag, axis in (("--x", x), ("--y", y)):
         if not axis.field and axis.key not in known:
             names = ", ".join(sorted(known)[:4])
-            reason = f"{function.name} has {names}; an axis is one of them, or a setting such as lr"
+            reason = f"{called(function)} has {names}; an axis is one of them, or a setting such as lr"
             raise UsageError(reason, f"{flag} {axis.key}")
     starts = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
     ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)

@@ -199,7 +199,7 @@ def _tuning(
         value = _entry(name, rule, {key: v for key, v in settings.items() if key not in around})
         around |= {"schedule_by": "batch"} if around.get("schedule", "constant") != "constant" else {}
         keys = {"optimizer": value, **around}
-        changed = load(TrainConfig, dump(config), [Override(f"--algo {name}", key, v) for key, v in keys.items()])
+        changed = load(TrainConfig, dump(config), [Override("--algo", key, v) for key, v in keys.items()])
         seed = tuning_seed(config.seed, number, repeat)
         axes = {"network": config.name, "rule": rule.name, "repeat": repeat + 1, "setting": number + 1}
         of_rule = {field: settings.get(field) for field in columns}

@@ -63,7 +63,8 @@ class OwnModel(nn.Module):
         if not isinstance(network, nn.Module):
             got = type(network).__name__
             raise UsageError(
-                f"{self._at} gives {got}, no torch.nn.Module; write class Net(torch.nn.Module), below import torch"
+                f"{self._at} gives {got}, no torch.nn.Module; write class "
+                f"{got if got[:1].isupper() else 'Net'}(torch.nn.Module), below import torch"
             )
         self.network = network
         self.activations = self._tried(example, classes)

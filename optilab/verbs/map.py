@@ -16,6 +16,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.errors import UsageError, did_you_mean
 from optilab.marks import RANGE, ConfigKey, Flag, Read
+from optilab.optimize.objective import called
 from optilab.optimize.rule import settings_of
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
 from optilab.study import maps as study
@@ -78,7 +79,8 @@ def map(request: MapRequest, place: Place) -> "LabMap":
         raise UsageError(f"map needs two axes or --basins, as in: {example}")
     if len(config.algo) != 1:
         raise UsageError(
-            f"a map shows one optimizer, got {len(config.algo)}; map each by itself, or compare them: optilab race",
+            f"a map shows one optimizer, got {len(config.algo)}; for example {config.algo[0].name}; to compare "
+            f"their paths: optilab optimize {','.join(rule.name for rule in config.algo)}",
             request.flag("algo"),
         )
     x, y = _box(config) if request.basins else _axes(request, config)
@@ -95,9 +97,10 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
     """The starts of the function's box. UsageError where it has no plane of starts, or no minimum."""
     function = config.function
     if len(function.start) != 2:
-        raise UsageError(f"--basins needs a function of two variables; {function.name} has {len(function.start)}")
+        count = f"{called(function)} has {len(function.start)}"
+        raise UsageError(f"--basins needs a function of two variables; {count}; for example --function himmelblau")
     if not function.minima:
-        message = f"no minimum of {function.name} is known, so --basins has nothing to map"
+        message = f"no minimum of {called(function)} is known, so --basins has nothing to map"
         raise UsageError(f"{message}; choose another function, such as himmelblau")
     return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
 
@@ -107,7 +110,7 @@ def _axes(request: MapRequest, config: OptimizeConfig) -> tuple[Axis, ...]:
     named = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
     axes = tuple(study.read_axis(flag, text) for flag, text in named)
     numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
-    for (flag, _), axis in zip(named, axes, strict=True):
+    for (flag, text), axis in zip(named, axes, strict=True):
         if not axis.field:
             continue
         if axis.field not in numeric:
@@ -116,7 +119,7 @@ def _axes(request: MapRequest, config: OptimizeConfig) -> tuple[Axis, ...]:
             advice = near or f"; one of {', '.join(numeric)}"
             raise UsageError(f"{flag} {axis.field}: not a numeric setting of {config.algo[0].name}{advice}")
         for value in (axis.low, axis.high):
-            chosen(request, EPOCHS, Override(f"{flag} {axis.field}={value:g}", axis.key, value))
+            chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
     return axes
 
 

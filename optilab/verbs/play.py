@@ -27,6 +27,7 @@ from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
 from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
+from optilab.optimize.objective import called
 from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING, lowest
 from optilab.optimize.trace import Untraceable
 from optilab.show import chart_page, terminal
@@ -85,7 +86,7 @@ def play(request: PlayRequest, place: Place) -> "Playground":
     for rule in config.algo:
         require(rule, config.function)
     out, note = os.fspath(request.out), ""
-    file = page_file(out)
+    file = page_file(out, request.flag("out"))
     if request.tune:
         config, note = tuned(config, request.tune, request.changes())
         config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})
@@ -208,13 +209,13 @@ def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = (
     """
     function = config.function
     if len(function.start) > 2:
-        count = len(function.start)
-        raise UsageError(f"a page needs a function of one or two variables; {function.name} has {count}")
+        count = f"{called(function)} has {len(function.start)}"
+        raise UsageError(f"a page needs a function of one or two variables; {count}; write it with x and y")
     reasons = [_obstacle_here(config, rule) if paths else None for rule in config.algo]
     try:
         tree, sources = _data(config, reasons, paths)
     except Untraceable as error:
-        raise UsageError(f"{function.name} cannot become a page ({error})") from None
+        raise UsageError(f"{called(function)} cannot become a page ({error})") from None
     scripts = map(asset, ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"))
     return render(
         "play.html",

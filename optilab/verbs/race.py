@@ -176,9 +176,9 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     tests = [OBJECTIVES[name]() for name in chosen_names(request.flag("functions"), names, "function", OBJECTIVES)]
     study.check(rules, tests)
     if len(rules) < 2:
-        raise UsageError(
-            f"a race needs at least two different optimizers, got {rules[0].name}", request.flag("algos")
-        )
+        other = "adam" if rules[0].name == "sgd" else "sgd"
+        got = f"got {rules[0].name}; write {rules[0].name},{other}"
+        raise UsageError(f"a race needs at least two different optimizers, {got}", request.flag("algos"))
     require_judgeable(asked.expect, [rule.name for rule in rules])
     if not (place.silent or place.library):
         announce(len(rules), len(tests), conditions)

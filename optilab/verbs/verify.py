@@ -141,9 +141,16 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
         None,
     ):
         raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
-    if request.against is None:
-        typed = " ".join(one for one in given if isinstance(one, str)) or "CANDIDATE"
-        raise UsageError(f"name the optimizer to compare with, as in: optilab verify {typed} --against adam")
+    ours = [one for one in given if isinstance(one, str) and one in RULES]
+    named = " ".join(one for one in given if isinstance(one, str) and one not in RULES)
+    if ours and not named:
+        raise UsageError(
+            f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
+        )
+    if ours or request.against is None:
+        against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
+        line = f"optilab verify {named or 'CANDIDATE'} --against {against}"
+        raise UsageError(f"name the optimizer to compare with, as in: {line}")
     if request.algo is not None:
         raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
     specs = [one for one in given if isinstance(one, str)]
@@ -452,14 +459,16 @@ def _feedback_folder(request: VerifyRequest) -> Path | None:
         return None
     folder = Path(request.feedback)
     if folder.is_file():
-        raise UsageError(f"{folder} is a file; name a new directory", request.flag("feedback"))
+        raise UsageError(f"{folder} is a file; name a new directory, such as feedback", request.flag("feedback"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         taken = any(folder.iterdir())
     except OSError as error:
         raise UsageError(f"cannot make {folder}: {error.strerror}", request.flag("feedback")) from None
     if taken:
-        raise UsageError(f"{folder} is not empty; name a new directory", request.flag("feedback"))
+        raise UsageError(
+            f"{folder} is not empty; name a new directory, such as feedback", request.flag("feedback")
+        )
     return folder
 
 

@@ -255,10 +255,10 @@ def test_one_of_each_is_written_in_the_singular_and_nothing_solved_is_no_order(o
 def test_unknown_names_are_all_listed_with_what_is_accepted(optilab):
     wrong = optilab("race", "--algo", "sgd,adamm,frog", code=2).stderr
     assert "unknown optimizer 'adamm'; did you mean \"adam\"?" in wrong
-    assert "unknown optimizer 'frog'; one of sgd, momentum" in wrong
+    assert "unknown optimizer 'frog'; for example sgd; all" in wrong
     wrong = optilab("race", "--function", "fashion-mnist", code=2).stderr
     assert "unknown function 'fashion-mnist'" in wrong
-    assert "rosenbrock" in wrong
+    assert "; for example ravine; all 32 are listed by: optilab config show optimize function" in wrong
 
 
 def test_a_rule_that_uses_more_than_gradients_is_marked(optilab, tmp_path):

@@ -106,6 +106,22 @@ train small.yaml --set data.images=«50%»
 optimize adam --epochs 3 --function '«»'
 optimize «my.py» --epochs 3
 map adam --basins «--start 1,2»
+map adam --x lr=0.1:1 --y 'beta1=0:«1.5»'
+map «adam,sgd» --basins --function himmelblau --epochs 5
+map adam --basins --function «x^2+w3^2»
+verify adam --against sgd
+verify my.py --algo adam
+verify my.py sgd
+verify my.py --against «sgd,adam»
+race --algo «sgd,sgd» --function ravine --budget 1 --starts 1 --repeats 1
+race --algo sgd,adam --function ravine --budget 1 --repeats 1 «--start 1,2»
+race --algo sgd,adam --function ravine --budget 1 --starts 1 --repeats 1 --expect '«adam is best»'
+optimize adam --epochs 3 --function 'x^2 + «ln»(4)'
+optimize adam --epochs 3 --name «''»
+train small.yaml --set «model=relu»
+config show «map»
+config schema «lr»
+data fetch «syntetic»
 play adam --out «page.pdf»
 play «lookahead»
 race «small.yaml» --algo sgd,adam --budget 1 --seeds 2 --dry-run --set data.holdout=50
@@ -368,6 +384,16 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
             "train small.yaml --set data.dataset=synthetic --data-dir x",
             "synthetic reads no directory; leave it out",
         ),
+        ("optimize adam --start 1,2 --function x^2+w3^2", "--start: x^2+w3^2 has 3 coordinates, got 2 numbers"),
+        ("optimize adam --function x^2+z^2", 'unknown name "z"; write w3; x is w1, and y is w2'),
+        ("race --algo sgd,muon --function saddle", "\n--function: saddle has no known minimum"),
+        ("play adam --out .", "--out: expected a name that ends in .html"),
+        ("config show small.yaml", "small.yaml is a file, not a preset; what is wrong in it"),
+        (
+            "train small.yaml --set data.dataset=my.npz",
+            "for images of yours write data.dataset=npz and data.dir=my.npz",
+        ),
+        ("train small.yaml --set model=net.py:CNN", 'did you mean "channels"? The dataset sets that one'),
         ("optimize adam --dark", "--dark needs --out; add --out FILE"),
         ("optimize adam --dark --size a4", "\n--size: expected column, page or slide, got 'a4'"),
         (
@@ -382,6 +408,7 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
     ],
 )
 def test_what_means_nothing_is_refused(line, message, folder):
+    (folder / "net.py").write_text("def CNN(channel, classes): return None\n")
     (folder / "lost.yaml").write_text("config: gone.yaml\nover: {optimizer.lr: [0.1, 0.2]}\n")
     done = typed(line, folder)
     assert done.returncode in (2, 4)

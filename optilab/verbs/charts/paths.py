@@ -8,7 +8,7 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import Status, Trajectory
-from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.objective import Floats, Objective, called
 from optilab.optimize.path import gaps, heights, span, view
 from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale, TextSize
 
@@ -44,7 +44,7 @@ def require_plane(function: Objective) -> None:
     """UsageError for a function whose paths have no place in a moving picture."""
     if len(function.start) > 2:
         raise UsageError(
-            f"--out needs a function of one or two variables; {function.name} has {len(function.start)}"
+            f"--out needs a function of one or two variables; {called(function)} has {len(function.start)}"
         )
 
 
