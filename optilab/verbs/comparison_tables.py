@@ -400,7 +400,7 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
 
 
 def _price(side: "RunComparison", trainings: int, looks: int) -> str:
-    """What the trainings take, by the time of those that there are, and the level of verdicts after so many looks."""
+    """What the trainings take, by the time of those that there are, and the level of verdicts after that many looks."""
     from optilab.study.comparison import confidence_of
     from optilab.study.statistics import level_after
 
