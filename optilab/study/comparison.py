@@ -43,7 +43,7 @@ from optilab.study.statistics import (
 from optilab.words import plural, some
 
 FEW_ROWS = 3
-"""Rows with seeds that diverged, which have a note each."""
+"""Rows with seeds that diverged or are left out, which have a note each."""
 ABOVE_CHANCE = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
@@ -570,11 +570,10 @@ def _notes(
     if comparison is not None and sample != "problems":
         notes += _seed_notes(candidates, comparison)
     notes += _diverged_notes(candidates, measure)
-    notes += [
-        f"{own.label}: left out {some(list(own.outcomes.absent.values()), 3)}"
-        for own in candidates
-        if own.outcomes.absent
-    ]
+    absent = {own.label: [*own.outcomes.absent.values()] for own in candidates if own.outcomes.absent}
+    if len(absent) > FEW_ROWS:
+        absent = {f"{len(absent)} groups": [reason for own in absent.values() for reason in own]}
+    notes += [f"{label}: left out {some(reasons, 3)}" for label, reasons in absent.items()]
     if measure.at == "best" and measure.metric.startswith("val_"):
         notes.append("the best epoch is chosen on the images that it is measured on, so its outcome is optimistic")
     if measure.target is not None:
@@ -638,6 +637,7 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
         records = [record for own in candidates for group in own.groups for record in group.runs.values()]
         loops = all(record.is_watched for record in records)
         again = "run the loop with other seeds and save each run" if loops else "train with --seeds 5"
+        single += [base.label] if len(single) > 1 and len(base.outcomes.values) == 1 else []
         notes.append(f"{_one_or_number(single)}: no interval with a single seed; {again}")
     if shared:
         notes.append(

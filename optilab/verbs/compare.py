@@ -211,6 +211,11 @@ class LabComparison(Answer):
         return [{key: row.get(key) for key in keys} for row in tables.rows(self._answer)]
 
     def parts(self) -> Iterator[Part]:
+        yield from self.compared()
+        yield from self.next_steps()
+
+    def compared(self) -> Iterator[Part]:
+        """What differs, the table, of a confirmed sweep both tables, and the verdict."""
         yield from tables.differences(self.side)
         yield ""
         if self.again is not None:
@@ -225,18 +230,18 @@ class LabComparison(Answer):
         yield from table.notes
         if self.again is not None:
             yield from tables.at_stake(self.again)
-        for number, (command, why) in enumerate(self._next):
-            yield f"{'    or' if number else '  next'}: {f'{command} ({why})' if command and why else command or why}"
 
-    @property
-    def _next(self) -> list[tuple[str, str]]:
+    def next_steps(self) -> Iterator[str]:
         """What to type after the comparison of a sweep, and what it costs."""
         study, measure = self.entries[0] if len(self.entries) == 1 else None, self._answer.measure
         if not isinstance(study, Study) or study.manifest["command"] != "sweep" or study.state != "done":
-            return []
+            return
         if self._answer.problems or measure.at != "last" or measure.target is not None:
-            return []
-        return tables.next_steps(self._answer, study, self.again is not None)
+            return
+        found = tables.next_steps(self._answer, study, self.again is not None)
+        for number, (command, why) in enumerate(found):
+            text = f"{command} ({why})" if command and why else command or why
+            yield f"{'    or' if number else '  next'}: {text}"
 
     def table(self) -> Table:
         side, notes = self._answer, self._notes

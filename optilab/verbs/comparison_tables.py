@@ -383,19 +383,21 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
     looks, more, rows = study.manifest.get("confirmation_looks", ()), further_seeds(found), len(side.candidates)
     seeds = max(len(group.runs) for group in side.grouping.groups)
     if confirmed and (not more or seeds + more > MAX_SEEDS):
-        none = f"no number of seeds up to {MAX_SEEDS:,} would tell them apart: take the one that costs you least"
-        return [("", none)]
+        none = f"more than {MAX_SEEDS:,} seeds would be needed, if the difference is what it seems"
+        return [("", f"{none}: take the setting that costs you least")]
+    enough = f"to {_told(found, dict(enumerate(_labels(side))))}, if the difference is what it seems"
     if confirmed:
-        enough = f"trains {plural(more, 'more new seed')} of each of these {rows}"
+        trains = f"trains {plural(more, 'more new seed')} of each of these {rows}"
         price = _price(side, rows * more, len(looks))
-        added = f"{enough}, enough if the difference is what it seems: {price}"
-        return [(f"{again} --confirm-seeds {seeds + more}", added)]
+        return [(f"{again} --confirm-seeds {seeds + more}", f"{trains} {enough}: {price}")]
     count, new = to_confirm(found), new_seeds(asked_of(study))
     cost = f"trains the {count} best means, each from {new} new seeds: {_price(side, count * new, len(looks))}"
     steps = [(f"{again} --confirm {count}", cost)]
     if 0 < more <= MOST_FURTHER * seeds:
         price = _price(side, rows * more, study.earlier_looks + 1)
-        steps.append((f"{again} --seeds {seeds + more}", f"another look at the same seeds: {price}"))
+        steps.append(
+            (f"{again} --seeds {seeds + more}", f"{more} more of all {rows} {enough}, another look: {price}")
+        )
     return steps
 
 
@@ -447,10 +449,17 @@ def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any,
     found = _closest(comparison)
     if found is None:
         return ""
-    closest, key = found
+    closest, _ = found
     count = _more(closest.more_range) if closest.more_range else f"{closest.more:,}"
     units = "seeds" if sample == "best" else sample
     unit = units.removesuffix("s") if count == "1" else units
-    label = labels[key] if labels else key
-    what = "tell them apart" if len(comparison.possible_best) == 2 else f"show that {label} is worse"
+    what = _told(comparison, labels)
     return f"; if the difference is real, {count} further {unit} would {what} in 8 of 10 cases"
+
+
+def _told(comparison: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
+    """What those seeds would do."""
+    found = _closest(comparison)
+    if found is None or len(comparison.possible_best) == 2:
+        return "tell them apart"
+    return f"show that {labels[found[1]] if labels else found[1]} is worse"

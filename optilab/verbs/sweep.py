@@ -156,11 +156,13 @@ class SweepAnswer(EndedStudy):
         if not self.through:
             yield Sentence("no training has a result", "red")
         else:
-            yield from self.comparison.parts()
+            yield from self.comparison.compared()
         if self.effects:
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.side.measure)
+        if self.through:
+            yield from self.comparison.next_steps()
         yield str(self.ran.path)
 
     def document(self) -> Mapping[str, Any]:

@@ -375,18 +375,22 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
     ).stdout
     first, second = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", said, re.MULTILINE)
     assert first[0] == "sweep --resume s --confirm 2"
+    enough = "to tell them apart, if the difference is what it seems"
     takes = r"about \d+:\d\d on one core, judged at"
     assert re.fullmatch(rf"trains the 2 best means, each from 5 new seeds: 10 trainings, {takes} 95%", first[1])
     more = int(re.fullmatch(r"sweep --resume s --seeds (\d+)", second[0])[1]) - 3
-    assert re.fullmatch(rf"another look at the same seeds: {2 * more} trainings, {takes} 97.5%", second[1])
+    assert re.fullmatch(
+        rf"{more} more of all 2 {enough}, another look: {2 * more} trainings, {takes} 97.5%", second[1]
+    )
     again = optilab(*first[0].split()).stdout
     assert "the best 2 settings again, from the new seeds" in again
     upper = re.search(r" [-+]\d+\.\d to \+(\d+\.\d) .* cannot tell ", again.partition("again, from the new")[2])
     assert f"at stake: of these 2, none is more than {upper[1]} percentage points better than lr 0.5" in again
     (third,) = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", again, re.MULTILINE)
     more = int(re.fullmatch(r"sweep --resume s --confirm-seeds (\d+)", third[0])[1]) - 5
-    price = f"trains {more} more new seeds of each of these 2, enough if the difference is what it seems"
-    assert re.fullmatch(rf"{price}: {2 * more} trainings, {takes} 97.5%", third[1])
+    assert re.fullmatch(
+        rf"trains {more} more new seeds of each of these 2 {enough}: {2 * more} trainings, {takes} 97.5%", third[1]
+    )
     compared = optilab("runs", "compare", "s").stdout
     assert compared.splitlines()[-4:] == again.splitlines()[-5:-1]
 
@@ -417,6 +421,7 @@ def test_a_confirmation_grows_by_seeds_of_its_own(optilab, small, tmp_path):
     assert [row.split(",")[2] for row in rows] == ["n", "7", "7"]
     study = Lab(tmp_path / "runs").load("s")
     assert study.verdict == study.comparison.verdict == compared["verdict"]
+    assert "note: 3 groups: no interval with a single seed" in optilab("runs", "compare", "s").stdout
     # Another comparison is of the settings that the study tried.
     other = json.loads(optilab("runs", "compare", "s", "--metric", "val_loss", "--json").stdout)
     assert (len(other["groups"]), other["selection"]) == (3, None)
