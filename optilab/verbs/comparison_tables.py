@@ -275,7 +275,9 @@ def claim_and_rest(side: "RunComparison") -> tuple[str, str]:
         ahead = f", {_ahead(side, labels)}"
         alike = [labels[i] for i in comparison.possible_best if i != comparison.baseline.key]
         if not alike:
-            return f"{base} is the best by {what}: {_measured(side)}", ahead
+            rows = len(comparison.order)
+            of = f" of these {rows}" if rows > 2 else ""
+            return f"{base} is the best{of} by {what}: {_measured(side)}", ahead
         others = len(comparison.order) - 1
         many = "either of the others" if len(alike) == others == 2 else f"any of the {others} others"
         many = many if len(alike) == others else f"{len(alike)} of the {others} others"

@@ -15,6 +15,7 @@ from optilab.study.importance import Effect, effects
 from optilab.verbs.charts.settings import MOST_VALUES, Tried, TriedAxis, center, level_name
 from optilab.verbs.charts.training import shortened
 from optilab.verbs.comparison_tables import Units, whole_percents
+from optilab.words import plural
 
 SHADES = 20
 """Steps of the color scale of a heat map; the style sheet has a class for each."""
@@ -268,11 +269,9 @@ def _means(effect: Effect, measure: Measure, show: Units) -> str:
         best = sorted(means, key=lambda level: level[1], reverse=measure.higher)[:MOST_MEANS]
         means = [level for level in means if level in best]
     listed = ", ".join(f"{text(value)}: {show.value(mean)}" for value, mean in means)
-    return (
-        f"{listed}; {len(effect.means) - len(means)} others are worse"
-        if len(means) < len(effect.means)
-        else listed
-    )
+    left = len(effect.means) - len(means)
+    worse = f"; {plural(left, 'other')} {'is' if left == 1 else 'are'} worse"
+    return listed + worse * bool(left)
 
 
 _PART = "how much of the differences between all outcomes is due to this setting"
