@@ -7,6 +7,7 @@ same fields. Pydantic is not loaded.
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass
 from functools import cached_property
+from operator import ge, gt, le, lt
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_doc import Doc
@@ -137,13 +138,9 @@ class Field:
 
     def admits(self, number: float) -> bool:
         """Whether a number is in its range."""
-        tests: dict[type, Callable[[Any], bool]] = {
-            Gt: lambda mark: number > mark.gt,
-            Ge: lambda mark: number >= mark.ge,
-            Lt: lambda mark: number < mark.lt,
-            Le: lambda mark: number <= mark.le,
-        }
-        return all(tests[type(mark)](mark) for mark in self.parts if type(mark) in tests)
+        tests: dict[Any, Callable[[Any, Any], bool]] = {Gt: gt, Ge: ge, Lt: lt, Le: le}
+        marks = [mark for mark in self.parts if type(mark) in tests]
+        return all(tests[type(mark)](number, getattr(mark, type(mark).__name__.lower())) for mark in marks)
 
     @property
     def words(self) -> tuple[str, ...]:

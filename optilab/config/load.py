@@ -30,7 +30,7 @@ from optilab.config.fields import (
     unknown_key,
 )
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
-from optilab.marks import Field, Flag, Read
+from optilab.marks import Field, Read
 from optilab.runs import run_name
 
 S = TypeVar("S", bound=Section)
@@ -429,16 +429,12 @@ def _message(
             return unknown()
         case "missing":
             return "missing"
-        case "greater_than":
-            return f"must be greater than {context['gt']:g}, got {shown(value)}{example(field())}"
-        case "greater_than_equal":
-            return f"must be at least {context['ge'] or 0:,}, got {shown(value)}{example(field())}"
-        case "less_than":
-            advice = (percentage(value) if context["lt"] == 1 else "") or example(field())
-            return f"must be less than {context['lt']:g}, got {shown(value)}{advice}"
-        case "less_than_equal":
-            advice = (percentage(value) if context["le"] <= 1 else "") or example(field())
-            return f"must be at most {context['le']:,}, got {shown(value)}{advice}"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            wanted = details["type"].replace("_", " ").replace("greater than equal", "at least")
+            ((_, bound),) = context.items()
+            advice = (percentage(value) if "less" in wanted and bound <= 1 else "") or example(field())
+            bound = f"{bound or 0:,}" if "equal" in details["type"] else f"{bound:g}"
+            return f"must be {wanted.replace('less than equal', 'at most')} {bound}, got {shown(value)}{advice}"
         case "finite_number":
             return f"expected a finite number, got {shown(value)}{example(field())}"
         case "float_type" | "float_parsing":
@@ -493,27 +489,16 @@ def example(field: Field | None) -> str:
 
 def number_problem(text: str, field: Field) -> str:
     """What is wrong with the number of an option that the parser reads; empty where nothing is."""
-    whole = float not in field.parts
+    kind = "number" if float in field.parts else "whole number"
     try:
-        number = int(text) if whole else float(text)
+        fits = field.admits(float(text) if kind == "number" else int(text))
     except ValueError:
-        return _no_number(text, "whole number" if whole else "number", field)
-    return "" if field.admits(number) else _no_number(text, "whole number" if whole else "number", field)
+        fits = False
+    return "" if fits else _no_number(text, kind, field)
 
 
-UNITS = {
-    "SECONDS": {"s": 1, "sec": 1, "min": 60, "h": 3600},
-    "MIB": {"mb": 1, "mib": 1, "m": 1, "gb": 1024, "gib": 1024, "g": 1024},
-    "N": {"k": 1000, "m": 1_000_000},
-}
-"""Units that a number of each kind is typed with, and what each stands for."""
-
-
-def _amount(text: str, kind: str) -> float | None:
-    """The number that `1GB` or `60k` means; None for another text."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", text.lower())
-    factor = UNITS.get(kind, {}).get(match[2]) if match else None
-    return float(match[1]) * factor if match and factor else None
+UNITS = {"s": 1, "min": 60, "h": 3600, "mb": 1, "mib": 1, "gb": 1024, "gib": 1024, "k": 1000}
+"""What a unit behind a number stands for, where the option takes seconds, MiB or a plain number."""
 
 
 def number_advice(value: Any, whole: bool = False, field: Field | None = None) -> str:
@@ -532,21 +517,19 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return "; for none write null"
     if field and field.name == "seeds" and "," in value:
         return f"; write {value.count(',') + 1}, and --set seed={value.partition(',')[0]}"
-    stripped, number = value.strip(" ,;"), decimal(value)
-    exact = f"{number:.0f}" if whole and isinstance(number, float) and number.is_integer() else ""
-    percent = decimal(value[:-1]) if value.endswith("%") and not whole else ""
-    amount = _amount(value, getattr(field and field.mark(Flag), "metavar", "") or "N")
-    meant = {
-        exact: "",
-        stripped: "",
-        f"{percent / 100:g}" if isinstance(percent, float) else "": "",
-        f"{amount:.0f}" if amount else "": "",
-        value.replace(",", "") if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", value) and whole else "": "",
-        value.replace(",", ".") if not whole else "": ", with a decimal point",
-    }
-    for text, why in meant.items():
-        if fits(text):
-            return f"; write {text}{why}"
+    number, percent = decimal(value), decimal(value[:-1]) if value.endswith("%") and not whole else None
+    amount = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([a-z]+)", value.lower())
+    meant = [
+        f"{number:.0f}" if whole and isinstance(number, float) and number.is_integer() else "",
+        value.strip(" ,;"),
+        f"{percent / 100:g}" if isinstance(percent, float) else "",
+        f"{float(amount[1]) * UNITS[amount[2]]:.0f}" if amount and amount[2] in UNITS else "",
+        value.replace(",", "") if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", value) and whole else "",
+    ]
+    if text := next(filter(fits, meant), ""):
+        return f"; write {text}"
+    if not whole and fits(text := value.replace(",", ".")):
+        return f"; write {text}, with a decimal point"
     if match := re.fullmatch(r"([0-9.]*[0-9])(?:-|\.\.)([0-9][0-9.]*)", value):
         return f"; a range is written {match[1]}:{match[2]}"
     parts = re.split("[,:]", value)

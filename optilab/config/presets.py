@@ -181,10 +181,7 @@ def named(name: str) -> Preset:
     raise UsageError(f"no preset is called {shown(name)}{close} (`optilab config ls` lists the presets)")
 
 
-READS = {
-    **dict.fromkeys(("lr", "diagnose"), "train"),
-    **dict.fromkeys(("explain", "verify", "map", "play"), "optimize"),
-}
+READS = {"lr": "train", "diagnose": "train"} | dict.fromkeys(("explain", "verify", "map", "play"), "optimize")
 """Commands that read the configs of another one."""
 
 

@@ -2,10 +2,11 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import fields
 from importlib import import_module
 from itertools import pairwise
+from typing import Any
 
 import typer
 
@@ -175,15 +176,19 @@ def lacking(keys: Sequence[str], words: Iterable[str]) -> str:
     return "" if not own or any(hasattr(RULES[rule], key) for rule in rules for key in own) else listed(rules)
 
 
+def verbs_of(name: str) -> Mapping[str, Any]:
+    """The verbs of a command by its parts; by "" that of a command without parts."""
+    module = import_module(f"optilab.verbs.{name}")
+    return getattr(module, "VERBS", None) or {"": module.VERB}
+
+
 def commands_with(option: str, commands: Iterable[str]) -> str:
     """The commands that have an option, the first three by name; empty where none has."""
     from optilab.marks import Flag
 
     having = []
     for name in commands:
-        module = import_module(f"optilab.verbs.{name}")
-        verbs = getattr(module, "VERBS", {"": getattr(module, "VERB", None)})
-        for part, verb in verbs.items():
+        for part, verb in verbs_of(name).items():
             flags = ((one.flag, *getattr(one.mark(Flag), "names", ())) for one in verb.options.values())
             if any(option in names for names in flags):
                 having.append(f"{name} {part}".strip())
@@ -217,24 +222,20 @@ def problems(path: str, command: str, words: Sequence[str]) -> list[str]:
     from optilab.config.load import number_problem
 
     group, _, part = path.partition(" ")[2].partition(" ")
-    module = import_module(f"optilab.verbs.{group}")
-    options = {
-        one.flag: one
-        for one in getattr(module, "VERBS", {"": getattr(module, "VERB", None)})[part].options.values()
-    }
+    options = {one.flag: one for one in verbs_of(group)[part].options.values()}
     found = []
     for before, word in pairwise((*words, "")):
         flag, equals, text = before.partition("=")
-        text, field = text if equals else word, options.get(flag)
-        if field is None:
+        text = text if equals else word
+        if (field := options.get(flag)) is None:
             continue
-        key = field.mark(ConfigKey)
-        if flag == "--set" or key:
+        if flag == "--set" or (key := field.mark(ConfigKey)):
             dotted, _, value = text.partition("=") if flag == "--set" else (key.key, "", text)
             wrong = refused(command, dotted, value, words)
-            found += [f"{flag}{f' {dotted}' * (flag == '--set')}: {wrong}"] if wrong else []
-        elif {int, float} & set(field.parts) and (wrong := number_problem(text, field)):
-            found.append(f"{flag}: {wrong}")
+            flag += f" {dotted}" * (flag == "--set")
+        else:
+            wrong = number_problem(text, field) if {int, float} & set(field.parts) else ""
+        found += [f"{flag}: {wrong}"] if wrong else []
     return found
 
 

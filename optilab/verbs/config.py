@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 
 from optilab.config import SCHEMAS
-from optilab.errors import ExitCode, OptilabError, UsageError, shown, unknown
+from optilab.errors import ExitCode, OptilabError, UsageError, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
@@ -220,12 +220,10 @@ def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:
     from optilab.config.fields import schema_text
     from optilab.config.presets import READS, schema_file
 
-    kind = READS.get(request.name)
+    if kind := READS.get(request.name):
+        raise UsageError(f"{request.name} reads configs of {kind}: optilab config schema {kind}")
     if request.name not in KINDS:
-        instead = f"; {request.name} reads configs of {kind}: optilab config schema {kind}" if kind else ""
-        raise UsageError(
-            f"unknown config {shown(request.name)}{instead}" if kind else unknown("config", request.name, KINDS)
-        )
+        raise UsageError(unknown("config", request.name, KINDS))
     if request.quiet:
         return Printed([], {}, [Verbatim(schema_file(request.name))])
     sys.stdout.write(schema_text(request.name))

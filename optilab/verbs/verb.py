@@ -176,11 +176,11 @@ def _out_of_range(one: Field, value: Any) -> str:
     """What is wrong with a number of a script outside its range; those of a command line are refused by its parser."""
     from optilab.config.load import example
 
-    if isinstance(value, int | float) and one.low is not None and value < one.low:
-        return f"must be at least {one.low:,}, got {value}{example(one)}"
-    if isinstance(value, int | float) and one.high is not None and value > one.high:
-        return f"must be at most {one.high:,}, got {value}{example(one)}"
-    return ""
+    if not isinstance(value, int | float) or one.admits(value):
+        return ""
+    too_low = one.low is not None and value < one.low
+    bound = f"at least {one.low:,}" if too_low else f"at most {one.high:,}"
+    return f"must be {bound}, got {value}{example(one)}"
 
 
 def _not_accepted(one: Field, value: Any) -> str:

@@ -75,7 +75,7 @@ def test_all_problems_at_once_each_with_its_line(tmp_path):
     assert said["my.yaml:3", "model.activaton"] == 'unknown key; did you mean "activation"?'
     assert said["my.yaml:4", "model.hidden[1]"] == "must be at least 1, got 0"
     assert said["my.yaml:7", "optimizer.lr"] == "must be greater than 0, got -0.01; for example 0.01"
-    assert said["my.yaml:8", "epochs"] == "expected a whole number >= 1, <= 1,000,000, got '3O'; for example 300"
+    assert said["my.yaml:8", "epochs"] == "expected a whole number from 1 to 1,000,000, got '3O'; for example 300"
     assert said["--set seed", ""] == "expected a whole number >= 0, got 1.5; for example 42"
     assert len(said) == 6
 
