@@ -76,7 +76,9 @@ def _option_hint(context: Any, option: str) -> str:
     """The key that an unknown option sets in other tools, as `--set` takes it."""
     if re.fullmatch(r"-[\d.]+", option):
         return LIST
-    if commands := getattr(context.command, "commands", {}):  # nothing but --help stands before a command
+    commands = getattr(context.command, "commands", {})
+    own = [flag for parameter in context.command.params for flag in parameter.opts]
+    if commands and not did_you_mean(option, own):  # few options stand before a command
         path = context.command_path.split(" ")
         words = sys.argv[len(path) :]
         at = next((n for n, word in enumerate(words) if word in commands), None)

@@ -77,8 +77,9 @@ def found(word: str) -> str:
     close = f"; did you mean {listed(names, 'or')}?" if names else ""
     if word in (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])):
         raise UsageError(f"{shown(word)} is no topic; the options of a command: optilab {word} --help")
-    if word in RULES:
-        raise UsageError(f"{shown(word)} is an optimizer; its formula and its first step: optilab explain {word}")
+    if not names and (rules := get_close_matches(word, RULES, n=1, cutoff=0.85)):
+        is_one = "is an optimizer" if rules[0] == word else f"is no topic; {rules[0]} is an optimizer"
+        raise UsageError(f"{shown(word)} {is_one}; its formula and its first step: optilab explain {rules[0]}")
     if word in OBJECTIVES:
         raise UsageError(f"{shown(word)} is a function; a path on it: optilab optimize adam --function {word}")
     raise UsageError(

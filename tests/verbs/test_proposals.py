@@ -42,6 +42,8 @@ runs «list»
 runs «lss»
 help «env»
 help «exit»
+help «momentm»
+«--versoin»
 help claims «verdicts»
 explain «adma»
 optimize «adam sgd» --epochs 2
