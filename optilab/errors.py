@@ -6,11 +6,14 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class ExitCode(IntEnum):
@@ -123,6 +126,40 @@ class ConfigError(OptilabError):
         return {**super().document(), "problems": problems}
 
 
+def together(errors: Sequence[OptilabError]) -> OptilabError:
+    """One error that says all `errors`; of one, that itself."""
+    if not errors[1:]:
+        return errors[0]
+    problems = [
+        problem
+        for one in errors
+        for problem in getattr(one, "problems", [Problem(one.where, "", str(one).removeprefix(f"{one.where}: "))])
+    ]
+    tails = [problem.message.rpartition("; `optilab")[2] for problem in problems]
+    problems = [  # what lists all names is said once
+        replace(problem, message=problem.message.removesuffix(f"; `optilab{tail}"))
+        if tail in tails[n:]
+        else problem
+        for n, (problem, tail) in enumerate(zip(problems, tails, strict=True), 1)
+    ]
+    found = ConfigError("the command line" if str(errors[0])[:2] == "--" else "the arguments", problems)
+    found.code = errors[0].code
+    return found
+
+
+def for_each(call: Callable[[A], B], items: Iterable[A]) -> list[B]:
+    """What `call` gives for each item; else what is wrong with all of those that it refuses."""
+    given, errors = list[B](), list[OptilabError]()
+    for item in items:
+        try:
+            given.append(call(item))
+        except OptilabError as error:
+            errors.append(error)
+    if errors:
+        raise together(errors)
+    return given
+
+
 TYPED = ("the command line", "the arguments")
 """Sources of a config whose one problem is one line: whoever typed it sees where it is."""
 
@@ -186,7 +223,7 @@ def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> l
         raise UsageError(f"{shown(text)} has an empty name; {instead}", where)
     if wrong := [name for name in names if name.lower() not in known]:
         others = [name for key, name in known.items() if key not in (typed.lower() for typed in names)]
-        raise UsageError("\n".join(unknown(what, name, others) for name in wrong), where)
+        raise together([UsageError(unknown(what, name, others), where) for name in wrong])
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 

@@ -123,7 +123,7 @@ def _of_another(context: Any, option: str) -> str:
     own = context.command_path.partition(" ")[2]
     instead = "leave it out"
     if option == "--out":
-        instead = "write what it prints to a file with > FILE"
+        instead = f"write what it prints to a file with {'--format csv ' * _has_option(context, '--format')}> FILE"
     elif option == "--format" and _has_option(context, "--out"):
         instead = "the end of --out FILE chooses the format"
     return f"; it is an option of {having}, not of {own}: {instead}" if having else ""
@@ -135,6 +135,8 @@ def _command_hint(context: Any, name: str) -> str:
     if usual in names:
         path = context.command_path.split(" ")
         return f"; write: {shlex.join([*path, usual, *sys.argv[len(path) + 1 :]])}"
+    if context.parent is not None and name in context.parent.command.list_commands(context.parent):
+        return f"; write: {shlex.join(['optilab', name, *sys.argv[3:]])}"
     if context.parent is None and (command := completion.line_for(name, sys.argv[1:])):
         return f"; write: optilab {command}"
     if context.parent is None and name.endswith((".yaml", ".yml")):

@@ -66,7 +66,7 @@ def _compared(given: str) -> str:
     if metric not in ALL and (word := next((word for word in ("best", "worse") if word in rest), "")):
         return f"'{metric}: verdict == {word}'"
     if metric not in ALL:
-        return EXAMPLE
+        return "'val_acc > 0.8' (optilab help claims)"
     if metric in WORDS:
         return f"'{metric} == {'diverged' if metric == 'status' else 'best'}'"
     sign, usual = (">", "0.8") if metric.endswith("acc") else ("<", "0.2")
@@ -80,7 +80,9 @@ def _mistake(given: str) -> str:
     if not re.search("[<>=]", given):
         return f"no comparison; write for example {_compared(given)}"
     if strange := next((one for one in re.findall(r"[<>=!]+", given) if one not in OPERATORS), None):
-        return f"{strange} is none of {', '.join(OPERATORS)}{did_you_mean(strange, list(OPERATORS))}"
+        sign = {"!=": "<", "=>": ">=", "=<": "<="}.get(strange, strange[0] if strange[0] in OPERATORS else "==")
+        meant = given.replace(strange, sign).strip()
+        return f"{strange} is none of {', '.join(OPERATORS)}; write for example '{meant}'"
     several = [one.strip() for one in re.split(r"\band\b|,", given) if re.search("[<>=]", one)]
     if several[1:]:
         return f"one claim at a time: {' '.join(f'--expect {shown(one)}' for one in several)}"
@@ -88,6 +90,8 @@ def _mistake(given: str) -> str:
         first = f"{match[3]} {turned.get(match[2], match[2])} {match[1]}"
         second = f" --expect '{match[3]} {match[4]}'" if match[4] else ""
         return f"the metric stands first: --expect '{first}'{second}"
+    if match := re.fullmatch(rf"(.+? at )epoch (\d+\s*{sign}.*)", given):
+        return f"an epoch is its number alone; write '{match[1]}{match[2]}'"
     if match := re.fullmatch(rf"(.+?)\s*{sign}\s*{number} at (\w+)\s*", given):
         return f"the epoch stands before the sign: --expect '{match[1]} at {match[4]} {match[2]} {match[3]}'"
     if match := re.fullmatch(r"\s*([^:]*=[^:]*?)\s*:(.*)", given):

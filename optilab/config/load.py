@@ -177,6 +177,8 @@ def _owner(kind: str, tree: Mapping[str, Any]) -> str:
         return kind
     shares = {one: len(keys_of(schema_for(one)).keys() & tree.keys()) for one in SCHEMAS}
     best = max(shares, key=lambda one: shares[one])
+    if best in presets.STUDIES and shares[best] == len(tree):
+        return best
     needed = {"algo"} if kind == "optimize" else {key for key, field in own.items() if field.required}
     return best if shares[best] > shares[kind] and not needed & tree.keys() else kind
 

@@ -1,6 +1,7 @@
 """The shipped configs, and the file that `--config` means."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -91,7 +92,8 @@ def _bare(config: str) -> str:
 
 def lookup(kind: str, config: str) -> Preset | None:
     """The preset of a command that `config` names, with or without `.yaml` and `remedies/`."""
-    return next((preset for preset in presets(kind) if preset.name == _bare(config)), None)
+    name = _bare(config.removeprefix(f"{kind}/"))
+    return next((preset for preset in presets(kind) if preset.name == name), None)
 
 
 def find(kind: str, config: str) -> Path:
@@ -112,7 +114,7 @@ def find(kind: str, config: str) -> Path:
         raise UsageError(f"{config} is a directory; expected a YAML file{f', such as {file}' if file else ''}")
     if preset := lookup(kind, config):
         return preset.path
-    raise UsageError(_not_found(kind, config, _bare(config)))
+    raise UsageError(_not_found(kind, config, _bare(re.sub(rf"^({'|'.join(KINDS)})/", "", config))))
 
 
 def _not_found(kind: str, config: str, name: str) -> str:
@@ -128,13 +130,15 @@ def _not_found(kind: str, config: str, name: str) -> str:
         )
     names = [preset.name for preset in presets(kind)]
     for other in presets():
+        if other.kind == kind:
+            continue
         if other.name == name and kind in STUDIES:
             return of_another(kind, other.kind, config, f"{name} is a preset")
         if other.name == name and kind:
             own = ", ".join(names) if len(names) < 9 else "see optilab config ls"
             return (
                 f"{name} is a preset of `optilab {other.kind}`, not of `optilab {kind}`{NO_NETWORK.get(kind, '')}; "
-                f"presets of `optilab {kind}`: {own}; write: optilab {other.kind} {config}"
+                f"presets of `optilab {kind}`: {own}; write: optilab {other.kind} {name}.yaml"
             )
     close = get_close_matches(name, names, n=1)
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
@@ -146,10 +150,14 @@ def _not_found(kind: str, config: str, name: str) -> str:
             advice = f"for the config of the run of this name write: {shlex.join(['optilab', *line])}"
         with suppress(OptilabError):
             made = runs.read_entry(kept.parent).manifest["command"]
+            if kind in STUDIES:
+                return of_another(kind, made, str(kept), f"{config} is a run")
             if (made == "optimize") != (kind == "optimize"):
                 advice = f"the run of this name is one of `optilab {made}`: optilab {made} {kept}"
     elif "/" not in config and kept.with_name(runs.STUDY).is_file():
+        study = kept.with_name(runs.STUDY)
         advice = f"a study has this name: `optilab runs show {config}`"
+        advice = f"to repeat the study of this name write --study {study}" if kind in STUDIES else advice
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"
 
 

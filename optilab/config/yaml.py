@@ -117,7 +117,11 @@ class _Reader:
             key = self.node(event, (*path, "?"))
             if not isinstance(key, str) or not key:
                 advice = "templates ({{ }}) are not supported" if isinstance(key, dict) else "put quotes around it"
-                self.problems.append((line, path, f"a key must be text, got {shown(key)}; {advice}"))
+                before = next(reversed(items.values()), None)
+                wrong = f"a key must be text, got {shown(key)}; {advice}"
+                if type(key) is type(before) is int and self.lines[*path, [*items][-1]] == line:  # {lr: 1,5}
+                    wrong = f"a comma separates keys; for the number {before},{key} write {before}.{key}"
+                self.problems.append((line, path, wrong))
                 key = f"?{line}"
             here = (*path, key)
             if key in items:

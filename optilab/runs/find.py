@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from optilab.errors import CheckpointError, OptilabError, RunError, UsageError, shown
+from optilab.errors import CheckpointError, OptilabError, RunError, UsageError, for_each, shown
 from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -107,11 +107,13 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         run_name(name)
     except ValueError as error:
         not_a_name = f"expected the name or the path of a run: {error}"
+        if "@" in name and (folder / name.partition("@")[0]).is_dir():
+            not_a_name = f"{shown(name)}: an epoch is for --fork; write {name.partition('@')[0]}"
         where, _, pattern = name.rpartition("/")
         if any(sign in pattern for sign in "*?["):
             listing = ["optilab", "runs", "ls", pattern, *(["--runs-dir", where] if where else [])]
             not_a_name = f"expected one run, got the pattern {shown(name)}; `{shlex.join(listing)}` lists its runs"
-        elif "/" in name:
+        elif "/" in name and not _is_file(Path(name)):
             not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
     else:
         not_a_name = ""
@@ -132,6 +134,14 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             return path
     if name in made and _was_made(folder / name):
         return folder / name  # renamed by hand, but not to the name of another place
+    if _is_file(Path(name)):
+        inside = _is_file(Path(name).with_name(MANIFEST))
+        advice = (
+            f"name the run: {Path(name).parent}"
+            if inside
+            else _listing(folder).lstrip("; ").replace("them", "the runs")
+        )
+        raise UsageError(f"{name} is a file, and a run is a directory; {advice}")
     if not_a_name:
         raise UsageError(not_a_name)
     close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.6)
@@ -154,7 +164,8 @@ def select(folder: Path, names: Sequence[str], older_than: timedelta | None = No
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
     nothing.
     """
-    paths = list(dict.fromkeys(path for name in names for path in _matching(folder, name)))
+    found = for_each(lambda name: list(_matching(folder, name)), names)
+    paths = list(dict.fromkeys(path for paths in found for path in paths))
     if older_than is None:
         return paths
     before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"
@@ -166,7 +177,9 @@ def age(text: str) -> timedelta:
     """`30d` as a duration: a whole number of minutes (m), hours (h), days (d) or weeks (w). ValueError otherwise."""
     match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
-        raise ValueError(f"expected a whole number of m, h, d or w, as in 30d; got {shown(text)}")
+        days = re.match(r"([0-9]{1,6})(\s*d|$)", text)
+        usual = f"for example {days[1] if days else 30}d"
+        raise ValueError(f"expected a whole number of m, h, d or w, got {shown(text)}; {usual}")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 

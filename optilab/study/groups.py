@@ -462,6 +462,9 @@ def values_of(groups: Sequence[Group], measure: Measure) -> list[GroupValues]:
     known = list(dict.fromkeys(key for trial in trials for key in trial.metrics))
     if known and measure.metric not in known:
         near = did_you_mean(measure.metric, known) or f"; one of {', '.join(known)}"
+        if measure.metric in TESTED:
+            own = f"val{measure.metric.removeprefix('test')}"
+            near = f", which needs held-out images (train with --set data.holdout=N); write {own}"
         raise UsageError(f"--metric: no run has {shown(measure.metric)}{near}")
     horizon: float
     step = 0.0

@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 from optilab import runs
 from optilab.config.fields import ALIASES, decimal, describe, schema_for
-from optilab.config.load import dump, flat, load
+from optilab.config.load import dump, flat, load, number_advice
 from optilab.config.presets import presets
 from optilab.config.yaml import flow
-from optilab.errors import OptilabError, UsageError, did_you_mean, shown
+from optilab.errors import OptilabError, UsageError, did_you_mean, for_each, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import CONFIRMATION, STAGE, asked_of, axes_of
@@ -66,18 +66,19 @@ class Condition:
         if comparable:
             return _ORDERS[self.operator](fact, number)
         if type(fact) in (int, float):
+            advice = number_advice(self.value).removeprefix("; write ")
+            value = advice if decimal(advice) != advice else "0.1"
+            instead = f"{'write' if value == advice else 'for example'} '{self.keys[-1]}{self.operator}{value}'"
             raise UsageError(
-                f"{key} is a number; it cannot be compared with {shown(self.value)}; for example "
-                f"'{self.keys[-1]}{self.operator}0.1'",
-                "--where",
+                f"{key} is a number; it cannot be compared with {shown(self.value)}; {instead}", "--where"
             )
         return isinstance(fact, str) and _ORDERS[self.operator](fact, self.value)
 
 
 def read_conditions(texts: Sequence[str]) -> list[Condition]:
     """`KEY OPERATOR VALUE` of each `--where`. UsageError for anything else."""
-    conditions = []
-    for text in texts:
+
+    def read(text: str) -> Condition:
         match = _CONDITION.fullmatch(text)
         if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
             sign = re.search(r"[=!<>~]+", text)
@@ -91,8 +92,9 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
             elif sign.end() == len(text):
                 reason = f"the value after {sign[0]} is missing; write for example '{text}0.5'"
             raise UsageError(f"{reason}; got {shown(text)}", "--where")
-        conditions.append(Condition([match[1]], match[2], match[3]))
-    return conditions
+        return Condition([match[1]], match[2], match[3])
+
+    return for_each(read, texts)
 
 
 def named(condition: Condition, known: Iterable[str]) -> Condition:
@@ -312,7 +314,7 @@ def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | N
     """The lines that meet all conditions, sorted by a key. UsageError for keys that no line has."""
     if where and found:
         known = dict.fromkeys(key for line in found for facts in (line.facts, *line.trials) for key in facts)
-        conditions = [named(condition, known) for condition in where]
+        conditions = for_each(lambda condition: named(condition, known), where)
         found = [line for line in found if line.meets(conditions)]
     return ordered(found, lambda line: line.facts, sort) if sort else list(found)
 

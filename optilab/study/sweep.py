@@ -8,9 +8,9 @@ can grow. All trials share the config's seed, seed + 1, ...: same initial draws,
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import variance
 from typing import Any
@@ -22,7 +22,7 @@ from optilab.config.load import Override, dump, load
 from optilab.config.study import EXAMPLE, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
-from optilab.errors import OptilabError, UsageError, unknown
+from optilab.errors import ConfigError, OptilabError, Problem, UsageError, for_each, unknown
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
@@ -259,7 +259,7 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
         raise UsageError(f"nothing is chosen without an axis: add --over {EXAMPLE}", "--confirm")
     if asked.confirm_seeds is not None and not _confirmed(asked):
         raise UsageError("no setting is trained again: add --confirm 3, or leave it out", "--confirm-seeds")
-    axes = [read_axis(key, given) for key, given in asked.over.items()]
+    axes = for_each(lambda axis: read_axis(*axis), asked.over.items())
     count = (
         math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1
     )
@@ -269,7 +269,7 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     assert isinstance(asked.config, TrainConfig)
     if asked.search is not None:
         return Sweep(asked, tuple(_corners(asked, axes)), axes, command=command)
-    trials = tuple(trial for point in points(asked, axes) for trial in of_point(asked.config, point, asked.seeds))
+    trials = _of_points(asked, axes, points(asked, axes), asked.seeds)
     _require_distinct(trials, asked.samples)
     _require_rungs(asked, len(trials) // asked.seeds)
     return Sweep(asked, trials, axes, command=command)
@@ -339,6 +339,62 @@ def of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Tr
     return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in own]
 
 
+def _of_points(
+    asked: SweepConfig, axes: Sequence[Axis | Choices], tried: Iterable[Mapping[str, Any]], seeds: int
+) -> tuple[Trial, ...]:
+    """The trials of these points. ConfigError for all values of the axes that the training refuses, as they were
+    typed."""
+    assert isinstance(asked.config, TrainConfig)
+    trials, refused, problems = list[Trial](), 0, dict[Problem, None]()
+    for point in tried:
+        try:
+            trials += of_point(asked.config, point, seeds)
+        except ConfigError as error:
+            problems |= dict.fromkeys(error.problems)
+            if (refused := refused + 1) == COMBINED:
+                break
+    if problems:
+        own = {axis.key: [p for p in problems if p.where.startswith(f"--over {axis.key}=")] for axis in axes}
+        others = [problem for problem in problems if not any(problem in mine for mine in own.values())]
+        said = [one for axis in axes if own[axis.key] for one in _as_typed(asked, axis, own[axis.key])]
+        raise ConfigError("the command line", [*said, *others])
+    return tuple(trials)
+
+
+def _as_typed(asked: SweepConfig, axis: Axis | Choices, problems: Sequence[Problem]) -> Sequence[Problem]:
+    """Problems of values of an axis: one of the axis where it is a range, where all values have the same, and where one
+    line says what to write instead."""
+    given, key = asked.over[axis.key], axis.key
+    text = ",".join(map(flow, given)) if isinstance(given, list) else flow(given)
+    first, messages = problems[0], {problem.message for problem in problems}
+    message, wrong = first.message, {problem.where.partition("=")[2]: problem.message for problem in problems}
+    instead = {value: own.partition("; write ")[2] for value, own in wrong.items()}
+    if all(instead.values()):
+        values = ",".join(instead.get(value, value) for value in map(flow, axis.values))
+        message = f"{message.partition('; write ')[0]}; write {key}={values}"
+    elif "unknown" in message and text.count(":") == 1 and text in wrong:
+        message = f"{message.partition(';')[0]}; values are separated by commas: {key}={text.replace(':', ',')}"
+    elif " has no setting" in message and (entries := _having(asked, axis, messages)):
+        message = f"{message.partition(';')[0]}; write {entries}"
+    elif not isinstance(axis, Axis) and (messages != {message} or len(axis.values) == 1):
+        return problems
+    return [replace(first, where=f"--over {key}={text}", message=message)]
+
+
+def _having(asked: SweepConfig, axis: Axis | Choices, messages: Iterable[str]) -> str:
+    """How a setting that only some entries of another axis have is swept for those: `--over 'optimizer=sgd,{...}'`."""
+    section, _, name = axis.key.rpartition(".")
+    lacking = {message.partition(" has no setting")[0] for message in messages}
+    entries = flow(asked.over.get(section)).strip("[]").replace(" ", "").split(",")
+    if not lacking < set(entries):
+        return ""
+    having = [
+        [entry] if entry in lacking else [f"{{name: {entry}, {name}: {flow(value)}}}" for value in axis.values]
+        for entry in entries
+    ]
+    return f"--over '{section}={','.join(itertools.chain.from_iterable(having))}' without --over {axis.key}"
+
+
 def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> None:
     """UsageError where two points are the same training, so that one of them would be shown twice."""
     first: dict[str, Trial] = {}
@@ -347,10 +403,8 @@ def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> No
             a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
             if samples is None:
                 raise UsageError(f"{a} and {b} are the same training; leave one of them out", "--over")
-            reason = f"two of {samples} samples are the same training, {a}: the axes have too few values"
-            raise UsageError(
-                f"{reason}; leave it out for the whole grid; an axis LOW:HIGH has values enough", "--samples"
-            )
+            reason = f"two of {samples} samples are the same training, {a}"
+            raise UsageError(f"{reason}; leave out --samples for the whole grid", "--samples")
 
 
 def _require_rungs(asked: SweepConfig, points: int) -> None:
@@ -358,15 +412,11 @@ def _require_rungs(asked: SweepConfig, points: int) -> None:
     assert isinstance(asked.config, TrainConfig)
     if asked.halving is not None and len(rungs(points, asked.config.epochs, asked.halving)) < 2:
         have = f"{plural(points, 'setting')} and {plural(asked.config.epochs, 'epoch')}"
-        advice = (
-            f"add values to --over, or --epochs {asked.halving}"
-            if points >= asked.halving
-            else "add values to --over"
-        )
+        eta, largest = asked.halving, min(points, asked.config.epochs)
+        more = [f"{eta} settings in --over"] * (points < eta) + [f"--epochs {eta}"] * (asked.config.epochs < eta)
+        other = f"--halving {largest}" if largest > 1 else "leave it out"
         raise UsageError(
-            f"it needs {asked.halving} settings and {asked.halving} epochs to leave one out, and has {have}; "
-            f"{advice}, or leave it out",
-            "--halving",
+            f"{eta} leaves no setting out of {have}; write {' and '.join(more)}, or {other}", "--halving"
         )
 
 
@@ -413,8 +463,8 @@ def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
     if asked.samples > (count := math.prod(counts)):
         advice = f"write --samples {int(count)}, or for the whole grid leave out --search and --samples"
         raise UsageError(f"the axes have only {plural(int(count), 'point')}; {advice}", "--samples")
-    for together in itertools.islice(itertools.product(*ends.values()), COMBINED):
-        of_point(asked.config, dict(zip(ends, together, strict=True)), 1)
+    products = itertools.islice(itertools.product(*ends.values()), COMBINED)
+    _of_points(asked, axes, (dict(zip(ends, values, strict=True)) for values in products), 1)
     corners = [of_point(asked.config, point, 1)[0] for point in (corner, *others)]
     _require_distinct(corners)
     search.require_optuna()

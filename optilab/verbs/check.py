@@ -18,7 +18,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, one_of, shown
+from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, one_of, shown, together
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -84,10 +84,13 @@ CONCERNS = {
 
 def check(request: CheckClaims, place: Place) -> Printed:
     """Each target is shown when it has been judged; an error of one leaves the others."""
-    for name, (kinds, what) in CONCERNS.items():
-        if name in request.given and not any(_may_be(target, kinds) for target in request.targets):
-            advice = f"it is for {what}, and {listed(request.targets)} is none: leave it out"
-            raise UsageError(advice, request.flag(name))
+    wrong = [
+        UsageError(f"it is for {what}, and {listed(request.targets)} is none: leave it out", request.flag(name))
+        for name, (kinds, what) in CONCERNS.items()
+        if name in request.given and not any(_may_be(target, kinds) for target in request.targets)
+    ]
+    if wrong:
+        raise together(wrong)
     junit = None if request.junit is None else runs.output_file(request.junit, (".xml",), "--out")
     checked: list[CheckedTarget] = []
     for target in request.targets:

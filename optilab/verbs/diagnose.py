@@ -17,7 +17,6 @@ from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, command
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.marks import Argument, Flag
-from optilab.optimize.own import is_own
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Answer, Part, Sentence, lines_of
@@ -70,12 +69,14 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
         raise UsageError(f"target: expected a run, a config or a mapping of its keys, got {shown(target)}")
     try:  # a run may have the name of a preset, which NAME.yaml still means
         path = runs.locate(place.folder, target, "train")
-    except (RunError, UsageError):
+    except (RunError, UsageError) as missing:
         try:
             presets.find("train", target)
-        except UsageError:
-            if is_own(target):
+        except UsageError as error:
+            if "shows the presets" not in str(error):  # it says what it is, or which preset is near
                 raise
+            if "; nearest: " in str(missing):
+                raise missing from None
             raise UsageError(
                 f"no run in {place.folder}, no file and no preset is called {shown(target)}; "
                 "`optilab runs ls` lists the runs, `optilab config ls` the presets"

@@ -41,7 +41,7 @@ class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
 
 
 def report(request: ReportRequest, place: Place) -> Printed:
-    path = page_file(request.out)
+    path = page_file(request.out, request.flag("out"))
     with terminal.busy("reading the runs"):
         content, verdict, left_out, facts = _written(request, place)
     write_page(path, content)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.errors import ExitCode, OptilabError, UsageError, printable
+from optilab.errors import ExitCode, OptilabError, UsageError, for_each, printable
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
@@ -20,7 +20,7 @@ from optilab.verbs.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.verbs.results import LabRun, LabStudy
 from optilab.verbs.verb import Place, Verb
-from optilab.words import duration, metric, of_key, percent, plural, some
+from optilab.words import duration, listed, metric, of_key, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -92,9 +92,18 @@ def ls(request: ListRuns, place: Place) -> Answer:
         terminal.note(_skipped(unreadable, place.folder))
     empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
     if found and where:
-        keys = [key for condition in conditions for key in condition.keys if key in ("state", "command")]
-        here = {key: dict.fromkeys(str(line.facts[key]) for line in found if key in line.facts) for key in keys}
-        have = "".join(f"; {key} here is {' or '.join(values)}" for key, values in here.items())
+        facts = [facts for line in found for facts in (line.facts, *line.trials)]
+        typed = [key for condition in conditions for key in condition.keys]
+        keys = {key: listing.full_keys("--where", key, [k for one in facts for k in one]) for key in typed}
+        here = {
+            key: list(dict.fromkeys(str(one[k]) for k in full for one in facts if type(one.get(k)) is str))
+            for key, full in keys.items()
+        }
+        have = "".join(
+            f"; {key} here is {listed(values, 'or') if len(values) < 7 else some(values, 6)}"
+            for key, values in here.items()
+            if values
+        )
         empty = f"no run in {place.folder} meets {' and '.join(where)}{have}"
     return RunList(lines, axes, empty, values=request.format == "csv")
 
@@ -568,7 +577,7 @@ class DiffRuns(FolderOptions, OutputOptions):
 def diff(request: DiffRuns, place: Place) -> Printed:
     from optilab.study.diff import diff_runs
 
-    entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (request.a, request.b)]
+    entries = for_each(lambda name: runs.read_entry(runs.locate(place.folder, name)), (request.a, request.b))
     parting = diff_runs(*entries)
     a, b = (entry for entry in entries if isinstance(entry, Record))
     first = parting.first
