@@ -7,13 +7,10 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import Any, TypeVar
-
-A = TypeVar("A")
-B = TypeVar("B")
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -100,7 +97,10 @@ class Problem:
     """Whether `where` is the option that sets the key, so that the key need not be said."""
 
     def __str__(self) -> str:
-        said = [self.where, "" if self.named and self.where else self.key, self.message]
+        key = (
+            re.sub(r"\[\d+\]", "", self.key) if re.search(r":\d+$", self.where) else self.key
+        )  # the line says which
+        said = [self.where, "" if self.named and self.where else key, self.message]
         return ": ".join(filter(None, said))
 
 
@@ -127,37 +127,22 @@ class ConfigError(OptilabError):
 
 
 def together(errors: Sequence[OptilabError]) -> OptilabError:
-    """One error that says all `errors`; of one, that itself."""
-    if not errors[1:]:
-        return errors[0]
-    problems = [
-        problem
-        for one in errors
-        for problem in getattr(one, "problems", [Problem(one.where, "", str(one).removeprefix(f"{one.where}: "))])
-    ]
-    tails = [problem.message.rpartition("; `optilab")[2] for problem in problems]
-    problems = [  # what lists all names is said once
-        replace(problem, message=problem.message.removesuffix(f"; `optilab{tail}"))
-        if tail in tails[n:]
-        else problem
-        for n, (problem, tail) in enumerate(zip(problems, tails, strict=True), 1)
-    ]
-    found = ConfigError("the command line" if str(errors[0])[:2] == "--" else "the arguments", problems)
-    found.code = errors[0].code
-    return found
+    """One error that says all `errors`, with the exit status of the first; of one, that itself."""
+    kind = UsageError if isinstance(errors[0], ConfigError) else type(errors[0])
+    return errors[0] if len(errors) == 1 else kind("\n".join(dict.fromkeys(map(str, errors))))
 
 
-def for_each(call: Callable[[A], B], items: Iterable[A]) -> list[B]:
-    """What `call` gives for each item; else what is wrong with all of those that it refuses."""
-    given, errors = list[B](), list[OptilabError]()
+def for_each(call: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """What `call` gives for each item; raises all that it refuses."""
+    results, errors = [], list[OptilabError]()
     for item in items:
         try:
-            given.append(call(item))
+            results.append(call(item))
         except OptilabError as error:
             errors.append(error)
     if errors:
         raise together(errors)
-    return given
+    return results
 
 
 TYPED = ("the command line", "the arguments")

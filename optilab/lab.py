@@ -75,6 +75,8 @@ class Lab:
 
     def __getattr__(self, name: str) -> Any:
         instead = did_you_mean(name, VERBS) or "; help(Lab) lists its methods"
+        if name in import_module("optilab.verbs.runs").VERBS:
+            instead = f"; type: optilab runs {name}"
         raise AttributeError(f"Lab has no method {name!r}{instead}")
 
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":

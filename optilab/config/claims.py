@@ -15,6 +15,7 @@ from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.path import Status
 from optilab.runs.tables import METRICS
+from optilab.words import listed
 
 BEST = "best"
 """For a claim: the group with the best mean of the metric."""
@@ -82,7 +83,7 @@ def _mistake(given: str) -> str:
     if strange := next((one for one in re.findall(r"[<>=!]+", given) if one not in OPERATORS), None):
         sign = {"!=": "<", "=>": ">=", "=<": "<="}.get(strange, strange[0] if strange[0] in OPERATORS else "==")
         meant = given.replace(strange, sign).strip()
-        return f"{strange} is none of {', '.join(OPERATORS)}; write for example '{meant}'"
+        return f"{strange} is no comparison; write for example '{meant}'"
     several = [one.strip() for one in re.split(r"\band\b|,", given) if re.search("[<>=]", one)]
     if several[1:]:
         return f"one claim at a time: {' '.join(f'--expect {shown(one)}' for one in several)}"
@@ -175,7 +176,10 @@ class Claim(Section):
         bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
         if len(set(bounds)) != 1:
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
-            raise refusal(f"expected exactly one of {accepted}; got {', '.join(bounds) or 'none'}")
+            instead = "leave out all but one" if bounds else "add for example above: 0.8"
+            raise refusal(
+                f"expected exactly one of {accepted}; got {listed(bounds) if bounds else 'none'}; {instead}"
+            )
         word = self.metric in WORDS
         if word != isinstance(self.bound, str):
             raise refusal(f"{self.metric} is {'a word' if word else 'a number'}; write {_compared(self.metric)}")

@@ -290,6 +290,7 @@ ALIASES = {
     "wd": "weight_decay",
     "l2": "weight_decay",
     "x0": "start",
+    "config": "train",
 }
 """What a key is called in other tools."""
 

@@ -361,11 +361,10 @@ def command_of(config: str) -> str:
             return kind
     tree = yaml.read(_bytes(presets.find("train", config)), config, partial=True).tree
     if tree and not any(schema_for(kind).model_fields.keys() & tree.keys() for kind in SCHEMAS):
-        raise UsageError(
-            f"unknown keys {', '.join(map(shown, tree))}; a file of claims begins with `checks:`, a config has keys "
-            "such as `algo:` or `optimizer:`",
-            config,
-        )
+        first = next(iter(tree))
+        known = dict.fromkeys(key for kind in SCHEMAS for key in schema_for(kind).model_fields)
+        usual = "; a file of claims begins with `checks:`, a config has keys such as `algo:` or `optimizer:`"
+        raise UsageError(f"unknown key {shown(first)}{did_you_mean(first, [*known]) or usual}", f"{config}:1")
     return max(SCHEMAS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
 
 
@@ -393,6 +392,9 @@ def _problem(
     message = _message(details, context, lambda: unknown(path), lambda: field(path))
     if details["type"] in ("model_type", "dict_type", "dataclass_type") and (such := usual(path)) != "VALUE":
         message += f", such as {such}"
+    elif details["type"] == "dict_type" and "=" in (text := str(details["input"])):
+        key, _, values = text.partition("=")
+        message += f"; write {{{key}: [{values}]}}"
     whole, at = _value_at(tree, details["loc"][:-1]), details["loc"][-1:]
     if (
         details["type"] == "tuple_type" and isinstance(whole, list) and list not in map(type, whole)
@@ -452,6 +454,7 @@ def _message(
         case "literal_error":
             accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
             close = did_you_mean(value, accepted) if isinstance(value, str) else ""
+            close = close or ("" if accepted[1:] else f"; write {accepted[0]}, or leave it out")
             return f"expected {'one of ' if accepted[1:] else ''}{', '.join(accepted)}, got {shown(value)}{close}"
         case "bool_type":
             return f"expected true or false, got {shown(value)}"
@@ -461,7 +464,10 @@ def _message(
         case "model_type" | "dict_type" | "dataclass_type":
             return f"expected a mapping (key: value), got {shown(value)}"
         case "too_short":
-            return f"expected a list of at least {context['min_length']}, got one of {context['actual_length']}"
+            missing = context["min_length"] - context["actual_length"]
+            return (
+                f"expected a list of at least {context['min_length']}, got {shown(value)}; add {missing} or more"
+            )
         case "too_long":
             return f"expected at most {context['max_length']}, got {shown(value)}"
         case "string_too_short":
@@ -513,8 +519,12 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
 
     if isinstance(value, int | float):
         return f"; write {value:.0f}" if whole and fits(f"{value:.0f}") and value == round(value) else ""
+    if isinstance(value, list | tuple) and value:
+        return "; for several values use sweep"
     if not isinstance(value, str):
         return ""
+    if whole and re.fullmatch("[0-9]+", value) and (field is None or field.admits(int(value))):
+        return f"; write {value} without quotes"
     if value.lower() == "none":
         return "; for none write null"
     if field and field.name == "seeds" and "," in value:

@@ -129,9 +129,7 @@ def _not_found(kind: str, config: str, name: str) -> str:
             f"for an optimizer relu.yaml --set optimizer={own}"
         )
     names = [preset.name for preset in presets(kind)]
-    for other in presets():
-        if other.kind == kind:
-            continue
+    for other in (preset for preset in presets() if preset.kind != kind):
         if other.name == name and kind in STUDIES:
             return of_another(kind, other.kind, config, f"{name} is a preset")
         if other.name == name and kind:
@@ -155,9 +153,8 @@ def _not_found(kind: str, config: str, name: str) -> str:
             if (made == "optimize") != (kind == "optimize"):
                 advice = f"the run of this name is one of `optilab {made}`: optilab {made} {kept}"
     elif "/" not in config and kept.with_name(runs.STUDY).is_file():
-        study = kept.with_name(runs.STUDY)
-        advice = f"a study has this name: `optilab runs show {config}`"
-        advice = f"to repeat the study of this name write --study {study}" if kind in STUDIES else advice
+        repeated = f"to repeat it write --study {kept.with_name(runs.STUDY)}"
+        advice = f"a study has this name: {repeated if kind in STUDIES else f'`optilab runs show {config}`'}"
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"
 
 

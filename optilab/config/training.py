@@ -484,7 +484,8 @@ def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
 def edited(file: object, changed: Sequence[str]) -> str:
     """What to say of the config file of a run that is not the one that the run was started with."""
     again = f"undo that, or train the edited one: optilab train --config {quote(str(file))}"
-    return f"{file} was edited since the run started: {'; '.join(changed)}; {again}"
+    more = [f"{len(changed) - 3} more"] if changed[3:] else []
+    return f"{file} was edited since the run started: {'; '.join([*changed[:3], *more])}; {again}"
 
 
 def _numbers(config: TrainConfig) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from optilab.runs.directory import (
     remove,
     reopen,
     require_free,
+    require_ours,
     write,
 )
 from optilab.runs.find import (
@@ -24,11 +25,21 @@ from optilab.runs.find import (
     entries,
     locate,
     new_name,
-    resume_command,
-    root,
     run_name,
     select,
     timestamp,
 )
-from optilab.runs.record import STUDY, TRIALS, Record, Study, directories, read, read_entry, read_study, read_trial
+from optilab.runs.record import (
+    STUDY,
+    TRIALS,
+    Record,
+    Study,
+    directories,
+    read,
+    read_entry,
+    read_study,
+    read_trial,
+    resume_command,
+    root,
+)
 from optilab.runs.tables import again, best, outcome, read_metrics, read_records, read_table, read_timings, score

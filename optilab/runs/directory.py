@@ -41,7 +41,7 @@ from optilab.files import (
     write_errors,
     write_new,
 )
-from optilab.runs.find import resume_command, timestamp
+from optilab.runs.find import timestamp
 from optilab.runs.lock import WAIT_SECONDS, Lock, hold, is_held
 from optilab.runs.record import (
     MANIFEST,
@@ -55,6 +55,7 @@ from optilab.runs.record import (
     read,
     read_entry,
     read_study,
+    resume_command,
 )
 from optilab.runs.tables import read_records, read_timings, record_line
 
@@ -155,7 +156,7 @@ class Run:
         if not self.lock.is_of(self.path):
             raise RunError(
                 f"{self.path / 'run.lock'} was deleted while the run was being written; the run is left as it is; "
-                f"resume it: optilab train --resume {self.path.name}"
+                f"resume it: {resume_command(self.path)}"
             )
 
     def prune(self, newest: Path, best: int | None) -> None:
@@ -282,17 +283,22 @@ def reopen(path: Path) -> tuple[Run, "Record"]:
         raise
 
 
+def require_ours(path: Path) -> None:
+    """RunError for a directory that optilab did not make."""
+    if not is_ours(path):
+        raise RunError(
+            f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed; to delete it all the "
+            f"same: rm -r {shlex.quote(str(path))}"
+        )
+
+
 def remove(path: Path) -> None:
     """Delete a run, or a study with its runs; a link below it is removed, never followed.
 
     RunError if optilab did not make it, or while a process writes it or one of its runs. SystemFailure, before anything
     is changed, where something in it may not be deleted.
     """
-    if not is_ours(path):
-        raise RunError(
-            f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed; to delete it all the "
-            f"same: rm -r {shlex.quote(str(path))}"
-        )
+    require_ours(path)
     inner = [path, *(p for p in path.iterdir() if p.is_dir() and not p.is_symlink())]
     folders = (path.parent, *(Path(folder) for folder, _, _ in os.walk(path)))
     if shut := next((folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)), None):

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from optilab.errors import CheckpointError, OptilabError, RunError, UsageError, for_each, shown
-from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
+from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry, root
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -40,15 +40,6 @@ def run_name(text: str) -> str:
     )
 
 
-def root(folder: str | None) -> Path:
-    """Where runs are kept: `--runs-dir`, else OPTILAB_RUNS, else ./runs. UsageError for a file in its place."""
-    path = Path(folder or os.environ.get("OPTILAB_RUNS") or "runs")
-    if os.path.isfile(path):  # whatever the path is
-        where = "--runs-dir" if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
-        raise UsageError(f"{path} is a file; expected the directory of the runs", where)
-    return path
-
-
 def new_name(label: str) -> str:
     """A name that sorts by time (UTC) and that no other process picks: 20261124-143512-LABEL-1c2d9e05.
 
@@ -70,12 +61,6 @@ def chosen_name(name: str | None, label: str) -> str:
 def timestamp() -> str:
     """Now, in UTC, to the second: 2026-11-24T14:35:12Z."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def resume_command(path: Path, how: str = "--resume", command: str = "train") -> str:
-    """The command that continues the run or study at `path`, quoted for a shell; `how` may also be --fork."""
-    folder = [] if path.parent == root(None) else ["--runs-dir", str(path.parent)]
-    return shlex.join(["optilab", command, how, path.name, *folder])
 
 
 # --- finding --------------------------------------------------------------------------------------------------
@@ -114,7 +99,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             listing = ["optilab", "runs", "ls", pattern, *(["--runs-dir", where] if where else [])]
             not_a_name = f"expected one run, got the pattern {shown(name)}; `{shlex.join(listing)}` lists its runs"
         elif "/" in name and not _is_file(Path(name)):
-            not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
+            not_a_name = f"there is no run at {shown(name)}{_listing(folder)}"
     else:
         not_a_name = ""
         if (path := folder / name).is_symlink():
@@ -135,13 +120,9 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     if name in made and _was_made(folder / name):
         return folder / name  # renamed by hand, but not to the name of another place
     if _is_file(Path(name)):
-        inside = _is_file(Path(name).with_name(MANIFEST))
-        advice = (
-            f"name the run: {Path(name).parent}"
-            if inside
-            else _listing(folder).lstrip("; ").replace("them", "the runs")
-        )
-        raise UsageError(f"{name} is a file, and a run is a directory; {advice}")
+        own = Path(name).parent
+        advice = f"; write {own}" if _is_file(own / MANIFEST) else _listing(folder)
+        raise UsageError(f"{name} is a file, and runs are directories{advice}")
     if not_a_name:
         raise UsageError(not_a_name)
     close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.6)

@@ -3,12 +3,13 @@
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, shown
+from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, UsageError, shown
 from optilab.files import Row, is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
 from optilab.runs.tables import again, outcome, read_last_row, read_metrics, read_table, restored
@@ -38,6 +39,21 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("test_loss", "test_acc", "best_test_loss", "best_test_acc"), (int, float)),
 }
 """Types of the manifest's entries that are read; `data.train` is an entry of the mapping `data`."""
+
+
+def root(folder: str | None) -> Path:
+    """Where runs are kept: `--runs-dir`, else OPTILAB_RUNS, else ./runs. UsageError for a file in its place."""
+    path = Path(folder or os.environ.get("OPTILAB_RUNS") or "runs")
+    if os.path.isfile(path):  # whatever the path is
+        where = "--runs-dir" if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
+        raise UsageError(f"{path} is a file; expected the directory of the runs", where)
+    return path
+
+
+def resume_command(path: Path, how: str = "--resume", command: str = "train") -> str:
+    """The command that continues the run or study at `path`, quoted for a shell; `how` may also be --fork."""
+    folder = [] if path.parent == root(None) else ["--runs-dir", str(path.parent)]
+    return shlex.join(["optilab", command, how, path.name, *folder])
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,7 @@ class Record(Entry):
             return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
         if not self.is_training:
             return read_table(file)
-        advice = f"`optilab train --resume {self.name}` writes it again"
+        advice = f"`{resume_command(self.path)}` writes it again"
         if os.path.lexists(self.path.parent / STUDY):  # which is continued as a whole
             advice = restored(self.path)
         try:
@@ -161,8 +177,8 @@ class Study(Entry):
         """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged or cut."""
         rows, file = read_table(self.path / TRIALS), self.path / TRIALS
         command = self.manifest["command"]
-        resume = "the study's command with --name" if command == "train" else f"optilab {command} --resume"
-        advice = f"`{resume} {self.name}` writes it again"
+        own = f"the study's command with --name {self.name}"
+        advice = f"`{own if command == 'train' else resume_command(self.path, command=command)}` writes it again"
         for line, row in enumerate(rows, start=2):
             if not is_plain(row.get("trial")) or row.get("status") not in STATUSES:
                 got = f"got {shown(row.get('trial'))} and {shown(row.get('status'))}"

@@ -375,8 +375,8 @@ def _as_typed(asked: SweepConfig, axis: Axis | Choices, problems: Sequence[Probl
     elif "unknown" in message and text.count(":") == 1 and text in wrong:
         message = f"{message.partition(';')[0]}; values are separated by commas: {key}={text.replace(':', ',')}"
     elif " has no setting" in message and (entries := _having(asked, axis, messages)):
-        message = f"{message.partition(';')[0]}; write {entries}"
-    elif not isinstance(axis, Axis) and (messages != {message} or len(axis.values) == 1):
+        message = f"{message.partition(';')[0]}; instead of both axes: {entries}"
+    elif not isinstance(axis, Axis) and (messages != {message} or not 1 < len(axis.values) == len(problems)):
         return problems
     return [replace(first, where=f"--over {key}={text}", message=message)]
 
@@ -392,7 +392,7 @@ def _having(asked: SweepConfig, axis: Axis | Choices, messages: Iterable[str]) -
         [entry] if entry in lacking else [f"{{name: {entry}, {name}: {flow(value)}}}" for value in axis.values]
         for entry in entries
     ]
-    return f"--over '{section}={','.join(itertools.chain.from_iterable(having))}' without --over {axis.key}"
+    return f"--over '{section}={','.join(itertools.chain.from_iterable(having))}'"
 
 
 def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> None:
@@ -404,7 +404,7 @@ def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> No
             if samples is None:
                 raise UsageError(f"{a} and {b} are the same training; leave one of them out", "--over")
             reason = f"two of {samples} samples are the same training, {a}"
-            raise UsageError(f"{reason}; leave out --samples for the whole grid", "--samples")
+            raise UsageError(f"{reason}; leave it out for the whole grid", "--samples")
 
 
 def _require_rungs(asked: SweepConfig, points: int) -> None:
@@ -412,11 +412,12 @@ def _require_rungs(asked: SweepConfig, points: int) -> None:
     assert isinstance(asked.config, TrainConfig)
     if asked.halving is not None and len(rungs(points, asked.config.epochs, asked.halving)) < 2:
         have = f"{plural(points, 'setting')} and {plural(asked.config.epochs, 'epoch')}"
-        eta, largest = asked.halving, min(points, asked.config.epochs)
-        more = [f"{eta} settings in --over"] * (points < eta) + [f"--epochs {eta}"] * (asked.config.epochs < eta)
-        other = f"--halving {largest}" if largest > 1 else "leave it out"
+        largest, needed = min(points, asked.config.epochs), asked.halving
+        instead = f"write --halving {largest}" if largest > 1 else "add values to --over or epochs"
         raise UsageError(
-            f"{eta} leaves no setting out of {have}; write {' and '.join(more)}, or {other}", "--halving"
+            f"it needs {needed} settings and {needed} epochs to leave one out, and has {have}; {instead}, or leave it "
+            "out",
+            "--halving",
         )
 
 

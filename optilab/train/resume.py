@@ -67,7 +67,7 @@ def require_alike(path: Path, changes: Sequence[Override]) -> None:
         return
     command = runs.read_study(study).manifest["command"]
     again = (
-        f"optilab {command} --resume {study.name}"
+        runs.resume_command(study, command=command)
         if command != "train"
         else f"its command with --name {study.name}"
     )

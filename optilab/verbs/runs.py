@@ -93,17 +93,11 @@ def ls(request: ListRuns, place: Place) -> Answer:
     empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
     if found and where:
         facts = [facts for line in found for facts in (line.facts, *line.trials)]
-        typed = [key for condition in conditions for key in condition.keys]
-        keys = {key: listing.full_keys("--where", key, [k for one in facts for k in one]) for key in typed}
-        here = {
-            key: list(dict.fromkeys(str(one[k]) for k in full for one in facts if type(one.get(k)) is str))
-            for key, full in keys.items()
-        }
-        have = "".join(
-            f"; {key} here is {listed(values, 'or') if len(values) < 7 else some(values, 6)}"
-            for key, values in here.items()
-            if values
-        )
+        have = ""
+        for key in dict.fromkeys(key for condition in conditions for key in condition.keys):
+            full = listing.full_keys("--where", key, [name for one in facts for name in one])
+            words = list(dict.fromkeys(one[k] for k in full for one in facts if isinstance(one.get(k), str)))
+            have += f"; {key} here is {listed(words, 'or') if len(words) < 7 else some(words, 6)}" if words else ""
         empty = f"no run in {place.folder} meets {' and '.join(where)}{have}"
     return RunList(lines, axes, empty, values=request.format == "csv")
 
@@ -541,6 +535,7 @@ def rm(request: RemoveRuns, place: Place) -> Printed:
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from None
     paths = runs.select(place.folder, request.names or [], age)
+    for_each(runs.require_ours, paths)
     if paths and not request.yes:
         _confirm(paths)
     for path in paths:

@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from optilab.errors import UsageError, did_you_mean, shown, unknown
+from optilab.errors import UsageError, did_you_mean, shown, together, unknown
 from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
@@ -85,10 +85,8 @@ class Request:
                     "" if typed else _out_of_range(known[name], given[name])
                 )
                 problems += [UsageError(refused, named(name))] if refused else []
-        if problems[1:]:
-            raise UsageError("\n".join(map(str, problems)))
         if problems:
-            raise problems[0]
+            raise together(problems)
         request = cls()
         request.__dict__.update(given, given=given, typed=typed)
         request.complete()

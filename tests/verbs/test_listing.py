@@ -118,7 +118,7 @@ def test_conditions(optilab, some, where, names):
     output = optilab("runs", "ls", "--where", where).stdout.splitlines()
     assert [line.split()[0] for line in output[1:]] == names
     if not names:
-        assert output == [f"no run in runs meets {where}; state here is done or interrupted"]
+        assert output == [f"no run in runs meets {where}; state here is done, interrupted or diverged"]
 
 
 def test_conditions_add_up_and_lists_are_sorted(optilab, some):

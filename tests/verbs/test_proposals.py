@@ -63,7 +63,7 @@ optimize adam --start «1,2,3»
 optimize adam --function «ravin»
 optimize adam --expect '«f»'
 optimize adam --expect '«f 0.1»'
-optimize adam --expect 'f «=>» 1'
+optimize adam --expect '«f => 1»'
 optimize adam --expect '«loss» < 1'
 optimize adam --epochs 3 --expect '«f < small»'
 optimize adam --epochs 5 --expect 'f «at 9» < 1'
@@ -191,9 +191,15 @@ sweep small.yaml --over optimizer.lr=0.1:1 --dry-run --search tpe
 sweep small.yaml --over optimizer.lr=0.1,0.2 «--zip» --dry-run
 sweep small.yaml --over optimizer.lr=0.1,0.2,0.3 «--halving 3» --epochs 2 --dry-run
 sweep small.yaml --over optimizer.lr=0.1,0.2 --dry-run «--halving 3»
+sweep small.yaml --over «model.hidden=16,[32]» --dry-run
+sweep small.yaml --over «model.activation=relu:tanh» --dry-run
+sweep small.yaml «--over optimizer=sgd,adam --over optimizer.beta1=0.9,0.8» --dry-run
+sweep --study «small.yaml» --dry-run
 sweep --resume «run»
 remedy small.yaml --only «tahn» --dry-run
 check small.yaml --expect '«val_ac» > 0'
+check run --expect '«val_acc >> 0»'
+check run --expect '«val_acc at epoch 1 > 0»'
 check run --expect 'test_acc > 0'
 runs show «runn»
 runs show '../*'
@@ -203,6 +209,12 @@ runs ls --where '«lrr»=3'
 runs ls --where «lr»
 runs ls --sort «val_accc»
 runs ls --format «xml»
+runs ls --where «'val_acc>50%'»
+runs show «small.yaml»
+runs show «runs/run/config.yaml»
+runs show «run@1»
+runs «report» run
+runs rm path --older-than «1month» --yes
 runs export run --out «all.txt»
 runs export run
 runs diff run
@@ -299,6 +311,18 @@ def test_what_a_refusal_proposes_is_accepted(line, folder):
             "diagnostics.jsonl is missing, from which diagnose reads the layers",
         ),
         ("manifest.json", "runs show run", "restore it, or train again: optilab train --config"),
+        (
+            "metrics.csv",
+            "runs show run --runs-dir linked",
+            "`optilab train --resume run --runs-dir linked` writes it",
+        ),
+        (
+            "",
+            "runs compare gone run nope",
+            "no run 'gone' in runs; `optilab runs ls` lists them\nno run 'nope' in",
+        ),
+        ("", "runs diff gone nope", "no run 'nope' in runs"),
+        ("", "runs ls --where optimizer=adma", "meets optimizer=adma; optimizer here is sgd"),
         ("", "runs ls --runs-dir nowhere", "no runs in nowhere: there is no such directory"),
         ("", "runs show x --runs-dir nowhere", "no run 'x' in nowhere: there is no such directory"),
         ("", "runs show x --runs-dir .", "`optilab runs ls --runs-dir .` lists them"),
@@ -306,11 +330,19 @@ def test_what_a_refusal_proposes_is_accepted(line, folder):
 )
 def test_what_is_missing_is_called_missing(lost, line, message, folder, tmp_path):
     shutil.copytree(folder / "runs", tmp_path / "runs")
+    (tmp_path / "linked").symlink_to("runs")
     if lost:
         (tmp_path / "runs" / "run" / lost).unlink()
     done = typed(line, tmp_path)
     assert message in done.stderr + done.stdout
     assert "is damaged" not in done.stderr
+
+
+def test_all_that_is_named_can_be_removed_before_anything_is(folder, tmp_path):
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    (tmp_path / "runs" / "run" / "manifest.json").unlink()
+    assert "nothing was removed" in typed("runs rm path run --yes", tmp_path).stderr
+    assert (tmp_path / "runs" / "path").is_dir()
 
 
 @pytest.mark.parametrize(
