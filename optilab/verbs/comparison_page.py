@@ -189,16 +189,9 @@ def _decide(
         return f"To see what limits {limited}:", f"optilab diagnose {shlex.quote(name)}"
     if not isinstance(entry, Study):
         return _further(side, comparison)
-    if confirmed:
+    if entry.manifest["command"] == "sweep" and comparison.chosen:  # which can train the best again from new seeds
         command, why = comparison_tables.next_steps(side, entry, confirmed)[0]
         return (f"The next step {why}:" if why else "To see why nothing is learned:", command) if command else None
-    if _is_confirmable(side, entries):
-        again = comparison_tables.to_confirm(comparison)
-        limit = " (each one more makes a verdict harder)" if again < count else ""
-        sentence = (
-            f"As a next step, train the {again} best means again from new seeds{limit}; {count} may be the best:"
-        )
-        return sentence, f"optilab sweep --resume {shlex.quote(entry.name)} --confirm {again}"
     seeds = max(len(group.runs) for group in side.grouping.groups)
     return grown(entry, seeds, comparison) if entry.manifest["command"] == "remedy" else None
 
@@ -247,12 +240,6 @@ def _stretches(seeds: Sequence[int]) -> list[tuple[int, int]]:
 
 def _aim(enough: bool) -> str:
     return "To decide" if enough else "As a first step"
-
-
-def _is_confirmable(side: RunComparison, entries: Sequence[Record | Study]) -> bool:
-    """Whether the best rows are those of a sweep, which can train them again from new seeds."""
-    sweep = len(entries) == 1 and isinstance(entries[0], Study) and entries[0].manifest["command"] == "sweep"
-    return sweep and side.comparison is not None and side.comparison.chosen
 
 
 def grown(study: Study, count: int, comparison: Comparison[Any] | None, what: str = "seeds") -> tuple[str, str]:
