@@ -1,7 +1,6 @@
 """The keys of `model`: the network. Layers are numbered from 1, the output layer comes last."""
 
 from dataclasses import dataclass, field, make_dataclass
-from math import inf
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
@@ -9,18 +8,16 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import Strict, model_validator
 
 from optilab.config.fields import Number, OneOf, Section, Whole, refusal
+from optilab.config.flat import FLAT
 
-Flat = tuple[float, float] | property | None
 
-
-def _activation(name: str, formula: str, flat: Flat = None, **parameters: tuple[Any, Any]) -> type[Any]:
+def _activation(name: str, formula: str, flat: property | None = None, **parameters: tuple[Any, Any]) -> type[Any]:
     """The class of an activation phi: its name, its formula, and its parameters with their defaults, which are torch's.
 
-    `flat` are the bounds of the output at or beyond which the slope is below a fifth of its maximum; None where there
-    are none. An activation that is flat on both sides saturates, one that is flat on one side has units that die.
+    `flat` are the bounds of `FLAT`, None where there are none, or what they become by the parameters.
     """
     fields = [(key, hint, field(default=default)) for key, (hint, default) in parameters.items()]
-    members = {"__doc__": formula, "name": name, "flat": flat, "__module__": __name__}
+    members = {"__doc__": formula, "name": name, "flat": flat or FLAT.get(name), "__module__": __name__}
     return make_dataclass(name.title().replace("-", ""), fields, frozen=True, namespace=members)
 
 
@@ -34,11 +31,11 @@ ACTIVATIONS: dict[str, type[Any]] = {
     phi.name: phi
     for phi in (
         _activation("identity", "x"),
-        _activation("sigmoid", "1/(1 + exp(-x))", (0.05, 0.95)),
-        _activation("hard-sigmoid", "x/6 + 1/2, cut to 0 and 1", (0.0, 1.0)),
-        _activation("tanh", "tanh(x)", (-0.9, 0.9)),
-        _activation("softsign", "x/(1 + |x|)", (-0.56, 0.56)),
-        _activation("relu", "max(x, 0)", (0.0, inf)),
+        _activation("sigmoid", "1/(1 + exp(-x))"),
+        _activation("hard-sigmoid", "x/6 + 1/2, cut to 0 and 1"),
+        _activation("tanh", "tanh(x)"),
+        _activation("softsign", "x/(1 + |x|)"),
+        _activation("relu", "max(x, 0)"),
         _activation("leaky-relu", "x, below 0 slope*x (Maas et al. 2013)", slope=(_Slope, 0.01)),
         _activation(
             "prelu", "x, below 0 a*x with one trained a per layer (He et al. 2015)", slope=(_StartSlope, 0.25)
@@ -46,10 +43,10 @@ ACTIVATIONS: dict[str, type[Any]] = {
         _activation(
             "elu",
             "x, below 0 alpha*(exp(x) - 1) (Clevert et al. 2016)",
-            property(lambda elu: (-0.81 * elu.alpha, inf)),
+            property(lambda elu: (FLAT["elu"][0] * elu.alpha, FLAT["elu"][1])),
             alpha=(_Alpha, 1.0),
         ),
-        _activation("selu", "1.0507*elu(x) with alpha 1.6733 (Klambauer et al. 2017)", (-1.42, inf)),
+        _activation("selu", "1.0507*elu(x) with alpha 1.6733 (Klambauer et al. 2017)"),
         _activation(
             "gelu", "x*Phi(x), Phi the normal distribution (Hendrycks & Gimpel 2016)", approximate=(_Phi, "none")
         ),
@@ -58,7 +55,7 @@ ACTIVATIONS: dict[str, type[Any]] = {
         _activation(
             "softplus",
             "log(1 + exp(beta*x))/beta",
-            property(lambda phi: (0.21 / phi.beta, inf)),
+            property(lambda phi: (FLAT["softplus"][0] / phi.beta, FLAT["softplus"][1])),
             beta=(_Beta, 1.0),
         ),
     )

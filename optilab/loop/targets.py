@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS
-
 MOST = 4096
 """Targets that are kept of a batch."""
 PAIRED = 1024
@@ -189,6 +187,8 @@ class Targets:
 
     def reference(self, losses: Sequence[float], loop: dict[str, Any]) -> dict[str, Any]:
         """The chance-level loss and accuracy, and in `loop` what they are taken from."""
+        from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS
+
         times = loop.get("loss_over_mean", 1)
         path = loop.get("loss_path", [])
         if self.task in ("classification", "binary") and int(self._counts.sum()):

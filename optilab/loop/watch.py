@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.diagnose import Evidence, Setup, diagnose, of_loop
 from optilab.errors import DataError, UsageError, shown
 from optilab.loop.targets import Targets, labels_used
 from optilab.train.layers import (
@@ -26,6 +25,8 @@ from optilab.train.layers import (
     DROPOUTS,
     Window,
     crossed,
+    eps_share,
+    finite,
     first_layers,
     first_tensor,
     frozen,
@@ -35,11 +36,11 @@ from optilab.train.layers import (
     spaced,
     without_gradient,
 )
-from optilab.train.probes import eps_share, finite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from optilab.diagnose import Evidence, Setup
     from optilab.verbs.diagnose import Diagnosis
     from optilab.verbs.results import LabRun
 
@@ -161,6 +162,7 @@ class Watch:
 
     def diagnosis(self) -> "Diagnosis":
         """What keeps the network from learning: `findings`, most severe first. Print it, or look at `rows`."""
+        from optilab.diagnose import diagnose
         from optilab.verbs.diagnose import Diagnosis
 
         evidence = self.evidence()
@@ -397,8 +399,10 @@ class Watch:
 
     # --- evidence ---
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> "Evidence":
         """What was seen, as the causes of `diagnose` read it."""
+        from optilab.diagnose import Evidence
+
         losses, count = self._read(), len(self._losses)
         short = count <= SHORT
         ends = [(end, metrics) for end, metrics, _ in self._ends]
@@ -464,7 +468,9 @@ class Watch:
             start["train_images"] = round(samples)
         return start
 
-    def _setup(self) -> Setup:
+    def _setup(self) -> "Setup":
+        from optilab.diagnose import Setup, of_loop
+
         group = self._optimizers[0].param_groups[0] if self._optimizers else {}
         coupled = not self._optimizers or "AdamW" not in type(self._optimizers[0]).__name__
         decay = float(group.get("weight_decay") or 0.0)
@@ -482,7 +488,7 @@ class Watch:
             **of_loop(rule.lr),
         )
 
-    def _config(self, setup: Setup) -> dict[str, Any]:
+    def _config(self, setup: "Setup") -> dict[str, Any]:
         """config.yaml of a watched run: what the causes ask, and what a reader wants to know of model and optimizer."""
         optimizers = self._optimizers
         named = {key: value for key, value in vars(setup).items() if key not in IN_RECORDS}

@@ -26,6 +26,7 @@ from optilab.optimize.theory import stability_limit
 from optilab.train import draws, optimizers, own, own_model, probes, theory
 from optilab.train.device import all_finite, failures_explained, generators
 from optilab.train.images import Images, as_input
+from optilab.train.layers import EpochRecord, finite
 from optilab.train.model import MLP
 from optilab.train.optimizers import Closure
 from optilab.train.own_model import Network, OwnModel, probes_of
@@ -94,7 +95,7 @@ class Training:
     shuffler: torch.Generator | None = None  # of the training images; None: the global one
     stage: int = 0
     rows: list[Row] = field(default_factory=list)
-    record: probes.EpochRecord = field(default_factory=dict)  # of the last epoch
+    record: EpochRecord = field(default_factory=dict)  # of the last epoch
     digests: dict[str, str] = field(default_factory=dict)  # of the dataset's files
     first_loss: float = math.nan  # of the first batch, before any step
     last_rule: Any = None  # the optimizer with the learning rate of its last step
@@ -495,7 +496,7 @@ def plateau_factor(rows: Sequence[Row], plateau: ReduceOnPlateau | None) -> floa
 # --- the record of epoch 0 ---
 
 
-def before_training(training: Training) -> probes.EpochRecord:
+def before_training(training: Training) -> EpochRecord:
     """The record of epoch 0: dataset and labels in numbers, the network's first loss and gradients, and the theory's.
 
     `first_loss` and `sample_gradients` are those of the first batch, `input_rms` the root mean square of its inputs.
@@ -507,7 +508,7 @@ def before_training(training: Training) -> probes.EpochRecord:
         curved = {"curvature": training.measure_curvature(training.config.optimizer)}
     if not training.config.probes:
         return {"epoch": 0, **curved}
-    rms = probes.finite(float(images.square().mean().sqrt()))
+    rms = finite(float(images.square().mean().sqrt()))
     record = {"epoch": 0, **curved, **probes.labels(train.labels, validation.labels), "input_rms": rms}
     model, labels = training.model, train.labels[: data.batch_size]
     if isinstance(model, OwnModel):
@@ -516,9 +517,9 @@ def before_training(training: Training) -> probes.EpochRecord:
     loss, gradients = probes.first_batch(model, images, labels)
     return {
         **record,
-        "first_loss": probes.finite(loss),
-        "sample_gradients": [probes.finite(value) for value in gradients],
-        "first_weights": [probes.finite(float(linear.weight.detach().norm())) for linear in model.linears],
+        "first_loss": finite(loss),
+        "sample_gradients": [finite(value) for value in gradients],
+        "first_weights": [finite(float(linear.weight.detach().norm())) for linear in model.linears],
         "predicted_gains": prediction and prediction.gains,
         "predicted_ratio": prediction and prediction.ratio,
     }

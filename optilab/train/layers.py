@@ -14,9 +14,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from optilab.config.model import ACTIVATIONS
-from optilab.train.probes import MEASURED, EpochRecord, common_share, finite
+from optilab.config.flat import FLAT
 
+EpochRecord = dict[str, Any]
+"""One line of diagnostics.jsonl."""
+
+MEASURED = (
+    "gradient_norm",
+    "weight_norm",
+    "update_norm",
+    "identical_units",
+    "activation_mean",
+    "activation_std",
+    "saturated",
+    "dead",
+    "common",
+)
+"""Columns of a probe, in order; shares are between 0 and 1."""
+_SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square", "sum")
+"""Where the optimizers keep the moving average, or sum, of squared gradients."""
 SAMPLE = 16_384
 """Entries of a weight, evenly spaced, from which the length of a step is estimated."""
 ROWS = 32
@@ -29,9 +45,7 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 BY_CHANNEL = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, *BATCH_NORMS, nn.GroupNorm)
 """What takes inputs with channels in the second place; others have their features in the last."""
-_NAMES = {name.replace("-", ""): name for name in ACTIVATIONS if name != "identity"}
-"""Name of an activation, as the graph has it, -> optilab's."""
-_BOUNDS = {graph: flat for graph, name in _NAMES.items() if isinstance(flat := ACTIVATIONS[name]().flat, tuple)}
+_BOUNDS = {name.replace("-", ""): bounds for name, bounds in FLAT.items()}
 """Name of an activation, as the graph has it, -> the bounds at which it is flat."""
 _VIEWS = frozenset(
     ["View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Transpose", "Permute", "Select",
@@ -262,6 +276,11 @@ QUANTITIES = (*MEASURED, "gradient_to_weight", "update_to_weight", "through_time
 """What is recorded of a layer, as of optilab's own trainings; `through_time` of recurrent layers."""
 
 
+def common_share(weight: Tensor) -> Tensor:
+    """Fraction of a weight matrix's squares that is the same in every unit: 1 where all units are equal."""
+    return weight.mean(dim=0).square().sum() * len(weight) / weight.square().sum()
+
+
 def _held(module: nn.Module, held: set[int]) -> list[nn.Parameter]:
     return [p for p in matrices(module) if id(p) in held]
 
@@ -388,3 +407,31 @@ def frozen(window: Window, held: Collection[int]) -> dict[str, float]:
                 found[name] = (block, edge)
     spread = list(found.items())[:: max(1, math.ceil(len(found) / FROZEN))]
     return {name: float(torch.linalg.matrix_norm(block, 2)) / edge for name, (block, edge) in spread}
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where it is infinite or not a number."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def eps_share(optimizer: torch.optim.Optimizer) -> float | None:
+    """Fraction of the parameters whose root mean square gradient is below eps; None where there is no such thing."""
+    below, total = [], 0
+    for group in optimizer.param_groups:
+        eps = group.get("eps", getattr(getattr(optimizer, "rule", None), "eps", None))
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            squares = next((state[name] for name in _SECOND_MOMENTS if name in state), None)
+            if (
+                squares is None and "exp_inf" in state
+            ):  # Adamax: the largest gradient, to which torch has added eps
+                squares = (state["exp_inf"] - eps).square()
+            if eps is None or squares is None:
+                continue
+            # The first steps' averages are small for want of steps, not of gradient.
+            steps, beta2 = state.get("step", state.get("steps")), group.get("betas", (0, 0))[1]
+            averaged = steps is not None and beta2 and "exp_inf" not in state
+            correction = 1 - beta2 ** float(steps) if averaged else 1.0
+            below.append((squares < (eps**2) * correction).sum())
+            total += squares.numel()
+    return int(torch.stack(below).sum()) / total if total else None

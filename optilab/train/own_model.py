@@ -18,9 +18,11 @@ from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
     EMBEDDINGS,
+    EpochRecord,
     Window,
     by_unit,
     crossed,
+    finite,
     first_layers,
     frozen,
     layers_of,
@@ -31,7 +33,7 @@ from optilab.train.layers import (
     without_gradient,
 )
 from optilab.train.model import MLP, fill
-from optilab.train.probes import MOST_IMAGES, EpochProbes, EpochRecord, finite, undisturbed
+from optilab.train.probes import MOST_IMAGES, EpochProbes, undisturbed
 
 SINGLE = 32
 """Images whose own gradients are measured before training, one backward pass each."""

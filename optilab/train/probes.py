@@ -15,13 +15,8 @@ from torch import Tensor, nn
 
 from optilab.optimize.rule import learning_rates
 from optilab.train.device import generators, set_generators
+from optilab.train.layers import MEASURED, EpochRecord, common_share, eps_share, finite
 from optilab.train.model import MLP
-
-EpochRecord = dict[str, Any]
-"""One line of diagnostics.jsonl."""
-
-_SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square", "sum")
-"""Where the optimizers keep the moving average, or sum, of squared gradients."""
 
 
 class Probe:
@@ -71,25 +66,6 @@ class Probe:
         low, high = self._bounds
         flat = (output <= low) | (output >= high)
         return [mean, std, flat.float().mean(), flat.all(dim=0).float().mean()]
-
-
-MEASURED = (
-    "gradient_norm",
-    "weight_norm",
-    "update_norm",
-    "identical_units",
-    "activation_mean",
-    "activation_std",
-    "saturated",
-    "dead",
-    "common",
-)
-"""Columns of a probe, in order; shares are between 0 and 1."""
-
-
-def common_share(weight: Tensor) -> Tensor:
-    """Fraction of a weight matrix's squares that is the same in every unit: 1 where all units are equal."""
-    return weight.mean(dim=0).square().sum() * len(weight) / weight.square().sum()
 
 
 def _gradient(linear: nn.Linear) -> Tensor:
@@ -157,11 +133,6 @@ def _layer(row: dict[str, float]) -> dict[str, float | None]:
     return {name: finite(value) for name, value in row.items()}
 
 
-def finite(value: float | None) -> float | None:
-    """The number, or None where it is infinite or not a number."""
-    return value if value is not None and math.isfinite(value) else None
-
-
 def _noise(gradients: Sequence[Tensor]) -> float:
     """tr(cov)/|mean|^2 from k batches: the spread over k - 1, the squared mean freed of its own noise."""
     if len(gradients) < 2:
@@ -172,29 +143,6 @@ def _noise(gradients: Sequence[Tensor]) -> float:
     spread = sums[0] / (len(gradients) - 1)
     signal = sums[1] - spread / len(gradients)
     return spread / signal if signal > 0 else math.inf
-
-
-def eps_share(optimizer: torch.optim.Optimizer) -> float | None:
-    """Fraction of the parameters whose root mean square gradient is below eps; None where there is no such thing."""
-    below, total = [], 0
-    for group in optimizer.param_groups:
-        eps = group.get("eps", getattr(getattr(optimizer, "rule", None), "eps", None))
-        for parameter in group["params"]:
-            state = optimizer.state.get(parameter, {})
-            squares = next((state[name] for name in _SECOND_MOMENTS if name in state), None)
-            if (
-                squares is None and "exp_inf" in state
-            ):  # Adamax: the largest gradient, to which torch has added eps
-                squares = (state["exp_inf"] - eps).square()
-            if eps is None or squares is None:
-                continue
-            # The first steps' averages are small for want of steps, not of gradient.
-            steps, beta2 = state.get("step", state.get("steps")), group.get("betas", (0, 0))[1]
-            averaged = steps is not None and beta2 and "exp_inf" not in state
-            correction = 1 - beta2 ** float(steps) if averaged else 1.0
-            below.append((squares < (eps**2) * correction).sum())
-            total += squares.numel()
-    return int(torch.stack(below).sum()) / total if total else None
 
 
 MOST_IMAGES = 512

@@ -34,10 +34,9 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import BatchNorm, LayerNorm, ModelConfig, NoNorm
-from optilab.train.layers import DROPOUTS
+from optilab.train.layers import DROPOUTS, finite
 from optilab.train.model import MLP, activation_of
 from optilab.train.own_model import Network
-from optilab.train.probes import finite
 
 Record = dict[str, Any]
 TOLERANCE = 1e-4

@@ -4,6 +4,8 @@ import copy
 import dataclasses
 import json
 import pickle
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -177,6 +179,27 @@ def test_an_error_of_the_watch_never_ends_the_training(monkeypatch):
     finding = watch.diagnosis().findings[-1]
     assert (finding.name, finding.severity) == ("watch-stopped", Severity.INFO)
     assert "ZeroDivisionError" in finding.text
+
+
+def test_a_loop_waits_for_the_configs_at_its_diagnosis_only():
+    """They are two thirds of what a watched loop needs of memory."""
+    program = """
+import sys
+import torch
+import optilab
+net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+watch = optilab.watch(net, optimizer := torch.optim.Adam(net.parameters()))
+for _ in range(12):
+    optimizer.zero_grad()
+    loss = torch.nn.functional.cross_entropy(net(torch.randn(8, 4)), y := torch.randint(0, 3, (8,)))
+    loss.backward()
+    optimizer.step()
+    watch.step(loss, target=y)
+print({"pydantic", "yaml", "optilab.diagnose"} & set(sys.modules))
+watch.diagnosis()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_what_is_not_a_model_is_refused():

@@ -1,0 +1,16 @@
+"""Where activations are flat, apart from their parameters: a loop that is watched need not wait for the configs."""
+
+from math import inf
+
+FLAT = {
+    "sigmoid": (0.05, 0.95),
+    "hard-sigmoid": (0.0, 1.0),
+    "tanh": (-0.9, 0.9),
+    "softsign": (-0.56, 0.56),
+    "relu": (0.0, inf),
+    "elu": (-0.81, inf),
+    "selu": (-1.42, inf),
+    "softplus": (0.21, inf),
+}
+"""Activation -> the bounds of its output at or beyond which the slope is below a fifth of its maximum, at the default
+parameters. One that is flat on both sides saturates, one that is flat on one side has units that die."""
