@@ -325,8 +325,17 @@ class Evidence:
         """Nats that the network knows of all validation images together, beyond the fractions of their classes."""
         if self.loop.get("task") == "regression":  # the logarithm of the likelihood of normal errors
             chance, loss = (math.log(max(x, 1e-30)) for x in (self.validation_entropy, self.validation_loss))
-            return 0.5 * self.validation_images * (chance - loss)
+            return 0.5 * self.validation_images * (chance - loss - self._error_of_chance)
         return self.validation_images * (self.validation_entropy - self.validation_loss)
+
+    @property
+    def _error_of_chance(self) -> float:
+        """Three standard errors of the logarithm of what guessing loses in a regression.
+
+        It is estimated from the targets of the sampled batches, and those of the validation have an error of their own.
+        """
+        error, sampled = self.start.get("prior_error", 0.0), self.loop.get("samples", 0) * self.setup.batch_size
+        return 3 * error * math.sqrt(1 + sampled / max(1, self.validation_images))
 
     @property
     def validation_entropy(self) -> float:

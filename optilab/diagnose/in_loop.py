@@ -69,12 +69,13 @@ def loss_of_other_labels(e: Evidence) -> Symptom | None:
 @cause(
     "batch-as-time",
     measures="samples and time steps of recurrent layers and attention, by `batch_first`, and outputs of the network",
-    threshold="one output per time step, where there is one answer per sample",
-    normal="one output per sample",
+    threshold="one output per time step, where there is one answer per sample; or inputs whose neighbors are in an "
+    "order along samples, by 5 standard deviations, and in none along time steps, within 2",
+    normal="one output per sample; an order along time steps",
     remedy="`nn.LSTM(..., batch_first=True)`",
     advice="build the layer with batch_first=True where its inputs are (batch, time, features)",
-    silent="outputs are those of each time step, (batch, time, classes); a batch has one sample, or "
-    "its samples and time steps have the same number",
+    silent="there is an output for each time step and inputs have an order along both axes, or along none; a batch has "
+    "one sample, or its samples and time steps have the same number",
 )
 def batch_as_time(e: Evidence) -> Symptom | None:
     found = e.loop.get("crossed", {})
@@ -82,6 +83,33 @@ def batch_as_time(e: Evidence) -> Symptom | None:
         text = f"{name} takes the {times} samples of a batch for time steps, and {samples} time steps for samples"
         return Symptom(text, {"layers": [*found]}, (), harm=True)
     return None
+
+
+FUTURE = 1e-4
+"""Gradient of an output by later inputs of its sequence over that by all inputs; 0 in a causal network."""
+OF_OTHERS = 10.0
+"""That gradient over the one by any other sequence of the batch, through which a batch norm lets every input act."""
+
+
+@cause(
+    "no-causal-mask",
+    measures="gradient of an output by later inputs of its sequence, over that by all inputs, where the targets are "
+    "the next inputs",
+    threshold=f"above {FUTURE:g}, and {OF_OTHERS:g} times that by another sequence of the batch",
+    normal="0",
+    remedy="`is_causal=True` in `F.scaled_dot_product_attention`, or a mask",
+    advice="let each position see earlier ones only: F.scaled_dot_product_attention(..., is_causal=True), or "
+    "mask=nn.Transformer.generate_square_subsequent_mask(steps); recurrent layers with bidirectional=False",
+    silent="targets are not given, or some are not the next inputs; the network has no `nn.Embedding` of its inputs",
+)
+def no_causal_mask(e: Evidence) -> Symptom | None:
+    seen = e.loop.get("future") or {"later": 0.0, "others": 0.0}
+    if seen["later"] <= max(FUTURE, OF_OTHERS * seen["others"]):
+        return None
+    text = (
+        f"outputs depend on later inputs, which are their targets: {seen['later']:.2g} of the gradient is by them"
+    )
+    return Symptom(text, seen, (), harm=True)
 
 
 @cause(
@@ -538,6 +566,7 @@ DATA_AND_LOOP = (
     logits_as_probabilities,
     shapes_broadcast,
     batch_as_time,
+    no_causal_mask,
     same_batch,
     batches_sorted_by_class,
     graph_cut,

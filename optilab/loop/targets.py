@@ -13,6 +13,12 @@ from torch import Tensor, nn
 
 MOST = 4096
 """Targets that are kept of a batch."""
+PLACES = 65_536
+"""Time steps times classes, at most, where it is counted how frequent classes are at each time step."""
+FREQUENT = 10
+"""Labels of a time step per class, by which that is known."""
+KNOWN = 0.99
+"""Entropy of the labels of each time step over that of all, by which the time step says something."""
 PAIRED = 1024
 """Targets of a batch, at most, whose pairs with all outputs are looked at."""
 BATCHES = 64
@@ -39,6 +45,18 @@ def labels_used(gradient: Tensor) -> tuple[Tensor, Tensor]:
     return lowest.indices.reshape(-1), (lowest.values < 0).reshape(-1)
 
 
+def next_inputs(given: Tensor, target: Tensor) -> int | None:
+    """The axis of time of a batch of tokens whose targets are the next inputs; None where they are not."""
+    if given.is_floating_point() or given.dim() != 2 or target.numel() != given.numel():
+        return None
+    target = target.reshape(given.shape)
+    for axis in (1, 0):
+        steps = given.shape[axis] - 1
+        if steps > 2 and torch.equal(target.narrow(axis, 0, steps), given.narrow(axis, 1, steps)):
+            return None if torch.equal(target, given) else axis
+    return None
+
+
 class Targets:
     """The targets of the sampled batches, and what outputs and losses say about them."""
 
@@ -46,6 +64,7 @@ class Targets:
         self.task = ""
         self.accuracy: float | None = None  # of the last batch
         self._counts = torch.zeros(0, dtype=torch.long)
+        self._by_step: Tensor | None = None  # the same at each time step
         self._values: list[Tensor] = []
         self._loss = ""
         self._times: list[int] = []
@@ -116,6 +135,8 @@ class Targets:
         labels = labels.cpu()
         self._look_for_one_class(labels)
         self._count(labels)
+        if target.dim() == 2 and target.shape[1] * self._outputs <= PLACES:
+            self._count_by_step(target.cpu())
         if len(labels) and int(labels.min()) >= 0 and int(labels.max()) < self._outputs:
             mean = float(nn.functional.cross_entropy(rows, labels.to(rows.device)))
             if len(labels) >= 8 and mean > 0 and math.isclose(value, mean * len(labels), rel_tol=0.02):
@@ -137,6 +158,25 @@ class Targets:
         self._counts = nn.functional.pad(self._counts, (0, size - len(self._counts))) + nn.functional.pad(
             counts, (0, size - len(counts))
         )
+
+    def _count_by_step(self, target: Tensor) -> None:
+        steps = target.shape[1]
+        places = (torch.arange(steps) * self._outputs + target)[(target >= 0) & (target < self._outputs)]
+        counts = torch.bincount(places, minlength=steps * self._outputs).reshape(steps, self._outputs)
+        if self._by_step is None or self._by_step.shape == counts.shape:
+            self._by_step = counts if self._by_step is None else self._by_step + counts
+
+    def _steps_know(self, entropy: float) -> tuple[float, float] | None:
+        """(entropy, accuracy) of a network that knows the time step alone; None where that is no more, or unknown."""
+        counts = self._by_step
+        if counts is None or int(counts.sum(dim=1).min()) < FREQUENT * int((counts.sum(dim=0) > 0).sum()):
+            return None
+        totals = counts.sum(dim=1, keepdim=True).double()
+        shares = counts / totals
+        # Counts of few labels look less random than they are (Miller 1955).
+        short = ((counts > 0).sum(dim=1) - 1) / (2 * totals.squeeze(1))
+        found = float((torch.special.entr(shares).sum(dim=1) + short).mean())
+        return (found, float(shares.amax(dim=1).mean())) if found < KNOWN * entropy else None
 
     def _regression(self, output: Tensor, target: Tensor, value: float) -> None:
         if len(self._values) < BATCHES:
@@ -198,7 +238,8 @@ class Targets:
             known = self.task == "binary" or any(op in path for op in CROSS_ENTROPY)
             if known:
                 uniform = math.log(max(2, self._outputs)) * times
-                found = {"prior_entropy": entropy * times, "uniform": uniform, "chance": float(shares.max())}
+                entropy, chance = self._steps_know(entropy) or (entropy, float(shares.max()))
+                found = {"prior_entropy": entropy * times, "uniform": uniform, "chance": chance}
                 return found | {"classes": int((self._counts > 0).sum())}
         if self.task == "regression" and self._loss:
             pooled = torch.cat(self._values)

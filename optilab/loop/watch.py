@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DataError, UsageError, shown
-from optilab.loop.targets import Targets, labels_used
+from optilab.loop.targets import Targets, labels_used, next_inputs
 from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
@@ -30,6 +30,7 @@ from optilab.train.layers import (
     first_layers,
     first_tensor,
     frozen,
+    future,
     operations,
     record_of,
     setup_of,
@@ -262,8 +263,19 @@ class Watch:
         if self._window is not None:
             found = first_tensor(output)
             self._output = None if found is None else found.detach()
+            self._look_ahead(self._window.embedded, found)
+            self._window.embedded = None
             if found is not None and found.requires_grad:
                 found.register_hook(self._guard(self._of_output))  # type: ignore[no-untyped-call]
+
+    def _look_ahead(self, embedded: Tensor | None, output: Tensor | None) -> None:
+        """Whether a network sees its targets: those of batches before were the next inputs along `next_inputs`."""
+        axis = self._facts.get("next_inputs")
+        if axis is None or embedded is None or output is None or len(self._probes) > FIRST:
+            return
+        seen = future(embedded, output, axis)
+        if seen.get("later", 0.0) > self._facts.get("future", {}).get("later", 0.0):
+            self._facts["future"] = seen
 
     def _of_output(self, gradient: Tensor) -> None:
         self._used = labels_used(gradient.detach())
@@ -376,13 +388,16 @@ class Watch:
                     facts["same_batches"] += before.shape == some.shape and bool(torch.equal(before, some))
                 self._last_input = some.clone() if facts["samples"] < FIRST else None
             facts.setdefault("batch_size", len(given) if given.dim() else 1)
+        if isinstance(target, Tensor) and given is not None and "next_inputs" not in facts:
+            facts["next_inputs"] = next_inputs(given, target)
         if target is not None and target.is_floating_point():
             bad = bad or not bool(torch.isfinite(target).all())
         facts["non_finite"] += bad
         if isinstance(loss, Tensor) and "loss_path" not in facts:
             facts["loss_path"] = operations(loss)
             facts["backward"] = loss.requires_grad
-        facts.setdefault("crossed", crossed(window, self._output))
+        if facts["samples"] <= FIRST and not facts.get("crossed"):
+            facts["crossed"] = crossed(window, self._output)
         self._targets.look(self._output, target, loss, facts, self._used)
         self._output = self._used = None
 

@@ -128,6 +128,7 @@ class Window:
         ] = {}  # layer over sequences -> samples and time steps, as it takes its inputs
         self.activations: list[str] = []
         self.input: Tensor | None = None
+        self.embedded: Tensor | None = None  # the network's inputs behind its first embedding
         self._before: dict[str, Tensor] = {}
         self._weights: dict[str, list[nn.Parameter]] = {}
         self._in_step = False
@@ -181,6 +182,8 @@ class Window:
         if values is None or "activation_std" in values or not torch.is_grad_enabled():
             return
         found = first_tensor(output)
+        if isinstance(module, nn.Embedding) and self.embedded is None and _same(first_tensor(args), self.input):
+            self.embedded = found
         if found is not None and found.is_floating_point():
             some = found.detach()[:ROWS].float()
             values["activation_std"], values["activation_mean"] = torch.std_mean(some, correction=0)
@@ -376,13 +379,81 @@ def without_gradient(model: nn.Module, window: Window, held: Collection[int]) ->
 def crossed(window: Window, output: Tensor | None) -> dict[str, list[int]]:
     """Layer over sequences that takes samples for time steps -> what it takes for samples, and for time steps.
 
-    There is one output per sample of the batch, (samples,) or (samples, values), and the same number of time steps.
+    There is one output per sample of the batch, (samples,) or (samples, values), and the same number of time steps. Or
+    there is one per time step, and the inputs have an order along what the layer takes for samples alone.
     """
-    found = {}
+    found, given = {}, window.input
     for name, (samples, times) in window.axes.items():
-        if 1 < samples != times and output is not None and output.dim() < 3 and [*output.shape[:1]] == [times]:
+        if output is None or samples == times or samples == 1:
+            continue
+        if output.dim() < 3:
+            swapped = [*output.shape[:1]] == [times]
+        else:
+            sizes = [] if given is None else [*given.shape[:2]]
+            swapped = sorted(sizes) == sorted((samples, times)) == sorted(output.shape[:2])
+            swapped = swapped and given is not None and _ordered(given, sizes.index(samples), sizes.index(times))
+        if swapped:
             found[name] = [samples, times]
     return found
+
+
+MANY = 64
+"""Entries along an axis of a batch that are compared."""
+ORDERED, UNORDERED, ALIKE = 5.0, 2.0, 0.8
+"""Standard deviations of permutations by which neighbors along an axis differ where it has an order, and where it has
+none; there they are also as alike as any others, within this factor."""
+
+
+@torch.no_grad()
+def _ordered(batch: Tensor, axis: int, other: int) -> bool:
+    """Whether the inputs have an order along one axis, and none along the other.
+
+    The samples of a batch are in any order: their neighbors are as alike as after any permutation.
+    """
+    z, _ = _neighbors(batch, axis)
+    none, ratio = _neighbors(batch, other)
+    return abs(z) > ORDERED and abs(none) < UNORDERED and ALIKE < ratio < 1 / ALIKE
+
+
+def _neighbors(batch: Tensor, axis: int) -> tuple[float, float]:
+    """How alike neighbors along an axis are, over the mean after permutations: in standard deviations, and as a ratio.
+
+    That is the mean square of their difference; of tokens, how often their pairs are the same.
+    """
+    rows = batch.detach().movedim(axis, 0)[:MANY, :MANY].flatten(1)[:, : MANY * MANY].cpu()
+    apart = torch.cdist(rows.float(), rows.float()).square()
+
+    def alike(order: Tensor) -> float:
+        if batch.is_floating_point():
+            return float(apart[order[:-1], order[1:]].mean())
+        pairs = rows[order[:-1]].long() * (int(rows.max()) + 1) + rows[order[1:]]
+        return float(pairs.unique(return_counts=True)[1].double().square().sum())
+
+    draws, count = torch.Generator().manual_seed(0), len(rows)
+    own, *others = map(alike, [torch.arange(count), *(torch.randperm(count, generator=draws) for _ in range(40))])
+    mean = sum(others) / len(others)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in others) / len(others))
+    return ((own - mean) / spread, own / mean) if spread > 0 else (0.0, 1.0)
+
+
+def future(embedded: Tensor, output: Tensor, axis: int) -> dict[str, float]:
+    """How much one output depends on later inputs of its sequence (`later`), and on other sequences (`others`).
+
+    `axis` is that of time. Each is the gradient by the embedded inputs as a fraction of all; 0 where a network is
+    causal, and where no norm mixes samples. Empty where that cannot be seen.
+    """
+    size = embedded.shape[:2]
+    if output.shape[-1] * size.numel() != output.numel() or not output.requires_grad:
+        return {}
+    at, outputs = size[axis] // 2, output.reshape(*size, -1).movedim(axis, 1)
+    try:
+        (gradient,) = torch.autograd.grad(outputs[0, at].float().square().sum(), embedded, retain_graph=True)
+    except RuntimeError:  # a graph that is made anew in its backward pass
+        return {}
+    sizes = torch.linalg.vector_norm(gradient.float(), dim=2).movedim(axis, 1)
+    whole = max(float(sizes.norm()), 1e-30)
+    others = sizes[1:].norm(dim=1).max() if len(sizes) > 1 else 0.0
+    return {"later": float(sizes[0, at + 1 :].norm()) / whole, "others": float(others) / whole}
 
 
 BLOCK, FROZEN = 256, 32
@@ -407,6 +478,11 @@ def frozen(window: Window, held: Collection[int]) -> dict[str, float]:
                 found[name] = (block, edge)
     spread = list(found.items())[:: max(1, math.ceil(len(found) / FROZEN))]
     return {name: float(torch.linalg.matrix_norm(block, 2)) / edge for name, (block, edge) in spread}
+
+
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    """Whether both are the same entries in memory."""
+    return one is not None and other is not None and (one.data_ptr(), one.shape) == (other.data_ptr(), other.shape)
 
 
 def finite(value: float | None) -> float | None:

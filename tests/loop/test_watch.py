@@ -304,6 +304,27 @@ def far_away(x):
     return (x[:, :1] * 100 + 500).clone()
 
 
+class Words(nn.Module):
+    """A language model of seven tokens: an embedding, a layer over time, a head."""
+
+    def __init__(self, layer: nn.Module, norm: bool = False) -> None:
+        super().__init__()
+        self.embed, self.layer, self.head = nn.Embedding(7, 8), layer, nn.Linear(8, 7)
+        self.norm = nn.BatchNorm1d(8) if norm else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.embed(x).transpose(1, 2)).transpose(1, 2)
+        out = self.layer(x)
+        return self.head(out[0] if isinstance(out, tuple) else out)
+
+
+TEXT = torch.randint(1, 3, (200, 13), generator=torch.Generator().manual_seed(0)).cumsum(1) % 7
+
+
+def of_words(out, y):
+    return F.cross_entropy(out.flatten(0, 1), y.flatten())
+
+
 BUGS = {
     "labels-out-of-range": lambda: learn(mlp(), X, Y - 1, loss=by_hand, steps=100),
     "targets-out-of-scale": lambda: learn(mlp(nn.Linear(3, 1)), X, far_away(X), loss=F.mse_loss, steps=100),
@@ -312,6 +333,9 @@ BUGS = {
     ),
     "loss-of-other-labels": lambda: learn(mlp(), X, Y, loss=lambda out, y: F.cross_entropy(out, y.roll(1))),
     "batch-as-time": lambda: learn(Last(nn.LSTM(6, 8)), X[:, None].expand(-1, 9, -1), Y, steps=300, lr=1e-2),
+    "no-causal-mask": lambda: learn(
+        Words(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)), TEXT[:, :-1], TEXT[:, 1:], loss=of_words
+    ),
     "gradients-not-zeroed": lambda: learn(mlp(), X, Y, step=never_zeroed),
     "no-optimizer-step": lambda: learn(mlp(), X, Y, step=never_stepped),
     "no-gradient-in-step": lambda: learn(mlp(), X, Y, step=zeroed_too_late),
@@ -365,6 +389,14 @@ def ignoring(out, y):
 
 
 ON_PURPOSE = {
+    "a language model, and samples that a norm mixes": lambda: learn(
+        Words(nn.LSTM(8, 8, batch_first=True), norm=True),
+        TEXT[:, :-1],
+        TEXT[:, 1:],
+        loss=of_words,
+        steps=200,
+        lr=1e-2,
+    ),
     "an ignored label": lambda: learn(
         mlp(), X, torch.where(torch.arange(200) % 5 == 0, 255, Y), loss=ignoring, steps=300, lr=1e-2
     ),
@@ -796,10 +828,41 @@ def test_samples_that_are_taken_for_time_steps(kind, swap, first):
     assert ("batch-as-time" in found) == (swap == first)
 
 
-def test_an_output_for_each_time_step_says_nothing_about_axes():
-    watch = learn(Steps(nn.GRU(8, 8), each=True), torch.randn(64, 9, 8), torch.randint(0, 3, (64, 9)), steps=20,
-                  loss=lambda out, y: F.cross_entropy(out.flatten(0, 1), y.flatten()))  # fmt: skip
-    assert watch.evidence().loop["crossed"] == {}
+@pytest.mark.parametrize("first", [False, True])
+def test_an_output_for_each_time_step_says_nothing_about_axes_but_by_the_order_of_inputs(first):
+    """Neighbors in time are alike, or follow each other as letters do; samples are in any order."""
+    words, steps, noise = TEXT[:, :12], torch.randn(64, 24, 8).cumsum(1), torch.randn(64, 9, 8)
+    cases = [(Words(nn.GRU(8, 8, batch_first=first)), words, not first)]
+    cases += [
+        (Steps(nn.GRU(8, 8, batch_first=first), each=True), x, x is steps and not first) for x in (steps, noise)
+    ]
+    for net, x, swapped in cases:
+        watch = learn(net, x, torch.randint(0, 3, x.shape[:2]), steps=20, loss=of_words)
+        assert ("batch-as-time" in names(watch)) == swapped
+
+
+class Places(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.place = nn.Linear(8, 3), nn.Parameter(torch.zeros(9, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x) + self.place
+
+
+def test_how_frequent_labels_are_at_each_time_step_is_no_knowledge():
+    x, often = torch.randn(512, 9, 8), torch.arange(9) % 3
+    y = torch.where(torch.rand(512, 9) < 0.7, often, torch.randint(0, 3, (512, 9)))
+    watch = learn(Places(), x, y, steps=400, lr=1e-2, loss=of_words)
+    assert names(watch) == ["labels-unrelated"]
+    assert not watch.evidence().knows
+
+
+def test_a_loss_below_that_of_the_mean_is_knowledge_beyond_its_error_only():
+    e = learn(score(), X, torch.randn(200), loss=squeezed(F.mse_loss), lr=1e-6).evidence()
+    for factor, knows in ((0.85, False), (0.4, True)):
+        rows = [{"epoch": 1, "train_loss": e.entropy, "val_loss": factor * e.entropy}]
+        assert dataclasses.replace(e, rows=rows).knows == knows
 
 
 def test_inputs_out_of_scale_matter_until_nearly_all_is_learned():
