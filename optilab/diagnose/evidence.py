@@ -334,7 +334,10 @@ class Evidence:
 
         It is estimated from the targets of the sampled batches, and those of the validation have an error of their own.
         """
-        error, sampled = self.start.get("prior_error", 0.0), self.loop.get("samples", 0) * self.setup.batch_size
+        error, sampled = (
+            float(self.start.get("prior_error", 0.0)),
+            self.loop.get("samples", 0) * self.setup.batch_size,
+        )
         return 3 * error * math.sqrt(1 + sampled / max(1, self.validation_images))
 
     @property

@@ -427,7 +427,8 @@ def _neighbors(batch: Tensor, axis: int) -> tuple[float, float]:
         if batch.is_floating_point():
             return float(apart[order[:-1], order[1:]].mean())
         pairs = rows[order[:-1]].long() * (int(rows.max()) + 1) + rows[order[1:]]
-        return float(pairs.unique(return_counts=True)[1].double().square().sum())
+        counts: Tensor = pairs.unique(return_counts=True)[1]  # type: ignore[no-untyped-call]
+        return float(counts.double().square().sum())
 
     draws, count = torch.Generator().manual_seed(0), len(rows)
     own, *others = map(alike, [torch.arange(count), *(torch.randperm(count, generator=draws) for _ in range(40))])
