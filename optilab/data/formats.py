@@ -112,16 +112,12 @@ def read_idx(info: DatasetInfo, folder: Path | None) -> ReadDataset:
             data = read_file(path, packed=name.endswith(".gz"))
             digest = sha256(data)
             require(path, f"SHA-256 {expected}", f"SHA-256 {digest}")
-            arrays.append(_parse(path, raw_bytes(name, data), ndim=3 if "idx3" in name else 1))
+            raw = unzip(name, io.BytesIO(data)) if name.endswith(".gz") else data
+            arrays.append(_parse(path, raw, ndim=3 if "idx3" in name else 1))
         except DataError as error:
             problem = f"{error}{_remedy(info, digest, fetching)}"
         rows.append(FileCheck(name, path, len(data), digest, not problem, problem))
     return ReadDataset(place, rows, arrays)
-
-
-def raw_bytes(name: str, data: bytes) -> bytes:
-    """The uncompressed bytes of a verified file."""
-    return unzip(name, io.BytesIO(data)) if name.endswith(".gz") else data
 
 
 def _remedy(info: DatasetInfo, digest: str, fetching: str) -> str:

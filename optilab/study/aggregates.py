@@ -113,10 +113,6 @@ def letters(count: int, alike: Callable[[int, int], bool]) -> list[str]:
                 if not any(part <= other for other in sets):
                     sets = [other for other in sets if not other < part] + [part]
     sets.sort(key=sorted)
-    names = [_letter(number) for number in range(len(sets))]
+    letters = "abcdefghijklmnopqrstuvwxyz"  # after z: a1, b1, ...
+    names = [letters[n % 26] + (str(n // 26) if n >= 26 else "") for n in range(len(sets))]
     return ["".join(name for name, one in zip(names, sets, strict=True) if i in one) for i in range(count)]
-
-
-def _letter(number: int) -> str:
-    """a to z, then a1, b1, ..."""
-    return "abcdefghijklmnopqrstuvwxyz"[number % 26] + (str(number // 26) if number >= 26 else "")

@@ -366,12 +366,9 @@ def outcome_facts(row: Row) -> dict[str, Any]:
 
 def _trial_facts(row: Row) -> dict[str, Any]:
     told = {key: v for key, v in row.items() if key not in ("trial", "digest", "status")}
-    facts = outcome_facts({key: v for key, v in told.items() if not _is_outcome(key) or type(v) in (int, float)})
+    outcomes = ("_loss", "_acc", "epoch", "epochs")
+    facts = outcome_facts({k: v for k, v in told.items() if not k.endswith(outcomes) or type(v) in (int, float)})
     return {"run": str(row["trial"]), "command": "train", "state": str(row["status"]), **facts}
-
-
-def _is_outcome(key: str) -> bool:
-    return key.endswith(("_loss", "_acc", "epoch", "epochs"))
 
 
 def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:

@@ -422,14 +422,10 @@ def _tuning_outcome(
 
 def _edge(best: runs.Row, tuning: Sequence[runs.Row], fields: Sequence[str]) -> str:
     for field in fields:
-        rates = [row[field] for row in tuning if _is_number(row[field])]
+        rates = [row[field] for row in tuning if type(row[field]) in (int, float)]
         if field.rpartition(".")[2] == "lr" and len(set(rates)) > 2 and best[field] in (min(rates), max(rates)):
             return f"{field} {best[field]:.3g}, the {'lowest' if best[field] == min(rates) else 'highest'}"
     return ""
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
 
 
 def race_result(

@@ -138,7 +138,9 @@ def _rows(training: Training, state: dict[str, Any], written_by: TrainConfig) ->
     if epochs != list(range(1, len(rows) + 1)) or len(rows) > training.config.epochs:
         raise CheckpointError("the checkpoint's history does not fit the run")
     columns = ["epoch", *(f"{split}_{name}" for split in ("train", "val") for name in ("loss", *METRICS))]
-    if any(list(row) != columns or not all(map(_is_finite, row.values())) for row in rows):
+    numbers = [value for row in rows for value in row.values()]
+    finite = all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+    if not finite or any(list(row) != columns for row in rows):
         raise CheckpointError(f"the checkpoint's history does not have a number for each of {', '.join(columns)}")
     return rows
 
@@ -178,10 +180,6 @@ def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> No
 
 def _is_bytes(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype == torch.uint8 and value.dim() == 1
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _check_state(name: str, value: Any, like: Any, exactly: bool) -> None:

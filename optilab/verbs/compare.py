@@ -121,16 +121,13 @@ def confirmation(entries: Sequence[Record | Study]) -> "RunComparison | None":
     if not again:
         return None
     metric = str(asked_of(study).get("metric", "val_acc"))
+    holdouts = [record.manifest.get("config", {}).get("data", {}).get("holdout") for record in again]
     tested = f"test_{metric.rpartition('_')[2]}"
     return compare_runs(
         again,
-        Measure(tested if tested in TESTED and all(map(_holds_out, again)) else metric),
+        Measure(tested if tested in TESTED and all(holdouts) else metric),
         looks=study.earlier_confirmations,
     )
-
-
-def _holds_out(record: Record) -> bool:
-    return bool(record.manifest.get("config", {}).get("data", {}).get("holdout"))
 
 
 def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":

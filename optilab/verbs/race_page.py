@@ -79,7 +79,11 @@ def race_page(
 def _decide(result: Race) -> tuple[str, str] | None:
     """How to race those that may be the best on functions that say something new; nothing where there are none."""
     possible = may_be_best(standings(result))
-    others = [name for name, own in OBJECTIVES.items() if name not in result.functions and _is_raceable(name, own)]
+    others = [
+        name
+        for name, own in OBJECTIVES.items()
+        if name not in (*result.functions, "expression") and minima_inside(own())
+    ]
     if len(possible) < 2 or not others or not set(possible) <= RULES.keys():
         return None
     usual = asdict(RaceSettings())
@@ -89,11 +93,6 @@ def _decide(result: Race) -> tuple[str, str] | None:
         f"To decide, race the {len(possible)} that may be the best on the {len(others)} other functions:",
         command,
     )
-
-
-def _is_raceable(name: str, objective: type[Objective]) -> bool:
-    """Whether a function has a name of its own, and a minimum in the box of its starts."""
-    return name != "expression" and bool(minima_inside(objective()))
 
 
 def _results(table: Sequence[Mapping[str, Any]], rows: Sequence[Standing]) -> PageTable:

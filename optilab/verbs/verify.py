@@ -457,18 +457,16 @@ def _feedback_folder(request: VerifyRequest) -> Path | None:
     """The directory for feedback, made; UsageError where it has anything in it."""
     if request.feedback is None:
         return None
-    folder = Path(request.feedback)
-    if folder.is_file():
-        raise UsageError(f"{folder} is a file; name a new directory, such as feedback", request.flag("feedback"))
+    folder, wrong = Path(request.feedback), ""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.iterdir())
+        wrong = "is not empty" if any(folder.iterdir()) else ""
+    except FileExistsError:
+        wrong = "is a file"
     except OSError as error:
         raise UsageError(f"cannot make {folder}: {error.strerror}", request.flag("feedback")) from None
-    if taken:
-        raise UsageError(
-            f"{folder} is not empty; name a new directory, such as feedback", request.flag("feedback")
-        )
+    if wrong:
+        raise UsageError(f"{folder} {wrong}; name a new directory, such as feedback", request.flag("feedback"))
     return folder
 
 
