@@ -24,7 +24,6 @@ from optilab.optimize.own import is_own
 from optilab.optimize.rule import learning_rates
 
 Row = Mapping[str, Any]
-LayerRecord = Mapping[str, Any]
 
 TRIAL_BATCHES = 60
 """Training steps of a probe run."""
@@ -330,14 +329,12 @@ class Evidence:
 
     @property
     def _error_of_chance(self) -> float:
-        """Three standard errors of the logarithm of what guessing loses in a regression.
+        """Three standard errors of the logarithm of the chance-level loss of a regression.
 
         It is estimated from the targets of the sampled batches, and those of the validation have an error of their own.
         """
-        error, sampled = (
-            float(self.start.get("prior_error", 0.0)),
-            self.loop.get("samples", 0) * self.setup.batch_size,
-        )
+        sampled = self.loop.get("samples", 0) * self.setup.batch_size
+        error = float(self.start.get("prior_error", 0.0))
         return 3 * error * math.sqrt(1 + sampled / max(1, self.validation_images))
 
     @property
