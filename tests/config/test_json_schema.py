@@ -171,7 +171,11 @@ def test_the_claims_of_the_documentation_agree(validators):
 
 def test_other_kinds_are_named(optilab):
     assert (
-        "one of optimize, train, sweep, remedy, race, check" in optilab("config", "schema", "map", code=2).stderr
+        "one of optimize, train, sweep, remedy, race, check" in optilab("config", "schema", "mnist", code=2).stderr
+    )
+    assert (
+        "map reads configs of optimize: optilab config schema optimize"
+        in optilab("config", "schema", "map", code=2).stderr
     )
     for kind, key in {"sweep": "over", "remedy": "tune", "race": "budget", "check": "checks.set"}.items():
         assert key in optilab("config", "show", kind).stdout
