@@ -172,8 +172,8 @@ def test_of_a_race_on_trainings_each_rule_has_one_row_with_its_settings(optilab,
             assert text.strip().startswith(row["rule"])
             assert f"{row['mean']:.1%}" in text
             assert row["verdict"] in text
-            settings = " | ".join(f"lr {own['lr']:.3g}" for own in row["settings"])
-            assert settings in text
+            assert all(f"lr {own['lr']:.3g} " in text for own in row["settings"])
+            assert all(f"schedule {own['schedule']}" in text for own in row["settings"])
             assert len(row["settings"]) == 2
     for number, network in enumerate(document["networks"]):
         text = hover(page, f"[data-race='{number}'] .chart:nth-child(1)", 0.9)
