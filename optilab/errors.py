@@ -172,6 +172,8 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     """`unknown optimizer 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
     names = list(accepted)
     close = did_you_mean(name, names) if isinstance(name, str) else ""
+    if isinstance(name, str) and len(words := name.split()) > 1 and {*words} <= {*names}:
+        close = f"; names are separated by commas: {','.join(words)}"
     return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
 
 

@@ -46,7 +46,8 @@ def usage_error(error: Exception) -> str | None:
     if kind == "NoSuchOption":
         option = str(getattr(error, "option_name", ""))
         accepted = [flag for parameter in context.command.params for flag in parameter.opts if flag[:2] == "--"]
-        hint = _option_hint(context, option)
+        option = next((word for word in sys.argv if word[:2] == option and f"-{word}" in accepted), option)
+        hint = f"write -{option}" if f"-{option}" in accepted else _option_hint(context, option)
         hint = f"; {hint}" if hint else did_you_mean(option, accepted) or _of_another(context, option)
         has = f"has {', '.join(accepted)}" if 0 < len(accepted) < FEW else "--help lists its options"
         return f"No such option: {option}{hint or f'; {context.command_path} {has}'}"
@@ -122,7 +123,9 @@ def _of_another(context: Any, option: str) -> str:
     having = completion.commands_with(option, root.command.list_commands(root))
     own = context.command_path.partition(" ")[2]
     instead = "leave it out"
-    if option == "--out":
+    if option == "--over" and own == "train":
+        instead = f"write: {shlex.join(['optilab', 'sweep', *sys.argv[2:]])}"
+    elif option == "--out":
         instead = f"write what it prints to a file with {'--format csv ' * _has_option(context, '--format')}> FILE"
     elif option == "--format" and _has_option(context, "--out"):
         instead = "the end of --out FILE chooses the format"
@@ -131,6 +134,8 @@ def _of_another(context: Any, option: str) -> str:
 
 def _command_hint(context: Any, name: str) -> str:
     names = context.command.list_commands(context)
+    if name in ("rename", "mv") and "ls" in names:
+        return ": a run keeps its name; choose it with --name when it starts, or rename its directory"
     usual = SUBCOMMANDS.get(name, "")
     if usual in names:
         path = context.command_path.split(" ")
@@ -154,6 +159,9 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
         return f"{switch} takes no value" + (f"; write {switch} --seeds {argument}" if seeds else "")
     if re.fullmatch(r"-?[\d.]+", argument) and _has_option(context, "--start"):
         return LIST
+    before = sys.argv[sys.argv.index(argument) - 2 :][:2] if argument in sys.argv else []
+    if before[:1] in (["--over"], ["--set"]) and "=" not in before[1]:
+        return f"write {before[0]} {before[1]}={argument}"
     options = {"--algo": rules, "--function": completion.objective("")}
     first = next(
         (context.params.get(one.name) for one in context.command.params if one.param_type_name == "argument"), None

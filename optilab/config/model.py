@@ -330,8 +330,10 @@ class ModelConfig(Section):
     def _skips_fit(self) -> "ModelConfig":
         for start, end in self.skip:
             if not start < end <= len(self.hidden):
-                expected = f"expected two hidden layers (1 to {len(self.hidden)}), the first closer to the input"
-                raise refusal(f"{expected}, got [{start}, {end}]", "model.skip")
+                layers = len(self.hidden)
+                expected = f"expected two hidden layers (1 to {layers}), the first closer to the input"
+                lacks = "" if layers > 1 else "; the network needs two, as in model.hidden=[16, 16]"
+                raise refusal(f"{expected}, got [{start}, {end}]{lacks}", "model.skip")
             widths = self.hidden[start - 1], self.hidden[end - 1]
             if widths[0] != widths[1]:
                 have = f"layers {start} and {end} have {widths[0]} and {widths[1]} units"

@@ -17,6 +17,7 @@ from optilab.config import yaml
 from optilab.errors import OptilabError, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import is_own, kind_of
+from optilab.runs.record import MANIFEST
 
 REMEDIES = "remedies"
 """The directory of the remedies; their names leave it out."""
@@ -99,7 +100,7 @@ def lookup(kind: str, config: str) -> Preset | None:
 def find(kind: str, config: str) -> Path:
     """The file that `--config` means: that path if it exists, else the shipped preset of that name."""
     path = Path(config)
-    if path.suffix in (".csv", ".json", ".jsonl"):
+    if path.suffix in (".csv", ".json", ".jsonl") and path.with_name(MANIFEST).is_file():
         for own in filter(Path.is_file, map(path.with_name, ("config.yaml", runs.STUDY))):
             raise UsageError(f"{config} is no config, but a file of a run; its config is {own}")
     try:
@@ -140,6 +141,8 @@ def _not_found(kind: str, config: str, name: str) -> str:
             )
     close = get_close_matches(name, names, n=1)
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
+    if near := get_close_matches(config, map(str, Path(config).parent.glob("*.y*ml")), n=1, cutoff=0.8):
+        advice = f'did you mean "{near[0]}"?'
     kept = runs.root(None) / config / "config.yaml"
     if "/" not in config and kept.is_file():
         advice = f"for the config of the run of this name write {kept}"

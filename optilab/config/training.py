@@ -22,6 +22,7 @@ from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section,
 from optilab.config.load import dump, flat
 from optilab.config.model import ModelConfig
 from optilab.config.own_network import OrOwn, OwnNetwork
+from optilab.config.yaml import flow
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
@@ -478,7 +479,7 @@ def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
     """`key: old -> new` of every key that differs and that a run's numbers depend on."""
     old, new = _numbers(before), _numbers(after)
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return [f"{key}: {shown(old.get(key))} -> {shown(new.get(key))}" for key in keys]
+    return [f"{key}: {flow(old.get(key))} -> {flow(new.get(key))}" for key in keys]
 
 
 def edited(file: object, changed: Sequence[str]) -> str:

@@ -249,7 +249,7 @@ def _text(data: bytes) -> str:
 
 def _with_colon(line: str) -> str:
     """`; write epochs: 3` for a line that is a key and a value without the colon and the space between them."""
-    found = re.fullmatch(r"([A-Za-z_][\w.]*)(?:\s+|:)([^\s:][^:]{0,40})", line.strip())
+    found = re.fullmatch(r"([A-Za-z_][\w.]*)(?:\s*=\s*|\s+|:)([^\s:=][^:]{0,40})", line.strip())
     return f"; write {found[1]}: {found[2]}" if found else ""
 
 

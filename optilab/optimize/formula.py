@@ -197,6 +197,11 @@ def _node(
                 takes = f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}"
                 raise _error(column(tree), takes, f"write {name}({', '.join('xyz'[:count])})")
             return Node(functions[name], tuple(map(below, args)))
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute) and tree.func.attr in functions:
+        plain = ast.unparse(ast.Call(ast.Name(tree.func.attr), tree.args, [])).replace("**", "^")
+        raise _error(
+            column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted", f"write {plain}"
+        )
     raise _error(column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted", ACCEPTED)
 
 

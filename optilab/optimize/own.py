@@ -633,7 +633,7 @@ def fitting(path: Path, like: str = "") -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path.name}:{found[0]}")
+        raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path}:{found[0]}")
     has = [f"{name}({', '.join(names)})" for name, names in functions.items()] + list(classes)
     seen = f": {', '.join(has[:4])} {'are' if has[1:] else 'is'} no optimizer" if has else ""
     raise UsageError(

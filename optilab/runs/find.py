@@ -99,6 +99,9 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             listing = ["optilab", "runs", "ls", pattern, *(["--runs-dir", where] if where else [])]
             not_a_name = f"expected one run, got the pattern {shown(name)}; `{shlex.join(listing)}` lists its runs"
         elif "/" in name and not _is_file(Path(name)):
+            if _is_file(folder / where / STUDY):
+                listing = f"`optilab runs ls {where}` lists them"
+                raise RunError(f"the study {where} has no run {shown(pattern)}; {listing}") from None
             not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
     else:
         not_a_name = ""

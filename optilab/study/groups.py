@@ -141,9 +141,7 @@ def edits(record: Record, tree: Mapping[str, Any]) -> list[str]:
     """`key: old -> new` of each setting of a run's config.yaml that is not the one that the run was started with."""
     now, started = flat(tree), flat(record.manifest.get("config", {}))
     same = (key for key in started if key not in NOT_SETTINGS and key != "epochs")
-    return [
-        f"{key}: {shown(started[key])} -> {shown(now.get(key))}" for key in same if now.get(key) != started[key]
-    ]
+    return [f"{key}: {flow(started[key])} -> {flow(now.get(key))}" for key in same if now.get(key) != started[key]]
 
 
 def settings(record: Record) -> dict[str, Any]:

@@ -86,7 +86,11 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
             if sign is None:
                 reason = "a comparison is missing; write for example 'val_acc>0.5' or 'state=done'"
             elif sign[0] not in _SIGNS:
-                reason = f"{sign[0]} is none of {' '.join(_SIGNS)}; write for example 'val_acc>0.5'"
+                meant = {"==": "=", "=>": ">=", "=<": "<=", "<>": "!="}.get(sign[0])
+                instead = (
+                    f"write '{text.replace(sign[0], meant, 1)}'" if meant else "write for example 'val_acc>0.5'"
+                )
+                reason = f"{sign[0]} is none of {' '.join(_SIGNS)}; {instead}"
             elif not sign.start():
                 reason = f"the key before {sign[0]} is missing; write for example 'val_acc{sign[0]}0.5'"
             elif sign.end() == len(text):

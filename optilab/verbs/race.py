@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -22,7 +22,7 @@ from optilab.config.study import (
     RaceConfig,
     read_names,
 )
-from optilab.errors import UsageError, chosen_names, shown
+from optilab.errors import UsageError, chosen_names, for_each, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
@@ -167,13 +167,18 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     conditions = RaceSettings(
         asked.budget, asked.starts, asked.repeats, asked.gradients, asked.accuracy, asked.seed
     )
-    rules = rules_named(request.flag("algos"), ",".join(asked.algos or ALGOS.split(",")))
+    algos = ",".join(asked.algos or ALGOS.split(","))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
-        formula = f"optilab optimize {','.join(rule.name for rule in rules)} --function {shlex.quote(names)}"
+        formula = f"optilab optimize {shlex.quote(algos)} --function {shlex.quote(names)}"
         why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
         raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
-    tests = [OBJECTIVES[name]() for name in chosen_names(request.flag("functions"), names, "function", OBJECTIVES)]
+    readers: list[Callable[[], list[Any]]] = [
+        lambda: rules_named(request.flag("algos"), algos),
+        lambda: chosen_names(request.flag("functions"), names, "function", OBJECTIVES),
+    ]
+    rules, chosen = for_each(lambda read: read(), readers)
+    tests = [OBJECTIVES[name]() for name in chosen]
     study.check(rules, tests)
     if len(rules) < 2:
         other = "adam" if rules[0].name == "sgd" else "sgd"

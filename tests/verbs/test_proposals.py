@@ -236,6 +236,9 @@ config show «trian»
 config schema «trian»
 config cp «relo» new.yaml
 data verify «syntethic»
+optimize «'adam sgd'» --epochs 2
+runs ls --where «optimizer.lr==3»
+sweep «small.yml» --over optimizer.lr=0.1,0.2 --dry-run
 """.strip().splitlines()
 
 
@@ -439,6 +442,19 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ("verify small.yaml --against adam", "small.yaml is a config; expected FILE.py:NAME"),
         ("runs show run other", "too many arguments: other; optilab runs show takes RUN; leave out other"),
         ("check run --expect 'optimizer.lr=0.3: val_acc > 0'", "--expect 'lr 0.3: val_acc > 0'"),
+        ("sweep small.yaml --over optimizer.lr 0.1,0.2", "; write --over optimizer.lr=0.1,0.2"),
+        (
+            "train small.yaml --over model.bias=none",
+            "; it is an option of sweep, not of train: write: optilab sweep",
+        ),
+        ("train small.yaml -lr 0.1", "-lr; write --lr"),
+        ("optimize adam --function 'np.sin(x)+y^2'", "'np.sin(x)' is not accepted; write sin(x)"),
+        (
+            "train small.yaml --set model.hidden=[16] --set model.skip=[[3,1]]",
+            "the network needs two, as in model.hidden=[16, 16]",
+        ),
+        ("race sgd,adm --function booth,bealle", "\n--function: unknown function 'bealle'; did you mean"),
+        ("runs rename run other", "a run keeps its name; choose it with --name"),
     ],
 )
 def test_what_means_nothing_is_refused(line, message, folder):
