@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ExitCode(IntEnum):
@@ -175,6 +179,45 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     if isinstance(name, str) and len(words := name.split()) > 1 and {*words} <= {*names}:
         close = f"; names are separated by commas: {','.join(words)}"
     return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
+
+
+def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Refuse a call that Python would end by a TypeError in sentences with `example`, such as watch.step(loss)."""
+
+    def decorate(call: Callable[P, R]) -> Callable[P, R]:
+        @wraps(call)
+        def checked(*args: P.args, **keywords: P.kwargs) -> R:
+            try:
+                return call(*args, **keywords)
+            except TypeError:
+                if problems := _unfit(call, args, keywords, example):
+                    raise UsageError("\n".join(problems), example.partition("(")[0]) from None
+                raise
+
+        return checked
+
+    return decorate
+
+
+def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str], example: str) -> list[str]:
+    """What of a call does not fit the signature."""
+    import inspect
+
+    accepted = list(inspect.signature(call).parameters.values())
+    if accepted and accepted[0].name == "self":
+        accepted, args = accepted[1:], args[1:]
+    places = [one.name for one in accepted if one.kind is one.POSITIONAL_OR_KEYWORD]
+    names = [one.name for one in accepted if one.kind is not one.VAR_KEYWORD]
+    wrong = [name for name in keywords if name not in names] if len(names) == len(accepted) else []
+    takes = f"; it takes {', '.join(names)}: {example}" if names else f"; write {example}"
+    problems = [f"unknown keyword {shown(name)}{did_you_mean(name, names) or takes}" for name in wrong]
+    if len(args) > len(places):
+        what = "needs a name" if len(places) < len(accepted) else "is a value too many"
+        problems.append(f"{shown(args[len(places)])} {what}; write {example}")
+    given = [*places[: len(args)], *keywords]
+    problems += [f"{name} is given twice" for name in names if given.count(name) > 1]
+    needed = [one.name for one in accepted if one.name in names and one.default is one.empty]
+    return problems + [f"needs {name}; write {example}" for name in needed if name not in given]
 
 
 def one_of(names: Sequence[str], what: str = "") -> str:

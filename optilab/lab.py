@@ -4,22 +4,20 @@ A method is made from the request of its command when it is first asked for. Wha
 which `python -m tests.test_lab_stub` writes from the same requests.
 """
 
-import contextlib
 import inspect
 import json
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType, MethodType
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean, shown
-from optilab.verbs.calls import VERBS, in_python, keyword, keywords, options
+from optilab.errors import UsageError, called_as, did_you_mean, shown
+from optilab.verbs.calls import VERBS, as_in_python, folder_of, in_python, keyword, keywords, options
 
 if TYPE_CHECKING:
     from optilab.marks import Field
@@ -28,6 +26,16 @@ if TYPE_CHECKING:
 
 BY_PLACE = 2
 """Arguments that need no name."""
+
+
+IN_PYTHON = {
+    "ls": "write lab.runs()",
+    "show": 'write lab.load("NAME")',
+    "plot": 'write lab.load("NAME").plot()',
+    "export": 'write lab.load("NAME").frame()',
+    "diff": 'write lab.load("NAME").manifest["config"] for each run',
+}
+"""For commands about runs that are no methods."""
 
 
 class _Method:
@@ -62,13 +70,9 @@ class Lab:
     method is: True or False; None: in a notebook only.
     """
 
+    @called_as('Lab("runs")')
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        if not isinstance(folder, str | os.PathLike | None):
-            raise UsageError(f"expected the directory of the runs, got {shown(folder)}", "folder")
-        try:
-            self.folder: Path = runs.root(None if folder is None else os.fspath(folder))
-        except UsageError as error:
-            raise UsageError(str(error).removeprefix("--runs-dir: "), "folder") from None
+        self.folder: Path = folder_of(folder)
 
     def __repr__(self) -> str:
         return f"Lab({str(self.folder)!r})"
@@ -76,9 +80,10 @@ class Lab:
     def __getattr__(self, name: str) -> Any:
         instead = did_you_mean(name, VERBS) or "; help(Lab) lists its methods"
         if name in import_module("optilab.verbs.runs").VERBS:
-            instead = f"; type: optilab runs {name}"
+            instead = f"; {IN_PYTHON[name]}" if name in IN_PYTHON else f"; type: optilab runs {name}"
         raise AttributeError(f"Lab has no method {name!r}{instead}")
 
+    @called_as('lab.load("latest")')
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
         from optilab.verbs.results import entry
@@ -86,9 +91,10 @@ class Lab:
         found = _taken("name", None, name)
         if not isinstance(found, str):
             raise UsageError(f"name: expected a run or study, got {shown(found)}")
-        with _in_python():
+        with as_in_python():
             return entry(runs.read_entry(runs.locate(self.folder, found)))
 
+    @called_as("lab.runs()")
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
         from optilab.verbs.results import entry
@@ -143,6 +149,8 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     """The answer of a verb to what was given; None is as if it was not."""
     from optilab.verbs.verb import Place, argv, meant, plain
 
+    if not isinstance(progress, bool | None):
+        raise UsageError(f"expected True or False, got {shown(progress)}", "progress")
     verb, known, places = verb_of(name), keywords(name), _places(name)
     if len(values) > len(places):
         takes = f"{name} takes by place only {' and '.join(places)}"
@@ -151,7 +159,7 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
         raise UsageError(takes + (f", several as a list: lab.{name}({json.dumps(values)})" if listed else ""))
     given = {keyword(name, key): value for key, value in given.items()}
     if values and (place := verb.place):
-        with _in_python():
+        with as_in_python():
             places[0] = meant(place, plain(values[0]), known)
     if twice := [place for place, _ in zip(places, values, strict=False) if place in given]:
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
@@ -171,26 +179,10 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
         raise UsageError(f'{name} needs {" and ".join(missing)}, for example lab.{name}("latest")')
     from optilab.show import terminal
 
-    with _in_python(given), terminal.saying(in_python):
+    with as_in_python(given), terminal.saying(in_python):
         request = verb.request(taken)
         place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
         return verb.run(request, place)
-
-
-@contextlib.contextmanager
-def _in_python(given: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
-    """Errors as a script can follow them: keywords instead of options, and `set` for keys with a dot."""
-    try:
-        yield
-    except OptilabError as error:
-        text = in_python(str(error))
-        for name in given:
-            dotted = rf'({re.escape(name)}: unknown key; did you mean )"(\w+\.[\w.]+)"'
-            text = re.sub(dotted, r'\1set={"\2": ...}', text)
-        error.args = (text,)
-        raise
-    except OSError as error:  # what the system refuses, as the command says it
-        raise SystemFailure(f"{error.filename or 'the output'}: {error.strerror or error}") from error
 
 
 _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
@@ -204,6 +196,8 @@ _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
 
 _TREE = "text, a number, a list or a mapping"
 _TREES: Mapping[str, str] = {
+    "optimizer": 'the name of an optimizer, such as "adam", or a mapping of its keys',
+    "model": 'a mapping of its keys (a network of yours: "FILE.py:NAME")',
     "function": 'the name of a test function, a formula such as "w1^2 + w2^2", or one of optilab.optimize.OBJECTIVES',
     "algo": "the name of an optimizer, a list of names, or a rule of optilab.optimize (code of yours: FILE.py:NAME)",
     "config": "a preset, a YAML file or a mapping of keys (a network of yours: model: FILE.py:NAME)",
@@ -219,7 +213,7 @@ _EXAMPLES = {"AXIS": "lr=0.1:1", "VERDICT=N,...": "equal=10,explained=6"}
 def _taken(name: str, field: "Field | None", value: Any) -> Any:
     """A value of a script as the command would read it. UsageError for one of another kind."""
     from optilab.marks import Flag
-    from optilab.verbs.verb import plain
+    from optilab.verbs.verb import foreign, plain
 
     if callable(value) and name == "candidate":
         return value
@@ -229,8 +223,9 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise UsageError(f"{name}: expected text without NUL, got {shown(value)}")
     if field is None or dict in field.parts or Any in field.parts:
-        if not _is_tree(value):
-            raise UsageError(f"{name}: expected {_TREES.get(name, _TREE)}, got {shown(value)}")
+        if wrong := foreign(name, value):
+            key, found, instead = wrong[0]
+            raise UsageError(f"{key}: expected {_TREES.get(key, _TREE)}, got {shown(found)}{instead}")
         if field is None or list not in field.parts or isinstance(value, Mapping):
             return value
     if list in field.parts:
@@ -243,6 +238,11 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
     flag = field.mark(Flag)
     if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool) or value != value:
         number = f"; write {value}" if isinstance(value, str) and value.isdecimal() and kind is not bool else ""
+        if not number and kind in (int, float):
+            usual = (
+                field.default if isinstance(field.default, int | float) else 2 if field.admits(2) else field.low
+            )
+            number = f"; leave it out, or write {name}={usual}"
         example = _EXAMPLES.get(flag.metavar, "") if flag else ""
         raise UsageError(
             f"{name}: expected {expected}, got {shown(value)}{number}{example and f'; for example {name}={example!r}'}"
@@ -250,15 +250,6 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
     if flag and flag.path and value == "":
         raise UsageError(f"{name}: empty path; give a path, or leave it out")
     return str(value) if kind is str else value
-
-
-def _is_tree(value: Any) -> bool:
-    """Whether it is what YAML could have given."""
-    if isinstance(value, Mapping):
-        return all(isinstance(key, str) and _is_tree(item) for key, item in value.items())
-    if isinstance(value, list):
-        return all(map(_is_tree, value))
-    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _shown(progress: bool | None) -> bool:

@@ -322,6 +322,10 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         (lambda lab: lab.lr("relu.yaml", steps=7), "steps: must be at least 100, got 7"),
         (lambda lab: lab.sweep("relu.yaml", jobs=999), "jobs: must be at most 256, got 999"),
         (lambda lab: lab.race(budgt=3), "unknown keyword 'budgt'; did you mean \"budget\""),
+        (
+            lambda lab: lab.sweep("relu.yaml", {"optimiser.lr": [0.1, 0.2]}),
+            'unknown key; did you mean "optimizer.lr"?',
+        ),
     ],
 )
 def test_what_only_python_can_say(lab, call, sentence):
@@ -498,6 +502,12 @@ def test_every_result_has_every_form(results, tmp_path):
         assert result.plot().axes
         with pytest.raises(UsageError, match="dark: expected True or False, got 'black'"):
             result.plot(dark="black")
+        with pytest.raises(UsageError, match="plot: unknown keyword 'size'; it takes dark"):
+            result.plot(size="huge")
+        with pytest.raises(UsageError, match=r'report: needs path; write report\("page.html"\)'):
+            result.report()
+        with pytest.raises(UsageError, match="path: expected text, got 5"):
+            result.report(5)
         assert result.plot(dark=True)._repr_png_().startswith(b"\x89PNG")
         text = result._repr_html_()
         assert tags(text) <= TAGS
@@ -712,6 +722,16 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
         (lambda lab: lab.check("one", expect=3), "expect: expected one name or a list of them, got 3"),
         (lambda lab: lab.play(algo="sgd", tune=True), "tune: expected a whole number, got true"),
         (lambda lab: type(lab)(3), "folder: expected the directory of the runs, got 3"),
+        (lambda lab: type(lab)("runs", jobs=2), "Lab: unknown keyword 'jobs'; it takes folder: Lab(\"runs\")"),
+        (lambda lab: lab.load(), 'lab.load: needs name; write lab.load("latest")'),
+        (lambda lab: lab.runs(limit=3), "lab.runs: unknown keyword 'limit'; write lab.runs()"),
+        (lambda lab: lab.optimize("sgd", progress="yes"), "progress: expected True or False, got 'yes'"),
+        (lambda lab: lab.verify(lambda w: w, "adam"), "it has 1: write lambda w, g, lr=0.1: ..."),
+        (lambda lab: lab.train("relu.yaml", optimizer=torch.optim.Adam), '; write optimizer="adam"'),
+        (lambda lab: lab.train({"optimizer": torch.optim.SGD}), '; write optimizer="sgd"'),
+        (lambda lab: lab.train("relu.yaml", model=torch.nn.ReLU()), 'a network of yours: "FILE.py:NAME"'),
+        (lambda lab: lab.sweep("relu.yaml", seeds=2, jobs="all"), "got 'all'; leave it out, or write jobs=2"),
+        (lambda lab: lab.sweep("relu.yaml", {"optimizer.lr": []}), 'as in over={"optimizer.lr": [0.01, 0.1]}'),
     ],
 )
 def test_a_wrong_argument_is_refused_in_a_sentence(lab, call, sentence):
@@ -765,3 +785,11 @@ def test_a_mapping_is_diagnosed(tmp_path):
         "threads": 1,
     }
     assert Lab(tmp_path).diagnose(config).headline == "the config: critical: vanishing-gradient"
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"), [("plot", 'lab.load("NAME").plot()'), ("ls", "lab.runs()"), ("rm", "optilab runs rm")]
+)
+def test_a_command_about_runs_that_is_no_method_is_named(lab, name, instead):
+    with pytest.raises(AttributeError, match=f"Lab has no method '{name}'.*{re.escape(instead)}"):
+        getattr(lab, name)

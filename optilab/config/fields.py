@@ -442,8 +442,14 @@ def unknown_key(
     settings = [key for key in beside if key != "name"] if entry else beside
     usual = ALIASES.get(name.lower(), name)
     here = own.removesuffix(name) if whole and not spelled and own.endswith(name) else ""
+    near = f'; did you mean "{here}{usual}"?' if usual in settings else did_you_mean(name, settings, here)
+    if near.count('"') == 2 and len(path) == 1 and not spelled and isinstance(tree.get(name), dict):
+        section = near.split('"')[1]
+        for dotted in [f"{section}.{inner}" for inner in tree[name]][:1]:  # as it was typed
+            if dotted in {key.key for key in describe(schema)}:
+                return f'{what}; did you mean "{dotted}"?'
     if usual in settings:
-        return f'{what}; did you mean "{here}{usual}"?'
+        return f"{what}{near}"
     for key, field in keys_of(schema).items() if len(path) == 1 else ():
         if (at := choice_of(field)) and name in at.registry and isinstance(tree.get(name), dict):
             inner = next(iter(tree[name]), "KEY")
@@ -455,8 +461,8 @@ def unknown_key(
     top = "" if len(path) < 2 else f"{path[0]}."
     if places := [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]:
         return f"{what}; {spelled(places[0])}" if spelled else f'{what}; did you mean "{places[0]}"?'
-    if close := did_you_mean(name, settings, here):
-        return f"{what}{close}"
+    if near:
+        return f"{what}{near}"
     if entry and choice:
         return f"{what}; it has {', '.join(settings) or 'none'}{_beside_it(choice, path, tree)}"
     return f"{what}; one of {', '.join(beside)}" if beside else what

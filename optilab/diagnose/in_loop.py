@@ -540,7 +540,7 @@ def vanishing_through_time(e: Evidence) -> Symptom | None:
     threshold="1",
     normal="0",
     remedy="none; the training was not disturbed",
-    advice="the training was not disturbed; please report this error",
+    advice="the training was not disturbed",
     silent="always a note",
 )
 def watch_stopped(e: Evidence) -> Symptom | None:

@@ -264,6 +264,8 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
         return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}"
+    if e.loop and not e.steps:
+        return f"nothing was seen: {unseen(e)}"
     if e.trial:
         unknown = e.loop.get("reference") == FIRST_STEPS  # what is learned cannot be told
         ignorant = "" if e.knows or unknown else ", but nothing is learned in them"
@@ -281,6 +283,13 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
         course += f"; {e.steps} steps are too few for the running averages of batch norm, which validation uses: "
         course += "train longer"
     return f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: {accuracy}{course}"
+
+
+def unseen(e: Evidence) -> str:
+    """Why a loop that was watched has no epoch to show."""
+    if e.steps and not e.loop.get("error"):
+        return e.divergence or "a metric of the first epoch is not finite"
+    return e.loop.get("error") or "watch.step(loss) was not called; call it after each optimizer.step()"
 
 
 def learning_still(e: Evidence) -> bool:

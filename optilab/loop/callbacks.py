@@ -50,7 +50,7 @@ def lightning(watch: Watching) -> Any:
             self.loss = None
 
         def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-            self.watch.epoch(**{key: float(value) for key, value in trainer.callback_metrics.items()})
+            self.watch.epoch(**{key: value for key, value in trainer.callback_metrics.items() if key != "epoch"})
 
         def on_train_end(self, trainer: Any, module: Any) -> None:
             self.watch.close()
@@ -67,7 +67,7 @@ def transformers(watch: Watching) -> Any:
 
     class TrainerWatch(kind):  # type: ignore[misc]
         watch: Any
-        _metrics: dict[str, float] | None = None
+        _metrics: dict[str, Any] | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             optimizer = given["optimizer"]
@@ -78,7 +78,7 @@ def transformers(watch: Watching) -> Any:
 
         def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any) -> None:
             found = {NAMES.get(key, key): value for key, value in (metrics or {}).items()}
-            self._metrics = {key: float(found[key]) for key in NAMES.values() if key in found}
+            self._metrics = {key: found[key] for key in NAMES.values() if key in found}
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             self._metrics = self._metrics or {}

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace, TracebackType
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.errors import DataError, UsageError, shown
+from optilab.errors import DataError, RunError, UsageError, called_as, shown
 from optilab.loop.targets import Targets, labels_used, next_inputs
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -64,6 +65,7 @@ class Watch:
     that are looked into. UsageError for what is not a model or an optimizer of PyTorch.
     """
 
+    @called_as("optilab.watch(model, optimizer, every=50)")
     def __init__(
         self,
         model: nn.Module,
@@ -73,16 +75,17 @@ class Watch:
     ) -> None:
         several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
         self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
+        wrong = [
+            f"expected an optimizer of torch.optim, got {shown(one)}; watch(model, optimizer)"
+            for one in self._optimizers
+            if not isinstance(one, torch.optim.Optimizer)
+        ]
         if not isinstance(model, nn.Module):
-            raise UsageError(
-                f"optilab.watch: expected a torch.nn.Module, got {shown(model)}; watch(model, optimizer)"
-            )
-        for one in self._optimizers:
-            if not isinstance(one, torch.optim.Optimizer):
-                kind = "expected an optimizer of torch.optim"
-                raise UsageError(f"optilab.watch: {kind}, got {shown(one)}; watch(model, optimizer)")
-        if not isinstance(every, int) or every < 1:
-            raise UsageError(f"optilab.watch: every: expected a whole number from 1, got {shown(every)}")
+            wrong.insert(0, f"expected a torch.nn.Module, got {shown(model)}; watch(model, optimizer)")
+        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+            wrong.append(f"every: expected a whole number from 1, got {shown(every)}; write every={EVERY}")
+        if wrong:
+            raise UsageError("\n".join(f"optilab.watch: {problem}" for problem in wrong))
         self._model, self._every, self._next = model, every, min(every, DENSE)
         self._compiled = type(model).__name__ == "OptimizedModule"
         self._losses: list[float] = []  # of each step, read from the device
@@ -116,6 +119,7 @@ class Watch:
 
     # --- what a loop calls ---
 
+    @called_as("watch.step(loss, target=y)")
     def step(self, loss: Tensor | float | None = None, target: Tensor | None = None) -> None:
         """One step is done: its loss, and the targets that it was computed from, if you can give them.
 
@@ -123,10 +127,12 @@ class Watch:
         """
         self._safely(self._step, loss, target)
 
+    @called_as("watch.epoch(val_loss=0.5, val_acc=0.85)")
     def epoch(self, **metrics: float) -> None:
         """An epoch is done: what you measured, such as val_loss, val_acc (a fraction) and train_acc."""
         self._safely(self._epoch, metrics)
 
+    @called_as("watch.close()")
     def close(self) -> None:
         """Detach: no hook remains on the model or an optimizer."""
         for hook in self._hooks:
@@ -146,6 +152,7 @@ class Watch:
         self.close()
 
     @staticmethod
+    @called_as("optilab.watch.lightning()")
     def lightning() -> Any:
         """A callback for `lightning.Trainer(callbacks=[optilab.watch.lightning()])`; its `watch` has the diagnosis."""
         from optilab.loop import callbacks
@@ -153,6 +160,7 @@ class Watch:
         return callbacks.lightning(Watch)
 
     @staticmethod
+    @called_as("optilab.watch.transformers()")
     def transformers() -> Any:
         """The same for the `Trainer` of Hugging Face's Transformers."""
         from optilab.loop import callbacks
@@ -161,6 +169,7 @@ class Watch:
 
     # --- what came out ---
 
+    @called_as("watch.diagnosis()")
     def diagnosis(self) -> "Diagnosis":
         """What keeps the network from learning: `findings`, most severe first. Print it, or look at `rows`."""
         from optilab.diagnose import diagnose
@@ -169,32 +178,44 @@ class Watch:
         evidence = self.evidence()
         return Diagnosis(type(self._model).__name__, evidence, diagnose(evidence), "")
 
+    @called_as('watch.save("my-loop")')
     def save(self, name: str | None = None, folder: str | os.PathLike[str] | None = None) -> Path:
         """Write a run directory, which `runs show`, `plot`, `compare`, `diff`, `report`, `diagnose` and `check` read.
 
         `folder`: as for `optilab.Lab`. RunError where the name is taken.
         """
-        return self._written(name, folder).path
+        from optilab.verbs.calls import as_in_python, folder_of
 
+        if not isinstance(name, str | None):
+            raise UsageError(f'expected text, got {shown(name)}; write watch.save("my-loop")', "name")
+        with as_in_python():
+            try:
+                return self._written(name, folder_of(folder)).path
+            except RunError as error:
+                error.args = (f'{error}: watch.save("{name}-2")',)
+                raise
+
+    @called_as("watch.plot(dark=True)")
     def plot(self, *, dark: bool = False) -> "Figure":
         """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
         figure: Figure = self._as_run(lambda run: run.plot(dark=dark))
         return figure
 
-    def report(self, path: str, title: str | None = None) -> Path:
+    @called_as('watch.report("my-loop.html")')
+    def report(self, path: str | os.PathLike[str], title: str | None = None) -> Path:
         """Write one self-contained HTML file."""
         page: Path = self._as_run(lambda run: run.report(path, title))
         return page
 
     def _as_run(self, view: Callable[["LabRun"], Any]) -> Any:
-        if not self.evidence().rows:
-            raise DataError(
-                "nothing to show: watch.step(loss) was not called; call it after each optimizer.step()"
-            )
-        with TemporaryDirectory() as folder:
-            return view(self._written(type(self._model).__name__.lower(), folder))
+        if not (evidence := self.evidence()).rows:
+            from optilab.diagnose.verdict import unseen
 
-    def _written(self, name: str | None, folder: str | os.PathLike[str] | None) -> "LabRun":
+            raise DataError(f"nothing to show: {unseen(evidence)}")
+        with TemporaryDirectory() as folder:
+            return view(self._written(type(self._model).__name__.lower(), Path(folder)))
+
+    def _written(self, name: str | None, folder: Path) -> "LabRun":
         from optilab.verbs.results import write_watched
 
         evidence, seconds = self.evidence(), [at for _, _, at in self._ends]
@@ -209,7 +230,8 @@ class Watch:
         try:
             return work(*args)
         except Exception as error:
-            self._error = f"{type(error).__name__}: {error}"
+            own = isinstance(error, UsageError)
+            self._error = str(error) if own else f"{type(error).__name__}: {error}; please report this error"
             self.close()
             return None
 
@@ -326,6 +348,8 @@ class Watch:
     # --- steps and epochs ---
 
     def _step(self, loss: Tensor | float | None, target: Tensor | None) -> None:
+        if wrong := [*_wrong_loss(loss), *_wrong_target(target)]:
+            raise UsageError("; ".join(wrong), "watch.step")
         if loss is None:
             if self._own_loss is None:
                 raise UsageError("watch.step: the model returns no loss; give it: watch.step(loss)")
@@ -402,7 +426,10 @@ class Watch:
         self._output = self._used = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
-        values = {key: float(value) for key, value in metrics.items() if value is not None}
+        metrics = {key: value for key, value in metrics.items() if value is not None}
+        if wrong := [problem for key, value in metrics.items() if (problem := _wrong_metric(key, value))]:
+            raise UsageError("; ".join(wrong), "watch.epoch")
+        values = {key: float(value) for key, value in metrics.items()}
         self._ends.append((len(self._losses) + len(self._pending), values, time.perf_counter() - self._started))
 
     def _read(self) -> list[float]:
@@ -414,6 +441,7 @@ class Watch:
 
     # --- evidence ---
 
+    @called_as("watch.evidence()")
     def evidence(self) -> "Evidence":
         """What was seen, as the causes of `diagnose` read it."""
         from optilab.diagnose import Evidence
@@ -518,6 +546,42 @@ class Watch:
             "optimizer": {"name": type(optimizers[0]).__name__ if optimizers else "none", **vars(setup.rule)},
             "watch": {"every": self._every, **named},
         }
+
+
+def _number(value: Any) -> float | None:
+    """One number, of a tensor or an array, too; None where it is none."""
+    with suppress(TypeError, ValueError, RuntimeError, OverflowError):
+        return None if isinstance(value, str | bytes) else float(value)
+    return None
+
+
+def _wrong_loss(loss: Any) -> Iterable[str]:
+    if isinstance(loss, Tensor):
+        if loss.numel() != 1:
+            yield f"the loss has shape {tuple(loss.shape)}; give one number: watch.step(loss.mean())"
+    elif loss is not None and _number(loss) is None:
+        yield f"loss: expected one number, got {shown(loss)}; write watch.step(loss) with what cross_entropy returned"
+
+
+def _wrong_target(target: Any) -> Iterable[str]:
+    if not isinstance(target, Tensor | None):
+        yield f"target: expected a tensor, got {shown(target)}; write target=torch.tensor(y)"
+
+
+def _wrong_metric(key: str, value: Any) -> str:
+    """What is wrong with a metric of an epoch, and what to write; empty where nothing is."""
+    number, got = _number(value), shown(value)
+    if key == "epoch":
+        return f"epoch: epochs are counted; leave out epoch={got}"
+    if not key.endswith("_acc"):
+        return f"{key}: expected a number, got {got}; write {key}=0.5" if number is None else ""
+    if number is not None and (0 <= number <= 1 + 1e-6 or not math.isfinite(number)):
+        return ""
+    meant = 85.0
+    with suppress(ValueError):
+        meant = number if number is not None else float(str(value).strip().removesuffix("%"))
+    fraction = (meant if 0 <= meant <= 1 and "%" not in got else meant / 100) if 0 <= meant <= 100 else 0.85
+    return f"{key}: expected a fraction from 0 to 1, got {got}; write {key}={fraction:g}"
 
 
 class _Gradient:

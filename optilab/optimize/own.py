@@ -99,7 +99,12 @@ def declared_settings(origin: Origin) -> tuple[Setting, ...]:
     elif len(parameters) < 2:
         raise UsageError(
             f"{origin.file}:{origin.line}: {origin.attribute} needs at least two parameters, w (the point) and g (its "
-            f"gradient); it has {len(parameters)}: write def {origin.attribute}(w, g, lr=0.1)"
+            f"gradient); it has {len(parameters)}: write "
+            + (
+                "lambda w, g, lr=0.1: ..."
+                if "lambda" in origin.attribute
+                else f"def {origin.attribute}(w, g, lr=0.1)"
+            )
         )
     else:
         kept = kept_states(origin)

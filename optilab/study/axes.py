@@ -135,7 +135,7 @@ def listed(where: str, key: str, values: list[Any]) -> Choices:
     """The axis of these values. UsageError if there is none, or one twice."""
     texts = [yaml.flow(value) for value in values]
     if not values or "" in texts:
-        raise UsageError(f"expected at least one value, for example {key}=0.01,0.1", where)
+        raise UsageError(f"expected at least one value, as in --over {key}=0.01,0.1", where)
     if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
         raise UsageError(f"{', '.join(twice)} is repeated; remove one", where)
     return Choices(key, values)

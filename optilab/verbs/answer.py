@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable, shown
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, called_as, printable, shown
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.calls import in_python
@@ -94,6 +94,7 @@ class Answer(ABC):
         """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
         raise DataError("there is no plot of this result; .rows has its numbers")
 
+    @called_as("plot(dark=True)")
     def plot(self, *, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
         from optilab.show import chart_file
@@ -102,6 +103,7 @@ class Answer(ABC):
             raise UsageError(f"dark: expected True or False, got {shown(dark)}")
         return chart_file.draw(self.chart(), dark)
 
+    @called_as("frame()")
     def frame(self) -> Any:
         """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
         for name, options in (("pandas", {}), ("polars", {"infer_schema_length": None})):
@@ -112,11 +114,15 @@ class Answer(ABC):
             return library.DataFrame(self.rows, **options)
         raise UsageError("a data frame needs pandas or polars: pip install 'optilab[pandas]'; .rows needs neither")
 
-    def report(self, path: str, title: str | None = None) -> "Path":
+    @called_as('report("page.html")')
+    def report(self, path: "str | os.PathLike[str]", title: str | None = None) -> "Path":
         """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
         from optilab.show.page import page_file, write_page
 
-        file = page_file(path)
+        for name, value in {"path": path, "title": "" if title is None else title}.items():
+            if not isinstance(value, str | os.PathLike if name == "path" else str):
+                raise UsageError(f'expected text, got {shown(value)}; write report("page.html", "My title")', name)
+        file = page_file(os.fspath(path))
         write_page(file, self.page(title))
         return file
 

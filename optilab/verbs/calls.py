@@ -1,12 +1,18 @@
 """The commands that are methods of `Lab`, their keywords, and sentences about commands as a script can follow them."""
 
 import json
+import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from optilab import runs
+from optilab.errors import OptilabError, SystemFailure, UsageError, shown
 
 if TYPE_CHECKING:
     from optilab.marks import Field
@@ -75,6 +81,32 @@ def in_python(text: str) -> str:
             parts += [_keywords(text[end : match.start()]), call[0]]
             end = call[1]
     return "".join([*parts, _keywords(text[end:])])
+
+
+def folder_of(folder: Any) -> Path:
+    """The directory of runs that a script names; UsageError for what is none."""
+    if not isinstance(folder, str | os.PathLike | None):
+        raise UsageError(f"expected the directory of the runs, got {shown(folder)}", "folder")
+    try:
+        return runs.root(None if folder is None else os.fspath(folder))
+    except UsageError as error:
+        raise UsageError(str(error).removeprefix("--runs-dir: "), "folder") from None
+
+
+@contextmanager
+def as_in_python(given: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+    """Errors as a script can follow them: keywords instead of options, and `set` for keys with a dot."""
+    try:
+        yield
+    except OptilabError as error:
+        text = in_python(str(error))
+        for name in given:
+            dotted = rf'({re.escape(name)}: unknown key; did you mean )"(\w+\.[\w.]+)"'
+            text = re.sub(dotted, r'\1set={"\2": ...}', text)
+        error.args = (text,)
+        raise
+    except OSError as error:  # what the system refuses, as the command says it
+        raise SystemFailure(f"{error.filename or 'the output'}: {error.strerror or error}") from error
 
 
 def _call(text: str, match: "re.Match[str]") -> tuple[str, int] | None:

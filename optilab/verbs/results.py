@@ -1,6 +1,5 @@
 """Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -235,7 +234,7 @@ def write_watched(
     config: Mapping[str, Any],
     seconds: Sequence[float],
     name: str | None,
-    folder: str | os.PathLike[str] | None,
+    folder: Path,
 ) -> LabRun:
     """The run directory of a loop that was watched. `seconds`: when each epoch that it marked ended, from its start.
 
@@ -268,9 +267,8 @@ def write_watched(
         "finished": runs.timestamp(),
         **({"reason": evidence.divergence} if evidence.divergence else {}),
     }
-    place = runs.root(None if folder is None else os.fspath(folder))
     label = runs.chosen_name(name, config["name"].lower())
-    return LabRun(runs.read(runs.write(place, label, files, manifest)))
+    return LabRun(runs.read(runs.write(folder, label, files, manifest)))
 
 
 def entry(found: Record | Study) -> LabRun | LabStudy:

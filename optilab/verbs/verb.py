@@ -336,3 +336,17 @@ def plain(value: Any) -> Any:
         name = value.origin.spec if hasattr(value, "origin") else value.name
         return {"name": name, **{one.name: plain(getattr(value, one.name)) for one in fields(value)}}
     return value
+
+
+def foreign(key: str, value: Any) -> list[tuple[str, Any, str]]:
+    """What YAML could not have given, each with its key and what to write instead of a class of torch.optim."""
+    if isinstance(value, Mapping):
+        return [wrong for name, item in value.items() for wrong in foreign(str(name), item)]
+    if isinstance(value, list):
+        return [wrong for item in value for wrong in foreign(key, item)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return []
+    from optilab.optimize import RULES
+
+    name = getattr(value, "__name__", type(value).__name__).lower()
+    return [(key, value, f'; write {key}="{name}"' if name in RULES else "")]

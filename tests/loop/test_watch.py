@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import json
+import math
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -15,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import optilab
 from optilab.diagnose import CAUSES, Severity, diagnose
-from optilab.errors import RunError, UsageError
+from optilab.errors import DataError, RunError, UsageError
 from optilab.loop.watch import Watch
 from optilab.train.layers import activation_before, layers_of, operations
 from tests.diagnosis import loops
@@ -178,7 +180,7 @@ def test_an_error_of_the_watch_never_ends_the_training(monkeypatch):
     assert not net._forward_hooks
     finding = watch.diagnosis().findings[-1]
     assert (finding.name, finding.severity) == ("watch-stopped", Severity.INFO)
-    assert "ZeroDivisionError" in finding.text
+    assert "ZeroDivisionError: division by zero; please report this error" in finding.text
 
 
 def test_a_loop_waits_for_the_configs_at_its_diagnosis_only():
@@ -209,6 +211,92 @@ def test_what_is_not_a_model_is_refused():
         optilab.watch(mlp(), [3])
     with pytest.raises(UsageError, match="every: expected a whole number from 1"):
         optilab.watch(mlp(), every=0)
+    with pytest.raises(UsageError, match=r"(?s)expected a torch\.nn\.Module.*expected an optimizer.*every: "):
+        optilab.watch(3, 3, every=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda w: optilab.watch(), "optilab.watch: needs model; write optilab.watch(model, optimizer"),
+        (
+            lambda w: optilab.watch(mlp(), interval=5),
+            "'interval'; it takes model, optimizer, every: optilab.watch(",
+        ),
+        (lambda w: optilab.watch(mlp(), evry=5), "optilab.watch: unknown keyword 'evry'; did you mean \"every\"?"),
+        (lambda w: w.lightning(every=1), "unknown keyword 'every'; write optilab.watch.lightning()"),
+        (lambda w: w.transformers(every=1), "unknown keyword 'every'; write optilab.watch.transformers()"),
+        (lambda w: w.step(1.0, targets=X), "watch.step: unknown keyword 'targets'; did you mean \"target\"?"),
+        (
+            lambda w: w.step(1.0, loss=2.0, y=X),
+            "'y'; it takes loss, target: watch.step(loss, target=y)\nloss is given twice",
+        ),
+        (lambda w: w.epoch(0.5), "watch.epoch: 0.5 needs a name; write watch.epoch(val_loss=0.5"),
+        (lambda w: w.close(1), "watch.close: 1 is a value too many; write watch.close()"),
+        (lambda w: w.diagnosis(verbose=True), "unknown keyword 'verbose'; write watch.diagnosis()"),
+        (lambda w: w.save(nmae="a"), "watch.save: unknown keyword 'nmae'; did you mean \"name\"?"),
+        (lambda w: w.save(5), 'name: expected text, got 5; write watch.save("my-loop")'),
+        (lambda w: w.save("a/b"), "name: 'a/b' contains '/'"),
+        (lambda w: w.save("a", 5), "folder: expected the directory of the runs, got 5"),
+        (lambda w: w.plot(size=3), "watch.plot: unknown keyword 'size'; it takes dark: watch.plot(dark=True)"),
+        (lambda w: w.report(), 'watch.report: needs path; write watch.report("my-loop.html")'),
+    ],
+)
+def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        call(optilab.watch(mlp()))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda w: w.step(torch.ones(3)), "the loss has shape (3,); give one number: watch.step(loss.mean())"),
+        (lambda w: w.step("loss"), "watch.step: loss: expected one number, got 'loss'; write watch.step(loss)"),
+        (
+            lambda w: w.step(1.0, target=[0, 1]),
+            "target: expected a tensor, got a list of 2; write target=torch.tensor(y)",
+        ),
+        (
+            lambda w: w.step("x", target=3),
+            "got 'x'; write watch.step(loss) with what cross_entropy returned; target: expected",
+        ),
+        (lambda w: w.step(), "the model returns no loss; give it: watch.step(loss)"),
+        (
+            lambda w: w.epoch(val_acc=85.0),
+            "watch.epoch: val_acc: expected a fraction from 0 to 1, got 85.0; write val_acc=0.85",
+        ),
+        (
+            lambda w: w.epoch(val_acc="85%"),
+            "val_acc: expected a fraction from 0 to 1, got '85%'; write val_acc=0.85",
+        ),
+        (
+            lambda w: w.epoch(val_loss=[1, 2], epoch=3),
+            "val_loss: expected a number, got a list of 2; write val_loss=0.5; epoch: ",
+        ),
+    ],
+)
+def test_a_wrong_value_ends_the_watch_and_is_named_everywhere(call, sentence):
+    watch = optilab.watch(mlp())
+    call(watch)
+    watch.step(1.0)
+    diagnosis = watch.diagnosis()
+    assert sentence in diagnosis.findings[-1].text
+    assert "report this error" not in diagnosis.findings[-1].text
+    assert sentence in diagnosis.headline
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        watch.report("x.html")
+
+
+def test_a_watch_that_saw_no_step_says_so(tmp_path):
+    watch = optilab.watch(mlp())
+    watch.epoch(val_acc=torch.tensor(1.0), val_loss=None)
+    assert "watch.step(loss) was not called; call it after each optimizer.step()" in watch.diagnosis().headline
+    watch.step(math.nan)
+    with pytest.raises(DataError, match="nothing to show: diverged at step 1: loss is nan"):
+        watch.plot()
+    watch.save("base", tmp_path)
+    with pytest.raises(RunError, match=r'already exists .*; choose another name: watch\.save\("base-2"\)'):
+        watch.save("base", tmp_path)
 
 
 def test_a_healthy_loop_has_no_finding():
