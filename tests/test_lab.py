@@ -506,7 +506,7 @@ def test_every_result_has_every_form(results, tmp_path):
             result.plot(size="huge")
         with pytest.raises(UsageError, match=r'report: needs path; write report\("page.html"\)'):
             result.report()
-        with pytest.raises(UsageError, match="path: expected text, got 5"):
+        with pytest.raises(UsageError, match="path: expected the name of a file, got 5"):
             result.report(5)
         assert result.plot(dark=True)._repr_png_().startswith(b"\x89PNG")
         text = result._repr_html_()

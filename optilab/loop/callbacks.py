@@ -15,6 +15,16 @@ NAMES = {"eval_loss": "val_loss", "eval_accuracy": "val_acc"}
 """Names of Hugging Face -> those of the watch."""
 
 
+class _NotYet:
+    """The watch of a callback, before the training."""
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+
+    def __get__(self, callback: Any, owner: type) -> Any:
+        raise AttributeError(f"nothing is watched yet; the callback has its watch after {self.call}")
+
+
 def _package(names: tuple[str, ...], extra: str) -> Any:
     for name in names:
         try:
@@ -32,7 +42,7 @@ def lightning(watch: Watching) -> Any:
     kind: Any = _package(("lightning.pytorch", "pytorch_lightning"), "lightning").Callback
 
     class LightningWatch(kind):  # type: ignore[misc]
-        watch: Any
+        watch: Any = _NotYet("Trainer(callbacks=[watched]).fit(module, loader)")
         loss: Tensor | None = None
 
         def on_before_backward(self, trainer: Any, module: Any, loss: Tensor) -> None:
@@ -66,7 +76,7 @@ def transformers(watch: Watching) -> Any:
     kind: Any = _package(("transformers",), "transformers").TrainerCallback
 
     class TrainerWatch(kind):  # type: ignore[misc]
-        watch: Any
+        watch: Any = _NotYet("Trainer(..., callbacks=[watched]).train()")
         _metrics: dict[str, Any] | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:

@@ -75,16 +75,7 @@ class Watch:
     ) -> None:
         several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
         self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
-        wrong = [
-            f"expected an optimizer of torch.optim, got {shown(one)}; watch(model, optimizer)"
-            for one in self._optimizers
-            if not isinstance(one, torch.optim.Optimizer)
-        ]
-        if not isinstance(model, nn.Module):
-            wrong.insert(0, f"expected a torch.nn.Module, got {shown(model)}; watch(model, optimizer)")
-        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-            wrong.append(f"every: expected a whole number from 1, got {shown(every)}; write every={EVERY}")
-        if wrong:
+        if wrong := list(_misplaced(model, self._optimizers, every)):
             raise UsageError("\n".join(f"optilab.watch: {problem}" for problem in wrong))
         self._model, self._every, self._next = model, every, min(every, DENSE)
         self._compiled = type(model).__name__ == "OptimizedModule"
@@ -548,6 +539,17 @@ class Watch:
         }
 
 
+def _misplaced(model: Any, optimizers: Iterable[Any], every: Any) -> Iterable[str]:
+    """What is wrong with what is to be watched."""
+    if not isinstance(model, nn.Module):
+        yield f"expected a torch.nn.Module, got {shown(model)}; watch(model, optimizer)"
+    for one in optimizers:
+        if not isinstance(one, torch.optim.Optimizer):
+            yield f"expected an optimizer of torch.optim, got {shown(one)}; watch(model, optimizer)"
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        yield f"every: expected a whole number from 1, got {shown(every)}; write every={EVERY}"
+
+
 def _number(value: Any) -> float | None:
     """One number, of a tensor or an array, too; None where it is none."""
     with suppress(TypeError, ValueError, RuntimeError, OverflowError):
@@ -570,9 +572,10 @@ def _wrong_target(target: Any) -> Iterable[str]:
 
 def _wrong_metric(key: str, value: Any) -> str:
     """What is wrong with a metric of an epoch, and what to write; empty where nothing is."""
-    number, got = _number(value), shown(value)
+    number = _number(value)
+    got = shown(value if number is None else number)
     if key == "epoch":
-        return f"epoch: epochs are counted; leave out epoch={got}"
+        return "epoch: epochs are counted; leave it out"
     if not key.endswith("_acc"):
         return f"{key}: expected a number, got {got}; write {key}=0.5" if number is None else ""
     if number is not None and (0 <= number <= 1 + 1e-6 or not math.isfinite(number)):

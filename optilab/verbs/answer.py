@@ -119,9 +119,10 @@ class Answer(ABC):
         """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
         from optilab.show.page import page_file, write_page
 
-        for name, value in {"path": path, "title": "" if title is None else title}.items():
-            if not isinstance(value, str | os.PathLike if name == "path" else str):
-                raise UsageError(f'expected text, got {shown(value)}; write report("page.html", "My title")', name)
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f'expected the name of a file, got {shown(path)}; write report("page.html")', "path")
+        if not isinstance(title, str | None):
+            raise UsageError(f"expected text, got {shown(title)}; write title={str(title)!r}", "title")
         file = page_file(os.fspath(path))
         write_page(file, self.page(title))
         return file

@@ -4,6 +4,7 @@
 """
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,6 +24,28 @@ def test_what_is_not_installed_is_named(monkeypatch):
         optilab.watch.lightning()
     with pytest.raises(UsageError, match="this callback needs transformers"):
         optilab.watch.transformers()
+
+
+def test_callbacks_without_a_training_and_with_metrics_that_are_wrong(monkeypatch):
+    """With a stand-in for both packages: a wrong metric is named in the diagnosis and does not end the training."""
+    monkeypatch.setattr(
+        callbacks, "import_module", lambda name: SimpleNamespace(Callback=object, TrainerCallback=object)
+    )
+    lightning, transformers = optilab.watch.lightning(), optilab.watch.transformers()
+    for callback, call in ((lightning, r"fit\(module, loader\)"), (transformers, r"train\(\)")):
+        with pytest.raises(AttributeError, match=f"nothing is watched yet; .*{call}"):
+            print(callback.watch)
+    net = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(net.parameters())
+    lightning.on_train_start(SimpleNamespace(optimizers=[optimizer]), net)
+    lightning.on_train_epoch_end(
+        SimpleNamespace(callback_metrics={"epoch": 1.0, "val_acc": torch.tensor(85.0)}), net
+    )
+    transformers.on_train_begin(None, None, None, model=net, optimizer=optimizer)
+    transformers.on_evaluate(None, None, None, metrics={"eval_accuracy": {"accuracy": 0.5}})
+    transformers.on_train_end(None, None, None)
+    assert lightning.watch.diagnosis().findings[-1].text.endswith("got 85.0; write val_acc=0.85")
+    assert "expected a fraction from 0 to 1, got a mapping" in transformers.watch.diagnosis().findings[-1].text
 
 
 @pytest.mark.parametrize("sick", [False, True], ids=["healthy", "softmax twice"])
