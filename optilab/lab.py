@@ -33,7 +33,6 @@ IN_PYTHON = {
     "show": 'write lab.load("NAME")',
     "plot": 'write lab.load("NAME").plot()',
     "export": 'write lab.load("NAME").frame()',
-    "diff": 'write lab.load("NAME").manifest["config"] for each run',
 }
 """For commands about runs that are no methods."""
 
@@ -206,7 +205,7 @@ _TREES: Mapping[str, str] = {
 """What a keyword takes that takes several kinds."""
 
 
-_EXAMPLES = {"AXIS": "lr=0.1:1", "VERDICT=N,...": "equal=10,explained=6"}
+_EXAMPLES = {"AXIS": "lr=0.1:1", "VERDICT=N,...": "equal=10,explained=6", "RUN": "latest", "STUDY": "latest"}
 """A text for an option, by what stands for it in the help."""
 
 

@@ -724,6 +724,7 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
         (lambda lab: type(lab)(3), "folder: expected the directory of the runs, got 3"),
         (lambda lab: type(lab)("runs", jobs=2), "Lab: unknown keyword 'jobs'; it takes folder: Lab(\"runs\")"),
         (lambda lab: lab.load(), 'lab.load: needs name; write lab.load("latest")'),
+        (lambda lab: lab.train(resume=True), "resume: expected text, got true; for example resume='latest'"),
         (lambda lab: lab.runs(limit=3), "lab.runs: unknown keyword 'limit'; write lab.runs()"),
         (lambda lab: lab.optimize("sgd", progress="yes"), "progress: expected True or False, got 'yes'"),
         (lambda lab: lab.verify(lambda w: w, "adam"), "it has 1: write lambda w, g, lr=0.1: ..."),

@@ -444,8 +444,8 @@ def unknown_key(
     here = own.removesuffix(name) if whole and not spelled and own.endswith(name) else ""
     near = f'; did you mean "{here}{usual}"?' if usual in settings else did_you_mean(name, settings, here)
     if near.count('"') == 2 and len(path) == 1 and not spelled and isinstance(tree.get(name), dict):
-        section = near.split('"')[1]
-        for dotted in [f"{section}.{inner}" for inner in tree[name]][:1]:  # as it was typed
+        parent = near.split('"')[1]
+        for dotted in [f"{parent}.{inner}" for inner in tree[name]][:1]:  # as it was typed
             if dotted in {key.key for key in describe(schema)}:
                 return f'{what}; did you mean "{dotted}"?'
     if usual in settings:

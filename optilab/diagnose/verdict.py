@@ -289,7 +289,7 @@ def unseen(e: Evidence) -> str:
     """Why a loop that was watched has no epoch to show."""
     if e.steps and not e.loop.get("error"):
         return e.divergence or "a metric of the first epoch is not finite"
-    return e.loop.get("error") or "watch.step(loss) was not called; call it after each optimizer.step()"
+    return str(e.loop.get("error") or "watch.step(loss) was not called; call it after each optimizer.step()")
 
 
 def learning_still(e: Evidence) -> bool:

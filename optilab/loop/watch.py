@@ -580,10 +580,11 @@ def _wrong_metric(key: str, value: Any) -> str:
         return f"{key}: expected a number, got {got}; write {key}=0.5" if number is None else ""
     if number is not None and (0 <= number <= 1 + 1e-6 or not math.isfinite(number)):
         return ""
-    meant = 85.0
     with suppress(ValueError):
-        meant = number if number is not None else float(str(value).strip().removesuffix("%"))
-    fraction = (meant if 0 <= meant <= 1 and "%" not in got else meant / 100) if 0 <= meant <= 100 else 0.85
+        number = float(str(value).strip().removesuffix("%")) if number is None else number
+    fraction = 0.85  # an example; a number next to 1 is no percentage
+    if number is not None and 0 <= number <= 100 and ("%" in got or not 1 < number < 5):
+        fraction = number / 100 if "%" in got or number > 1 else number
     return f"{key}: expected a fraction from 0 to 1, got {got}; write {key}={fraction:g}"
 
 

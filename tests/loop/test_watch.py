@@ -269,6 +269,9 @@ def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
             lambda w: w.epoch(val_acc="85%"),
             "val_acc: expected a fraction from 0 to 1, got '85%'; write val_acc=0.85",
         ),
+        (lambda w: w.epoch(val_acc="1%"), "got '1%'; write val_acc=0.01"),
+        (lambda w: w.epoch(train_acc="0.9"), "got '0.9'; write train_acc=0.9"),
+        (lambda w: w.epoch(val_acc=1.5), "got 1.5; write val_acc=0.85"),
         (
             lambda w: w.epoch(val_loss=[1, 2], epoch=3),
             "val_loss: expected a number, got a list of 2; write val_loss=0.5; epoch: ",
