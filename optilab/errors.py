@@ -101,9 +101,9 @@ class Problem:
     """Whether `where` is the option that sets the key, so that the key need not be said."""
 
     def __str__(self) -> str:
-        key = (
-            re.sub(r"\[\d+\]", "", self.key) if re.search(r":\d+$", self.where) else self.key
-        )  # the line says which
+        key = self.key
+        if re.search(r":\d+$", self.where):  # the line says which claim
+            key = re.sub(r"\b(checks|expect)\[\d+\]", r"\1", key)
         said = [self.where, "" if self.named and self.where else key, self.message]
         return ": ".join(filter(None, said))
 

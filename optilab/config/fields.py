@@ -154,8 +154,9 @@ class OneOf:
 
     def _unknown(self, name: Any) -> str:
         if name is None or name == "":
-            missing = "is named; set its name to" if name is None else "has an empty name; expected"
-            return f"no {self.what} {missing} {one_of(list(self.registry), self.what)}"
+            missing = "is named; set its name to" if name is None else "has an empty name; write"
+            names = one_of(list(self.registry), self.what).removeprefix("for example ")
+            return f"no {self.what} {missing} {names}"
         if self.what == "function" and re.search(r"[\^*+/()]", str(name)):
             return f"for a formula write function: {{name: expression, formula: {shown(name)}}}"
         if (several := str(name).split(","))[1:] and all(one.strip() in self.registry for one in several):

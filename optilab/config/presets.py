@@ -163,7 +163,7 @@ def _not_found(kind: str, config: str, name: str) -> str:
 
 def of_another(kind: str, other: str, config: str, what: str) -> str:
     """Why a command does not take the config of another one, and the line that does; `what` names the config."""
-    begins = f"a study file begins with {STUDIES[kind]}; " if kind in STUDIES else ""
+    begins = f"a study file begins with {STUDIES[kind]}; " if kind in STUDIES and other not in STUDIES else ""
     command = f"optilab {other}{' --study' if other in STUDIES else ''}"
     if kind in STUDIES and other == "train":
         command = f"optilab {kind}{' --on' if kind == 'race' else ''}"

@@ -211,7 +211,7 @@ def flipped(data: bytes) -> bytes:
 
 
 DAMAGED = {
-    "not a zip": (b"<!DOCTYPE html>", "expected an .npz file, found: File is not a zip file; save it with"),
+    "not a zip": (b"<!DOCTYPE html>", "expected an .npz file, found: a file of another kind; save it with"),
     "empty": (b"", "expected an .npz file"),
     "cut": (cut, "expected an .npz file"),
     "a bit": (flipped, "x_train: .*CRC"),
