@@ -456,7 +456,7 @@ def test_a_race_repeats_itself_goes_on_and_grows(race, small, tmp_path, optilab)
     refused = race(*options, "a", "--epochs", 3, code=4).stderr
     assert "more epochs, while its trials kept no checkpoint" in refused
     refused = race(*options, "a", "--set", "model.activation=tanh", code=4).stderr
-    assert "was started with other settings: small: model.activation.name: 'sigmoid' -> 'tanh'" in refused
+    assert "was started with other settings: small: model.activation.name: sigmoid -> tanh" in refused
 
 
 def test_an_epoch_of_two_gradients_per_step_counts_as_two(race):

@@ -221,7 +221,7 @@ def test_a_study_continues_grows_and_is_repeated_by_its_file(optilab, small, tmp
     assert files(tmp_path / "runs" / "again") == files(tmp_path / "runs" / "whole")
     optilab("sweep", "--resume", "again", "--quiet")
     refused = optilab(*whole, "whole", "--set", "model.activation=tanh", code=4).stderr
-    assert "was started with other settings: model.activation.name: 'sigmoid' -> 'tanh'" in refused
+    assert "was started with other settings: model.activation.name: sigmoid -> tanh" in refused
 
 
 def test_a_study_that_grows_by_an_axis_trains_no_training_twice(optilab, small, tmp_path):
