@@ -99,7 +99,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             listing = ["optilab", "runs", "ls", pattern, *(["--runs-dir", where] if where else [])]
             not_a_name = f"expected one run, got the pattern {shown(name)}; `{shlex.join(listing)}` lists its runs"
         elif "/" in name and not _is_file(Path(name)):
-            if _is_file(folder / where / STUDY):
+            if _is_file(folder / where / STUDY) and not _is_file(folder / name / MANIFEST):
                 lists = f"`optilab runs ls {where}` lists them"
                 raise RunError(f"the study {where} has no run {shown(pattern)}; {lists}") from None
             not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
