@@ -157,17 +157,17 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
     if switch:
         seeds = argument.strip("0").isdecimal() and switch == "--confirm" and _has_option(context, "--seeds")
         return f"{switch} takes no value" + (f"; write {switch} --seeds {argument}" if seeds else "")
-    if re.fullmatch(r"-?[\d.]+", argument) and _has_option(context, "--start"):
-        return LIST
     before = sys.argv[sys.argv.index(argument) - 2 :][:2] if argument in sys.argv else []
     if before[:1] in (["--over"], ["--set"]) and "=" not in before[1]:
-        return f"write {before[0]} {before[1]}={argument}"
+        return f"write {before[0]} {before[1].rstrip(':')}={argument}"
+    if re.fullmatch(r"-?[\d.]+", argument) and _has_option(context, "--start"):
+        return LIST
     options = {"--algo": rules, "--function": completion.objective("")}
     first = next(
         (context.params.get(one.name) for one in context.command.params if one.param_type_name == "argument"), None
     )
     if argument in rules and str(first).split(",")[0] in rules:
-        return f"optimizers are separated by commas: {','.join([str(first), *extra])}"
+        return f"optimizers are separated by commas: {','.join([str(first).rstrip(','), *extra])}"
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     taken = _arguments(context)
     if context.info_name == "help":

@@ -436,7 +436,7 @@ def _message(
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             wanted = details["type"].replace("_", " ").replace("greater than equal", "at least")
             ((_, bound),) = context.items()
-            advice = (percentage(value) if "less" in wanted and bound <= 1 else "") or example(field())
+            advice = (percentage(value) if "less" in wanted and bound == 1 else "") or example(field())
             bound = f"{bound or 0:,}" if "equal" in details["type"] else f"{bound:g}"
             return f"must be {wanted.replace('less than equal', 'at most')} {bound}, got {shown(value)}{advice}"
         case "finite_number":
