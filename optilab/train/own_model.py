@@ -142,7 +142,7 @@ class OwnModel(nn.Module):
             else f"a {type(logits).__name__}"
         )
         fits = isinstance(logits, Tensor) and logits.dim() == 2 and logits.is_floating_point()
-        if not fits or len(logits) != len(example) or logits.shape[1] != classes:
+        if not fits or len(logits) != len(example) or logits.shape[1] < classes:
             raise UsageError(
                 f"{self._at} returns {got} for {len(example)} images of shape {self.shape}; expected logits "
                 f"of shape ({len(example)}, {classes}), one number for each class"
