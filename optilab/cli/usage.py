@@ -157,9 +157,9 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
     if switch:
         seeds = argument.strip("0").isdecimal() and switch == "--confirm" and _has_option(context, "--seeds")
         return f"{switch} takes no value" + (f"; write {switch} --seeds {argument}" if seeds else "")
-    before = sys.argv[sys.argv.index(argument) - 2 :][:2] if argument in sys.argv else []
-    if before[:1] in (["--over"], ["--set"]) and "=" not in before[1]:
-        return f"write {before[0]} {before[1].rstrip(':')}={argument}"
+    for flag, key, word in zip(sys.argv, sys.argv[1:], sys.argv[2:], strict=False):
+        if word == argument and flag in ("--over", "--set") and "=" not in key:
+            return f"write {flag} {key.rstrip(':')}={argument}"
     if re.fullmatch(r"-?[\d.]+", argument) and _has_option(context, "--start"):
         return LIST
     options = {"--algo": rules, "--function": completion.objective("")}
