@@ -106,6 +106,8 @@ def learning_rate_decayed(e: Evidence) -> Symptom | None:
     if idle < IDLE or e.training_skill > UNFIT or e.divergence or e.trial:
         return None
     below = f"the learning rate has been below a hundredth of {top:.2g} for the last {idle:.0%} of the epochs"
+    if idle == 1 and rates == sorted(rates):
+        below = f"the learning rate is still below a hundredth of {top:.2g}: its warm-up does not end"
     text = f"{below}; it is now {rates[-1]:.2g}"
     sets = ("schedule=constant",) if not e.setup.plateau else ("schedule=constant", "plateau=null")
     return Symptom(text, {"idle": idle, "lr": rates[-1]}, (sets,), f"{IDLE:.0%} or more", "below 20%", harm=True)

@@ -422,6 +422,31 @@ def train_mode_in_validation(e: Evidence) -> Symptom | None:
     return Symptom(text, {"passes": count, "all": total}, (), harm=True)
 
 
+SCALES = 2.5
+"""Standard deviation of the inputs of one kind of pass over that of the other."""
+
+
+@cause(
+    "validation-out-of-scale",
+    measures="standard deviations of the inputs of the first passes without gradients and of the first sampled batches",
+    threshold=f"each of the ones {SCALES:g} times each of the others or more",
+    normal="equal",
+    remedy="the same preprocessing: `x = (x - mean)/std` of the training data",
+    advice="give the validation the preprocessing of the training: x = (x - mean)/std, with mean and std of the "
+    "training data",
+    silent="inputs are integers; the validation computes gradients, or calls a part of the model",
+)
+def validation_out_of_scale(e: Evidence) -> Symptom | None:
+    trained, validated = ([*filter(None, e.loop.get(key, []))] for key in ("input_std", "validation_std"))
+    if not trained or not validated:
+        return None
+    smaller, larger = sorted((trained, validated), key=max)
+    if min(larger) < SCALES * max(smaller):
+        return None
+    text = f"inputs have a standard deviation of {trained[0]:.3g} in training, and of {validated[0]:.3g} in validation"
+    return Symptom(text, {"validation": validated, "training": trained}, (), harm=True)
+
+
 SAME = 2
 """Consecutive sampled batches with equal inputs."""
 
@@ -503,6 +528,28 @@ def targets_out_of_scale(e: Evidence) -> Symptom | None:
     return Symptom(f"the targets have a root mean square of {size:.3g}", {"target_rms": size}, ())
 
 
+REACHED = 0.25
+"""Fraction of the time steps of a recurrent layer up to the last one that acts on the loss."""
+
+
+@cause(
+    "later-inputs-unused",
+    measures="fraction of the time steps of a recurrent layer up to the last one whose inputs have a gradient",
+    threshold=f"{REACHED:g} or less",
+    normal="1",
+    remedy="the output of the last time step: `out[:, -1]`",
+    advice="take the output of the last time step, out[:, -1] with batch_first=True and out[-1] without, or the mean "
+    "over all; the first output knows the first input only",
+    silent="sequences of fewer than eight steps; a note in a network that learns",
+)
+def later_inputs_unused(e: Evidence) -> Symptom | None:
+    name, reached = min(e.loop.get("reached", {}).items(), key=lambda pair: pair[1], default=("", 1.0))
+    if not 0 < reached <= REACHED:
+        return None
+    text = f"of the time steps of {name} only the first {reached:.0%} act on the loss"
+    return Symptom(text, {"layer": name, "reached": reached}, ())
+
+
 THROUGH_TIME = 1e-5
 """Gradient by the inputs of the first quarter of the time steps over the largest of any step."""
 EARLY = 0.01
@@ -567,12 +614,14 @@ DATA_AND_LOOP = (
     shapes_broadcast,
     batch_as_time,
     no_causal_mask,
+    later_inputs_unused,
     same_batch,
     batches_sorted_by_class,
     graph_cut,
     parameters_not_in_optimizer,
     eval_mode_in_training,
     train_mode_in_validation,
+    validation_out_of_scale,
     learning_rate_zero,
     targets_out_of_scale,
     frozen_untrained,

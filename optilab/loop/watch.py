@@ -265,6 +265,8 @@ class Watch:
         else:
             self._facts["validations"] += 1
             self._facts["train_validations"] += module.training
+            if self._samples:  # not one that only finds out shapes
+                self._note_scale("validation_std", given)
             self._validated += count
 
     def _forwarded(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -280,6 +282,12 @@ class Watch:
             self._window.embedded = None
             if found is not None and found.requires_grad:
                 found.register_hook(self._guard(self._of_output))  # type: ignore[no-untyped-call]
+
+    def _note_scale(self, key: str, given: Tensor | None) -> None:
+        """The standard deviation of the inputs of the first batches of their kind."""
+        found = self._facts.setdefault(key, [])
+        if len(found) < FIRST and given is not None and given.is_floating_point():
+            found.append(finite(float(spaced(given).float().std(correction=0))))
 
     def _look_ahead(self, embedded: Tensor | None, output: Tensor | None) -> None:
         """Whether a network sees its targets: those of batches before were the next inputs along `next_inputs`."""
@@ -301,9 +309,7 @@ class Watch:
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._facts["updates"] += 1
-        self._facts["last_update"] = (
-            len(self._losses) + len(self._pending) + 1
-        )  # the loss of this step comes later
+        self._facts["last_update"] = len(self._losses) + len(self._pending) + 1  # whose loss comes later
         self._stepped = True
         if self._window is not None:
             self._window.after_step()
@@ -383,6 +389,8 @@ class Watch:
         )
         if layers and "first_weights" not in self._start and layers[0]["weight_norm"] is not None:
             self._start |= first_layers(layers)
+        reached = self._facts.setdefault("reached", {})
+        reached |= {name: max(reached.get(name, 0.0), float(steps)) for name, steps in window.reached.items()}
         self._normed_over += window.normed_over
         self._activations += window.activations
         self._targets.accuracy = None
@@ -397,6 +405,7 @@ class Watch:
             if given.is_floating_point():
                 bad = not bool(torch.isfinite(given).all())
                 self._start.setdefault("input_rms", finite(float(some.float().square().mean().sqrt())))
+                self._note_scale("input_std", given)
             if facts["samples"] <= FIRST:
                 if (before := self._last_input) is not None:
                     facts["batch_pairs"] += 1
@@ -470,9 +479,7 @@ class Watch:
     def _before(self, count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The record of epoch 0, from all that is known by now."""
         epochs = max(1, len(self._ends))
-        seen_samples = self._samples or count * self._facts.get(
-            "batch_size", 0
-        )  # where only parts of it are called
+        seen_samples = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
         samples, validated = seen_samples / epochs, self._validated / epochs
         start = {"epoch": 0, **self._start, "first_loss": finite(self._losses[0]) if self._losses else None}
         if not self._losses:

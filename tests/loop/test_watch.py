@@ -409,6 +409,42 @@ class Words(nn.Module):
         return self.head(out[0] if isinstance(out, tuple) else out)
 
 
+class First(Last):
+    """It takes the output of the first time step, which has seen the first input alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rnn(x)[0][:, 0])
+
+
+SERIES = torch.cat([X[:, None, 3:].expand(-1, 19, -1), X[:, None, :3]], dim=1)
+"""Only the last of 20 time steps tells the class."""
+
+
+def validated(scale):
+    """A loop that validates with inputs of another scale after each 20 steps."""
+    net, x = mlp(), X * 0.5 + 1
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    watch = optilab.watch(net, optimizer)
+    with torch.no_grad():
+        net(torch.zeros(1, 6))  # which finds out shapes
+    for _ in range(5):
+        for here in torch.arange(200).split(10):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net(x[here]), Y[here])
+            loss.backward()
+            optimizer.step()
+            watch.step(loss, target=Y[here])
+        with torch.no_grad():
+            for here in torch.arange(200).split(50):
+                net(x[here] * scale)
+        watch.epoch(val_acc=0.9 if scale == 1 else 0.3)
+    return watch
+
+
+def test_a_validation_with_inputs_of_the_same_scale_is_healthy():
+    assert not names(validated(1))
+
+
 TEXT = torch.randint(1, 3, (200, 13), generator=torch.Generator().manual_seed(0)).cumsum(1) % 7
 
 
@@ -422,6 +458,8 @@ BUGS = {
     "vanishing-through-time": lambda: learn(
         Last(nn.RNN(6, 8, batch_first=True)), X[:, None].expand(-1, 40, -1).flip(0), Y, steps=100
     ),
+    "later-inputs-unused": lambda: learn(First(nn.LSTM(3, 8, batch_first=True)), SERIES, Y, steps=200, lr=1e-2),
+    "validation-out-of-scale": lambda: validated(255),
     "loss-of-other-labels": lambda: learn(mlp(), X, Y, loss=lambda out, y: F.cross_entropy(out, y.roll(1))),
     "batch-as-time": lambda: learn(Last(nn.LSTM(6, 8)), X[:, None].expand(-1, 9, -1), Y, steps=300, lr=1e-2),
     "no-causal-mask": lambda: learn(
@@ -628,7 +666,7 @@ def test_a_warm_up_that_is_longer_than_the_training():
         schedule.step()
         watch.step(loss, target=LABELS[here])
     assert names(watch)[0] == "learning-rate-decayed"
-    assert "a hundredth of 0.01" in watch.diagnosis().findings[0].text
+    assert "still below a hundredth of 0.01: its warm-up does not end" in watch.diagnosis().findings[0].text
 
 
 def test_two_optimizers_hold_the_model_together():
