@@ -112,15 +112,14 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         if name == LATEST:
             return _latest(folder, command)
     study, slash, trial = name.partition("/")
-    made = {path.name for path in directories(folder)}
-    if slash and study in made and is_plain(trial) and _is_file(folder / study / trial / MANIFEST):
+    if slash and _is_listed(folder, study) and is_plain(trial) and _is_file(folder / study / trial / MANIFEST):
         return folder / study / trial
     if name and _is_file(Path(name) / MANIFEST):
         # `.` and `..` have no name of their own.
         path = Path(name) if Path(name).name not in ("", "..") else Path(os.path.abspath(name))
         if not path.is_symlink():
             return path
-    if name in made and _was_made(folder / name):
+    if _is_listed(folder, name) and _was_made(folder / name):
         return folder / name  # renamed by hand, but not to the name of another place
     if _is_file(Path(name)):
         own = Path(name).parent
@@ -190,6 +189,12 @@ def _latest(folder: Path, command: str | None) -> Path:
         if _was_made(folder / name) and (folder / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
             raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}; name the run")
     return runs[-1].path
+
+
+def _is_listed(folder: Path, name: str) -> bool:
+    """Whether `directories` has it; without a look at the others, of which there may be thousands."""
+    path = folder / name
+    return name == path.name and not name.startswith(".") and path.is_dir() and not path.is_symlink()
 
 
 def _was_made(path: Path) -> bool:

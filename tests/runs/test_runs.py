@@ -123,6 +123,12 @@ def test_latest_is_the_run_that_started_last(optilab, tmp_path):
     assert "no run of `optilab train`" in optilab("train", "--resume", "latest", code=4).stderr
 
 
+def test_a_path_is_found_without_a_look_at_its_thousand_neighbors(one, monkeypatch):
+    """`compare runs/*` names each of them; a look at all for each would be a million."""
+    monkeypatch.setattr("optilab.runs.find.directories", None)
+    assert runs.select(one.parent, [str(one), "one"]) == [one]
+
+
 def started(run, when):
     """Change the time at which a run says that it started."""
     file = run / "manifest.json"
