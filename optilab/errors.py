@@ -153,6 +153,13 @@ TYPED = ("the command line", "the arguments")
 """Sources of a config whose one problem is one line: whoever typed it sees where it is."""
 
 
+ELSEWHERE = {
+    "swish": "silu", "sgdm": "momentum", "heavy-ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
+    "ln": "log", "sen": "sin", "tg": "tan",
+}  # fmt: skip
+"""Names as they are called elsewhere, where a name that is spelled nearer means something else."""
+
+
 def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     """`; did you mean "activation"?`, or an empty text where nothing is close.
 
@@ -161,7 +168,9 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     """
     lower = {word.lower().lstrip("-"): word for word in accepted}
     own = name.lower().lstrip("-")
-    close = [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
+    close = [
+        word for word in lower if word == ELSEWHERE.get(own) or sorted(word) == sorted(own)
+    ]  # adma: not adamax
     if len(own) > 2 and own not in lower:
         close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
     close = close or get_close_matches(own, lower, n=1, cutoff=0.7)
@@ -185,8 +194,12 @@ def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Refuse a call that Python would end by a TypeError in sentences with `example`, such as watch.step(loss)."""
 
     def decorate(call: Callable[P, R]) -> Callable[P, R]:
+        of_object = call.__code__.co_varnames[:1] == ("self",)  # type: ignore[attr-defined]
+        owner = call.__qualname__.partition(".")[0] if of_object else ""
+
         @wraps(call)
         def checked(*args: P.args, **keywords: P.kwargs) -> R:
+            require_object(owner, example, args)
             try:
                 return call(*args, **keywords)
             except TypeError:
@@ -197,6 +210,17 @@ def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return checked
 
     return decorate
+
+
+MADE = {"Lab": "lab = optilab.Lab()", "Watch": "watch = optilab.watch(model, optimizer)"}
+"""How the object is made whose methods are called."""
+
+
+def require_object(owner: str, example: str, args: Sequence[Any]) -> None:
+    """UsageError where the method of `example` is called on its class, whose name is `owner`."""
+    if owner in MADE and owner not in (kind.__name__ for value in args[:1] for kind in type(value).__mro__):
+        name = MADE[owner].partition(" = ")[2].partition("(")[0]
+        raise UsageError(f"{name} is a class; write {MADE[owner]}, and then {example}")
 
 
 def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str], example: str) -> list[str]:
@@ -212,8 +236,9 @@ def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str
     takes = f"; it takes {', '.join(names)}: {example}" if names else f"; write {example}"
     problems = [f"unknown keyword {shown(name)}{did_you_mean(name, names) or takes}" for name in wrong]
     if len(args) > len(places):
-        what = "needs a name" if len(places) < len(accepted) else "is a value too many"
-        problems.append(f"{shown(args[len(places)])} {what}; write {example}")
+        first = args[len(places)]
+        named = any(one.kind is one.VAR_KEYWORD or type(one.default) is type(first) for one in accepted)
+        problems.append(f"{shown(first)} {'needs a name' if named else 'is a value too many'}; write {example}")
     given = [*places[: len(args)], *keywords]
     problems += [f"{name} is given twice" for name in names if given.count(name) > 1]
     needed = [one.name for one in accepted if one.name in names and one.default is one.empty]

@@ -16,7 +16,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import UsageError, called_as, did_you_mean, shown
+from optilab.errors import UsageError, called_as, did_you_mean, require_object, shown
 from optilab.verbs.calls import VERBS, as_in_python, folder_of, in_python, keyword, keywords, options
 
 if TYPE_CHECKING:
@@ -46,8 +46,11 @@ class _Method:
     def __get__(self, lab: "Lab | None", owner: type) -> Callable[..., Any]:
         name = self.name
 
-        def method(self: Lab, /, *values: Any, **given: Any) -> Any:
-            return _ask(self, name, *values, **given)
+        def method(*values: Any, **given: Any) -> Any:
+            if not isinstance(next(iter(values), None), Lab):
+                texts = [*map(repr, values), *(f"{key}={value!r}" for key, value in given.items())]
+                require_object("Lab", f"lab.{name}({', '.join(texts)})", ())
+            return _ask(*values[:1], name, *values[1:], **given)
 
         method.__name__, method.__qualname__, method.__doc__ = (
             name,

@@ -161,9 +161,6 @@ class OneOf:
             return f"for a formula write function: {{name: expression, formula: {shown(name)}}}"
         if (several := str(name).split(","))[1:] and all(one.strip() in self.registry for one in several):
             return f"expected one {self.what}, got {shown(name)}; write {several[0]}"
-        same = ELSEWHERE.get(str(name).lower())
-        if same in self.registry:
-            return f'unknown {self.what} {shown(name)}; did you mean "{same}"?'
         return unknown(self.what, name, self.registry)
 
     def json_schema(self, inner: Mapping[str, Any], definitions: Definitions) -> dict[str, Any]:
@@ -269,8 +266,6 @@ def _is_section(part: Any) -> bool:
 
 LAST = "replay"
 """The section that a config of one's own never needs, shown after all others."""
-ELSEWHERE = {"swish": "silu"}
-"""Entries as they are called elsewhere, where a name that is spelled nearer means something else."""
 ALIASES = {
     "learning_rate": "lr",
     "learningrate": "lr",
@@ -284,6 +279,7 @@ ALIASES = {
     "bs": "batch_size",
     "steps": "epochs",
     "iterations": "epochs",
+    "n": "epochs",
     "layers": "hidden",
     "widths": "hidden",
     "nonlinearity": "activation",

@@ -52,14 +52,17 @@ OTHERS = 0.05
     "loss-of-other-labels",
     measures="targets that are not the labels which the loss was computed from, by the sign of its gradient with "
     "respect to the outputs",
-    threshold=f"{OTHERS:.0%} or more",
+    threshold=f"{OTHERS:.0%} or more, or another number of targets",
     normal="0",
     remedy="`loss = F.cross_entropy(model(x), y); ...; watch.step(loss, target=y)`, with one `y`",
     advice="give the loss the labels that belong to its inputs, and the same to watch.step: "
     "loss = cross_entropy(model(x), y); watch.step(loss, target=y)",
-    silent="targets are not given; a loss that is not PyTorch's cross-entropy alone, or has smoothed labels",
+    silent="targets are not given; a loss that is not one of PyTorch's alone, or has smoothed labels",
 )
 def loss_of_other_labels(e: Evidence) -> Symptom | None:
+    if lengths := e.loop.get("lengths"):
+        text = f"the loss was computed from {lengths[0]} samples, and target has {lengths[1]} entries"
+        return Symptom(text, {"samples": lengths[0], "targets": lengths[1]}, (), harm=True)
     if (share := e.loop.get("other_labels", 0.0)) < OTHERS:
         return None
     text = f"{share:.0%} of the targets are not the labels that the loss was computed from"
@@ -582,6 +585,21 @@ def vanishing_through_time(e: Evidence) -> Symptom | None:
 
 
 @cause(
+    "loss-without-graph",
+    measures="operations that made the loss, as its tensor knows them",
+    threshold="0",
+    normal="1 or more",
+    remedy="`watch.step(loss)`, without `.item()`, `.detach()` and `torch.no_grad()`",
+    silent="always a note",
+)
+def loss_without_graph(e: Evidence) -> Symptom | None:
+    if not e.loop.get("samples") or e.loop.get("loss_path"):
+        return None
+    text = "watch.step was given a loss without its operations, so that these cannot be checked; write watch.step(loss)"
+    return Symptom(f"{text}, without .item(), .detach() and torch.no_grad()", {"operations": 0}, (), note=True)
+
+
+@cause(
     "watch-stopped",
     measures="errors of the watch itself",
     threshold="1",
@@ -629,4 +647,4 @@ DATA_AND_LOOP = (
 """They come before all other causes: a loop with a bug says little about the network."""
 THEN = (loss_is_a_sum, vanishing_through_time)
 """They explain a rate that is too high, and a gradient that vanishes."""
-NOTES = (unused_modules, watch_stopped)
+NOTES = (unused_modules, loss_without_graph, watch_stopped)

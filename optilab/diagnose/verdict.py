@@ -309,7 +309,8 @@ def _accuracy(e: Evidence) -> str:
     if reference == EQUAL_CLASSES:
         text += f" of {EQUAL_CLASSES}"
     if against == FIRST_STEPS:
-        text += "; what it has learned cannot be told without target=y in watch.step"
+        missing = "from a loss of this kind" if e.loop.get("task") else "without target=y in watch.step"
+        text += f"; what it has learned cannot be told {missing}"
     return text
 
 

@@ -31,6 +31,8 @@ BY_ELEMENTS = {
 """Losses of a regression, by which predicting the mean is measured."""
 CROSS_ENTROPY = ("NllLoss", "NllLoss2D", "NllLossNd", "CrossEntropyLoss")
 BINARY = ("BinaryCrossEntropyWithLogits", "BinaryCrossEntropy")
+WITH_TARGETS = (*CROSS_ENTROPY, *BINARY, "MseLoss", "SmoothL1Loss", "HuberLoss")
+"""Operations of a loss that take a target for each output."""
 
 
 def labels_used(gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,12 +93,17 @@ class Targets:
             return
         self._shapes = self._shapes or {"output_shape": list(output.shape), "target_shape": list(target.shape)}
         value = float(loss)
-        by_class = path[:1] in ([op] for op in CROSS_ENTROPY) and output.shape[:-1] == target.shape
-        if used and (by_class or (path[:1] in ([op] for op in BINARY) and output.numel() == target.numel())):
+        op = path[0] if path else ""
+        by_class = op in CROSS_ENTROPY and output.shape[:-1] == target.shape
+        if used and op in WITH_TARGETS:
             labels, known = used
-            if len(labels) == target.numel():
+            rows, count = int(known.sum()), target.numel()
+            if len(labels) == count and (by_class or (op in BINARY and output.numel() == count)):
                 self._others += int((labels != (target if by_class else target > 0.5).reshape(-1))[known].sum())
-                self._compared += int(known.sum())
+                self._compared += rows
+            more = count > len(labels) and not {"Cat", "Stack"} & {*path}  # outputs of several calls
+            if (rows > count or more) and len(labels) == len(output) and target.dim() == 1:
+                self._shapes["lengths"] = [len(labels) if more else rows, count]
         if not target.is_floating_point() and output.dim() > 1 and output.numel() > target.numel():
             self._classes(output, target, value, any(op in path for op in CROSS_ENTROPY))
         elif any(op in path for op in BINARY) or not target.is_floating_point():

@@ -186,7 +186,7 @@ class Watch:
                 error.args = (f'{error}: watch.save("{name}-2")',)
                 raise
 
-    @called_as("watch.plot(dark=True)")
+    @called_as('watch.plot(dark=True).savefig("loop.png")')
     def plot(self, *, dark: bool = False) -> "Figure":
         """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
         figure: Figure = self._as_run(lambda run: run.plot(dark=dark))
@@ -345,6 +345,9 @@ class Watch:
     # --- steps and epochs ---
 
     def _step(self, loss: Tensor | float | None, target: Tensor | None) -> None:
+        if not self._hooks:
+            again = "close it after the last step, or watch again: watch = optilab.watch(model, optimizer)"
+            raise UsageError(f"watch.step: the watch was closed before; {again}")
         if wrong := [*_wrong_loss(loss), *_wrong_target(target)]:
             raise UsageError("; ".join(wrong), "watch.step")
         if loss is None:
@@ -566,7 +569,10 @@ def _number(value: Any) -> float | None:
 
 def _wrong_loss(loss: Any) -> Iterable[str]:
     if isinstance(loss, Tensor):
-        if loss.numel() != 1:
+        if not loss.is_floating_point():
+            kind = f"a tensor of {str(loss.dtype).removeprefix('torch.')} of shape {tuple(loss.shape)}"
+            yield f"loss: expected what the loss function returned, got {kind}; write watch.step(loss, target=y)"
+        elif loss.numel() != 1:
             yield f"the loss has shape {tuple(loss.shape)}; give one number: watch.step(loss.mean())"
     elif loss is not None and _number(loss) is None:
         yield f"loss: expected one number, got {shown(loss)}; write watch.step(loss) with what cross_entropy returned"

@@ -156,8 +156,6 @@ def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     return found
 
 
-ELSEWHERE = {"ln": "log", "sen": "sin", "tg": "tan"}
-"""What a function is called elsewhere."""
 ACCEPTED = f"accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and {', '.join(SMOOTH)}"
 DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
 
@@ -190,7 +188,7 @@ def _node(
             return Node(_COMPARED[type(op)], (below(tree.left), below(right)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name not in functions:
-                close = did_you_mean(ELSEWHERE.get(name, name), list(functions)).removeprefix("; ")
+                close = did_you_mean(name, list(functions)).removeprefix("; ")
                 accepted = close or f"one of {', '.join(functions)}"
                 raise _error(column(tree), f'unknown function "{name}"', accepted)
             if len(args) != (count := _ARITY.get(name, 1)):

@@ -94,7 +94,7 @@ class Answer(ABC):
         """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
         raise DataError("there is no plot of this result; .rows has its numbers")
 
-    @called_as("plot(dark=True)")
+    @called_as('plot(dark=True).savefig("plot.png")')
     def plot(self, *, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
         from optilab.show import chart_file

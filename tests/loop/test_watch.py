@@ -238,7 +238,18 @@ def test_what_is_not_a_model_is_refused():
         (lambda w: w.save(5), 'name: expected text, got 5; write watch.save("my-loop")'),
         (lambda w: w.save("a/b"), "name: 'a/b' contains '/'"),
         (lambda w: w.save("a", 5), "folder: expected the directory of the runs, got 5"),
-        (lambda w: w.plot(size=3), "watch.plot: unknown keyword 'size'; it takes dark: watch.plot(dark=True)"),
+        (
+            lambda w: w.plot(size=3),
+            "watch.plot: unknown keyword 'size'; it takes dark: watch.plot(dark=True).savefig(",
+        ),
+        (
+            lambda w: w.plot("x.png"),
+            "'x.png' is a value too many; write watch.plot(dark=True).savefig(\"loop.png\")",
+        ),
+        (
+            lambda w: optilab.watch.step(1.0),
+            "optilab.watch is a class; write watch = optilab.watch(model, optimizer)",
+        ),
         (lambda w: w.report(), 'watch.report: needs path; write watch.report("my-loop.html")'),
     ],
 )
@@ -251,6 +262,11 @@ def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
     ("call", "sentence"),
     [
         (lambda w: w.step(torch.ones(3)), "the loss has shape (3,); give one number: watch.step(loss.mean())"),
+        (lambda w: w.step(Y), "got a tensor of int64 of shape (200,); write watch.step(loss, target=y)"),
+        (
+            lambda w: [w.close(), w.step(1.0)],
+            "watch.step: the watch was closed before; close it after the last step",
+        ),
         (lambda w: w.step("loss"), "watch.step: loss: expected one number, got 'loss'; write watch.step(loss)"),
         (
             lambda w: w.step(1.0, target=[0, 1]),
@@ -811,6 +827,7 @@ def test_every_cause_of_a_loop_is_tried_here():
 ELSEWHERE = (
     "frozen-untrained", "optimizer-of-another-model", "parameters-not-in-optimizer", "eval-mode-in-training",
     "train-mode-in-validation", "shapes-broadcast", "learning-rate-zero", "unused-modules", "watch-stopped",
+    "loss-without-graph",
 )  # fmt: skip
 """Causes with a test of their own in this file."""
 
@@ -928,6 +945,39 @@ def test_labels_of_a_binary_loss_are_those_of_its_gradient(shift, share):
         loss=lambda out, y: F.binary_cross_entropy_with_logits(out.squeeze(1), (y - shift).abs()),
     )  # fmt: skip
     assert watch.evidence().loop["other_labels"] == share
+
+
+@pytest.mark.parametrize(
+    ("net", "y", "loss", "given", "lengths"),
+    [
+        (mlp, Y, F.cross_entropy, Y[:10], [16, 10]),
+        (mlp, Y, F.cross_entropy, Y[:20], [16, 20]),
+        (mlp, Y, lambda out, y: F.cross_entropy(out[:10], y[:10]), Y[:10], None),
+        (lambda: nn.Linear(6, 1), X[:, :1], F.mse_loss, X[:10, 0], [16, 10]),
+        (mlp, Y, lambda out, y: F.cross_entropy(torch.cat([out, out]), torch.cat([y, y])), Y[:32], None),
+    ],
+)
+def test_targets_of_another_number_are_not_those_of_the_loss(net, y, loss, given, lengths):
+    model = net()
+    watch = optilab.watch(model)
+    value = loss(model(X[:16]), y[:16])
+    value.backward()
+    watch.step(value, target=given)
+    assert watch.evidence().loop.get("lengths") == lengths
+    named = [one.text for one in watch.diagnosis().findings if one.name == "loss-of-other-labels"]
+    assert named == (
+        [f"the loss was computed from 16 samples, and target has {len(given)} entries"] if lengths else []
+    )
+
+
+@pytest.mark.parametrize("given", [torch.Tensor.item, torch.Tensor.detach, torch.Tensor.mean])
+def test_a_loss_that_has_lost_its_operations_is_a_note(given):
+    model = mlp()
+    watch = optilab.watch(model)
+    watch.step(given(F.cross_entropy(model(X[:16]), Y[:16])), target=Y[:16])
+    found = [one.text for one in watch.diagnosis().findings if one.name == "loss-without-graph"]
+    assert bool(found) == (given is not torch.Tensor.mean)
+    assert all("write watch.step(loss), without .item()" in text for text in found)
 
 
 class Steps(nn.Module):
