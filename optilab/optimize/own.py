@@ -131,19 +131,22 @@ def kept_states(origin: Origin) -> Mapping[str, Any]:
     """The parameters of a function that have a default and are state, `def adam(w, g, m=0, v=None)`, with the default.
 
     It is 0 or None, and the function returns one value after w for each such parameter: those that it returns
-    by their names, else all of them.
+    by their names, else all of them. Where it returns nothing, those that it sets are meant.
     """
     found = [node for node in origin.tree.body if getattr(node, "name", None) == origin.attribute]
     if len(found) != 1 or not isinstance(found[0], ast.FunctionDef):
         return {}
     returned = [node.value for node in ast.walk(found[0]) if isinstance(node, ast.Return)]
     tuples = [value.elts[1:] for value in returned if isinstance(value, ast.Tuple)]
+    parameters = _of_arguments(found[0].args)[2:]
+    zero = {p.name: p.default for p in parameters if _is_nothing(p.default) and p.name not in USUAL}
+    if not returned:
+        named = [node for node in ast.walk(found[0]) if isinstance(node, ast.Name)]
+        return {one.id: zero[one.id] for one in named if one.id in zero and isinstance(one.ctx, ast.Store)}
     if len({len(after) for after in tuples}) != 1:
         return {}
     names = {node.id for node in tuples[0] if isinstance(node, ast.Name)}
-    parameters = _of_arguments(found[0].args)[2:]
     count = len(tuples[0]) - sum(not _is_setting(p) and p.name not in STEP_NUMBER for p in parameters)
-    zero = {p.name: p.default for p in parameters if _is_nothing(p.default) and p.name not in USUAL}
     named = {name: default for name, default in zero.items() if name in names}
     return next((kept for kept in (named, zero) if len(kept) == count), {})
 
@@ -327,17 +330,17 @@ class Function:
         result = self.code(w, g, **arguments, **dict.fromkeys(self.counts, t), **states)
         if not isinstance(result, tuple):
             if len(self.states) > (self.states == ["state"]):
-                raise UsageError(self._returned(0))
+                raise UsageError(self._returned("nothing" if result is None else "only w", 0))
             return result, memory  # a dict called `state` may be changed in place
         point, *after = result
         if len(after) != len(self.states):
-            raise UsageError(self._returned(len(after)))
+            raise UsageError(self._returned(f"w and {len(after)} more" if after else "only w", len(after)))
         return point, tuple(after)
 
     def remembered(self, memory: Any) -> dict[str, Any]:
         return dict(zip(self.states, memory, strict=True))
 
-    def _returned(self, count: int) -> str:
+    def _returned(self, returned: str, count: int) -> str:
         several, names = ("states" if self.states[1:] else "state"), ", ".join(self.states)
         takes = (
             f"it takes the {several} {names}: end it with return w, {names}"
@@ -346,7 +349,6 @@ class Function:
         )
         more = "a parameter without a default is state, and so is one with 0 or None that is returned after w"
         advice = "a hyperparameter needs a default, as in nu=0.7" if count < len(self.states) else more
-        returned = f"w and {count} more" if count else "only w"
         return f"returned {returned}, but {takes} ({advice}; optilab help own)"
 
 
@@ -423,8 +425,10 @@ class StepInterface:
         return self.code(**arguments).init(w)
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
-        step, memory = self.code(**arguments).update(g, memory)
-        return w + step, memory
+        result = self.code(**arguments).update(g, memory)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise UsageError(f"update returned {shown(result)}; end it with return step, state")
+        return w + result[0], result[1]
 
     def remembered(self, memory: Any) -> dict[str, Any]:
         return dict(memory._asdict()) if hasattr(memory, "_asdict") else {"state": memory}

@@ -290,6 +290,18 @@ def test_state_may_have_a_default(own, states, returned):
             "def f(w, g, lr=0.1, m=0):\n    both = w, m, m\n    return both",
             "returned w and 2 more, but it takes no state (a parameter without a default is state, and so is",
         ),
+        (
+            "def f(w, g, lr=0.1, v=0):\n    v = 0.9 * v + g\n    w -= lr * v",
+            "returned nothing, but it takes the state v: end it with return w, v (a hyper",
+        ),
+        (
+            "def f(w, g, lr=0.1, v=0):\n    w -= lr * g",
+            "returned nothing; expected the new w: end it with return w,",
+        ),
+        (
+            "class f:\n    def init(self, x): return x\n    def update(self, g, state): return -g",
+            "f, step 1: line 3: update returned [1. 8.]; end it with return step, state",
+        ),
         ("def f(w, g, name='x'): return w", "a parameter cannot be called name"),
         ("class f:\n    shaped = True\n    def update(self, w, g): return w", "works on weight matrices"),
         ("import math\ndef f(w, g): return w - g / math.exp(g)", "do not: np.exp and not math.exp"),
