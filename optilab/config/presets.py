@@ -111,8 +111,9 @@ def find(kind: str, config: str) -> Path:
     if config and path.exists() and not path.is_dir() and path.suffix != ".py":
         raise UsageError(f"{path.absolute()} is a pipe or a device; save the config to a file first")
     if config and path.is_dir():
-        file = next(path.glob("*.yaml"), None)
-        raise UsageError(f"{config} is a directory; expected a YAML file{f', such as {file}' if file else ''}")
+        file = next(path.glob("*.yaml"), "") or "one of a preset (optilab config ls)"
+        advice = _of_runs(kind, config, path) or f"expected a YAML file, such as {file}"
+        raise UsageError(f"{config} is a directory; {advice}")
     if preset := lookup(kind, config):
         return preset.path
     raise UsageError(_not_found(kind, config, _bare(re.sub(rf"^({'|'.join(KINDS)})/", "", config))))
@@ -123,7 +124,11 @@ def _not_found(kind: str, config: str, name: str) -> str:
         return "empty path; give a YAML file or the name of a preset (optilab config ls)"
     if "://" in config:
         return f"{shown(config, 300)} is an address; download the config, and give the name of the file"
-    if is_own(config):
+    if re.search(r"[\w\"'}]\s*:\s|\n", config):
+        mapping = yaml.read(config.encode(), "the text").tree
+        instead = "save it to a file" if config in sys.argv[1:] else f"give a file, or the mapping {mapping}"
+        return f"{shown(config)} is the text of a config; {instead}"
+    if is_own(config) and (config.endswith(".py") or config.rpartition(":")[2].isidentifier()):
         own = f"{config}:NAME" if config.endswith(".py") else config
         return (
             f"{shown(config)} is code, and a config is YAML; for a network of yours write relu.yaml --set model={own}, "
@@ -143,22 +148,31 @@ def _not_found(kind: str, config: str, name: str) -> str:
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
     if near := get_close_matches(config, map(str, Path(config).parent.glob("*.y*ml")), n=1, cutoff=0.8):
         advice = f'did you mean "{near[0]}"?'
-    kept = runs.root(None) / config / "config.yaml"
-    if "/" not in config and kept.is_file():
-        advice = f"for the config of the run of this name write {kept}"
-        if config in sys.argv[1:]:  # as a word of the command
-            line = [str(kept) if word == config else word for word in sys.argv[1:]]
-            advice = f"for the config of the run of this name write: {shlex.join(['optilab', *line])}"
-        with suppress(OptilabError):
-            made = runs.read_entry(kept.parent).manifest["command"]
-            if kind in STUDIES:
-                return of_another(kind, made, str(kept), f"{config} is a run")
-            if (made == "optimize") != (kind == "optimize"):
-                advice = f"the run of this name is one of `optilab {made}`: optilab {made} {kept}"
-    elif "/" not in config and kept.with_name(runs.STUDY).is_file():
-        repeated = f"to repeat it write --study {kept.with_name(runs.STUDY)}"
-        advice = f"a study has this name: {repeated if kind in STUDIES else f'`optilab runs show {config}`'}"
+    advice = ("" if "/" in config else _of_runs(kind, config, runs.root(None) / config)) or advice
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"
+
+
+def _of_runs(kind: str, config: str, path: Path) -> str:
+    """What to write instead of the run or study in the directory `path`; empty where it is neither."""
+    if not (path / MANIFEST).is_file():
+        return ""
+    kept, made = path / "config.yaml", ""
+    with suppress(OptilabError):
+        made = runs.read_entry(path).manifest["command"]
+    if not kept.is_file():
+        repeated = f"to repeat it write --study {path / runs.STUDY}"
+        return (
+            f"a study has this name: {repeated if kind in STUDIES else f'`optilab runs show {config}` shows it'}"
+        )
+    if made == "watch":
+        return (
+            f"the run of this name is of a loop of yours, without a config: `optilab runs show {config}` shows it"
+        )
+    if kind in STUDIES or (made and (made == "optimize") != (kind == "optimize")):
+        return of_another(kind, made or "train", str(kept), "the run of this name is one")
+    line = [str(kept) if word == config else word for word in sys.argv[1:]]  # where it is a word of the command
+    written = f": {shlex.join(['optilab', *line])}" if str(kept) in line else f" {kept}"
+    return f"for the config of the run of this name write{written}"
 
 
 def of_another(kind: str, other: str, config: str, what: str) -> str:

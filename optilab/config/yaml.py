@@ -198,7 +198,20 @@ def read(data: bytes, source: str, *, partial: bool = False) -> Document:
         if partial or not problems:
             return Document(tree, reader.lines, source, tuple(problems))
         raise ConfigError(source, problems)
-    raise ConfigError(source, [problem])
+    raise ConfigError(source, _of_toml(data, source) or [problem])
+
+
+def _of_toml(data: bytes, source: str) -> list[Problem]:
+    """Each line of TOML or of an INI file, with the line to write instead; none where no line sets a key by `=`."""
+    found, sets = list[Problem](), False
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+        if match := re.fullmatch(r"\s*(?:\[([\w.]+)\]?|([\w.]+)\s*=\s*([^\s#].*?)?)\s*(?:#.*)?", line):
+            section, key, text = match.groups()
+            sets = sets or bool(key)
+            wrong = f"has no colon after its key; write {key}: {text or 'VALUE'}"
+            wrong = f"is a section of TOML; write {section}: and indent its keys" if section else wrong
+            found.append(Problem(f"{source}:{number}", "", f"{shown(line.strip())} {wrong}"))
+    return found if sets else []
 
 
 def value(text: str) -> Any:

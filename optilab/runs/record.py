@@ -263,8 +263,9 @@ def read(path: Path) -> Record:
     """
     manifest = _manifest(path)
     if os.path.lexists(path / STUDY):
-        made = f"a study of `optilab {manifest[0]['command']}`"
-        raise RunError(f"{path} is {made}, not one run; `optilab runs show {path.name}` names its runs")
+        made, names = manifest[0]["command"], f"`optilab runs show {path.name}` names its runs"
+        names += "" if made == "train" else f", and `{resume_command(path, command=made)}` continues it"
+        raise RunError(f"{path} is a study of `optilab {made}`, not one run; {names}")
     return _whole(Record(path, *manifest))
 
 
