@@ -38,7 +38,9 @@ def command(verb: Verb) -> Callable[..., int]:
                 raise UsageError(LIST)
             name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
             if name in given:
-                raise UsageError(f"{value} and {found[name].flag} {given[name]}: leave one of them out")
+                several = name == place.name and given[name].endswith(",")
+                instead = f"write {place.flag} {given[name]}{value}" if several else "leave one of them out"
+                raise UsageError(f"{value} and {found[name].flag} {given[name]}: {instead}")
             given[name] = value
         unset = [name for name, value in given.items() if value is False and found[name].default is False]
         given = {name: value for name, value in given.items() if name not in unset}

@@ -3,13 +3,14 @@
 import re
 import shlex
 import sys
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import typer
 
 from optilab.errors import did_you_mean
 from optilab.verbs import completion
+from optilab.words import listed
 
 FEW = 8
 """With fewer options, all of them are named next to one that does not exist."""
@@ -48,7 +49,7 @@ def usage_error(error: Exception) -> str | None:
         accepted = [flag for parameter in context.command.params for flag in parameter.opts if flag[:2] == "--"]
         option = next((word for word in sys.argv if word[:2] == option and f"-{word}" in accepted), option)
         hint = f"write -{option}" if f"-{option}" in accepted else _option_hint(context, option)
-        hint = f"; {hint}" if hint else did_you_mean(option, accepted) or _of_another(context, option)
+        hint = f"; {hint}" if hint else _near(context, option, accepted) or _of_another(context, option)
         has = f"has {', '.join(accepted)}" if 0 < len(accepted) < FEW else "--help lists its options"
         return f"No such option: {option}{hint or f'; {context.command_path} {has}'}"
     if kind == "MissingParameter":
@@ -88,7 +89,7 @@ def _option_hint(context: Any, option: str) -> str:
         return f"options stand after the command: {shlex.join([*path, *words[at:], *words[:at]])}"
     if context.info_name in TUNES and option in ("--lr", "--learning-rate"):
         return f"{TUNES[context.info_name]}, so leave it out"
-    if context.info_name == "explain" and option == "--epochs":
+    if context.info_name == "explain" and option in ("--epochs", "-n"):
         return "explain works out single steps; write --step 5, or --step 1-5"
     on_functions = context.info_name == "race" and not {"--on", "--resume", "--study"} & set(sys.argv)
     if on_functions and option == "--start":
@@ -117,6 +118,21 @@ def _option_hint(context: Any, option: str) -> str:
     return wrong[first] if "has no setting" in wrong[first] else f"it is --set {first}=VALUE: {wrong[first]}"
 
 
+def _near(context: Any, option: str, accepted: list[str]) -> str:
+    """`; did you mean "--start"?`, with an option that takes what was typed; or that its value stands without one."""
+    words = [part for word in sys.argv[1:] for part in (word.split("=", 1) if f"{option}=" in word else [word])]
+    value = next((word for before, word in pairwise(words) if before == option), "")
+    names = {name.lower() for name in _arguments(context)} | {"dataset", "run", "runs", "file", "config", "name"}
+    if _arguments(context) and option.lstrip("-") in names and value[:1] not in ("", "-"):
+        return f"; write: {shlex.join(['optilab', *(word for word in words if word != option)])}"
+    letter = [flag for flag in accepted if option[1:] == flag[2:3]]
+    near = f"; did you mean {listed(letter, 'or')}?" if 0 < len(letter) < 4 else did_you_mean(option, accepted)
+    flag = next((flag for flag in accepted if f'"{flag}"' in near), "")
+    if context.parent and completion.problems(context.command_path, str(context.info_name), [flag, value]):
+        return f"{_of_another(context, option)}{near}"
+    return near
+
+
 def _of_another(context: Any, option: str) -> str:
     """`; it is an option of sweep, not of map: leave it out`, or what does the same."""
     root = context.find_root()
@@ -129,6 +145,8 @@ def _of_another(context: Any, option: str) -> str:
         instead = f"write what it prints to a file with {'--format csv ' * _has_option(context, '--format')}> FILE"
     elif option == "--format" and _has_option(context, "--out"):
         instead = "the end of --out FILE chooses the format"
+    elif option == "--format" and _has_option(context, "--json"):
+        instead = "write --json, or leave it out"
     return f"; it is an option of {having}, not of {own}: {instead}" if having else ""
 
 
@@ -142,6 +160,8 @@ def _command_hint(context: Any, name: str) -> str:
         return f"; write: {shlex.join([*path, usual, *sys.argv[len(path) + 1 :]])}"
     if context.parent is not None and name in context.parent.command.list_commands(context.parent):
         return f"; write: {shlex.join(['optilab', name, *sys.argv[3:]])}"
+    if any(f"--{name}" in one.opts for one in context.command.params):
+        return f"; write: {context.command_path} --{name}"
     if context.parent is None and (command := completion.line_for(name, sys.argv[1:])):
         return f"; write: optilab {command}"
     if context.parent is None and name.endswith((".yaml", ".yml")):
@@ -152,6 +172,14 @@ def _command_hint(context: Any, name: str) -> str:
 def _argument_hint(context: Any, extra: list[str]) -> str:
     """Where the arguments belong that a command does not take, or what the command takes."""
     argument, rules = extra[0], completion.rule("")
+    for place, flag in enumerate(sys.argv):
+        text = " ".join(takewhile(lambda word: word[:2] != "--", sys.argv[place + 1 :]))
+        split = re.match(r"[^\[{ ]*[\[{][^\]}]* [^\]}]*[\]}]", text) if flag == "--set" else None
+        split = split or (re.match(".* .*", text) if flag in ("--function", "--expect") else None)
+        if split and f" {argument}" in split[0]:  # as a shell splits it
+            return f"write {flag} {shlex.quote(split[0])}, in quotes"
+        if flag in ("--over", "--algo", "--on", "--only") and f", {argument}" in text:
+            return f"write {flag} {text.replace(', ', ',')}"
     flags = {flag for one in context.command.params if getattr(one, "is_flag", False) for flag in one.opts}
     switch = next((before for before, word in pairwise(sys.argv) if word == argument and before in flags), "")
     if switch:

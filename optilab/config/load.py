@@ -519,8 +519,10 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
 
     if isinstance(value, int | float):
         return f"; write {value:.0f}" if whole and fits(f"{value:.0f}") and value == round(value) else ""
-    if isinstance(value, list | tuple) and value:
-        return "; for several values use sweep"
+    if isinstance(value, list | tuple) and value and field and field.name == "seeds":
+        return f"; write {len(value)}, and --set seed={value[0]}"
+    if isinstance(value, list | tuple):
+        value = ",".join(map(yaml.flow, value))
     if not isinstance(value, str):
         return ""
     if whole and re.fullmatch("[0-9]+", value) and (field is None or field.admits(int(value))):
@@ -531,11 +533,13 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return f"; write {value.count(',') + 1}, and --set seed={value.partition(',')[0]}"
     number, percent = decimal(value), decimal(value[:-1]) if value.endswith("%") and not whole else None
     amount = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([a-z]+)", value.lower())
+    quotient = re.fullmatch(r"([0-9.]+) */ *([0-9]*[1-9][0-9]*)", value)
     meant = [
         f"{number:.0f}" if whole and isinstance(number, float) and number.is_integer() else "",
         value.strip(" ,;"),
         f"{percent / 100:g}" if isinstance(percent, float) else "",
         f"{float(amount[1]) * UNITS[amount[2]]:.0f}" if amount and amount[2] in UNITS else "",
+        f"{float(quotient[1]) / int(quotient[2]):g}" if quotient and decimal(quotient[1]) != quotient[1] else "",
         value.replace(",", "") if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", value) and whole else "",
     ]
     if text := next(filter(fits, meant), ""):
@@ -546,7 +550,7 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return f"; a range is written {match[1]}:{match[2]}"
     parts = re.split("[,:]", value)
     if parts[1:] and all(decimal(part) != part for part in parts) and fits(parts[0]):
-        return f"; one number, such as {parts[0]}; a range is for `optilab sweep --over` and `optilab map --x`"
+        return f"; one number, such as {parts[0]}; several are for `optilab sweep --over` and `optilab map --x`"
     return ""
 
 

@@ -127,8 +127,10 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         raise UsageError(f"{name} is a file, and runs are directories{advice}")
     if not_a_name:
         raise UsageError(not_a_name)
-    close = get_close_matches(name, [path.name for path in directories(folder)], n=3, cutoff=0.6)
-    advice = f"; nearest: {', '.join(close)}" if close else _listing(folder)
+    there = sorted(name for name in made if _was_made(folder / name))
+    close = get_close_matches(name, [LATEST, *there] if there else [], n=3, cutoff=0.6)
+    few = f"; it has {', '.join(there)}" if 0 < len(there) < 5 else _listing(folder)
+    advice = f"; nearest: {', '.join(close)}" if close else few
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 
 

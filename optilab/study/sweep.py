@@ -372,8 +372,9 @@ def _as_typed(asked: SweepConfig, axis: Axis | Choices, problems: Sequence[Probl
     if all(instead.values()):
         values = ",".join(instead.get(value, value) for value in map(flow, axis.values))
         message = f"{message.partition('; write ')[0]}; write {key}={values}"
-    elif "unknown" in message and text.count(":") == 1 and text in wrong:
-        message = f"{message.partition(';')[0]}; values are separated by commas: {key}={text.replace(':', ',')}"
+    elif re.search(r"unknown|number|a name", message) and re.search(r"^[^{]*[\s;()\[\]]|^[^\d:]+:[^:]+$", text):
+        values = ",".join(re.findall(r"[^\s,;:()\[\]]+", text))
+        message = f"{message.partition('; ')[0]}; values are separated by commas: {key}={values}"
     elif " has no setting" in message and (entries := _having(asked, axis, messages)):
         message = f"{message.partition(';')[0]}; instead of both axes: {entries}"
     elif not isinstance(axis, Axis) and (messages != {message} or not 1 < len(axis.values) == len(problems)):

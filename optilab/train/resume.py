@@ -1,6 +1,7 @@
 """Whether a run may be resumed or forked, and with which config. Every refusal here comes before torch is imported."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -219,6 +220,8 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
     epoch; UsageError where no epoch is left to train.
     """
     name, sign, number = spec.rpartition("@")
+    if match := re.fullmatch(r"([\w./-]+)[:# ](\d+)", spec):
+        raise UsageError(f"expected RUN or RUN@EPOCH, got {shown(spec)}; write {match[1]}@{match[2]}", "--fork")
     if sign and not number.isdecimal() and "/" not in number:  # a path may have one
         raise UsageError(
             f"expected RUN or RUN@EPOCH, for example {name or 'relu-1'}@3; got {shown(spec)}", "--fork"

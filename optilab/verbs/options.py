@@ -110,7 +110,9 @@ class FileOptions(Request):
             kind = next((kind for kind, endings in self.WRITES.items() if ending in endings), None)
             if kind is None:
                 endings = [one for each in self.WRITES.values() for one in each]
-                raise UsageError(wrong_extension(file, endings), "--out")
+                format = {".tex": "--format latex", ".md": "--format markdown", ".csv": "--format csv"}.get(ending)
+                printed = f"; for its table write {format} > {file}" if format and hasattr(self, "format") else ""
+                raise UsageError(f"{wrong_extension(file, endings)}{printed}", "--out")
             if found[kind] is not None:
                 kinds = listed(list(dict.fromkeys(Path(one).suffix for one in (str(found[kind]), file))), "or")
                 raise UsageError(

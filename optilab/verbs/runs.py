@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.errors import ExitCode, OptilabError, UsageError, for_each, printable
+from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, for_each, printable
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
@@ -75,6 +75,9 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
 
 def ls(request: ListRuns, place: Place) -> Answer:
     names, where = request.names or [], request.where or []
+    if request.runs_dir is not None and not place.folder.is_dir():
+        near = did_you_mean(place.folder.name, [path.name for path in place.folder.parent.glob("*/")])
+        raise RunError(f"no runs in {place.folder}: there is no such directory{near}", "--runs-dir")
     paths = runs.select(place.folder, names)
     entries, unreadable = _read(paths) if names else runs.entries(place.folder)
     if request.quiet and not (where or request.sort or names):

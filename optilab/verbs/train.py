@@ -152,7 +152,9 @@ def _source(request: TrainRequest) -> Any:
     starts = [name for name in ("resume", "fork") if request.given.get(name)]
     if request.config is not None and starts:
         config = shown(request.config) if isinstance(request.config, str) else "the config"
-        raise UsageError(f"{request.flag(starts[0])} takes its config from the run; leave out {config}")
+        of_epoch = request.fork and str(request.config).isdecimal()
+        instead = f"write {request.fork}@{request.config}" if of_epoch else f"leave out {config}"
+        raise UsageError(f"{request.flag(starts[0])} takes its config from the run; {instead}")
     if request.config is not None and request.file is not None:
         raise UsageError(f"two configs: {request.config} and {request.flag('file')} {request.file}; give one")
     config = request.config if request.file is None else request.file

@@ -478,7 +478,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("explain adam 3a", "explain takes NAME"),
         ("env extra", "env takes no arguments"),
         ("train sigmoid --stop-after 3", "No such option: --stop-after; optilab train --help lists its options"),
-        ("train -j", "No such option: -j; optilab train --help lists its options"),
+        ("train -j", "No such option: -j; did you mean --jobs or --json?"),
         ("train --fork relu-1@last", "--fork: expected RUN or RUN@EPOCH, for example relu-1@3; got 'relu-1@last'"),
         ("optimize --algo sgd --out=", "--out: empty path"),
         ("optimize --algo sgd --runs-dir=", "--runs-dir: empty path"),
@@ -854,8 +854,9 @@ def test_what_a_directory_lacks_is_named_with_the_command_that_makes_it(optilab)
 
 def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab, tmp_path):
     optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
-    other = "the run of this name is one of `optilab optimize`: optilab optimize runs/one/config.yaml\n"
-    assert other in optilab("train", "one", code=2).stderr
+    other = "the run of this name is one of `optilab optimize`; write: optilab optimize runs/one/config.yaml\n"
+    for typed in ("one", "runs/one"):
+        assert other in optilab("train", typed, code=2).stderr
     training(tmp_path / "runs", "two")
     told = optilab("remedy", "two", "--seeds", 2, code=2).stderr
     name = "no file and no preset has this name; for the config of the run of this name write"

@@ -224,6 +224,21 @@ runs compare run --at «99»
 runs compare run --target 0.5 «--metric seconds»
 runs compare run --baseline «relu»
 runs ls --where «=3»
+runs show «lates»
+runs show «--name run»
+train «runs/run» --epochs 1
+train --fork «run:1» --epochs 2
+train small.yaml «-n 2»
+train small.yaml «--set model.hidden=[8, 8]»
+sweep small.yaml --over «optimizer.lr=[0.1,0.2]» --dry-run
+sweep small.yaml --over «optimizer.lr='(0.1 0.2)'» --dry-run
+sweep small.yaml --over optimizer.lr=0.1,0.2 --seeds «[1,2]» --dry-run
+optimize adam --epochs 3 --lr «1/10»
+optimize «sgdm» --epochs 3
+optimize adam --epochs 3 «-o» out.png
+optimize adam --epochs 3 «--function x^2 + y^2»
+version
+data verify «--dataset synthetic»
 runs ls --where «'val_acc>'»
 runs ls --where «'optimizer.lr>fast'»
 report run --out «page.txt»
@@ -322,17 +337,20 @@ def test_what_a_refusal_proposes_is_accepted(line, folder):
         (
             "",
             "runs compare gone run nope",
-            "no run 'gone' in runs; `optilab runs ls` lists them\nno run 'nope' in",
+            "no run 'gone' in runs; it has path, run\nno run 'nope' in",
         ),
         ("", "runs diff gone nope", "no run 'nope' in runs"),
         ("", "runs ls --where optimizer=adma", "meets optimizer=adma; optimizer here is sgd"),
-        ("", "runs ls --runs-dir nowhere", "no runs in nowhere: there is no such directory"),
+        ("", "runs ls --runs-dir nowhere", "--runs-dir: no runs in nowhere: there is no such directory\n"),
+        ("", "runs ls --runs-dir run", 'there is no such directory; did you mean "runs"?'),
+        ("", "runs show lates", "no run 'lates' in runs; nearest: latest\n"),
         ("", "runs show x --runs-dir nowhere", "no run 'x' in nowhere: there is no such directory"),
         ("", "runs show x --runs-dir .", "`optilab runs ls --runs-dir .` lists them"),
     ],
 )
 def test_what_is_missing_is_called_missing(lost, line, message, folder, tmp_path):
-    shutil.copytree(folder / "runs", tmp_path / "runs")
+    for name in ("path", "run"):
+        shutil.copytree(folder / "runs" / name, tmp_path / "runs" / name)
     (tmp_path / "linked").symlink_to("runs")
     if lost:
         (tmp_path / "runs" / "run" / lost).unlink()
