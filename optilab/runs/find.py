@@ -127,7 +127,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         raise UsageError(f"{name} is a file, and runs are directories{advice}")
     if not_a_name:
         raise UsageError(not_a_name)
-    there = sorted(name for name in made if _was_made(folder / name))
+    there = [path.name for path in directories(folder) if _was_made(path)]
     close = get_close_matches(name, [LATEST, *there] if there else [], n=3, cutoff=0.6)
     few = f"; it has {', '.join(there)}" if 0 < len(there) < 5 else _listing(folder)
     advice = f"; nearest: {', '.join(close)}" if close else few
