@@ -10,7 +10,6 @@ import typer
 
 from optilab.errors import did_you_mean
 from optilab.verbs import completion
-from optilab.words import listed
 
 FEW = 8
 """With fewer options, all of them are named next to one that does not exist."""
@@ -126,7 +125,7 @@ def _near(context: Any, option: str, accepted: list[str]) -> str:
     if _arguments(context) and option.lstrip("-") in names and value[:1] not in ("", "-"):
         return f"; write: {shlex.join(['optilab', *(word for word in words if word != option)])}"
     letter = [flag for flag in accepted if option[1:] == flag[2:3]]
-    near = f"; did you mean {listed(letter, 'or')}?" if 0 < len(letter) < 4 else did_you_mean(option, accepted)
+    near = f"; did you mean {' or '.join(letter)}?" if 0 < len(letter) < 4 else did_you_mean(option, accepted)
     flag = next((flag for flag in accepted if f'"{flag}"' in near), "")
     if context.parent and completion.problems(context.command_path, str(context.info_name), [flag, value]):
         return f"{_of_another(context, option)}{near}"
