@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Lock, Thread
@@ -103,7 +104,12 @@ class Pool:
             while True:
                 executor = self._idle.pop() if self._idle else self._new()
                 try:
-                    future = executor.submit(_call, function, dict(arguments))
+                    with contextlib.ExitStack() as start:
+                        start.enter_context(_interrupts_blocked())
+                        if self._context.get_start_method() == "forkserver":
+                            forkserver.ensure_running()
+                            start.close()  # `submit` waits until it has imported torch
+                        future = executor.submit(_call, function, dict(arguments))
                     break
                 except (BrokenProcessPool, EOFError, ConnectionError):
                     # It died while it was idle; or the server is dying, and another one starts when it is gone.
@@ -135,6 +141,19 @@ def _context(module: str, fork: bool) -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module])
     return context
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """The interpreters that start here do not get Ctrl-C, which the study gets: in an import it is a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

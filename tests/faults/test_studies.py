@@ -13,7 +13,7 @@ import pytest
 
 from optilab import runs
 from optilab.runs.lock import is_held
-from tests.faults.harness import Outcome, Process, Violation, run, until
+from tests.faults.harness import Outcome, Process, Violation, fresh, run, until
 from tests.study.test_sweep import files
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -141,6 +141,18 @@ def test_a_study_outlives_its_processes(victim, kills, lab, undisturbed, figure,
         assert files(study) == undisturbed
         runs.remove(study)
     figure("G19", f"a {victim} of a study is killed", f"{hits} kills, the same command goes on, nothing lost")
+
+
+def test_ctrl_c_while_the_first_worker_starts(lab):
+    """A terminal sends it to the fork server, too, which imports PyTorch for a second or two."""
+    process = fresh(argv("early"), lab.folder)
+    until(lambda: bool(server(process.pid)))
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    ended = process.finish()
+    assert ended.code == -signal.SIGINT
+    assert "Traceback" not in ended.err
+    assert "continue with: optilab sweep" in ended.err
 
 
 @pytest.mark.parametrize(("kind", "kills"), KILLS)

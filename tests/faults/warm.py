@@ -122,6 +122,7 @@ def _hand_over_the_fork_server() -> None:
             os.close(number)
         os.environ.clear()
         os.environ.update(asked["environment"])
+        signal.pthread_sigmask(signal.SIG_SETMASK, asked["blocked"])
         ctypes.CDLL(None).prctl(PR_SET_NAME, b"forkserver")
         exec(asked["program"], {})
         os._exit(0)
@@ -131,7 +132,13 @@ def _hand_over_the_fork_server() -> None:
     def start(path: Any, arguments: Any, numbers: Any) -> int:
         if "forkserver" not in arguments[-1] or not waiting:
             return spawn(path, arguments, numbers)
-        asked = {"program": arguments[-1], "numbers": list(numbers), "environment": dict(os.environ)}
+        blocked = [*signal.pthread_sigmask(signal.SIG_BLOCK, [])]
+        asked = {
+            "program": arguments[-1],
+            "numbers": [*numbers],
+            "environment": {**os.environ},
+            "blocked": blocked,
+        }
         socket.send_fds(ours, [json.dumps(asked).encode()], numbers)
         return waiting.pop()
 
