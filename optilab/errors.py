@@ -154,10 +154,15 @@ TYPED = ("the command line", "the arguments")
 
 
 ELSEWHERE = {
-    "swish": "silu", "sgdm": "momentum", "heavy-ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
+    "learning_rate": "lr", "learningrate": "lr", "eta": "lr", "optim": "optimizer", "opt": "optimizer",
+    "optimizer": "algo", "algo": "optimizer", "algorithm": "algo", "rule": "algo", "fn": "function",
+    "objective": "function", "batchsize": "batch_size", "batch": "batch_size", "bs": "batch_size", "steps": "epochs",
+    "iterations": "epochs", "n": "epochs", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
+    "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
+    "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
     "ln": "log", "sen": "sin", "tg": "tan",
 }  # fmt: skip
-"""Names as they are called elsewhere, where a name that is spelled nearer means something else."""
+"""Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
 
 def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:

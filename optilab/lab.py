@@ -181,7 +181,7 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
         raise UsageError(f'{name} needs {" and ".join(missing)}, for example lab.{name}("latest")')
     from optilab.show import terminal
 
-    with as_in_python(given), terminal.saying(in_python):
+    with as_in_python(given, name), terminal.saying(in_python):
         request = verb.request(taken)
         place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
         return verb.run(request, place)
@@ -246,6 +246,8 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
             )
             number = f"; leave it out, or write {name}={usual}"
         example = _EXAMPLES.get(flag.metavar, "") if flag else ""
+        if isinstance(value, list) and value and flag and "," in flag.metavar:
+            example = ",".join(map(str, value))
         raise UsageError(
             f"{name}: expected {expected}, got {shown(value)}{number}{example and f'; for example {name}={example!r}'}"
         )

@@ -321,6 +321,26 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: must be at least 1, got 0"),
         (lambda lab: lab.lr("relu.yaml", steps=7), "steps: must be at least 100, got 7"),
         (lambda lab: lab.sweep("relu.yaml", jobs=999), "jobs: must be at most 256, got 999"),
+        (lambda lab: type(lab).train("a.yaml"), "write lab = optilab.Lab(), and then lab.train('a.yaml')"),
+        (lambda lab: type(lab).load("run"), 'write lab = optilab.Lab(), and then lab.load("latest")'),
+        (
+            lambda lab: lab.train("optimizer: sgd"),
+            "text of a config; give a file, or the mapping {'optimizer': 'sgd'}",
+        ),
+        (
+            lambda lab: lab.train("relu.yaml", nosave=True),
+            "nosave: unknown keyword; leave it out, or see help(lab.train)",
+        ),
+        (lambda lab: lab.optimize("adam", nosave=True), 'nosave: unknown key; did you mean "no_save"?'),
+        (lambda lab: lab.optimize(optimizer="adam"), 'optimizer: unknown key; did you mean "algo"?'),
+        (
+            lambda lab: lab.explain("adam", step=range(1, 3)),
+            "expected text, got a list of 2; for example step='1,2'",
+        ),
+        (
+            lambda lab: lab.sweep("relu.yaml", {"optimizer.lr": [0.1, 0.2]}, seeds=[1, 2, 3]),
+            'got a list of 3; write 3, and set={"seed": 1}',
+        ),
         (lambda lab: lab.race(budgt=3), "unknown keyword 'budgt'; did you mean \"budget\""),
         (
             lambda lab: lab.sweep("relu.yaml", {"optimiser.lr": [0.1, 0.2]}),

@@ -197,8 +197,6 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
         return f"optimizers are separated by commas: {','.join([str(first).rstrip(','), *extra])}"
     flag = next((flag for flag, names in options.items() if argument.split(",")[0].lower() in names), "")
     taken = _arguments(context)
-    if context.info_name == "help":
-        return f"help explains one topic or word at a time; write: optilab help {first}"
     if argument.endswith((".yaml", ".yml")) and not taken:
         flag = "--config"
     if flag and _has_option(context, flag):

@@ -33,7 +33,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS, yaml
-from optilab.errors import UsageError, did_you_mean, one_of, shown, unknown
+from optilab.errors import ELSEWHERE, UsageError, did_you_mean, one_of, shown, unknown
 from optilab.marks import Field
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
@@ -266,30 +266,6 @@ def _is_section(part: Any) -> bool:
 
 LAST = "replay"
 """The section that a config of one's own never needs, shown after all others."""
-ALIASES = {
-    "learning_rate": "lr",
-    "learningrate": "lr",
-    "eta": "lr",
-    "optim": "optimizer",
-    "opt": "optimizer",
-    "algorithm": "algo",
-    "rule": "algo",
-    "batchsize": "batch_size",
-    "batch": "batch_size",
-    "bs": "batch_size",
-    "steps": "epochs",
-    "iterations": "epochs",
-    "n": "epochs",
-    "layers": "hidden",
-    "widths": "hidden",
-    "nonlinearity": "activation",
-    "initialization": "init",
-    "wd": "weight_decay",
-    "l2": "weight_decay",
-    "x0": "start",
-    "config": "train",
-}
-"""What a key is called in other tools."""
 
 
 @dataclass(frozen=True)
@@ -350,7 +326,7 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
     if not chosen:
         inside = [key.key for key in keys if above and key.key.startswith(f"{above}.")]
         accepted = inside or [*(key.key for key in keys), *(c for key in keys for c in key.choices if c != "none")]
-        same = [key for key in accepted if key.rpartition(".")[2] == ALIASES.get(last.lower(), last)]
+        same = [key for key in accepted if key.rpartition(".")[2] == ELSEWHERE.get(last.lower(), last)]
         near = f'; did you mean "{same[0]}"?' if same else did_you_mean(name, accepted)
         near = (
             near or f"; one of {', '.join(dict.fromkeys(inside or (key.key.partition('.')[0] for key in keys)))}"
@@ -361,11 +337,11 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
 
 def named(section: type[Section], name: str) -> list[str]:
     """The dotted keys that end with a name, or with what other tools call so."""
-    last = ALIASES.get(name.lower(), name)
+    lasts = {name, ELSEWHERE.get(name.lower(), name)}
     lists = [field.name for field in keys_of(section).values() if tuple in field.parts and section_of(field)]
     keys = dict.fromkeys(key.key for key in describe(section) if key.type != SECTION)
     keys = {key: None for key in keys if key.partition(".")[0] not in lists}
-    return sorted((key for key in keys if key == last or key.endswith(f".{last}")), key=lambda key: key.count("."))
+    return sorted((key for key in keys if key.rpartition(".")[2] in lasts), key=lambda key: key.count("."))
 
 
 def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:
@@ -437,9 +413,9 @@ def unknown_key(
     beside = keys_beside(schema, path, tree)
     what = f"{entry} has no setting {shown(name)}" if entry else "unknown key"
     settings = [key for key in beside if key != "name"] if entry else beside
-    usual = ALIASES.get(name.lower(), name)
+    usual = ELSEWHERE.get(name.lower(), name)
     here = own.removesuffix(name) if whole and not spelled and own.endswith(name) else ""
-    near = f'; did you mean "{here}{usual}"?' if usual in settings else did_you_mean(name, settings, here)
+    near = did_you_mean(name, settings, here)
     if near.count('"') == 2 and len(path) == 1 and not spelled and isinstance(tree.get(name), dict):
         parent = near.split('"')[1]
         for dotted in [f"{parent}.{inner}" for inner in tree[name]][:1]:  # as it was typed
@@ -453,7 +429,7 @@ def unknown_key(
             return f"{what}; the settings of the {at.what} {name} belong to {key}: {key}.{inner}"
     if choice and name in choice.registry and name != entry:
         return f"{what}; it has {', '.join(settings)} ({name} is another {choice.what})"
-    if spelled and "." in name and name in {key.key for key in describe(schema)}:
+    if spelled and "." in name and name.removesuffix(".name") in {key.key for key in describe(schema)}:
         return f"dotted keys are for --set; {spelled(name)}"
     top = "" if len(path) < 2 else f"{path[0]}."
     if places := [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]:

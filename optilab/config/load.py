@@ -113,8 +113,9 @@ def load(
     def spelled(path: yaml.Path) -> Callable[[str], str] | None:
         """How another key is written where a file has `path`; None where it was typed, dotted."""
         written = places.get(path, f"{source}:" if isinstance(config, Mapping) else "").startswith(f"{source}:")
-        return partial(_nested, schema, document.tree, path) if written else None
+        return partial(_nested, schema, tree, path) if written else None
 
+    tree = dict(document.tree)
     if kind == "optimize" and rules == "exercise":
         document.tree.update({key: presets.filled(rule) for key, rule in document.tree.items() if key == "algo"})
     try:
@@ -136,7 +137,10 @@ def load(
         ]
         if unread:  # what stands in the place of an unreadable key or value is no problem of its own
             refused = [p for p in refused if p.key not in unread and not re.search(r"(^|\.)\?\d+$", p.key)]
-        problems += refused
+        said = " ".join(problem.message for problem in refused)  # a key that is there by another name
+        problems += [
+            p for p in refused if p.message[:7] != "missing" or not re.search(f'(mean "|write ){p.key}', said)
+        ]
     if problems:
         problems = list(dict.fromkeys(problems))
         problems.sort(key=lambda problem: _line(problem, source))
@@ -274,7 +278,8 @@ def _nested(schema: type[Section], tree: Mapping[str, Any], path: yaml.Path, key
     value = _value_at(tree, path)
     top = key.partition(".")[0]
     written = copy.deepcopy({top: tree[top]} if top in tree else {})
-    _apply(written, Override("", key, value), {})
+    for name, item in {**{one: tree[one] for one in tree if one.startswith(f"{top}.")}, key: value}.items():
+        _apply(written, Override("", name, item), {})
     choice = choice_of(keys_of(schema)[top])
     needs_name = choice and choice.default is None and not choice.optional
     if choice and needs_name and isinstance(written[top], dict) and "name" not in written[top]:
@@ -360,12 +365,14 @@ def command_of(config: str) -> str:
         if presets.lookup(kind, config):
             return kind
     tree = yaml.read(_bytes(presets.find("train", config)), config, partial=True).tree
-    if tree and not any(schema_for(kind).model_fields.keys() & tree.keys() for kind in SCHEMAS):
+    known = {kind: schema_for(kind).model_fields.keys() for kind in SCHEMAS}
+    keys = {key.partition(".")[0] for key in tree}
+    if tree and not any(own & keys for own in known.values()):
         first = next(iter(tree))
-        known = dict.fromkeys(key for kind in SCHEMAS for key in schema_for(kind).model_fields)
+        names = dict.fromkeys(key for own in known.values() for key in own)
         usual = "; a file of claims begins with `checks:`, a config has keys such as `algo:` or `optimizer:`"
-        raise UsageError(f"unknown key {shown(first)}{did_you_mean(first, [*known]) or usual}", f"{config}:1")
-    return max(SCHEMAS, key=lambda kind: len(schema_for(kind).model_fields.keys() & tree.keys()))
+        raise UsageError(f"unknown key {shown(first)}{did_you_mean(first, [*names]) or usual}", f"{config}:1")
+    return max(SCHEMAS, key=lambda kind: len(known[kind] & keys))
 
 
 def _problem(
@@ -550,7 +557,7 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return f"; a range is written {match[1]}:{match[2]}"
     parts = re.split("[,:]", value)
     if parts[1:] and all(decimal(part) != part for part in parts) and fits(parts[0]):
-        return f"; one number, such as {parts[0]}; several are for `optilab sweep --over` and `optilab map --x`"
+        return f"; one number, such as {parts[0]}; for several values: sweep with --over, map with --x"
     return ""
 
 

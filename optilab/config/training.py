@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo, model_validator
 
 from optilab.config.claims import TRAINING, Claims, measured
-from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole, refusal
+from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole, decimal, refusal
 from optilab.config.load import dump, flat
 from optilab.config.model import ModelConfig
 from optilab.config.own_network import OrOwn, OwnNetwork
@@ -144,6 +144,19 @@ def _dataset(given: Any) -> Any:
     return given
 
 
+def _count(given: Any, info: ValidationInfo) -> Any:
+    """A number of images. A refusal of a fraction, with the number that it is of a dataset whose size is known."""
+    text = str(given)
+    share = decimal(text.rstrip("%"))
+    share = share / 100 if text.endswith("%") and isinstance(share, float) else share
+    known = DATASETS.get(info.data.get("dataset", ""))
+    if isinstance(share, float) and 0 < share < 1 and known and not known.own:
+        used = info.data.get("images") or known.train
+        count = f"{share:.0%} of {used:,} images are {round(share * used)}"
+        raise refusal(f"expected a number of images, got {shown(given)}; {count}, so write {round(share * used)}")
+    return given
+
+
 class Normalize(Section):
     """What is done to the pixels, 0 to 255, as torchvision's ToTensor and Normalize do it."""
 
@@ -164,11 +177,15 @@ class DataConfig(Section):
         str | None, MinLen(1), Doc("directory of the dataset, or its .npz file; null: it is found or fetched")
     ] = None
     images: Annotated[
-        Whole | None, Ge(1), Doc("number of training images to use, including the hold-out; null: all of them")
+        Whole | None,
+        Ge(1),
+        BeforeValidator(_count),
+        Doc("number of training images to use, including the hold-out; null: all of them"),
     ] = None
     holdout: Annotated[
         Whole | None,
         Ge(1),
+        BeforeValidator(_count),
         Doc(
             "number of training images held out for validation (the test set is then used "
             "once, at the end); null: validate on the test set"

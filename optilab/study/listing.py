@@ -15,11 +15,11 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from optilab import runs
-from optilab.config.fields import ALIASES, decimal, describe, schema_for
+from optilab.config.fields import decimal, describe, schema_for
 from optilab.config.load import dump, flat, load, number_advice
 from optilab.config.presets import presets
 from optilab.config.yaml import flow
-from optilab.errors import OptilabError, UsageError, did_you_mean, for_each, shown
+from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, for_each, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import CONFIRMATION, STAGE, asked_of, axes_of
@@ -108,7 +108,7 @@ def named(condition: Condition, known: Iterable[str]) -> Condition:
 def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
     """The keys that `optimizer.lr`, `lr` or `model.norm` (short for `model.norm.name`) means among the `known` ones."""
     keys = dict.fromkeys(known)
-    usual = ALIASES.get(key.lower(), key)
+    usual = ELSEWHERE.get(key.lower(), key)
     for name in (key, f"{key}.name", usual, f"{usual}.name"):
         if name in keys:
             return [name]

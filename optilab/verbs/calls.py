@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import OptilabError, SystemFailure, UsageError, shown
+from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from optilab.marks import Field
@@ -94,15 +94,21 @@ def folder_of(folder: Any) -> Path:
 
 
 @contextmanager
-def as_in_python(given: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = "") -> Iterator[None]:
     """Errors as a script can follow them: keywords instead of options, and `set` for keys with a dot."""
     try:
         yield
     except OptilabError as error:
-        text = in_python(str(error))
+        text = in_python(str(error).replace("the command line", "the arguments"))
         for name in given:
             dotted = rf'({re.escape(name)}: unknown key; did you mean )"(\w+\.[\w.]+)"'
             text = re.sub(dotted, r'\1set={"\2": ...}', text)
+            if near := did_you_mean(name, [*keywords(verb)]) if verb else "":
+                text = re.sub(
+                    rf"({re.escape(name)}: unknown key)(; one of .*|; did you mean \".*\"\?)", rf"\1{near}", text
+                )
+            instead = f"keyword; leave it out, or see help(lab.{verb})"
+            text = re.sub(rf"({re.escape(name)}: unknown )key; one of .*", rf"\1{instead}", text)
         error.args = (text,)
         raise
     except OSError as error:  # what the system refuses, as the command says it

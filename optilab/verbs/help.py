@@ -4,6 +4,7 @@ import pkgutil
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from optilab.errors import UsageError, shown
 from optilab.marks import Argument
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.verbs.answer import Printed
+from optilab.verbs.completion import GROUPS, verbs_of
 from optilab.verbs.options import SilentOptions
 from optilab.verbs.verb import Place, Verb
 from optilab.words import listed
@@ -41,18 +43,31 @@ class HelpRequest(SilentOptions):
 
     EXAMPLES = ("optilab help", "optilab help claims", "optilab help 'chance level'")
 
-    topic: Annotated[str | None, Argument("[TOPIC]", complete=",".join(TOPICS)), Doc("A name of the list")] = None
+    topic: Annotated[
+        list[str] | None, Argument("[TOPIC]", complete=",".join(TOPICS)), Doc("A name of the list")
+    ] = None
 
 
 def explain(request: HelpRequest, place: Place) -> Printed:
-    if request.topic is None:
+    topic = " ".join(request.topic or ())
+    if not topic:
         lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
         return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
-    text = found(request.topic)
+    text = found(topic)
     parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)
     parts[::2] = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", part) for part in parts[::2]]  # links as their words
     text = "".join(parts)
-    return Printed([text], {"topic": request.topic, "text": text}, [])
+    command = command_of(topic)
+    options = [f"The options of the command: optilab {command} --help"] if command else []
+    return Printed([text, *options], {"topic": topic, "text": text}, [])
+
+
+def command_of(word: str) -> str:
+    """The command of a name, `train`, `compare` or `runs compare`; empty where there is none."""
+    group = next((name for name in GROUPS if word.removeprefix(f"{name} ") in verbs_of(name)), "")
+    modules = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    is_command = not group and word in modules and hasattr(import_module(f"optilab.verbs.{word}"), "VERB")
+    return f"{group} {word.removeprefix(f'{group} ')}" if group else word if is_command or word in GROUPS else ""
 
 
 def found(word: str) -> str:
@@ -69,14 +84,16 @@ def found(word: str) -> str:
     near = [key] if key in known else [one for one in known if key and key in one.split()]
     near = near or [one for one in known if len(key) > 3 and f" {one}".find(f" {key}") >= 0]
     near = near or get_close_matches(key, known, n=3, cutoff=0.82)
+    near = near or [one for one in known if get_close_matches(key, one.split(), n=1, cutoff=0.82)]
+    near = near or [one for one in map(_spelling, word.split()) if one in known]
+    if key not in known and (command := command_of(word)):
+        raise UsageError(f"{shown(word)} is a command; its options: optilab {command} --help")
     meanings = dict.fromkeys(known[one] for one in near)
     if len(meanings) == 1:
         (meant,) = meanings
         return found(meant) if near[0] not in texts else meant
     names = [f'"{term}"' for term in (*TOPICS, *words) if _spelling(term) in near]
     close = f"; did you mean {listed(names, 'or')}?" if names else ""
-    if word in (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])):
-        raise UsageError(f"{shown(word)} is no topic; the options of a command: optilab {word} --help")
     if not names and (rules := get_close_matches(word, RULES, n=1, cutoff=0.85)):
         is_one = "is an optimizer" if rules[0] == word else f"is no topic; {rules[0]} is an optimizer"
         raise UsageError(f"{shown(word)} {is_one}; its formula and its first step: optilab explain {rules[0]}")

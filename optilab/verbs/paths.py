@@ -10,7 +10,7 @@ from annotated_doc import Doc
 from optilab.config.load import Override, function, load, numbers
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
-from optilab.errors import UsageError
+from optilab.errors import ELSEWHERE, UsageError
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import Regime, Trajectory, descend
 from optilab.verbs.verb import Request, fields_of, plain
@@ -45,7 +45,7 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> Opti
     problem at once.
     """
     config, changes = request.given.get("config"), request.changes()
-    if config is None and not any(change.key == "algo" for change in changes):
+    if config is None and not any(change.key in ("algo", *ELSEWHERE) for change in changes):
         example, has_config = request.EXAMPLES[0], any(one.name == "config" for one in fields_of(type(request)))
         wanted = "an optimizer or a config" if has_config else "an optimizer"
         raise UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")

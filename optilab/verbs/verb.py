@@ -9,12 +9,13 @@ import inspect
 import os
 import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from optilab.errors import UsageError, did_you_mean, shown, together, unknown
+from optilab.errors import OptilabError, UsageError, did_you_mean, shown, together, unknown
 from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
@@ -291,6 +292,8 @@ def meant(one: Field, value: Any, options: Container[str], without: str = "") ->
     """The option that a value without a name is for: `one`, or the config. UsageError for a test function; `without` is
     what has to be typed besides.
     """
+    from optilab.config.fields import schema_for
+    from optilab.config.load import command_of, load
     from optilab.config.presets import is_config
     from optilab.optimize import OBJECTIVES, RULES
 
@@ -300,6 +303,12 @@ def meant(one: Field, value: Any, options: Container[str], without: str = "") ->
         return one.name
     if "config" not in options:
         on = f"; for a race on trainings write --on {value}" if "on" in options else ""
+        with suppress(OptilabError):
+            found: Any = load(schema_for(command_of(value)), value)
+            rules = getattr(found, "algo", None) or ([] if on else [found.optimizer])
+            names = [rule.name for rule in rules]
+            names += ["adam" if names == ["sgd"] else "sgd"] * (on != "" and len(names) == 1)
+            on = f"; write {','.join(names)}" if names else on
         raise UsageError(f"expected the name of an optimizer, got the config {shown(value)}{on}")
     return "config"
 

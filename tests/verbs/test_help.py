@@ -64,6 +64,15 @@ def test_a_word_of_the_glossary_ends_with_the_command_that_says_more(optilab):
     assert optilab("help", "verdict").stdout.endswith("How verdicts are made: optilab help verdicts\n")
 
 
+def test_several_words_are_one_term(optilab):
+    assert optilab("help", "chance", "level").stdout == optilab("help", "chance level").stdout
+    assert optilab("help", "lr").stdout.endswith("\nThe options of the command: optilab lr --help\n")
+    assert (
+        "'runs ls' is a command; its options: optilab runs ls --help"
+        in optilab("help", "runs", "ls", code=2).stderr
+    )
+
+
 @pytest.mark.parametrize("status", [*Status, "healthy", "no cause found", "chaotic", "distance", "seed", "lr"])
 def test_what_an_answer_says_is_a_word_of_the_glossary(status):
     assert status in glossary()
@@ -91,7 +100,13 @@ def test_no_line_of_a_group_is_cut_off(group, optilab):
 
 
 @pytest.mark.parametrize(
-    ("word", "command"), [("adam", "explain adam"), ("saddle", "optimize adam --function saddle")]
+    ("word", "command"),
+    [
+        ("adam", "explain adam"),
+        ("saddle", "optimize adam --function saddle"),
+        ("train", "train --help"),
+        ("compare", "runs compare --help"),
+    ],
 )
 def test_the_name_of_an_optimizer_or_a_function_has_its_command(word, command, optilab):
     assert optilab("help", word, code=2).stderr.endswith(f": optilab {command}\n")

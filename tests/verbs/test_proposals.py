@@ -237,6 +237,15 @@ optimize adam --epochs 3 --lr «1/10»
 optimize «sgdm» --epochs 3
 optimize adam --epochs 3 «-o» out.png
 optimize adam --epochs 3 «--function x^2 + y^2»
+explain «adam.yaml»
+explain «small.yaml»
+race «adam.yaml» --function booth --budget 1 --starts 1 --repeats 1
+race «--optimizer» sgd,adam --function booth --budget 1 --starts 1 --repeats 1
+map adam --x lr=0.1:1:3 «--x beta1=0:0.9:3»
+train small.yaml --set data.dataset=synthetic --set data.dir=null --set data.holdout=«0.2»
+help «train»
+help «gradint»
+help «runs ls»
 version
 data verify «--dataset synthetic»
 runs ls --where «'val_acc>'»
@@ -395,6 +404,22 @@ def test_all_that_is_named_can_be_removed_before_anything_is(folder, tmp_path):
         (
             "optimizer: sgd\ndata: {dataset: synthetic, images: 200, holdout: 300}\n",
             "y.yaml:2: data.holdout: a hold-out of 300 leaves no training images (only 200 are used)",
+        ),
+        (
+            "optimizer.lr: 0.1\noptimizer.name: sgd\n",
+            "y.yaml:1: optimizer.lr: dotted keys are for --set; write optimizer: {",
+        ),
+        (
+            "algo: adam\nalgo.lr: 0.1\n",
+            "y.yaml:2: algo.lr: dotted keys are for --set; write algo: {name: adam, lr: 0.1}",
+        ),
+        (
+            'optimizer = "sgd"\n[model]\nhidden = [8]\n',
+            "y.yaml:2: '[model]' is a section of TOML; write model: and",
+        ),
+        (
+            'optimizer = "sgd\n[model\n',
+            "y.yaml:1: 'optimizer = \"sgd' has no colon after its key; write optimizer: \"sgd",
         ),
         ("optimizer: sgd\nmodel: {hidden: [8], freeze: [1, 2]}\n", "leave one of 1 to 2 out"),
         (
