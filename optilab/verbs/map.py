@@ -76,7 +76,7 @@ def map(request: MapRequest, place: Place) -> "LabMap":
             instead = (
                 "leave one out" if getattr(request, other[2:]) else f"for the second write {other} {values[-1]}"
             )
-            raise UsageError(f"{axis} is given twice, as {listed(values)}; {instead}")
+            raise UsageError(f"{axis} is given twice: {listed(values)}; {instead}")
     config = chosen(request, EPOCHS)
     if not (request.basins or (request.x and request.y)):
         _axes(request, config)  # the proposal has the axis that is there
