@@ -26,4 +26,6 @@ def __getattr__(name: str) -> Any:
         from optilab.loop import Watch
 
         return Watch
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}; it has Lab, with all commands, and watch"
+    )

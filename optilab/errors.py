@@ -157,7 +157,9 @@ ELSEWHERE = {
     "learning_rate": "lr", "learningrate": "lr", "eta": "lr", "optim": "optimizer", "opt": "optimizer",
     "optimizer": "algo", "algo": "optimizer", "algorithm": "algo", "rule": "algo", "fn": "function",
     "objective": "function", "batchsize": "batch_size", "batch": "batch_size", "bs": "batch_size", "steps": "epochs",
-    "iterations": "epochs", "n": "epochs", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
+    "iterations": "epochs", "iters": "epochs", "max_iter": "epochs", "n": "epochs", "trials": "budget",
+    "n_trials": "budget", "networks": "on", "param_grid": "over", "grid": "over", "tol": "tolerance", "save": "out",
+    "output": "out", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
     "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
     "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
     "ln": "log", "sen": "sin", "tg": "tan",
@@ -173,9 +175,9 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     """
     lower = {word.lower().lstrip("-"): word for word in accepted}
     own = name.lower().lstrip("-")
-    close = [
-        word for word in lower if word == ELSEWHERE.get(own) or sorted(word) == sorted(own)
-    ]  # adma: not adamax
+    usual = ELSEWHERE.get(own.replace("-", "_"), "")
+    close = [word for word in lower if word in (usual, usual.replace("_", "-"))]
+    close = close or [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
     if len(own) > 2 and own not in lower:
         close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
     close = close or get_close_matches(own, lower, n=1, cutoff=0.7)
@@ -193,6 +195,12 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     if isinstance(name, str) and len(words := name.split()) > 1 and {*words} <= {*names}:
         close = f"; names are separated by commas: {','.join(words)}"
     return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
+
+
+def no_attribute(owner: str, name: str, accepted: Iterable[str], methods: str) -> AttributeError:
+    """The error of an attribute that an object does not have, with a near one, or how `methods` are listed."""
+    near = "" if name.startswith("_") else did_you_mean(name, [*accepted]) or f"; {methods}"
+    return AttributeError(f"{owner} has no method {shown(name)}{near}")
 
 
 def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -243,7 +251,10 @@ def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str
     if len(args) > len(places):
         first = args[len(places)]
         named = any(one.kind is one.VAR_KEYWORD or type(one.default) is type(first) for one in accepted)
-        problems.append(f"{shown(first)} {'needs a name' if named else 'is a value too many'}; write {example}")
+        starred = " or **" * isinstance(first, Mapping)
+        problems.append(
+            f"{shown(first)} {f'needs a name{starred}' if named else 'is a value too many'}; write {example}"
+        )
     given = [*places[: len(args)], *keywords]
     problems += [f"{name} is given twice" for name in names if given.count(name) > 1]
     needed = [one.name for one in accepted if one.name in names and one.default is one.empty]
@@ -304,9 +315,13 @@ def shown(value: Any, limit: int = 60) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "a mapping"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     try:
         text = printable(repr(value) if isinstance(value, str) else str(value))
     except Exception:  # of a script's own class
+        text = ""
+    if not text or (not isinstance(value, str) and re.search(r" at 0x|\n", text)):
         text = f"a {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 

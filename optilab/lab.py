@@ -16,7 +16,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import UsageError, called_as, did_you_mean, require_object, shown
+from optilab.errors import UsageError, called_as, no_attribute, require_object, shown
 from optilab.verbs.calls import VERBS, as_in_python, folder_of, in_python, keyword, keywords, options
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Lab:
         return f"Lab({str(self.folder)!r})"
 
     def __getattr__(self, name: str) -> Any:
-        instead = did_you_mean(name, VERBS) or "; help(Lab) lists its methods"
-        if name in import_module("optilab.verbs.runs").VERBS:
-            instead = f"; {IN_PYTHON[name]}" if name in IN_PYTHON else f"; type: optilab runs {name}"
-        raise AttributeError(f"Lab has no method {name!r}{instead}")
+        how = "help(Lab) lists its methods"
+        if is_command := name in import_module("optilab.verbs.runs").VERBS:
+            how = IN_PYTHON.get(name, f"type: optilab runs {name}")
+        raise no_attribute("Lab", name, () if is_command else (*VERBS, "load", "runs"), how)
 
     @called_as('lab.load("latest")')
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
@@ -149,16 +149,18 @@ def signature(name: str) -> inspect.Signature:
 
 def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
     """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.verbs.verb import Place, argv, meant, plain
+    from optilab.verbs.verb import Place, are_rules, argv, meant, plain
 
     if not isinstance(progress, bool | None):
         raise UsageError(f"expected True or False, got {shown(progress)}", "progress")
     verb, known, places = verb_of(name), keywords(name), _places(name)
-    if len(values) > len(places):
+    of_rules = places[0] in ("algo", "algos") and are_rules(values)
+    if len(values) > (1 if of_rules else len(places)):
+        several = of_rules or (list in known[places[0]].parts and all(isinstance(value, str) for value in values))
         takes = f"{name} takes by place only {' and '.join(places)}"
-        several = list in known[places[0]].parts or places[0] == "algo"
-        listed = several and all(isinstance(value, str) for value in values)
-        raise UsageError(takes + (f", several as a list: lab.{name}({json.dumps(values)})" if listed else ""))
+        instead = f"several as a list: lab.{name}({json.dumps(values)})" if several else ""
+        instead = instead or f"{shown(values[len(places)])} needs a name"
+        raise UsageError(f"{takes}; {instead}")
     given = {keyword(name, key): value for key, value in given.items()}
     if values and (place := verb.place):
         with as_in_python():

@@ -271,8 +271,8 @@ class Lab:
     def train(
         self,
         config: Config | None = None,
-        file: str | None = None,
         *,
+        file: str | None = None,
         epochs: int | None = None,
         seed: int | None = None,
         seeds: int,
@@ -299,8 +299,8 @@ class Lab:
     def train(
         self,
         config: Config | None = None,
-        file: str | None = None,
         *,
+        file: str | None = None,
         epochs: int | None = None,
         seed: int | None = None,
         seeds: None = None,

@@ -341,6 +341,15 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             lambda lab: lab.sweep("relu.yaml", {"optimizer.lr": [0.1, 0.2]}, seeds=[1, 2, 3]),
             'got a list of 3; write 3, and set={"seed": 1}',
         ),
+        (lambda lab: lab.race("sgd", "adam"), 'several as a list: lab.race(["sgd", "adam"])'),
+        (lambda lab: lab.optimize("adam", "booth", 3), "takes by place only algo and function; 3 needs a name"),
+        (lambda lab: lab.train("relu.yaml", "sgd"), "train takes by place only config; 'sgd' needs a name"),
+        (lambda lab: lab.race("sgd,adam", zzz=3), "unknown keyword 'zzz'; leave it out, or see help(lab.race)"),
+        (lambda lab: lab.check("val_acc > 0.5"), 'write: lab.check("latest", expect="val_acc > 0.5")'),
+        (
+            lambda lab: lab.sweep("relu.yaml", {"optimizer": {"lr": [0.1, 0.2]}}),
+            'a key inside another follows a dot; write over={"optimizer.lr": [0.1, 0.2]}',
+        ),
         (lambda lab: lab.race(budgt=3), "unknown keyword 'budgt'; did you mean \"budget\""),
         (
             lambda lab: lab.sweep("relu.yaml", {"optimiser.lr": [0.1, 0.2]}),

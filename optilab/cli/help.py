@@ -1,11 +1,14 @@
 """Help screens: commands by task, options by what they are about."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from optilab.errors import UsageError
 
 FEW = 7
 """A command with at most this number of options needs no headings."""
@@ -28,7 +31,21 @@ class Command(TyperCommand):
                 typer.echo(
                     f"optilab: {name} is now called {self.renamed[name]}; the old name still works", err=True
                 )
+        for option in self.params:
+            self._require_once(option, typed)
         return super().parse_args(ctx, args)
+
+    @staticmethod
+    def _require_once(option: Any, typed: Sequence[str]) -> None:
+        """UsageError for names or axes in two options, of which the last alone would count."""
+        name, several = option.opts[0], re.search(r",(\.\.\.|NAME)", str(option.metavar))
+        other = {"--x": "--y", "--y": "--x"}.get(name)
+        words = [part for word in typed for part in (word.split("=", 1) if word[:2] == "--" else [word])]
+        values = list(dict.fromkeys(value for flag, value in pairwise(words) if flag in option.opts))
+        if values[1:] and option.param_type_name == "option" and (several or other) and not option.multiple:
+            joined = f"write {name} {','.join(values)}" if several else "leave one out"
+            instead = f"write {other} {values[1]}" if other and other not in words else joined
+            raise UsageError(f"{name} is given twice: {' and '.join(values)}; {instead}")
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """With `RUN...` once, where typer would add its own dots and braces."""

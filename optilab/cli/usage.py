@@ -13,18 +13,19 @@ from optilab.verbs import completion
 
 FEW = 8
 """With fewer options, all of them are named next to one that does not exist."""
-SUBCOMMANDS = {
-    "download": "fetch",
-    "get": "fetch",
-    "check": "verify",
-    "list": "ls",
-    "delete": "rm",
-    "remove": "rm",
-    "copy": "cp",
-    "validate": "check",
-    "cat": "show",
+USUAL = {
+    "fetch": "download get install pull",
+    "show": "get cat info describe log logs print view",
+    "ls": "list status log history",
+    "rm": "delete remove clean prune uninstall",
+    "cp": "copy edit new init",
+    "verify": "check",
+    "check": "validate test evaluate eval assert",
+    "train": "fit run start",
+    "sweep": "search tune grid",
+    "race": "benchmark bench",
 }
-"""What other tools call a subcommand."""
+"""Commands and parts of groups, and what other tools call them."""
 TUNES = {"lr": "lr finds the learning rate", "race": "a race tunes the learning rate of every optimizer"}
 """Commands that take no learning rate."""
 
@@ -50,7 +51,7 @@ def usage_error(error: Exception) -> str | None:
         hint = f"write -{option}" if f"-{option}" in accepted else _option_hint(context, option)
         hint = f"; {hint}" if hint else _near(context, option, accepted) or _of_another(context, option)
         has = f"has {', '.join(accepted)}" if 0 < len(accepted) < FEW else "--help lists its options"
-        return f"No such option: {option}{hint or f'; {context.command_path} {has}'}"
+        return f"No such option: {option}{hint or f'; leave it out: {context.command_path} {has}'}"
     if kind == "MissingParameter":
         missing = " and ".join(_arguments(context, required=True))
         return f"{context.command_path} needs {missing}{_example(context)}"
@@ -107,7 +108,9 @@ def _option_hint(context: Any, option: str) -> str:
         key: re.search(r"; (?:write|for example) (\S.*)$", why or f"; write {typed}") for key, why in wrong.items()
     }
     ways = [
-        f"{flag} {value[1]}" if _has_option(context, flag) else f"--set {shlex.quote(f'{key}={value[1]}')}"
+        f"{flag} {shlex.quote(value[1])}"
+        if _has_option(context, flag)
+        else f"--set {shlex.quote(f'{key}={value[1]}')}"
         for key, flag in flags.items()
         if (value := values[key])
     ]
@@ -117,12 +120,17 @@ def _option_hint(context: Any, option: str) -> str:
     return wrong[first] if "has no setting" in wrong[first] else f"it is --set {first}=VALUE: {wrong[first]}"
 
 
+PLACED = {"name": "dataset", "run": "name", "target": "config"}
+"""Arguments as they are called elsewhere."""
+
+
 def _near(context: Any, option: str, accepted: list[str]) -> str:
     """`; did you mean "--start"?`, with an option that takes what was typed; or that its value stands without one."""
     words = [part for word in sys.argv[1:] for part in (word.split("=", 1) if f"{option}=" in word else [word])]
     value = next((word for before, word in pairwise(words) if before == option), "")
-    names = {name.lower() for name in _arguments(context)} | {"dataset", "run", "runs", "file", "config", "name"}
-    if _arguments(context) and option.lstrip("-") in names and value[:1] not in ("", "-"):
+    taken = [name.strip("[]").lower() for name in _arguments(context)]
+    names = {also for name in taken for also in (name, f"{name}s", PLACED.get(name))}
+    if option.lstrip("-") in names and value[:1] not in ("", "-"):
         return f"; write: {shlex.join(['optilab', *(word for word in words if word != option)])}"
     letter = [flag for flag in accepted if option[1:] == flag[2:3]]
     near = f"; did you mean {' or '.join(letter)}?" if 0 < len(letter) < 4 else did_you_mean(option, accepted)
@@ -142,10 +150,9 @@ def _of_another(context: Any, option: str) -> str:
         instead = f"write: {shlex.join(['optilab', 'sweep', *sys.argv[2:]])}"
     elif option == "--out":
         instead = f"write what it prints to a file with {'--format csv ' * _has_option(context, '--format')}> FILE"
-    elif option == "--format" and _has_option(context, "--out"):
-        instead = "the end of --out FILE chooses the format"
     elif option == "--format" and _has_option(context, "--json"):
-        instead = "write --json, or leave it out"
+        chosen = ", or --out FILE, whose extension chooses the format" * _has_option(context, "--out")
+        instead = f"write --json{chosen}, or leave it out"
     return f"; it is an option of {having}, not of {own}: {instead}" if having else ""
 
 
@@ -153,10 +160,12 @@ def _command_hint(context: Any, name: str) -> str:
     names = context.command.list_commands(context)
     if name in ("rename", "mv") and "ls" in names:
         return ": a run keeps its name; choose it with --name when it starts, or rename its directory"
-    usual = SUBCOMMANDS.get(name, "")
-    if usual in names:
-        path = context.command_path.split(" ")
-        return f"; write: {shlex.join([*path, usual, *sys.argv[len(path) + 1 :]])}"
+    path, rest = context.command_path.split(" "), sys.argv[len(context.command_path.split(" ")) + 1 :]
+    usual = [here for here, others in USUAL.items() if name in others.split()]
+    if own := next((one for one in usual if one in names), ""):
+        return f"; write: {shlex.join([*path, own, *rest])}"
+    if usual and context.parent is None:
+        return f"; write: optilab {completion.line_for(usual[-1], [usual[-1], *rest])}"
     if context.parent is not None and name in context.parent.command.list_commands(context.parent):
         return f"; write: {shlex.join(['optilab', name, *sys.argv[3:]])}"
     if any(f"--{name}" in one.opts for one in context.command.params):
@@ -179,6 +188,11 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
             return f"write {flag} {shlex.quote(split[0])}, in quotes"
         if flag in ("--over", "--algo", "--on", "--only") and f", {argument}" in text:
             return f"write {flag} {text.replace(', ', ',')}"
+        if flag == "--start" and f" {argument}" in text:
+            return f"write --start {','.join(text.split())}"
+    if all(re.fullmatch(r"\+*[a-z][\w.]*=\S+", word) for word in extra):
+        swept = context.info_name == "sweep"
+        return f"write {' '.join(_setting(context, word, swept) for word in extra)}"
     flags = {flag for one in context.command.params if getattr(one, "is_flag", False) for flag in one.opts}
     switch = next((before for before, word in pairwise(sys.argv) if word == argument and before in flags), "")
     if switch:
@@ -202,6 +216,14 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
     if flag and _has_option(context, flag):
         return f"write {flag} {argument}"
     return f"{context.command_path} takes {' and '.join(taken) or 'no arguments'}; leave out {' '.join(extra)}"
+
+
+def _setting(context: Any, word: str, swept: bool) -> str:
+    """`--set optimizer.lr=0.1` for `lr=0.1`, or `--over` for several values of a sweep."""
+    key, _, value = word.lstrip("+").partition("=")
+    known = completion.keys_named(context.info_name, key) if "." not in key else []
+    flag = "--over" if swept and re.search("[,:]", value) else "--set"
+    return f"{flag} {shlex.quote(f'{next(iter(known), key)}={value}')}"
 
 
 def _arguments(context: Any, required: bool = False) -> list[str]:

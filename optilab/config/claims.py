@@ -64,8 +64,8 @@ def no_fraction(metric: str, value: float) -> str:
 def _compared(given: str) -> str:
     """A claim about the metric that a text without a comparison begins with."""
     metric, *rest = given.split() or [""]
-    if metric not in ALL and (word := next((word for word in ("best", "worse") if word in rest), "")):
-        return f"'{metric}: verdict == {word}'"
+    if metric not in ALL and (found := re.search(r"best|worse|beat|better|win|>", " ".join(rest))):
+        return f"'{metric}: verdict == {'worse' if found[0] == 'worse' else 'best'}'"
     if metric not in ALL:
         return "'val_acc > 0.8' (optilab help claims)"
     if metric in WORDS:

@@ -56,7 +56,7 @@ def override_from_text(where: str, text: str) -> Override:
         written = f"write {pair[1]}={pair[2] or 'VALUE'}" if pair and known else "for example epochs=10"
         message = f"expected KEY=VALUE, got {shown(text)}; {written}"
         raise ConfigError("the command line", [Problem(where, "", message)])
-    return override(f"{where} {key}", key.strip(), value)
+    return override(f"{where} {key.strip()}", key.strip(), value)
 
 
 def override(where: str, key: str, value: str) -> Override:
@@ -498,7 +498,7 @@ def example(field: Field | None) -> str:
     if field is None or isinstance(default, bool):
         return ""
     if not isinstance(default, int | float) and {int, float} & set(field.parts):
-        default = 100 if int in field.parts and field.admits(100) else field.low
+        default = 100 if int in field.parts and field.admits(100) else 1 if field.low is None else field.low
     return f"; for example {default:g}" if isinstance(default, int | float) and field.admits(default) else ""
 
 

@@ -124,6 +124,8 @@ def _not_found(kind: str, config: str, name: str) -> str:
         return "empty path; give a YAML file or the name of a preset (optilab config ls)"
     if "://" in config:
         return f"{shown(config, 300)} is an address; download the config, and give the name of the file"
+    if re.fullmatch(r"\+*[a-z][\w.]*=.*", config):
+        return f"{shown(config)} is a setting; write it after a config, as in relu.yaml --set {config.lstrip('+')}"
     if re.search(r"[\w\"'}]\s*:\s|\n", config):
         mapping = yaml.read(config.encode(), "the text").tree
         instead = "save it to a file" if config in sys.argv[1:] else f"give a file, or the mapping {mapping}"

@@ -11,8 +11,8 @@ from optilab.errors import UsageError
 Watching = Callable[[Any, Any], Any]
 """What begins to watch a model and its optimizers: the class `Watch`."""
 
-NAMES = {"eval_loss": "val_loss", "eval_accuracy": "val_acc"}
-"""Names of Hugging Face -> those of the watch."""
+NAMES = ("eval_loss", "eval_accuracy", "val_loss", "val_acc")
+"""What of the metrics of Hugging Face an epoch has."""
 
 
 class _NotYet:
@@ -87,8 +87,7 @@ def transformers(watch: Watching) -> Any:
             self.watch.step()
 
         def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any) -> None:
-            found = {NAMES.get(key, key): value for key, value in (metrics or {}).items()}
-            self._metrics = {key: found[key] for key in NAMES.values() if key in found}
+            self._metrics = {key: value for key, value in (metrics or {}).items() if key in NAMES}
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             self._metrics = self._metrics or {}

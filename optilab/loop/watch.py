@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.errors import DataError, RunError, UsageError, called_as, shown
+from optilab.errors import DataError, RunError, UsageError, called_as, no_attribute, shown
 from optilab.loop.targets import Targets, labels_used, next_inputs
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -56,6 +56,14 @@ IN_RECORDS = ("rule", "rates", "loop", "sample", "train", "validation", "classes
 """What of a setup is not a setting."""
 PARTS = 10
 """Parts, in the place of epochs, of a training that marks no epochs."""
+
+
+NAMES = {
+    **dict.fromkeys(("val_accuracy", "validation_accuracy", "valid_acc", "eval_accuracy"), "val_acc"),
+    **dict.fromkeys(("validation_loss", "valid_loss", "eval_loss"), "val_loss"),
+    "train_accuracy": "train_acc",
+}
+"""Metrics as they are called elsewhere -> here."""
 
 
 class Watch:
@@ -133,6 +141,12 @@ class Watch:
         if self._window is not None:
             self._window.close()
             self._window = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            public = [one for one in dir(type(self)) if one[0] != "_"]
+            raise no_attribute("watch", name, public, f"it has {', '.join(public)}")
 
     def __enter__(self) -> "Watch":
         return self
@@ -429,7 +443,7 @@ class Watch:
         self._output = self._used = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
-        metrics = {key: value for key, value in metrics.items() if value is not None}
+        metrics = {NAMES.get(key, key): value for key, value in metrics.items() if value is not None}
         if wrong := [problem for key, value in metrics.items() if (problem := _wrong_metric(key, value))]:
             raise UsageError("; ".join(wrong), "watch.epoch")
         values = {key: float(value) for key, value in metrics.items()}
@@ -552,10 +566,10 @@ class Watch:
 def _misplaced(model: Any, optimizers: Iterable[Any], every: Any) -> Iterable[str]:
     """What is wrong with what is to be watched."""
     if not isinstance(model, nn.Module):
-        yield f"expected a torch.nn.Module, got {shown(model)}; watch(model, optimizer)"
+        yield f"expected a torch.nn.Module, got {shown(model)}; write optilab.watch(model, optimizer)"
     for one in optimizers:
         if not isinstance(one, torch.optim.Optimizer):
-            yield f"expected an optimizer of torch.optim, got {shown(one)}; watch(model, optimizer)"
+            yield f"expected an optimizer of torch.optim, got {shown(one)}; write optilab.watch(model, optimizer)"
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         yield f"every: expected a whole number from 1, got {shown(every)}; write every={EVERY}"
 
@@ -573,7 +587,9 @@ def _wrong_loss(loss: Any) -> Iterable[str]:
             kind = f"a tensor of {str(loss.dtype).removeprefix('torch.')} of shape {tuple(loss.shape)}"
             yield f"loss: expected what the loss function returned, got {kind}; write watch.step(loss, target=y)"
         elif loss.numel() != 1:
-            yield f"the loss has shape {tuple(loss.shape)}; give one number: watch.step(loss.mean())"
+            instead = "give one number: watch.step(loss.mean())"
+            instead = instead if loss.dim() < 2 else "write watch.step(loss) with what cross_entropy returned"
+            yield f"the loss has shape {tuple(loss.shape)}; {instead}"
     elif loss is not None and _number(loss) is None:
         yield f"loss: expected one number, got {shown(loss)}; write watch.step(loss) with what cross_entropy returned"
 

@@ -107,6 +107,12 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the formula has {len(text):,} characters; shorten it to {MAX_LENGTH:,}")
+    if ".py" in text:
+        raise UsageError(f"{shown(text)} is code, and a function is a formula, for example x^2 + y^2")
+    plain = re.sub(r"^\s*(lambda[^:]*:|[\w\s(),]*=)", "", text.translate(TYPESET)).partition("=")[0]
+    if plain != text:
+        parse(plain, functions, names)
+        raise UsageError(f"{shown(text)} is no formula as it stands; write {plain.strip()}")
     # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
     source, columns, factors = "", list[int](), _second_factors(text, functions)
     for column, character in enumerate(text, 1):
@@ -156,6 +162,8 @@ def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     return found
 
 
+TYPESET = str.maketrans({"²": "^2", "³": "^3", "·": "*", "×": "*", "÷": "/", "−": "-"})
+"""Characters of a typeset formula, and what is typed instead."""
 ACCEPTED = f"accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and {', '.join(SMOOTH)}"
 DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
 

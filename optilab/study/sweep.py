@@ -284,6 +284,10 @@ def read_axis(key: str, given: Any) -> Axis | Choices:
         raise UsageError(f"{key} is not an axis: {reason}", where)
     if isinstance(given, list):
         return listed(where, key, given)
+    if isinstance(given, dict) and given:
+        inner, values = next(iter(given.items()))
+        written = ",".join(map(flow, values)) if isinstance(values, list) else flow(values)
+        raise UsageError(f"a key inside another follows a dot; write --over {key}.{inner}={written}", where)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
     axis = read_range(f"{where}={text}", key, text, COUNT)

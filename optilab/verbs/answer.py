@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, called_as, printable, shown
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, called_as, no_attribute, printable, shown
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.verbs.calls import in_python
@@ -65,6 +65,13 @@ class Answer(ABC):
     def code(self) -> ExitCode:
         """The exit status, but for the claims."""
         return ExitCode.OK
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            public = [one for one in dir(type(self)) if one[0] != "_"]
+            how = 'it has rows, frame(), plot() and report("page.html")'
+            raise no_attribute(type(self).__name__, name, public, how)
 
     def parts(self) -> "Iterable[Part]":
         """What a person reads in a terminal, in this order."""

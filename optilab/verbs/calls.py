@@ -109,6 +109,7 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
                 )
             instead = f"keyword; leave it out, or see help(lab.{verb})"
             text = re.sub(rf"({re.escape(name)}: unknown )key; one of .*", rf"\1{instead}", text)
+            text = re.sub(rf"(unknown keyword '{re.escape(name)}'); one of .*", rf"\1{instead[7:]}", text)
         error.args = (text,)
         raise
     except OSError as error:  # what the system refuses, as the command says it

@@ -1,5 +1,7 @@
 """`optilab check`: claims about results, judged one by one."""
 
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -89,6 +91,9 @@ def check(request: CheckClaims, place: Place) -> Printed:
         for name, (kinds, what) in CONCERNS.items()
         if name in request.given and not any(_may_be(target, kinds) for target in request.targets)
     ]
+    claims = [one for one in request.targets if re.search(r"\w *[<>=]", one) and not Path(one).exists()]
+    judged = "is a claim, and no result; write: optilab check latest --expect"
+    wrong += [UsageError(f"{claim!r} {judged} {shlex.quote(claim)}") for claim in claims]
     if wrong:
         raise together(wrong)
     junit = None if request.junit is None else runs.output_file(request.junit, (".xml",), "--out")

@@ -1,10 +1,8 @@
 """`optilab map`: one rule over a grid of settings or of starts."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from string import ascii_lowercase
 from textwrap import wrap
 from typing import Annotated, Any, Literal
@@ -26,7 +24,7 @@ from optilab.verbs.answer import Answer, Sentence
 from optilab.verbs.options import PictureOptions, SetOptions, SilentOptions
 from optilab.verbs.paths import Function, LearningRate, Source, Start, chosen, require_bare
 from optilab.verbs.verb import Place, Verb
-from optilab.words import listed, plural, setting, short_setting
+from optilab.words import plural, setting, short_setting
 
 EPOCHS = 100
 """Steps of every cell where neither the command line nor a config says how many."""
@@ -70,13 +68,6 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
 
 def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
-    for axis, other in (("--x", "--y"), ("--y", "--x")):
-        values = [value for flag, value in pairwise(sys.argv) if flag == axis and request.typed]
-        if values[1:]:
-            instead = (
-                "leave one out" if getattr(request, other[2:]) else f"for the second write {other} {values[-1]}"
-            )
-            raise UsageError(f"{axis} is given twice: {listed(values)}; {instead}")
     config = chosen(request, EPOCHS)
     if not (request.basins or (request.x and request.y)):
         _axes(request, config)  # the proposal has the axis that is there

@@ -170,7 +170,8 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     algos = ",".join(asked.algos or ALGOS.split(","))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
-        formula = f"optilab optimize {shlex.quote(algos)} --function {shlex.quote(names)}"
+        typed = ",".join(name for name in names.split(",") if name.strip() not in OBJECTIVES)
+        formula = f"optilab optimize {shlex.quote(algos)} --function {shlex.quote(typed)}"
         why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
         raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
     readers: list[Callable[[], list[Any]]] = [

@@ -81,7 +81,9 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
 
     config: Annotated[Any, Argument("[CONFIG]", complete="preset:train"), Doc("YAML file or preset")] = None
     file: Annotated[
-        str | None, Flag("FILE", names=("--config",), complete="preset:train"), Doc("The same as CONFIG")
+        str | None,
+        Flag("FILE", names=("--config",), complete="preset:train", named=True),
+        Doc("The same as CONFIG"),
     ] = None
     epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Passes over the training data")] = None
     seed: Seed = None

@@ -313,6 +313,13 @@ def meant(one: Field, value: Any, options: Container[str], without: str = "") ->
     return "config"
 
 
+def are_rules(values: Sequence[Any]) -> bool:
+    """Whether all of them are names of optimizers."""
+    from optilab.optimize import RULES
+
+    return all(isinstance(value, str) and value in RULES for value in values)
+
+
 def argv(verb: str, request: Request) -> list[str]:
     """The command that asks the same; a config without a file is only in the run itself."""
     known = {one.name: isinstance(one.mark(Flag), Argument) for one in fields_of(type(request))}

@@ -437,7 +437,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
     [
         ("data download", "write: optilab data fetch"),
         ("data list", "write: optilab data ls"),
-        ("bench", "one of optimize, explain, verify, map, play, race, train"),
+        ("laundry", "one of optimize, explain, verify, map, play, race, train"),
         ("repot", 'did you mean "report"?'),
         ("config list", "write: optilab config ls"),
         ("runs delete x", "write: optilab runs rm x"),
@@ -477,7 +477,10 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("train sigmoid other.yaml", "train takes CONFIG"),
         ("explain adam 3a", "explain takes NAME"),
         ("env extra", "env takes no arguments"),
-        ("train sigmoid --stop-after 3", "No such option: --stop-after; optilab train --help lists its options"),
+        (
+            "train sigmoid --stop-after 3",
+            "No such option: --stop-after; leave it out: optilab train --help lists its options",
+        ),
         ("train -j", "No such option: -j; did you mean --jobs or --json?"),
         ("train --fork relu-1@last", "--fork: expected RUN or RUN@EPOCH, for example relu-1@3; got 'relu-1@last'"),
         ("optimize --algo sgd --out=", "--out: empty path"),

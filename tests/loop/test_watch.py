@@ -205,9 +205,9 @@ watch.diagnosis()
 
 
 def test_what_is_not_a_model_is_refused():
-    with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, got 3; watch"):
+    with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, got 3; write optilab.watch"):
         optilab.watch(3)
-    with pytest.raises(UsageError, match=r"expected an optimizer of torch\.optim, got 3; watch"):
+    with pytest.raises(UsageError, match=r"expected an optimizer of torch\.optim, got 3; write optilab.watch"):
         optilab.watch(mlp(), [3])
     with pytest.raises(UsageError, match="every: expected a whole number from 1"):
         optilab.watch(mlp(), every=0)
@@ -230,6 +230,15 @@ def test_what_is_not_a_model_is_refused():
         (
             lambda w: w.step(1.0, loss=2.0, y=X),
             "'y'; it takes loss, target: watch.step(loss, target=y)\nloss is given twice",
+        ),
+        (lambda w: w.epoch({"val_loss": 1}), "a mapping needs a name or **; write watch.epoch(val_loss=0.5"),
+        (
+            lambda w: optilab.watch(X for _ in "ab"),
+            "expected a torch.nn.Module, got a generator; write optilab.watch(",
+        ),
+        (
+            lambda w: optilab.watch(nn.Linear),
+            "expected a torch.nn.Module, got the class Linear; write optilab.watch(",
         ),
         (lambda w: w.epoch(0.5), "watch.epoch: 0.5 needs a name; write watch.epoch(val_loss=0.5"),
         (lambda w: w.close(1), "watch.close: 1 is a value too many; write watch.close()"),
@@ -262,6 +271,11 @@ def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
     ("call", "sentence"),
     [
         (lambda w: w.step(torch.ones(3)), "the loss has shape (3,); give one number: watch.step(loss.mean())"),
+        (
+            lambda w: w.step(torch.ones(3, 2)),
+            "shape (3, 2); write watch.step(loss) with what cross_entropy returned",
+        ),
+        (lambda w: w.epoch(val_accuracy=85.0), "watch.epoch: val_acc: expected a fraction from 0 to 1, got 85.0"),
         (lambda w: w.step(Y), "got a tensor of int64 of shape (200,); write watch.step(loss, target=y)"),
         (
             lambda w: [w.close(), w.step(1.0)],
@@ -304,6 +318,18 @@ def test_a_wrong_value_ends_the_watch_and_is_named_everywhere(call, sentence):
     assert sentence in diagnosis.headline
     with pytest.raises(DataError, match=re.escape(sentence)):
         watch.report("x.html")
+
+
+def test_what_a_watch_does_not_have_is_answered_by_what_it_has():
+    watch = optilab.watch(mlp())
+    with pytest.raises(AttributeError, match="watch has no method 'diagnose'; did you mean \"diagnosis\""):
+        _ = watch.diagnose
+    with pytest.raises(AttributeError, match="'log'; it has close, diagnosis, epoch"):
+        watch.log({"loss": 1})
+    with pytest.raises(AttributeError, match="Diagnosis has no method 'finding_list'; it has rows, frame"):
+        _ = watch.diagnosis().finding_list
+    with pytest.raises(AttributeError, match="no attribute 'Watch'; it has Lab, with all commands, and watch"):
+        _ = optilab.Watch
 
 
 def test_a_watch_that_saw_no_step_says_so(tmp_path):

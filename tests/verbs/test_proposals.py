@@ -246,6 +246,25 @@ train small.yaml --set data.dataset=synthetic --set data.dir=null --set data.hol
 help «train»
 help «gradint»
 help «runs ls»
+optimize adam «algo.lr=0.1»
+train small.yaml «lr=0.1 epochs=2»
+train small.yaml «+optimizer=adam»
+sweep small.yaml «optimizer.lr=0.1,0.2» --dry-run
+optimize adam «--start 1 2»
+optimize adam --epochs 3 «--x0 1,2»
+optimize adam «--iters 3»
+optimize adam --epochs 3 --function «'f(x,y)=x^2+y^2'»
+optimize adam --epochs 3 --function «'lambda x: x**2'»
+optimize adam --epochs 3 --function «x²+y²»
+optimize adam --epochs 3 --function «my.py:f»
+optimize «--algo adam --algo sgd» --epochs 3
+race «--trials» 1 --algo sgd,adam --function booth --starts 1 --repeats 1
+race --algo sgd,adam --function «booth,x^2+y^2»
+race --algo sgd,adam --function booth --budget 1 --starts 1 --repeats 1 --expect '«adam beats sgd»'
+run small.yaml
+list
+data install synthetic
+config get train
 version
 data verify «--dataset synthetic»
 runs ls --where «'val_acc>'»
