@@ -108,7 +108,7 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the formula has {len(text):,} characters; shorten it to {MAX_LENGTH:,}")
     if ".py" in text:
-        raise UsageError(f"{shown(text)} is code, and a function is a formula, for example x^2 + y^2")
+        raise UsageError(f"{shown(text)} is code, and a function is a formula, for example x^2+y^2")
     plain = re.sub(r"^\s*(lambda[^:]*:|[\w\s(),]*=)", "", text.translate(TYPESET)).partition("=")[0]
     if plain != text:
         parse(plain, functions, names)
