@@ -197,22 +197,20 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
 
 
-def no_attribute(owner: str, name: str, accepted: Iterable[str], methods: str) -> AttributeError:
-    """The error of an attribute that an object does not have, with a near one, or how `methods` are listed."""
-    near = "" if name.startswith("_") else did_you_mean(name, [*accepted]) or f"; {methods}"
-    return AttributeError(f"{owner} has no method {shown(name)}{near}")
+def no_attribute(value: Any, name: str) -> AttributeError:
+    """The error of an attribute that a value does not have, with a near one, or with all that it has."""
+    public = [one for one in dir(value) if one[0] != "_"]
+    near = "" if name[0] == "_" else did_you_mean(name, public) or f"; it has {', '.join(public)}"
+    return AttributeError(f"{type(value).__name__} has no method {name!r}{near}")
 
 
 def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Refuse a call that Python would end by a TypeError in sentences with `example`, such as watch.step(loss)."""
 
     def decorate(call: Callable[P, R]) -> Callable[P, R]:
-        of_object = call.__code__.co_varnames[:1] == ("self",)  # type: ignore[attr-defined]
-        owner = call.__qualname__.partition(".")[0] if of_object else ""
-
         @wraps(call)
         def checked(*args: P.args, **keywords: P.kwargs) -> R:
-            require_object(owner, example, args)
+            require_object(example, args)
             try:
                 return call(*args, **keywords)
             except TypeError:
@@ -225,15 +223,16 @@ def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-MADE = {"Lab": "lab = optilab.Lab()", "Watch": "watch = optilab.watch(model, optimizer)"}
+MADE = {"lab": "optilab.Lab()", "watch": "optilab.watch(model, optimizer)"}
 """How the object is made whose methods are called."""
 
 
-def require_object(owner: str, example: str, args: Sequence[Any]) -> None:
-    """UsageError where the method of `example` is called on its class, whose name is `owner`."""
-    if owner in MADE and owner not in (kind.__name__ for value in args[:1] for kind in type(value).__mro__):
-        name = MADE[owner].partition(" = ")[2].partition("(")[0]
-        raise UsageError(f"{name} is a class; write {MADE[owner]}, and then {example}")
+def require_object(example: str, args: Sequence[Any]) -> None:
+    """UsageError where the method of `example`, such as watch.step(loss), is called on its class."""
+    name = example.partition(".")[0]
+    if name in MADE and name.capitalize() not in (kind.__name__ for one in args[:1] for kind in type(one).__mro__):
+        kind = MADE[name].partition("(")[0]
+        raise UsageError(f"{kind} is a class; write {name} = {MADE[name]}, and then {example}")
 
 
 def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str], example: str) -> list[str]:
@@ -251,10 +250,8 @@ def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str
     if len(args) > len(places):
         first = args[len(places)]
         named = any(one.kind is one.VAR_KEYWORD or type(one.default) is type(first) for one in accepted)
-        starred = " or **" * isinstance(first, Mapping)
-        problems.append(
-            f"{shown(first)} {f'needs a name{starred}' if named else 'is a value too many'}; write {example}"
-        )
+        what = f"needs a name{' or **' * isinstance(first, Mapping)}" if named else "is a value too many"
+        problems.append(f"{shown(first)} {what}; write {example}")
     given = [*places[: len(args)], *keywords]
     problems += [f"{name} is given twice" for name in names if given.count(name) > 1]
     needed = [one.name for one in accepted if one.name in names and one.default is one.empty]

@@ -49,7 +49,7 @@ class _Method:
         def method(*values: Any, **given: Any) -> Any:
             if not isinstance(next(iter(values), None), Lab):
                 texts = [*map(repr, values), *(f"{key}={value!r}" for key, value in given.items())]
-                require_object("Lab", f"lab.{name}({', '.join(texts)})", ())
+                require_object(f"lab.{name}({', '.join(texts)})", ())
             return _ask(*values[:1], name, *values[1:], **given)
 
         method.__name__, method.__qualname__, method.__doc__ = (
@@ -80,10 +80,11 @@ class Lab:
         return f"Lab({str(self.folder)!r})"
 
     def __getattr__(self, name: str) -> Any:
-        how = "help(Lab) lists its methods"
-        if is_command := name in import_module("optilab.verbs.runs").VERBS:
-            how = IN_PYTHON.get(name, f"type: optilab runs {name}")
-        raise no_attribute("Lab", name, () if is_command else (*VERBS, "load", "runs"), how)
+        if name in import_module("optilab.verbs.runs").VERBS:
+            raise AttributeError(
+                f"Lab has no method {name!r}; {IN_PYTHON.get(name, f'type: optilab runs {name}')}"
+            )
+        raise no_attribute(self, name)
 
     @called_as('lab.load("latest")')
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":

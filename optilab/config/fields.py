@@ -413,7 +413,6 @@ def unknown_key(
     beside = keys_beside(schema, path, tree)
     what = f"{entry} has no setting {shown(name)}" if entry else "unknown key"
     settings = [key for key in beside if key != "name"] if entry else beside
-    usual = ELSEWHERE.get(name.lower(), name)
     here = own.removesuffix(name) if whole and not spelled and own.endswith(name) else ""
     near = did_you_mean(name, settings, here)
     if near.count('"') == 2 and len(path) == 1 and not spelled and isinstance(tree.get(name), dict):
@@ -421,8 +420,6 @@ def unknown_key(
         for dotted in [f"{parent}.{inner}" for inner in tree[name]][:1]:  # as it was typed
             if dotted in {key.key for key in describe(schema)}:
                 return f'{what}; did you mean "{dotted}"?'
-    if usual in settings:
-        return f"{what}{near}"
     for key, field in keys_of(schema).items() if len(path) == 1 else ():
         if (at := choice_of(field)) and name in at.registry and isinstance(tree.get(name), dict):
             inner = next(iter(tree[name]), "KEY")

@@ -146,14 +146,12 @@ def _dataset(given: Any) -> Any:
 
 def _count(given: Any, info: ValidationInfo) -> Any:
     """A number of images. A refusal of a fraction, with the number that it is of a dataset whose size is known."""
-    text = str(given)
-    share = decimal(text.rstrip("%"))
-    share = share / 100 if text.endswith("%") and isinstance(share, float) else share
-    known = DATASETS.get(info.data.get("dataset", ""))
-    if isinstance(share, float) and 0 < share < 1 and known and not known.own:
-        used = info.data.get("images") or known.train
-        count = f"{share:.0%} of {used:,} images are {round(share * used)}"
-        raise refusal(f"expected a number of images, got {shown(given)}; {count}, so write {round(share * used)}")
+    known, share = DATASETS.get(info.data.get("dataset", "")), decimal(str(given).rstrip("%"))
+    if known and not known.own and isinstance(share, float):
+        share, used = share / (100 if "%" in str(given) else 1), info.data.get("images") or known.train
+        if 0 < share < 1:
+            instead = f"{share:.0%} of {used:,} images: write {round(share * used)}"
+            raise refusal(f"expected a number of images, got {shown(given)}; for {instead}")
     return given
 
 

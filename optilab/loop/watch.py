@@ -8,6 +8,7 @@ so.
 import functools
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -56,14 +57,6 @@ IN_RECORDS = ("rule", "rates", "loop", "sample", "train", "validation", "classes
 """What of a setup is not a setting."""
 PARTS = 10
 """Parts, in the place of epochs, of a training that marks no epochs."""
-
-
-NAMES = {
-    **dict.fromkeys(("val_accuracy", "validation_accuracy", "valid_acc", "eval_accuracy"), "val_acc"),
-    **dict.fromkeys(("validation_loss", "valid_loss", "eval_loss"), "val_loss"),
-    "train_accuracy": "train_acc",
-}
-"""Metrics as they are called elsewhere -> here."""
 
 
 class Watch:
@@ -145,8 +138,7 @@ class Watch:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            public = [one for one in dir(type(self)) if one[0] != "_"]
-            raise no_attribute("watch", name, public, f"it has {', '.join(public)}")
+            raise no_attribute(self, name)
 
     def __enter__(self) -> "Watch":
         return self
@@ -443,7 +435,7 @@ class Watch:
         self._output = self._used = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
-        metrics = {NAMES.get(key, key): value for key, value in metrics.items() if value is not None}
+        metrics = {_usual_metric(key): value for key, value in metrics.items() if value is not None}
         if wrong := [problem for key, value in metrics.items() if (problem := _wrong_metric(key, value))]:
             raise UsageError("; ".join(wrong), "watch.epoch")
         values = {key: float(value) for key, value in metrics.items()}
@@ -597,6 +589,12 @@ def _wrong_loss(loss: Any) -> Iterable[str]:
 def _wrong_target(target: Any) -> Iterable[str]:
     if not isinstance(target, Tensor | None):
         yield f"target: expected a tensor, got {shown(target)}; write target=torch.tensor(y)"
+
+
+def _usual_metric(key: str) -> str:
+    """val_acc for what Keras calls val_accuracy, and Transformers eval_accuracy."""
+    key = re.sub("^(eval|valid|validation)_(?=loss$|acc)", "val_", key)
+    return re.sub("^(val|train)_accuracy$", r"\1_acc", key)
 
 
 def _wrong_metric(key: str, value: Any) -> str:

@@ -69,9 +69,7 @@ class Answer(ABC):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            public = [one for one in dir(type(self)) if one[0] != "_"]
-            how = 'it has rows, frame(), plot() and report("page.html")'
-            raise no_attribute(type(self).__name__, name, public, how)
+            raise no_attribute(self, name)
 
     def parts(self) -> "Iterable[Part]":
         """What a person reads in a terminal, in this order."""

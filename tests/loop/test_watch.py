@@ -322,12 +322,12 @@ def test_a_wrong_value_ends_the_watch_and_is_named_everywhere(call, sentence):
 
 def test_what_a_watch_does_not_have_is_answered_by_what_it_has():
     watch = optilab.watch(mlp())
-    with pytest.raises(AttributeError, match="watch has no method 'diagnose'; did you mean \"diagnosis\""):
+    with pytest.raises(AttributeError, match="Watch has no method 'diagnose'; did you mean \"diagnosis\""):
         _ = watch.diagnose
     with pytest.raises(AttributeError, match="'log'; it has close, diagnosis, epoch"):
         watch.log({"loss": 1})
-    with pytest.raises(AttributeError, match="Diagnosis has no method 'finding_list'; it has rows, frame"):
-        _ = watch.diagnosis().finding_list
+    with pytest.raises(AttributeError, match="Diagnosis has no method 'finding'; did you mean \"findings\""):
+        _ = watch.diagnosis().finding
     with pytest.raises(AttributeError, match="no attribute 'Watch'; it has Lab, with all commands, and watch"):
         _ = optilab.Watch
 
