@@ -52,6 +52,10 @@ class OptilabError(Exception):
 
     code: ExitCode = ExitCode.USAGE
     facts: Mapping[str, Any] = {}
+    rest: Any = None
+    """The value without what is refused of it, where there is one."""
+    lines: Sequence[str] = ()
+    """What it says next to other errors, where that is not its own text."""
 
     def __init__(self, message: str = "", where: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message)
@@ -113,6 +117,7 @@ class ConfigError(OptilabError):
 
     def __init__(self, source: str, problems: Sequence[Problem], advice: str = "") -> None:
         self.problems = tuple(problems)
+        self.lines = [*map(str, problems)] if source in TYPED else ()
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [
             f"{count} in {source}",
@@ -133,19 +138,35 @@ class ConfigError(OptilabError):
 def together(errors: Sequence[OptilabError]) -> OptilabError:
     """One error that says all `errors`, with the exit status of the first; of one, that itself."""
     kind = UsageError if isinstance(errors[0], ConfigError) else type(errors[0])
-    return errors[0] if len(errors) == 1 else kind("\n".join(dict.fromkeys(map(str, errors))))
+    lines = [line for one in errors for line in one.lines or str(one).split("\n")]
+    return errors[0] if len(errors) == 1 else kind("\n".join(dict.fromkeys(lines)))
+
+
+class Refusals(list[OptilabError]):
+    """What is refused on the way to the work: each part is asked for in turn, and `settle` says all at once."""
+
+    def __call__(self, call: Callable[..., Any], *arguments: Any, rest: bool = False) -> Any:
+        """What `call` gives; None where it is refused, or the `rest` where there is one."""
+        try:
+            return call(*arguments)
+        except OptilabError as error:
+            self.append(error)
+            return error.rest if rest else None
+
+    def settle(self, rest: Any = None) -> None:
+        """Raise what was refused, if anything; `rest` is left without it."""
+        if self:
+            error = together(self)
+            self.clear()
+            error.rest = rest
+            raise error
 
 
 def for_each(call: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
     """What `call` gives for each item; raises all that it refuses."""
-    results, errors = [], list[OptilabError]()
-    for item in items:
-        try:
-            results.append(call(item))
-        except OptilabError as error:
-            errors.append(error)
-    if errors:
-        raise together(errors)
+    refused = Refusals()
+    results = [refused(call, item) for item in items]
+    refused.settle()
     return results
 
 
@@ -186,6 +207,13 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in name if not c.isascii()]
     meant = " or ".join(f'"{before}{lower[word]}"' for word in close)
     return f"; did you mean {meant}?" + (f" This one has {', '.join(foreign)}" if foreign else "")
+
+
+def none_of(value: Any, accepted: Sequence[str]) -> str:
+    """`expected one of text, latex, got 'tex'; did you mean "text"?`."""
+    close = did_you_mean(value, accepted) if isinstance(value, str) else ""
+    close = close or ("" if accepted[1:] else f"; write {accepted[0]}, or leave it out")
+    return f"expected {'one of ' * bool(accepted[1:])}{', '.join(accepted)}, got {shown(value)}{close}"
 
 
 def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import UsageError, called_as, no_attribute, require_object, shown
+from optilab.errors import Refusals, UsageError, called_as, no_attribute, require_object, shown
 from optilab.verbs.calls import VERBS, as_in_python, folder_of, in_python, keyword, keywords, options
 
 if TYPE_CHECKING:
@@ -150,10 +150,11 @@ def signature(name: str) -> inspect.Signature:
 
 def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
     """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.verbs.verb import Place, are_rules, argv, meant, plain
+    from optilab.verbs.verb import Place, are_rules, argv, meant, plain, usual
 
+    refused = Refusals()
     if not isinstance(progress, bool | None):
-        raise UsageError(f"expected True or False, got {shown(progress)}", "progress")
+        refused.append(UsageError(f"expected True or False, got {shown(progress)}", "progress"))
     verb, known, places = verb_of(name), keywords(name), _places(name)
     of_rules = places[0] in ("algo", "algos") and are_rules(values)
     if len(values) > (1 if of_rules else len(places)):
@@ -170,33 +171,23 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
     given = {**dict(zip(places, values, strict=False)), **given}
     read, fields = _read_by_schemas(name), options(name)  # also those that print, such as `out`
-    try:
-        taken = {
-            key: _taken(key, None if key in read else fields.get(key), value)
-            for key, value in given.items()
-            if value is not None
-        }
-    except RecursionError:
-        raise UsageError(
-            f"{', '.join(given)}: a list or mapping that contains itself, or is nested too deeply"
-        ) from None
-    if missing := [key for key, one in known.items() if one.obligatory and taken.get(key) in (None, [])]:
-        raise UsageError(f'{name} needs {" and ".join(missing)}, for example lab.{name}("latest")')
+    given, taken = {key: value for key, value in given.items() if value is not None}, dict[str, Any]()
+    for key, value in given.items():
+        one = None if key in read else fields.get(key)
+        found = refused(_taken, key, one, value)
+        taken[key] = usual(one) if found is None and one else found
+    if missing := [key for key, one in known.items() if one.obligatory and given.get(key) in (None, [])]:
+        example = f'lab.{name}("latest")'
+        refused.append(UsageError(f"{name} needs {' and '.join(missing)}, for example {example}"))
+    whole = not missing and None not in taken.values()
     from optilab.show import terminal
 
     with as_in_python(given, name), terminal.saying(in_python):
-        request = verb.request(taken)
-        place = Place(lab.folder, argv(name, request), not _shown(progress), library=True)
-        return verb.run(request, place)
-
-
-_KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
-    bool: ((bool,), "True or False"),
-    int: ((int,), "a whole number"),
-    float: ((int, float), "a number"),
-    str: ((str, int, float), "text"),
-}
-"""The values that a field of a type takes, and their name in errors. A number may stand for its text."""
+        request = verb.request(taken, refused=refused)
+        place = Place(lab.folder, argv(name, request), not _shown(progress), library=True, refused=refused)
+        answer = refused(verb.run, request, place) if whole else None
+        refused.settle()
+        return answer
 
 
 _TREE = "text, a number, a list or a mapping"
@@ -224,7 +215,10 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
         return value
     if hasattr(value, "manifest") and hasattr(value, "path"):  # a result stands for its run
         value = value.path
-    value = [_taken(name, None, item) for item in value] if isinstance(value, list | tuple) else plain(value)
+    try:
+        value = [_taken(name, None, item) for item in value] if isinstance(value, list | tuple) else plain(value)
+    except RecursionError:
+        raise UsageError(f"{name}: a list or mapping that contains itself, or is nested too deeply") from None
     if isinstance(value, str) and "\0" in value:
         raise UsageError(f"{name}: expected text without NUL, got {shown(value)}")
     if field is None or dict in field.parts or Any in field.parts:
@@ -238,25 +232,17 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
         raise UsageError(f"{name}: expected one name or a list of them, got {shown(value)}")
-    kind = next((kind for kind in _KINDS if kind in field.parts), str)  # a choice is text
-    types, expected = _KINDS[kind]
-    flag = field.mark(Flag)
-    if not isinstance(value, types) or (isinstance(value, bool) and kind is not bool) or value != value:
-        number = f"; write {value}" if isinstance(value, str) and value.isdecimal() and kind is not bool else ""
-        if not number and kind in (int, float):
-            usual = (
-                field.default if isinstance(field.default, int | float) else 2 if field.admits(2) else field.low
-            )
-            number = f"; leave it out, or write {name}={usual}"
+    if field.number:
+        return value
+    switch, flag = bool in field.parts, field.mark(Flag)
+    if not isinstance(value, bool if switch else str | int | float) or (isinstance(value, bool) and not switch):
+        expected = "True or False" if switch else "text"  # a choice is text
         example = _EXAMPLES.get(flag.metavar, "") if flag else ""
         if isinstance(value, list) and value and flag and "," in flag.metavar:
             example = ",".join(map(str, value))
-        raise UsageError(
-            f"{name}: expected {expected}, got {shown(value)}{number}{example and f'; for example {name}={example!r}'}"
-        )
-    if flag and flag.path and value == "":
-        raise UsageError(f"{name}: empty path; give a path, or leave it out")
-    return str(value) if kind is str else value
+        instead = example and f"; for example {name}={example!r}"
+        raise UsageError(f"{name}: expected {expected}, got {shown(value)}{instead}")
+    return value if switch else str(value)
 
 
 def _shown(progress: bool | None) -> bool:

@@ -31,7 +31,7 @@ class Flag:
     names: tuple[str, ...] = ()
     """Instead of `--` and the field's name."""
     complete: str = ""
-    """What completes it: a function of `verbs.completion`, or NAME,NAME,..."""
+    """What completes it: a function of `verbs.completion`, or NAME,NAME,..., of which an option takes one."""
     shown: str = ""
     """The default in the help text, where the field's own says less."""
     repeated: bool = False
@@ -125,6 +125,12 @@ class Field:
         return bool(flag and flag.repeated) or (lists and self.mark(Read) is None)
 
     @property
+    def number(self) -> Any:
+        """int or float, where it takes one number."""
+        kinds = (*get_args(self.type), self.type)
+        return None if self.repeated else next((kind for kind in (int, float) if kind in kinds), None)
+
+    @property
     def low(self) -> Any:
         """The smallest value; None: there is none."""
         mark = self.mark(Ge)
@@ -147,6 +153,14 @@ class Field:
         """Those of which it takes one; none where it takes something else."""
         literal = get_args(self.type) if get_origin(self.type) is Literal else ()
         return ("true", "false") if self.type is bool else tuple(map(str, literal))
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The same of a field that may be null, and of an option that is completed from a list."""
+        kinds, flag = (self.type, *get_args(self.type)), self.mark(Flag)
+        listed = flag.complete if flag and not isinstance(flag, Argument) else ""
+        words = tuple(word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
+        return words or tuple(listed.split(",") if "," in listed else ())
 
     @property
     def kind(self) -> str:

@@ -292,7 +292,7 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         ),
         (
             lambda lab: lab.train("relu.yaml", cluster="x:1"),
-            "cluster only applies to several trainings; add seeds=N",
+            "cluster needs seeds; add seeds=N",
         ),
         (lambda lab: lab.load("x"), "no run 'x' in runs: there is no such directory"),
         (lambda lab: lab.train(object), "expected a preset, a YAML file or a mapping of keys"),
@@ -309,18 +309,21 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         (lambda lab: lab.train(), 'train needs a config, as in: lab.train("sigmoid.yaml")'),
         (
             lambda lab: lab.train("relu.yaml", resume="x"),
-            "resume takes its config from the run; leave out 'relu.yaml'",
+            "'relu.yaml' and resume cannot be combined; give one",
         ),
         (
             lambda lab: lab.train({"epochs": 1}, resume="x"),
-            "resume takes its config from the run; leave out the config",
+            "config and resume cannot be combined; give one",
         ),
         (lambda lab: lab.train(7), "expected a preset, a YAML file or a mapping of keys, got 7"),
         (lambda lab: lab.race(on="relu.yaml", starts=3), "starts can only be used in a race on test functions"),
         (lambda lab: lab.race(seeds=3), "seeds can only be used in a race on trainings"),
-        (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: must be at least 1, got 0"),
-        (lambda lab: lab.lr("relu.yaml", steps=7), "steps: must be at least 100, got 7"),
-        (lambda lab: lab.sweep("relu.yaml", jobs=999), "jobs: must be at most 256, got 999"),
+        (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: expected a whole number from 1 to 10,000, got 0"),
+        (
+            lambda lab: lab.lr("relu.yaml", steps=7),
+            "steps: expected a whole number from 100 to 100,000, got 7; for example 1000",
+        ),
+        (lambda lab: lab.sweep("relu.yaml", jobs=999), "jobs: expected a whole number from 1 to 256, got 999"),
         (lambda lab: type(lab).train("a.yaml"), "write lab = optilab.Lab(), and then lab.train('a.yaml')"),
         (lambda lab: type(lab).load("run"), 'write lab = optilab.Lab(), and then lab.load("latest")'),
         (
@@ -361,6 +364,64 @@ def test_what_only_python_can_say(lab, call, sentence):
     with pytest.raises((UsageError, ConfigError, RunError)) as caught:
         call(lab)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda lab: lab.optimize("adam", tune="x", lr="y", beta7=3),
+            ["tune: expected", "lr: expected", "beta7: unknown"],
+        ),
+        (
+            lambda lab: lab.optimize("adm", progress=3, out="a.xyz"),
+            ["progress: ", "out: expected a name", "algo: unknown"],
+        ),
+        (
+            lambda lab: lab.train("nope.yaml", epochs="ten", seeds=0),
+            ["seeds: ", "'nope.yaml': no file", "epochs: "],
+        ),
+        (
+            lambda lab: lab.train("sigmoid.yaml", jobs="all", seeds="many", set={"foo": 1}),
+            ["seeds: expected a whole number", "jobs: expected a whole number", "set foo: unknown key"],
+        ),
+        (lambda lab: lab.map("adam", x="lr=1:0.1", y="beta9=0:1"), ["x lr=1:0.1: LOW", "y beta9: not a numeric"]),
+        (
+            lambda lab: lab.race(["sgd", "adm"], budgt=3, functions=["ravin"]),
+            ["unknown keyword 'budgt'", "algos: unknown optimizer", "functions: unknown function"],
+        ),
+        (
+            lambda lab: lab.sweep("sigmoid.yaml", {"optimizr.lr": [1, 2]}, seeds=0, foo=3),
+            [
+                "unknown keyword 'foo'",
+                "seeds: must be at least 1",
+                'over={"optimizr.lr": [1, 2]}: unknown key',
+            ],
+        ),
+        (
+            lambda lab: lab.compare(["a", "b"], target="x", at="y"),
+            ["target: ", "at: ", "no run 'a'", "no run 'b'"],
+        ),
+        (
+            lambda lab: lab.lr("nope.yaml", steps=1, expect="bogus > 1"),
+            ["steps: ", "'nope.yaml'", "expect: unknown"],
+        ),
+        (
+            lambda lab: lab.verify("nope.py", against="adm", timeout=0),
+            ["timeout: ", "against: ", "there is no file"],
+        ),
+        (
+            lambda lab: lab.diagnose("nope", fail_on="bad", foo=2),
+            ["keyword 'foo'", "fail_on: unknown", "no run in runs"],
+        ),
+    ],
+)
+def test_all_that_is_wrong_with_a_call_is_said_at_once(lab, call, said):
+    with pytest.raises(UsageError) as caught:
+        call(lab)
+    lines = str(caught.value).splitlines()
+    assert [part for part in said if not any(part in line for line in lines)] == []
+    assert len(lines) == len(said)
 
 
 def test_a_plan_is_sentences(lab, small):
@@ -473,7 +534,7 @@ def test_an_axis_may_be_text_or_a_list_of_texts(lab, small):
     planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, dry_run=True).document()["plan"]
     for over in ("optimizer.lr=0.1,0.2", ["optimizer.lr=0.1,0.2"]):
         assert lab.sweep(small, over=over, dry_run=True).document()["plan"] == planned
-    with pytest.raises(UsageError, match=r"over: optimizer\.lr: expected KEY=LOW:HIGH"):
+    with pytest.raises(ConfigError, match=r"over: optimizer\.lr: expected KEY=LOW:HIGH"):
         lab.sweep(small, over="optimizer.lr")
 
 
@@ -733,8 +794,11 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: must be at least 1"),
-        (lambda lab: lab.optimize(algo="sgd", tune="x"), "tune: expected a whole number, got 'x'"),
+        (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: expected a whole number from 1 to 10,000, got 0"),
+        (
+            lambda lab: lab.optimize(algo="sgd", tune="x"),
+            "tune: expected a whole number from 1 to 10,000, got 'x'; for example 100",
+        ),
         (lambda lab: lab.compare("one", target="0.8"), "target: expected a number, got '0.8'"),
         (lambda lab: lab.compare([]), "compare needs names"),
         (lambda lab: lab.report(), "report needs names"),
@@ -749,7 +813,7 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
         ),
         (lambda lab: lab.optimize("sgd", function=lambda x: x), 'a formula such as "w1^2 + w2^2"'),
         (lambda lab: lab.check("one", expect=3), "expect: expected one name or a list of them, got 3"),
-        (lambda lab: lab.play(algo="sgd", tune=True), "tune: expected a whole number, got true"),
+        (lambda lab: lab.play(algo="sgd", tune=True), "tune: expected a whole number from 1 to 10,000, got true"),
         (lambda lab: type(lab)(3), "folder: expected the directory of the runs, got 3"),
         (lambda lab: type(lab)("runs", jobs=2), "Lab: unknown keyword 'jobs'; it takes folder: Lab(\"runs\")"),
         (lambda lab: lab.load(), 'lab.load: needs name; write lab.load("latest")'),
@@ -760,7 +824,10 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
         (lambda lab: lab.train("relu.yaml", optimizer=torch.optim.Adam), '; write optimizer="adam"'),
         (lambda lab: lab.train({"optimizer": torch.optim.SGD}), '; write optimizer="sgd"'),
         (lambda lab: lab.train("relu.yaml", model=torch.nn.ReLU()), 'a network of yours: "FILE.py:NAME"'),
-        (lambda lab: lab.sweep("relu.yaml", seeds=2, jobs="all"), "got 'all'; leave it out, or write jobs=2"),
+        (
+            lambda lab: lab.sweep("relu.yaml", seeds=2, jobs="all"),
+            "jobs: expected a whole number from 1 to 256, got 'all'; for example 100",
+        ),
         (lambda lab: lab.sweep("relu.yaml", {"optimizer.lr": []}), 'as in over={"optimizer.lr": [0.01, 0.1]}'),
     ],
 )

@@ -3,16 +3,16 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, get_args
 
 import typer
 
-from optilab.cli.usage import LIST
+from optilab.cli.usage import LIST, REFUSED
 from optilab.errors import UsageError
-from optilab.marks import Argument, ConfigKey, Field, Flag
+from optilab.marks import Argument, Field, Flag
 from optilab.verbs import completion
-from optilab.verbs.verb import Place, Request, Verb, fields_of, kept_of, meant
+from optilab.verbs.verb import Place, Request, Verb, fields_of, meant
 
 OWN = "What to run"
 """The heading of what a request declares itself."""
@@ -23,7 +23,6 @@ BY_PLACE = "by_place"
 def command(verb: Verb) -> Callable[..., int]:
     """The function that typer registers for a verb: it makes the request of what was typed and prints its answer."""
     found, place = verb.options, verb.place
-    kept = [one for request in verb.requests for one in kept_of(request)]
     headings: dict[str, str] = {}
     for request in verb.requests:
         for one in fields_of(request):
@@ -31,22 +30,18 @@ def command(verb: Verb) -> Callable[..., int]:
             own = one.group in ("", OWN)
             headings[one.name] = (OWN if shared else request.HEADING) if own else one.group
 
-    def run(**values: Any) -> int:
+    def run(context: typer.Context, **values: Any) -> int:
         given = {name: value for name, value in values.items() if value not in (None, [], ())}
-        if place and (value := given.pop(BY_PLACE, None)):
-            if re.fullmatch(r"[\d.]*\d[\d.]*", value):
-                raise UsageError(LIST)
-            name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
-            if name in given:
-                several = name == place.name and given[name].endswith(",")
-                instead = f"write {place.flag} {given[name]}{value}" if several else "leave one of them out"
-                raise UsageError(f"{value} and {found[name].flag} {given[name]}: {instead}")
-            given[name] = value
         unset = [name for name, value in given.items() if value is False and found[name].default is False]
         given = {name: value for name, value in given.items() if name not in unset}
-        request = verb.request(given, typed=True)
+        refused = context.meta[REFUSED]
+        value = given.pop(BY_PLACE, None)
+        known = value is None or refused(_put, given, value, place, found)
         silent = bool(given.get("json") or given.get("quiet") or given.get("format", "table") != "table")
-        answer = verb.run(request, Place.of(given.get("runs_dir"), sys.argv, silent))
+        where = refused(Place.of, given.get("runs_dir"), sys.argv, silent, refused)
+        request = verb.request(given, True, refused)
+        answer = refused(verb.run, request, where) if known and where else None
+        refused.settle()
         if isinstance(answer, int):
             return answer
         from optilab.verbs.answer import present
@@ -54,13 +49,27 @@ def command(verb: Verb) -> Callable[..., int]:
         return present(answer, request)
 
     ordered = sorted(found.values(), key=lambda one: one.group == "Output")  # how it is printed comes last
-    parameters = [_parameter(one, one in kept, headings[one.name]) for one in ordered]
+    parameters = [_parameter(one, headings[one.name]) for one in ordered]
     if place:
         parameters.insert(0, _argument(place, "config" in found))
+    parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     run.__name__, run.__doc__ = verb.run.__name__, described(verb.requests[0])
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
     return run
+
+
+def _put(given: dict[str, Any], value: str, place: Field, found: Mapping[str, Field]) -> bool:
+    """Give the option that is meant what was typed without a name. UsageError where there is none."""
+    if re.fullmatch(r"[\d.]*\d[\d.]*", value):
+        raise UsageError(LIST)
+    name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
+    if name in given:
+        several = name == place.name and given[name].endswith(",")
+        instead = f"write {place.flag} {given[name]}{value}" if several else "leave one of them out"
+        raise UsageError(f"{value} and {found[name].flag} {given[name]}: {instead}")
+    given[name] = value
+    return True
 
 
 def described(request: type[Request]) -> str:
@@ -93,11 +102,11 @@ def _broken(command: str, room: int = 74) -> str:
     return " \\\n  ".join(lines)
 
 
-def _parameter(one: Field, kept: bool, heading: str) -> inspect.Parameter:
+def _parameter(one: Field, heading: str) -> inspect.Parameter:
     flag: Flag = one.mark(Flag) or Flag()
-    kind = _kind(one, kept)
+    kind = _kind(one)
     common: dict[str, Any] = {
-        "help": _help(one, kind),
+        "help": _help(one),
         "show_default": False,
         "autocompletion": completion.of(flag.complete),
     }
@@ -105,12 +114,8 @@ def _parameter(one: Field, kept: bool, heading: str) -> inspect.Parameter:
         # An argument that may be left out is written [RUN] in its request; the usage line adds the brackets.
         whole = isinstance(flag, Argument) and flag.metavar.startswith("[") and flag.metavar.endswith("]")
         common["metavar"] = flag.metavar[1:-1] if whole else flag.metavar
-    elif kind in (int | None, float | None):
-        common["metavar"] = "N" if kind == int | None else "X"
-    if flag.path:
-        common["callback"] = _not_empty
-    if kind in (int | None, float | None):
-        common |= {"min": one.low, "max": one.high}
+    elif one.number:
+        common["metavar"] = "N" if one.number is int else "X"
     place = isinstance(flag, Argument)
     if not place:
         common |= {"rich_help_panel": heading, "hidden": flag.hidden}
@@ -132,36 +137,23 @@ def _argument(one: Field, configs: bool) -> inspect.Parameter:
     return inspect.Parameter(BY_PLACE, kind, default=None, annotation=Annotated[str | None, info])
 
 
-def _kind(one: Field, kept: bool) -> Any:
-    """What typer reads: keys of configs are texts, which are read as in YAML."""
+def _kind(one: Field) -> Any:
+    """What typer reads: a switch, or texts, which the request reads."""
     flag = one.mark(Flag)
     kinds = {*get_args(one.type), one.type} - {type(None)}
     if bool in kinds:
         return bool | None if flag and any("/" in name for name in flag.names) else bool
     if one.repeated:
         return list[str] if one.obligatory else list[str] | None
-    if one.mark(ConfigKey) is None and not kept:
-        for kind in (int, float):
-            if kind in kinds:
-                return kind | None
     return str if one.obligatory else str | None
 
 
-def _help(one: Field, kind: Any) -> str:
-    """What the field is; its default where that is not said; its range where typer reads a text and says none."""
+def _help(one: Field) -> str:
+    """What the field is; its default where that is not said; its range."""
     flag: Flag = one.mark(Flag) or Flag()
     plain = isinstance(one.default, int | float | str) and not isinstance(one.default, bool)
     shown = flag.shown or (str(one.default) if plain else "")
     often = one.repeated and not isinstance(flag, Argument) and "may be repeated" not in one.doc
     text = f"{one.doc}{f' [{shown}]' if shown and '[' not in one.doc else ''}{'; may be repeated' * often}."
-    low, high = (one.low, one.high) if kind in (str, str | None) else (None, None)
-    if low is None and high is None:
-        return text
-    return f"{text}  [{f'x>={low}' if high is None else f'{low}<=x<={high}'}]"
-
-
-def _not_empty(parameter: typer.CallbackParam, value: str | list[str] | None) -> str | list[str] | None:
-    """UsageError where an unset variable left no path."""
-    if value == "" or (isinstance(value, list) and "" in value):
-        raise UsageError("empty path; give a path, or leave the flag out", parameter.opts[0])
-    return value
+    low, high = one.low, one.high
+    return text if low is None else f"{text}  [{f'x>={low}' if high is None else f'{low}<=x<={high}'}]"

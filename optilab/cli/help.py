@@ -1,14 +1,15 @@
 """Help screens: commands by task, options by what they are about."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from optilab.errors import UsageError
+from optilab.cli.usage import REFUSED, mended, usage_error
+from optilab.errors import Refusals, UsageError, together
 
 FEW = 7
 """A command with at most this number of options needs no headings."""
@@ -31,20 +32,33 @@ class Command(TyperCommand):
                 typer.echo(
                     f"optilab: {name} is now called {self.renamed[name]}; the old name still works", err=True
                 )
+        refused: Refusals = ctx.meta.setdefault(REFUSED, Refusals())
         for option in self.params:
-            self._require_once(option, typed)
-        return super().parse_args(ctx, args)
+            refused(self._require_once, option, args)
+        try:
+            return super().parse_args(ctx, [*args])
+        except Exception as error:
+            if (message := usage_error(error)) is None:
+                raise
+            refused.append(UsageError(message))
+            if (left := mended(error, message, args)) is None:
+                raise together(refused) from None
+        return self.parse_args(ctx, left)
 
     @staticmethod
-    def _require_once(option: Any, typed: Sequence[str]) -> None:
-        """UsageError for names or axes in two options, of which the last alone would count."""
+    def _require_once(option: Any, typed: list[str]) -> None:
+        """UsageError for names or axes in two options, of which the last alone would count; what was meant is left."""
         name, several = option.opts[0], re.search(r",(\.\.\.|NAME)", str(option.metavar))
         other = {"--x": "--y", "--y": "--x"}.get(name)
         words = [part for word in typed for part in (word.split("=", 1) if word[:2] == "--" else [word])]
         values = list(dict.fromkeys(value for flag, value in pairwise(words) if flag in option.opts))
         if values[1:] and option.param_type_name == "option" and (several or other) and not option.multiple:
-            joined = f"write {name} {','.join(values)}" if several else "leave one out"
-            instead = f"write {other} {values[1]}" if other and other not in words else joined
+            joined = f"{name} {','.join(values)}" if several else ""
+            meant = f"{other} {values[1]}" if other and other not in words else joined
+            for at, (flag, value) in enumerate(pairwise([*typed])):
+                if meant and flag == name and (several or value == values[1]):
+                    typed[at : at + 2] = meant.split(" ", 1)
+            instead = f"write {meant}" if meant else "leave one out"
             raise UsageError(f"{name} is given twice: {' and '.join(values)}; {instead}")
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from itertools import pairwise, takewhile
 from typing import Any
 
@@ -26,6 +27,8 @@ USUAL = {
     "race": "benchmark bench",
 }
 """Commands and parts of groups, and what other tools call them."""
+REFUSED = "refused"
+"""Where a context has what the parser refused."""
 TUNES = {"lr": "lr finds the learning rate", "race": "a race tunes the learning rate of every optimizer"}
 """Commands that take no learning rate."""
 
@@ -55,8 +58,6 @@ def usage_error(error: Exception) -> str | None:
     if kind == "MissingParameter":
         missing = " and ".join(_arguments(context, required=True))
         return f"{context.command_path} needs {missing}{_example(context)}"
-    if kind == "BadParameter" and (text := _bad_numbers(context, error)):
-        return text
     if match := re.match(r"No such command '(.*?)'\.", message):  # which may go on with names of other commands
         return f"No such command '{match[1]}'{_command_hint(context, match[1])}"
     if match := re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message):
@@ -64,14 +65,24 @@ def usage_error(error: Exception) -> str | None:
     return message
 
 
-def _bad_numbers(context: Any, error: Exception) -> str:
-    """`--jobs: expected a whole number from 1 to 256, got '0'`, and all else that is wrong with the values of options;
-    empty where the option takes something else than a number."""
-    option: Any = getattr(error, "param", None)
-    kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
-    if kind not in (int, float):
-        return ""
-    return "\n".join(completion.problems(context.command_path, str(context.info_name), sys.argv))
+def mended(error: Any, message: str, words: Sequence[str]) -> list[str] | None:
+    """The words of a line with what the `message` of an error proposes, or without what it refuses; None where neither
+    leaves what was meant."""
+    left, option = [*words], str(getattr(error, "option_name", ""))
+    extra = re.match(r"Got unexpected extra argument\(s\) \((.*)\)", error.format_message())
+    if "separated by commas" in message or not (option or extra):
+        return None
+    if extra:
+        for word in reversed(extra[1].split(" ")):
+            del left[len(left) - 1 - left[::-1].index(word)]
+        return left
+    at = next(at for at, word in enumerate(words) if option in (word[:2], word.partition("=")[0]))
+    close, rest = re.findall(r'"(--[\w-]+)"', message), words[at][len(option) :]
+    left[at : at + 1] = [close[0] + rest] if len(close) == 1 and "leave it out" not in message else []
+    no_value = left[at : at + 1] == [*close, rest] or rest or "No such" not in message or "; write: " in message
+    value = "" if no_value else "".join(left[at : at + 1])
+    is_value = value[:1] not in ("", "-") and ("=" in value or not completion.line_for(value, [value]))
+    return left[:at] + left[at + is_value :]
 
 
 def _option_hint(context: Any, option: str) -> str:
@@ -135,7 +146,7 @@ def _near(context: Any, option: str, accepted: list[str]) -> str:
     letter = [flag for flag in accepted if option[1:] == flag[2:3]]
     near = f"; did you mean {' or '.join(letter)}?" if 0 < len(letter) < 4 else did_you_mean(option, accepted)
     flag = next((flag for flag in accepted if f'"{flag}"' in near), "")
-    if context.parent and completion.problems(context.command_path, str(context.info_name), [flag, value]):
+    if flag and context.parent and not completion.takes(context.command_path, flag, value):
         return f"{_of_another(context, option)}{near}"
     return near
 

@@ -7,6 +7,7 @@ import copy
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -18,9 +19,11 @@ from pydantic import ValidationError
 
 from optilab.config import SCHEMAS, presets, yaml
 from optilab.config.fields import (
+    ENTRY,
     Section,
     choice_of,
     decimal,
+    describe,
     example_at,
     field_at,
     keys_of,
@@ -29,7 +32,17 @@ from optilab.config.fields import (
     section_of,
     unknown_key,
 )
-from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
+from optilab.errors import (
+    ConfigError,
+    OptilabError,
+    Problem,
+    Refusals,
+    SystemFailure,
+    UsageError,
+    did_you_mean,
+    none_of,
+    shown,
+)
 from optilab.marks import Field, Read
 from optilab.runs import run_name
 
@@ -45,6 +58,8 @@ class Override:
     value: Any
     adds: bool = False
     """The value is a list, to follow what the key has."""
+    refused: Problem | None = None
+    """Why its text means nothing."""
 
 
 def override_from_text(where: str, text: str) -> Override:
@@ -55,7 +70,7 @@ def override_from_text(where: str, text: str) -> Override:
         known = pair and (pair[2] or "." in pair[1])
         written = f"write {pair[1]}={pair[2] or 'VALUE'}" if pair and known else "for example epochs=10"
         message = f"expected KEY=VALUE, got {shown(text)}; {written}"
-        raise ConfigError("the command line", [Problem(where, "", message)])
+        return Override(where, "", None, refused=Problem(where, "", message))
     return override(f"{where} {key.strip()}", key.strip(), value)
 
 
@@ -64,14 +79,17 @@ def override(where: str, key: str, value: str) -> Override:
     try:
         return Override(where, key, yaml.value(value))
     except ValueError as error:
-        raise ConfigError("the command line", [_typed(where, key, str(error))]) from None
+        return Override(where, key, None, refused=_typed(where, key, str(error)))
 
 
-def typed(field: Field, text: Any) -> Any:
-    """What a text of a command line means for `field`. ConfigError or UsageError for one that means nothing."""
-    if mark := field.mark(Read):
-        return mark.read(text)
-    return override(field.flag, field.name, text).value if isinstance(text, str) else text
+def typed(where: str, key: str, text: Any, field: Field) -> Override:
+    """A flag whose value is read as `field` says."""
+    if (mark := field.mark(Read)) is None:
+        return override(where, key, text) if isinstance(text, str) else Override(where, key, text)
+    try:
+        return Override(where, key, mark.read(text))
+    except OptilabError as error:
+        return Override(where, key, None, refused=Problem(where, "", str(error).removeprefix(f"{error.where}: ")))
 
 
 def numbers(text: str) -> list[Any]:
@@ -91,24 +109,29 @@ def function(text: str) -> Any:
 
 def load(
     schema: type[S],
-    config: str | Mapping[str, Any] | yaml.Document | None,
+    config: str | Mapping[str, Any] | yaml.Document | OptilabError | None,
     overrides: Sequence[Override] = (),
     rules: Literal["exercise", "literature"] = "exercise",
 ) -> S:
-    """Read `config` (a path, the name of a preset, a plain tree, or what `yaml.read` gave; None: the defaults) and
-    apply the overrides.
+    """Read `config` (a path, the name of a preset, a plain tree, or what `yaml.read` gave; None: the defaults; an
+    error: why there is none) and apply the overrides.
 
     `rules` chooses what an optimize config leaves out of a rule: the settings of its preset where there is one, or
     the defaults of the literature. `train` always has the literature's. Raises `ConfigError` with every problem at
     once, in the order of the lines.
     """
-    kind = schema.kind
-    document = config if isinstance(config, yaml.Document) else _document(kind, config)
+    kind, refused = schema.kind, Refusals()
+    document = config if isinstance(config, yaml.Document) else refused(_document, kind, config)
+    if document is None:
+        if kind in BASES:
+            left = [item for item in overrides if item.key in BASES[kind] or _is_free(schema, item.key)]
+            refused(load, schema, BASES[kind], left)
+        refused.settle()
     source = document.source
     places = {path: f"{source}:{line}" for path, line in document.lines.items()}
     problems = list(document.problems)
-    unread = {problem.key for problem in problems}
-    problems += [problem for item in overrides if (problem := _apply(document.tree, item, places))]
+    unread = {problem.key for problem in problems} | {item.key for item in overrides if item.refused} - {""}
+    problems += [problem for item in overrides if (problem := item.refused or _apply(document.tree, item, places))]
 
     def spelled(path: yaml.Path) -> Callable[[str], str] | None:
         """How another key is written where a file has `path`; None where it was typed, dotted."""
@@ -122,7 +145,7 @@ def load(
         config_value = schema.model_validate(document.tree)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        refused = [
+        new = [
             _problem(
                 details,
                 lambda path: unknown_key(schema, path, document.tree, spelled(path), path in places),
@@ -136,10 +159,10 @@ def load(
             if not _follows(details, found)
         ]
         if unread:  # what stands in the place of an unreadable key or value is no problem of its own
-            refused = [p for p in refused if p.key not in unread and not re.search(r"(^|\.)\?\d+$", p.key)]
-        said = " ".join(problem.message for problem in refused)  # a key that is there by another name
+            new = [p for p in new if p.key not in unread and not re.search(r"(^|\.)\?\d+$", p.key)]
+        said = " ".join(problem.message for problem in new)  # a key that is there by another name
         problems += [
-            p for p in refused if p.message[:7] != "missing" or not re.search(f'(mean "|write ){p.key}', said)
+            p for p in new if p.message[:7] != "missing" or not re.search(f'(mean "|write ){p.key}', said)
         ]
     if problems:
         problems = list(dict.fromkeys(problems))
@@ -149,11 +172,33 @@ def load(
             source = "the command line"
         elif {problem.where for problem in problems} <= {item.where for item in overrides}:
             source = "the arguments"
-        raise ConfigError(source, problems, advice)
+        error, wrong = ConfigError(source, problems, advice), {problem.where for problem in problems}
+        left = [item for item in overrides if item.where not in wrong]
+        if len(left) < len(overrides) and all(item in left or _is_free(schema, item.key) for item in overrides):
+            with suppress(OptilabError):  # what else is asked can be checked against the rest
+                error.rest = load(schema, config, left, rules)
+        raise error
     return config_value
 
 
-def _document(kind: str, config: str | Mapping[str, Any] | None) -> yaml.Document:
+BASES: Mapping[str, Mapping[str, Any]] = {
+    "optimize": {"algo": "adam"},
+    "train": {"optimizer": "sgd"},
+    "sweep": {"config": "relu"},
+    "remedy": {"config": "relu"},
+}
+"""What stands in for a config that cannot be read."""
+
+
+def _is_free(schema: type[Section], key: str) -> bool:
+    """Whether a key neither chooses an entry nor belongs to one."""
+    bound = (one for one in describe(schema) if one.of or one.type == ENTRY)
+    return key.partition(".")[0] not in BASES.get(schema.kind, ()) and all(one.key != key for one in bound)
+
+
+def _document(kind: str, config: str | Mapping[str, Any] | OptilabError | None) -> yaml.Document:
+    if isinstance(config, OptilabError):
+        raise config
     if config is None:
         return yaml.Document({}, {}, "the command line")
     if isinstance(config, Mapping):
@@ -423,7 +468,7 @@ def _problem(
             message, path = f"{shown(claim)}: {words.get(str(path[-1]), '')}{message}", path[: last - 1]
     problem = _typed(where, yaml.dotted(path), message)
     exact = written is not None and (len(written) == len(path) or path[0] == "expect")
-    return replace(problem, named=exact and where != source and not re.search(r":\d+$", where))
+    return replace(problem, named=exact and where != source and not where.startswith(f"{source}:"))
 
 
 def _typed(where: str, key: str, message: str) -> Problem:
@@ -449,9 +494,9 @@ def _message(
         case "finite_number":
             return f"expected a finite number, got {shown(value)}{example(field())}"
         case "float_type" | "float_parsing":
-            return _no_number(value, "number", field())
+            return no_number(value, "number", field())
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-            return _no_number(value, "whole number", field())
+            return no_number(value, "whole number", field())
         case "string_type":
             if value is None:
                 return "expected text, got nothing; write one, or leave it out"
@@ -459,10 +504,7 @@ def _message(
             advice = "" if isinstance(value, list | dict) else f'; put quotes around it: "{quoted}"'
             return f"expected text, got {shown(value)}{advice}"
         case "literal_error":
-            accepted = [name.strip("'") for name in re.split(r", | or ", context["expected"])]
-            close = did_you_mean(value, accepted) if isinstance(value, str) else ""
-            close = close or ("" if accepted[1:] else f"; write {accepted[0]}, or leave it out")
-            return f"expected {'one of ' if accepted[1:] else ''}{', '.join(accepted)}, got {shown(value)}{close}"
+            return none_of(value, [name.strip("'") for name in re.split(r", | or ", context["expected"])])
         case "bool_type":
             return f"expected true or false, got {shown(value)}"
         case "tuple_type" | "list_type":
@@ -483,7 +525,7 @@ def _message(
             return str(details["msg"]).removeprefix("Value error, ")
 
 
-def _no_number(value: Any, kind: str, field: Field | None) -> str:
+def no_number(value: Any, kind: str, field: Field | None) -> str:
     """`expected a whole number >= 1, got 'ten'; for example 30`, which is the default."""
     advice = number_advice(value, kind != "number", field)
     wanted = re.sub(r", <= [\d,]{16,}", "", field.kind) if field and field.kind.startswith(kind) else kind
@@ -502,16 +544,6 @@ def example(field: Field | None) -> str:
     return f"; for example {default:g}" if isinstance(default, int | float) and field.admits(default) else ""
 
 
-def number_problem(text: str, field: Field) -> str:
-    """What is wrong with the number of an option that the parser reads; empty where nothing is."""
-    kind = "number" if float in field.parts else "whole number"
-    try:
-        fits = field.admits(float(text) if kind == "number" else int(text))
-    except ValueError:
-        fits = False
-    return "" if fits else _no_number(text, kind, field)
-
-
 UNITS = {"s": 1, "min": 60, "h": 3600, "mb": 1, "mib": 1, "gb": 1024, "gib": 1024, "k": 1000}
 """What a unit behind a number stands for, where the option takes seconds, MiB or a plain number."""
 
@@ -524,7 +556,7 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         is_number = isinstance(number, float) and abs(number) < 1e15 and (not whole or number.is_integer())
         return is_number and text != value and (field is None or field.admits(number))
 
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return f"; write {value:.0f}" if whole and fits(f"{value:.0f}") and value == round(value) else ""
     if isinstance(value, list | tuple) and value and field and field.name == "seeds":
         return f"; write {len(value)}, and --set seed={value[0]}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from optilab import runs
 from optilab.config import yaml
-from optilab.errors import OptilabError, UsageError, did_you_mean, shown, unknown
+from optilab.errors import OptilabError, UsageError, did_you_mean, for_each, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import is_own, kind_of
 from optilab.runs.record import MANIFEST
@@ -232,23 +232,17 @@ def rules_named(where: str, text: str) -> list[Rule]:
 
     UsageError, with all of them, for names that are unknown and files that make no rule.
     """
-    rules, problems = [], []
-    for name in dict.fromkeys(algorithms(text, where)):
+
+    def read(name: str) -> Rule:
         if not is_own(name) and name not in RULES:
-            problems.append(unknown("optimizer", name, RULES))
-            continue
-        try:
-            kind: Any = kind_of(name) if is_own(name) else RULES[name]
-            needed = [f.name for f in fields(kind) if f.default is MISSING]
-            if needed:
-                missing = f"{', '.join(needed)} needs a default in the code, as in {needed[0]}=0.1"
-                raise UsageError(f"{kind.name}: {missing}")
-            rules.append(kind())
-        except UsageError as error:
-            problems.append(str(error))
-    if problems:
-        raise UsageError("\n".join(problems), where)
-    return rules
+            raise UsageError(unknown("optimizer", name, RULES), where)
+        kind: Any = kind_of(name) if is_own(name) else RULES[name]
+        if needed := [f.name for f in fields(kind) if f.default is MISSING]:
+            missing = f"{', '.join(needed)} needs a default in the code, as in {needed[0]}=0.1"
+            raise UsageError(f"{kind.name}: {missing}", where)
+        return kind()  # type: ignore[no-any-return]
+
+    return for_each(read, dict.fromkeys(algorithms(text, where)))
 
 
 def filled(rule: Any) -> Any:

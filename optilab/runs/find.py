@@ -158,13 +158,13 @@ def select(folder: Path, names: Sequence[str], older_than: timedelta | None = No
     return [entry.path for entry in chosen if _age(entry)[0] < before and entry.state != "running"]
 
 
-def age(text: str) -> timedelta:
-    """`30d` as a duration: a whole number of minutes (m), hours (h), days (d) or weeks (w). ValueError otherwise."""
+def age(text: str, where: str = "") -> timedelta:
+    """`30d` as a duration: a whole number of minutes (m), hours (h), days (d) or weeks (w). UsageError otherwise."""
     match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
         days = re.match(r"([0-9]{1,6})(\s*d|$)", text)
         usual = f"for example {days[1] if days else 30}d"
-        raise ValueError(f"expected a whole number of m, h, d or w, got {shown(text)}; {usual}")
+        raise UsageError(f"expected a whole number of m, h, d or w, got {shown(text)}; {usual}", where)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 

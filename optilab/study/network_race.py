@@ -23,7 +23,7 @@ from optilab.config.load import Override, dump, load
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import DataError, UsageError
+from optilab.errors import DataError, UsageError, for_each
 from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
 from optilab.study import search_space
@@ -120,10 +120,9 @@ class NetworkRace(StudyPlan):
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
     """`asked` with its trainings as keys, changed, each with images held out and one thread."""
-    found = []
-    for given in asked.on:
-        config = load(TrainConfig, given if isinstance(given, str) else dump(given), changes)
-        found.append(as_trial(config, data=config.data.holding_out(asked.holdout)))
+    given = (one if isinstance(one, str) else dump(one) for one in asked.on)
+    configs = for_each(lambda one: load(TrainConfig, one, changes), given)
+    found = [as_trial(config, data=config.data.holding_out(asked.holdout)) for config in configs]
     names = [config.name for config in found]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(
@@ -135,9 +134,8 @@ def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
 
 def plan(asked: RaceConfig) -> NetworkRace:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
-    rules = {}
-    for name in dict.fromkeys(asked.algos):
-        rules[name] = rules_named("--algo", name)[0]
+    names = dict.fromkeys(asked.algos)
+    rules = dict(zip(names, rules_named("--algo", ",".join(names)), strict=True))
     labels = {name: rule.name for name, rule in rules.items()}
     if len(rules) < 2 or len(set(labels.values())) < len(labels):
         raise UsageError(

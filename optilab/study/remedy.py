@@ -180,6 +180,7 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
 def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
     """`asked` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    load(TrainConfig, config, changes)  # refused as they were typed
     settings = {**asked.set, **{change.key: change.value for change in changes}}
     return asked.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 

@@ -20,7 +20,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError, one_of, shown, together
+from optilab.errors import ConfigError, ExitCode, OptilabError, Refusals, UsageError, one_of, shown, together
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -93,10 +93,9 @@ def check(request: CheckClaims, place: Place) -> Printed:
     ]
     claims = [one for one in request.targets if re.search(r"\w *[<>=]", one) and not Path(one).exists()]
     judged = "is a claim, and no result; write: optilab check latest --expect"
-    wrong += [UsageError(f"{claim!r} {judged} {shlex.quote(claim)}") for claim in claims]
-    if wrong:
-        raise together(wrong)
-    junit = None if request.junit is None else runs.output_file(request.junit, (".xml",), "--out")
+    place.refused.extend([*wrong, *(UsageError(f"{one!r} {judged} {shlex.quote(one)}") for one in claims)])
+    junit = None if request.junit is None else place.refused(runs.output_file, request.junit, (".xml",), "--out")
+    place.refused.settle()
     checked: list[CheckedTarget] = []
     for target in request.targets:
         for one in Checker(request, place).checks(target):
@@ -146,9 +145,7 @@ class CheckedTarget:
     @property
     def error(self) -> OptilabError | None:
         """All that is wrong."""
-        if len(self.wrong) > 1:
-            return UsageError("\n".join(map(str, self.wrong)))
-        return self.wrong[0] if self.wrong else None
+        return together(self.wrong) if self.wrong else None
 
     def document(self) -> dict[str, Any]:
         return {
@@ -317,12 +314,9 @@ class Checker:
             tree = settings(entry)
             kind, judge = "train", partial(of_training, record=entry, settings=tree)
             own = expectations(kind, tree.get("expect", ()))
-        claims, wrong = list(own), list[OptilabError]()
+        claims, wrong = list(own), Refusals()
         for text in self.expect:
-            try:
-                claims += expectations(kind, [text])
-            except OptilabError as error:
-                wrong.append(error)
+            claims += wrong(expectations, kind, [text]) or ()
         judged, unjudged = _each(claims if wrong else _require(claims), judge)
         return judged, [str(path)], [*wrong, *unjudged]
 

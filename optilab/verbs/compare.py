@@ -67,6 +67,11 @@ class ComparisonOptions(Request):
         False
     )
 
+    def complete(self) -> None:
+        from optilab.study.groups import read_measure
+
+        read_measure(self.metric or "val_acc", str(self.at), self.target, self.until)
+
 
 class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOptions, OutputOptions):
     """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
@@ -89,7 +94,9 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
 def compare(request: CompareRuns, place: Place) -> "LabComparison":
     """A race is compared by its evaluated trainings, and by the test set unless `metric` is another; a confirmed sweep
     by its new seeds, unless an option asks for another comparison."""
-    answer = answered(*judged_runs(place.folder, request.names, request.given.get("metric")), request)
+    found = judged_runs(place.folder, request.names, request.given.get("metric"))
+    place.refused.settle()
+    answer = answered(*found, request)
     request.draw(answer.chart)
     return answer
 

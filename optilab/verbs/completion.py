@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import fields
 from importlib import import_module
-from itertools import pairwise
 from typing import Any
 
 import typer
@@ -144,12 +143,12 @@ def keys_named(command: str | None, name: str) -> list[str]:
 def refused(command: str | None, key: str, text: str, words: Iterable[str]) -> str:
     """Why `--set KEY=TEXT` would be refused with the config among `words`; empty where it would not be."""
     from optilab.config.fields import schema_for
-    from optilab.config.load import load, override
+    from optilab.config.load import BASES, load, override
     from optilab.config.presets import lookup
     from optilab.errors import OptilabError
 
     kind = config_kind(command)
-    base = {"algo": "adam"} if kind == "optimize" else {"optimizer": "sgd"}
+    base = BASES[kind]
     files = (word for word in words if lookup(kind, word) or (word.endswith(".yaml") and os.path.isfile(word)))
     typed = next(files, base)
     if typed is base and command in ("diagnose", "check"):  # where a run may stand
@@ -217,26 +216,14 @@ def line_for(word: str, words: Sequence[str]) -> str:
     return next((f"{name} {line}" for name in (*groups, *(kind for kind in KINDS if lookup(kind, word)))), "")
 
 
-def problems(path: str, command: str, words: Sequence[str]) -> list[str]:
-    """What is wrong with the numbers among the options of a line, and with what they set in the config."""
-    from optilab.config.load import number_problem
+def takes(path: str, flag: str, text: str) -> bool:
+    """Whether an option of a command takes a text."""
+    from optilab.verbs.verb import misfit
 
     group, _, part = path.partition(" ")[2].partition(" ")
-    options = {one.flag: one for one in verbs_of(group)[part].options.values()}
-    found = []
-    for before, word in pairwise((*words, "")):
-        flag, equals, text = before.partition("=")
-        text = text if equals else word
-        if (field := options.get(flag)) is None:
-            continue
-        if flag == "--set" or (key := field.mark(ConfigKey)):
-            dotted, _, value = text.partition("=") if flag == "--set" else (key.key, "", text)
-            wrong = refused(command, dotted, value, words)
-            flag += f" {dotted}" * (flag == "--set")
-        else:
-            wrong = number_problem(text, field) if {int, float} & set(field.parts) else ""
-        found += [f"{flag}: {wrong}"] if wrong else []
-    return found
+    one = next(one for one in verbs_of(group)[part].options.values() if one.flag == flag)
+    key = one.mark(ConfigKey)
+    return not (refused(group, key.key, text, ()) if key else misfit(one, text, True))
 
 
 def of(name: str) -> Completer | None:

@@ -224,6 +224,7 @@ def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:
         raise UsageError(f"{request.name} reads configs of {kind}: optilab config schema {kind}")
     if request.name not in KINDS:
         raise UsageError(unknown("config", request.name, KINDS))
+    place.refused.settle()
     if request.quiet:
         return Printed([], {}, [Verbatim(schema_file(request.name))])
     sys.stdout.write(schema_text(request.name))
@@ -239,7 +240,7 @@ class CopyPreset(OutputOptions):
     EXAMPLES = ("optilab config cp sigmoid.yaml my.yaml",)
 
     name: Annotated[str, Argument("NAME", complete="preset"), Doc("A preset")]
-    dest: Annotated[str, Argument("DEST"), Doc("File or directory to write")]
+    dest: Annotated[str, Argument("DEST", path=True), Doc("File or directory to write")]
     force: Annotated[bool, Doc("Replace an existing file")] = False
     quiet: _Path = False
 
@@ -247,9 +248,8 @@ class CopyPreset(OutputOptions):
 def cp(request: CopyPreset, place: Place) -> Printed:
     from optilab.config.presets import named
 
-    preset, path = named(request.name), Path(request.dest)
-    if not request.dest:
-        raise UsageError("empty path; give a file or a directory to write", "DEST")
+    preset, path = place.refused(named, request.name), Path(request.dest)
+    place.refused.settle()
     if path.is_dir():
         path /= preset.path.name
     files = {path: preset.copy}
@@ -282,6 +282,7 @@ def check(request: CheckConfigs, place: Place) -> Printed:
     from optilab.config.fields import schema_for
     from optilab.config.load import command_of, load
 
+    place.refused.settle()
     results: list[dict[str, Any]] = []
     for file in request.files:
         try:

@@ -8,7 +8,7 @@ from annotated_doc import Doc
 
 from optilab.data import sources
 from optilab.data.sources import DATASETS
-from optilab.errors import DataError, UsageError
+from optilab.errors import DataError, UsageError, unknown
 from optilab.marks import Argument
 from optilab.show.table import Column, Table
 from optilab.verbs.answer import Printed
@@ -44,7 +44,7 @@ _DATASETS = (
 def ls(request: ListDatasets, place: Place) -> Printed:
     from optilab.data import load
 
-    found = [load.presence(name, _folder(request)) for name in DATASETS]
+    found = [load.presence(name, _folder(request, place)) for name in DATASETS]
     rows = list(map(_row, found))
     shown = [{**row, "place": _place(one)} for row, one in zip(rows, found, strict=True)]
     return Printed([Table(_DATASETS, shown)], {"datasets": rows}, [one.info.name for one in found if one.here])
@@ -96,7 +96,7 @@ _PLACES = (
 def where(request: FindDataset, place: Place) -> Printed:
     from optilab.data import load
 
-    info, folder = load.info_of(request.name), _folder(request, request.name)
+    folder, info = _folder(request, place, request.name), load.info_of(request.name)
     found = sources.find(info, folder)
     rows = [{"place": label, "folder": str(path)} for label, path in sources.search_path(info, folder)]
     here = next((row for row in rows if found and Path(row["folder"]) in (found, *found.parents)), None)
@@ -129,7 +129,7 @@ def verify(request: VerifyDataset, place: Place) -> Printed:
     """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
     from optilab.data import load
 
-    files = load.verify(request.name, _folder(request, request.name))
+    files = load.verify(request.name, _folder(request, place, request.name))
     rows = [{"file": one.name, "bytes": one.size, "sha256": one.digest, "ok": one.ok} for one in files]
     table = Table(_FILES, rows)
     if problems := [one.problem for one in files if not one.ok]:
@@ -155,18 +155,21 @@ def fetch(request: FetchDataset, place: Place) -> Printed:
     from optilab.show.progress import Transfer
 
     with Transfer() as transfer:
-        folder = fetch(request.name, transfer.report, _folder(request))
+        folder = fetch(request.name, transfer.report, _folder(request, place, request.name))
     if folder is None:
         return Printed([f"{request.name} has no files; nothing is fetched"], {"folder": None})
     return Printed([str(folder)], {"folder": str(folder)}, [str(folder)])
 
 
-def _folder(request: DataOptions, dataset: str = "") -> Path | None:
-    """Where the files are; UsageError for a file, which only npz may be."""
+def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | None:
+    """Where the files are; UsageError for a file, which only npz may be, and for an unknown dataset."""
+    if dataset and dataset not in DATASETS:
+        place.refused.append(UsageError(unknown("dataset", dataset, DATASETS)))
     if request.data_dir and dataset != "npz" and Path(request.data_dir).is_file():
         raise UsageError(f"{request.data_dir} is a file; expected a directory", request.flag("data_dir"))
     if request.data_dir and dataset in DATASETS and DATASETS[dataset].form in ("drawn", "scikit-learn"):
         raise UsageError(f"{dataset} reads no directory; leave it out", request.flag("data_dir"))
+    place.refused.settle()
     return Path(request.data_dir) if request.data_dir else None
 
 

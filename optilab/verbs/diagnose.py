@@ -53,18 +53,21 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
 
 def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
     """The evidence of a run, or of a probe run of a config, judged."""
-    levels = [] if request.fail_on is None else chosen_names("--fail-on", request.fail_on, "level", LEVELS)
-    evidence, config = _evidence(request, place)
+    level = request.fail_on
+    levels = [] if level is None else place.refused(chosen_names, "--fail-on", level, "level", LEVELS)
+    asked, config = place.refused(_asked, request, place) or (None, "")
+    place.refused.settle()
+    evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
     changes = [f"{change.key}={flow(change.value)}" for change in request.changes()]
     target = "the config" if isinstance(request.target, Mapping) else request.target
     return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
 
 
-def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
-    """The evidence, and the argument that `--config` takes for what it is about."""
+def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, str]:
+    """What it is about, and the argument that `--config` takes for it."""
     target = request.target
     if isinstance(target, Mapping):
-        return _probed(load(TrainConfig, target, request.changes())), "CONFIG.yaml"
+        return load(TrainConfig, target, request.changes()), "CONFIG.yaml"
     if not isinstance(target, str):
         raise UsageError(f"target: expected a run, a config or a mapping of its keys, got {shown(target)}")
     try:  # a run may have the name of a preset, which NAME.yaml still means
@@ -77,10 +80,11 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
                 raise
             if "; nearest: " in str(missing):
                 raise missing from None
-            raise UsageError(
+            unknown = UsageError(
                 f"no run in {place.folder}, no file and no preset is called {shown(target)}; "
                 "`optilab runs ls` lists the runs, `optilab config ls` the presets"
-            ) from None
+            )
+            return load(TrainConfig, unknown, request.changes()), target
     else:
         record = runs.read(path)
         if not record.is_training:
@@ -91,9 +95,9 @@ def _evidence(request: Diagnose, place: Place) -> tuple[Evidence, str]:
         if record.last_row() and not os.path.lexists(file := path / "diagnostics.jsonl"):
             again = "" if record.is_watched else f", or train again: optilab train --config {path / 'config.yaml'}"
             raise DataError(f"{file} is missing, from which diagnose reads the layers; restore it{again}")
-        return of_run(record), str(path / "config.yaml")
+        return record, str(path / "config.yaml")
 
-    return _probed(load(TrainConfig, target, request.changes())), target
+    return load(TrainConfig, target, request.changes()), target
 
 
 def _probed(config: TrainConfig) -> Evidence:

@@ -55,8 +55,9 @@ class ExplainRequest(SetOptions, OutputOptions):
 
 def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
     """The steps. UsageError for a step that is none, and for what changes more than the rule."""
-    steps = _steps(request.step, request.flag("step"))
-    config = chosen(request)
+    steps = place.refused(_steps, request.step, request.flag("step"))
+    config = place.refused(chosen, request)
+    place.refused.settle()
     require_bare(config, "explain")
     paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
     return WorkedSteps(

@@ -68,21 +68,19 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
 
 def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
-    config = chosen(request, EPOCHS)
-    if not (request.basins or (request.x and request.y)):
-        _axes(request, config)  # the proposal has the axis that is there
-        kept = request.retyped("x", "y") or "--x lr=0.01:2"
-        other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
-        other = "--y beta=0:0.99" if config.algo[0].name == "momentum" and "--y" in other else other
-        example = f"optilab map {config.algo[0].name} {kept} {other}"
-        raise UsageError(f"map needs two axes or --basins, as in: {example}")
+    config = place.refused(chosen, request, EPOCHS, rest=True)
+    typed = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
+    axes = [place.refused(_axis, request, config, *one) for one in typed]
+    if config is not None and not request.basins and not axes[1:]:
+        place.refused(_need_axes, request, config.algo[0].name)
+    place.refused.settle()
     if len(config.algo) != 1:
         raise UsageError(
             f"a map shows one optimizer, got {len(config.algo)}; for example {config.algo[0].name}; to compare "
             f"their paths: optilab optimize {','.join(rule.name for rule in config.algo)}",
             request.flag("algo"),
         )
-    x, y = _box(config) if request.basins else _axes(request, config)
+    x, y = _box(config) if request.basins else axes
     if request.start is not None and not x.field and not y.field:
         raise UsageError("every cell has a starting point of its own, so leave it out", request.flag("start"))
     require_bare(config, "map")
@@ -90,6 +88,14 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     answer = LabMap(found, request.show, [request.plot] if request.plot else [])
     request.draw(answer.chart)
     return answer
+
+
+def _need_axes(request: MapRequest, rule: str) -> None:
+    """UsageError with the axis that is there, and another one."""
+    kept = request.retyped("x", "y") or "--x lr=0.01:2"
+    other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
+    other = "--y beta=0:0.99" if rule == "momentum" and "--y" in other else other
+    raise UsageError(f"map needs two axes or --basins, as in: optilab map {rule} {kept} {other}")
 
 
 def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
@@ -104,20 +110,18 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
     return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
 
 
-def _axes(request: MapRequest, config: OptimizeConfig) -> tuple[Axis, ...]:
-    """The axes that were asked for. UsageError for what is no number of the rule; their ends are settings like any."""
-    named = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
-    axes = tuple(study.read_axis(flag, text) for flag, text in named)
+def _axis(request: MapRequest, config: OptimizeConfig | None, flag: str, text: str) -> Axis:
+    """An axis. UsageError for what is no number of the rule; its ends are settings like any."""
+    axis = study.read_axis(flag, text)
+    if config is None or not axis.field:
+        return axis
     numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
-    for (flag, text), axis in zip(named, axes, strict=True):
-        if not axis.field:
-            continue
-        if axis.field not in numeric:
-            advice = did_you_mean(axis.field, numeric) or f"; one of {', '.join(numeric)}"
-            raise UsageError(f"{flag} {axis.field}: not a numeric setting of {config.algo[0].name}{advice}")
-        for value in (axis.low, axis.high):
-            chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
-    return axes
+    if axis.field not in numeric:
+        advice = did_you_mean(axis.field, numeric) or f"; one of {', '.join(numeric)}"
+        raise UsageError(f"{flag} {axis.field}: not a numeric setting of {config.algo[0].name}{advice}")
+    for value in (axis.low, axis.high):
+        chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
+    return axis
 
 
 @dataclass(frozen=True, repr=False)

@@ -86,7 +86,8 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
 
 def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
     """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
-    config, note = chosen(request), ""
+    config, note = place.refused(chosen, request), ""
+    place.refused.settle()
     if request.tune:
         config, note = tuned(config, request.tune, request.changes())
     paths = follow(config)
@@ -114,9 +115,8 @@ def _draw(found: "LabPaths", request: OptimizeRequest) -> None:
     from optilab.verbs.charts.paths import require_plane
 
     chart = found.chart()
-    ending = chart_file.check(request.animate, ("gif", "mp4", "html")).suffix.lower() if request.animate else ""
     request.draw(lambda: chart)
-    if request.animate and ending == ".html":
+    if request.animate and request.animate.lower().endswith(".html"):
         found.report(request.animate)
     elif request.animate:
         require_plane(found.function)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab.errors import UsageError, unknown, wrong_extension
+from optilab import runs
+from optilab.errors import UsageError, for_each, wrong_extension
 from optilab.marks import ConfigKey, Flag, Read, claim_doc
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
@@ -72,11 +73,6 @@ class FormatOptions(Request):
         Doc(listed(FORMATS, "or")),
     ] = "table"
 
-    def complete(self) -> None:
-        super().complete()
-        if self.format not in FORMATS:
-            raise UsageError(unknown("format", self.format, FORMATS), self.flag("format"))
-
 
 class FolderOptions(Request):
     GROUP: ClassVar[str] = "Saving and resuming"
@@ -88,6 +84,9 @@ class FolderOptions(Request):
 
 class SaveOptions(FolderOptions):
     name: Annotated[str | None, Flag("NAME"), Doc("Name of the run directory")] = None
+
+    def complete(self) -> None:
+        runs.chosen_name(self.name, "")
 
 
 OUT = Flag("FILE", path=True, repeated=True)
@@ -103,9 +102,9 @@ class FileOptions(Request):
     out: Annotated[list[str] | None, OUT, Doc("Write a file")] = None
 
     def complete(self) -> None:
-        super().complete()
         found = dict[str, str | None].fromkeys(self.WRITES)
-        for file in self.out or ():
+
+        def add(file: str) -> None:
             ending = Path(file).suffix.lower()
             kind = next((kind for kind, endings in self.WRITES.items() if ending in endings), None)
             if kind is None:
@@ -113,12 +112,15 @@ class FileOptions(Request):
                 format = {".tex": "--format latex", ".md": "--format markdown", ".csv": "--format csv"}.get(ending)
                 printed = f"; for its table write {format} > {file}" if format and hasattr(self, "format") else ""
                 raise UsageError(f"{wrong_extension(file, endings)}{printed}", "--out")
+            runs.output_file(file, [ending], "--out")
             if found[kind] is not None:
                 kinds = listed(list(dict.fromkeys(Path(one).suffix for one in (str(found[kind]), file))), "or")
                 raise UsageError(
                     f"{found[kind]} and {file}: one {kinds} file can be written; leave one out", "--out"
                 )
             found[kind] = file
+
+        for_each(add, self.out or ())
         self.__dict__.update(found)
 
 
@@ -135,13 +137,6 @@ class PictureOptions(FileOptions):
         Flag("SIZE"),
         Doc("Width of the plot: column (3.3 in), page (6.9), slide (10)"),
     ] = None
-
-    def complete(self) -> None:
-        super().complete()
-        if self.plot:
-            from optilab.show import chart_file
-
-            chart_file.check(self.plot)
 
     @cached_property
     def saved(self) -> list[str]:
@@ -218,7 +213,7 @@ class StudyOptions(
     CONFLICTS: ClassVar[Conflicts] = (
         ("dry_run", "quiet"),
         ("dry_run", "cluster"),
-        ("resume", "file"),
+        ("config", "resume", "file"),
         ("resume", "name"),
     )
     RENAMED: ClassVar[Mapping[str, str]] = {"--config": "--study"}
@@ -239,5 +234,4 @@ class StudyOptions(
     ] = None
 
     def complete(self) -> None:
-        super().complete()
         require_one_thread(self)

@@ -45,11 +45,11 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> Opti
     problem at once.
     """
     config, changes = request.given.get("config"), request.changes()
+    steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
     if config is None and not any(change.key in ("algo", *ELSEWHERE) for change in changes):
         example, has_config = request.EXAMPLES[0], any(one.name == "config" for one in fields_of(type(request)))
         wanted = "an optimizer or a config" if has_config else "an optimizer"
-        raise UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
-    steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
+        config = UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
 

@@ -23,7 +23,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.config.load import dump, load
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import UsageError
+from optilab.errors import UsageError, for_each
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
 from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
@@ -79,14 +79,14 @@ class PlayRequest(SetOptions, OutputOptions):
 
 def play(request: PlayRequest, place: Place) -> "Playground":
     """Write the page. UsageError for what cannot become JavaScript."""
-    config = chosen(request, EPOCHS)
+    out, note = os.fspath(request.out), ""
+    file = place.refused(page_file, out, request.flag("out"))
+    config = place.refused(chosen, request, EPOCHS)
+    place.refused.settle()
     require_bare(config, "play")
     if config.epochs > MOST_EPOCHS:
         raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
-    for rule in config.algo:
-        require(rule, config.function)
-    out, note = os.fspath(request.out), ""
-    file = page_file(out, request.flag("out"))
+    for_each(lambda rule: require(rule, config.function), config.algo)
     if request.tune:
         config, note = tuned(config, request.tune, request.changes())
         config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -22,7 +22,7 @@ from optilab.config.study import (
     RaceConfig,
     read_names,
 )
-from optilab.errors import UsageError, chosen_names, for_each, shown
+from optilab.errors import Refusals, UsageError, chosen_names, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
@@ -79,8 +79,18 @@ class RaceOptions(PictureOptions, OutputOptions):
         Doc("Print what may be the best; with --on, the directory"),
     ] = False
 
+    @classmethod
+    def unknown(cls, name: str, typed: bool) -> str:
+        networks = cls is TrainingRace
+        other = {one.name: one.flag for one in fields_of(FunctionRace if networks else TrainingRace)}
+        if name not in other:
+            return super().unknown(name, typed)
+        on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
+        where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
+        flag = other[name] if typed else other[name][2:].replace("-", "_")
+        return f"{flag} can only be used in a race {where}"
+
     def complete(self) -> None:
-        super().complete()
         if self.report:
             page_file(self.report)
 
@@ -101,8 +111,8 @@ class FunctionRace(RaceOptions):
     CONFLICTS = (("json", "settings"), ("quiet", "settings"))
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
-        return super().of(renamed(given, "--" * typed), typed)
+    def of(cls, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Self:
+        return super().of(renamed(given, "--" * typed), typed, refused)
 
     settings: Annotated[bool, Doc("Print the tuned settings for each function")] = False
     cache: Annotated[
@@ -133,18 +143,10 @@ def renamed(asked: Any, dashes: str = "") -> Any:
     return {"gradients" if key == "epochs" else key: value for key, value in asked.items()}
 
 
-def choose(given: Mapping[str, Any], typed: bool) -> type[FunctionRace | TrainingRace]:
-    """The kind of race that is asked for. UsageError for options of the other kind."""
-
+def choose(given: Mapping[str, Any]) -> type[FunctionRace | TrainingRace]:
+    """The kind of race that is asked for."""
     networks = any(given.get(name) is not None for name in ("on", "file", "resume"))
-    meant, other = (TrainingRace, FunctionRace) if networks else (FunctionRace, TrainingRace)
-    accepted = {one.name for one in fields_of(meant)}
-    if wrong := [one for one in fields_of(other) if one.name in given and one.name not in accepted | {"epochs"}]:
-        on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
-        where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
-        names = ", ".join(one.flag if typed else one.flag[2:].replace("-", "_") for one in wrong)
-        raise UsageError(f"{names} can only be used in a race {where}")
-    return meant
+    return TrainingRace if networks else FunctionRace
 
 
 def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabStudy | PlannedStudy":
@@ -157,7 +159,8 @@ def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabSt
 
 
 def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
-    answer = found_on_functions(load(FunctionRaceConfig, None, request.changes(kept=True)), request, place)
+    asked = place.refused(load, FunctionRaceConfig, None, request.changes(kept=True), rest=True)
+    answer = found_on_functions(asked or FunctionRaceConfig(), request, place)
     request.save(answer)
     return answer
 
@@ -174,17 +177,15 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
         formula = f"optilab optimize {shlex.quote(algos)} --function {shlex.quote(typed)}"
         why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
         raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
-    readers: list[Callable[[], list[Any]]] = [
-        lambda: rules_named(request.flag("algos"), algos),
-        lambda: chosen_names(request.flag("functions"), names, "function", OBJECTIVES),
-    ]
-    rules, chosen = for_each(lambda read: read(), readers)
-    tests = [OBJECTIVES[name]() for name in chosen]
-    study.check(rules, tests)
-    if len(rules) < 2:
+    rules = place.refused(rules_named, request.flag("algos"), algos)
+    chosen = place.refused(chosen_names, request.flag("functions"), names, "function", OBJECTIVES)
+    if rules is not None and len(rules) < 2:
         other = "adam" if rules[0].name == "sgd" else "sgd"
         got = f"got {rules[0].name}; write {rules[0].name},{other}"
         raise UsageError(f"a race needs at least two different optimizers, {got}", request.flag("algos"))
+    place.refused.settle()
+    tests = [OBJECTIVES[name]() for name in chosen]
+    study.check(rules, tests)
     require_judgeable(asked.expect, [rule.name for rule in rules])
     if not (place.silent or place.library):
         announce(len(rules), len(tests), conditions)
@@ -311,13 +312,15 @@ class RaceProgress:
 
 
 def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
-    source = source_of(request, place)
-    if tuned := next((change for change in request.changes() if change.key.startswith("optimizer.")), None):
+    source, changes = source_of(request, place), request.changes()
+    kept = place.refused(studies.asked, request, source, rest=True)
+    asked = kept and place.refused(studies.placed, source, request, races.resolve, kept, changes)
+    if kept and not asked:
+        place.refused(rules_named, "--algo", ",".join(kept.algos))
+    if tuned := next((change for change in changes if change.key.startswith("optimizer.")), None):
         raise UsageError("a race tunes the optimizers that --algo names, so leave it out", tuned.where)
-    kept = studies.asked(request, source)
-    with studies.placed(source, request):
-        asked = races.resolve(kept, request.changes())
-    plan = races.plan(asked)
+    plan = asked and place.refused(races.plan, asked)
+    place.refused.settle()
     name = runs.chosen_name(source.name, f"{asked.name}-race")
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)

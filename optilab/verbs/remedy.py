@@ -51,11 +51,13 @@ class RemedyRequest(StudyOptions):
 def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     started = {"finalists": FINALISTS} if request.given.get("tune") is not None else {}
     source = studies.source("remedy", request, request.given.get("config"), place, **started)
-    kept = studies.asked(request, source)
-    with studies.placed(source, request):
-        asked = plans.resolve(kept, request.changes())
+    kept = place.refused(studies.asked, request, source, rest=True)
+    asked = kept and place.refused(studies.placed, source, request, plans.resolve, kept, request.changes())
+    if kept and not asked:
+        place.refused(plans.chosen, kept.only)
+    plan = asked and place.refused(plans.plan, asked)
+    place.refused.settle()
     name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
-    plan = plans.plan(asked)
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)
     ran = studies.run(plan, name, request, place)

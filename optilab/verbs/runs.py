@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optilab.study.curves import Curve, Histories
     from optilab.study.diff import Diff, Pairs
     from optilab.study.groups import Selection
-    from optilab.study.listing import ListedRun
+    from optilab.study.listing import Condition, ListedRun
 
 _RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
 
@@ -78,14 +78,19 @@ def ls(request: ListRuns, place: Place) -> Answer:
     if request.runs_dir is not None and not place.folder.is_dir():
         near = did_you_mean(place.folder.name, [path.name for path in place.folder.parent.glob("*/")])
         raise RunError(f"no runs in {place.folder}: there is no such directory{near}", "--runs-dir")
-    paths = runs.select(place.folder, names)
+    paths = place.refused(runs.select, place.folder, names)
+    conditions: list[Condition] = []
+    if where:
+        from optilab.study.listing import read_conditions
+
+        conditions = place.refused(read_conditions, where)
+    place.refused.settle()
     entries, unreadable = _read(paths) if names else runs.entries(place.folder)
     if request.quiet and not (where or request.sort or names):
         return Printed([], {}, [Verbatim(entry.name) for entry in entries])
     from optilab.study import listing
-    from optilab.study.listing import read_conditions
 
-    conditions, axes = read_conditions(where), None
+    axes = None
     if names and len(entries) == 1 and isinstance(study := entries[0], Study):
         found, axes = listing.trials(study)
     else:
@@ -438,6 +443,7 @@ def plot(request: PlotRuns, place: Place) -> Printed:
 
     entries = [runs.read_entry(path) for path in runs.select(place.folder, request.names)]
     selection, file = select_from(entries, confirmations=False), request.plot
+    place.refused.settle()
     for note in selection.notes:
         terminal.note(note)
     chart = None if request.curves else _of_settings(selection, entries)
@@ -533,11 +539,10 @@ def rm(request: RemoveRuns, place: Place) -> Printed:
     if not request.names and request.older_than is None:
         example = "optilab runs rm 'relu-*'"
         raise UsageError(f"runs rm needs the name of a run, a pattern or --older-than AGE, as in: {example}")
-    try:
-        age = None if request.older_than is None else runs.age(request.older_than)
-    except ValueError as error:
-        raise UsageError(f"--older-than: {error}") from None
-    paths = runs.select(place.folder, request.names or [], age)
+    names, text = request.names or [], request.older_than
+    age = None if text is None else place.refused(runs.age, text, "--older-than")
+    paths = place.refused(runs.select, place.folder, names, age)
+    place.refused.settle()
     for_each(runs.require_ours, paths)
     if paths and not request.yes:
         _confirm(paths)
@@ -671,14 +676,14 @@ def export(request: ExportRuns, place: Place) -> Printed:
     file = None if request.out is None else Path(request.out)
     named = {"tensorboard": request.tensorboard, "mlflow": request.mlflow}
     folders = {name: Path(folder) for name, folder in named.items() if folder}
+    selection = place.refused(select, place.folder, request.names)
     if file is None and not folders:
         raise UsageError("expected --out FILE, --tensorboard DIR or --mlflow DIR, as in --out rows.csv")
-    if file is not None:
-        export.writer_of(file)
-        export.require_free(file, "--out", request.force)
+    if file is not None and place.refused(export.writer_of, file):
+        place.refused(export.require_free, file, "--out", request.force)
     for name, folder in folders.items():
-        export.require_tracker(name, folder)
-    selection = select(place.folder, request.names)
+        place.refused(export.require_tracker, name, folder)
+    place.refused.settle()
     rows, damaged = export.gather(selection.records, selection.left_out)
     for name, reason in damaged.items() if not request.quiet else ():
         terminal.note(f"{name} is left out: {reason}")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from optilab import runs
 from optilab.config.load import lines_of, load, relocated
-from optilab.config.training import DataConfig
-from optilab.errors import ConfigError, RunError, UsageError, shown
+from optilab.config.training import DataConfig, TrainConfig
+from optilab.errors import ConfigError, OptilabError, Refusals, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 class StudySource:
     """What a command that trains many networks starts from: a training, a study file, or a study to be continued."""
 
-    config: str | Mapping[str, Any]
+    config: str | Mapping[str, Any] | OptilabError
     """What `load` takes."""
     name: str | None
     """For the study."""
 
 
 def source(command: str, request: StudyOptions, config: Any, place: Place, **started: Any) -> StudySource:
-    """The source of a study, with what it has where the command starts it. UsageError without one, and for two."""
-    if request.resume is not None and config is not None:
-        raise UsageError(f"{request.flag('resume')} takes its config from the study; leave out {shown(config)}")
+    """The source of a study, with what it has where the command starts it; an error where there is none."""
     if request.resume is not None:
-        path = runs.locate(place.folder, request.resume)
-        _require_study_of(command.partition(" ")[0], path, place.folder)
         try:
+            path = runs.locate(place.folder, request.resume)
+            _require_study_of(command.partition(" ")[0], path, place.folder)
             runs.run_name(path.name)
+        except OptilabError as error:
+            return StudySource(error, request.name)
         except ValueError as error:
             raise UsageError(f"{request.flag('resume')}: {error}; rename {path} first") from None
         return StudySource(str(path / runs.STUDY), path.name)
@@ -56,13 +56,11 @@ def source(command: str, request: StudyOptions, config: Any, place: Place, **sta
         raise UsageError(
             f"{config} describes a whole study, not a single training; to repeat the study, use --study {config}"
         )
-    if config is not None and request.file is not None:
-        raise UsageError(f"two configs: {config} and {request.flag('file')} {request.file}; give one")
     if config is not None:
         return StudySource({"config": training(config), **started}, request.name)
     if request.file is not None:
         return StudySource(request.file, request.name)
-    raise no_config(command)
+    return StudySource(no_config(command), request.name)
 
 
 def asked(request: StudyOptions, source: StudySource) -> Any:
@@ -72,15 +70,20 @@ def asked(request: StudyOptions, source: StudySource) -> Any:
     mappings = {
         change.key: change.value for change in given if change.key in several and isinstance(change.value, dict)
     }
-    found = load(request.KEPT, source.config, [change for change in given if change.key not in mappings])
-    return found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
+    refused = Refusals()
+    changes = [change for change in given if change.key not in mappings]
+    if (found := refused(load, request.KEPT, source.config, changes, rest=True)) is None:
+        load(TrainConfig, refused[0], request.changes())
+    found = found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
+    refused.settle(found)
+    return found
 
 
-@contextlib.contextmanager
-def placed(source: StudySource, request: StudyOptions) -> Iterator[None]:
-    """Give errors of the axes of a study's file, and of a config that it names and is not there, its file and line."""
+def placed(source: StudySource, request: StudyOptions, read: Callable[..., Any], *arguments: Any) -> Any:
+    """What `read` gives. Errors of the axes of a study's file, and of a config that it names and is not there, get its
+    file and line."""
     try:
-        yield
+        return read(*arguments)
     except (UsageError, ConfigError) as error:
         of_axes = "--over" in str(error) and "over" not in request.given
         of_config = isinstance(error, UsageError) and not error.where

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
@@ -69,13 +69,16 @@ class SweepRequest(StudyOptions):
 
 def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("sweep", request, request.given.get("config"), place)
-    kept = studies.asked(request, source)
-    with studies.placed(source, request):
-        asked = plans.resolve(kept, request.changes())
-    if not asked.over and asked.seeds == 1 and request.resume is None:
-        raise UsageError("a sweep needs an axis, as in --over optimizer.lr=0.01,0.1, or several seeds: --seeds 3")
-    with studies.placed(source, request):
-        plan = plans.plan(asked)
+    kept = place.refused(studies.asked, request, source, rest=True)
+    placed = partial(studies.placed, source, request)
+    asked = kept and place.refused(placed, plans.resolve, kept, request.changes(), rest=True)
+    if kept and not (kept.over or request.given.get("over") or request.resume) and kept.seeds == 1:
+        need = "a sweep needs an axis, as in --over optimizer.lr=0.01,0.1, or several seeds: --seeds 3"
+        place.refused.append(UsageError(need))
+    for axis in kept.over.items() if kept and not asked else ():
+        place.refused(placed, plans.read_axis, *axis)
+    plan = asked and place.refused(placed, plans.plan, asked)
+    place.refused.settle()
     name = runs.chosen_name(source.name, f"{asked.name}-sweep")
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)

@@ -20,14 +20,14 @@ from optilab.config.load import dump, flat, load
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, of_run, verdict
-from optilab.errors import DivergedError, UsageError, shown
+from optilab.errors import DivergedError, Refusals, UsageError
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.progress import LiveView, ProgressLine
 from optilab.train.crowding import Crowding
-from optilab.train.resume import Branch, branch, continuation, require_alike
+from optilab.train.resume import Branch, Continuation, branch, continuation, require_alike
 from optilab.verbs import studies
 from optilab.verbs.answer import Part, present
 from optilab.verbs.diagnose import thermometer
@@ -76,7 +76,13 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
         "optilab train --resume 20261124-143512-sigmoid-1c2d9e05",
         "optilab train --fork 20261124-143512-sigmoid-1c2d9e05@9 --set optimizer=adam",
     )
-    CONFLICTS: ClassVar[Conflicts] = (("resume", "fork", "file"), ("resume", "fork", "seeds"), ("resume", "name"))
+    CONFLICTS: ClassVar[Conflicts] = (
+        ("config", "resume", "fork", "file"),
+        ("resume", "seeds"),
+        ("fork", "seeds"),
+        ("resume", "name"),
+    )
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"seeds": ("cluster", "jobs")}
     OPEN: ClassVar[bool] = True
 
     config: Annotated[Any, Argument("[CONFIG]", complete="preset:train"), Doc("YAML file or preset")] = None
@@ -114,14 +120,13 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
 
 def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
     """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
-    source = _source(request)
+    found = place.refused(_begun, request, place)
     if request.log is not None:
-        _require_tracker(request)
-    changes = request.changes()
-    if request.resume is not None:
-        found = runs.locate(place.folder, request.resume, "train")
-        require_alike(found, changes)
-        continued = continuation(found, changes)
+        place.refused(_require_tracker, request)
+    if request.seeds is not None:
+        require_one_thread(request)
+    place.refused.settle()
+    if isinstance(continued := found, Continuation):
         if continued.complete:
             advice = (
                 "--epochs N trains it further" if continued.done == continued.config.epochs else "it stopped early"
@@ -132,37 +137,28 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
                 )
             return _ended(continued.path, continued.config, request)
         return _trained(continued.path, continued.config, request, place)
-    if request.fork is not None:
-        forked = branch(place.folder, request.fork, changes)
-        path = place.folder / runs.chosen_name(request.name, forked.config.name)
-        runs.require_free(path)
-        return _trained(path, forked.config, request, place, forked)
-    several = [f"--{name}" for name in ("cluster", "jobs") if request.given.get(name) is not None]
-    if several and request.seeds is None:
-        raise UsageError(f"{several[0]} only applies to several trainings; add --seeds N")
     if request.seeds is not None:
-        require_one_thread(request)
-        return _trained_seeds(source, request, place)
-    config = load(TrainConfig, source, changes)
+        return _trained_seeds(found, request, place)
+    forked = found if isinstance(found, Branch) else None
+    config = forked.config if forked else found
     path = place.folder / runs.chosen_name(request.name, config.name)
     runs.require_free(path)
-    return _trained(path, config, request, place)
+    return _trained(path, config, request, place, forked)
 
 
-def _source(request: TrainRequest) -> Any:
-    """The config, by its place or by `--config`; None without one. UsageError for two things to start from."""
-    starts = [name for name in ("resume", "fork") if request.given.get(name)]
-    if request.config is not None and starts:
-        config = shown(request.config) if isinstance(request.config, str) else "the config"
-        of_epoch = request.fork and str(request.config).isdecimal()
-        instead = f"write {request.fork}@{request.config}" if of_epoch else f"leave out {config}"
-        raise UsageError(f"{request.flag(starts[0])} takes its config from the run; {instead}")
-    if request.config is not None and request.file is not None:
-        raise UsageError(f"two configs: {request.config} and {request.flag('file')} {request.file}; give one")
-    config = request.config if request.file is None else request.file
-    if config is None and not starts:
-        raise studies.no_config("train")
-    return None if config is None else studies.training(config)
+def _begun(request: TrainRequest, place: Place) -> Any:
+    """The rest of a run, a fork, or the config of a new run."""
+    refused, changes = Refusals(), request.changes()
+    config: Any = request.config if request.file is None else request.file
+    if request.fork and str(config).isdecimal():
+        raise UsageError(f"the epoch of a fork follows its run: write {request.fork}@{config}")
+    if request.fork is not None and (found := refused(branch, place.folder, request.fork, changes)):
+        return found
+    if request.resume is not None and (path := refused(runs.locate, place.folder, request.resume, "train")):
+        require_alike(path, changes)
+        return continuation(path, changes)
+    source = studies.no_config("train") if config is None else studies.training(config)
+    return load(TrainConfig, refused[0] if refused else source, changes)
 
 
 def _other_threads(threads: int) -> str:
@@ -369,13 +365,12 @@ def _curves(records: Sequence[Record], picture: bool | None) -> None:
 # --- several seeds ------------------------------------------------------------------------------------------
 
 
-def _trained_seeds(config: Any, request: TrainRequest, place: Place) -> "SeedsAnswer":
+def _trained_seeds(trained: Any, request: TrainRequest, place: Place) -> "SeedsAnswer":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
     from optilab.study import sweep as sweeps
 
-    trained = load(TrainConfig, config, request.changes())
     asked = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
     plan = sweeps.plan(asked, "train")
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)

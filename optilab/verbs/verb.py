@@ -10,12 +10,12 @@ import os
 import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_origin, get_type_hints
 
-from optilab.errors import OptilabError, UsageError, did_you_mean, shown, together, unknown
+from optilab.errors import OptilabError, Problem, Refusals, UsageError, none_of, shown, unknown
 from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
@@ -56,45 +56,60 @@ class Request:
     """Whether it comes from a command line, where errors name options."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
-        """The request; UsageError for fields that exclude or need each other."""
+    def of(cls, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Self:
+        """The request; UsageError for all that is wrong with it, or with `refused` that is added there."""
+        known, refusals = {one.name: one for one in fields_of(cls)}, Refusals() if refused is None else refused
+        refusals += map(UsageError, cls.misfits(given, typed))
+        values, kept = {name: v for name, v in given.items() if name in known or cls.OPEN}, kept_of(cls)
+        for name, one in known.items():
+            of_config = one.mark(ConfigKey) is not None or one in kept  # which the config judges
+            if name in values and (wrong := misfit(one, values[name], typed, of_config)):
+                refusals.append(UsageError(wrong, one.flag if typed else name))
+                values[name] = values[name] if one.obligatory else usual(one)
+            elif typed and one.number and not of_config and values.get(name) is not None:
+                values[name] = one.number(values[name])
+        request = cls()
+        request.__dict__.update(values, given=values, typed=typed)
+        for owner in reversed(cls.__mro__):
+            if complete := owner.__dict__.get("complete"):
+                refusals(complete, request)
+        if refused is None:
+            refusals.settle()
+        return request
+
+    @classmethod
+    def misfits(cls, given: Mapping[str, Any], typed: bool) -> list[str]:
+        """What of it is unknown, and what excludes or needs each other."""
         known = {one.name: one for one in fields_of(cls)}
-        if (wrong := [name for name in given if name not in known]) and not cls.OPEN:
-            accepted = [name for name, one in known.items() if one.group != "Output" and name != "runs_dir"]
-            raise UsageError("\n".join(unknown("keyword", name, accepted) for name in wrong))
+        problems = [cls.unknown(name, typed) for name in given if name not in known and not cls.OPEN]
 
         def named(name: str) -> str:
+            if isinstance(known[name].mark(Argument), Argument) and isinstance(given[name], str):
+                return shown(given[name])
             return known[name].flag if typed else name
 
-        problems = list[UsageError]()
         conflicts = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())]
         for conflict in conflicts:
-            both = [named(name) for name in conflict if given.get(name)]
+            both = [named(name) for name in conflict if name in given and given[name] not in (None, False)]
             if len(both) > 1:
-                problems.append(UsageError(f"{' and '.join(both)} cannot be combined; give one"))
+                problems.append(f"{listed(both)} cannot be combined; give one")
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):
             if name in given and not given.get(other):
                 needed = getattr(known[other].mark(Flag), "metavar", "").partition(",")[0]
                 switch = bool in known[other].parts
                 value = (" " if typed else "=") + (needed or "N") if not switch else "" if typed else "=True"
-                problems.append(UsageError(f"{named(name)} needs {named(other)}; add {named(other)}{value}"))
-        kept = kept_of(cls)
-        for name in known.keys() & given.keys():
-            if known[name].mark(ConfigKey) is None and known[name] not in kept:  # which the config judges
-                refused = _not_accepted(known[name], given[name]) or (
-                    "" if typed else _out_of_range(known[name], given[name])
-                )
-                problems += [UsageError(refused, named(name))] if refused else []
-        if problems:
-            raise together(problems)
-        request = cls()
-        request.__dict__.update(given, given=given, typed=typed)
-        request.complete()
-        return request
+                problems.append(f"{named(name)} needs {named(other)}; add {named(other)}{value}")
+        return problems
+
+    @classmethod
+    def unknown(cls, name: str, typed: bool) -> str:
+        """What is said of a name that it does not have."""
+        accepted = (one.name for one in fields_of(cls) if one.group != "Output" and one.name != "runs_dir")
+        return unknown("keyword", name, accepted)
 
     def complete(self) -> None:
-        """Check and derive what takes every field; each group first calls those that it inherits."""
+        """Check and derive what takes every field; each group its own."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a request does not change: {name}")
@@ -107,8 +122,7 @@ class Request:
         """The keys of the config that this request sets, by its own options and by `set`; or with `kept` those of the
         file of its study.
 
-        A section comes before the keys inside it, so their order does not matter. UsageError for a key that is set
-        by an option and by `--set`.
+        A section comes before the keys inside it, so their order does not matter.
         """
         from optilab.config.load import Override, typed
 
@@ -125,17 +139,19 @@ class Request:
             else:
                 several = one.repeated and isinstance(value, list) and all(isinstance(item, str) for item in value)
                 text = self.typed or (one.mark(Read) and (several or isinstance(value, str)))
-                made.append(Override(where, key, typed(one, value) if text else plain(value)))
+                made.append(typed(where, key, value, one) if text else Override(where, key, plain(value)))
         if kept:
             return made
         known = {one.name for one in fields_of(type(self))}
         made += [Override(name, name, plain(value)) for name, value in self.given.items() if name not in known]
-        named, changed = {change.key: change.where for change in made}, self._set()
-        for change in changed:
+        named = {change.key: change.where for change in made}
+        for change in self._set():
             if change.key in named:
-                twice = f"by {named[change.key]} and by {change.where}; leave one of them out"
-                raise UsageError(f"{change.key} is set twice: {twice}")
-        return sorted([*made, *changed], key=lambda change: change.key.count("."))
+                both = f"{named[change.key]} and {change.where}"
+                problem = Problem(both, "", f"both set {change.key}; leave one of them out")
+                change = replace(change, where=both, refused=problem)
+            made.append(change)
+        return sorted(made, key=lambda change: change.key.count("."))
 
     def _set(self) -> "list[Override]":
         from optilab.config.load import Override, override_from_text
@@ -171,25 +187,29 @@ class Request:
         return words
 
 
-def _out_of_range(one: Field, value: Any) -> str:
-    """What is wrong with a number of a script outside its range; those of a command line are refused by its parser."""
-    from optilab.config.load import example
-
-    if not isinstance(value, int | float) or one.admits(value):
+def misfit(one: Field, value: Any, typed: bool, of_config: bool = False) -> str:
+    """What is wrong with a value, where no config judges it; empty where nothing is."""
+    if getattr(one.mark(Flag), "path", False) and (value == "" or (isinstance(value, list) and "" in value)):
+        return f"empty path; give a path{'' if one.obligatory else ', or leave it out'}"
+    if of_config or value is None or value in one.choices:
         return ""
-    too_low = one.low is not None and value < one.low
-    bound = f"at least {one.low:,}" if too_low else f"at most {one.high:,}"
-    return f"must be {bound}, got {value}{example(one)}"
-
-
-def _not_accepted(one: Field, value: Any) -> str:
-    """What is wrong with a word that is none of those that the field takes."""
-    kinds = (one.type, *get_args(one.type))
-    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
-    if not words or value is None or value in words:
+    if one.choices:
+        return none_of(value, one.choices)
+    if (number := one.number) is None:
         return ""
-    close = did_you_mean(value, words) if isinstance(value, str) else ""
-    return f"expected {listed(words, 'or')}, got {shown(value)}{close}"
+    with suppress(ValueError):
+        of_kind = typed or (isinstance(value, int | number) and not isinstance(value, bool))
+        if of_kind and one.admits(number(value)):
+            return ""
+    from optilab.config.load import no_number
+
+    return no_number(value, "number" if number is float else "whole number", one)
+
+
+def usual(one: Field) -> Any:
+    """A value that a field takes, in place of one that was refused: what needs the option does not lack it."""
+    values = (*(() if one.required else (one.default,)), *one.choices, one.low, one.number and one.number(1))
+    return next(filter(None, values), None)
 
 
 def fields_of(request: type[Request]) -> tuple[Field, ...]:
@@ -233,13 +253,15 @@ class Place:
     """Neither a heading nor progress is shown."""
     library: bool = False
     """The request comes from a script or a notebook: a signal is raised there, and nothing is printed."""
+    refused: Refusals = field(default_factory=Refusals)
+    """By what a verb asks for each part that can be refused; it settles them before it begins to work."""
 
     @classmethod
-    def of(cls, folder: str | None, argv: Sequence[str], silent: bool) -> Self:
+    def of(cls, folder: str | None, argv: Sequence[str], silent: bool, refused: Refusals) -> Self:
         """The place of a command; None: the directory that OPTILAB_RUNS names, else ./runs."""
         from optilab import runs
 
-        return cls(runs.root(folder), argv, silent)
+        return cls(runs.root(folder), argv, silent, refused=refused)
 
     def stopped(self, number: int, command: str, call: str) -> None:
         """End by the signal that stopped the work, with the sentence on how it continues."""
@@ -266,7 +288,7 @@ class Verb:
 
     run: Callable[[Any, Place], "Answer | ExitCode"]
     requests: tuple[type[Request], ...]
-    choose: Callable[[Mapping[str, Any], bool], type[Request]] | None = None
+    choose: Callable[[Mapping[str, Any]], type[Request]] | None = None
 
     @cached_property
     def options(self) -> Mapping[str, Field]:
@@ -282,10 +304,10 @@ class Verb:
         """The option whose name may be left out, as in `optilab optimize adam`."""
         return next((one for one in self.options.values() if getattr(one.mark(Flag), "place", False)), None)
 
-    def request(self, given: Mapping[str, Any], typed: bool = False) -> Request:
-        """The request of what was given. UsageError for what does not go together."""
-        kind = self.choose(given, typed) if self.choose else self.requests[0]
-        return kind.of(given, typed)
+    def request(self, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Request:
+        """The request of what was given. UsageError for all that is wrong with it, or with `refused` that is added
+        there."""
+        return (self.choose(given) if self.choose else self.requests[0]).of(given, typed, refused)
 
 
 def meant(one: Field, value: Any, options: Container[str], without: str = "") -> str:

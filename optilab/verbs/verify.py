@@ -21,10 +21,11 @@ from optilab.config.load import Override, load
 from optilab.config.load import function as read_function
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import is_config
-from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown, unknown
+from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.own import OwnRule, fitting, is_own, kind_of
+from optilab.optimize.own_source import locate
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -116,55 +117,52 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
     if request.candidate in (None, []):
         of_files = ("against", "function", "epochs", "set", "points", "feedback", "format", "timeout", "memory")
         if flags := [request.flag(name) for name in of_files if name in request.given]:
+            applies = f"{listed(flags)} only {'apply' if flags[1:] else 'applies'} to a file"
             example = "optilab verify my_adam.py:Adam --against adam"
-            raise UsageError(
-                f"{listed(flags)} only {'apply' if flags[1:] else 'applies'} to a file, as in: {example}"
-            )
-        names = chosen_names(request.flag("algo"), request.algo, "optimizer", RULES) if request.algo else []
+            place.refused.append(UsageError(f"{applies}, as in: {example}"))
+        algo, flag = request.algo, request.flag("algo")
+        names = place.refused(chosen_names, flag, algo, "optimizer", RULES) if algo else []
+        place.refused.settle()
         from optilab.verify import cases  # which one implementation does not need
 
         return Parity(list(_followed(cases.rows(names))))
     given = request.candidate if isinstance(request.candidate, list) else [request.candidate]
+    exam = place.refused(Exam.of, request) if request.against else None
     if not all(isinstance(one, str) or callable(one) for one in given):
         raise UsageError(
             f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
         )
-    if config := next(
-        (
-            one
-            for one in given
-            if isinstance(one, str)
-            and is_config(one)
-            and Path(one).is_file()
-            and not one.endswith(submissions.NOTEBOOK)
-        ),
-        None,
-    ):
+    specs = [one for one in given if isinstance(one, str)]
+    several_files = len(specs) > 1 or any(map(submissions.is_pattern, specs))
+    configs = (one for one in specs if is_config(one) and not one.endswith(submissions.NOTEBOOK))
+    if config := next((one for one in configs if Path(one).is_file()), None):
         raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
-    ours = [one for one in given if isinstance(one, str) and one in RULES]
-    named = " ".join(one for one in given if isinstance(one, str) and one not in RULES)
+    ours = [one for one in specs if one in RULES]
+    named = " ".join(one for one in specs if one not in RULES)
     if ours and not named:
         raise UsageError(
             f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
         )
+    for file in (file for file, _ in map(submissions.split, specs) if file.endswith(".py") and not several_files):
+        place.refused(locate, f"{file}:any")
     if ours or request.against is None:
         against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
         line = f"optilab verify {named or 'CANDIDATE'} --against {against}"
         raise UsageError(f"name the optimizer to compare with, as in: {line}")
     if request.algo is not None:
         raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
-    specs = [one for one in given if isinstance(one, str)]
     if directories := [one for one in specs if Path(one).is_dir()]:
         kinds = ("*.py", "*.ipynb", "*/*.py", "*/*.ipynb")
         found = {one: [kind for kind in kinds if any(Path(one).glob(kind))] or ["*.py"] for one in directories}
         files = {one: " ".join(f"'{Path(one, kind)}'" for kind in found[one]) for one in directories}
         raise UsageError("\n".join(f"{one} is a directory; for its files write {files[one]}" for one in files))
-    if len(specs) > 1 or any(map(submissions.is_pattern, specs)):
-        return _grade_all(request, specs, alone=not place.library)
+    if several_files:
+        return _grade_all(request, exam, specs, place)
     if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in request.given]:
         needs = "need" if several[1:] else "needs"
         raise UsageError(f"{listed(several)} {needs} several files, for example 'submissions/*.py:Adam'")
-    exam, candidate = Exam.of(request), given[0]
+    place.refused.settle()
+    candidate = given[0]
     if place.library or not hasattr(os, "fork"):
         if isinstance(candidate, str) and candidate.endswith(".py"):
             candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
@@ -419,17 +417,15 @@ def outcome(verdict: Verdict) -> str:
 # --- many implementations -----------------------------------------------------------------------------------
 
 
-def _grade_all(request: VerifyRequest, specs: Sequence[str], alone: bool) -> "Grades":
-    """Grade many submissions; `alone`: this process does nothing else."""
-    if request.format not in (accepted := (*FORMATS, "junit")):
-        raise UsageError(unknown("format", request.format, accepted), request.flag("format"))
-    found = submissions.files(specs)
-    points = submissions.read_points(request.points)
-    exam = Exam.of(request)  # refused once, not in every row
+def _grade_all(request: VerifyRequest, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
+    """Grade many submissions."""
+    found = place.refused(submissions.files, specs)
+    points = place.refused(submissions.read_points, request.points)
+    place.refused.settle()
     folder = _feedback_folder(request)
     limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
     rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)), exam.rule.name)
-    with closed_memory(alone), signals.without_sigpipe():
+    with closed_memory(not place.library), signals.without_sigpipe():
         graded = list(_with_progress(rows, len(found)))
     grades = Grades(graded, exam, all(found.values()))
     if folder is not None:

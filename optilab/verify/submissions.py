@@ -17,7 +17,7 @@ from glob import glob
 from pathlib import Path
 from queue import SimpleQueue
 
-from optilab.errors import OptilabError, UsageError, printable, shown, unknown
+from optilab.errors import OptilabError, UsageError, for_each, printable, shown, unknown
 from optilab.verify.candidate import Candidate
 from optilab.verify.grade import Verdict
 from optilab.verify.remote import Limits, TimeLimit, Warden
@@ -65,8 +65,9 @@ def split(spec: str) -> tuple[str, str]:
 
 def files(specs: Sequence[str]) -> dict[Path, str]:
     """The files of `submissions/*.py:Adam` and the like, by path, and the name in each. UsageError for no file."""
-    named = dict[Path, str]()
-    for pattern, name in map(split, specs):
+
+    def read(spec: str) -> dict[Path, str]:
+        pattern, name = split(spec)
         matches = [pattern] if Path(pattern).is_file() else glob(pattern, recursive=True)
         found = [path for path in map(Path, matches) if not path.is_dir()]
         if not found:
@@ -74,8 +75,9 @@ def files(specs: Sequence[str]) -> dict[Path, str]:
             gone = [f": there is no directory {printable(str(one))}" for one in plain if not one.is_dir()][-1:]
             there = next((f" {one}" for one in plain if one.is_dir() and str(one) != "."), "")
             raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}; see what is there: ls{there}")
-        named |= dict.fromkeys(found, name)
-    return dict(sorted(named.items()))
+        return dict.fromkeys(found, name)
+
+    return dict(sorted(item for found in for_each(read, specs) for item in found.items()))
 
 
 def read_points(text: str | None) -> dict[str, float]:

@@ -73,9 +73,7 @@ def test_settings_do_not_depend_on_the_order_typed(optilab):
     assert result("--algo", "sgd", "--epochs", 3, "--epochs", 6)["epochs"] == 6
     for arguments in (("--epochs", 3, "--set", "epochs=4"), ("--set", "epochs=4", "--epochs", 3)):
         done = optilab("optimize", "--algo", "sgd", *arguments, code=2)
-        assert (
-            done.stderr == "optilab: epochs is set twice: by --epochs and by --set epochs; leave one of them out\n"
-        )
+        assert done.stderr == "optilab: --epochs and --set epochs: both set epochs; leave one of them out\n"
 
 
 def test_precedence_schema_yaml_flags(optilab, tmp_path):
@@ -380,7 +378,7 @@ def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_pa
     )
     here = {"PYTHONPATH": str(tmp_path)}
     shell = {"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "optilab\ntr", "COMP_CWORD": "1"}
-    needed = "['optilab.cli.help', 'optilab.cli.usage']"
+    needed = "['optilab.cli.usage', 'optilab.cli.help']"
     assert optilab_process(**shell, **here).stderr.strip() == needed
     assert optilab_process("--help", **here).stderr.strip() == needed
 
@@ -498,7 +496,10 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ),
         ("config cp sigmoid /dev/null --force", "only regular files are replaced"),
         ("optimize --algo sgd,,adam", "--algo: 'sgd,,adam' has an empty name; write sgd,adam"),
-        ("optimize --algo sgd --size poster --out p.png", "--size: expected column, page or slide, got 'poster'"),
+        (
+            "optimize --algo sgd --size poster --out p.png",
+            "--size: expected one of column, page, slide, got 'poster'",
+        ),
         ("optimize --algo sgd --set lr", "--set: expected KEY=VALUE, got 'lr'; for example epochs=10"),
         ("optimize --algo adam --set algo.beta1=[0.9", "'[0.9': ',' or ']' is missing\n"),
         ("optimize --algo sgd --expect f<<3", "--expect: 'f<<3': << is no comparison; write for example 'f<3'"),
@@ -538,13 +539,16 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("train --resume a --fork b", "--resume and --fork cannot be combined; give one"),
         ("play --algo sgd --out play.pdf", "ends in .html or .htm, got 'play.pdf'; for example play.html"),
         ("map --algo sgd --x lr=0.1:1 --y w3=0:1", "w3: ravine has w1, w2; an axis is one of them, or a setting"),
-        ("map --algo sgd --x lr=0.1:1 --y w1=0:1 --show speed", "--show: expected value or steps, got 'speed'"),
-        ("train sigmoid --jobs 2", "--jobs only applies to several trainings; add --seeds N"),
+        (
+            "map --algo sgd --x lr=0.1:1 --y w1=0:1 --show speed",
+            "--show: expected one of value, steps, got 'speed'",
+        ),
+        ("train sigmoid --jobs 2", "--jobs needs --seeds; add --seeds N"),
         ("train sigmoid --set model.dropout=50", "must be less than 1, got 50; for 50% write 0.5"),
         ("train sigmoid --set schedule.warmup=3", "no schedule is named; set its name to one of constant, step"),
-        ("train sigmoid --config relu", "two configs: sigmoid and --config relu; give one"),
+        ("train sigmoid --config relu", "'sigmoid' and --config cannot be combined; give one"),
         ("train https://example.org/a.yaml", "is an address; download the config, and give the name of the file"),
-        ("sweep sigmoid --study s.yaml", "two configs: sigmoid and --study s.yaml; give one"),
+        ("sweep sigmoid --study s.yaml", "'sigmoid' and --study cannot be combined; give one"),
         ("sweep sigmoid --over optimizer.lr", "the values are missing, for example optimizer.lr=0.01,0.1"),
         ("sweep sigmoid --over model.hidden=1:9 --dry-run", "a range is for numbers, and model.hidden takes list"),
         ("diagnose sigmoid --epochs 3", "No such option: --epochs; write --set epochs=3\n"),
@@ -766,8 +770,11 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
     quiet = optilab(*words, "--quiet")
     assert len(quiet.stdout) < 8000
     assert not re.search(r"[:=] ", quiet.stdout)
+    before = sorted(tmp_path.rglob("*"))
     error = json.loads(optilab(*words, "--json", "--nonsense", code=2).stdout)["error"]
     assert error["message"].startswith("No such option: --nonsense")
+    assert optilab(*words, "--nonsense", code=2).stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before  # the rest of the line is looked at, and nothing is done
     both = json.loads(optilab(*words, "--json", "--quiet", code=2).stdout)["error"]
     assert "cannot be combined" in both["message"]
 

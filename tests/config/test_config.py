@@ -148,7 +148,7 @@ def test_a_list_of_values_has_no_keys(text):
 @pytest.mark.parametrize("text", ["epochs=1\nseed: 3", "epochs=1\r\nseed: 3", "name=a\rseed: 3"])
 def test_a_set_is_one_line(text):
     with pytest.raises(ConfigError, match="expected one value on one line"):
-        override_from_text("--set", text)
+        load(TrainConfig, "sigmoid", [override_from_text("--set", text)])
 
 
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029"])

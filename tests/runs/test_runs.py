@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from optilab import runs
-from optilab.errors import CheckpointError, DataError, RunError, SystemFailure
+from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
 from optilab.runs import tables
 
 
@@ -150,7 +150,7 @@ def test_patterns_and_ages(optilab, tmp_path):
         "--older-than: expected a whole number" in optilab("runs", "rm", "--older-than", "30", "-y", code=2).stderr
     )
     for age in ("30", "d", "-1d", "1.5h", "30D", ""):
-        with pytest.raises(ValueError, match="a whole number"):
+        with pytest.raises(UsageError, match="a whole number"):
             runs.age(age)
     removed = json.loads(optilab("runs", "rm", "a*", "--older-than", "30d", "--yes", "--json").stdout)
     assert removed == {"schema_version": 1, "removed": ["runs/a1"]}

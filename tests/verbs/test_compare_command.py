@@ -145,12 +145,15 @@ def test_one_run_is_shown_and_nothing_is_claimed(optilab, compared):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["*", "--format", "html"], "--format: unknown format 'html'; one of table, csv, markdown, latex, json"),
+        (["*", "--format", "html"], "--format: expected one of table, csv, markdown, latex, json, got 'html'"),
         (["*", "--metric", "val_ac"], "--metric: no run has 'val_ac'; did you mean \"val_acc\"?"),
         (["*", "--at", "zero"], "--at: expected last, best, area or an epoch from 1, got 'zero'"),
         (["*", "--baseline", "adam"], "--baseline: no row is called 'adam'"),
         (["*", "--by", "optimizer"], "--by optimizer: the same in all runs"),
-        (["*", "--by", "optimizer", "--over", "days"], "--sample: expected seeds, problems or best, got 'days'"),
+        (
+            ["*", "--by", "optimizer", "--over", "days"],
+            "--sample: expected one of seeds, problems, best, got 'days'",
+        ),
     ],
 )
 def test_refusals(optilab, compared, arguments, message):

@@ -138,7 +138,7 @@ def test_conditions_add_up_and_lists_are_sorted(optilab, some):
         (["--where", "lr>abc"], "optimizer.lr is a number; it cannot be compared with 'abc'"),
         (["--where", "optimizer.lrr=1"], "no run has 'optimizer.lrr'; did you mean \"optimizer.lr\"?"),
         (["--sort", "zzz"], "--sort: no run has 'zzz'; keys of `optilab config show train`"),
-        (["--format", "html"], "--format: unknown format 'html'"),
+        (["--format", "html"], "--format: expected one of table, csv, markdown, latex, json, got 'html'"),
     ],
 )
 def test_refusals(optilab, some, arguments, message):

@@ -494,7 +494,7 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ),
         ("train small.yaml --set model=net.py:CNN", 'did you mean "channels"? The dataset sets that one'),
         ("optimize adam --dark", "--dark needs --out; add --out FILE"),
-        ("optimize adam --dark --size a4", "\n--size: expected column, page or slide, got 'a4'"),
+        ("optimize adam --dark --size a4", "\n--size: expected one of column, page, slide, got 'a4'"),
         (
             "optimize adam --tune 0 --epochs -3 --set epoch=1",
             "\n--epochs: must be at least 1, got -3; for example 30\n--set",

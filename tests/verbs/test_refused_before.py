@@ -1,6 +1,7 @@
 """What can be known before the work is refused before it, in a dry run, too; and options that change nothing."""
 
 import os
+import shlex
 
 import pytest
 
@@ -270,3 +271,184 @@ def test_a_config_that_is_no_file_is_named_as_what_it_is(optilab, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, what in (("folder", "is a directory; expected a YAML file"), ("pipe", "is a pipe or a device")):
         assert f"{name} {what}" in optilab("train", "--config", name, code=2).stderr
+
+
+AT_ONCE = {
+    "optimize adam --foo 3 --epochs ten": ["No such option: --foo", "--epochs: expected a whole number"],
+    "optimize adam --epocs ten --function rosenbrok": [
+        'No such option: --epocs; did you mean "--epochs"?',
+        "--function: unknown function 'rosenbrok'",
+        "--epochs: expected a whole number",
+    ],
+    "optimize nope.yaml --set epochs=ten": ["'nope.yaml': no file", "--set epochs: expected a whole number"],
+    "optimize nope.yaml --set algo.lr=x --epochs 5": ["'nope.yaml': no file"],
+    "optimize --epochs ten": ["optimize needs an optimizer or a config", "--epochs: expected a whole number"],
+    "optimize adam --start 1,x --out a.xyz": ["--out: expected a name", "--start: expected a number, got 'x'"],
+    "optimize adam --name 'a b' --set lr=x": ["--name: 'a b' contains a space", "--set lr: unknown key"],
+    "optimize adam --set epochs --set algo.lr=[1": ["--set: expected KEY=VALUE", "--set algo.lr: '[1'"],
+    "optimize adam --set foo=1 --epochs 3 --set epochs=4": [
+        "--epochs and --set epochs: both set epochs; leave one of them out",
+        "--set foo: unknown key",
+    ],
+    "optimize adam --out a.png --out b.pdf --out c.xyz": ["a.png and b.pdf: one", "in .png, .svg, .pdf, .gif"],
+    "optimize adam --function rosenbrok --start 1,2,3": ["--function: unknown function"],
+    "train --epochs ten": ["train needs a config, as in", "--epochs: expected a whole number"],
+    "train sigmoid relu --seeds 0 --lr x": [
+        "too many arguments: relu",
+        "--seeds: expected a whole number from 1 to 1,000, got '0'",
+        "--lr: expected a number > 0",
+    ],
+    "train --verbose sigmoid.yaml --json=3 --epochs ten": [
+        "No such option: --verbose",
+        "Option '--json' does not take a value",
+        "--epochs: expected a whole number",
+    ],
+    "train sigmoid --optimizer adm --set optimizer.beta1=0.5 --log x": [
+        "--log: expected tensorboard, got 'x'",
+        "--optimizer: unknown optimizer 'adm'",
+    ],
+    "train sigmoid --expect 'bogus > 1' --weight-decay 3 --set foo=1": [
+        "No such option: --weight-decay; write --set weight_decay=3",
+        "--expect: unknown metric 'bogus'",
+        "--set foo: unknown key",
+    ],
+    "train sigmoid --seeds 0 --jobs 2 --threads 3": ["--seeds: expected a whole number", "one thread each, got 3"],
+    "train --fork nope@x --epochs ten": ["--fork: expected RUN or RUN@EPOCH", "--epochs: expected a whole number"],
+    "race --algo sgd,adm --on nope,nada": [
+        "'nope': no file",
+        "'nada': no file",
+        "--algo: unknown optimizer 'adm'",
+    ],
+    "race --algo sgd,adm --function ravin --budget 0": [
+        "--budget: must be at least 1",
+        "--algo: unknown optimizer 'adm'",
+        "--function: unknown function 'ravin'",
+    ],
+    "race --on sigmoid --algo sgd,adam --settings --set foo=1 --expect 'bogus > 1'": [
+        "--settings can only be used in a race on test functions",
+        "--expect: unknown metric 'bogus'",
+        "--set foo: unknown key",
+    ],
+    "sweep sigmoid --over optimizr.lr=1,2 --set epoch=3 --seeds 0": [
+        "--seeds: must be at least 1",
+        "--set epoch: unknown key",
+        "--over optimizr.lr=1,2: unknown key",
+    ],
+    "sweep nope --over optimizer.lr=5:1 --set epochs=ten": [
+        "'nope': no file",
+        "--set epochs: expected a whole number",
+        "--over optimizer.lr=5:1: LOW has to be less",
+    ],
+    "sweep sigmoid --over lr --metric bogus": ["--over: lr: expected", "--metric: unknown metric 'bogus'"],
+    "sweep sigmoid --over optimizer.lr=1,2 --lr 3 --set foo=1": [
+        "--lr: optimizer.lr is an axis",
+        "--set foo: unknown",
+    ],
+    "sweep --over optimizer.lr=1,2 --seeds 0": ["sweep needs a config", "--seeds: must be at least 1"],
+    "remedy sigmoid --only batchnrm --set epochs=ten --seeds 0": [
+        "--seeds: must be at least 1",
+        "--set epochs: expected a whole number",
+        "--only: unknown remedy 'batchnrm'",
+    ],
+    "lr nope --expect 'bogus > 1' --steps x": [
+        "--steps: expected a whole number",
+        "'nope': no file",
+        "--expect: unknown metric 'bogus'",
+    ],
+    "map adam --x lr=1:0.1 --y beta9=0:1 --epocs 3": [
+        "No such option: --epocs",
+        "--x lr=1:0.1: LOW",
+        "--y beta9: not",
+    ],
+    "map adam --x lr=0.1:1 --x beta1=0:1": [
+        "--x is given twice: lr=0.1:1 and beta1=0:1; write --y beta1=0:1",
+        "--y beta1=0:1: must be less than 1, got 1.0",
+    ],
+    "map adam --xrange lr=0.1:1 --y beta1=0:0.9 --show x": [
+        "No such option: --xrange",
+        "--show: expected one of value, steps",
+        "map needs two axes",
+    ],
+    "diagnose nope --fail-on bad --set foo=1": [
+        "--fail-on: unknown level 'bad'",
+        "no file and no preset is called 'nope'",
+        "--set foo: unknown key",
+    ],
+    "verify nope.py --against adm --epochs ten": [
+        "--against: unknown optimizer 'adm'",
+        "--epochs: expected a whole number",
+        "there is no file nope.py",
+    ],
+    "verify a.py b.py --against adam --points x --format y": [
+        "--format: expected one of table",
+        "no file matches 'a.py'",
+        "no file matches 'b.py'",
+        "--points: expected VERDICT=N",
+    ],
+    "verify --algo adm --epochs 3": ["--epochs only applies to a file", "--algo: unknown optimizer 'adm'"],
+    "check sigmoid --only x --seeds 0 --out a.txt": [
+        "--seeds: expected a whole number",
+        "--seeds: it is for a training config",
+        "--only: it is for a file of claims",
+        "--out: expected a name that ends in .xml",
+    ],
+    "explain adm --step x --format html": [
+        "--format: expected one of text, markdown, latex",
+        "--step: expected a step",
+        "--algo: unknown optimizer 'adm'",
+    ],
+    "play adm --out a.txt --tune 0": [
+        "--tune: expected a whole number",
+        "--out: expected a name that ends in .html",
+        "--algo: unknown optimizer 'adm'",
+    ],
+    "runs compare nope nada --where x --until days --target y": [
+        "No such option: --where",
+        "--target: expected a number, got 'y'",
+        "--until: expected one of epochs, seconds",
+        "no run 'nope'",
+        "no run 'nada'",
+    ],
+    "runs ls nope --where a>>1 --where b --format xml": [
+        "--format: expected one of table",
+        "no run 'nope'",
+        "--where: >> is none of",
+        "--where: a comparison is missing",
+    ],
+    "runs show nope nada --foo": ["No such option: --foo", "too many arguments: nada", "no run 'nope'"],
+    "runs plot nope --out a.xyz --size big": [
+        "--size: expected one of",
+        "--out: expected a name",
+        "no run 'nope'",
+    ],
+    "runs rm nope --older-than 3y --foo": [
+        "No such option: --foo",
+        "--older-than: expected a whole",
+        "no run 'nope'",
+    ],
+    "runs diff nope nada --foo": ["No such option: --foo", "no run 'nope'", "no run 'nada'"],
+    "runs path nope --foo": ["No such option: --foo", "no run 'nope'"],
+    "report nope --out a.txt --at x": ["--at: expected last", "--out: expected a name", "no run 'nope'"],
+    "data where nope --data-dir ''": ["--data-dir: empty path", "unknown dataset 'nope'"],
+    "data verify nope --data-dir /etc/passwd": ["/etc/passwd is a file", "unknown dataset 'nope'"],
+    "data fetch nope --foo": ["No such option: --foo", "unknown dataset 'nope'"],
+    "config show trian --foo": ["No such option: --foo", "no preset is called 'trian'"],
+    "config cp relo '' --foo": [
+        "No such option: --foo",
+        "DEST: empty path; give a path",
+        "no preset is called 'relo'",
+    ],
+    "config schema trian --foo": ["No such option: --foo", "unknown config 'trian'"],
+    "env a --foo --bar": ["No such option: --foo", "No such option: --bar", "too many arguments: a"],
+    "help nothing-like-it --foo": ["No such option: --foo", "'nothing-like-it' is no topic"],
+}
+"""Lines with several mistakes, and what is said of each; no line is said of anything else."""
+
+
+@pytest.mark.parametrize("line", AT_ONCE)
+def test_all_that_is_wrong_with_a_line_is_said_at_once(line, optilab, tmp_path):
+    said = optilab(*shlex.split(line), code=2).stderr.splitlines()
+    own = [text for text in said if not text.startswith(("optilab: 2 problems", "Every key is described by"))]
+    assert len(own) == len(AT_ONCE[line])
+    assert [part for part in AT_ONCE[line] if not any(part in text for text in own)] == []
+    assert list(tmp_path.iterdir()) == []

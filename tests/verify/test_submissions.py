@@ -334,7 +334,7 @@ def test_formats(optilab, tmp_path):
             "expected a number of points, as in equal=10; got 'equal=x'",
         ),
         (["*.py:SGD", "--against", "sgd", "--points", "equal=1,equal=2"], "equal is repeated"),
-        (["*.py:SGD", "--against", "sgd", "--format", "xls"], "unknown format"),
+        (["*.py:SGD", "--against", "sgd", "--format", "xls"], "--format: expected one of table, csv"),
         (["*.py:SGD", "--against", "sgd", "--feedback", "."], "is not empty"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "inf"], "--timeout"),
         (["*.py:SGD", "--against", "sgd", "--timeout", "nan"], "--timeout"),
