@@ -192,26 +192,26 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
     """Where the arguments belong that a command does not take, or what the command takes."""
     argument, rules = extra[0], completion.rule("")
     for place, flag in enumerate(sys.argv):
-        text = " ".join(takewhile(lambda word: word[:2] != "--", sys.argv[place + 1 :]))
-        split = re.match(r"[^\[{ ]*[\[{][^\]}]* [^\]}]*[\]}]", text) if flag == "--set" else None
-        split = split or (re.match(".* .*", text) if flag in ("--function", "--expect") else None)
-        if split and f" {argument}" in split[0]:  # as a shell splits it
-            return f"write {flag} {shlex.quote(split[0])}, in quotes"
-        if flag in ("--over", "--algo", "--on", "--only") and f", {argument}" in text:
-            return f"write {flag} {text.replace(', ', ',')}"
-        if flag == "--start" and f" {argument}" in text:
-            return f"write --start {','.join(text.split())}"
+        words = [*takewhile(lambda word: word[:2] != "--", sys.argv[place + 1 :])]
+        if flag[:2] != "--" or argument not in words[1:]:
+            continue
+        text = " ".join(words)
+        split = text if flag in ("--function", "--expect") else ""
+        if match := re.match(r"[^\[{ ]*[\[{][^\]}]* [^\]}]*[\]}]", text) if flag == "--set" else None:
+            split = match[0]
+        if split:  # as a shell splits it
+            return f"write {flag} {shlex.quote(split)}, in quotes"
+        if flag in ("--over", "--set") and "=" not in words[0]:
+            return f"write {flag} {words[0].rstrip(':')}={argument}"
+        if flag == "--start" or (flag in ("--over", "--algo", "--on", "--only") and f", {argument}" in text):
+            return f"write {flag} {','.join(word.strip(',') for word in words)}"
     if all(re.fullmatch(r"\+*[a-z][\w.]*=\S+", word) for word in extra):
-        swept = context.info_name == "sweep"
-        return f"write {' '.join(_setting(context, word, swept) for word in extra)}"
+        return f"write {' '.join(_setting(context, word) for word in extra)}"
     flags = {flag for one in context.command.params if getattr(one, "is_flag", False) for flag in one.opts}
     switch = next((before for before, word in pairwise(sys.argv) if word == argument and before in flags), "")
     if switch:
         seeds = argument.strip("0").isdecimal() and switch == "--confirm" and _has_option(context, "--seeds")
         return f"{switch} takes no value" + (f"; write {switch} --seeds {argument}" if seeds else "")
-    for flag, key, word in zip(sys.argv, sys.argv[1:], sys.argv[2:], strict=False):
-        if word == argument and flag in ("--over", "--set") and "=" not in key:
-            return f"write {flag} {key.rstrip(':')}={argument}"
     if re.fullmatch(r"-?[\d.]+", argument) and _has_option(context, "--start"):
         return LIST
     options = {"--algo": rules, "--function": completion.objective("")}
@@ -229,11 +229,11 @@ def _argument_hint(context: Any, extra: list[str]) -> str:
     return f"{context.command_path} takes {' and '.join(taken) or 'no arguments'}; leave out {' '.join(extra)}"
 
 
-def _setting(context: Any, word: str, swept: bool) -> str:
+def _setting(context: Any, word: str) -> str:
     """`--set optimizer.lr=0.1` for `lr=0.1`, or `--over` for several values of a sweep."""
     key, _, value = word.lstrip("+").partition("=")
     known = completion.keys_named(context.info_name, key) if "." not in key else []
-    flag = "--over" if swept and re.search("[,:]", value) else "--set"
+    flag = "--over" if context.info_name == "sweep" and re.search("[,:]", value) else "--set"
     return f"{flag} {shlex.quote(f'{next(iter(known), key)}={value}')}"
 
 
