@@ -180,10 +180,10 @@ ELSEWHERE = {
     "objective": "function", "batchsize": "batch_size", "batch": "batch_size", "bs": "batch_size", "steps": "epochs",
     "iterations": "epochs", "iters": "epochs", "max_iter": "epochs", "n": "epochs", "trials": "budget",
     "n_trials": "budget", "networks": "on", "param_grid": "over", "grid": "over", "tol": "tolerance", "save": "out",
-    "output": "out", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
-    "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
-    "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
-    "ln": "log", "sen": "sin", "tg": "tan",
+    "output": "out", "betas": "beta1", "scheduler": "schedule", "clip": "clip_norm", "grad_clip": "clip_norm",
+    "layers": "hidden", "widths": "hidden", "nonlinearity": "activation", "initialization": "init",
+    "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train", "swish": "silu", "sgdm": "momentum",
+    "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient", "ln": "log", "sen": "sin", "tg": "tan",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 

@@ -110,7 +110,13 @@ def _option_hint(context: Any, option: str) -> str:
     name = option.lstrip("-").replace("-", "_")
     keys = completion.keys_named(context.info_name, name)
     keys = [name] if name in keys else [key for key in keys if key.count(".") < 2]
-    if lacking := completion.lacking(keys, sys.argv):
+    lacking = completion.lacking(keys, sys.argv)
+    absent = (completion.refused(context.info_name, key, "0.5", sys.argv) for key in keys)
+    if name in completion.rule("") and (lacking or all("has no setting" in why for why in absent)):
+        flag = next((flag for flag in ("--algo", "--optimizer") if _has_option(context, flag)), "--set optimizer=")
+        instead = f" instead of {lacking}" if lacking else ""
+        return f"{name} is another optimizer: write {f'{flag} {name}'.replace('= ', '=')}{instead}"
+    if lacking:
         return f"{lacking} has no setting {name!r}; for one that it has write --set algo.lr=VALUE"
     flags = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in keys[:3]}
     typed = next((word for before, word in pairwise(sys.argv) if before == option and word[:2] != "--"), "VALUE")

@@ -425,7 +425,7 @@ def unknown_key(
             inner = next(iter(tree[name]), "KEY")
             return f"{what}; the settings of the {at.what} {name} belong to {key}: {key}.{inner}"
     if choice and name in choice.registry and name != entry:
-        return f"{what}; it has {', '.join(settings)} ({name} is another {choice.what})"
+        return f"{what}; {name} is another {choice.what}: write {name} in the place of {entry}"
     if spelled and "." in name and name.removesuffix(".name") in {key.key for key in describe(schema)}:
         return f"dotted keys are for --set; {spelled(name)}"
     top = "" if len(path) < 2 else f"{path[0]}."

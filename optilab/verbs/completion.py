@@ -172,7 +172,8 @@ def lacking(keys: Sequence[str], words: Iterable[str]) -> str:
 
     own = [key.removeprefix("algo.") for key in keys if key.startswith("algo.")]
     rules = [name for word in words for name in word.split(",") if name in RULES]
-    return "" if not own or any(hasattr(RULES[rule], key) for rule in rules for key in own) else listed(rules)
+    has = len(own) != len(keys) or any(hasattr(RULES[rule], key) for rule in rules for key in own)
+    return "" if has or not own else listed(rules)
 
 
 def verbs_of(name: str) -> Mapping[str, Any]:

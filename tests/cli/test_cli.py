@@ -554,7 +554,10 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("diagnose sigmoid --epochs 3", "No such option: --epochs; write --set epochs=3\n"),
         ("check latest --epochs 3", "--epochs: it is for a config, and latest is none: leave it out"),
         ("check latest --only x", "--only: it is for a file of claims, and latest is none: leave it out"),
-        ("check relu --momentum 0.9", "No such option: --momentum; sgd has no setting 'momentum'; it has lr"),
+        (
+            "check relu --momentum 0.9",
+            "--momentum; momentum is another optimizer: write --set optimizer=momentum\n",
+        ),
         ("verify mine.py:f --against sgd --memory 600", "--memory needs several files"),
         ("config show model.norm", "model.norm is a key; write: optilab config show train model.norm"),
         ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),

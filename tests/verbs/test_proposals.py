@@ -53,7 +53,6 @@ optimize adam --epochs «3.0»
 optimize adam «--epoch» 3
 optimize adam «--steps 3»
 optimize momentum «--beta 0.5»
-optimize adam «--momentum 0.5»
 optimize adam «--over algo.lr=1:2»
 optimize adam --lr «0,5»
 optimize adam --lr «50%»
@@ -76,7 +75,6 @@ optimize adam --expect '«f <»'
 optimize adam «--expect 'f < 1 and w1 < 2'»
 optimize adam --expect '«status > converged»'
 optimize adam --set «algo.beta»=0.1
-optimize adam --set algo.«momentum»=0.5
 optimize adam --out «plot.txt»
 optimize «relu.yaml»
 explain adam «--epochs 3»
@@ -138,7 +136,8 @@ train «sigmoyd.yaml»
 train small.yaml --set «epochs»
 train small.yaml --set «lr»=0.1
 train small.yaml --set optimizer=«adma»
-train small.yaml --set optimizer.«momentum»=0.9
+train small.yaml «--nesterov»
+optimize adam --epochs 3 «--clip 1»
 train small.yaml --set model.hidden=«3»
 train small.yaml --set 'model.hidden=«3,4»'
 train small.yaml --set model.activation=«Relu»
@@ -510,6 +509,15 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
             "; it is an option of sweep, not of train: write: optilab sweep",
         ),
         ("train small.yaml -lr 0.1", "-lr; write --lr"),
+        (
+            "train small.yaml --set optimizer.momentum=0.9",
+            "momentum is another optimizer: write momentum in the place of",
+        ),
+        (
+            "optimize adam --set algo.momentum=0.5",
+            "momentum is another optimizer: write momentum in the place of adam",
+        ),
+        ("optimize sgd --momentum 0.5", "momentum is another optimizer: write --algo momentum instead of sgd"),
         ("optimize sgd, adam", "optimizers are separated by commas: sgd,adam"),
         ("optimize adam --set algo.lr: 0.5", "; write --set algo.lr=0.5"),
         ("race sgd,adam --accuracy 99 --function booth", "must be at most 0.5, got 99; for example 0.001"),
