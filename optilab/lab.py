@@ -176,7 +176,8 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
         one = None if key in read else fields.get(key)
         found = refused(_taken, key, one, value)
         taken[key] = usual(one) if found is None and one else found
-    if missing := [key for key, one in known.items() if one.obligatory and given.get(key) in (None, [])]:
+    absent = (key for key, one in known.items() if one.obligatory and isinstance(given.get(key), list | None))
+    if missing := [key for key in absent if not given.get(key)]:
         example = f'lab.{name}("latest")'
         refused.append(UsageError(f"{name} needs {' and '.join(missing)}, for example {example}"))
     whole = not missing and None not in taken.values()

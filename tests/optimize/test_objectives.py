@@ -185,6 +185,23 @@ class TestExpression:
             assert_allclose(function.hessian(x)[:, i], bend, rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize(
+        ("text", "plain"),
+        [
+            ("lambda: w1", "w1"),
+            ("f(x, y) = x^2", r"x\^2"),
+            ("x^2 + y^2 = 0", r"x\^2 \+ y\^2"),
+            ("x²·y³", r"x\^2\*y\^3"),
+        ],
+    )
+    def test_a_formula_with_more_around_it_is_told_the_formula(self, text: str, plain: str) -> None:
+        with pytest.raises(UsageError, match=f"is no formula as it stands; write {plain}$"):
+            Expression(text)
+        with pytest.raises(
+            UsageError, match=r"'my.py:f' is code, and a function is a formula, for example x\^2\+y\^2"
+        ):
+            Expression("my.py:f")
+
+    @pytest.mark.parametrize(
         ("text", "column", "said"),
         [
             ("0.1*w1**", 9, r"'0.1\*w1\*\*' ends in \*; add what follows it, or leave \* out"),
@@ -197,7 +214,6 @@ class TestExpression:
             ("w1 € w2", 4, "unexpected character"),
             ("w1 + (w2", 6, r"\( has no \); add it, or leave \( out"),
             ("w1 if w2 else 3", 1, "not accepted"),
-            ("lambda: w1", 1, "not accepted"),
             ("[w1]", 1, "not accepted"),
             ("w1 < w2", 1, "not accepted"),
             ("2*1j", 3, "not accepted"),
