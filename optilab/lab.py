@@ -47,10 +47,11 @@ class _Method:
         name = self.name
 
         def method(*values: Any, **given: Any) -> Any:
-            if not isinstance(next(iter(values), None), Lab):
+            owner: Any = next(iter(values), None)
+            if not isinstance(owner, Lab):
                 texts = [*map(repr, values), *(f"{key}={value!r}" for key, value in given.items())]
                 require_object(f"lab.{name}({', '.join(texts)})", ())
-            return _ask(*values[:1], name, *values[1:], **given)
+            return _ask(owner, name, *values[1:], **given)
 
         method.__name__, method.__qualname__, method.__doc__ = (
             name,
