@@ -181,7 +181,7 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     if missing := [key for key in absent if not given.get(key)]:
         example = f'lab.{name}("latest")'
         refused.append(UsageError(f"{name} needs {' and '.join(missing)}, for example {example}"))
-    whole = not missing and None not in taken.values()
+    whole = not missing and all(value is not None for value in taken.values())
     from optilab.show import terminal
 
     with as_in_python(given, name), terminal.saying(in_python):

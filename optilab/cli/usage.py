@@ -70,7 +70,8 @@ def mended(error: Any, message: str, words: Sequence[str]) -> list[str] | None:
     leaves what was meant."""
     left, option = [*words], str(getattr(error, "option_name", ""))
     extra = re.match(r"Got unexpected extra argument\(s\) \((.*)\)", error.format_message())
-    if "separated by commas" in message or not (option or extra):
+    of_value = "separated by commas" in message or (extra and re.search("; write --(?!set)|in quotes", message))
+    if of_value or not (option or extra):
         return None
     if extra:
         for word in reversed(extra[1].split(" ")):
@@ -78,11 +79,11 @@ def mended(error: Any, message: str, words: Sequence[str]) -> list[str] | None:
         return left
     at = next(at for at, word in enumerate(words) if option in (word[:2], word.partition("=")[0]))
     close, rest = re.findall(r'"(--[\w-]+)"', message), words[at][len(option) :]
-    left[at : at + 1] = [close[0] + rest] if len(close) == 1 and "leave it out" not in message else []
-    no_value = left[at : at + 1] == [*close, rest] or rest or "No such" not in message or "; write: " in message
-    value = "" if no_value else "".join(left[at : at + 1])
+    if len(close) == 1 and "leave it out" not in message:
+        return [*words[:at], close[0] + rest, *words[at + 1 :]]
+    value = "" if rest or "No such" not in message or "; write: " in message else "".join(words[at + 1 : at + 2])
     is_value = value[:1] not in ("", "-") and ("=" in value or not completion.line_for(value, [value]))
-    return left[:at] + left[at + is_value :]
+    return [*words[:at], *words[at + 1 + is_value :]]
 
 
 def _option_hint(context: Any, option: str) -> str:

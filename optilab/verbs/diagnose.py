@@ -55,8 +55,9 @@ def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
     """The evidence of a run, or of a probe run of a config, judged."""
     level = request.fail_on
     levels = [] if level is None else place.refused(chosen_names, "--fail-on", level, "level", LEVELS)
-    asked, config = place.refused(_asked, request, place) or (None, "")
+    found: Any = place.refused(_asked, request, place)
     place.refused.settle()
+    asked, config = found
     evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
     changes = [f"{change.key}={flow(change.value)}" for change in request.changes()]
     target = "the config" if isinstance(request.target, Mapping) else request.target

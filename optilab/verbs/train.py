@@ -157,7 +157,7 @@ def _begun(request: TrainRequest, place: Place) -> Any:
     if request.resume is not None and (path := refused(runs.locate, place.folder, request.resume, "train")):
         require_alike(path, changes)
         return continuation(path, changes)
-    source = studies.no_config("train") if config is None else studies.training(config)
+    source: Any = studies.no_config("train") if config is None else studies.training(config)
     return load(TrainConfig, refused[0] if refused else source, changes)
 
 

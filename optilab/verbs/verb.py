@@ -59,7 +59,7 @@ class Request:
     def of(cls, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Self:
         """The request; UsageError for all that is wrong with it, or with `refused` that is added there."""
         known, refusals = {one.name: one for one in fields_of(cls)}, Refusals() if refused is None else refused
-        refusals += map(UsageError, cls.misfits(given, typed))
+        refusals += map(UsageError, cls._misfits(given, typed))
         values, kept = {name: v for name, v in given.items() if name in known or cls.OPEN}, kept_of(cls)
         for name, one in known.items():
             of_config = one.mark(ConfigKey) is not None or one in kept  # which the config judges
@@ -78,19 +78,18 @@ class Request:
         return request
 
     @classmethod
-    def misfits(cls, given: Mapping[str, Any], typed: bool) -> list[str]:
+    def _misfits(cls, given: Mapping[str, Any], typed: bool) -> list[str]:
         """What of it is unknown, and what excludes or needs each other."""
         known = {one.name: one for one in fields_of(cls)}
         problems = [cls.unknown(name, typed) for name in given if name not in known and not cls.OPEN]
 
         def named(name: str) -> str:
-            if isinstance(known[name].mark(Argument), Argument) and isinstance(given[name], str):
-                return shown(given[name])
-            return known[name].flag if typed else name
+            placed = known[name].mark(Argument) and isinstance(given.get(name), str)
+            return shown(given[name]) if placed else known[name].flag if typed else name
 
         conflicts = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())]
         for conflict in conflicts:
-            both = [named(name) for name in conflict if name in given and given[name] not in (None, False)]
+            both = [named(name) for name in conflict if given.get(name)]
             if len(both) > 1:
                 problems.append(f"{listed(both)} cannot be combined; give one")
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
