@@ -10,6 +10,7 @@ al. 2014, by Optuna; without pairs and noise).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import sqrt
 from statistics import fmean
 from typing import Any
 
@@ -17,12 +18,10 @@ import numpy as np
 
 from optilab.config.yaml import flow
 from optilab.optimize.objective import Floats
-from optilab.study.statistics import UNLIMITED, Limits, Summary, summarize
+from optilab.study.statistics import UNLIMITED, Limits, Summary, quantile, summarize
 
-DRAWS = 500
-"""Samples of the seeds, or of the points, behind an interval."""
 FOREST_DRAWS = 20
-"""The same where each takes a forest."""
+"""Samples of the points behind an interval, each of which takes a forest."""
 TREES = 16
 FEWEST = 8
 """Points that a forest is fitted to."""
@@ -39,7 +38,8 @@ class Effect:
     part: float
     """For the variance of all outcomes, from 0 to 1."""
     interval: tuple[float, float] | None
-    """95% interval over samples of the seeds, or of the points (percentiles of the bootstrap); None without any."""
+    """95% interval: Student's of the parts by single seeds; of drawn points, percentiles of a bootstrap over them. None
+    for one seed."""
     means: tuple[tuple[Any, float], ...]
     """For an axis of a grid: each of its values with the mean outcome over all others."""
 
@@ -129,10 +129,10 @@ def _of_grid(keys: Sequence[str], levels: Mapping[str, Mapping[str, Any]], value
     found, seeds = _parts(values, terms), values.shape[-1]
     intervals: list[tuple[float, float] | None] = [None] * len(terms)
     if seeds > 1:
-        generator = np.random.default_rng(0)
-        drawn = [_parts(values[..., generator.integers(0, seeds, seeds)], terms) for _ in range(DRAWS)]
-        ends = np.quantile(drawn, [0.025, 0.975], axis=0).T
-        intervals = [(float(low), float(high)) for low, high in ends]
+        single = np.array([_parts(values[..., [seed]], terms) for seed in range(seeds)])
+        half = quantile(seeds - 1, 0.05) * single.std(axis=0, ddof=1) / sqrt(seeds)
+        ends = zip(found, half.tolist(), strict=True)
+        intervals = [(max(0.0, part - width), min(1.0, part + width)) for part, width in ends]
     effects = []
     for term, part, interval in zip(terms, found, intervals, strict=True):
         means: tuple[tuple[Any, float], ...] = ()
@@ -178,6 +178,8 @@ def _of_points(keys: Sequence[str], outcomes: Sequence[tuple[Point, Mapping[int,
         return []
     if len(outcomes) < FEWEST:
         return []
+    keys = sorted(keys)  # a forest depends on the order of both
+    outcomes = sorted(outcomes, key=lambda pair: flow({key: pair[0][key] for key in keys}))
     means = np.array([np.mean([*own.values()]) for _, own in outcomes])
     points = [point for point, _ in outcomes]
     found, generator = _forest(keys, points, means), np.random.default_rng(0)

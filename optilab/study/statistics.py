@@ -74,7 +74,7 @@ def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNL
     if n < 2:
         return Summary(n, values[0] if values else nan, None, None)
     mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
-    half = _quantile(n - 1, level) * std / sqrt(n)
+    half = quantile(n - 1, level) * std / sqrt(n)
     low, high = limits
     return Summary(n, mean, std, (max(low, mean - half), min(high, mean + half)) if std else None)
 
@@ -201,7 +201,7 @@ class Family:
         def found(n: int) -> float:
             total = sum(variances)
             df = each * (n - 1) * total**2 / sum(v * v for v in variances)
-            least = max(critical, _quantile(df / each, level))
+            least = max(critical, quantile(df / each, level))
             return power(df, abs(difference) / sqrt(total / n), float(2 * _special().stdtr(df, -least)))
 
         low, high = test.n, test.n + 1
@@ -216,14 +216,14 @@ class Family:
 
     def _critical(self, test: DifferenceTest) -> float:
         if self.shares(test):
-            alone = _quantile(test.n - 1, self.level)
+            alone = quantile(test.n - 1, self.level)
             return max(alone, simulated_critical(self.rows, test.n, self.level, self.chosen))
-        return _quantile(test.df, single_level(self.rows, test.n, self.level, self.chosen))
+        return quantile(test.df, single_level(self.rows, test.n, self.level, self.chosen))
 
 
 def power(df: float, shift: float, level: float) -> float:
     """Power of a two-sided t test whose statistic has the noncentrality `shift`."""
-    critical, special = _quantile(df, level), _special()
+    critical, special = quantile(df, level), _special()
     other_side = special.nctdtr(df, shift, -critical)
     # SciPy has no number for one that is smaller than about 1e-16.
     return float(1 - special.nctdtr(df, shift, critical) + (0.0 if np.isnan(other_side) else other_side))
@@ -240,10 +240,10 @@ def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | 
     special = _special()
     # Variances as they come out: the quantiles of their distribution, with mean 1.
     variances = special.chdtri(blocks - 1, np.linspace(0.0025, 0.9975, 200)) / (blocks - 1)
-    critical = _quantile(blocks - 1, single_level(rows, blocks, level))
+    critical = quantile(blocks - 1, single_level(rows, blocks, level))
     if rows > 2 and blocks < FEW:
         variances = np.maximum(variances, mean_variance(variances))
-        critical = max(_quantile(blocks - 1, level), simulated_critical(rows, blocks, level))
+        critical = max(quantile(blocks - 1, level), simulated_critical(rows, blocks, level))
 
     def found(shift: float) -> bool:
         return float(special.ndtr(shift - critical * np.sqrt(variances)).mean()) >= POWER
@@ -335,7 +335,7 @@ def _standard_errors(differences: Floats) -> Floats:
 
 
 @lru_cache(maxsize=4096)  # a search for a number of blocks asks for the same ones again
-def _quantile(df: float, level: float) -> float:
+def quantile(df: float, level: float) -> float:
     """Two-sided critical value of Student's t."""
     return float(-_special().stdtrit(df, level / 2))
 

@@ -2,14 +2,14 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from optilab.config.study import MAX_SEEDS
 from optilab.runs import Record, Study, read_timings, resume_command
 from optilab.show.table import Column, Interval, interval_columns, interval_values
-from optilab.words import duration, percent, plural, points, ranges, some
+from optilab.words import duration, listed, percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, Comparison, PairwiseDifference, RunComparison
@@ -380,8 +380,9 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
     diagnose = f"optilab diagnose {shlex.quote(str(first.path))}"
     if learned_nothing([own.outcomes for own in side.candidates], side.measure.rises):  # which no seed changes
         return [(diagnose, "")]
+    edges = [] if confirmed else [("", sentence) for sentence in _edges(side, found)]
     if len(found.possible_best) < 2:
-        return [(diagnose, "says what limits the best")]
+        return [(diagnose, "says what limits the best"), *edges]
     looks, more, rows = study.manifest.get("confirmation_looks", ()), further_seeds(found), len(side.candidates)
     seeds = max(len(group.runs) for group in side.grouping.groups)
     if confirmed and (not more or seeds + more > MAX_SEEDS):
@@ -391,7 +392,9 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
     if confirmed:
         trains = f"trains {plural(more, 'more new seed')} of each of these {rows}"
         price = _price(side, rows * more, len(looks))
-        return [(f"{again} --confirm-seeds {seeds + more}", f"{trains} {enough}: {price}")]
+        further = (f"{again} --confirm-seeds {seeds + more}", f"{trains} {enough}: {price}")
+        take = ("", "take the setting that costs you least; the line at stake says what another one could add")
+        return [take, further] if more > MOST_FURTHER * seeds else [further]
     count, new = to_confirm(found), new_seeds(asked_of(study))
     cost = f"trains the {count} best means, each from {new} new seeds: {_price(side, count * new, len(looks))}"
     steps = [(f"{again} --confirm {count}", cost)]
@@ -400,7 +403,31 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
         steps.append(
             (f"{again} --seeds {seeds + more}", f"{more} more of all {rows} {enough}, another look: {price}")
         )
-    return steps
+    return steps + edges
+
+
+def _edges(side: "RunComparison", found: "Comparison[int]") -> Iterator[str]:
+    """Which optimizers are best at an end of an axis of theirs, of which three values or more were tried."""
+    from optilab.study.groups import text
+
+    rows = [side.candidates[index].groups[0].settings for index in found.order]
+    for key in side.grouping.differing:
+        tried = sorted({row[key] for row in rows if type(row.get(key)) in (int, float)})
+        drawn = len(tried) == len(rows) and len(side.grouping.differing) > 1
+        if not key.startswith("optimizer.") or len(tried) < 3 or drawn:
+            continue
+        best = dict[str, Any]()
+        for row, index in reversed([*zip(rows, found.order, strict=True)]):
+            name, mean = str(row.get("optimizer.name", "the optimizer")), found.rows[index].summary.mean
+            best[name] = (
+                mean,
+                None if mean == best.get(name, (None,))[0] else row.get(key),
+            )  # of equals none is best
+        for end, most, more in ((tried[0], "smallest", "smaller"), (tried[-1], "largest", "larger")):
+            if names := sorted(name for name, (_, value) in best.items() if value == end):
+                verb, them = ("is", "it") if len(names) == 1 else ("are", "them")
+                place = f"the {most} {key} that was tried, {text(end)}"
+                yield f"{listed(names)} {verb} best at {place}: give {them} {more} ones"
 
 
 def _price(side: "RunComparison", trainings: int, looks: int) -> str:
@@ -409,7 +436,9 @@ def _price(side: "RunComparison", trainings: int, looks: int) -> str:
     from optilab.study.statistics import level_after
 
     spent = [sum(row["seconds"] for row in read_timings(run.path / "timings.csv")) for run in side.records]
-    took = f", about {duration(trainings * fmean(spent))} on one core" if any(spent) else ""
+    took = (
+        f", at least {duration(trainings * fmean(spent))} on one core" if any(spent) else ""
+    )  # without their starts
     return f"{plural(trainings, 'training')}{took}, judged at {confidence_of(level_after(looks))}"
 
 

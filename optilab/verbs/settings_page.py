@@ -89,7 +89,7 @@ def outlook(side: RunComparison) -> Outlook:
         maps,
         (*(_margin(tried, axis) for axis in tried.axes), *scatters),
         _parallel(tried),
-        (shown, [shortened([cell(column, row) or INTERPLAY for column in shown]) for row in table.rows])
+        (shown, [shortened([cell(column, row) or _interplay(row) for column in shown]) for row in table.rows])
         if found
         else None,
     )
@@ -262,6 +262,10 @@ def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
     return Table(EFFECTS, rows)
 
 
+def _interplay(row: Mapping[str, Any]) -> str:
+    return INTERPLAY if " x " in row["axis"] else ""
+
+
 def _means(effect: Effect, measure: Measure, show: Units) -> str:
     """The means of an axis; of many values those of the best."""
     means = list(effect.means)
@@ -278,7 +282,9 @@ _PART = "how much of the differences between all outcomes is due to this setting
 EFFECTS = (
     Column("axis", "axis", left=True),
     Column("part", "of the variance", "{:.0%}".format, about=_PART),
-    *interval_columns("", whole_percents, about="of that part, over samples of the seeds or of the settings"),
+    *interval_columns(
+        "", whole_percents, about="of that part, from the parts by single seeds, or from samples of the settings"
+    ),
     Column(
         "means", "mean over the other axes", left=True, about="the outcome of each value, whatever the others are"
     ),

@@ -376,7 +376,7 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
     first, second = re.findall(r"^ +(?:next|or): optilab (.*?) \((.*)\)$", said, re.MULTILINE)
     assert first[0] == "sweep --resume s --confirm 2"
     enough = "to tell them apart, if the difference is what it seems"
-    takes = r"about \d+:\d\d on one core, judged at"
+    takes = r"at least \d+:\d\d on one core, judged at"
     assert re.fullmatch(rf"trains the 2 best means, each from 5 new seeds: 10 trainings, {takes} 95%", first[1])
     more = int(re.fullmatch(r"sweep --resume s --seeds (\d+)", second[0])[1]) - 3
     assert re.fullmatch(
@@ -393,6 +393,17 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
     )
     compared = optilab("runs", "compare", "s").stdout
     assert compared.splitlines()[-4:] == again.splitlines()[-5:-1]
+
+
+def test_a_best_value_at_the_end_of_an_axis_is_said(optilab, small):
+    """Rates that change nothing are equal; none of them is the best of its optimizer."""
+    axes = ["--over", "optimizer=sgd,adam", "--over", "optimizer.lr=1e-9,1e-8,0.01"]
+    printed = optilab("sweep", small, *axes, "--epochs", 2, "--jobs", 1).stdout
+    (end,) = re.findall(r"^ +or: (.* best at .*)$", printed, re.M)
+    assert re.fullmatch(
+        r"(adam is|adam and sgd are) best at the largest optimizer.lr that was tried, 0.01: give (it|them) larger ones",
+        end,
+    )
 
 
 def test_a_confirmation_grows_by_seeds_of_its_own(optilab, small, tmp_path):
