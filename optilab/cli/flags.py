@@ -40,7 +40,7 @@ def command(verb: Verb) -> Callable[..., int]:
         silent = bool(given.get("json") or given.get("quiet") or given.get("format", "table") != "table")
         where = refused(Place.of, given.get("runs_dir"), sys.argv, silent, refused)
         request = verb.request(given, True, refused)
-        answer = refused(verb.run, request, where) if known and where else None
+        answer: Any = refused(verb.run, request, where) if known and where else None
         refused.settle()
         if isinstance(answer, int):
             return answer

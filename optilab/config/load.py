@@ -172,12 +172,12 @@ def load(
             source = "the command line"
         elif {problem.where for problem in problems} <= {item.where for item in overrides}:
             source = "the arguments"
-        error, wrong = ConfigError(source, problems, advice), {problem.where for problem in problems}
+        refusal, wrong = ConfigError(source, problems, advice), {problem.where for problem in problems}
         left = [item for item in overrides if item.where not in wrong]
         if len(left) < len(overrides) and all(item in left or _is_free(schema, item.key) for item in overrides):
             with suppress(OptilabError):  # what else is asked can be checked against the rest
-                error.rest = load(schema, config, left, rules)
-        raise error
+                refusal.rest = load(schema, config, left, rules)
+        raise refusal
     return config_value
 
 

@@ -141,8 +141,8 @@ def kept_states(origin: Origin) -> Mapping[str, Any]:
     parameters = _of_arguments(found[0].args)[2:]
     zero = {p.name: p.default for p in parameters if _is_nothing(p.default) and p.name not in USUAL}
     if not returned:
-        named = [node for node in ast.walk(found[0]) if isinstance(node, ast.Name)]
-        return {one.id: zero[one.id] for one in named if one.id in zero and isinstance(one.ctx, ast.Store)}
+        words = [node for node in ast.walk(found[0]) if isinstance(node, ast.Name)]
+        return {one.id: zero[one.id] for one in words if one.id in zero and isinstance(one.ctx, ast.Store)}
     if len({len(after) for after in tuples}) != 1:
         return {}
     names = {node.id for node in tuples[0] if isinstance(node, ast.Name)}

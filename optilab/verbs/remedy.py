@@ -8,7 +8,7 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.config.study import FINALISTS, RemedyConfig
-from optilab.diagnose import TRIAL_BATCHES
+from optilab.diagnose import TRIAL_BATCHES, remedies
 from optilab.marks import ConfigKey, Flag
 from optilab.show.table import Column, Table
 from optilab.study import claims
@@ -54,7 +54,7 @@ def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     kept = place.refused(studies.asked, request, source, rest=True)
     asked = kept and place.refused(studies.placed, source, request, plans.resolve, kept, request.changes())
     if kept and not asked:
-        place.refused(plans.chosen, kept.only)
+        place.refused(remedies.chosen, kept.only)
     plan = asked and place.refused(plans.plan, asked)
     place.refused.settle()
     name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")

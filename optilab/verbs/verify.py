@@ -127,7 +127,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
 
         return Parity(list(_followed(cases.rows(names))))
     given = request.candidate if isinstance(request.candidate, list) else [request.candidate]
-    exam = place.refused(Exam.of, request) if request.against else None
+    exam: Any = place.refused(Exam.of, request) if request.against else None
     if not all(isinstance(one, str) or callable(one) for one in given):
         raise UsageError(
             f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
