@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import fields
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -140,10 +141,10 @@ def keys_named(command: str | None, name: str) -> list[str]:
     return named(schema_for(config_kind(command)), name)
 
 
-def refused(command: str | None, key: str, text: str, words: Iterable[str]) -> str:
+def refused(command: str | None, key: str, text: str, words: Sequence[str]) -> str:
     """Why `--set KEY=TEXT` would be refused with the config among `words`; empty where it would not be."""
     from optilab.config.fields import schema_for
-    from optilab.config.load import BASES, load, override
+    from optilab.config.load import BASES, Override, load, override
     from optilab.config.presets import lookup
     from optilab.errors import OptilabError
 
@@ -155,8 +156,14 @@ def refused(command: str | None, key: str, text: str, words: Iterable[str]) -> s
         return "only a config has settings; leave it out"
     if text == "VALUE" or (typed is base and key.partition(".")[0] in base):
         return ""
+    line = " ".join(words).lower().replace("=", " ").split(" ")
+    named = [after for before, after in pairwise(line) if before == "--optimizer" and after in rule("")]
     try:
-        load(schema_for(kind), typed, [override("--set", key, text)])
+        load(
+            schema_for(kind),
+            typed,
+            [*(Override("", "optimizer", name) for name in named), override("--set", key, text)],
+        )
     except OptilabError as error:
         problems = getattr(error, "problems", ())
         return next((problem.message for problem in problems if problem.where.startswith("--set")), "")
@@ -171,8 +178,8 @@ def lacking(keys: Sequence[str], words: Iterable[str]) -> str:
     from optilab.optimize import RULES
 
     own = [key.removeprefix("algo.") for key in keys if key.startswith("algo.")]
-    rules = [name for word in words for name in word.split(",") if name in RULES]
-    has = len(own) != len(keys) or any(hasattr(RULES[rule], key) for rule in rules for key in own)
+    rules = [name for word in words for name in word.lower().split(",") if name in RULES]
+    has = not rules or len(own) != len(keys) or any(hasattr(RULES[rule], key) for rule in rules for key in own)
     return "" if has or not own else listed(rules)
 
 

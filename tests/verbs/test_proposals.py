@@ -53,6 +53,8 @@ optimize adam --epochs «3.0»
 optimize adam «--epoch» 3
 optimize adam «--steps 3»
 optimize momentum «--beta 0.5»
+optimize Adam --epochs 3 «--beta1 0.8»
+train small.yaml --epochs 1 --optimizer adam «--beta1 0.8»
 optimize adam «--over algo.lr=1:2»
 optimize adam --lr «0,5»
 optimize adam --lr «50%»
