@@ -173,6 +173,16 @@ def test_the_largest_numbers_end_with_a_documented_code(changes, small, tmp_path
         assert "NaN" not in file.read_text()
 
 
+def test_the_first_layer_that_spoils_finite_numbers_is_named():
+    layers = [torch.nn.Linear(2, 2) for _ in range(3)]
+    with torch.no_grad():
+        layers[1].weight.fill_(float("inf"))
+    model = torch.nn.Sequential(*layers)
+    model.named_parts = [(f"layer {number}", layer) for number, layer in enumerate(layers, 1)]
+    found = probes.origin_of_overflow(model, torch.ones(1, 2))
+    assert found == "layer 2 is the first whose output is not finite (largest weight inf)"
+
+
 def test_a_network_that_spoils_finite_layers_is_named():
     class Spoiled(torch.nn.Linear):
         named_parts = ()
