@@ -285,6 +285,10 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             lambda lab: lab.map("adam"),
             'map needs two axes or basins, as in: lab.map("adam", x="lr=0.01:2", y=',
         ),
+        (
+            lambda lab: lab.train({"optimizer": "sgd", "model": {"layers": [64], "activaton": "relu"}}),
+            'model.layers: unknown key; did you mean "hidden"?',
+        ),
         (lambda lab: lab.sweep("relu.yaml"), 'needs an axis, as in over={"optimizer.lr": [0.01, 0.1]}'),
         (
             lambda lab: lab.sweep("relu.yaml", seeds=2, threads=2),

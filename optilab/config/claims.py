@@ -63,14 +63,14 @@ def no_fraction(metric: str, value: float) -> str:
 
 def _compared(given: str) -> str:
     """A claim about the metric that a text without a comparison begins with."""
-    metric, *rest = given.split() or [""]
-    if metric not in ALL and (found := re.search(r"best|worse|beat|better|win|>", " ".join(rest))):
+    metric, *rest = re.sub("([<>=]+)", r" \1 ", given).split() or [""]
+    if metric not in ALL and (found := re.search(r"best|worse|beat|better|win|> ", " ".join(rest))):
         return f"'{metric}: verdict == {'worse' if found[0] == 'worse' else 'best'}'"
     if metric not in ALL:
         return "'val_acc > 0.8' (optilab help claims)"
     if metric in WORDS:
         return f"'{metric} == {'diverged' if metric == 'status' else 'best'}'"
-    sign, usual = (">", "0.8") if metric.endswith("acc") else ("<", "0.2")
+    sign, usual = (">", "0.8") if metric.endswith("acc") else ("<", "0.1")
     return f"'{metric} {sign} {next((word for word in rest if decimal(word) != word), usual)}'"
 
 

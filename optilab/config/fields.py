@@ -125,8 +125,11 @@ class OneOf:
         name, without = given.get("name"), {"name"}
         try:
             entry: Any = self.entry(name)
-            if entry is None:
-                raise refusal(self._unknown(name))
+            if entry is None:  # the settings are checked against the entry that is meant
+                near = self.registry.get(self.near(name))
+                named: Any = {"name": (Annotated[Any, AfterValidator(self._refuse)], ...)}
+                meant = create_model("Meant", __base__=schema_of(near) if near else None, **named)
+                meant.model_validate({**given, "name": name})
             if issubclass(entry, OwnRule):
                 require_unchanged(entry.origin, given.get("sha256"))
                 without = {"name", "sha256"}
@@ -143,6 +146,16 @@ class OneOf:
                 raise UsageError(f"an optimizer inside another has to be one of optilab's, not {name}")
             return kind_of(str(name))
         return self.registry.get(name) if isinstance(name, str) else None
+
+    def near(self, name: Any) -> str:
+        """The one entry that an unknown name is close to, or an empty text."""
+        close = re.search(
+            'mean "([^"]+)"[?]', did_you_mean(name, [*self.registry]) if isinstance(name, str) else ""
+        )
+        return close[1] if close else ""
+
+    def _refuse(self, name: Any) -> None:
+        raise refusal(self._unknown(name))
 
     def dump(self, value: Any) -> dict[str, Any] | None:
         if value is None:
@@ -367,6 +380,15 @@ def field_at(schema: type[Section], path: yaml.Path, tree: Any) -> Field | None:
     return keys_of(section).get(str(path[-1])) if section and path else None
 
 
+def accepted(schema: type[Section], tree: Any, path: yaml.Path, value: Any) -> Any:
+    """The `value` that the config `tree` has at `path`, without the keys that do not exist."""
+    if not isinstance(value, dict):
+        return value
+    section, choice, _ = _asked(schema, (*path, ""), tree)
+    known = {*keys_of(section), *(["name"] if choice else [])} if section else value
+    return {key: accepted(schema, tree, (*path, key), item) for key, item in value.items() if key in known}
+
+
 def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Section] | None, OneOf | None, str]:
     """The section in which the last part of `path` stands in `tree`, the choice that it is an entry of, and the name of
     that entry.
@@ -387,7 +409,7 @@ def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Sect
         if choice:
             name = tree.get("name") if isinstance(tree, dict) else None
             name = getattr(choice.default, "name", None) if name is None else name
-            entry = choice.entry(name)
+            entry = choice.entry(name) or choice.entry(name := choice.near(name))
             section = schema_of(entry) if entry else None
     return section, choice, name if choice and section and isinstance(name, str) else ""
 
@@ -429,7 +451,8 @@ def unknown_key(
     if spelled and "." in name and name.removesuffix(".name") in {key.key for key in describe(schema)}:
         return f"dotted keys are for --set; {spelled(name)}"
     top = "" if len(path) < 2 else f"{path[0]}."
-    if places := [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]:
+    places = [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]
+    if places and not (spelled and places[0].rpartition(".")[0] == own.rpartition(".")[0]):
         return f"{what}; {spelled(places[0])}" if spelled else f'{what}; did you mean "{places[0]}"?'
     if near:
         return f"{what}{near}"

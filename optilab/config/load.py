@@ -21,6 +21,7 @@ from optilab.config import SCHEMAS, presets, yaml
 from optilab.config.fields import (
     ENTRY,
     Section,
+    accepted,
     choice_of,
     decimal,
     describe,
@@ -124,7 +125,8 @@ def load(
     document = config if isinstance(config, yaml.Document) else refused(_document, kind, config)
     if document is None:
         if kind in BASES:
-            left = [item for item in overrides if item.key in BASES[kind] or _is_free(schema, item.key)]
+            chosen = BASES[kind].keys() & {item.key for item in overrides}
+            left = [i for i in overrides if i.key.partition(".")[0] in chosen or _is_free(schema, i.key)]
             refused(load, schema, BASES[kind], left)
         refused.settle()
     source = document.source
@@ -329,7 +331,7 @@ def _nested(schema: type[Section], tree: Mapping[str, Any], path: yaml.Path, key
     needs_name = choice and choice.default is None and not choice.optional
     if choice and needs_name and isinstance(written[top], dict) and "name" not in written[top]:
         written[top] = {"name": next(iter(choice.registry)), **written[top]}
-    return f"write {top}: {yaml.flow(written[top])}"
+    return f"write {top}: {yaml.flow(accepted(schema, written, (top,), written[top]))}"
 
 
 def _value_at(tree: Any, path: yaml.Path) -> Any:
@@ -438,6 +440,8 @@ def _problem(
         # A single optimizer is a list of one to the schema; its author wrote no list.
         keys = tuple(part for part in path if isinstance(part, str))
         path = keys if keys in places or ("algo" in keys[:1] and 0 in path[1:2]) else path
+    if details["type"] == "refused" and path[-1:] == ("name",) and path not in places:  # `optimizer: SGD`
+        path = path[:-1]
     inside = (place for place in places if path and place[: len(path)] == path)  # `--set model.hidden.0=5`
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source

@@ -23,6 +23,7 @@ from optilab.config.study import EXAMPLE, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.errors import ConfigError, OptilabError, Problem, Refusals, UsageError, unknown
+from optilab.marks import RANGE
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
@@ -293,6 +294,11 @@ def read_axis(key: str, given: Any) -> Axis | Choices:
         inner, values = next(iter(given.items()))
         written = ",".join(map(flow, values)) if isinstance(values, list) else flow(values)
         raise UsageError(f"a key inside another follows a dot; write --over {key}.{inner}={written}", where)
+    number = r"\s*([-+]?[0-9][-+0-9.eE]*?)\s*"
+    if span := re.fullmatch(rf"(log)?[-_]?uniform\({number},{number}\)|{number}\.\.{number}", text):
+        low, high = (end for end in span.groups()[1:] if end)
+        log = ":log" if span[1] else ""
+        raise UsageError(f"expected {RANGE}; write {key}={low}:{high}{log}", f"{where}={text}")
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
     axis = read_range(f"{where}={text}", key, text, COUNT)

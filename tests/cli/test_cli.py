@@ -549,6 +549,20 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("train sigmoid --config relu", "'sigmoid' and --config cannot be combined; give one"),
         ("train https://example.org/a.yaml", "is an address; download the config, and give the name of the file"),
         ("sweep sigmoid --study s.yaml", "'sigmoid' and --study cannot be combined; give one"),
+        (
+            "sweep sigmoid --over optimizer.lr=loguniform(1e-4,1e-1)",
+            "; write optimizer.lr=1e-4:1e-1:log",
+        ),
+        (
+            "sweep sigmoid --over optimizer.lr=1e-4..1e-1",
+            "expected KEY=LOW:HIGH[:COUNT][:log]; write optimizer.lr=1e-4:1e-1\n",
+        ),
+        ("train relu --optimizer AdamW --lr -0.1", "--lr: must be greater than 0, got -0.1"),
+        (
+            "train relu --optimizer AdamW --lr -0.1",
+            "--optimizer: unknown optimizer 'AdamW'; did you mean \"adamw\"?",
+        ),
+        ("optimize adam --expect f<", "'f<': no value after the sign; write for example 'f < 0.1'"),
         ("sweep sigmoid --over optimizer.lr", "the values are missing, for example optimizer.lr=0.01,0.1"),
         ("sweep sigmoid --over model.hidden=1:9 --dry-run", "a range is for numbers, and model.hidden takes list"),
         ("diagnose sigmoid --epochs 3", "No such option: --epochs; write --set epochs=3\n"),
@@ -604,6 +618,24 @@ def test_a_wrong_line_is_answered_with_the_right_one(line, answer, optilab):
         ("train", "optimizer: sgd\nlr: 0.1", "y.yaml:2: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
         ("optimize", "algo: sgd\nstart: (4, 4)", "y.yaml:2: start: expected a list, got '(4, 4)'; write [4, 4]"),
         ("train", "lr: 0.1", "y.yaml:1: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
+        (
+            "train",
+            "lr: 0.1\noptimizer: {name: momentum, wrong: 3}",
+            "y.yaml:1: lr: unknown key; write optimizer: {name: momentum, lr: 0.1}",
+        ),
+        (
+            "train",
+            "model: {layers: [64], activaton: relu}",
+            'model.layers: unknown key; did you mean "hidden"?\n'
+            '  y.yaml:1: model.activaton: unknown key; did you mean "activation"?',
+        ),
+        ("train", "data: {batchsize: 64}", 'data.batchsize: unknown key; did you mean "batch_size"?'),
+        (
+            "train",
+            "optimizer:\n  learning_rate: 0.1\n  name: SGD",
+            "y.yaml:2: optimizer.learning_rate: sgd has no setting 'learning_rate'; did you mean \"lr\"?\n"
+            "  y.yaml:3: optimizer.name: unknown optimizer 'SGD'; did you mean \"sgd\"?",
+        ),
         (
             "train",
             "optimizer: sgd\noptimizer.lr: 0.1",
