@@ -98,7 +98,7 @@ def _option_hint(context: Any, option: str) -> str:
         at = next((n for n, word in enumerate(words) if word in commands), None)
         if at is None:
             return f"options stand after the command, which is one of {', '.join(commands)}"
-        return f"options stand after the command: {shlex.join([*path, *words[at:], *words[:at]])}"
+        return f"options stand after the command: {completion.proposed([*path[1:], *words[at:], *words[:at]])}"
     if context.info_name in TUNES and option in ("--lr", "--learning-rate"):
         return f"{TUNES[context.info_name]}, so leave it out"
     if context.info_name == "explain" and option in ("--epochs", "-n"):
@@ -165,7 +165,7 @@ def _of_another(context: Any, option: str) -> str:
     own = context.command_path.partition(" ")[2]
     instead = "leave it out"
     if option == "--over" and own == "train":
-        instead = f"write: {shlex.join(['optilab', 'sweep', *sys.argv[2:]])}"
+        instead = f"write: {completion.proposed(['sweep', *sys.argv[2:]])}"
     elif option == "--out":
         instead = f"write what it prints to a file with {'--format csv ' * _has_option(context, '--format')}> FILE"
     elif option == "--format" and _has_option(context, "--json"):
@@ -180,16 +180,17 @@ def _command_hint(context: Any, name: str) -> str:
         return ": a run keeps its name; choose it with --name when it starts, or rename its directory"
     path, rest = context.command_path.split(" "), sys.argv[len(context.command_path.split(" ")) + 1 :]
     usual = [here for here, others in USUAL.items() if name in others.split()]
-    if own := next((one for one in usual if one in names), ""):
-        return f"; write: {shlex.join([*path, own, *rest])}"
+    if own := next((one for one in usual[:: 1 if rest else -1] if one in names), ""):
+        return f"; write: {completion.proposed([*path[1:], own, *rest])}"
     if usual and context.parent is None:
-        return f"; write: optilab {completion.line_for(usual[-1], [usual[-1], *rest])}"
+        line = completion.line_for(usual[-1], [usual[-1], *rest])
+        return f"; write: {completion.proposed(shlex.split(line))}"
     if context.parent is not None and name in context.parent.command.list_commands(context.parent):
-        return f"; write: {shlex.join(['optilab', name, *sys.argv[3:]])}"
+        return f"; write: {completion.proposed([name, *sys.argv[3:]])}"
     if any(f"--{name}" in one.opts for one in context.command.params):
         return f"; write: {context.command_path} --{name}"
-    if context.parent is None and (command := completion.line_for(name, sys.argv[1:])):
-        return f"; write: optilab {command}"
+    if context.parent is None and (line := completion.line_for(name, sys.argv[1:])):
+        return f"; write: {completion.proposed(shlex.split(line))}"
     if context.parent is None and name.endswith((".yaml", ".yml")):
         return ", and no file or preset either; `optilab config ls` lists the presets"
     return did_you_mean(name, names) or f"; one of {', '.join(names)}"

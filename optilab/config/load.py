@@ -411,7 +411,7 @@ def command_of(config: str) -> str:
     for kind in presets.KINDS:
         if presets.lookup(kind, config):
             return kind
-    tree = yaml.read(_bytes(presets.find("train", config)), config, partial=True).tree
+    tree = yaml.read(_bytes(presets.find("", config)), config, partial=True).tree
     known = {kind: schema_for(kind).model_fields.keys() for kind in SCHEMAS}
     keys = {key.partition(".")[0] for key in tree}
     if tree and not any(own & keys for own in known.values()):

@@ -170,7 +170,7 @@ def _of_runs(kind: str, config: str, path: Path) -> str:
         return (
             f"the run of this name is of a loop of yours, without a config: `optilab runs show {config}` shows it"
         )
-    if kind in STUDIES or (made and (made == "optimize") != (kind == "optimize")):
+    if kind in STUDIES or (kind and made and (made == "optimize") != (kind == "optimize")):
         return of_another(kind, made or "train", str(kept), "the run of this name is one")
     line = [str(kept) if word == config else word for word in sys.argv[1:]]  # where it is a word of the command
     written = f": {shlex.join(['optilab', *line])}" if str(kept) in line else f" {kept}"

@@ -1,11 +1,12 @@
 """Shell completion of values: presets, runs, rules, functions, config keys and map axes; what a word is the name of."""
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import fields
 from importlib import import_module
-from itertools import pairwise
+from itertools import dropwhile, pairwise, takewhile
 from typing import Any
 
 import typer
@@ -222,6 +223,57 @@ def line_for(word: str, words: Sequence[str]) -> str:
         return f"{command_of(word)} {line}"
     groups = [name for name in GROUPS if word in import_module(f"optilab.verbs.{name}").VERBS]
     return next((f"{name} {line}" for name in (*groups, *(kind for kind in KINDS if lookup(kind, word)))), "")
+
+
+def proposed(line: Sequence[str]) -> str:
+    """The line to type instead: of its options those that its command has, what it needs as in its first example, and
+    below it what is wrong with the names of runs.
+    """
+    from optilab import runs
+    from optilab.errors import Refusals, did_you_mean
+    from optilab.marks import Argument, Flag
+
+    size = 1 + (line[0] in GROUPS)
+    command, rest, placed = line[:size], [*line[size:]], list[str]()
+    if not (verb := verbs_of(line[0]).get("".join(line[1:size]))):
+        return shlex.join(["optilab", *line])
+    arguments = [one for one in verb.options.values() if one.mark(Argument)]
+    options = [(one, (one.flag, *getattr(one.mark(Flag), "names", ()))) for one in verb.options.values()]
+    flags = {flag: one for one, names in options for flag in "/".join(names).split("/") if flag[:1] == "-"}
+    kept, absent, found, folder = list[str](), list[str](), Refusals(), None
+    while rest:
+        name, equals, value = (word := rest.pop(0)).partition("=")
+        if not re.match("--?[a-z]", name) or name in ("-h", "--help"):
+            placed, kept = [*placed, word], [*kept, word]
+            continue
+        close = [flag for flag in flags if f'"{flag}"' in did_you_mean(name, [*flags])]
+        flag = next(iter([name] if name in flags else close), "--out" if name in ("--format", "--to-csv") else "")
+        switch = flag in flags and bool in flags[flag].parts
+        named = not flag and (line_for((*rest, "")[0], rest) or (runs.root(None) / (*rest, "")[0]).exists())
+        if not (equals or switch or named) and rest and rest[0][:2] != "--":
+            value = rest.pop(0)
+        if name == "--format" != flag and "--out" in flags:
+            value = f"rows.{value if f'.{value}' in flags['--out'].doc else 'csv'}"
+        keys = keys_named(line[0], name.lstrip("-").replace("-", "_")) if "--set" in flags and value else []
+        if flag in flags and (flag == name or takes(shlex.join(["optilab", *command]), flags[flag].flag, value)):
+            kept += [flag + equals + value] if equals else [flag, *([value] if value else [])]
+            folder = value if flag == "--runs-dir" else folder
+        elif keys:
+            wrong = refused(line[0], keys[0], value, line)  # which may say how it is written
+            value = (re.search("; (?:write|for example) (.*)$", wrong) or ("", value))[1]
+            kept += ["--set", f"{keys[0]}={value}"]
+        else:
+            absent.append(name)
+    examples = [shlex.split(line)[1 + size :] for line in verb.requests[0].EXAMPLES]
+    usual = [next((word for word in example if word[:2] == "--"), "") for example in examples]
+    if any(one.obligatory for one in arguments) and not placed:
+        kept = [*takewhile(lambda word: word[:1] != "-", examples[0]), *kept]
+    elif placed and any(one.mark(Flag).complete == "run" for one in arguments):
+        found(runs.select, runs.root(folder), placed)
+    if all(usual) and not {word.partition("=")[0] for word in kept} & {*usual}:  # no example goes without
+        kept += dropwhile(lambda word: word[:2] != "--", examples[0])
+    without = f" (it has no {listed(absent)})" if absent else ""
+    return "\n".join([shlex.join(["optilab", *command, *kept]) + without, *map(str, found)])
 
 
 def takes(path: str, flag: str, text: str) -> bool:

@@ -651,7 +651,7 @@ class ExportRuns(FolderOptions, OutputOptions):
     """Write all rows of runs with their settings: one table, or the files of TensorBoard or MLflow."""
 
     EXAMPLES = (
-        "optilab runs export lr-study --out rows.csv",
+        "optilab runs export latest --out rows.csv",
         "optilab runs export '2026*' --out rows.parquet",
         "optilab runs export relu-1 relu-2 --tensorboard logs",
     )

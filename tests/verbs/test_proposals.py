@@ -283,6 +283,19 @@ data verify «syntethic»
 optimize «'adam sgd'» --epochs 2
 runs ls --where «optimizer.lr==3»
 sweep «small.yml» --over optimizer.lr=0.1,0.2 --dry-run
+compare run --metrics val_loss
+export run --format sqlite
+export run --to-csv x.csv
+export run --output y.csv
+compare
+log
+runs log
+runs log run
+run small.yaml --hidden 8 --epochs 1
+tune small.yaml --dry-run
+«--verbose» train small.yaml
+config check run
+config check path
 """.strip().splitlines()
 
 
@@ -529,6 +542,18 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
             "the network needs two, as in model.hidden=[16, 16]",
         ),
         ("race sgd,adm --function booth,bealle", "\n--function: unknown function 'bealle'; did you mean"),
+        ("compare run t9 --metrics val_loss", "run t9 --metric val_loss\nno run 't9' in runs; "),
+        (
+            "export t9 --out x.csv",
+            "write: optilab runs export t9 --out x.csv\nno run 't9' in runs; ",
+        ),
+        ("compare --verbose run", "write: optilab runs compare run (it has no --verbose)\n"),
+        ("export run --format csv", "write: optilab runs export run --out rows.csv\n"),
+        ("export run", "write: optilab runs export run --out rows.csv\n"),
+        ("export", "write: optilab runs export latest --out rows.csv\n"),
+        ("runs log", "write: optilab runs ls\n"),
+        ("--verbose train small.yaml", "the command: optilab train small.yaml (it has no --verbose)\n"),
+        ("config check path", "write: optilab config check runs/path/config.yaml\n"),
         ("runs rename run other", "a run keeps its name; choose it with --name"),
     ],
 )
