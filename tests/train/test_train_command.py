@@ -25,10 +25,9 @@ def test_the_config_is_an_argument_or_an_option(optilab, small):
     assert rows(optilab, small) == rows(optilab, "--config", small)
     assert "give one" in optilab("train", small, "--config", small, code=2).stderr
     assert "optilab train sigmoid.yaml" in optilab("train", code=2).stderr
-    assert (
-        "--resume takes its config from the run; leave out"
-        in optilab("train", small, "--resume", "x", code=2).stderr
-    )
+    both = optilab("train", small, "--resume", "x", code=2).stderr
+    assert f"'{small}' and --resume cannot be combined; give one" in both
+    assert "no run 'x'" in both
 
 
 def test_the_optimizer_and_the_batch_size_have_flags(optilab, small):
