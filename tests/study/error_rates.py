@@ -21,7 +21,7 @@ from optilab.study.statistics import (
     EXPONENT,
     FEW,
     ROUNDING,
-    _quantile,
+    quantile,
     level_after,
     simulated_critical,
     single_level,
@@ -95,9 +95,9 @@ class Tables:
         if groups > 2 and seeds < FEW:
             table = ((variances**EXPONENT).sum(axis=1, keepdims=True) / (groups - 1)) ** (1 / EXPONENT)
             variances = np.maximum(variances, table)
-            critical = max(_quantile(seeds - 1, level), simulated_critical(groups, seeds, level, chosen))
+            critical = max(quantile(seeds - 1, level), simulated_critical(groups, seeds, level, chosen))
         else:
-            critical = _quantile(seeds - 1, single_level(groups, seeds, level, chosen))
+            critical = quantile(seeds - 1, single_level(groups, seeds, level, chosen))
         half, without = critical * np.sqrt(variances / seeds), variances == 0
         pairs = groups * (groups - 1) // 2 if chosen else groups - 1
         by_sign = (2.0 ** (1 - seeds) * pairs <= level) & (self.difference != 0)
@@ -150,7 +150,7 @@ def mean_missed(seeds: int, noise: str, luck: float = 0.0, count: int = TABLES) 
         values, kept, n = values[n > 1], kept[n > 1], n[n > 1]
         mean = (values * kept).sum(axis=1) / n
         std = np.sqrt((kept * (values - mean[:, None]) ** 2).sum(axis=1) / (n - 1))
-        critical = np.array([np.nan, *(_quantile(df, 0.05) for df in range(1, seeds))])[n - 1]
+        critical = np.array([np.nan, *(quantile(df, 0.05) for df in range(1, seeds))])[n - 1]
         rates += (np.abs(mean) > critical * std / np.sqrt(n)).tolist()
     return 100 * float(np.mean(rates[:count]))
 
@@ -165,7 +165,7 @@ def winner(points: int, seeds: int, new: int | None = None, confirmed: int = 1, 
         rows, number = (points, seeds) if new is None else (confirmed, new)
         values = generator.normal(0, 1, (tables, rows, number))
         own = values[np.arange(tables), values.mean(axis=2).argmax(axis=1)]
-        half = _quantile(number - 1, 0.05) * own.std(axis=1, ddof=1) / np.sqrt(number)
+        half = quantile(number - 1, 0.05) * own.std(axis=1, ddof=1) / np.sqrt(number)
         return np.abs(own.mean(axis=1)) > half
 
     return share(make, points, seeds, count)
@@ -327,7 +327,7 @@ def followed(effect: float, count: int = SINGLE) -> float:
         open_ += 1
         pairs = np.r_[first, generator.normal(effect, 1, row.more or 10_000)]
         error = pairs.std(ddof=1) / np.sqrt(len(pairs))
-        found += abs(pairs.mean()) > _quantile(len(pairs) - 1, level_after(1)) * error
+        found += abs(pairs.mean()) > quantile(len(pairs) - 1, level_after(1)) * error
     return 100 * found / count
 
 
@@ -420,7 +420,7 @@ def claim_about_the_best(
     def make(tables: int) -> np.ndarray:
         own = _after_a_rung(generator, (tables, points, seeds), like, through)
         best = own[np.arange(tables), own.mean(axis=2).argmax(axis=1)]
-        half = _quantile(seeds - 1, 0.05 / (counted or points)) * best.std(axis=1, ddof=1) / np.sqrt(seeds)
+        half = quantile(seeds - 1, 0.05 / (counted or points)) * best.std(axis=1, ddof=1) / np.sqrt(seeds)
         return best.mean(axis=1) > half
 
     return share(make, points, seeds, count)
