@@ -21,8 +21,8 @@ from optilab.study.statistics import (
     EXPONENT,
     FEW,
     ROUNDING,
-    quantile,
     level_after,
+    quantile,
     simulated_critical,
     single_level,
 )
