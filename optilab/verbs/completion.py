@@ -235,7 +235,7 @@ def proposed(line: Sequence[str]) -> str:
 
     size = 1 + (line[0] in GROUPS)
     command, rest, placed = line[:size], [*line[size:]], list[str]()
-    if not (verb := verbs_of(line[0]).get("".join(line[1:size]))):
+    if {"-h", "--help"} & {*line} or not (verb := verbs_of(line[0]).get("".join(line[1:size]))):
         return shlex.join(["optilab", *line])
     arguments = [one for one in verb.options.values() if one.mark(Argument)]
     options = [(one, (one.flag, *getattr(one.mark(Flag), "names", ()))) for one in verb.options.values()]
@@ -243,7 +243,7 @@ def proposed(line: Sequence[str]) -> str:
     kept, absent, found, folder = list[str](), list[str](), Refusals(), None
     while rest:
         name, equals, value = (word := rest.pop(0)).partition("=")
-        if not re.match("--?[a-z]", name) or name in ("-h", "--help"):
+        if not re.match("--?[a-z]", name):
             placed, kept = [*placed, word], [*kept, word]
             continue
         close = [flag for flag in flags if f'"{flag}"' in did_you_mean(name, [*flags])]
