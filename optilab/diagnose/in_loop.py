@@ -426,13 +426,13 @@ def train_mode_in_validation(e: Evidence) -> Symptom | None:
 
 
 SCALES = 2.5
-"""Standard deviation of the inputs of one kind of pass over that of the other."""
+"""Larger over smaller standard deviation of the inputs, of a validation pass and a training batch."""
 
 
 @cause(
     "validation-out-of-scale",
-    measures="standard deviations of the inputs of the first passes without gradients and of the first sampled batches",
-    threshold=f"each of the ones {SCALES:g} times each of the others or more",
+    measures="standard deviation of the inputs, of the first passes without gradients and the first sampled batches",
+    threshold=f"a factor of {SCALES:g} or more between any pass and any batch, always in the same direction",
     normal="equal",
     remedy="the same preprocessing: `x = (x - mean)/std` of the training data",
     advice="give the validation the preprocessing of the training: x = (x - mean)/std, with mean and std of the "
@@ -549,7 +549,7 @@ def later_inputs_unused(e: Evidence) -> Symptom | None:
     name, reached = min(e.loop.get("reached", {}).items(), key=lambda pair: pair[1], default=("", 1.0))
     if not 0 < reached <= REACHED:
         return None
-    text = f"of the time steps of {name} only the first {reached:.0%} act on the loss"
+    text = f"only the first {reached:.0%} of the time steps of {name} act on the loss"
     return Symptom(text, {"layer": name, "reached": reached}, ())
 
 

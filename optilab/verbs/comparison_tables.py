@@ -416,15 +416,14 @@ def _edges(side: "RunComparison", found: "Comparison[int]") -> Iterator[str]:
         drawn = len(tried) == len(rows) and len(side.grouping.differing) > 1
         if not key.startswith("optimizer.") or len(tried) < 3 or drawn:
             continue
-        best = dict[str, Any]()
-        for row, index in reversed([*zip(rows, found.order, strict=True)]):
-            name, mean = str(row.get("optimizer.name", "the optimizer")), found.rows[index].summary.mean
-            best[name] = (
-                mean,
-                None if mean == best.get(name, (None,))[0] else row.get(key),
-            )  # of equals none is best
+        means = dict[str, list[tuple[float, Any]]]()  # of each optimizer, best first
+        for row, index in zip(rows, found.order, strict=True):
+            name = str(row.get("optimizer.name", "the optimizer"))
+            means.setdefault(name, []).append((found.rows[index].summary.mean, row.get(key)))
+        # None of several equal ones is the best.
+        best = {name: own[0][1] for name, own in means.items() if [mean for mean, _ in own].count(own[0][0]) == 1}
         for end, most, more in ((tried[0], "smallest", "smaller"), (tried[-1], "largest", "larger")):
-            if names := sorted(name for name, (_, value) in best.items() if value == end):
+            if names := sorted(name for name, value in best.items() if value == end):
                 verb, them = ("is", "it") if len(names) == 1 else ("are", "them")
                 place = f"the {most} {key} that was tried, {text(end)}"
                 yield f"{listed(names)} {verb} best at {place}: give {them} {more} ones"
@@ -436,9 +435,8 @@ def _price(side: "RunComparison", trainings: int, looks: int) -> str:
     from optilab.study.statistics import level_after
 
     spent = [sum(row["seconds"] for row in read_timings(run.path / "timings.csv")) for run in side.records]
-    took = (
-        f", at least {duration(trainings * fmean(spent))} on one core" if any(spent) else ""
-    )  # without their starts
+    # Without their starts, which no file has.
+    took = f", at least {duration(trainings * fmean(spent))} on one core" if any(spent) else ""
     return f"{plural(trainings, 'training')}{took}, judged at {confidence_of(level_after(looks))}"
 
 

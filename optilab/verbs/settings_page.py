@@ -83,15 +83,16 @@ def outlook(side: RunComparison) -> Outlook:
     if len(tried.axes) < 2 or (len(tried.axes) == 2 and maps) or len(tried.rows) < FEWEST * len(tried.axes):
         return Outlook(maps, scatters)
     found = effects(tried.outcomes) if tried.is_grid or len(tried.rows) <= MOST_FORESTS else []
-    table = importance_table(sorted(found, key=lambda effect: -effect.part), side.measure)
+    found.sort(key=lambda effect: -effect.part)
+    table = importance_table(found, side.measure)
     shown = [column for column in table.columns if column.only != "values"]
+    interplay = [{"means": INTERPLAY} if len(effect.keys) > 1 else {} for effect in found]
+    rows = [{**row, **means} for row, means in zip(table.rows, interplay, strict=True)]
     return Outlook(
         maps,
         (*(_margin(tried, axis) for axis in tried.axes), *scatters),
         _parallel(tried),
-        (shown, [shortened([cell(column, row) or _interplay(row) for column in shown]) for row in table.rows])
-        if found
-        else None,
+        (shown, [shortened([cell(column, row) for column in shown]) for row in rows]) if found else None,
     )
 
 
@@ -260,10 +261,6 @@ def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
         for effect in found
     ]
     return Table(EFFECTS, rows)
-
-
-def _interplay(row: Mapping[str, Any]) -> str:
-    return INTERPLAY if " x " in row["axis"] else ""
 
 
 def _means(effect: Effect, measure: Measure, show: Units) -> str:
