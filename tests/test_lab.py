@@ -894,3 +894,22 @@ def test_a_mapping_is_diagnosed(tmp_path):
 def test_a_command_about_runs_that_is_no_method_is_named(lab, name, instead):
     with pytest.raises(AttributeError, match=f"Lab has no method '{name}'.*{re.escape(instead)}"):
         getattr(lab, name)
+
+
+class Mute:
+    """It has no text."""
+
+    def __repr__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "message"),
+    [
+        ("race", {"algos": "sgd,adam", "on": 0}, "expected a preset, a YAML file or a mapping of keys, got 0"),
+        ("sweep", {"config": "sigmoid.yaml", "over": {"optimizer.lr": [0.1, 1]}, "jobs": Mute()}, "got a Mute"),
+    ],
+)
+def test_an_object_of_any_kind_is_refused(method, arguments, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        getattr(Lab(tmp_path), method)(**arguments)

@@ -75,6 +75,8 @@ def mended(error: Any, message: str, words: Sequence[str]) -> list[str] | None:
         return None
     if extra:
         for word in reversed(extra[1].split(" ")):
+            if word not in left:  # it has spaces of its own, or what a message escapes
+                return None
             del left[len(left) - 1 - left[::-1].index(word)]
         return left
     at = next(at for at, word in enumerate(words) if option in (word[:2], word.partition("=")[0]))

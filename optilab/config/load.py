@@ -534,7 +534,7 @@ def no_number(value: Any, kind: str, field: Field | None) -> str:
     advice = number_advice(value, kind != "number", field)
     wanted = re.sub(r", <= [\d,]{16,}", "", field.kind) if field and field.kind.startswith(kind) else kind
     wanted = re.sub(r">= (\S+), <= (\S+)", r"from \1 to \2", wanted)
-    finite = "finite " if str(value).lstrip("+-").lower() in ("inf", "infinity", "nan") else ""
+    finite = "finite " if shown(value).strip("'").lstrip("+-").lower() in ("inf", "infinity", "nan") else ""
     return f"expected a {finite}{wanted}, got {shown(value)}{advice or example(field)}"
 
 

@@ -336,7 +336,7 @@ def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | Planne
 def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
     """The trainings of `on`, or the study that is repeated or continued."""
     if (on := request.given.get("on")) is not None:
-        listed = read_names(on) if isinstance(on, str) else [on] if isinstance(on, Mapping) else list(on)
+        listed = read_names(on) if isinstance(on, str) else [*on] if isinstance(on, list | tuple) else [on]
         if not listed or "" in listed:
             whole = ",".join(filter(None, map(str, listed))) or "CONFIG,CONFIG"
             raise UsageError(f"{shown(on)} has an empty name; write {whole}", request.flag("on"))
