@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import SECONDS, missing
+from tests.faults.harness import SECONDS, missing, until
 
 INSTALL = "apt-get install chromium chromium-driver"
 _FLAGS = (
@@ -55,6 +55,9 @@ class BrowserPage:
         self.opened = file.absolute().as_uri()
         self.driver.get("about:blank")  # a change of the fragment alone would load nothing
         self.driver.get(self.opened + (f"#{fragment}" if fragment else ""))
+        # On a busy machine the driver takes the end of the blank page for that of the file.
+        loaded = "return document.readyState === 'complete' && location.href.startsWith(arguments[0])"
+        until(lambda: bool(self.script(loaded, self.opened)))
 
     def resize(self, width: int, height: int = 900, scale: int = 1) -> None:
         if self._shown == (width, height, scale):
