@@ -454,18 +454,25 @@ def unknown_key(
     places = [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]
     if places and not (spelled and places[0].rpartition(".")[0] == own.rpartition(".")[0]):
         return f"{what}; {spelled(places[0])}" if spelled else f'{what}; did you mean "{places[0]}"?'
+    dotted = (
+        {key.key.rpartition(".")[2]: key.key for key in reversed([*describe(schema)])} if len(path) == 1 else {}
+    )
+    if not near and not spelled and (far := did_you_mean(name, [*dotted])).count('"') == 2:
+        near = f'; did you mean "{dotted[far.split(chr(34))[1]]}"?'
     if near:
         return f"{what}{near}"
     if entry and choice:
-        return f"{what}; it has {', '.join(settings) or 'none'}{_beside_it(choice, path, tree)}"
+        return f"{what}; it has {', '.join(settings) or 'none'}{_elsewhere(choice, path, tree)}"
     return f"{what}; one of {', '.join(beside)}" if beside else what
 
 
-def _beside_it(choice: OneOf, path: yaml.Path, tree: Any) -> str:
-    """Where one of several entries has the setting that another lacks, how it is set for that one alone."""
+def _elsewhere(choice: OneOf, path: yaml.Path, tree: Any) -> str:
+    """Which entry has the setting that another lacks; of several, how it is set for that one alone."""
     name, entries = path[-1], tree.get(path[0])
-    if not isinstance(entries, list):
-        return ""
+    if not isinstance(entries, list) or not entries[1:]:
+        others = [one for one, kind in choice.registry.items() if name in keys_of(schema_of(kind))]
+        usual = next((one for one in ("adam", "momentum") if one in others), next(iter(others), ""))
+        return f"; for {name} choose another {choice.what}, such as {usual}" if usual else ""
     kinds = {one["name"]: choice.entry(one["name"]) for one in entries if isinstance(one, dict) and "name" in one}
     having = [one for one, kind in kinds.items() if kind and name in keys_of(schema_of(kind))]
     if not having:

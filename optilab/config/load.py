@@ -99,6 +99,9 @@ def numbers(text: str) -> list[Any]:
     """
     bare = re.sub(r"^\[(.*)\]$|^\((.*)\)$", r"\1\2", text.strip())
     parts = re.split(r"[,;\s]+", bare.strip(" ,;"))
+    if (brackets := re.sub(r"[^\[\]()]", "", bare)) and decimal(parts[0].lstrip("[(")) != parts[0]:
+        written = ",".join(part.strip("[]()") for part in parts)
+        raise UsageError(f"{shown(text)} has a {brackets[0]} of no pair; write {written}")
     return [decimal(part) for part in parts if part] or [text]
 
 
@@ -126,7 +129,13 @@ def load(
     if document is None:
         if kind in BASES:
             chosen = BASES[kind].keys() & {item.key for item in overrides}
-            left = [i for i in overrides if i.key.partition(".")[0] in chosen or _is_free(schema, i.key)]
+            apart = isinstance(config, OptilabError)  # no config was asked for, with keys of its own
+            tops = [(item, item.key.partition(".")[0]) for item in overrides]
+            left = [
+                i
+                for i, top in tops
+                if top in chosen or (apart and top not in BASES[kind]) or _is_free(schema, i.key)
+            ]
             refused(load, schema, BASES[kind], left)
         refused.settle()
     source = document.source
@@ -162,6 +171,9 @@ def load(
         ]
         if unread:  # what stands in the place of an unreadable key or value is no problem of its own
             new = [p for p in new if p.key not in unread and not re.search(r"(^|\.)\?\d+$", p.key)]
+        wrong = {problem.where for problem in (*problems, *new)}
+        kept = [item for item in overrides if item.where not in wrong]
+        new = [_retried(schema, config, overrides, problem, kept, rules) for problem in new]
         said = " ".join(problem.message for problem in new)  # a key that is there by another name
         problems += [
             p for p in new if p.message[:7] != "missing" or not re.search(f'(mean "|write ){p.key}', said)
@@ -181,6 +193,33 @@ def load(
                 refusal.rest = load(schema, config, left, rules)
         raise refusal
     return config_value
+
+
+def _retried(
+    schema: type[S],
+    config: str | Mapping[str, Any] | yaml.Document | OptilabError | None,
+    overrides: Sequence[Override],
+    problem: Problem,
+    kept: Sequence[Override],
+    rules: Literal["exercise", "literature"],
+) -> Problem:
+    """The problem of an unknown key, with that of its value where the key that is proposed refuses it next to what is
+    `kept`."""
+    near = re.fullmatch(r'unknown key; did you mean "([^"]+)"\?', problem.message)
+    item = next((one for one in overrides if near and one.where == problem.where), None)
+    if near is None or item is None:
+        return problem
+    try:
+        load(schema, config, [*kept, replace(item, key=near[1])], rules)
+    except ConfigError as error:
+        said = [one.message for one in error.problems if one.where == item.where][:1]
+        place = (
+            [] if any(" has no setting " in one for one in said) else [problem.message]
+        )  # which is another one's
+        return replace(problem, message=" Also, ".join([*place, *said] or [problem.message]))
+    except OptilabError:
+        return problem
+    return problem
 
 
 BASES: Mapping[str, Mapping[str, Any]] = {
@@ -568,6 +607,8 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         value = ",".join(map(yaml.flow, value))
     if not isinstance(value, str):
         return ""
+    if field and tuple in field.parts and len(parts := value.split()) > 1:
+        return f"; write {','.join(parts)}"
     if whole and re.fullmatch("[0-9]+", value) and (field is None or field.admits(int(value))):
         return f"; write {value} without quotes"
     if value.lower() == "none":
@@ -579,7 +620,7 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
     quotient = re.fullmatch(r"([0-9.]+) */ *([0-9]*[1-9][0-9]*)", value)
     meant = [
         f"{number:.0f}" if whole and isinstance(number, float) and number.is_integer() else "",
-        value.strip(" ,;"),
+        value.strip(" ,;.[]()"),
         f"{percent / 100:g}" if isinstance(percent, float) else "",
         f"{float(amount[1]) * UNITS[amount[2]]:.0f}" if amount and amount[2] in UNITS else "",
         f"{float(quotient[1]) / int(quotient[2]):g}" if quotient and decimal(quotient[1]) != quotient[1] else "",
@@ -598,6 +639,8 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
 
 
 def _list_advice(value: Any) -> str:
-    if isinstance(value, str) and "," in value:
-        return f"; write [{', '.join(part.strip() for part in value.strip('()').split(','))}]"
-    return f"; write [{value}]" if isinstance(value, int | float) else ""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return ""
+    text = str(value).strip("()[] ")
+    parts = re.split(r",\s*" if "," in text else r"(?<=\d)[\s;x*×-]+", text)
+    return f"; write [{','.join(parts)}]" if "," in text or all(decimal(part) != part for part in parts) else ""

@@ -214,7 +214,7 @@ def algorithms(text: str, where: str = "--algo") -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if "" in names and any(names):
         raise UsageError(f"{shown(text)} has an empty name; write {','.join(filter(None, names))}", where)
-    return [name if is_own(name) else name.lower() for name in names]
+    return [name.lower() if name.lower() in RULES else name for name in names]  # an unknown one as it was typed
 
 
 def is_config(value: Any) -> bool:

@@ -298,7 +298,9 @@ def interface_of(code: Any, hyper_parameters: set[str], kept: Mapping[str, Any])
         return StepInterface(code)
     method = next((name for name in ("update", "step") if hasattr(code, name)), None)
     if method is None:
-        raise UsageError("the class has no method update(w, g); what is accepted: optilab help own")
+        network = torch is not None and issubclass(code, torch.nn.Module)
+        what = "it is a network, not an optimizer" if network else "the class has no method update(w, g)"
+        raise UsageError(f"{what}; what is accepted: optilab help own")
     return Stateful(code, method)
 
 

@@ -14,6 +14,7 @@ from optilab.config import yaml
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE
 from optilab.optimize.objective import Floats
+from optilab.optimize.own import USUAL
 
 MAX_COUNT = 100_000
 _DIGITS = 12
@@ -74,6 +75,24 @@ class Choices:
         return self.values[min(int(share * self.count), self.count - 1)]
 
 
+_NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
+_SPAN = re.compile(
+    rf"((?:log[-_]?)?uniform|geomspace|linspace|range)?[\[({{]?{_NUMBER}(?:\.\.+|[-,;:]|to|(?<=\s)){_NUMBER}"
+    rf"(?:[,;:]\s*(\d+)\s*)?[\])}}]?"
+)
+
+
+def as_range(text: str) -> str:
+    """`0.01:1` for two numbers that are written otherwise, as `0.01..1`, `[0.01, 1]` or `loguniform(0.01, 1)`; else
+    nothing."""
+    if (match := _SPAN.fullmatch(text)) is None:
+        return ""
+    kind, *numbers = match.groups()
+    return ":".join(
+        [*filter(None, numbers), *(["log"] if (kind or "")[:1] in ("l", "g") and kind != "linspace" else [])]
+    )
+
+
 def read_range(where: str, key: str, span: str, count: int) -> Axis:
     """`LOW:HIGH[:COUNT][:log]`; `count` where none is given. UsageError, which begins with `where`, for what is
     wrong."""
@@ -81,12 +100,17 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     log = last == "log"
     parts += [] if log else [last]
     named = key.removeprefix("algo.")
-    usual = f"{named if named[:1].isalpha() else 'lr'}={_usual(parts[0])}"
-    if not log and len(parts) == 4 and not re.match(r"[-+.]?\d", last):
-        raise UsageError(f"{shown(last)} is not log; write {RANGE}, for example {usual}:20:log", where)
+    usual = f"{named if named[:1].isalpha() else 'lr'}={_usual(named, parts[0])}"
+    if not log and len(parts) == 4 and (wrong := [part for part in parts if _number(part) != _number(part)]):
+        numbers = ":".join(part for part in parts if part not in wrong)
+        wrong = "log is the last part" if "log" in wrong else f"{shown(wrong[0])} is not log"
+        raise UsageError(f"{wrong}; write {named}={numbers}:log", where)
+    if len(parts) < 2 and (written := as_range(span)):
+        raise UsageError(f"expected {RANGE}; write {named}={written}", where)
     if len(parts) < 2 or len(parts) > 3:
-        found = "the upper end is missing" if len(parts) < 2 else f"{len(parts)} numbers are too many"
-        raise UsageError(f"{found}; write {RANGE}, for example {usual}", where)
+        found = f"{len(parts)} numbers are too many" if parts[1:] else "the upper end is missing"
+        found = found if span else "the range is missing"
+        raise UsageError(f"{found}: expected {RANGE}, for example {usual}", where)
     for name, text in zip(("LOW", "HIGH"), parts, strict=False):
         if not math.isfinite(_number(text)):
             raise UsageError(f"expected a number for {name}, got {shown(text)}; for example {usual}", where)
@@ -99,7 +123,7 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
             )
         count = int(parts[2])
     if low >= high:
-        turned = f"; write {high:g}:{low:g}" if low > high else ""
+        turned = f"; write {named}={high:g}:{low:g}" if low > high else ""
         raise UsageError(f"LOW has to be less than HIGH, got {low:g} and {high:g}{turned}", where)
     if log and low <= 0:
         example = f"; for example {high / 1000:g}:{high:g}:log" if high > 0 else ""
@@ -115,9 +139,11 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _usual(text: str) -> str:
+def _usual(name: str, text: str) -> str:
     """`0.1:1`, a range for an example: from the number that was typed, where it is one above 0."""
     low = _number(text.partition(",")[0])
+    if 0.5 < USUAL.get(name, 0) < 1:
+        return f"{low if 0 <= low < 0.9 else 0:g}:0.9"
     low = low if 0 < low < math.inf else 0.1
     return f"{low:g}:{10 * low:g}"
 

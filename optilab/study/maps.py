@@ -15,7 +15,7 @@ from optilab.optimize.maps import GridResult, run_grid
 from optilab.optimize.objective import Floats, Objective, called
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, settings_of, with_settings
-from optilab.study.axes import Axis, read_range
+from optilab.study.axes import Axis, as_range, read_range
 
 MAX_CELLS = 25_000_000
 COUNT = 200
@@ -30,7 +30,9 @@ def read_axis(flag: str, text: str) -> Axis:
 
     UsageError if it is not a range.
     """
-    key, _, span = text.partition("=")
+    key, equals, span = text.partition("=")
+    if not equals and (match := re.fullmatch(r"([a-z]\w*)[\s:]+(.*)", text)) and (written := as_range(match[2])):
+        raise UsageError(f"expected {RANGE}; write {match[1]}={written}", f"{flag} {text}")
     if not key:
         raise UsageError(
             f"the setting is missing before =; write {RANGE}, for example {EXAMPLE}", f"{flag} {text}"

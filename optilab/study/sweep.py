@@ -27,7 +27,7 @@ from optilab.marks import RANGE
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
-from optilab.study.axes import Axis, Choices, listed, read_choices, read_range
+from optilab.study.axes import Axis, Choices, as_range, listed, read_choices, read_range
 from optilab.study.groups import STAGE, TESTED, asked_of, axes_of, planned_labels
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
@@ -294,11 +294,8 @@ def read_axis(key: str, given: Any) -> Axis | Choices:
         inner, values = next(iter(given.items()))
         written = ",".join(map(flow, values)) if isinstance(values, list) else flow(values)
         raise UsageError(f"a key inside another follows a dot; write --over {key}.{inner}={written}", where)
-    number = r"\s*([-+]?[0-9][-+0-9.eE]*?)\s*"
-    if span := re.fullmatch(rf"(log)?[-_]?uniform\({number},{number}\)|{number}\.\.{number}", text):
-        low, high = (end for end in span.groups()[1:] if end)
-        log = ":log" if span[1] else ""
-        raise UsageError(f"expected {RANGE}; write {key}={low}:{high}{log}", f"{where}={text}")
+    if re.search(r"\(|\.\.|^[^,]*\bto\b", text) and (span := as_range(text)):
+        raise UsageError(f"expected {RANGE}; write {key}={span}", f"{where}={text}")
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
     axis = read_range(f"{where}={text}", key, text, COUNT)

@@ -72,7 +72,7 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     typed = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
     axes = [place.refused(_axis, request, config, *one) for one in typed]
     if config is not None and not request.basins and not axes[1:]:
-        place.refused(_need_axes, request, config.algo[0].name)
+        place.refused(_need_axes, request, config.algo[0].name, None in axes)
     place.refused.settle()
     if len(config.algo) != 1:
         raise UsageError(
@@ -90,12 +90,13 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     return answer
 
 
-def _need_axes(request: MapRequest, rule: str) -> None:
-    """UsageError with the axis that is there, and another one."""
+def _need_axes(request: MapRequest, rule: str, refused: bool) -> None:
+    """UsageError with the axis that is there, and another one; without that where it is refused."""
     kept = request.retyped("x", "y") or "--x lr=0.01:2"
     other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
     other = "--y beta=0:0.99" if rule == "momentum" and "--y" in other else other
-    raise UsageError(f"map needs two axes or --basins, as in: optilab map {rule} {kept} {other}")
+    line = f", as in: optilab map {rule} {kept} {other}"
+    raise UsageError(f"map needs two axes or --basins{f'; add {other}' if refused else line}")
 
 
 def _box(config: OptimizeConfig) -> tuple[Axis, ...]:

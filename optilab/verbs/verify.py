@@ -24,7 +24,7 @@ from optilab.config.presets import is_config
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.optimize.own import OwnRule, fitting, is_own, kind_of
+from optilab.optimize.own import OwnRule, fitting, kind_of
 from optilab.optimize.own_source import locate
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.show import terminal
@@ -144,7 +144,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
             f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
         )
     for file in (file for file, _ in map(submissions.split, specs) if file.endswith(".py") and not several_files):
-        place.refused(locate, f"{file}:any")
+        place.refused(lambda spec: locate(spec).tree, f"{file}:any")
     if ours or request.against is None:
         against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
         line = f"optilab verify {named or 'CANDIDATE'} --against {against}"
@@ -222,7 +222,7 @@ class Exam:
         """
         changes, spec = request.changes(), str(request.against).strip()
         asked = [
-            Override("--against", "algo", spec if is_own(spec) else spec.lower()),
+            Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
             Override("--epochs", "epochs", STEPS),
             *changes,
         ]

@@ -448,7 +448,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("train --config sigmoid --set batchsize=64", 'did you mean "data.batch_size"?'),
         ("train --config sigmoid --set data.batchsize=64", 'did you mean "data.batch_size"?'),
         ("train --config sigmoid --set norm=batch", 'did you mean "model.norm"?'),
-        ("train --config sigmoid --set model.hidden=128,128", "expected a list, got '128,128'; write [128, 128]"),
+        ("train --config sigmoid --set model.hidden=128,128", "expected a list, got '128,128'; write [128,128]"),
         ("train --config sigmoid --set model.hidden=128", "expected a list, got 128; write [128]"),
         ("optimize --algo adam --set lr=0.1", 'did you mean "algo.lr"?'),
         ("optimize --algo adam --set learning_rate=0.1", 'did you mean "algo.lr"?'),
@@ -616,7 +616,7 @@ def test_a_wrong_line_is_answered_with_the_right_one(line, answer, optilab):
     ("line", "text", "answer"),
     [
         ("train", "optimizer: sgd\nlr: 0.1", "y.yaml:2: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
-        ("optimize", "algo: sgd\nstart: (4, 4)", "y.yaml:2: start: expected a list, got '(4, 4)'; write [4, 4]"),
+        ("optimize", "algo: sgd\nstart: (4, 4)", "y.yaml:2: start: expected a list, got '(4, 4)'; write [4,4]"),
         ("train", "lr: 0.1", "y.yaml:1: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
         (
             "train",

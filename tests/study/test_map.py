@@ -26,8 +26,8 @@ def test_an_axis_as_it_is_typed():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("lr", "the upper end is missing; write KEY=LOW:HIGH"),
-        ("lr=0.01", "the upper end is missing; write KEY=LOW:HIGH"),
+        ("lr", "the range is missing: expected KEY=LOW:HIGH"),
+        ("lr=0.01", "the upper end is missing: expected KEY=LOW:HIGH"),
         ("algo.lr=2:1", "LOW has to be less than HIGH, got 2 and 1"),
         ("lr=0:1:5:log", "a log axis has to begin above 0, got 0"),
         ("algo.lr=1:2:3:4", "4 numbers are too many"),

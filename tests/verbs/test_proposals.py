@@ -84,9 +84,20 @@ verify my.py --against my.py:«Adma»
 explain adam --step «5-1»
 explain adam «--stpe» 1
 map adam «--x lr=0.1:1»
-map momentum --x 'lr=«2:0.01»' --y beta=0:0.9
+map momentum --x '«lr=2:0.01»' --y beta=0:0.9
 map adam --x lr=0.1:1 --y «beta»=0:0.9
 map momentum --x «lr=a:1» --y beta=0:0.9
+map momentum --x «lr=0.01..1» --y beta=0:0.9
+map momentum --x lr=0.1:1 --y «beta»
+map momentum --x lr=0.1:1 --y «beta:0:0.9»
+map momentum --x '«lr=[0.01, 1]»' --y beta=0:0.9
+map momentum --x «lr=0.01:1:log:20» --y beta=0:0.9
+map momentum --x «lr=0.01:1:20:lin» --y beta=0:0.9
+play adam --start «'[1 2'»
+train small.yaml --set model.hidden=«8x8»
+train small.yaml --set 'model.hidden=[«8 8»]'
+train small.yaml --lr «1e-3.»
+train small.yaml --set «actvation»=relu
 map momentum --x «lr=0.1:1:x» --y beta=0:0.9
 map momentum --x 'lr=«0:1:log»' --y beta=0:0.9
 map l-bfgs --x w1=0:1 --y w2=0:1
