@@ -657,17 +657,17 @@ def test_a_network_that_is_made_again_is_not_the_one_that_is_watched():
     assert finding.text == "no step of the optimizer since loss 64 of 192"
 
 
-@pytest.mark.parametrize("zeroed", [False, True])
-def test_a_step_after_many_losses_is_named_where_nothing_is_learned(zeroed):
-    """Gradients of 32 batches are added up on purpose, or all but the last are lost."""
+@pytest.mark.parametrize(("every", "zeroed"), [(32, False), (32, True), (8, True)])
+def test_a_step_after_many_losses_is_named_where_nothing_is_learned(every, zeroed):
+    """Gradients of 32 or 8 batches are added up on purpose, or all but the last are lost."""
     seen = []
 
     def step(optimizer, loss):
-        if zeroed or len(seen) % 32 == 0:
+        if zeroed or len(seen) % every == 0:
             optimizer.zero_grad()
         seen.append(1)
-        (loss / 32).backward()
-        if len(seen) % 32 == 0:
+        (loss / every).backward()
+        if len(seen) % every == 0:
             optimizer.step()
 
     rng = torch.Generator().manual_seed(4)
@@ -1022,14 +1022,14 @@ class Steps(nn.Module):
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("swap", [False, True])
-@pytest.mark.parametrize("kind", ["GRU", "attention"])
-def test_samples_that_are_taken_for_time_steps(kind, swap, first):
+@pytest.mark.parametrize(("kind", "batch"), [("GRU", 16), ("GRU", 2), ("attention", 16)])
+def test_samples_that_are_taken_for_time_steps(kind, batch, swap, first):
     layer = (
         nn.GRU(8, 8, batch_first=first)
         if kind == "GRU"
         else nn.TransformerEncoderLayer(8, 2, 8, batch_first=first)
     )
-    found = names(learn(Steps(layer, swap), torch.randn(64, 9, 8), Y[:64], steps=20))
+    found = names(learn(Steps(layer, swap), torch.randn(64, 9, 8), Y[:64], steps=20, batch=batch))
     assert ("batch-as-time" in found) == (swap == first)
 
 
