@@ -184,6 +184,7 @@ ELSEWHERE = {
     "layers": "hidden", "widths": "hidden", "nonlinearity": "activation", "initialization": "init",
     "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train", "swish": "silu", "sgdm": "momentum",
     "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient", "ln": "log", "sen": "sin", "tg": "tan",
+    "history": "evidence", "losses": "evidence", "fit": "train",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
@@ -279,7 +280,12 @@ def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str
         first = args[len(places)]
         named = any(one.kind is one.VAR_KEYWORD or type(one.default) is type(first) for one in accepted)
         what = f"needs a name{' or **' * isinstance(first, Mapping)}" if named else "is a value too many"
-        problems.append(f"{shown(first)} {what}; write {example}")
+        place = r'(?<=savefig\()".*?"' if isinstance(first, str) else r"(?<==)[\d.]+"
+        own = iter(
+            [shown(one).replace("'", '"') for one in args[len(places) :] if isinstance(one, int | float | str)]
+        )
+        typed = re.sub(place, lambda usual: next(own, usual[0]), example)
+        problems.append(f"{shown(first)} {what}; write {typed}")
     given = [*places[: len(args)], *keywords]
     problems += [f"{name} is given twice" for name in names if given.count(name) > 1]
     needed = [one.name for one in accepted if one.name in names and one.default is one.empty]

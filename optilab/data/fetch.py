@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,7 @@ def fetch(
     attempts = [partial(_from_mirrors, info, _mirrors(info) if mirrors is None else mirrors)]
     attempts += [partial(_from_debian, info)] if info.package else []
     failures: list[str] = []
+    made = [one for one in (destination, *destination.parents) if not one.exists()]
     try:
         destination.mkdir(parents=True, exist_ok=True)
         for source in attempts:
@@ -116,6 +118,9 @@ def fetch(
         elif isinstance(error, OSError):
             reason = f"{error.filename or destination}: {error.strerror}"
         raise SystemFailure(f"{reason}; give another directory with --data-dir or OPTILAB_DATA") from error
+    for one in made:
+        with suppress(OSError):
+            one.rmdir()
     raise DataError("\n".join(_failed(info, destination, folder, failures)))
 
 

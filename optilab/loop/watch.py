@@ -561,7 +561,10 @@ def _misplaced(model: Any, optimizers: Iterable[Any], every: Any) -> Iterable[st
         yield f"expected a torch.nn.Module, got {shown(model)}; write optilab.watch(model, optimizer)"
     for one in optimizers:
         if not isinstance(one, torch.optim.Optimizer):
-            yield f"expected an optimizer of torch.optim, got {shown(one)}; write optilab.watch(model, optimizer)"
+            kinds = {key.lower(): key for key, value in vars(torch.optim).items() if isinstance(value, type)}
+            kind = kinds.get(shown(one).removeprefix("the class ").strip("'").lower(), "Adam")
+            instead = f"write optimizer = torch.optim.{kind}(model.parameters()) before"
+            yield f"expected an optimizer of torch.optim, got {shown(one)}; {instead}"
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
         yield f"every: expected a whole number from 1, got {shown(every)}; write every={EVERY}"
 

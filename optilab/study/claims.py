@@ -304,7 +304,7 @@ def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int,
         missing = "fewer than two layers with measured gradients in the last epochs (probes)"
         absent = {seed: f"{group.runs[seed].name}: {missing}" for seed, value in ratios.items() if value is None}
         return {seed: value for seed, value in ratios.items() if value is not None}, absent
-    (taken,) = values_of([group], Measure(claim.metric, claim.at))
+    (taken,) = values_of([group], Measure(claim.metric, claim.at), claim.text)
     return taken.values, taken.absent
 
 

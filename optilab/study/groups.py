@@ -446,7 +446,7 @@ class GroupValues:
 NEVER = "never reached"
 
 
-def values_of(groups: Sequence[Group], measure: Measure) -> list[GroupValues]:
+def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric") -> list[GroupValues]:
     """The outcomes of every group.
 
     A trial that diverged counts as having learned nothing: the accuracy or the loss of the chance level, or the highest
@@ -463,7 +463,7 @@ def values_of(groups: Sequence[Group], measure: Measure) -> list[GroupValues]:
         if measure.metric in TESTED:
             own = f"val{measure.metric.removeprefix('test')}"
             near = f", which needs held-out images (train with --set data.holdout=N); write {own}"
-        raise UsageError(f"--metric: no run has {shown(measure.metric)}{near}")
+        raise UsageError(f"no run has {shown(measure.metric)}{near}", where)
     horizon: float
     step = 0.0
     if trials and measure.target is not None:

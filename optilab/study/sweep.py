@@ -295,7 +295,7 @@ def read_axis(key: str, given: Any) -> Axis | Choices:
         written = ",".join(map(flow, values)) if isinstance(values, list) else flow(values)
         raise UsageError(f"a key inside another follows a dot; write --over {key}.{inner}={written}", where)
     if re.search(r"\(|\.\.|^[^,]*\bto\b", text) and (span := as_range(text)):
-        raise UsageError(f"expected {RANGE}; write {key}={span}", f"{where}={text}")
+        raise UsageError(f"expected {RANGE}; write --over {key}={span}", f"{where}={text}")
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
     axis = read_range(f"{where}={text}", key, text, COUNT)

@@ -105,7 +105,7 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
             text = re.sub(dotted, r'\1set={"\2": ...}', text)
             if near := did_you_mean(name, [*keywords(verb)]) if verb else "":
                 text = re.sub(
-                    rf"({re.escape(name)}: unknown key)(; one of .*|; did you mean \".*\"\?)", rf"\1{near}", text
+                    rf"({re.escape(name)}: unknown key)(; one of .*|; did you mean \".*\"\?.*)", rf"\1{near}", text
                 )
             instead = f"keyword; leave it out, or see help(lab.{verb})"
             text = re.sub(rf"({re.escape(name)}: unknown )key; one of .*", rf"\1{instead}", text)

@@ -265,7 +265,7 @@ def write_watched(
         "marked": bool(seconds),
         "status": "diverged" if evidence.divergence else "done",
         "finished": runs.timestamp(),
-        **({"reason": evidence.divergence} if evidence.divergence else {}),
+        **({"reason": reason} if (reason := evidence.divergence or evidence.loop.get("error")) else {}),
     }
     label = runs.chosen_name(name, config["name"].lower())
     return LabRun(runs.read(runs.write(folder, label, files, manifest)))

@@ -342,7 +342,13 @@ class OneRun(LabRun):
                 [[what, *(metric(k, row.get(k, "")) for k in keys)] for what, row in ends.items()],
             )
             if not self.entry.manifest.get("marked", True):
-                yield "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps"
+                ended = self.entry.state == "done" and "reason" in self.entry.manifest
+                why = (
+                    "the watch ended before an epoch was marked"
+                    if ended
+                    else "the loop marked no epochs (watch.epoch())"
+                )
+                yield f"{why}; the rows are equal parts of its steps"
             # A kill may have come between the time of an epoch and its row.
             timings = runs.read_timings(self.entry.path / "timings.csv")
             if took := [row["seconds"] for row in timings if row["epoch"] <= last["epoch"]]:

@@ -72,7 +72,8 @@ def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     kept = place.refused(studies.asked, request, source, rest=True)
     placed = partial(studies.placed, source, request)
     asked = kept and place.refused(placed, plans.resolve, kept, request.changes(), rest=True)
-    if kept and not (kept.over or request.given.get("over") or request.resume) and kept.seeds == 1:
+    alone = kept and not (kept.over or request.given.get("over") or request.resume) and kept.seeds == 1
+    if alone and str(request.given.get("seeds", 1)) == "1":  # others were refused
         need = "a sweep needs an axis, as in --over optimizer.lr=0.01,0.1, or several seeds: --seeds 3"
         place.refused.append(UsageError(need))
     for axis in kept.over.items() if kept and not asked else ():

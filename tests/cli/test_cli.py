@@ -530,7 +530,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("train sigmoid --expect val_acc>0.3+-0.1", "'+- 0.1' goes only with ==, as in val_acc == 0.85 +- 0.01"),
         ("train sigmoid --expect {metric:val_acc,over:0.5}", "expected text, such as 'val_acc > 0.5'; a mapping"),
         ("train sigmoid --set model.norm=no", "YAML reads no as false: write none"),
-        ("sweep sigmoid --over optimizer.lr=0.1:1:3:lg", "'lg' is not log; write KEY=LOW:HIGH[:COUNT][:log]"),
+        ("sweep sigmoid --over optimizer.lr=0.1:1:3:lg", "'lg' is not log; write optimizer.lr=0.1:1:3:log"),
         (
             "sweep sigmoid --optimizer momentum --over optimizer.momentum=0.1,0.9",
             "momentum has no setting 'momentum'; it has",

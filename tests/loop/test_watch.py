@@ -207,7 +207,9 @@ watch.diagnosis()
 def test_what_is_not_a_model_is_refused():
     with pytest.raises(UsageError, match=r"expected a torch\.nn\.Module, got 3; write optilab.watch"):
         optilab.watch(3)
-    with pytest.raises(UsageError, match=r"expected an optimizer of torch\.optim, got 3; write optilab.watch"):
+    with pytest.raises(
+        UsageError, match=r"expected an optimizer of torch\.optim, got 3; write optimizer = torch\.optim\.Adam"
+    ):
         optilab.watch(mlp(), [3])
     with pytest.raises(UsageError, match="every: expected a whole number from 1"):
         optilab.watch(mlp(), every=0)
@@ -240,7 +242,11 @@ def test_what_is_not_a_model_is_refused():
             lambda w: optilab.watch(nn.Linear),
             "expected a torch.nn.Module, got the class Linear; write optilab.watch(",
         ),
-        (lambda w: w.epoch(0.5), "watch.epoch: 0.5 needs a name; write watch.epoch(val_loss=0.5"),
+        (
+            lambda w: w.epoch(0.3, 0.9),
+            "watch.epoch: 0.3 needs a name; write watch.epoch(val_loss=0.3, val_acc=0.9)",
+        ),
+        (lambda w: optilab.watch(mlp(), torch.optim.SGD), "got the class SGD; write optimizer = torch.optim.SGD("),
         (lambda w: w.close(1), "watch.close: 1 is a value too many; write watch.close()"),
         (lambda w: w.diagnosis(verbose=True), "unknown keyword 'verbose'; write watch.diagnosis()"),
         (lambda w: w.save(nmae="a"), "watch.save: unknown keyword 'nmae'; did you mean \"name\"?"),
@@ -253,7 +259,7 @@ def test_what_is_not_a_model_is_refused():
         ),
         (
             lambda w: w.plot("x.png"),
-            "'x.png' is a value too many; write watch.plot(dark=True).savefig(\"loop.png\")",
+            "'x.png' is a value too many; write watch.plot(dark=True).savefig(\"x.png\")",
         ),
         (
             lambda w: optilab.watch.step(1.0),
