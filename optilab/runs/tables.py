@@ -97,24 +97,21 @@ def _numbers(path: Path, columns: Sequence[str]) -> list[Row]:
         )
     for line, row in enumerate(rows, start=2):
         for name, value in row.items():
-            if not isinstance(value, int | float):
+            if type(value) not in (int, float):
                 raise DataError(f"{path}:{line}: {shown(name)}: expected a number, got {shown(value)}")
     return rows
 
 
 def _parse(cell: str, path: Path, line: int) -> Any:
-    if "\ufffd" in cell or "\0" in cell:
-        raise DataError(f"{path}:{line}: damaged: {shown(cell)}")
     try:
         number = float(cell)
     except ValueError:
+        if "\ufffd" in cell or "\0" in cell:
+            raise DataError(f"{path}:{line}: damaged: {shown(cell)}") from None
         return text_of(cell)
     if not math.isfinite(number):
         raise DataError(f"{path}:{line}: expected a finite number, got {shown(cell)}")
-    try:
-        return int(cell)
-    except ValueError:
-        return number
+    return number if "." in cell or "e" in cell or "E" in cell else int(cell)
 
 
 def best(rows: Sequence[Mapping[str, Any]]) -> Row:

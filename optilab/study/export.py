@@ -57,15 +57,27 @@ class Exported:
 class Rows:
     """The whole table, which is read while it is written."""
 
-    columns: Mapping[str, Kind]
+    settings: Mapping[str, Kind]
+    """The columns that are the same in all rows of a run."""
+    metrics: Mapping[str, Kind]
+    """Those that differ, which follow."""
     exported: Sequence[Exported]
 
-    def __iter__(self) -> Iterator[list[Any]]:
+    @property
+    def columns(self) -> Mapping[str, Kind]:
+        return {**self.settings, **self.metrics}
+
+    def cells(self, written: Callable[[Any], Any] = lambda value: value) -> Iterator[list[Any]]:
+        """The rows; a setting is `written` once for all rows of its run."""
         for one in self.exported:
             own = {"run": one.name, "state": one.record.state, **one.settings}
-            shared = {key: value(own.get(key), kind) for key, kind in self.columns.items()}
+            same = {key: written(value(own.get(key), kind)) for key, kind in self.columns.items()}
+            settings = [same[key] for key in self.settings]
             for row in one.rows():
-                yield [value(row[key], kind) if key in row else shared[key] for key, kind in self.columns.items()]
+                measured = (
+                    value(row[key], kind) if key in row else same[key] for key, kind in self.metrics.items()
+                )
+                yield [*settings, *measured]
 
 
 def gather(records: Sequence[Record], left_out: Mapping[str, str]) -> tuple[Rows, dict[str, str]]:
@@ -89,8 +101,7 @@ def gather(records: Sequence[Record], left_out: Mapping[str, str]) -> tuple[Rows
     keys = dict.fromkeys(key for one in exported for key in one.settings if key not in metrics)
     columns: dict[str, Kind] = {"run": "TEXT", "state": "TEXT"}
     columns |= {key: _kind([one.settings[key] for one in exported if key in one.settings]) for key in keys}
-    columns |= {key: "INTEGER" if key == "epoch" else "REAL" for key in metrics}
-    return Rows(columns, exported), damaged
+    return Rows(columns, {key: "INTEGER" if key == "epoch" else "REAL" for key in metrics}, exported), damaged
 
 
 def _kind(values: Iterable[Any]) -> Kind:
@@ -157,7 +168,7 @@ def _csv(path: Path, rows: Rows) -> None:
     with path.open("x", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([cell(printable(key)) for key in rows.columns])
-        writer.writerows([cell(entry) for entry in row] for row in rows)
+        writer.writerows(rows.cells(cell))  # which writes numbers as `cell` does
 
 
 def _sqlite(path: Path, rows: Rows) -> None:
@@ -167,7 +178,7 @@ def _sqlite(path: Path, rows: Rows) -> None:
     columns = ", ".join(f"{name} {kind}" for name, kind in zip(names, rows.columns.values(), strict=True))
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute(f"CREATE TABLE {TABLE} ({columns})")
-        database.executemany(f"INSERT INTO {TABLE} VALUES ({', '.join('?' * len(names))})", iter(rows))
+        database.executemany(f"INSERT INTO {TABLE} VALUES ({', '.join('?' * len(names))})", rows.cells())
 
 
 def _distinct(keys: Iterable[str]) -> list[str]:
@@ -187,7 +198,7 @@ def _parquet(path: Path, rows: Rows) -> None:
 
     types = {"INTEGER": pyarrow.int64(), "REAL": pyarrow.float64(), "TEXT": pyarrow.string()}
     schema = pyarrow.schema([(printable(key), types[kind]) for key, kind in rows.columns.items()])
-    source = iter(rows)
+    source = rows.cells()
     with parquet.ParquetWriter(str(path), schema) as file:
         while batch := list(islice(source, _BATCH)):
             cells = zip(zip(*batch, strict=True), schema.types, strict=True)

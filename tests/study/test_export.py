@@ -171,8 +171,7 @@ def poisoned(some, payload):
     (record,) = select(some, ["plain"]).records
     settings = {"data.dir": payload, payload: payload, payload.swapcase(): "x"}
     one = export.Exported(record, settings)
-    columns = {"run": "TEXT", **dict.fromkeys(settings, "TEXT"), "epoch": "INTEGER"}
-    return export.Rows(columns, [one])
+    return export.Rows({"run": "TEXT", **dict.fromkeys(settings, "TEXT")}, {"epoch": "INTEGER"}, [one])
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -1,0 +1,89 @@
+"""python -m tests.benchmarks.growth [RUNS ...]: what commands cost with 10, 100, 1,000 and 10,000 runs.
+
+Per command CPU seconds and the peak memory of its process, and what one more run adds in milliseconds, between the
+first and the last number of runs.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from optilab import runs
+from optilab.config.load import load, to_yaml
+from optilab.config.training import TrainConfig
+from tests.study.generated import training
+
+SIZES = (10, 100, 1000, 10_000)
+COMMANDS = {
+    "runs ls": "runs ls",
+    "runs ls --where --sort": "runs ls --where optimizer.lr>0.03 --sort -val_acc",
+    "runs ls of a study": "runs ls --runs-dir studies",
+    "runs ls STUDY": "runs ls study --runs-dir studies",
+    "runs compare": "runs compare * --format csv",
+    "runs export": "runs export * --out table.csv",
+    "report": "report * --out page.html",
+    "check": "check * --expect val_acc>0.1",
+    "train, one batch": "train sigmoid.yaml --epochs 1 --set data.images=32 --name fresh-{runs} --quiet",
+    "sweep --dry-run": "sweep sigmoid.yaml --over optimizer.lr=1e-6:1:{runs}:log --dry-run",
+}
+"""Names of runs are left to optilab, which knows the pattern."""
+
+
+def make(folder: Path, count: int) -> None:
+    """So many finished trainings of 100 epochs, ten seeds of each setting, and a study with as many rows."""
+    model = training(folder / "alone", "model", "epochs=100", accuracies=[0.1 + e / 200 for e in range(100)])
+    files = {file.name: file.read_bytes() for file in model.iterdir() if file.name != "manifest.json"}
+    manifest = runs.read(model).manifest | {"outcome": runs.read(model).outcome()}
+    rows = []
+    with mock.patch("os.fsync"):
+        for number in range(count):
+            config = manifest["config"] | {"seed": number % 10}
+            config["optimizer"] = {"name": "sgd", "lr": 0.01 * (1 + number // 10)}
+            text = {**files, "config.yaml": to_yaml(load(TrainConfig, config))}
+            runs.write(folder / "runs", f"sigmoid-{number:05}", text, {**manifest, "config": config})
+            facts = {"trial": f"t{number:05}", "optimizer.lr": number / count, "seed": 42, "digest": "x"}
+            rows.append({**facts, "status": "done", "reason": None, **manifest["outcome"]})
+        facts = manifest | {"command": "sweep", "trials": count}
+        study = runs.open_study(folder / "studies", "study", b"config: {name: sigmoid}\n", facts)
+        study.tabulate(rows)
+        study.finish("done")
+
+
+def cost(arguments: list[str], folder: Path) -> tuple[float, float]:
+    """CPU seconds and peak MiB of a command."""
+    line = [sys.executable, "-m", "optilab", *arguments]
+    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, arguments
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.growth", description=__doc__)
+    parser.add_argument("runs", nargs="*", type=int, default=SIZES, metavar="RUNS")
+    sizes = parser.parse_args().runs
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
+    for count in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            make(Path(folder), count)
+            for name, line in COMMANDS.items():
+                words: list[Any] = [word.format(runs=count) for word in line.split()]
+                found[name].append(cost(words, Path(folder)))
+    print(f"{'':26}" + "".join(f"{count:>18,}" for count in sizes) + "     one more run")
+    for name, measured in found.items():
+        added = [
+            (last - first) / max(1, sizes[-1] - sizes[0])
+            for first, last in zip(measured[0], measured[-1], strict=True)
+        ]
+        cells = "".join(f"{seconds:8.2f} s {memory:4.0f} MiB" for seconds, memory in measured)
+        print(f"{name:26}{cells}   {1000 * added[0]:5.2f} ms {1024 * added[1]:5.1f} KiB")
+
+
+if __name__ == "__main__":
+    main()
