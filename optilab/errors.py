@@ -184,7 +184,8 @@ ELSEWHERE = {
     "layers": "hidden", "widths": "hidden", "nonlinearity": "activation", "initialization": "init",
     "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train", "swish": "silu", "sgdm": "momentum",
     "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient", "ln": "log", "sen": "sin", "tg": "tan",
-    "history": "evidence", "losses": "evidence", "fit": "train",
+    "history": "evidence", "losses": "evidence", "fit": "train", "acc": "val_acc", "loss": "val_loss",
+    "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown", "gpu": "cuda",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
@@ -221,6 +222,8 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     """`unknown optimizer 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
     names = list(accepted)
     close = did_you_mean(name, names) if isinstance(name, str) else ""
+    if isinstance(name, str) and {one.strip() for one in name.split(",")} <= {*names}:
+        return f"expected one {what}, got {shown(name)}; write {name.partition(',')[0].strip()}"
     if isinstance(name, str) and len(words := name.split()) > 1 and {*words} <= {*names}:
         close = f"; names are separated by commas: {','.join(words)}"
     return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
@@ -343,7 +346,9 @@ def shown(value: Any, limit: int = 60) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
+        simple = all(isinstance(item, str | int | float | None) for item in value)
+        text = f"[{', '.join(map(shown, value))}]" if simple else ""
+        return text if 0 < len(text) <= limit else f"a list of {len(value)}"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, type):

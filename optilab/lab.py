@@ -94,7 +94,7 @@ class Lab:
 
         found = _taken("name", None, name)
         if not isinstance(found, str):
-            raise UsageError(f"name: expected a run or study, got {shown(found)}")
+            raise UsageError(f'name: expected a run or study, got {shown(found)}; for example "latest"')
         with as_in_python():
             return entry(runs.read_entry(runs.locate(self.folder, found)))
 
@@ -199,12 +199,19 @@ _TREES: Mapping[str, str] = {
     "function": 'the name of a test function, a formula such as "w1^2 + w2^2", or one of optilab.optimize.OBJECTIVES',
     "algo": "the name of an optimizer, a list of names, or a rule of optilab.optimize (code of yours: FILE.py:NAME)",
     "config": "a preset, a YAML file or a mapping of keys (a network of yours: model: FILE.py:NAME)",
+    "candidate": 'a class, a function or "FILE.py:NAME"',
     "target": "a run, a config or a mapping of its keys (a loop of yours: optilab.watch)",
 }
 """What a keyword takes that takes several kinds."""
 
 
-_EXAMPLES = {"AXIS": "lr=0.1:1", "VERDICT=N,...": "equal=10,explained=6", "RUN": "latest", "STUDY": "latest"}
+_EXAMPLES = {
+    "CLAIM": "val_acc > 0.8",
+    "AXIS": "lr=0.1:1",
+    "VERDICT=N,...": "equal=10,explained=6",
+    "RUN": "latest",
+    "STUDY": "latest",
+}
 """A text for an option, by what stands for it in the help."""
 
 
@@ -233,7 +240,9 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
         value = [value] if isinstance(value, str) else value
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
-        raise UsageError(f"{name}: expected one name or a list of them, got {shown(value)}")
+        example = _EXAMPLES.get(getattr(field.mark(Flag), "metavar", ""), "")
+        kind = f"a text such as {name}={example!r}, or a list of them" if example else "one name or a list of them"
+        raise UsageError(f"{name}: expected {kind}, got {shown(value)}")
     if field.number:
         return value
     switch, flag = bool in field.parts, field.mark(Flag)

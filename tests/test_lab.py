@@ -279,7 +279,7 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
     [
         (
             lambda lab: lab.optimize(algo="adam", beta1=0.5),
-            'beta1: unknown key; did you mean set={"algo.beta1": ...}?',
+            'beta1: unknown key; did you mean set={"algo.beta1": 0.5}?',
         ),
         (
             lambda lab: lab.map("adam"),
@@ -342,11 +342,11 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         (lambda lab: lab.optimize(optimizer="adam"), 'optimizer: unknown key; did you mean "algo"?'),
         (
             lambda lab: lab.explain("adam", step=range(1, 3)),
-            "expected text, got a list of 2; for example step='1,2'",
+            "expected text, got [1, 2]; for example step='1,2'",
         ),
         (
             lambda lab: lab.sweep("relu.yaml", {"optimizer.lr": [0.1, 0.2]}, seeds=[1, 2, 3]),
-            'got a list of 3; write 3, and set={"seed": 1}',
+            'got [1, 2, 3]; write 3, and set={"seed": 1}',
         ),
         (lambda lab: lab.race("sgd", "adam"), 'several as a list: lab.race(["sgd", "adam"])'),
         (lambda lab: lab.optimize("adam", "booth", 3), "takes by place only algo and function; 3 needs a name"),

@@ -93,7 +93,7 @@ def _mistake(given: str) -> str:
         return f"the metric stands first: --expect '{first}'{second}"
     if match := re.fullmatch(rf"(.+? at )epoch (\d+\s*{sign}.*)", given):
         return f"an epoch is its number alone; write '{match[1]}{match[2]}'"
-    if match := re.fullmatch(rf"(.+?)\s*{sign}\s*{number} at (\w+)\s*", given):
+    if match := re.fullmatch(rf"(.+?)\s*{sign}\s*{number} at (?:epoch )?(\w+)\s*", given):
         return f"the epoch stands before the sign: --expect '{match[1]} at {match[4]} {match[2]} {match[3]}'"
     if match := re.fullmatch(r"\s*([^:]*=[^:]*?)\s*:(.*)", given):
         key, _, value = match[1].partition("=")
@@ -105,6 +105,8 @@ def _mistake(given: str) -> str:
         return f"no value after the sign; write for example {_compared(given)}"
     if not metric.strip():
         return f"no metric before the sign; write for example {_compared('')}"
+    if metric.strip() in ALL:
+        return f"{shown(value.strip())} is not one value; write for example {_compared(metric)}"
     if close := did_you_mean("_".join(metric.split()), ALL):
         return f"{shown(metric.strip())} is no metric{close}"
     return f"expected a claim such as {EXAMPLE}"

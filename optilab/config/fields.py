@@ -172,8 +172,6 @@ class OneOf:
             return f"no {self.what} {missing} {names}"
         if self.what == "function" and re.search(r"[\^*+/()]", str(name)):
             return f"for a formula write function: {{name: expression, formula: {shown(name)}}}"
-        if (several := str(name).split(","))[1:] and all(one.strip() in self.registry for one in several):
-            return f"expected one {self.what}, got {shown(name)}; write {several[0]}"
         return unknown(self.what, name, self.registry)
 
     def json_schema(self, inner: Mapping[str, Any], definitions: Definitions) -> dict[str, Any]:
@@ -371,7 +369,10 @@ def example_at(schema: type[Section], path: yaml.Path, tree: Any) -> str:
         inside, *_ = _asked(schema, path, tree)
         own = getattr(inside, "described", lambda name: "")(str(path[-1]))
         return next(iter(choice.registry)) if choice else f"VALUE{own}"
-    return yaml.flow({first.name: first.low if first.required else first.default})
+    value = tree.get(path[-1]) if isinstance(tree, dict) and len(path) == 1 else None  # which that key may take
+    usual = first.low if first.required else first.default
+    fits = type(value) in (str, int) and (value in first.choices or (first.number is int and first.admits(value)))
+    return yaml.flow({first.name: value if fits else usual})
 
 
 def field_at(schema: type[Section], path: yaml.Path, tree: Any) -> Field | None:

@@ -433,13 +433,17 @@ def relocated(
         written = [path[:n] for path in paths for n in range(len(path) + 1) if path[:n] in lines]
         return lines[max(written, key=len)]
 
+    def in_file(message: str) -> str:
+        """`optimizer.lr: 0.1:1` for `--over optimizer.lr=0.1:1`, at its end."""
+        return re.sub(r"--over ([\w.]+)=(\S+)$", r"\1: \2", message)
+
     if not isinstance(error, ConfigError):
         message = str(error).removeprefix(f"{error.where}: ") if error.where.startswith("--over") else str(error)
-        return type(error)(message, place(error.where))
+        return type(error)(in_file(message), place(error.where))
     problems = [
         problem
         if re.search(r":\d+$", problem.where)  # in another file
-        else Problem(place(problem.where, problem.key), problem.key, problem.message)
+        else Problem(place(problem.where, problem.key), problem.key, in_file(problem.message))
         for problem in error.problems
     ]
     return ConfigError(lines[()].rpartition(":")[0], problems)
@@ -583,7 +587,8 @@ def example(field: Field | None) -> str:
     if field is None or isinstance(default, bool):
         return ""
     if not isinstance(default, int | float) and {int, float} & set(field.parts):
-        default = 100 if int in field.parts and field.admits(100) else 1 if field.low is None else field.low
+        usual = 100 if int in field.parts and field.admits(100) and (field.low or 0) < 2 else 1
+        default = usual if field.low is None or usual == 100 else field.low
     return f"; for example {default:g}" if isinstance(default, int | float) and field.admits(default) else ""
 
 
@@ -604,7 +609,9 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
     if isinstance(value, list | tuple) and value and field and field.name == "seeds":
         return f"; write {len(value)}, and --set seed={value[0]}"
     if isinstance(value, list | tuple):
-        value = ",".join(map(yaml.flow, value))
+        value = value[0] if len(value) == 1 else ",".join(map(yaml.flow, value))
+        if isinstance(value, int | float):
+            return f"; write {value}" if fits(str(value)) else ""
     if not isinstance(value, str):
         return ""
     if field and tuple in field.parts and len(parts := value.split()) > 1:
@@ -634,7 +641,10 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return f"; a range is written {match[1]}:{match[2]}"
     parts = re.split("[,:]", value)
     if parts[1:] and all(decimal(part) != part for part in parts) and fits(parts[0]):
-        return f"; one number, such as {parts[0]}; for several values: sweep with --over, map with --x"
+        seeds = f"seeds: --seeds {len(parts)}" if field and field.name == "seed" else ""
+        return (
+            f"; one number, such as {parts[0]}; for several {seeds or 'values: sweep with --over, map with --x'}"
+        )
     return ""
 
 

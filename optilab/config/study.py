@@ -1,5 +1,6 @@
 """The keys of `optilab sweep`, `optilab remedy` and `optilab race --on`: a study, as its study.yaml repeats it."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -31,6 +32,8 @@ def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
         key, equals, span = (part.strip() for part in text.partition("="))
         if not (key and equals and span):
             missing = f"the values are missing, for example {key}=0.01,0.1" if key else f"for example {EXAMPLE}"
+            if match := re.fullmatch(r"([a-z][\w.]*)[\s:,]+(.*\S)", key):
+                missing = f"write {match[1]}={re.sub('[, ]+', ',', match[2])}"
             raise UsageError(f"{text}: expected {RANGE} or KEY=VALUE,VALUE,...; {missing}", "--over")
         if key in axes:
             both = f"{axes[key]},{span}"
@@ -68,6 +71,11 @@ class _Training:
     @staticmethod
     def dump(value: Any) -> Any:
         return value.model_dump(mode="json") if isinstance(value, TrainConfig) else value
+
+    @staticmethod
+    def section(tree: Any) -> type[Section]:
+        """What the keys in it are."""
+        return TrainConfig
 
     def json_schema(self, inner: Any, definitions: Definitions) -> dict[str, Any]:
         return {"anyOf": [{"type": "string"}, reference(TrainConfig, definitions)]}

@@ -24,7 +24,7 @@ from optilab.config.model import ModelConfig
 from optilab.config.own_network import OrOwn, OwnNetwork
 from optilab.config.yaml import flow
 from optilab.data.sources import DATASETS, DatasetInfo
-from optilab.errors import UsageError, shown
+from optilab.errors import UsageError, did_you_mean, shown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import sources
 from optilab.optimize.own_source import Origin
@@ -126,7 +126,9 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 def _device(given: str) -> str:
     if _DEVICE.fullmatch(given):
         return given
-    raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}")
+    raise ValueError(
+        f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}{did_you_mean(str(given), ['cpu', 'cuda', 'mps'])}"
+    )
 
 
 if TYPE_CHECKING:

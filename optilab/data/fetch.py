@@ -114,7 +114,8 @@ def fetch(
     except (OSError, SystemFailure) as error:
         reason: object = error
         if isinstance(error, FileExistsError | NotADirectoryError):
-            reason = f"{error.filename or destination} is a file, not a directory"
+            places = (destination, *destination.parents)
+            reason = f"{next(filter(Path.is_file, places), destination)} is a file, not a directory"
         elif isinstance(error, OSError):
             reason = f"{error.filename or destination}: {error.strerror}"
         raise SystemFailure(f"{reason}; give another directory with --data-dir or OPTILAB_DATA") from error

@@ -174,7 +174,7 @@ class Origin:
 
     def line_of(self, error: BaseException) -> int | None:
         """The line of the user's file at which an error was raised."""
-        if isinstance(error, SyntaxError):
+        if isinstance(error, SyntaxError) and error.filename in (None, str(self.path)):
             return error.lineno
         frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == self.path]
         return frames[-1].lineno if frames else None
@@ -199,9 +199,15 @@ class Origin:
     def failure(self, error: BaseException, at: int | str) -> UsageError:
         """What the code raised, with its line and where it was."""
         line = self.line_of(error)
-        where = f"line {line}: " if line else ""
+        where = f"line {line}: {self._beside(error)}" if line else ""
         place = (f"at step {at}" if at else "before its first step") if isinstance(at, int) else at
         return UsageError(f"{self.label} failed {place}: {where}{self._said(error, line)}")
+
+    def _beside(self, error: BaseException) -> str:
+        """`helper.py:2: `, where it was raised in another file of the same directory."""
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        own = Path(last.filename)
+        return f"{own.name}:{last.lineno}: " if own != self.path and own.parent == self.path.parent else ""
 
     def _said(self, error: BaseException, line: int | None) -> str:
         """What an exception says, what to write instead where that is known, and else the line at which it is."""

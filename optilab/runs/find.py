@@ -92,6 +92,9 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         run_name(name)
     except ValueError as error:
         not_a_name = f"expected the name or the path of a run: {error}"
+        several = re.split("[, ]+", name)
+        if several[1:] and all((folder / one).is_dir() for one in several):
+            not_a_name = f"{shown(name)} is {len(several)} names; write each by itself: {' '.join(several)}"
         if "@" in name and (folder / name.partition("@")[0]).is_dir():
             not_a_name = f"{shown(name)}: an epoch is for --fork; write {name.partition('@')[0]}"
         where, _, pattern = name.rpartition("/")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from optilab.config import yaml
+from optilab.config.load import number_advice
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE
 from optilab.optimize.objective import Floats
@@ -99,8 +100,10 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     *parts, last = span.split(":")
     log = last == "log"
     parts += [] if log else [last]
-    named = key.removeprefix("algo.")
-    usual = f"{named if named[:1].isalpha() else 'lr'}={_usual(named, parts[0])}"
+    named, flag = key.removeprefix("algo."), re.match("--\\w+ ", where)
+    usual = _usual(named, parts[0])
+    named = f"{flag[0] if flag else ''}{named if re.fullmatch('[A-Za-z][A-Za-z0-9_.]*', named) else 'lr'}"
+    usual = f"{named}={usual}"
     if not log and len(parts) == 4 and (wrong := [part for part in parts if _number(part) != _number(part)]):
         numbers = ":".join(part for part in parts if part not in wrong)
         wrong = "log is the last part" if "log" in wrong else f"{shown(wrong[0])} is not log"
@@ -113,11 +116,15 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
         raise UsageError(f"{found}: expected {RANGE}, for example {usual}", where)
     for name, text in zip(("LOW", "HIGH"), parts, strict=False):
         if not math.isfinite(_number(text)):
-            raise UsageError(f"expected a number for {name}, got {shown(text)}; for example {usual}", where)
+            meant = [re.search(r"; write (\S+?),?( |$)", number_advice(one)) for one in parts]
+            ends = [found[1] if found else one for found, one in zip(meant, parts, strict=True)]
+            known = all(math.isfinite(_number(end)) for end in ends)
+            instead = f"write {named}={':'.join(ends)}{':log' * log}" if known else f"for example {usual}"
+            raise UsageError(f"expected a number for {name}, got {shown(text)}; {instead}", where)
     low, high = map(_number, parts[:2])
     if parts[2:]:
         if not parts[2].isdecimal() or not 1 < int(parts[2]) <= MAX_COUNT:
-            ends = f"{key.removeprefix('algo.')}={parts[0]}:{parts[1]}"
+            ends = f"{named}={parts[0]}:{parts[1]}"
             raise UsageError(
                 f"{shown(parts[2])} is not a COUNT from 2 to {MAX_COUNT:,}; for example {ends}:20", where
             )
@@ -126,7 +133,7 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
         turned = f"; write {named}={high:g}:{low:g}" if low > high else ""
         raise UsageError(f"LOW has to be less than HIGH, got {low:g} and {high:g}{turned}", where)
     if log and low <= 0:
-        example = f"; for example {high / 1000:g}:{high:g}:log" if high > 0 else ""
+        example = f"; for example {named}={high / 1000:g}:{high:g}:log" if high > 0 else ""
         raise UsageError(f"a log axis has to begin above 0, got {low:g}{example}", where)
     return Axis(key, low, high, count, log)
 
@@ -153,7 +160,9 @@ def read_choices(where: str, key: str, text: str) -> Choices:
     try:
         values = yaml.value(f"[{text}]")
     except ValueError as error:
-        raise UsageError(f"{text}: {error}", where) from None
+        parts = [] if re.search("[{:\"']", text) else re.findall(r"[^\s,;()\[\]]+", text)
+        instead = f"values are separated by commas: --over {key}={','.join(parts)}" if parts else error
+        raise UsageError(f"{text}: {instead}", where) from None
     return listed(where, key, values)
 
 

@@ -433,9 +433,8 @@ def _candidates(
         equal = any(key == k or key.startswith(f"{k}.") for k in by for key in grouping.shared)
         paths = (key.split(".") for key in differing)
         names = {".".join(path[:n]) for path in paths for n in range(min(len(path), 2), len(path) + 1)}
-        near = (
-            did_you_mean(by[0], [*named, *sorted(names)]) or f"; what differs: {', '.join(differing) or 'nothing'}"
-        )
+        rest = f"; what differs: {', '.join(differing)}" if differing else "; nothing differs, so leave it out"
+        near = did_you_mean(by[0], [*named, *sorted(names)]) or rest
         raise UsageError(f"--by {','.join(by)}: {'the same in all runs' if equal else 'no such setting'}{near}")
     rest = [key for key in differing if key not in keys]
     words = distinguishing_keys(keys, trees) or keys

@@ -31,8 +31,10 @@ def read_axis(flag: str, text: str) -> Axis:
     UsageError if it is not a range.
     """
     key, equals, span = text.partition("=")
-    if not equals and (match := re.fullmatch(r"([a-z]\w*)[\s:]+(.*)", text)) and (written := as_range(match[2])):
-        raise UsageError(f"expected {RANGE}; write {match[1]}={written}", f"{flag} {text}")
+    if not equals and (match := re.fullmatch(r"([a-z]\w*)[\s:,]+(.*)", text)) and (written := as_range(match[2])):
+        raise UsageError(
+            f"expected {RANGE}; write {f'{flag} ' * flag.startswith('--')}{match[1]}={written}", f"{flag} {text}"
+        )
     if not key:
         raise UsageError(
             f"the setting is missing before =; write {RANGE}, for example {EXAMPLE}", f"{flag} {text}"

@@ -294,7 +294,7 @@ def read_axis(key: str, given: Any) -> Axis | Choices:
         inner, values = next(iter(given.items()))
         written = ",".join(map(flow, values)) if isinstance(values, list) else flow(values)
         raise UsageError(f"a key inside another follows a dot; write --over {key}.{inner}={written}", where)
-    if re.search(r"\(|\.\.|^[^,]*\bto\b", text) and (span := as_range(text)):
+    if re.search(r"^[a-z].*\(|\.\.|^[^,]*\bto\b", text) and (span := as_range(text)):
         raise UsageError(f"expected {RANGE}; write --over {key}={span}", f"{where}={text}")
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
@@ -381,17 +381,25 @@ def _as_typed(asked: SweepConfig, axis: Axis | Choices, problems: Sequence[Probl
     first, messages = problems[0], {problem.message for problem in problems}
     message, wrong = first.message, {problem.where.partition("=")[2]: problem.message for problem in problems}
     instead = {value: own.partition("; write ")[2] for value, own in wrong.items()}
+    if near := re.match(r'unknown key; did you mean "([^"]+)"', message):
+        key = near[1]
     if all(instead.values()):
         values = ",".join(instead.get(value, value) for value in map(flow, axis.values))
-        message = f"{message.partition('; write ')[0]}; write {key}={values}"
-    elif re.search(r"unknown|number|a name", message) and re.search(r"^[^{]*[\s;()\[\]]|^[^\d:]+:[^:]+$", text):
+        message = f"{message.partition('; write ')[0]}; write --over {key}={values}"
+    elif (
+        isinstance(given, str)
+        and re.search(r"unknown (?!key)|number|a name", message)
+        and re.search(r"^[^{]*[\s;()\[\]]|^[^\d:]+:[^:]+$", text)
+    ):
         values = ",".join(re.findall(r"[^\s,;:()\[\]]+", text))
-        message = f"{message.partition('; ')[0]}; values are separated by commas: {key}={values}"
+        message = f"{message.partition('; ')[0]}; values are separated by commas: --over {key}={values}"
     elif " has no setting" in message and (entries := _having(asked, axis, messages)):
         message = f"{message.partition(';')[0]}; instead of both axes: {entries}"
     elif not isinstance(axis, Axis) and (messages != {message} or not 1 < len(axis.values) == len(problems)):
         return problems
-    return [replace(first, where=f"--over {key}={text}", message=message)]
+    typed = f"{axis.key}={text}"
+    typed = f"'{typed}'" if re.search(r"[\s;]", text) else typed
+    return [replace(first, where=f"--over {typed}", message=message)]
 
 
 def _having(asked: SweepConfig, axis: Axis | Choices, messages: Iterable[str]) -> str:

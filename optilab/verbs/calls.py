@@ -102,18 +102,31 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
         text = in_python(str(error).replace("the command line", "the arguments"))
         for name in given:
             dotted = rf'({re.escape(name)}: unknown key; did you mean )"(\w+\.[\w.]+)"'
-            text = re.sub(dotted, r'\1set={"\2": ...}', text)
+            own = '{"%s": ' + shown(given[name]).replace("%", "%%") + "}"
+            text = re.sub(dotted, lambda found, own=own: f"{found[1]}set={own % found[2]}", text)  # type: ignore[misc]
             if near := did_you_mean(name, [*keywords(verb)]) if verb else "":
                 text = re.sub(
                     rf"({re.escape(name)}: unknown key)(; one of .*|; did you mean \".*\"\?.*)", rf"\1{near}", text
                 )
             instead = f"keyword; leave it out, or see help(lab.{verb})"
             text = re.sub(rf"({re.escape(name)}: unknown )key; one of .*", rf"\1{instead}", text)
-            text = re.sub(rf"(unknown keyword '{re.escape(name)}'); one of .*", rf"\1{instead[7:]}", text)
+            if keys := _keys_named(verb, name):
+                instead = f"keyword; write set={own % keys[0]}"
+            wrong = f"unknown keyword '{name}'"
+            text = re.sub(f"{re.escape(wrong)}; one of .*", lambda _, said=wrong + instead[7:]: said, text)  # type: ignore[misc]
         error.args = (text,)
         raise
     except OSError as error:  # what the system refuses, as the command says it
         raise SystemFailure(f"{error.filename or 'the output'}: {error.strerror or error}") from error
+
+
+def _keys_named(verb: str, name: str) -> list[str]:
+    """The keys of that name in the configs that a method reads, where it takes `set`."""
+    from optilab.config.fields import named, schema_for
+    from optilab.config.presets import READS
+
+    kind = "optimize" if "optimize" in (verb, READS.get(verb)) else "train"
+    return named(schema_for(kind), name) if verb and "set" in keywords(verb) else []
 
 
 def _call(text: str, match: "re.Match[str]") -> tuple[str, int] | None:

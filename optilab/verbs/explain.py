@@ -74,9 +74,12 @@ def _steps(text: Any, flag: str) -> list[int]:
         if first > last:
             raise UsageError(f"a range begins with its first step: write {last}-{first}, not {part.strip()}", flag)
         if not 1 <= first <= last <= LAST_STEP:
+            meant = re.sub(r"\s*(?:\.\.+|:|to)\s*", "-", str(text).strip("[]() "))
+            meant = re.sub(r"[,;\s]+", ",", meant)
+            instead = f"; write {meant}" if meant != str(text) and re.fullmatch(r"[1-9][\d,-]*", meant) else ""
             raise UsageError(
                 f"expected a step from 1 to {LAST_STEP:,}, a range such as 1-3, or several such as 1,4-6, "
-                f"got {shown(text)}",
+                f"got {shown(text)}{instead}",
                 flag,
             )
         found |= set(range(first, last + 1))

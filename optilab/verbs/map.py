@@ -1,5 +1,6 @@
 """`optilab map`: one rule over a grid of settings or of starts."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,13 +114,15 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
 
 def _axis(request: MapRequest, config: OptimizeConfig | None, flag: str, text: str) -> Axis:
     """An axis. UsageError for what is no number of the rule; its ends are settings like any."""
+    key = text.partition("=")[0].removeprefix("algo.")
+    if config is not None and re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
+        numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
+        if key not in numeric:
+            advice = did_you_mean(key, numeric) or f"; one of {', '.join(numeric)}"
+            raise UsageError(f"{flag} {key}: not a numeric setting of {config.algo[0].name}{advice}")
     axis = study.read_axis(flag, text)
     if config is None or not axis.field:
         return axis
-    numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
-    if axis.field not in numeric:
-        advice = did_you_mean(axis.field, numeric) or f"; one of {', '.join(numeric)}"
-        raise UsageError(f"{flag} {axis.field}: not a numeric setting of {config.algo[0].name}{advice}")
     for value in (axis.low, axis.high):
         chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
     return axis

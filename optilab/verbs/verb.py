@@ -386,4 +386,4 @@ def foreign(key: str, value: Any) -> list[tuple[str, Any, str]]:
     from optilab.optimize import RULES
 
     name = getattr(value, "__name__", type(value).__name__).lower()
-    return [(key, value, f'; write {key}="{name}"' if name in RULES else "")]
+    return [(key, value, f'; write {key}="{name}"' if name in RULES and key != "candidate" else "")]

@@ -530,7 +530,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("train sigmoid --expect val_acc>0.3+-0.1", "'+- 0.1' goes only with ==, as in val_acc == 0.85 +- 0.01"),
         ("train sigmoid --expect {metric:val_acc,over:0.5}", "expected text, such as 'val_acc > 0.5'; a mapping"),
         ("train sigmoid --set model.norm=no", "YAML reads no as false: write none"),
-        ("sweep sigmoid --over optimizer.lr=0.1:1:3:lg", "'lg' is not log; write optimizer.lr=0.1:1:3:log"),
+        ("sweep sigmoid --over optimizer.lr=0.1:1:3:lg", "'lg' is not log; write --over optimizer.lr=0.1:1:3:log"),
         (
             "sweep sigmoid --optimizer momentum --over optimizer.momentum=0.1,0.9",
             "momentum has no setting 'momentum'; it has",
@@ -551,11 +551,11 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("sweep sigmoid --study s.yaml", "'sigmoid' and --study cannot be combined; give one"),
         (
             "sweep sigmoid --over optimizer.lr=loguniform(1e-4,1e-1)",
-            "; write optimizer.lr=1e-4:1e-1:log",
+            "; write --over optimizer.lr=1e-4:1e-1:log",
         ),
         (
             "sweep sigmoid --over optimizer.lr=1e-4..1e-1",
-            "expected KEY=LOW:HIGH[:COUNT][:log]; write optimizer.lr=1e-4:1e-1\n",
+            "expected KEY=LOW:HIGH[:COUNT][:log]; write --over optimizer.lr=1e-4:1e-1\n",
         ),
         ("train relu --optimizer AdamW --lr -0.1", "--lr: must be greater than 0, got -0.1"),
         (

@@ -59,7 +59,7 @@ def test_numbers_that_yaml_1_1_reads_as_text(written, read, tmp_path):
 def test_quotes_do_not_make_a_list_text():
     with pytest.raises(ConfigError) as caught:
         load(TrainConfig, "sigmoid.yaml", [override_from_text("--set", "name=[1]")])
-    assert [problem.message for problem in caught.value.problems] == ["expected text, got a list of 1"]
+    assert [problem.message for problem in caught.value.problems] == ["expected text, got [1]"]
 
 
 def test_all_problems_at_once_each_with_its_line(tmp_path):

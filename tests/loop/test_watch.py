@@ -290,7 +290,7 @@ def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
         (lambda w: w.step("loss"), "watch.step: loss: expected one number, got 'loss'; write watch.step(loss)"),
         (
             lambda w: w.step(1.0, target=[0, 1]),
-            "target: expected a tensor, got a list of 2; write target=torch.tensor(y)",
+            "target: expected a tensor, got [0, 1]; write target=torch.tensor(y)",
         ),
         (
             lambda w: w.step("x", target=3),
@@ -310,7 +310,7 @@ def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
         (lambda w: w.epoch(val_acc=1.5), "got 1.5; write val_acc=0.85"),
         (
             lambda w: w.epoch(val_loss=[1, 2], epoch=3),
-            "val_loss: expected a number, got a list of 2; write val_loss=0.5; epoch: ",
+            "val_loss: expected a number, got [1, 2]; write val_loss=0.5; epoch: ",
         ),
     ],
 )

@@ -84,22 +84,22 @@ verify my.py --against my.py:«Adma»
 explain adam --step «5-1»
 explain adam «--stpe» 1
 map adam «--x lr=0.1:1»
-map momentum --x '«lr=2:0.01»' --y beta=0:0.9
+map momentum «--x 'lr=2:0.01'» --y beta=0:0.9
 map adam --x lr=0.1:1 --y «beta»=0:0.9
-map momentum --x «lr=a:1» --y beta=0:0.9
-map momentum --x «lr=0.01..1» --y beta=0:0.9
-map momentum --x lr=0.1:1 --y «beta»
-map momentum --x lr=0.1:1 --y «beta:0:0.9»
-map momentum --x '«lr=[0.01, 1]»' --y beta=0:0.9
-map momentum --x «lr=0.01:1:log:20» --y beta=0:0.9
-map momentum --x «lr=0.01:1:20:lin» --y beta=0:0.9
+map momentum «--x lr=a:1» --y beta=0:0.9
+map momentum «--x lr=0.01..1» --y beta=0:0.9
+map momentum --x lr=0.1:1 «--y beta»
+map momentum --x lr=0.1:1 «--y beta:0:0.9»
+map momentum «--x 'lr=[0.01, 1]'» --y beta=0:0.9
+map momentum «--x lr=0.01:1:log:20» --y beta=0:0.9
+map momentum «--x lr=0.01:1:20:lin» --y beta=0:0.9
 play adam --start «'[1 2'»
 train small.yaml --set model.hidden=«8x8»
 train small.yaml --set 'model.hidden=[«8 8»]'
 train small.yaml --lr «1e-3.»
 train small.yaml --set «actvation»=relu
-map momentum --x «lr=0.1:1:x» --y beta=0:0.9
-map momentum --x 'lr=«0:1:log»' --y beta=0:0.9
+map momentum «--x lr=0.1:1:x» --y beta=0:0.9
+map momentum «--x lr=0:1:log» --y beta=0:0.9
 map l-bfgs --x w1=0:1 --y w2=0:1
 optimize adam --epochs 3 --function '«sn»(x)'
 optimize «zzz» --epochs 3
@@ -203,8 +203,16 @@ sweep small.yaml --over optimizer.lr=0.1:1 --dry-run --search tpe
 sweep small.yaml --over optimizer.lr=0.1,0.2 «--zip» --dry-run
 sweep small.yaml --over optimizer.lr=0.1,0.2,0.3 «--halving 3» --epochs 2 --dry-run
 sweep small.yaml --over optimizer.lr=0.1,0.2 --dry-run «--halving 3»
-sweep small.yaml --over «model.hidden=16,[32]» --dry-run
-sweep small.yaml --over «model.activation=relu:tanh» --dry-run
+sweep small.yaml «--over model.hidden=16,[32]» --dry-run
+sweep small.yaml «--over model.activation=relu:tanh» --dry-run
+sweep small.yaml «--over 'optimizer.lr=[0.1,0.2'» --dry-run
+sweep small.yaml «--over optimizer.lr=0.1..1» --dry-run
+sweep small.yaml --over «optimizer.lr:0.1:1» --dry-run
+explain adam --step «1:3»
+train small.yaml --set 'data=«synthetic»'
+check run «--expect 'val_acc > 0 at epoch 1'»
+check run --expect '«acc» > 0'
+runs compare «run,run»
 sweep small.yaml «--over optimizer=sgd,adam --over optimizer.beta1=0.9,0.8» --dry-run
 sweep --study «small.yaml» --dry-run
 sweep --resume «run»
@@ -242,8 +250,8 @@ train «runs/run» --epochs 1
 train --fork «run:1» --epochs 2
 train small.yaml «-n 2»
 train small.yaml «--set model.hidden=[8, 8]»
-sweep small.yaml --over «optimizer.lr=[0.1,0.2]» --dry-run
-sweep small.yaml --over «optimizer.lr='(0.1 0.2)'» --dry-run
+sweep small.yaml «--over optimizer.lr=[0.1,0.2]» --dry-run
+sweep small.yaml «--over optimizer.lr='(0.1 0.2)'» --dry-run
 sweep small.yaml --over optimizer.lr=0.1,0.2 --seeds «[1,2]» --dry-run
 optimize adam --epochs 3 --lr «1/10»
 optimize «sgdm» --epochs 3
@@ -431,7 +439,7 @@ def test_all_that_is_named_can_be_removed_before_anything_is(folder, tmp_path):
         ('optimizer: sgd\nname: "adam\nseed: 1\n', "y.yaml:2:7: the quote is not closed: 'name: \"adam'"),
         ("- {name: a, train: relu, expect: [val_acc > 0]}\n", "a file of claims begins with a line `checks:`"),
         ("data: {batch_size: 8}\n", "optimizer: missing; add optimizer: sgd"),
-        ("optimizer: sgd\nearly_stopping: 3\n", "expected a mapping (key: value), got 3, such as {patience: 1}"),
+        ("optimizer: sgd\nearly_stopping: 3\n", "expected a mapping (key: value), got 3, such as {patience: 3}"),
         ("optimizer: sgd\nseed: 1-5\n", "a range is written 1:5"),
         ("optimizer:sgd\nepochs: 1\n", "the line above, 'optimizer:sgd', has no colon and space after its key"),
         ("optimizer: @sgd\n", "'optimizer: @sgd': put quotes around the text: optimizer: \"@sgd\""),

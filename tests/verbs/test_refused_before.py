@@ -186,8 +186,8 @@ def test_a_network_that_does_not_run_is_refused_before_a_study_begins(
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ("  optimizer.lr: [[], {}]", "s.yaml:4: optimizer.lr: expected a number > 0, got a list of 0"),
-        ("  optimizer.lr: '1:2:5:log:extra'", "s.yaml:4: 5 numbers are too many; write KEY=LOW:HIGH"),
+        ("  optimizer.lr: [[], {}]", "s.yaml:4: optimizer.lr: expected a number > 0, got []"),
+        ("  optimizer.lr: '1:2:5:log:extra'", "s.yaml:4: 5 numbers are too many: expected KEY=LOW:HIGH"),
         ("  seed: [1, 2]", "s.yaml:4: seed is not an axis: use --seeds N"),
     ],
 )
