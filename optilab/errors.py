@@ -178,14 +178,15 @@ ELSEWHERE = {
     "learning_rate": "lr", "learningrate": "lr", "eta": "lr", "optim": "optimizer", "opt": "optimizer",
     "optimizer": "algo", "algo": "optimizer", "algorithm": "algo", "rule": "algo", "fn": "function",
     "objective": "function", "batchsize": "batch_size", "batch": "batch_size", "bs": "batch_size", "steps": "epochs",
-    "iterations": "epochs", "iters": "epochs", "max_iter": "epochs", "n": "epochs", "trials": "budget",
-    "n_trials": "budget", "networks": "on", "param_grid": "over", "grid": "over", "tol": "tolerance", "save": "out",
-    "output": "out", "betas": "beta1", "scheduler": "schedule", "clip": "clip_norm", "grad_clip": "clip_norm",
-    "layers": "hidden", "widths": "hidden", "nonlinearity": "activation", "initialization": "init",
-    "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train", "swish": "silu", "sgdm": "momentum",
-    "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient", "ln": "log", "sen": "sin", "tg": "tan",
-    "history": "evidence", "losses": "evidence", "fit": "train", "acc": "val_acc", "loss": "val_loss",
-    "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown", "gpu": "cuda",
+    "iterations": "epochs", "iters": "epochs", "max_iter": "epochs", "n": "epochs", "save": "out",
+    "trials": "budget samples", "n_trials": "budget samples", "networks": "on", "param_grid": "over", "grid": "over",
+    "tol": "tolerance", "output": "out", "betas": "beta1", "scheduler": "schedule", "clip": "clip_norm",
+    "grad_clip": "clip_norm", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
+    "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
+    "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
+    "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence", "losses": "evidence", "fit": "train",
+    "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
+    "gpu": "cuda", "to_csv": "out", "force": "yes",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
@@ -198,8 +199,8 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     """
     lower = {word.lower().lstrip("-"): word for word in accepted}
     own = name.lower().lstrip("-")
-    usual = ELSEWHERE.get(own.replace("-", "_"), "")
-    close = [word for word in lower if word in (usual, usual.replace("_", "-"))]
+    usual = ELSEWHERE.get(own.replace("-", "_"), "").split()
+    close = [word for word in lower if word.replace("-", "_") in usual]
     close = close or [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
     if len(own) > 2 and own not in lower:
         close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2

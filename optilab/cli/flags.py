@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from optilab.cli.usage import LIST, REFUSED
+from optilab.cli.usage import REFUSED
 from optilab.errors import UsageError
 from optilab.marks import Argument, Field, Flag
 from optilab.verbs import completion
@@ -62,7 +62,7 @@ def command(verb: Verb) -> Callable[..., int]:
 def _put(given: dict[str, Any], value: str, place: Field, found: Mapping[str, Field]) -> bool:
     """Give the option that is meant what was typed without a name. UsageError where there is none."""
     if re.fullmatch(r"[\d.]*\d[\d.]*", value):
-        raise UsageError(LIST)
+        raise UsageError("numbers of a list are separated by commas, as in --start -5,-2")
     name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
     if name in given:
         several = name == place.name and given[name].endswith(",")

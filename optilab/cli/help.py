@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from optilab.cli.usage import REFUSED, mended, usage_error
+from optilab.cli.usage import REFUSED, usage_error
 from optilab.errors import Refusals, UsageError, together
 
 FEW = 7
@@ -32,34 +31,21 @@ class Command(TyperCommand):
                 typer.echo(
                     f"optilab: {name} is now called {self.renamed[name]}; the old name still works", err=True
                 )
-        refused: Refusals = ctx.meta.setdefault(REFUSED, Refusals())
-        for option in self.params:
-            refused(self._require_once, option, args)
-        try:
-            return super().parse_args(ctx, [*args])
-        except Exception as error:
-            if (message := usage_error(error)) is None:
-                raise
-            refused.append(UsageError(message))
-            if (left := mended(error, message, args)) is None:
-                raise together(refused) from None
-        return self.parse_args(ctx, left)
+        if ctx.resilient_parsing:  # what is completed need not fit yet
+            return super().parse_args(ctx, args)
+        from optilab.verbs.line import read
 
-    @staticmethod
-    def _require_once(option: Any, typed: list[str]) -> None:
-        """UsageError for names or axes in two options, of which the last alone would count; what was meant is left."""
-        name, several = option.opts[0], re.search(r",(\.\.\.|NAME)", str(option.metavar))
-        other = {"--x": "--y", "--y": "--x"}.get(name)
-        words = [part for word in typed for part in (word.split("=", 1) if word[:2] == "--" else [word])]
-        values = list(dict.fromkeys(value for flag, value in pairwise(words) if flag in option.opts))
-        if values[1:] and option.param_type_name == "option" and (several or other) and not option.multiple:
-            joined = f"{name} {','.join(values)}" if several else ""
-            meant = f"{other} {values[1]}" if other and other not in words else joined
-            for at, (flag, value) in enumerate(pairwise([*typed])):
-                if meant and flag == name and (several or value == values[1]):
-                    typed[at : at + 2] = meant.split(" ", 1)
-            instead = f"write {meant}" if meant else "leave one out"
-            raise UsageError(f"{name} is given twice: {' and '.join(values)}; {instead}")
+        refused: Refusals = ctx.meta.setdefault(REFUSED, Refusals())
+        line = read([*ctx.command_path.split(" ")[1:], *args])
+        while problems := [repair[1] for _, repair in line.repairs() if repair]:
+            refused += map(UsageError, problems)
+            line = read([*line.path, *line.mended()])
+        try:
+            return super().parse_args(ctx, line.mended())
+        except Exception as error:
+            if (message := usage_error(error, line.mended())) is None:
+                raise
+            raise together([*refused, UsageError(message)]) from None
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """With `RUN...` once, where typer would add its own dots and braces."""

@@ -348,7 +348,7 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
 
 def named(section: type[Section], name: str) -> list[str]:
     """The dotted keys that end with a name, or with what other tools call so."""
-    lasts = {name, ELSEWHERE.get(name.lower(), name)}
+    lasts = {name, *ELSEWHERE.get(name.lower(), name).split()}
     lists = [field.name for field in keys_of(section).values() if tuple in field.parts and section_of(field)]
     keys = dict.fromkeys(key.key for key in describe(section) if key.type != SECTION)
     keys = {key: None for key in keys if key.partition(".")[0] not in lists}

@@ -126,9 +126,8 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 def _device(given: str) -> str:
     if _DEVICE.fullmatch(given):
         return given
-    raise ValueError(
-        f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}{did_you_mean(str(given), ['cpu', 'cuda', 'mps'])}"
-    )
+    near = did_you_mean(given.partition(":")[0], ["cpu", "cuda", "mps"])
+    raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}{near}")
 
 
 if TYPE_CHECKING:

@@ -315,6 +315,14 @@ tune small.yaml --dry-run
 «--verbose» train small.yaml
 config check run
 config check path
+train small.yaml «--momentum 0.9»
+train small.yaml --optimizer adam «--betas 0.9,0.99»
+train small.yaml «--hidden=8,8»
+train small.yaml «--hidden 8 8»
+optimize adam «--set algo.lr = 0.1»
+optimize adam «--start=-5 -2»
+run small.yaml --momentum 0.9 --epochs 1
+config edit relu.yaml
 """.strip().splitlines()
 
 
@@ -551,7 +559,7 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
             "optimize adam --set algo.momentum=0.5",
             "momentum is another optimizer: write momentum in the place of adam",
         ),
-        ("optimize sgd --momentum 0.5", "momentum is another optimizer: write --algo momentum instead of sgd"),
+        ("optimize sgd --momentum 0.5", "write --algo momentum --set algo.beta=0.5 instead of sgd\n"),
         ("optimize sgd, adam", "optimizers are separated by commas: sgd,adam"),
         ("optimize adam --set algo.lr: 0.5", "; write --set algo.lr=0.5"),
         ("race sgd,adam --accuracy 99 --function booth", "must be at most 0.5, got 99; for example 0.001"),
@@ -575,6 +583,7 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ("config show train , '\n'", "too many arguments: \\x0a; "),
         ("--verbose train small.yaml", "the command: optilab train small.yaml (it has no --verbose)\n"),
         ("config check path", "write: optilab config check runs/path/config.yaml\n"),
+        ("lost.yml", "and no file or preset either"),
         ("runs rename run other", "a run keeps its name; choose it with --name"),
     ],
 )

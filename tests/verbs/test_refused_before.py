@@ -300,7 +300,7 @@ AT_ONCE = {
     ],
     "train --verbose sigmoid.yaml --json=3 --epochs ten": [
         "No such option: --verbose",
-        "Option '--json' does not take a value",
+        "--json takes no value; write --json",
         "--epochs: expected a whole number",
     ],
     "train sigmoid --optimizer adm --set optimizer.beta1=0.5 --log x": [
