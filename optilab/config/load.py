@@ -494,6 +494,8 @@ def _problem(
     elif details["type"] == "dict_type" and "=" in (text := str(details["input"])):
         key, _, values = text.partition("=")
         message += f"; write {{{key}: [{values}]}}"
+    elif details["type"] == "dict_type" and path[-1:] == ("over",):
+        message += ', such as {"optimizer.lr": [0.01, 0.1]}'
     whole, at = _value_at(tree, details["loc"][:-1]), details["loc"][-1:]
     if (
         details["type"] == "tuple_type" and isinstance(whole, list) and list not in map(type, whole)

@@ -62,6 +62,7 @@ HINTS = (
     (r"relative import", "put what it imports into the file"),
     (r"NameError: name '(\w+)'", r"define \1 above, or make it a parameter with a default"),
     (r"object has no attribute '(\w+)'", r"set self.\1 in __init__, or write its name as it is there"),
+    (r"unsupported operand.*NoneType", "one of these is None: begin with a number, as in m=0"),
     (r"SystemExit", "leave the call that ends the program out"),
     (r"EOFError", "leave input() out: nobody answers"),
 )
@@ -280,9 +281,10 @@ def _file_of_module(name: str) -> Path:
             found = PathFinder.find_spec(f"{found.name}.{part}", found.submodule_search_locations)
         if found is not None and found.origin and found.origin.endswith(".py"):
             return Path(found.origin)
+    file = next((one for one in (f"{name}.py", name.rpartition(".")[0]) if Path(one).is_file()), "FILE.py")
     raise UsageError(
-        f"there is no file {name} and no installed module of that name with Python source; write FILE.py:NAME, or "
-        "install the package"
+        f"there is no file {name} and no installed module of that name with Python source; write {file}:NAME"
+        + ", or install the package" * (file == "FILE.py")
     )
 
 
