@@ -286,9 +286,7 @@ def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str
         named = any(one.kind is one.VAR_KEYWORD or type(one.default) is type(first) for one in accepted)
         what = f"needs a name{' or **' * isinstance(first, Mapping)}" if named else "is a value too many"
         place = r'(?<=savefig\()".*?"' if isinstance(first, str) else r"(?<==)[\d.]+"
-        own = iter(
-            [shown(one).replace("'", '"') for one in args[len(places) :] if isinstance(one, int | float | str)]
-        )
+        own = (shown(one).replace("'", '"') for one in args[len(places) :] if isinstance(one, int | float | str))
         typed = re.sub(place, lambda usual: next(own, usual[0]), example)
         problems.append(f"{shown(first)} {what}; write {typed}")
     given = [*places[: len(args)], *keywords]

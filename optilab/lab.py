@@ -205,13 +205,8 @@ _TREES: Mapping[str, str] = {
 """What a keyword takes that takes several kinds."""
 
 
-_EXAMPLES = {
-    "CLAIM": "val_acc > 0.8",
-    "AXIS": "lr=0.1:1",
-    "VERDICT=N,...": "equal=10,explained=6",
-    "RUN": "latest",
-    "STUDY": "latest",
-}
+_EXAMPLES = {"CLAIM": "val_acc > 0.8", "AXIS": "lr=0.1:1", "VERDICT=N,...": "equal=10,explained=6"}
+_EXAMPLES |= dict.fromkeys(("RUN", "STUDY"), "latest")
 """A text for an option, by what stands for it in the help."""
 
 

@@ -455,11 +455,10 @@ def unknown_key(
     places = [key for key in named(schema, name) if key != own and key.startswith(top) and not entry]
     if places and not (spelled and places[0].rpartition(".")[0] == own.rpartition(".")[0]):
         return f"{what}; {spelled(places[0])}" if spelled else f'{what}; did you mean "{places[0]}"?'
-    dotted = (
-        {key.key.rpartition(".")[2]: key.key for key in reversed([*describe(schema)])} if len(path) == 1 else {}
-    )
-    if not near and not spelled and (far := did_you_mean(name, [*dotted])).count('"') == 2:
-        near = f'; did you mean "{dotted[far.split(chr(34))[1]]}"?'
+    if len(path) == 1 and not near and not spelled:
+        inner = {key.key.rpartition(".")[2]: key.key for key in reversed([*describe(schema)])}
+        far = re.fullmatch('; did you mean "([^"]+)"[?]', did_you_mean(name, [*inner]))
+        near = f'; did you mean "{inner[far[1]]}"?' if far else ""
     if near:
         return f"{what}{near}"
     if entry and choice:

@@ -129,13 +129,9 @@ def load(
     if document is None:
         if kind in BASES:
             chosen = BASES[kind].keys() & {item.key for item in overrides}
-            apart = isinstance(config, OptilabError)  # no config was asked for, with keys of its own
-            tops = [(item, item.key.partition(".")[0]) for item in overrides]
-            left = [
-                i
-                for i, top in tops
-                if top in chosen or (apart and top not in BASES[kind]) or _is_free(schema, i.key)
-            ]
+            if isinstance(config, OptilabError):  # no config was asked for, with keys of its own
+                chosen |= {item.key.partition(".")[0] for item in overrides} - BASES[kind].keys()
+            left = [i for i in overrides if i.key.partition(".")[0] in chosen or _is_free(schema, i.key)]
             refused(load, schema, BASES[kind], left)
         refused.settle()
     source = document.source
@@ -148,6 +144,17 @@ def load(
         """How another key is written where a file has `path`; None where it was typed, dotted."""
         written = places.get(path, f"{source}:" if isinstance(config, Mapping) else "").startswith(f"{source}:")
         return partial(_nested, schema, tree, path) if written else None
+
+    def renamed(problem: Problem, beside: Sequence[Override]) -> Problem:
+        """The problem of an unknown key, with that of its value where the key that is proposed refuses it."""
+        near, there = re.fullmatch(r'unknown key; did you mean "([^"]+)"\?', problem.message), Refusals()
+        for item in overrides if near else ():
+            if near and item.where == problem.where:
+                there(load, schema, config, [*beside, replace(item, key=near[1])], rules)
+        found = [one for error in there if isinstance(error, ConfigError) for one in error.problems]
+        said = [one.message for one in found if one.where == problem.where][:1]
+        alone = any(" has no setting " in one for one in said)  # as the key is there for others
+        return replace(problem, message=" Also, ".join([problem.message][alone:] + said))
 
     tree = dict(document.tree)
     if kind == "optimize" and rules == "exercise":
@@ -172,8 +179,7 @@ def load(
         if unread:  # what stands in the place of an unreadable key or value is no problem of its own
             new = [p for p in new if p.key not in unread and not re.search(r"(^|\.)\?\d+$", p.key)]
         wrong = {problem.where for problem in (*problems, *new)}
-        kept = [item for item in overrides if item.where not in wrong]
-        new = [_retried(schema, config, overrides, problem, kept, rules) for problem in new]
+        new = [renamed(problem, [item for item in overrides if item.where not in wrong]) for problem in new]
         said = " ".join(problem.message for problem in new)  # a key that is there by another name
         problems += [
             p for p in new if p.message[:7] != "missing" or not re.search(f'(mean "|write ){p.key}', said)
@@ -193,33 +199,6 @@ def load(
                 refusal.rest = load(schema, config, left, rules)
         raise refusal
     return config_value
-
-
-def _retried(
-    schema: type[S],
-    config: str | Mapping[str, Any] | yaml.Document | OptilabError | None,
-    overrides: Sequence[Override],
-    problem: Problem,
-    kept: Sequence[Override],
-    rules: Literal["exercise", "literature"],
-) -> Problem:
-    """The problem of an unknown key, with that of its value where the key that is proposed refuses it next to what is
-    `kept`."""
-    near = re.fullmatch(r'unknown key; did you mean "([^"]+)"\?', problem.message)
-    item = next((one for one in overrides if near and one.where == problem.where), None)
-    if near is None or item is None:
-        return problem
-    try:
-        load(schema, config, [*kept, replace(item, key=near[1])], rules)
-    except ConfigError as error:
-        said = [one.message for one in error.problems if one.where == item.where][:1]
-        place = (
-            [] if any(" has no setting " in one for one in said) else [problem.message]
-        )  # which is another one's
-        return replace(problem, message=" Also, ".join([*place, *said] or [problem.message]))
-    except OptilabError:
-        return problem
-    return problem
 
 
 BASES: Mapping[str, Mapping[str, Any]] = {
@@ -608,8 +587,6 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
 
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"; write {value:.0f}" if whole and fits(f"{value:.0f}") and value == round(value) else ""
-    if isinstance(value, list | tuple) and value and field and field.name == "seeds":
-        return f"; write {len(value)}, and --set seed={value[0]}"
     if isinstance(value, list | tuple):
         value = value[0] if len(value) == 1 else ",".join(map(yaml.flow, value))
         if isinstance(value, int | float):
@@ -643,10 +620,9 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return f"; a range is written {match[1]}:{match[2]}"
     parts = re.split("[,:]", value)
     if parts[1:] and all(decimal(part) != part for part in parts) and fits(parts[0]):
-        seeds = f"seeds: --seeds {len(parts)}" if field and field.name == "seed" else ""
-        return (
-            f"; one number, such as {parts[0]}; for several {seeds or 'values: sweep with --over, map with --x'}"
-        )
+        several = "values: sweep with --over, map with --x"
+        several = f"seeds: --seeds {len(parts)}" if field and field.name == "seed" else several
+        return f"; one number, such as {parts[0]}; for several {several}"
     return ""
 
 

@@ -78,7 +78,7 @@ class Choices:
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _SPAN = re.compile(
-    rf"((?:log[-_]?)?uniform|geomspace|linspace|range)?[\[({{]?{_NUMBER}(?:\.\.+|[-,;:]|to|(?<=\s)){_NUMBER}"
+    rf"(?:(log[-_]?uniform|geomspace)|uniform|linspace|range)?[\[({{]?{_NUMBER}(?:\.\.+|[-,;:]|to|(?<=\s)){_NUMBER}"
     rf"(?:[,;:]\s*(\d+)\s*)?[\])}}]?"
 )
 
@@ -86,12 +86,8 @@ _SPAN = re.compile(
 def as_range(text: str) -> str:
     """`0.01:1` for two numbers that are written otherwise, as `0.01..1`, `[0.01, 1]` or `loguniform(0.01, 1)`; else
     nothing."""
-    if (match := _SPAN.fullmatch(text)) is None:
-        return ""
-    kind, *numbers = match.groups()
-    return ":".join(
-        [*filter(None, numbers), *(["log"] if (kind or "")[:1] in ("l", "g") and kind != "linspace" else [])]
-    )
+    log, *numbers = match.groups() if (match := _SPAN.fullmatch(text)) else ("",)
+    return ":".join([*filter(None, numbers), *["log"] * bool(log)])
 
 
 def read_range(where: str, key: str, span: str, count: int) -> Axis:
@@ -100,9 +96,9 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     *parts, last = span.split(":")
     log = last == "log"
     parts += [] if log else [last]
-    named, flag = key.removeprefix("algo."), re.match("--\\w+ ", where)
+    named, (flag,) = key.removeprefix("algo."), re.findall(r"^(?:--\w+ )?", where)
     usual = _usual(named, parts[0])
-    named = f"{flag[0] if flag else ''}{named if re.fullmatch('[A-Za-z][A-Za-z0-9_.]*', named) else 'lr'}"
+    named = f"{flag}{named if re.fullmatch('[A-Za-z][A-Za-z0-9_.]*', named) else 'lr'}"
     usual = f"{named}={usual}"
     if not log and len(parts) == 4 and (wrong := [part for part in parts if _number(part) != _number(part)]):
         numbers = ":".join(part for part in parts if part not in wrong)
@@ -119,7 +115,7 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
             meant = [re.search(r"; write (\S+?),?( |$)", number_advice(one)) for one in parts]
             ends = [found[1] if found else one for found, one in zip(meant, parts, strict=True)]
             known = all(math.isfinite(_number(end)) for end in ends)
-            instead = f"write {named}={':'.join(ends)}{':log' * log}" if known else f"for example {usual}"
+            instead = f"write {named}={':'.join([*ends, *['log'] * log])}" if known else f"for example {usual}"
             raise UsageError(f"expected a number for {name}, got {shown(text)}; {instead}", where)
     low, high = map(_number, parts[:2])
     if parts[2:]:
@@ -130,7 +126,8 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
             )
         count = int(parts[2])
     if low >= high:
-        turned = f"; write {named}={high:g}:{low:g}" if low > high else ""
+        rest = "".join(f":{part}" for part in (*parts[2:], *["log"] * log))
+        turned = f"; write {named}={high:g}:{low:g}{rest}" if low > high else ""
         raise UsageError(f"LOW has to be less than HIGH, got {low:g} and {high:g}{turned}", where)
     if log and low <= 0:
         example = f"; for example {named}={high / 1000:g}:{high:g}:log" if high > 0 else ""

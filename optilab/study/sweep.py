@@ -383,23 +383,19 @@ def _as_typed(asked: SweepConfig, axis: Axis | Choices, problems: Sequence[Probl
     instead = {value: own.partition("; write ")[2] for value, own in wrong.items()}
     if near := re.match(r'unknown key; did you mean "([^"]+)"', message):
         key = near[1]
+    several = isinstance(given, str) and re.search(r"^[^{]*[\s;()\[\]]|^[^\d:]+:[^:]+$", text)
     if all(instead.values()):
         values = ",".join(instead.get(value, value) for value in map(flow, axis.values))
         message = f"{message.partition('; write ')[0]}; write --over {key}={values}"
-    elif (
-        isinstance(given, str)
-        and re.search(r"unknown (?!key)|number|a name", message)
-        and re.search(r"^[^{]*[\s;()\[\]]|^[^\d:]+:[^:]+$", text)
-    ):
+    elif re.search(r"unknown (?!key)|number|a name", message) and several:
         values = ",".join(re.findall(r"[^\s,;:()\[\]]+", text))
         message = f"{message.partition('; ')[0]}; values are separated by commas: --over {key}={values}"
     elif " has no setting" in message and (entries := _having(asked, axis, messages)):
         message = f"{message.partition(';')[0]}; instead of both axes: {entries}"
     elif not isinstance(axis, Axis) and (messages != {message} or not 1 < len(axis.values) == len(problems)):
         return problems
-    typed = f"{axis.key}={text}"
-    typed = f"'{typed}'" if re.search(r"[\s;]", text) else typed
-    return [replace(first, where=f"--over {typed}", message=message)]
+    quote = "'" * bool(re.search(r"[\s;]", text))
+    return [replace(first, where=f"--over {quote}{axis.key}={text}{quote}", message=message)]
 
 
 def _having(asked: SweepConfig, axis: Axis | Choices, messages: Iterable[str]) -> str:

@@ -343,11 +343,7 @@ class OneRun(LabRun):
             )
             if not self.entry.manifest.get("marked", True):
                 ended = self.entry.state == "done" and "reason" in self.entry.manifest
-                why = (
-                    "the watch ended before an epoch was marked"
-                    if ended
-                    else "the loop marked no epochs (watch.epoch())"
-                )
+                why = "the watch ended before an epoch" if ended else "the loop marked no epochs (watch.epoch())"
                 yield f"{why}; the rows are equal parts of its steps"
             # A kill may have come between the time of an epoch and its row.
             timings = runs.read_timings(self.entry.path / "timings.csv")
