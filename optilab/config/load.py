@@ -185,7 +185,7 @@ def load(
             p for p in new if p.message[:7] != "missing" or not re.search(f'(mean "|write ){p.key}', said)
         ]
     if problems:
-        problems = list(dict.fromkeys(problems))
+        problems = [*{str(problem): problem for problem in problems}.values()]
         problems.sort(key=lambda problem: _line(problem, source))
         advice = f"Every key is described by: optilab config show {kind}" if kind else ""
         if all(problem.where.startswith("--") for problem in problems):

@@ -1,5 +1,6 @@
 """Names of runs and the directory they are kept in; finding them by name, path, pattern or age, or the latest."""
 
+import json
 import os
 import re
 import secrets
@@ -133,7 +134,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     there = [path.name for path in directories(folder) if _was_made(path)]
     close = get_close_matches(name, [LATEST, *there] if there else [], n=3, cutoff=0.6)
     few = f"; it has {', '.join(there)}" if 0 < len(there) < 5 else _listing(folder)
-    advice = f"; nearest: {', '.join(close)}" if close else few
+    advice = f"; did you mean {' or '.join(map(json.dumps, close))}?" if close else few
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 
 

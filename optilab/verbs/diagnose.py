@@ -79,7 +79,7 @@ def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, 
         except UsageError as error:
             if "shows the presets" not in str(error):  # it says what it is, or which preset is near
                 raise
-            if "; nearest: " in str(missing):
+            if "; did you mean " in str(missing):
                 raise missing from None
             unknown = UsageError(
                 f"no run in {place.folder}, no file and no preset is called {shown(target)}; "

@@ -227,7 +227,7 @@ def test_runs_ls_show_path_rm(optilab, tmp_path):
     assert "one" in optilab("runs", "ls").stdout
     assert "eps_placement: added" in optilab("runs", "show", "one", "--config").stdout
     assert optilab("runs", "path", "one").stdout.strip() == "runs/one"
-    assert "nearest: one" in optilab("runs", "show", "onne", code=4).stderr
+    assert 'did you mean "one"?' in optilab("runs", "show", "onne", code=4).stderr
     assert "--yes" in optilab("runs", "rm", "one", code=2).stderr
     optilab("runs", "rm", "one", "--yes")
     assert list((tmp_path / "runs").iterdir()) == []

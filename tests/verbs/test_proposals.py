@@ -334,7 +334,7 @@ VALUE = r"(?:\[[^\]]*\]|'[^']*'|\"[^\"]*\"|(?:'[^'\n]*'|[^;,\n()]|,(?=\S))+)"
 COMMAND = r"`optilab ([^`]+ [^`]+)`|[:,] optilab ([^\n;()]+)"
 """A whole line; `optilab train` alone is a name."""
 BEFORE = (
-    "write for example|write|for example|did you mean(?: the preset)?|one of|; it has|nearest:|as in|commas:|such as|"
+    "write for example|write|for example|did you mean(?: the preset)?|one of|; it has|as in|commas:|such as|"
     "around it:"
 )
 INSTEAD = rf"(?:{BEFORE}) ({VALUE})|(?:use|add|with|:) (--{VALUE})"
@@ -412,7 +412,7 @@ def test_what_a_refusal_proposes_is_accepted(line, folder):
         ("", "runs ls --where optimizer=adma", "meets optimizer=adma; optimizer here is sgd"),
         ("", "runs ls --runs-dir nowhere", "--runs-dir: no runs in nowhere: there is no such directory\n"),
         ("", "runs ls --runs-dir run", 'there is no such directory; did you mean "runs"?'),
-        ("", "runs show lates", "no run 'lates' in runs; nearest: latest\n"),
+        ("", "runs show lates", "no run 'lates' in runs; did you mean \"latest\"?\n"),
         ("", "runs show x --runs-dir nowhere", "no run 'x' in nowhere: there is no such directory"),
         ("", "runs show x --runs-dir .", "`optilab runs ls --runs-dir .` lists them"),
     ],
