@@ -816,7 +816,10 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
             'name the optimizer to compare with, as in: lab.verify(CANDIDATE, against="adam")',
         ),
         (lambda lab: lab.optimize("sgd", function=lambda x: x), 'a formula such as "w1^2 + w2^2"'),
-        (lambda lab: lab.check("one", expect=3), "expect: expected one name or a list of them, got 3"),
+        (
+            lambda lab: lab.check("one", expect=3),
+            "expect: expected a text such as expect='val_acc > 0.8', or a list of them, got 3",
+        ),
         (lambda lab: lab.play(algo="sgd", tune=True), "tune: expected a whole number from 1 to 10,000, got true"),
         (lambda lab: type(lab)(3), "folder: expected the directory of the runs, got 3"),
         (lambda lab: type(lab)("runs", jobs=2), "Lab: unknown keyword 'jobs'; it takes folder: Lab(\"runs\")"),

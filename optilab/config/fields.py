@@ -456,7 +456,12 @@ def unknown_key(
     if places and not (spelled and places[0].rpartition(".")[0] == own.rpartition(".")[0]):
         return f"{what}; {spelled(places[0])}" if spelled else f'{what}; did you mean "{places[0]}"?'
     if len(path) == 1 and not near and not spelled:
-        inner = {key.key.rpartition(".")[2]: key.key for key in reversed([*describe(schema)])}
+        keys = [key.key.split(".") for key in describe(schema)]
+        inner = {
+            last: ".".join([*above, last])
+            for *above, last in reversed(keys)
+            if last in keys_beside(schema, (*above, *[0] * isinstance(tree.get("".join(above)), list), last), tree)
+        }
         far = re.fullmatch('; did you mean "([^"]+)"[?]', did_you_mean(name, [*inner]))
         near = f'; did you mean "{inner[far[1]]}"?' if far else ""
     if near:
