@@ -349,6 +349,18 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             'got [1, 2, 3]; write 3, and set={"seed": 1}',
         ),
         (lambda lab: lab.race("sgd", "adam"), 'several as a list: lab.race(["sgd", "adam"])'),
+        (lambda lab: lab.explain("adam", beta1=0.5), "unknown keyword 'beta1'; write set={\"algo.beta1\": 0.5}"),
+        (lambda lab: lab.train("relu.yaml", hidden=[8]), 'did you mean set={"model.hidden": [8]}?'),
+        (lambda lab: lab.sweep("relu.yaml", seed=range(3)), "such as 0; for several seeds: seeds=3"),
+        (
+            lambda lab: lab.sweep("relu.yaml", {"model.hidden": [8, 4]}),
+            'expected a list, got 8; write over={"model.hidden": [[8], [4]]}',
+        ),
+        (
+            lambda lab: lab.sweep({"optimizer": "sgd", "epoch": 1}, {"optimizer.lr": [0.1, 0.2]}),
+            'config.epoch: unknown key; did you mean "epochs"?',
+        ),
+        (lambda lab: lab.explain("adam", style="tex"), "got 'tex'; did you mean \"latex\"?"),
         (lambda lab: lab.optimize("adam", "booth", 3), "takes by place only algo and function; 3 needs a name"),
         (lambda lab: lab.train("relu.yaml", "sgd"), "train takes by place only config; 'sgd' needs a name"),
         (lambda lab: lab.race("sgd,adam", zzz=3), "unknown keyword 'zzz'; leave it out, or see help(lab.race)"),

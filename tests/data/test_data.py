@@ -611,8 +611,9 @@ def test_no_room(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(folder.iterdir()) == []
     folder.rmdir()
     folder.touch()
-    with pytest.raises(SystemFailure, match=f"{folder} is a file, not a directory"):
-        fetch.fetch("fashion-mnist", silent, folder, [mirror.url])
+    for place in (folder, folder / "below"):
+        with pytest.raises(SystemFailure, match=f"{folder} is a file, not a directory"):
+            fetch.fetch("fashion-mnist", silent, place, [mirror.url])
 
 
 def test_classes_are_torchvisions() -> None:

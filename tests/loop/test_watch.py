@@ -1282,6 +1282,14 @@ def test_a_watched_loop_is_a_run_that_the_commands_read(optilab, tmp_path, measu
     shown = optilab("runs", "show", "unmarked").stdout
     assert "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps" in shown
     assert "a short training cannot show" in optilab("diagnose", "unmarked").stdout
+    refused = learn(mlp(), X, Y, steps=30)
+    refused.epoch(val_acc=90)
+    refused.save("refused", tmp_path / "runs")
+    shown = optilab("runs", "show", "refused").stdout
+    assert "reason     watch.epoch: val_acc: expected a fraction from 0 to 1, got 90.0; write val_acc=0.9" in shown
+    assert "the watch ended before an epoch; the rows are" in shown
+    missing = optilab("check", "refused", "--expect", "val_acc > 0", code=2).stdout
+    assert "val_acc > 0: no run has 'val_acc'; " in missing
     assert (
         json.loads(optilab("diagnose", "mine", "--json").stdout)["verdict"]
         == watch.diagnosis().document()["verdict"]

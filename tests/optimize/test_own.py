@@ -282,6 +282,7 @@ def test_state_may_have_a_default(own, states, returned):
             "step 3: line 3: ValueError: no",
         ),
         ("def f(w, g, lr=0.1): return w[:1]", "step 1: line 1: returned an array of shape (1,), not (2,)"),
+        ("def f(w, g, m=None): return w - (0.9 * m + g)", "and 'NoneType'; one of these is None: begin with a"),
         (
             "def f(w, g, kappa): return w - kappa * g",
             "returned only w, but it takes the state kappa: end it with return w, kappa (a hyper",
@@ -312,6 +313,19 @@ def test_an_error_in_it_names_the_line_and_the_step(own, optilab, tmp_path, sour
     (tmp_path / "mine.py").write_text(source)
     error = optilab("optimize", "--algo", "mine.py:f", "--no-save", code=2).stderr
     assert said in error.replace("\n    ", " ")
+
+
+@pytest.mark.parametrize(
+    ("helper", "said"),
+    [
+        ("x = (1 +", "mine.py:1: SyntaxError: '(' was never closed (aid.py, line 1), in: import aid"),
+        ("\n\ndef x(g):\n    return g + y", "line 3: aid.py:4: NameError: name 'y' is not defined"),
+    ],
+)
+def test_an_error_in_a_file_beside_it_names_that_file(helper, said, optilab, tmp_path):
+    (tmp_path / "aid.py").write_text(helper)
+    (tmp_path / "mine.py").write_text("import aid\ndef f(w, g, lr=0.1):\n    return w - aid.x(g)")
+    assert said in optilab("optimize", "--algo", "mine.py:f", "--no-save", code=2).stderr.replace("\n    ", " ")
 
 
 def test_an_error_in_some_cells_of_a_map_is_the_users(own, optilab, tmp_path):
