@@ -61,8 +61,6 @@ def command(verb: Verb) -> Callable[..., int]:
 
 def _put(given: dict[str, Any], value: str, place: Field, found: Mapping[str, Field]) -> bool:
     """Give the option that is meant what was typed without a name. UsageError where there is none."""
-    if re.fullmatch(r"[\d.]*\d[\d.]*", value):
-        raise UsageError("numbers of a list are separated by commas, as in --start -5,-2")
     name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
     if name in given:
         several = name == place.name and given[name].endswith(",")

@@ -43,7 +43,8 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, line.mended())
         except Exception as error:
-            if (message := usage_error(error, line.mended())) is None:
+            missing = type(error).__name__ == "MissingParameter"
+            if (message := line.needs() if missing else usage_error(error)) is None:
                 raise
             raise together([*refused, UsageError(message)]) from None
 

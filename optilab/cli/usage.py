@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -13,7 +12,7 @@ REFUSED = "refused"
 """Where a context has what the parser refused."""
 
 
-def usage_error(error: Exception, typed: Sequence[str] | None = None) -> str | None:
+def usage_error(error: Exception) -> str | None:
     """What typer's parser found wrong, and what to type instead; None if this is another kind of exception."""
     if isinstance(error, typer.Abort):
         return "aborted; nothing was changed"
@@ -29,8 +28,6 @@ def usage_error(error: Exception, typed: Sequence[str] | None = None) -> str | N
 
     path, names = context.command_path.split(" ")[1:], [*getattr(context.command, "commands", ())]
     words = sys.argv[1 + len(path) :]
-    if kind == "MissingParameter":
-        return line.needed([*path, *(typed or ())])
     if match := re.match(r"No such command '(.*?)'\.", message):  # which may go on with names of other commands
         return f"No such command '{match[1]}'{line.other_command(path, words, names)}"
     if kind == "NoSuchOption" and names:

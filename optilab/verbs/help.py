@@ -85,7 +85,7 @@ def found(word: str) -> str:
     near = near or [one for one in known if len(key) > 3 and f" {one}".find(f" {key}") >= 0]
     near = near or get_close_matches(key, known, n=3, cutoff=0.82)
     near = near or [one for one in known if get_close_matches(key, one.split(), n=1, cutoff=0.82)]
-    near = near or [one for one in map(_spelling, word.split()) if one in known]
+    near = near or [one for one in map(_spelling, [word.removesuffix("ing"), *word.split()]) if one in known]
     if key not in known and (command := command_of(word)):
         raise UsageError(f"{shown(word)} is a command; its options: optilab {command} --help")
     meanings = dict.fromkeys(known[one] for one in near)

@@ -10,7 +10,7 @@ from importlib import import_module
 from itertools import dropwhile, takewhile
 from typing import Any
 
-from optilab.errors import OptilabError, Refusals, did_you_mean
+from optilab.errors import ELSEWHERE, OptilabError, Refusals, did_you_mean
 from optilab.marks import Argument, Field, Flag
 from optilab.verbs import COMMANDS
 from optilab.verbs.completion import GROUPS, config_kind, objective, rule, verbs_of
@@ -90,6 +90,11 @@ class CommandLine:
         """The words behind the command, each token repaired."""
         return [word for one, repair in self.repairs() for word in (repair[0] if repair else one.words)]
 
+    def needs(self) -> str:
+        """What is said of arguments that are missing."""
+        missing = [name for name, one in self.places.items() if one.obligatory][len(self.typed()) :]
+        return f"optilab {self} needs {' and '.join(missing)}, as in: {proposed([*self.path, *self.mended()])}"
+
     def repair(self, token: Token) -> Repair | None:
         option, extra, one = token.option, " ".join(token.extra), token.field
         if option not in ("", *self.flags, *HELP):
@@ -120,14 +125,12 @@ class CommandLine:
     def other_option(self, token: Token, value: str) -> Repair:
         """What is meant by an unknown option: an argument, a key of the config, an option here or of other commands."""
         option, name = token.option, token.option.lstrip("-").replace("-", "_")
-        key = {"learning_rate": "lr", "n": "epochs"}.get(name, name)
-        if (why := NONE.get(f"{self.path[0]} {key}")) and (key == "lr" or not self.keys(key) or key == "epochs"):
+        if why := NONE.get(f"{self.path[0]} {ELSEWHERE.get(name, name)}"):
             return [], why
         names = {name, name.removesuffix("s"), PLACED.get(name)} & {place.lower() for place in self.places}
         if names and (value or self.typed()):
-            placed = [value] if value else []
-            line = [word for one in self.tokens for word in (placed if one.words == token.words else one.words)]
-            return placed, f"write: {shlex.join(['optilab', *self.path, *line])}"
+            line = [word for one in self.tokens for word in ([value] * bool(value) if one is token else one.words)]
+            return [value] * bool(value), f"write: {shlex.join(['optilab', *self.path, *line])}"
         if repair := self.setting(name, value):
             return repair
         near, said = self.near(option)
@@ -137,8 +140,8 @@ class CommandLine:
         lines = [read((name, part) if part else (name,)) for name in COMMANDS for part in verbs_of(name)]
         if having := [" ".join(line.path) for line in lines if option in line.flags]:
             others = [f"{len(having) - 3} others"] if len(having) > 4 else having[3:]
-            words, instead = self.same_as(option, value)
-            return words, f"it is an option of {listed([*having[:3], *others])}, not of {self}: {instead}"
+            same, instead = self.same_as(option, value)
+            return same, f"it is an option of {listed([*having[:3], *others])}, not of {self}: {instead}"
         if did_you_mean(option, ["--version"]):
             return [], "write: optilab --version"
         if name in ("gpu", "gpus", "cuda") and "--device" in self.flags:
@@ -271,6 +274,7 @@ def read(words: Sequence[str]) -> CommandLine:
     flags = {flag: one for one, own in names for flag in own.split("/") if flag[0] == "-"}
     rest, found = [*words[len(path) :]], list[Token]()
     line = CommandLine(path, verb, flags, places, found)
+    number = r"-.|[\d.]*\d[\d.]*$"  # is no name of an optimizer
     free = len(rest) if any(one.repeated for one in arguments) else len(arguments)
     while rest:
         own, option, value = list[str](), "", ""
@@ -283,7 +287,7 @@ def read(words: Sequence[str]) -> CommandLine:
                 own.append(value := rest.pop(0))
         run = [*takewhile(lambda word: not OPTION.match(word), rest)]
         del rest[: len(run)]
-        fitting = len([*takewhile(lambda word: not re.match("-.", word), run[:free])])
+        fitting = len([*takewhile(lambda word: not re.match(number if verb.place else "-.", word), run[:free])])
         fitting *= not (run[fitting:] and value and in_one(option, value, run))
         extra, free = tuple(run[fitting:]), free - fitting
         if own:
@@ -331,31 +335,23 @@ def proposed(words: Sequence[str]) -> str:
     return "\n".join([shlex.join(["optilab", *line.path, *kept]) + without, *map(str, found)])
 
 
-def needed(words: Sequence[str]) -> str:
-    """What says that arguments are missing."""
-    line = read(words)
-    missing = [name for name, one in line.places.items() if one.obligatory][len(line.typed()) :]
-    return f"optilab {line} needs {' and '.join(missing)}, as in: {proposed(words)}"
-
-
 def other_command(path: Sequence[str], words: Sequence[str], names: Sequence[str]) -> str:
     """What to type where the first of the `words` behind `path` is none of the `names` of commands or parts."""
     name, *rest = words
     if OPTION.match(name):
-        if at := next((n for n, word in enumerate(words) if word in names), 0):
-            line = proposed([*path, *words[at:], *words[:at]])
-            return f"; options stand after the command: {line}"
-        return f"; options stand after the command, which is one of {', '.join(names)}"
+        at = next((n for n, word in enumerate(words) if word in names), 0)
+        which = (
+            f": {proposed([*path, *words[at:], *words[:at]])}" if at else f", which is one of {', '.join(names)}"
+        )
+        return f"; options stand after the command{which}"
     if name in ("rename", "mv") and "ls" in names:
         return ": a run keeps its name; choose it with --name when it starts, or rename its directory"
     if name == "version" or (name == "help" and path):
         return f"; write: {shlex.join(['optilab', *path * (name == 'help'), f'--{name}'])}"
     usual = [here for here, others in USUAL.items() if name in others.split()]
-    if own := [one for one in usual[:: 1 if rest else -1] if one in names]:
-        line = [*path, own[0], *rest]
-    else:
-        line = [*words] * (name in COMMANDS) if path else line_for([*(usual[-1:] or [name]), *rest])
-    if line:
+    own = [[*path, one, *rest] for one in usual[:: 1 if rest else -1] if one in names]
+    elsewhere = [*words] * (name in COMMANDS) if path else line_for([*(usual[-1:] or [name]), *rest])
+    if line := own[0] if own else elsewhere:
         return f"; write: {proposed(line)}"
     if not path and name.endswith((".yaml", ".yml")):
         return ", and no file or preset either; `optilab config ls` lists the presets"

@@ -66,6 +66,7 @@ def test_a_word_of_the_glossary_ends_with_the_command_that_says_more(optilab):
 
 def test_several_words_are_one_term(optilab):
     assert optilab("help", "chance", "level").stdout == optilab("help", "chance level").stdout
+    assert optilab("help", "sweeping").stdout == optilab("help", "sweeps").stdout
     assert optilab("help", "lr").stdout.endswith("\nThe options of the command: optilab lr --help\n")
     assert (
         "'runs ls' is a command; its options: optilab runs ls --help"

@@ -584,11 +584,13 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ("--verbose train small.yaml", "the command: optilab train small.yaml (it has no --verbose)\n"),
         ("config check path", "write: optilab config check runs/path/config.yaml\n"),
         ("lost.yml", "and no file or preset either"),
+        ("odd.yaml --epochs 3", "write: optilab config check odd.yaml\n"),
         ("runs rename run other", "a run keeps its name; choose it with --name"),
     ],
 )
 def test_what_means_nothing_is_refused(line, message, folder):
     (folder / "net.py").write_text("def CNN(channel, classes): return None\n")
+    (folder / "odd.yaml").write_text("hello: 1\n")
     (folder / "lost.yaml").write_text("config: gone.yaml\nover: {optimizer.lr: [0.1, 0.2]}\n")
     done = typed(line, folder)
     assert done.returncode in (2, 4)
