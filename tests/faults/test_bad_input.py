@@ -80,6 +80,7 @@ COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
             *("[red]", "\x1b[31mx", "<script>", "=1+1", "\u202eabc", "é"),
         )
     },
+    "C40 long": ([*TRAIN, "--name", LONG], 2, ["--name", "has 65 characters", "use 1 to 64"]),
     "C43": ([*TRAIN, "--name", ""], 2, ["--name", "an empty name"]),
     "C44": ([*TRAIN, "--name", "reference"], 4, ["reference", "exists", "done", "20"]),
     "C45": (["train", "--resume", "referense"], 4, ["no run", "referense", "reference"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Tally
-from tests.faults.harness import Warm
+from tests.faults.harness import Warm, run
 
 MEGABYTES = 200
 SECONDS = 20.0
@@ -145,3 +145,9 @@ def test_a_tree_shows_a_change(tmp_path: Path) -> None:
     before = _tree(tmp_path)
     (tmp_path / "x" / "thesis.txt").write_text("PRECIOUS", encoding="utf-8")
     assert _tree(tmp_path) != before
+
+
+def test_a_numpy_of_the_working_directory_is_not_imported(tmp_path):
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong one')\n")
+    done = run(["optimize", "sgd", "--epochs", "1"], tmp_path)
+    assert done.code == 0, done.err

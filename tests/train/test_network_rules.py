@@ -199,6 +199,13 @@ def test_muon_is_refused_where_it_would_train_nothing(keys, why):
     configured(**{"optimizer": {"name": "muon", "matrices": "all"}, "model.hidden": [12]})
 
 
+@pytest.mark.parametrize("name", ["sgd", "lion", "schedule-free-sgd"])
+def test_the_record_of_an_epoch_has_the_rate_of_any_rule(name, small):
+    training = engine.Training.start(configured(optimizer={"name": name, "lr": 0.02}, epochs=1), small, CPU)
+    epochs(training)
+    assert training.record["lr"] == 0.02
+
+
 def test_a_schedule_and_a_plateau_reach_the_rule_inside_lookahead(small):
     """One step at the given rate, against the rule alone at that rate."""
     weights, lr = [], 0.4
