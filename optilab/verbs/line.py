@@ -187,7 +187,9 @@ class CommandLine:
         from optilab.optimize import RULES
 
         wrong = {key: self.wrong(key, value) for key in self.keys(name)}
-        if self.keys("epochs") and name in RULES and all("no setting" in why for why in wrong.values()):
+        known = self.typed() or self.typed("--config") or self.rules()  # which optimizer has the setting
+        another = not known or all("no setting" in why for why in wrong.values())
+        if another and name in RULES and self.keys("epochs"):
             flag = next((flag for flag in ("--algo", "--optimizer") if flag in self.flags), "--set")
             section = "algo" if flag == "--algo" else "optimizer"
             words = [flag, name if flag != "--set" else f"{section}={name}"]
@@ -274,7 +276,7 @@ def read(words: Sequence[str]) -> CommandLine:
     flags = {flag: one for one, own in names for flag in own.split("/") if flag[0] == "-"}
     rest, found = [*words[len(path) :]], list[Token]()
     line = CommandLine(path, verb, flags, places, found)
-    number = r"-.|[\d.]*\d[\d.]*$"  # is no name of an optimizer
+    number = r"-.|[\d.]*\d[\d.]*$" if verb and verb.place else "-."  # which is the name of no optimizer
     free = len(rest) if any(one.repeated for one in arguments) else len(arguments)
     while rest:
         own, option, value = list[str](), "", ""
@@ -287,7 +289,7 @@ def read(words: Sequence[str]) -> CommandLine:
                 own.append(value := rest.pop(0))
         run = [*takewhile(lambda word: not OPTION.match(word), rest)]
         del rest[: len(run)]
-        fitting = len([*takewhile(lambda word: not re.match(number if verb.place else "-.", word), run[:free])])
+        fitting = len([*takewhile(lambda word: not re.match(number, word), run[:free])])
         fitting *= not (run[fitting:] and value and in_one(option, value, run))
         extra, free = tuple(run[fitting:]), free - fitting
         if own:
@@ -318,7 +320,10 @@ def proposed(words: Sequence[str]) -> str:
     line = read(words)
     if {"-h", "--help"} & {*words} or not line.verb:
         return shlex.join(["optilab", *words])
-    lost = [one.option for one, repair in line.repairs() if repair and one.option and not repair[0]]
+    lost = [one for one, repair in line.repairs() if repair and one.option and not repair[0]]
+    absent = [one.option for one in lost if one.field is None]
+    notes = [f"it has no {listed(absent)}"] if absent else []
+    notes += [f"{one.option} needs a value" for one in lost if one.field]
     line = read([*line.path, *(kept := line.mended())])
     placed, found = line.typed(), Refusals()
     examples = [shlex.split(example)[1 + len(line.path) :] for example in line.verb.requests[0].EXAMPLES]
@@ -331,19 +336,18 @@ def proposed(words: Sequence[str]) -> str:
     given = {"", *(one.option for one in line.tokens if one.option)}
     if not ({*given, "--algo"} if placed else given) & usual:
         kept += dropwhile(lambda word: word[:2] != "--", examples[0])  # no example goes without
-    without = f" (it has no {listed(lost)})" if lost else ""
+    without = f" ({', '.join(notes)})" if notes else ""
     return "\n".join([shlex.join(["optilab", *line.path, *kept]) + without, *map(str, found)])
 
 
 def other_command(path: Sequence[str], words: Sequence[str], names: Sequence[str]) -> str:
     """What to type where the first of the `words` behind `path` is none of the `names` of commands or parts."""
     name, *rest = words
+    rest = ["sigmoid.yaml", *rest] if name in ("new", "init") and len(rest) == 1 else rest
     if OPTION.match(name):
-        at = next((n for n, word in enumerate(words) if word in names), 0)
-        which = (
-            f": {proposed([*path, *words[at:], *words[:at]])}" if at else f", which is one of {', '.join(names)}"
-        )
-        return f"; options stand after the command{which}"
+        if at := next((n for n, word in enumerate(words) if word in names), 0):
+            return f"; options stand after the command: {proposed([*path, *words[at:], *words[:at]])}"
+        return f"; options stand after the command, which is one of {', '.join(names)}"
     if name in ("rename", "mv") and "ls" in names:
         return ": a run keeps its name; choose it with --name when it starts, or rename its directory"
     if name == "version" or (name == "help" and path):
