@@ -1069,8 +1069,9 @@ def test_how_frequent_labels_are_at_each_time_step_is_no_knowledge():
     assert not watch.evidence().knows
 
 
-def test_a_loss_below_that_of_the_mean_is_knowledge_beyond_its_error_only():
-    e = learn(score(), X, torch.randn(200), loss=squeezed(F.mse_loss), lr=1e-6).evidence()
+@pytest.mark.parametrize("scale", [0.1, 1, 10])
+def test_a_loss_below_that_of_the_mean_is_knowledge_beyond_its_error_only(scale):
+    e = learn(score(), X, scale * torch.randn(200), loss=squeezed(F.mse_loss), lr=1e-6).evidence()
     for factor, knows in ((0.85, False), (0.4, True)):
         rows = [{"epoch": 1, "train_loss": e.entropy, "val_loss": factor * e.entropy}]
         assert dataclasses.replace(e, rows=rows).knows == knows
