@@ -306,7 +306,8 @@ def in_one(option: str, first: str, extra: Sequence[str]) -> str:
     if option == "--set" and (match := re.match(r"[^\[{ ]*[\[{][^\]}]* [^\]}]*[\]}]", text)):
         return match[0]
     if option in ("--over", "--set") and "=" not in first:
-        return f"{first.rstrip(':')}={''.join(extra[: 1 + (extra[0] == '=')]).lstrip('=')}"
+        values = [word.lstrip("=") for word in extra if word != "="]
+        return f"{first.rstrip(':')}={','.join(values if option == '--over' else values[:1])}"
     if option == "--start" or (option in ("--over", "--algo", "--on", "--only") and ", " in text):
         return ",".join(word.strip(",[]()") for word in (first, *extra))
     return text if option in ("--function", "--expect") else ""

@@ -323,14 +323,15 @@ def meant(one: Field, value: Any, options: Container[str], without: str = "") ->
     if not is_config(value):
         return one.name
     if "config" not in options:
-        on = f"; for a race on trainings write --on {value}" if "on" in options else ""
+        raced = "on" in options
+        instead = f"for a race on trainings write --on {value}" if raced else "for example adam"
         with suppress(OptilabError):
             found: Any = load(schema_for(command_of(value)), value)
-            rules = getattr(found, "algo", None) or ([] if on else [found.optimizer])
+            rules = getattr(found, "algo", None) or ([] if raced else [found.optimizer])
             names = [rule.name for rule in rules]
-            names += ["adam" if names == ["sgd"] else "sgd"] * (on != "" and len(names) == 1)
-            on = f"; write {','.join(names)}" if names else on
-        raise UsageError(f"expected the name of an optimizer, got the config {shown(value)}{on}")
+            names += ["adam" if names == ["sgd"] else "sgd"] * (raced and len(names) == 1)
+            instead = f"write {','.join(names)}" if names else instead
+        raise UsageError(f"expected the name of an optimizer, got the config {shown(value)}; {instead}")
     return "config"
 
 
