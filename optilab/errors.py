@@ -7,6 +7,7 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
@@ -186,7 +187,7 @@ ELSEWHERE = {
     "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
     "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence", "losses": "evidence", "fit": "train",
     "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
-    "gpu": "cuda", "to_csv": "out", "force": "yes",
+    "gpu": "cuda", "to_csv": "out", "force": "yes", "final": "last", "end": "last", "log_freq": "every",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
@@ -199,12 +200,12 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     """
     lower = {word.lower().lstrip("-"): word for word in accepted}
     own = name.lower().lstrip("-")
-    usual = ELSEWHERE.get(own.replace("-", "_"), "").split()
+    last = own.rpartition(".")[2]  # torch.optim.SGD, optimizer.learning_rate
+    usual = ELSEWHERE.get(last.replace("-", "_"), "").split()
     close = [word for word in lower if word.replace("-", "_") in usual]
     close = close or [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
     if len(own) > 2 and own not in lower:
         close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
-    last = own.rpartition(".")[2]  # torch.optim.SGD
     close = close or [word for word in lower if word == last] or get_close_matches(own, lower, n=1, cutoff=0.7)
     if not 0 < len(close) < 4:
         return ""
@@ -238,8 +239,11 @@ def no_attribute(value: Any, name: str) -> AttributeError:
     return AttributeError(f"{type(value).__name__} has no method {name!r}{near}")
 
 
-def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Refuse a call that Python would end by a TypeError in sentences with `example`, such as watch.step(loss)."""
+def called_as(
+    example: str, problems_of: Callable[..., Iterable[str]] = lambda *_, **__: ()
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Refuse a call that Python would end by a TypeError in sentences with `example`, such as watch.step(loss), and
+    with `problems_of` the arguments that do fit."""
 
     def decorate(call: Callable[P, R]) -> Callable[P, R]:
         @wraps(call)
@@ -249,6 +253,9 @@ def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 return call(*args, **keywords)
             except TypeError:
                 if problems := _unfit(call, args, keywords, example):
+                    known = {name: value for name, value in keywords.items() if f"'{name}'" not in problems[0]}
+                    with suppress(TypeError):
+                        problems += problems_of(*args[1:], **known)
                     raise UsageError("\n".join(problems), example.partition("(")[0]) from None
                 raise
 

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
 
 from optilab.config.fields import Listed, Number, Section, Whole, decimal, percentage, refusal
-from optilab.config.load import Override, load
+from optilab.config.load import Override, load, number_advice
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.path import Status
@@ -165,10 +165,16 @@ class Claim(Section):
         if match["at"] and match["at"].isdecimal():
             parts["at"] = int(match["at"])
         elif match["at"] and match["at"] not in MOMENTS:
-            raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch such as 3, got {shown(match['at'])}")
+            at = shown(match["at"]) + did_you_mean(match["at"], MOMENTS)
+            raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch such as 3, got {at}")
         if match["metric"] in WORDS and "=" not in match["operator"][:1]:
             raise refusal(f"{match['metric']} is a word; write for example {_compared(match['metric'])}")
-        bound = decimal(match["value"])
+        bound, metric = decimal(match["value"]), match["metric"]
+        near = re.findall('"(.*?)"', "" if metric in ALL else did_you_mean(metric, ALL))
+        why = no_fraction("".join(near), bound) if isinstance(bound, float) else number_advice(bound)
+        if near and (right := re.search(r"write (\S+)$", why)):
+            wrong = f"unknown metric {shown(metric)}, and {match['value']} is no value of {near[0]}"
+            raise refusal(f"{wrong}; write '{near[0]} {match['operator']} {right[1]}'")
         if isinstance(bound, str) and match["metric"] not in WORDS and re.fullmatch("[A-Za-z ]+", bound):
             raise refusal(f"expected a number after {match['operator']}; for example {_compared(given)}")
         return {**parts, OPERATORS[match["operator"]]: bound}

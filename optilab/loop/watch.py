@@ -66,7 +66,7 @@ class Watch:
     that are looked into. UsageError for what is not a model or an optimizer of PyTorch.
     """
 
-    @called_as("optilab.watch(model, optimizer, every=50)")
+    @called_as("optilab.watch(model, optimizer, every=50)", lambda *args, **given: _misplaced(*args, **given))
     def __init__(
         self,
         model: nn.Module,
@@ -74,9 +74,8 @@ class Watch:
         *,
         every: int = EVERY,
     ) -> None:
-        several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
-        self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
-        if wrong := list(_misplaced(model, self._optimizers, every)):
+        self._optimizers = _each(optimizer)
+        if wrong := list(_misplaced(model, optimizer, every)):
             raise UsageError("\n".join(f"optilab.watch: {problem}" for problem in wrong))
         self._model, self._every, self._next = model, every, min(every, DENSE)
         self._compiled = type(model).__name__ == "OptimizedModule"
@@ -435,10 +434,10 @@ class Watch:
         self._output = self._used = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
-        metrics = {_usual_metric(key): value for key, value in metrics.items() if value is not None}
+        metrics = {key: value for key, value in metrics.items() if value is not None}
         if wrong := [problem for key, value in metrics.items() if (problem := _wrong_metric(key, value))]:
             raise UsageError("; ".join(wrong), "watch.epoch")
-        values = {key: float(value) for key, value in metrics.items()}
+        values = {_usual_metric(key): float(value) for key, value in metrics.items()}
         self._ends.append((len(self._losses) + len(self._pending), values, time.perf_counter() - self._started))
 
     def _read(self) -> list[float]:
@@ -555,9 +554,18 @@ class Watch:
         }
 
 
-def _misplaced(model: Any, optimizers: Iterable[Any], every: Any) -> Iterable[str]:
+def _each(optimizer: Any) -> list[Any]:
+    """The optimizers, of which one need not be in a list."""
+    return [*optimizer] if isinstance(optimizer, Sequence) and not isinstance(optimizer, str) else [optimizer]
+
+
+def _misplaced(model: Any, optimizer: Any = (), every: Any = EVERY) -> Iterable[str]:
     """What is wrong with what is to be watched."""
-    if not isinstance(model, nn.Module):
+    optimizers = _each(optimizer)
+    if isinstance(model, torch.optim.Optimizer) and isinstance(optimizer, nn.Module):
+        yield "the two are swapped; write optilab.watch(model, optimizer)"
+        optimizers = []
+    elif not isinstance(model, nn.Module):
         yield f"expected a torch.nn.Module, got {shown(model)}; write optilab.watch(model, optimizer)"
     for one in optimizers:
         if not isinstance(one, torch.optim.Optimizer):
@@ -595,9 +603,9 @@ def _wrong_target(target: Any) -> Iterable[str]:
 
 
 def _usual_metric(key: str) -> str:
-    """val_acc for what Keras calls val_accuracy, and Transformers eval_accuracy."""
+    """val_acc for what Keras calls val_accuracy, and Transformers eval_accuracy; train_acc for Keras's accuracy."""
     key = re.sub("^(eval|valid|validation)_(?=loss$|acc)", "val_", key)
-    return re.sub("^(val|train)_accuracy$", r"\1_acc", key)
+    return re.sub("^(val|train)_accuracy$", r"\1_acc", re.sub("^acc(uracy)?$", "train_acc", key))
 
 
 def _wrong_metric(key: str, value: Any) -> str:
@@ -606,7 +614,7 @@ def _wrong_metric(key: str, value: Any) -> str:
     got = shown(value if number is None else number)
     if key == "epoch":
         return "epoch: epochs are counted; leave it out"
-    if not key.endswith("_acc"):
+    if not _usual_metric(key).endswith("_acc"):
         return f"{key}: expected a number, got {got}; write {key}=0.5" if number is None else ""
     if number is not None and (0 <= number <= 1 + 1e-6 or not math.isfinite(number)):
         return ""

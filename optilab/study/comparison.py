@@ -11,7 +11,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar
 
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import Refusals, UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.aggregates import Aggregate, aggregates, letters
 from optilab.study.diff import circumstances, varying
@@ -313,13 +313,17 @@ def compare_runs(
     UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
-    taken = values_of(grouping.groups, measure)
+    refused = Refusals()
+    taken = refused(values_of, grouping.groups, measure) or [GroupValues({})] * len(grouping.groups)
+    rows = refused(_candidates, grouping, taken, by, sample != "best")
+    chosen = None if baseline is None or rows is None else refused(_named, rows[0], baseline)
+    refused.settle()
+    candidates, problems, table = rows
     if isinstance(measure.at, int) and all(own.values.keys() == own.worst.keys() for own in taken):
         longest = max((len(record.rows()) for record in records), default=0)
         raise UsageError(
             f"--at {measure.at}: no run that did not diverge has that epoch; the longest has {longest}: write --at last"
         )
-    candidates, problems, table = _candidates(grouping, taken, by, common=sample != "best")
     if table and sample == "best":
         own = {id(group): values for group, values in zip(grouping.groups, taken, strict=True)}
         candidates = [
@@ -342,7 +346,6 @@ def compare_runs(
                 "setting with --seeds 2"
             )
         diverged = {i: candidate.outcomes.diverged for i, candidate in enumerate(candidates)}
-    chosen = None if baseline is None else _named(candidates, baseline)
     if chosen is not None and not outcomes[chosen]:
         raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome; name another row")
     judged = partial(judge, dict(enumerate(outcomes)), measure.higher, diverged=diverged, limits=measure.limits)

@@ -18,11 +18,11 @@ from typing import Any, Literal, NamedTuple
 
 from optilab import runs
 from optilab.config import yaml
-from optilab.config.claims import no_fraction
+from optilab.config.claims import MOMENTS, no_fraction
 from optilab.config.load import dump, flat, load
 from optilab.config.training import TrainConfig, edited
 from optilab.config.yaml import flow
-from optilab.errors import DataError, RunError, UsageError, did_you_mean, shown
+from optilab.errors import DataError, Refusals, RunError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
@@ -397,29 +397,34 @@ def bounds(metric: str, values: Iterable[float]) -> Limits:
 
 
 def read_measure(metric: str, at: str, target: float | None, until: str) -> Measure:
-    """The measure of `--metric`, `--at`, `--target` and `--until`; UsageError for what none of them accepts."""
-    if at not in ("last", "best", "area") and not (at.isdecimal() and int(at) > 0):
-        raise UsageError(f"--at: expected last, best, area or an epoch from 1, got {shown(at)}")
+    """The measure of `--metric`, `--at`, `--target` and `--until`; UsageError for what none of them accepts, whose
+    `rest` is the measure without that."""
+    wrong = list[str]()
+    if at not in MOMENTS and not (at.isdecimal() and int(at) > 0):
+        near = did_you_mean(at, MOMENTS)
+        wrong.append(f"--at: expected last, best, area or an epoch from 1, got {shown(at)}{near}")
+        at = "last"
     if until not in ("epochs", "seconds"):
-        raise UsageError(f"--until: expected epochs or seconds, got {shown(until)}")
+        wrong.append(f"--until: expected epochs or seconds, got {shown(until)}")
     if metric == "seconds" and at in ("best", "area"):
-        raise UsageError(f"--at {at}: seconds only grow; expected last or an epoch")
+        wrong.append(f"--at {at}: seconds only grow; expected last or an epoch")
     if target is not None and not isfinite(target):
-        raise UsageError(f"--target: expected a finite number, got {target}")
+        wrong.append(f"--target: expected a finite number, got {target}")
     if target is not None and at != "last":
-        raise UsageError("--target and --at cannot be combined: --target already determines the epoch; give one")
+        wrong.append("--target and --at cannot be combined: --target already determines the epoch; give one")
     if target is not None and (metric == "seconds" or metric in TESTED):
-        raise UsageError(f"--target needs a metric of every epoch; {metric} is not one; write --metric val_acc")
+        wrong.append(f"--target needs a metric of every epoch; {metric} is not one; write --metric val_acc")
     if metric in TESTED and at not in ("last", "best"):
-        raise UsageError(
+        wrong.append(
             f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"
         )
     why = "" if target is None else no_fraction(metric, target)
     if target == 0 and metric.endswith("acc"):
         why = "every training has an accuracy of 0 at once; write for example 0.8"
-    if why:
-        raise UsageError(f"--target: {why}")
-    return Measure(metric, int(at) if at.isdecimal() else at, target, until)  # type: ignore[arg-type]
+    wrong += [f"--target: {why}"] if why else []
+    measure = Measure(metric, int(at) if at.isdecimal() else at, None if wrong else target, until)  # type: ignore[arg-type]
+    Refusals(map(UsageError, wrong)).settle(measure)
+    return measure
 
 
 @dataclass(frozen=True)

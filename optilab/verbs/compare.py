@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.errors import DataError, UsageError, shown
+from optilab.errors import DataError, Refusals, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show.table import Table
@@ -95,8 +95,8 @@ def compare(request: CompareRuns, place: Place) -> "LabComparison":
     """A race is compared by its evaluated trainings, and by the test set unless `metric` is another; a confirmed sweep
     by its new seeds, unless an option asks for another comparison."""
     found = judged_runs(place.folder, request.names, request.given.get("metric"))
-    place.refused.settle()
     answer = answered(*found, request)
+    place.refused.settle()
     request.draw(answer.chart)
     return answer
 
@@ -143,7 +143,8 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     from optilab.study.groups import read_measure
 
     options = options or ComparisonOptions.of({})
-    measure = read_measure(metric, str(options.at), options.target, options.until)
+    refused = Refusals()
+    measure = refused(read_measure, metric, str(options.at), options.target, options.until, rest=True)
     records, notes = selection.records, selection.notes
     if not records:
         missing = "nothing to compare: the study has no run yet; `optilab runs ls` shows how far it is"
@@ -152,10 +153,13 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
         once = ",".join(dict.fromkeys(filter(None, map(str, by)))) or "KEY,KEY"
-        raise UsageError(f"expected keys, each once, got {shown(options.by)}; write {once}", options.flag("by"))
-    return compare_runs(
-        records, measure, options.baseline, by, options.over, notes, options.pairs, looks=selection.looks
-    )
+        wrong = f"expected keys, each once, got {shown(options.by)}; write {once}"
+        refused.append(UsageError(wrong, options.flag("by")))
+        by = []
+    asked = (options.baseline, by, options.over, notes, options.pairs, selection.looks)
+    side: RunComparison = refused(compare_runs, records, measure, *asked)
+    refused.settle()
+    return side
 
 
 def judged_runs(

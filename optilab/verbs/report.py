@@ -44,6 +44,7 @@ def report(request: ReportRequest, place: Place) -> Printed:
     path = place.refused(page_file, request.out, request.flag("out"))
     with terminal.busy("reading the runs"):
         content, verdict, left_out, facts = _written(request, place)
+    place.refused.settle()
     write_page(path, content)
     size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
     document = {"page": str(path), "bytes": len(content), **facts}
@@ -57,7 +58,6 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, list[str
     from optilab.verbs.network_race_page import network_race_page
 
     entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
-    place.refused.settle()
     study, by = entries[0], {one.name for one in fields_of(ComparisonOptions)}
     raced = None
     if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():

@@ -225,6 +225,14 @@ def test_what_is_not_a_model_is_refused():
             lambda w: optilab.watch(mlp(), interval=5),
             "'interval'; it takes model, optimizer, every: optilab.watch(",
         ),
+        (
+            lambda w: optilab.watch(torch.optim.SGD(mlp().parameters()), mlp()),
+            "optilab.watch: the two are swapped; write optilab.watch(model, optimizer)",
+        ),
+        (
+            lambda w: optilab.watch(mlp(), every=0, log_freq=100),
+            "'log_freq'; did you mean \"every\"?\nevery: expected a whole number from 1, got 0; write every=50",
+        ),
         (lambda w: optilab.watch(mlp(), evry=5), "optilab.watch: unknown keyword 'evry'; did you mean \"every\"?"),
         (lambda w: w.lightning(every=1), "unknown keyword 'every'; write optilab.watch.lightning()"),
         (lambda w: w.transformers(every=1), "unknown keyword 'every'; write optilab.watch.transformers()"),
@@ -281,7 +289,12 @@ def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
             lambda w: w.step(torch.ones(3, 2)),
             "shape (3, 2); write watch.step(loss) with what cross_entropy returned",
         ),
-        (lambda w: w.epoch(val_accuracy=85.0), "watch.epoch: val_acc: expected a fraction from 0 to 1, got 85.0"),
+        (lambda w: w.epoch(val_accuracy=85.0), "got 85.0; write val_accuracy=0.85"),
+        (
+            lambda w: w.epoch(accuracy=85.0),
+            "accuracy: expected a fraction from 0 to 1, got 85.0; write accuracy=0.85",
+        ),
+        (lambda w: w.epoch(acc="85%"), "acc: expected a fraction from 0 to 1, got '85%'; write acc=0.85"),
         (lambda w: w.step(Y), "got a tensor of int64 of shape (200,); write watch.step(loss, target=y)"),
         (
             lambda w: [w.close(), w.step(1.0)],

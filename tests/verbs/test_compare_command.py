@@ -148,6 +148,11 @@ def test_one_run_is_shown_and_nothing_is_claimed(optilab, compared):
         (["*", "--format", "html"], "--format: expected one of table, csv, markdown, latex, json, got 'html'"),
         (["*", "--metric", "val_ac"], "--metric: no run has 'val_ac'; did you mean \"val_acc\"?"),
         (["*", "--at", "zero"], "--at: expected last, best, area or an epoch from 1, got 'zero'"),
+        (
+            ["*", "--at", "final", "--metric", "val_accuracy", "--by", "learning_rate", "--target", "80%"],
+            "write 0.8\n--at: expected last, best, area or an epoch from 1, got 'final'; did you mean \"last\"?\n"
+            "--metric: no run has 'val_accuracy'; did you mean \"val_acc\"?\n--by learning_rate: no such setting",
+        ),
         (["*", "--baseline", "adam"], "--baseline: no row is called 'adam'"),
         (["*", "--by", "optimizer"], "--by optimizer: the same in all runs"),
         (
