@@ -298,6 +298,11 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
             lambda lab: lab.train("relu.yaml", cluster="x:1"),
             "cluster needs seeds; add seeds=N",
         ),
+        (
+            lambda lab: lab.train({"data.images": 64}, epochs=1),
+            'write "data": {"images": 64}\n',
+        ),
+        (lambda lab: lab.train({"model": {"hidden": [64]}}), 'optimizer: missing; add "optimizer": "sgd"\n'),
         (lambda lab: lab.load("x"), "no run 'x' in runs: there is no such directory"),
         (lambda lab: lab.train(object), "expected a preset, a YAML file or a mapping of keys"),
         (

@@ -161,11 +161,12 @@ def _of_runs(kind: str, config: str, path: Path) -> str:
     kept, made = path / "config.yaml", ""
     with suppress(OptilabError):
         made = runs.read_entry(path).manifest["command"]
+    which = "the run of this name" if kept.is_file() else "a run of the study of this name"
+    if which[0] == "a" and kind in STUDIES:
+        return f"a study has this name: to repeat it write --study {path / runs.STUDY}"
+    kept = kept if kept.is_file() else next(iter(sorted(path.glob("*/config.yaml"))), kept)
     if not kept.is_file():
-        repeated = f"to repeat it write --study {path / runs.STUDY}"
-        return (
-            f"a study has this name: {repeated if kind in STUDIES else f'`optilab runs show {config}` shows it'}"
-        )
+        return f"a study has this name: `optilab runs show {config}` shows it"
     if made == "watch":
         return (
             f"the run of this name is of a loop of yours, without a config: `optilab runs show {config}` shows it"
@@ -174,7 +175,7 @@ def _of_runs(kind: str, config: str, path: Path) -> str:
         return of_another(kind, made or "train", str(kept), "the run of this name is one")
     line = [str(kept) if word == config else word for word in sys.argv[1:]]  # where it is a word of the command
     written = f": {shlex.join(['optilab', *line])}" if str(kept) in line else f" {kept}"
-    return f"for the config of the run of this name write{written}"
+    return f"for the config of {which} write{written}"
 
 
 def of_another(kind: str, other: str, config: str, what: str) -> str:

@@ -12,7 +12,7 @@ import re
 import shlex
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -103,10 +103,18 @@ def read_idx(info: DatasetInfo, folder: Path | None) -> ReadDataset:
     place = sources.find(info, folder)
     if place is None:
         advice = "put the files there or give another directory" if info.own else f"run: {fetching}"
-        raise DataError(f"{sources.not_found(info, folder)}\n{advice}")
+        places = [one for _, one in sources.search_path(info, folder)]
+        rows = [row for one in places for row in _read(info, one, info.digests, fetching).rows]
+        damaged = [row.problem for row in rows if row.problem and row.path.is_file()]
+        raise DataError("\n".join([sources.not_found(info, folder), *damaged, advice]))
+    return _read(info, place, info.digests or _listed(place / "SHA256SUMS"), fetching)
+
+
+def _read(info: DatasetInfo, place: Path, digests: Mapping[str, str], fetching: str) -> ReadDataset:
+    """The files of a directory, compared with their checksums and taken apart."""
     rows: list[FileCheck] = []
     arrays: list[NDArray[Any]] = []
-    for name, expected in (info.digests or _listed(place / "SHA256SUMS")).items():
+    for name, expected in digests.items():
         path, data, digest, problem = sources.file_of(place, name), b"", "", ""
         try:
             data = read_file(path, packed=name.endswith(".gz"))

@@ -11,7 +11,7 @@ import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -134,7 +134,10 @@ class Origin:
             raise UsageError(f"{self.file}{f':{line}' if line else ''}: {self._said(error, line)}") from None
         code = getattr(module, self.attribute, None)
         if not callable(code):
-            raise self.missing(module)
+            own = vars(module).items()
+            raise self.missing(
+                [n for n, v in own if callable(v) and getattr(v, "__module__", "") == module.__name__]
+            )
         return code
 
     @property
@@ -165,11 +168,14 @@ class Origin:
                 sys.path.remove(str(self.path.parent))
         return module
 
-    def missing(self, module: ModuleType) -> UsageError:
-        """The error for a name that the module does not have."""
-        own = [
-            n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
-        ]
+    def require(self) -> None:
+        """UsageError where the name cannot be in the file; nothing is executed."""
+        own = [node.name for node in self.tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+        if not re.search(rf"\b({self.attribute}|globals|import \*)", self.source.decode("utf-8", "replace")):
+            raise self.missing(own)
+
+    def missing(self, own: Sequence[str]) -> UsageError:
+        """The error for a name that the file, with its `own` names, does not have."""
         close = did_you_mean(self.attribute, own) or (f"; it has {', '.join(own)}" if own else "")
         return UsageError(f"{self.file} has no {self.attribute}{close}")
 

@@ -91,8 +91,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     """
     try:
         run_name(name)
-    except ValueError as error:
-        not_a_name = f"expected the name or the path of a run: {error}"
+    except ValueError:
+        not_a_name = ""
         several = re.split("[, ]+", name)
         if several[1:] and all((folder / one).is_dir() for one in several):
             not_a_name = f"{shown(name)} is {len(several)} names; write each by itself: {' '.join(several)}"
@@ -134,6 +134,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     there = [path.name for path in directories(folder) if _was_made(path)]
     close = get_close_matches(name, [LATEST, *there] if there else [], n=3, cutoff=0.6)
     few = f"; it has {', '.join(there)}" if 0 < len(there) < 5 else _listing(folder)
+    few += f", and {LATEST} is the newest" * bool(there)
     advice = f"; did you mean {' or '.join(map(json.dumps, close))}?" if close else few
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 

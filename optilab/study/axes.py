@@ -84,8 +84,12 @@ _SPAN = re.compile(
 
 
 def as_range(text: str) -> str:
-    """`0.01:1` for two numbers that are written otherwise, as `0.01..1`, `[0.01, 1]` or `loguniform(0.01, 1)`; else
-    nothing."""
+    """`0.01:1` for two numbers that are written otherwise, as `0.01..1`, `[0.01, 1]` or `loguniform(0.01, 1)`, or
+    `0.01:1:3:log` for a list of more; else nothing."""
+    numbers = sorted(map(_number, text.strip("[]() ").split(",")))
+    if numbers[2:] and numbers[0] < numbers[-1] < math.inf and not re.search(r",\s*([2-9]|\d\d+)[\])\s]*$", text):
+        log = [":log"] * (0 < numbers[0] <= numbers[-1] / 10)
+        return f"{numbers[0]:g}:{numbers[-1]:g}:{len(numbers)}{''.join(log)}"
     log, *numbers = match.groups() if (match := _SPAN.fullmatch(text)) else ("",)
     return ":".join([*filter(None, numbers), *["log"] * bool(log)])
 

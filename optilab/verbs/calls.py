@@ -114,7 +114,8 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
                 instead = f"keyword; write set={own % keys[0]}"
             wrong = f"unknown keyword '{name}'"
             text = re.sub(f"{re.escape(wrong)}; one of .*", lambda _, said=wrong + instead[7:]: said, text)  # type: ignore[misc]
-        error.args = (text,)
+        written = r"(?m)^(  the config: .*; (?:add|write) )(\w+: .+)$"
+        error.args = (re.sub(written, lambda found: f"{found[1]}{_literal(f'{{{found[2]}}}')[1:-1]}", text),)
         raise
     except OSError as error:  # what the system refuses, as the command says it
         raise SystemFailure(f"{error.filename or 'the output'}: {error.strerror or error}") from error

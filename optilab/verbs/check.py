@@ -95,6 +95,8 @@ def check(request: CheckClaims, place: Place) -> Printed:
     judged = "is a claim, and no result; write: optilab check latest --expect"
     place.refused.extend([*wrong, *(UsageError(f"{one!r} {judged} {shlex.quote(one)}") for one in claims)])
     junit = None if request.junit is None else place.refused(runs.output_file, request.junit, (".xml",), "--out")
+    for one in set(request.targets).difference(claims) if place.refused else ():  # else each is judged by itself
+        place.refused(*((command_of, one) if _is_file(one) else (runs.select, place.folder, [one])))
     place.refused.settle()
     checked: list[CheckedTarget] = []
     for target in request.targets:
@@ -117,9 +119,14 @@ def check(request: CheckClaims, place: Place) -> Printed:
     return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
 
 
+def _is_file(target: str) -> bool:
+    """Whether a target is a file, and no run or study."""
+    return target.endswith((".yaml", ".yml")) or Path(target).is_file()
+
+
 def _may_be(target: str, kinds: Sequence[str]) -> bool:
     """Whether a target is a file of such a kind, or one that is refused when it is read."""
-    if not target.endswith((".yaml", ".yml")) and not Path(target).is_file():
+    if not _is_file(target):
         return False
     try:
         return command_of(target) in kinds
@@ -191,7 +198,7 @@ class Checker:
 
     def checks(self, target: str) -> Sequence[CheckedTarget]:
         """The claims of a target, judged; those of a file of claims one command at a time."""
-        if not target.endswith((".yaml", ".yml")) and not Path(target).is_file():
+        if not _is_file(target):
             return self._entries(target)
         try:
             kind = command_of(target)

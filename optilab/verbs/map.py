@@ -71,16 +71,18 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
     config = place.refused(chosen, request, EPOCHS, rest=True)
     typed = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
+    if config is not None and len(config.algo) != 1:
+        keys = {text.partition("=")[0].removeprefix("algo.") for _, text in typed}
+        own = next((one for one in config.algo if keys <= {"w1", "w2", *settings_of(one)}), config.algo[0]).name
+        names, line = ",".join(rule.name for rule in config.algo), f"{own} {request.retyped('x', 'y', 'basins')}"
+        why = f"a map shows one optimizer, got {names}; write: optilab map {line.strip()}"
+        paths = f"to compare their paths: optilab optimize {names}"
+        place.refused.append(UsageError(f"{why}; {paths}", request.flag("algo")))
+        config = None
     axes = [place.refused(_axis, request, config, *one) for one in typed]
     if config is not None and not request.basins and not axes[1:]:
         place.refused(_need_axes, request, config.algo[0].name, None in axes)
     place.refused.settle()
-    if len(config.algo) != 1:
-        raise UsageError(
-            f"a map shows one optimizer, got {len(config.algo)}; for example {config.algo[0].name}; to compare "
-            f"their paths: optilab optimize {','.join(rule.name for rule in config.algo)}",
-            request.flag("algo"),
-        )
     x, y = _box(config) if request.basins else axes
     if request.start is not None and not x.field and not y.field:
         raise UsageError("every cell has a starting point of its own, so leave it out", request.flag("start"))

@@ -143,8 +143,10 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
         raise UsageError(
             f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
         )
-    for file in (file for file, _ in map(submissions.split, specs) if file.endswith(".py") and not several_files):
-        place.refused(lambda spec: locate(spec).tree, f"{file}:any")
+    for file, name in map(submissions.split, () if several_files else specs):
+        if file.endswith(".py"):
+            name = name or place.refused(fitting, Path(file), str(request.against))
+            place.refused(lambda spec: locate(spec).require(), f"{file}:{name}") if name else None
     if ours or request.against is None:
         against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
         line = f"optilab verify {named or 'CANDIDATE'} --against {against}"

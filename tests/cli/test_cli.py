@@ -959,6 +959,11 @@ def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab, tmp
     told = optilab("remedy", "two", "--seeds", 2, code=2).stderr
     name = "no file and no preset has this name; for the config of the run of this name write"
     assert f"{name}: optilab remedy runs/two/config.yaml --seeds 2\n" in told
+    (tmp_path / "runs" / "all").mkdir()
+    (tmp_path / "runs" / "all" / "manifest.json").write_text("{}")
+    (tmp_path / "runs" / "two").rename(tmp_path / "runs" / "all" / "two")
+    told = optilab("remedy", "runs/all", "--seeds", 2, code=2).stderr
+    assert "of a run of the study of this name write: optilab remedy runs/all/two/config.yaml --seeds 2\n" in told
 
 
 def test_an_optimizer_of_ones_own_without_its_name_is_told_the_line(optilab, tmp_path):

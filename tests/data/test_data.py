@@ -335,6 +335,9 @@ def test_a_named_folder_is_never_replaced(
         with pytest.raises(DataError, match=f"{empty}: lacks {', '.join(NAMES)}\nrun: optilab data fetch"):
             act("fashion-mnist", folder)
     assert list(empty.iterdir()) == []
+    (empty / NAMES[0]).write_bytes(b"1234567")  # here and damaged, and the others are missing
+    with pytest.raises(DataError, match=rf"\n{empty / NAMES[0]}: expected SHA-256 .*; delete this file and run"):
+        data.verify("fashion-mnist", folder)
 
 
 def test_cache_before_debian_and_damage_is_not_passed_over(pinned: Path, tmp_path: Path) -> None:

@@ -103,9 +103,7 @@ def test_a_bare_name_means_the_runs_folder_first(one, optilab, tmp_path):
 
 
 def test_a_path_to_a_run_removes_it_and_the_folder_it_stands_in_stays(one, optilab, tmp_path):
-    assert (
-        "expected the name or the path of a run" in optilab("runs", "rm", ".", "--yes", code=2).stderr
-    )  # the folder is not a run
+    assert "no run '.' in runs; it has one" in optilab("runs", "rm", ".", "--yes", code=4).stderr  # is not a run
     optilab("runs", "rm", ".", "--yes", cwd=one)
     assert list((tmp_path / "runs").iterdir()) == []
 

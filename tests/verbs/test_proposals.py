@@ -406,9 +406,13 @@ def test_what_a_refusal_proposes_is_accepted(line, folder):
         (
             "",
             "runs compare gone run nope",
-            "no run 'gone' in runs; it has path, run\nno run 'nope' in",
+            "no run 'gone' in runs; it has path, run, and latest is the newest\nno run 'nope' in",
         ),
-        ("", "runs diff gone nope", "no run 'nope' in runs"),
+        (
+            "",
+            "runs diff HEAD~1 nope",
+            "no run 'HEAD~1' in runs; it has path, run, and latest is the newest\nno run",
+        ),
         ("", "runs ls --where optimizer=adma", "meets optimizer=adma; optimizer here is sgd"),
         ("", "runs ls --runs-dir nowhere", "--runs-dir: no runs in nowhere: there is no such directory\n"),
         ("", "runs ls --runs-dir run", 'there is no such directory; did you mean "runs"?'),
@@ -519,6 +523,24 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
             "sweep small.yaml --over optimizer.lr=1,2 --name run --dry-run",
             "runs/run is a run of `optilab train`, not a",
         ),
+        ("check run --expect 'accuracy > 50%'", "and 50% is no value of val_acc; write 'val_acc > 0.5'"),
+        ("check run --expect 'accuracy > 50'", "unknown metric 'accuracy', and 50 is no value of val_acc"),
+        ("check odd.yaml --expect 'val_acc > 0.5' --seeds 0", "got '0'; for example 1\nodd.yaml:1: unknown key"),
+        (
+            "report run --target 80% --by optimizer.learning_rate",
+            "write 0.8\n--by optimizer.learning_rate: no such",
+        ),
+        ("verify my.py:AdamW --against adam_w", '"adamw"?\nmy.py has no AdamW; did you mean "Adam"?'),
+        ("verify two.py --against sgdd", '"sgd"?\ntwo.py has A, B: choose one, as in two.py:A'),
+        (
+            "map adam,sgd --x lr=0.01:1:10 --y beta1=0:0.9:10",
+            "got adam,sgd; write: optilab map adam --x lr=0.01:1:10 --y beta1=0:0.9:10; to compare",
+        ),
+        (
+            "runs ls --where command=optimize --sort accuracy",
+            "no run that meets --where has 'accuracy'; one of run, command, state, created, finished, or a key of",
+        ),
+        ("map momentum --x lr=0.01,0.1,1 --y beta=0:0.9", "; write --x lr=0.01:1:3:log\n"),
         ("sweep --study lost.yaml", "lost.yaml:1: 'gone.yaml': no file and no preset has this name"),
         (
             "train small.yaml --set data.dataset=synthetic --data-dir x",
@@ -591,6 +613,8 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
 def test_what_means_nothing_is_refused(line, message, folder):
     (folder / "net.py").write_text("def CNN(channel, classes): return None\n")
     (folder / "odd.yaml").write_text("hello: 1\n")
+    update = "    def update(self, w, g):\n        return w - 0.1 * g\n"
+    (folder / "two.py").write_text(f"class A:\n{update}class B:\n{update}")
     (folder / "lost.yaml").write_text("config: gone.yaml\nover: {optimizer.lr: [0.1, 0.2]}\n")
     done = typed(line, folder)
     assert done.returncode in (2, 4)

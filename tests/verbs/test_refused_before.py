@@ -391,6 +391,7 @@ AT_ONCE = {
         "--seeds: it is for a training config",
         "--only: it is for a file of claims",
         "--out: expected a name that ends in .xml",
+        "no run 'sigmoid' in runs",
     ],
     "explain adm --step x --format html": [
         "--format: expected one of text, markdown, latex",
