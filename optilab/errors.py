@@ -253,9 +253,8 @@ def called_as(
                 return call(*args, **keywords)
             except TypeError:
                 if problems := _unfit(call, args, keywords, example):
-                    known = {name: value for name, value in keywords.items() if f"'{name}'" not in problems[0]}
                     with suppress(TypeError):
-                        problems += problems_of(*args[1:], **known)
+                        problems += problems_of(*args[1:], **keywords)
                     raise UsageError("\n".join(problems), example.partition("(")[0]) from None
                 raise
 

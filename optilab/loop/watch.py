@@ -559,7 +559,7 @@ def _each(optimizer: Any) -> list[Any]:
     return [*optimizer] if isinstance(optimizer, Sequence) and not isinstance(optimizer, str) else [optimizer]
 
 
-def _misplaced(model: Any, optimizer: Any = (), every: Any = EVERY) -> Iterable[str]:
+def _misplaced(model: Any, optimizer: Any = (), every: Any = EVERY, **_: Any) -> Iterable[str]:
     """What is wrong with what is to be watched."""
     optimizers = _each(optimizer)
     if isinstance(model, torch.optim.Optimizer) and isinstance(optimizer, nn.Module):

@@ -11,7 +11,7 @@ import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -134,10 +134,7 @@ class Origin:
             raise UsageError(f"{self.file}{f':{line}' if line else ''}: {self._said(error, line)}") from None
         code = getattr(module, self.attribute, None)
         if not callable(code):
-            own = vars(module).items()
-            raise self.missing(
-                [n for n, v in own if callable(v) and getattr(v, "__module__", "") == module.__name__]
-            )
+            raise self.missing()
         return code
 
     @property
@@ -170,12 +167,12 @@ class Origin:
 
     def require(self) -> None:
         """UsageError where the name cannot be in the file; nothing is executed."""
-        own = [node.name for node in self.tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-        if not re.search(rf"\b({self.attribute}|globals|import \*)", self.source.decode("utf-8", "replace")):
-            raise self.missing(own)
+        if not re.search(rf"\b({self.attribute}\b|globals|import \*)", self.source.decode("utf-8", "replace")):
+            raise self.missing()
 
-    def missing(self, own: Sequence[str]) -> UsageError:
-        """The error for a name that the file, with its `own` names, does not have."""
+    def missing(self) -> UsageError:
+        """The error for a name that the file does not have."""
+        own = [node.name for node in self.tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
         close = did_you_mean(self.attribute, own) or (f"; it has {', '.join(own)}" if own else "")
         return UsageError(f"{self.file} has no {self.attribute}{close}")
 

@@ -89,10 +89,10 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     `latest` is the newest of `folder`, or its newest run of `command`. Raises RunError, with the nearest names, if
     there is none, and UsageError for what is neither a name nor the path of a run.
     """
+    not_a_name = ""
     try:
         run_name(name)
     except ValueError:
-        not_a_name = ""
         several = re.split("[, ]+", name)
         if several[1:] and all((folder / one).is_dir() for one in several):
             not_a_name = f"{shown(name)} is {len(several)} names; write each by itself: {' '.join(several)}"
@@ -108,7 +108,6 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
                 raise RunError(f"the study {where} has no run {shown(pattern)}; {lists}") from None
             not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
     else:
-        not_a_name = ""
         if (path := folder / name).is_symlink():
             raise RunError(f"{path} is a link; name the run by its path: {os.path.realpath(path)}")
         if path.is_dir():

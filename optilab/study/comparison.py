@@ -432,13 +432,16 @@ def _candidates(
     named = {word: key for key, word in short(differing).items()}  # as a label tells them
     wanted = [named.get(k, k) for k in by]
     keys = [key for key in grouping.differing if any(key == k or key.startswith(f"{k}.") for k in wanted)]
-    if not keys:
-        equal = any(key == k or key.startswith(f"{k}.") for k in by for key in grouping.shared)
+    known = [f"{key}." for key in (*grouping.differing, *grouping.shared)]
+    lost = [k for k, full in zip(by, wanted, strict=True) if not any(key.startswith(f"{full}.") for key in known)]
+    if lost or not keys:
         paths = (key.split(".") for key in differing)
         names = {".".join(path[:n]) for path in paths for n in range(min(len(path), 2), len(path) + 1)}
         rest = f"; what differs: {', '.join(differing)}" if differing else "; nothing differs, so leave it out"
-        near = did_you_mean(by[0], [*named, *sorted(names)]) or rest
-        raise UsageError(f"--by {','.join(by)}: {'the same in all runs' if equal else 'no such setting'}{near}")
+        near = did_you_mean((lost or by)[0], [*named, *sorted(names)]) or rest
+        raise UsageError(
+            f"--by {','.join(lost or by)}: {'no such setting' if lost else 'the same in all runs'}{near}"
+        )
     rest = [key for key in differing if key not in keys]
     words = distinguishing_keys(keys, trees) or keys
     members: dict[str, dict[str, tuple[Group, GroupValues]]] = {}

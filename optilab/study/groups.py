@@ -397,19 +397,15 @@ def bounds(metric: str, values: Iterable[float]) -> Limits:
 
 
 def read_measure(metric: str, at: str, target: float | None, until: str) -> Measure:
-    """The measure of `--metric`, `--at`, `--target` and `--until`; UsageError for what none of them accepts, whose
+    """The measure of `--metric`, `--at`, `--target` and `--until`; UsageError for what they do not accept, whose
     `rest` is the measure without that."""
     wrong = list[str]()
     if at not in MOMENTS and not (at.isdecimal() and int(at) > 0):
         near = did_you_mean(at, MOMENTS)
         wrong.append(f"--at: expected last, best, area or an epoch from 1, got {shown(at)}{near}")
         at = "last"
-    if until not in ("epochs", "seconds"):
-        wrong.append(f"--until: expected epochs or seconds, got {shown(until)}")
     if metric == "seconds" and at in ("best", "area"):
         wrong.append(f"--at {at}: seconds only grow; expected last or an epoch")
-    if target is not None and not isfinite(target):
-        wrong.append(f"--target: expected a finite number, got {target}")
     if target is not None and at != "last":
         wrong.append("--target and --at cannot be combined: --target already determines the epoch; give one")
     if target is not None and (metric == "seconds" or metric in TESTED):
@@ -421,6 +417,8 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
     why = "" if target is None else no_fraction(metric, target)
     if target == 0 and metric.endswith("acc"):
         why = "every training has an accuracy of 0 at once; write for example 0.8"
+    if target is not None and not isfinite(target):
+        why = f"expected a finite number, got {target}"
     wrong += [f"--target: {why}"] if why else []
     measure = Measure(metric, int(at) if at.isdecimal() else at, None if wrong else target, until)  # type: ignore[arg-type]
     Refusals(map(UsageError, wrong)).settle(measure)

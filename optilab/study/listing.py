@@ -105,7 +105,7 @@ def named(condition: Condition, known: Iterable[str]) -> Condition:
     return Condition(full_keys("--where", condition.keys[0], known), condition.operator, condition.value)
 
 
-def full_keys(where: str, key: str, known: Iterable[str], which: str = "run") -> list[str]:
+def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
     """The keys that `optimizer.lr`, `lr` or `model.norm` (short for `model.norm.name`) means among the `known` ones."""
     keys = dict.fromkeys(known)
     usual = ELSEWHERE.get(key.lower(), key)
@@ -117,15 +117,15 @@ def full_keys(where: str, key: str, known: Iterable[str], which: str = "run") ->
     there = ", ".join(one for one in RESULTS if one in keys)
     own = next((f", or a key of the config such as {one}" for one in keys if one not in RESULTS), "")
     near = did_you_mean(key, list(keys)) or f"; one of {there}{own}"
-    raise UsageError(f"no {which} has {shown(key)}{near}", where)
+    raise UsageError(f"no listed run has {shown(key)}{near}", where)
 
 
-def ordered(items: Sequence[T], facts: Callable[[T], Mapping[str, Any]], sort: str, which: str = "run") -> list[T]:
+def ordered(items: Sequence[T], facts: Callable[[T], Mapping[str, Any]], sort: str) -> list[T]:
     """The items by a key of their facts, ascending, or descending with `-KEY`; those without it come last."""
     if not items:
         return []
     known = dict.fromkeys(name for item in items for name in facts(item))
-    keys = full_keys("--sort", sort.removeprefix("-"), known, which)
+    keys = full_keys("--sort", sort.removeprefix("-"), known)
     values = [next((own[key] for key in keys if own.get(key) is not None), None) for own in map(facts, items)]
     having = [i for i, value in enumerate(values) if value is not None]
     having.sort(key=lambda i: _rank(values[i]), reverse=sort.startswith("-"))
@@ -321,8 +321,7 @@ def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | N
         known = dict.fromkeys(key for line in found for facts in (line.facts, *line.trials) for key in facts)
         conditions = for_each(lambda condition: named(condition, known), where)
         found = [line for line in found if line.meets(conditions)]
-    which = "run that meets --where" if where else "run"
-    return ordered(found, lambda line: line.facts, sort, which) if sort else list(found)
+    return ordered(found, lambda line: line.facts, sort) if sort else list(found)
 
 
 # --- one line ----------------------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def test_an_unknown_metric_is_refused_with_the_nearest(one):
         (("val_acc", "best", 0.8, "epochs"), "--target and --at cannot be combined"),
         (("test_acc", "last", 0.8, "epochs"), "--target needs a metric of every epoch"),
         (("test_acc", "area", None, "epochs"), "expected last or best"),
-        (("val_acc", "last", 0.8, "hours"), "--until: expected epochs or seconds, got 'hours'"),
+        (("val_loss", "last", float("nan"), "epochs"), "--target: expected a finite number, got nan"),
     ],
 )
 def test_what_a_measure_cannot_be(arguments, message):

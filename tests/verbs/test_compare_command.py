@@ -154,6 +154,7 @@ def test_one_run_is_shown_and_nothing_is_claimed(optilab, compared):
             "--metric: no run has 'val_accuracy'; did you mean \"val_acc\"?\n--by learning_rate: no such setting",
         ),
         (["*", "--baseline", "adam"], "--baseline: no row is called 'adam'"),
+        (["*", "--by", "norm,foo"], "--by foo: no such setting; what differs: model.norm"),
         (["*", "--by", "optimizer"], "--by optimizer: the same in all runs"),
         (
             ["*", "--by", "optimizer", "--over", "days"],

@@ -136,8 +136,8 @@ def test_conditions_add_up_and_lists_are_sorted(optilab, some):
         (["--where", "lr>"], "the value after > is missing; write for example 'lr>0.5'; got 'lr>'"),
         (["--where", "lr>>1"], ">> is none of = != < <= > >= ~; write for example 'val_acc>0.5'; got 'lr>>1'"),
         (["--where", "lr>abc"], "optimizer.lr is a number; it cannot be compared with 'abc'"),
-        (["--where", "optimizer.lrr=1"], "no run has 'optimizer.lrr'; did you mean \"optimizer.lr\"?"),
-        (["--sort", "zzz"], "--sort: no run has 'zzz'; one of run, command, state"),
+        (["--where", "optimizer.lrr=1"], "no listed run has 'optimizer.lrr'; did you mean \"optimizer.lr\"?"),
+        (["--sort", "zzz"], "--sort: no listed run has 'zzz'; one of run, command, state"),
         (["--format", "html"], "--format: expected one of table, csv, markdown, latex, json, got 'html'"),
     ],
 )

@@ -538,7 +538,7 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ),
         (
             "runs ls --where command=optimize --sort accuracy",
-            "no run that meets --where has 'accuracy'; one of run, command, state, created, finished, or a key of",
+            "no listed run has 'accuracy'; one of run, command, state, created, finished, or a key of",
         ),
         ("map momentum --x lr=0.01,0.1,1 --y beta=0:0.9", "; write --x lr=0.01:1:3:log\n"),
         ("sweep --study lost.yaml", "lost.yaml:1: 'gone.yaml': no file and no preset has this name"),
