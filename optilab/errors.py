@@ -188,6 +188,7 @@ ELSEWHERE = {
     "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence", "losses": "evidence", "fit": "train",
     "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
     "gpu": "cuda", "to_csv": "out", "force": "yes", "final": "last", "end": "last", "log_freq": "every",
+    "overwrite": "force yes", "count": "samples budget", "num_iter": "steps", "init": "start", "status": "state",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 

@@ -89,15 +89,18 @@ def show(request: ShowConfig, place: Place) -> Printed:
     from optilab.config import fields, presets
 
     name, part = request.name, request.part
+    if part is None and name not in KINDS:  # a key of one of them
+        keys_of = {kind: fields.describe(fields.schema_for(kind)) for kind in ("train", "optimize")}
+        having = [
+            kind for kind, keys in keys_of.items() if any(f"{key.key}.".startswith(f"{name}.") for key in keys)
+        ]
+        name, part = (having[0], name) if having else (name, part)
     if name not in KINDS:
         if part is not None:
             kind = presets.named(name).kind
             raise UsageError(
                 f"{name} is a preset, which has no parts; its keys: optilab config show {kind} {part}"
             )
-        for kind in ("train", "optimize"):
-            if any(f"{key.key}.".startswith(f"{name}.") for key in fields.describe(fields.schema_for(kind))):
-                raise UsageError(f"{name} is a key; write: optilab config show {kind} {name}")
         preset = presets.named(name)
         text = preset.path.read_text(encoding="utf-8")
         if name == "lr":  # a command, too

@@ -11,7 +11,7 @@ from itertools import dropwhile, takewhile
 from typing import Any
 
 from optilab.errors import ELSEWHERE, OptilabError, Refusals, did_you_mean
-from optilab.marks import Argument, Field, Flag
+from optilab.marks import Argument, ConfigKey, Field, Flag
 from optilab.verbs import COMMANDS
 from optilab.verbs.completion import GROUPS, config_kind, objective, rule, verbs_of
 from optilab.words import listed
@@ -27,13 +27,14 @@ NONE = {
     "lr lr": "lr finds the learning rate, so leave it out",
     "race lr": "a race tunes the learning rate of every optimizer, so leave it out",
     "race start": "a race draws its starting points; their number is --starts, as in: --starts 20",
-    "explain epochs": "explain works out single steps; write --step 5, or --step 1-5",
+    "verify tolerance": "verify judges itself which differences are rounding, so leave it out",
 }
 """Commands and keys of configs that they do not take."""
 PLACED = {"dataset": "name", "name": "run", "config": "target"}
 """Arguments as they are called elsewhere, and here."""
 HELP = ("--", "--help", "-h")
 OPTION = re.compile(r"-[^\d.]")
+ASSIGNED = re.compile(r"\+*[a-z][\w.]*=\S+")
 
 Repair = tuple[Sequence[str], str]
 """What to write in the place of a token, and what is said of it."""
@@ -125,8 +126,14 @@ class CommandLine:
     def other_option(self, token: Token, value: str) -> Repair:
         """What is meant by an unknown option: an argument, a key of the config, an option here or of other commands."""
         option, name = token.option, token.option.lstrip("-").replace("-", "_")
-        if why := NONE.get(f"{self.path[0]} {ELSEWHERE.get(name, name)}"):
+        key = ELSEWHERE.get(name, name)
+        if why := NONE.get(f"{self.path[0]} {key}"):
             return [], why
+        if self.path == ("explain",) and key in ("epochs", "epoch"):
+            return ["--step", value] * bool(value), f"explain works out single steps; write --step {value or 5}"
+        if "--set" in self.flags and len(option) == 2 and ASSIGNED.match(value):  # as hydra has them
+            words = self.assigned([value])
+            return words, f"write {shlex.join(words)}"
         names = {name, name.removesuffix("s"), PLACED.get(name)} & {place.lower() for place in self.places}
         if names and (value or self.typed()):
             line = [word for one in self.tokens for word in ([value] * bool(value) if one is token else one.words)]
@@ -134,7 +141,7 @@ class CommandLine:
         if repair := self.setting(name, value):
             return repair
         near, said = self.near(option)
-        if near:
+        if near and (not value or near[1:] or self.fits(near[0], value)):
             words = near[:1] if bool in self.flags[near[0]].parts else [near[0], value] if value else []
             return words * (len(near) == 1), said
         lines = [read((name, part) if part else (name,)) for name in COMMANDS for part in verbs_of(name)]
@@ -144,8 +151,12 @@ class CommandLine:
             return same, f"it is an option of {listed([*having[:3], *others])}, not of {self}: {instead}"
         if did_you_mean(option, ["--version"]):
             return [], "write: optilab --version"
-        if name in ("gpu", "gpus", "cuda") and "--device" in self.flags:
-            return ["--device", "cuda"], "write --device cuda"
+        from optilab.study.listing import RESULTS
+
+        words = ["--device", "cuda"] * (name in ("gpu", "gpus", "cuda") and "--device" in self.flags)
+        words = ["--where", f"{key}={value}"] if value and "--where" in self.flags and key in RESULTS else words
+        if words:
+            return words, f"write {shlex.join(words)}"
         return [], f"leave it out: optilab {self} --help lists its options"
 
     def __str__(self) -> str:
@@ -171,6 +182,26 @@ class CommandLine:
         if 0 < len(letter) < 4:
             return letter, f"did you mean {' or '.join(letter)}?"
         return [flag for flag in flags if f'"{flag}"' in said], said
+
+    def fits(self, option: str, value: str) -> bool:
+        """Whether an option may have a value, as far as it says so itself."""
+        from optilab.verbs.verb import misfit
+
+        one = self.flags[option]
+        if key := one.mark(ConfigKey):
+            return not self.wrong(key.key, value)
+        endings = re.findall(r"\.[a-z]{2,}\b", one.doc) if getattr(one.mark(Flag), "path", False) else []
+        return value.endswith(tuple(endings)) if endings else bool in one.parts or not misfit(one, value, True)
+
+    def assigned(self, words: Sequence[str]) -> list[str]:
+        """`--set KEY=VALUE` for each word, or `--over` where it is an axis."""
+        pairs = [word.lstrip("+").partition("=") for word in words]
+        values = [re.sub(r"^choice\((.*)\)$", r"\1", value) for *_, value in pairs]
+        texts = [
+            f"{next(iter(self.keys(key)), key)}={value}" for (key, *_), value in zip(pairs, values, strict=True)
+        ]
+        axis = "--over" in self.flags and re.search("[,:]", words[0])
+        return [word for text in texts for word in ("--over" if axis else "--set", text)]
 
     def keys(self, name: str) -> list[str]:
         """The keys that `--set` takes, which end with a name, or with what other tools call so."""
@@ -242,11 +273,8 @@ class CommandLine:
         option, extra, first = token.option, token.extra, token.extra[0]
         if token.value and (text := in_one(option, token.value, extra)):
             return [option, text], f"write {option} {shlex.quote(text)}{', in quotes' * (' ' in text)}"
-        if "--set" in self.flags and all(re.fullmatch(r"\+*[a-z][\w.]*=\S+", word) for word in extra):
-            pairs = [word.lstrip("+").partition("=") for word in extra]
-            texts = [f"{next(iter(self.keys(key)), key)}={value}" for key, _, value in pairs]
-            axis = "--over" in self.flags and re.search("[,:]", first)
-            words = [word for text in texts for word in ("--over" if axis else "--set", text)]
+        if "--set" in self.flags and all(map(ASSIGNED.fullmatch, extra)):
+            words = self.assigned(extra)
             return [*own, *words], f"write {shlex.join(words)}"
         if token.field and bool in token.field.parts:
             seeds = ["--seeds", first] * (option == "--confirm" and first.isdecimal())

@@ -572,7 +572,7 @@ def _confirm(paths: Sequence[Path]) -> None:
 class DiffRuns(FolderOptions, OutputOptions):
     """Compare two runs to the last bit: config, environment, data, the first epoch that differs, and the cause."""
 
-    EXAMPLES = ("optilab runs diff relu-1 relu-2", "optilab runs diff runs/lr-study/0.1-s42 latest")
+    EXAMPLES = ("optilab runs diff relu-1 latest", "optilab runs diff runs/lr-study/0.1-s42 latest")
 
     a: Annotated[str, Argument("RUN_A", complete="run"), Doc("Name of a run, a path, or `latest`")]
     b: Annotated[str, Argument("RUN_B", complete="run"), Doc("The run to compare it with")]

@@ -573,7 +573,6 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
             "momentum is another optimizer: write --set optimizer=momentum --set optimizer.beta=0.9\n",
         ),
         ("verify mine.py:f --against sgd --memory 600", "--memory needs several files"),
-        ("config show model.norm", "model.norm is a key; write: optilab config show train model.norm"),
         ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),
         (
             "runs ls --where state",
@@ -631,8 +630,8 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("runs show a b", "too many arguments: b; optilab runs show takes RUN"),
         ("runs show a*", "expected one run, got the pattern 'a*'; `optilab runs ls 'a*'` lists its runs"),
         ("runs show ../..", "there is no run at '../..'; `optilab runs ls` lists those that are there"),
-        ("explain sgd --epochs 5", "No such option: --epochs; explain works out single steps; write --step 5, or"),
-        ("runs diff a", "optilab runs diff needs RUN_B, as in: optilab runs diff a relu-2\nno run 'a' in runs"),
+        ("explain sgd --epochs 5", "No such option: --epochs; explain works out single steps; write --step 5"),
+        ("runs diff a", "optilab runs diff needs RUN_B, as in: optilab runs diff a latest\nno run 'a' in runs"),
         ("help nothing-like-it", "'nothing-like-it' is no topic and no word of the glossary"),
         ("train relu --gpus 1", "No such option: --gpus; write --device cuda\n"),
         ("train relu --device gpu:0", "cuda:N or mps, got 'gpu:0'; did you mean \"cuda\"?"),

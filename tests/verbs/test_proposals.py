@@ -290,7 +290,12 @@ data verify «--dataset synthetic»
 runs ls --where «'val_acc>'»
 runs ls --where «'optimizer.lr>fast'»
 report run --out «page.txt»
-config show «model.norm»
+sweep small.yaml --dry-run «-m "optimizer.lr=choice(0.1,0.01)"»
+runs ls «--state=done»
+config cp adam.yaml my.yaml «--overwrite»
+optimize adam «--init=-1,1»
+explain adam «--steps 2»
+help «trian»
 config show relu.yaml «model.norm»
 config show train «model.widths»
 config show train «model.activatoin»
