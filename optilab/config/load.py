@@ -149,7 +149,7 @@ def load(
         """The problem of an unknown key, with that of its value where the key that is proposed refuses it."""
         near, there = re.fullmatch(r'unknown key; did you mean "([^"]+)"\?', problem.message), Refusals()
         for item in overrides if near else ():
-            if near and item.where == problem.where:
+            if near and near[1] != item.key and item.where == problem.where:
                 there(load, schema, config, [*beside, replace(item, key=near[1])], rules)
         found = [one for error in there if isinstance(error, ConfigError) for one in error.problems]
         said = [one.message for one in found if one.where == problem.where][:1]
@@ -457,7 +457,12 @@ def _problem(
     path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
     # A union adds the names of its branches to the path; they are not keys.
     plain = re.compile(r"(?!constrained-)[^\s\[\]()]+")
-    path = tuple(part for part in path if isinstance(part, int) or plain.fullmatch(part))
+    key_at = (
+        len(path) - 1 if details["type"] == "extra_forbidden" else -1
+    )  # the last is one, whatever it looks like
+    path = tuple(
+        part for n, part in enumerate(path) if isinstance(part, int) or n == key_at or plain.fullmatch(part)
+    )
     if path not in places:
         # A single optimizer is a list of one to the schema; its author wrote no list.
         keys = tuple(part for part in path if isinstance(part, str))

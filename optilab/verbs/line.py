@@ -237,8 +237,8 @@ class CommandLine:
             ways = [[word for repair in pair if repair for word in repair[0]]]
         if any(ways):
             return ways[0] if value else [], f"write {' or '.join(map(shlex.join, ways))}"
-        said = [why if "no setting" in why else f"it is --set {key}=VALUE: {why}" for key, why in wrong.items()]
-        return ([], said[0]) if said else None
+        reasons = [why if "no setting" in why else f"it is --set {key}=VALUE: {why}" for key, why in wrong.items()]
+        return ([], reasons[0]) if reasons else None
 
     def rules(self) -> list[str]:
         """The optimizers that are typed."""
@@ -260,7 +260,11 @@ class CommandLine:
             return "only a config has settings; leave it out"
         if config is base and key.partition(".")[0] in base and not rules:
             return ""
-        chosen = [override("", *base, f"[{','.join(rules)}]" if rules[1:] else rules[0])] if rules else []
+        chosen = (
+            [override("", section, f"[{','.join(rules)}]" if rules[1:] else rules[0]) for section in base]
+            if rules
+            else []
+        )
         try:
             load(schema_for(kind), config, [*chosen, override("--set", key, text or "0.5")])
         except OptilabError as error:
@@ -295,7 +299,7 @@ def read(words: Sequence[str]) -> CommandLine:
     """The line of the words behind `optilab`. Pieces of a value, and words without a place, belong to the option before
     them."""
     path = tuple(words[: 1 + (words[0] in GROUPS)])
-    verb = verbs_of(path[0]).get("".join(path[1:]))
+    verb: Any = verbs_of(path[0]).get("".join(path[1:]))
     fields = sorted(verb.options.values(), key=lambda one: one.group == "Output") if verb else []
     names = [(one, "/".join((one.mark(Flag) or Flag()).names or (one.flag,))) for one in fields]
     arguments = [one for one in fields if one.mark(Argument)] or [one for one in fields if one is verb.place]
@@ -380,7 +384,7 @@ def other_command(path: Sequence[str], words: Sequence[str], names: Sequence[str
     if name in ("rename", "mv") and "ls" in names:
         return ": a run keeps its name; choose it with --name when it starts, or rename its directory"
     if name == "version" or (name == "help" and path):
-        return f"; write: {shlex.join(['optilab', *path * (name == 'help'), f'--{name}'])}"
+        return f"; write: {shlex.join(['optilab', *(path if name == 'help' else ()), f'--{name}'])}"
     usual = [here for here, others in USUAL.items() if name in others.split()]
     own = [[*path, one, *rest] for one in usual[:: 1 if rest else -1] if one in names]
     elsewhere = [*words] * (name in COMMANDS) if path else line_for([*(usual[-1:] or [name]), *rest])

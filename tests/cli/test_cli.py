@@ -573,6 +573,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
             "momentum is another optimizer: write --set optimizer=momentum --set optimizer.beta=0.9\n",
         ),
         ("verify mine.py:f --against sgd --memory 600", "--memory needs several files"),
+        ("optimize sgd --set algo.lr(1)=1", "--set algo.lr(1): sgd has no setting 'lr(1)'; it has lr"),
         ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),
         (
             "runs ls --where state",
