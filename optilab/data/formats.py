@@ -105,7 +105,7 @@ def read_idx(info: DatasetInfo, folder: Path | None) -> ReadDataset:
         advice = "put the files there or give another directory" if info.own else f"run: {fetching}"
         places = [one for _, one in sources.search_path(info, folder)]
         rows = [row for one in places for row in _read(info, one, info.digests, fetching).rows]
-        damaged = [row.problem for row in rows if row.problem and row.path.is_file()]
+        damaged = [row.problem for row in rows if row.problem and row.path and row.path.is_file()]
         raise DataError("\n".join([sources.not_found(info, folder), *damaged, advice]))
     return _read(info, place, info.digests or _listed(place / "SHA256SUMS"), fetching)
 

@@ -88,10 +88,10 @@ def as_range(text: str) -> str:
     `0.01:1:3:log` for a list of more; else nothing."""
     numbers = sorted(map(_number, text.strip("[]() ").split(",")))
     if numbers[2:] and numbers[0] < numbers[-1] < math.inf and not re.search(r",\s*([2-9]|\d\d+)[\])\s]*$", text):
-        log = [":log"] * (0 < numbers[0] <= numbers[-1] / 10)
-        return f"{numbers[0]:g}:{numbers[-1]:g}:{len(numbers)}{''.join(log)}"
-    log, *numbers = match.groups() if (match := _SPAN.fullmatch(text)) else ("",)
-    return ":".join([*filter(None, numbers), *["log"] * bool(log)])
+        spacing = ":log" * (0 < numbers[0] <= numbers[-1] / 10)
+        return f"{numbers[0]:g}:{numbers[-1]:g}:{len(numbers)}{spacing}"
+    log, *parts = match.groups() if (match := _SPAN.fullmatch(text)) else ("",)
+    return ":".join([*filter(None, parts), *["log"] * bool(log)])
 
 
 def read_range(where: str, key: str, span: str, count: int) -> Axis:
@@ -106,8 +106,8 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     usual = f"{named}={usual}"
     if not log and len(parts) == 4 and (wrong := [part for part in parts if _number(part) != _number(part)]):
         numbers = ":".join(part for part in parts if part not in wrong)
-        wrong = "log is the last part" if "log" in wrong else f"{shown(wrong[0])} is not log"
-        raise UsageError(f"{wrong}; write {named}={numbers}:log", where)
+        said = "log is the last part" if "log" in wrong else f"{shown(wrong[0])} is not log"
+        raise UsageError(f"{said}; write {named}={numbers}:log", where)
     if len(parts) < 2 and (written := as_range(span)):
         raise UsageError(f"expected {RANGE}; write {named}={written}", where)
     if len(parts) < 2 or len(parts) > 3:
@@ -124,9 +124,9 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     low, high = map(_number, parts[:2])
     if parts[2:]:
         if not parts[2].isdecimal() or not 1 < int(parts[2]) <= MAX_COUNT:
-            ends = f"{named}={parts[0]}:{parts[1]}"
+            example = f"{named}={parts[0]}:{parts[1]}:20"
             raise UsageError(
-                f"{shown(parts[2])} is not a COUNT from 2 to {MAX_COUNT:,}; for example {ends}:20", where
+                f"{shown(parts[2])} is not a COUNT from 2 to {MAX_COUNT:,}; for example {example}", where
             )
         count = int(parts[2])
     if low >= high:

@@ -437,8 +437,10 @@ def _candidates(
     if lost or not keys:
         paths = (key.split(".") for key in differing)
         names = {".".join(path[:n]) for path in paths for n in range(min(len(path), 2), len(path) + 1)}
-        rest = f"; what differs: {', '.join(differing)}" if differing else "; nothing differs, so leave it out"
-        near = did_you_mean((lost or by)[0], [*named, *sorted(names)]) or rest
+        near = did_you_mean((lost or by)[0], [*named, *sorted(names)])
+        near = near or (
+            f"; what differs: {', '.join(differing)}" if differing else "; nothing differs, so leave it out"
+        )
         raise UsageError(
             f"--by {','.join(lost or by)}: {'no such setting' if lost else 'the same in all runs'}{near}"
         )

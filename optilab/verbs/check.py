@@ -95,8 +95,9 @@ def check(request: CheckClaims, place: Place) -> Printed:
     judged = "is a claim, and no result; write: optilab check latest --expect"
     place.refused.extend([*wrong, *(UsageError(f"{one!r} {judged} {shlex.quote(one)}") for one in claims)])
     junit = None if request.junit is None else place.refused(runs.output_file, request.junit, (".xml",), "--out")
-    for one in set(request.targets).difference(claims) if place.refused else ():  # else each is judged by itself
-        place.refused(*((command_of, one) if _is_file(one) else (runs.select, place.folder, [one])))
+    named = set(request.targets).difference(claims) if place.refused else ()  # else each is judged by itself
+    for name in named:
+        place.refused(*((command_of, name) if _is_file(name) else (runs.select, place.folder, [name])))
     place.refused.settle()
     checked: list[CheckedTarget] = []
     for target in request.targets:

@@ -95,8 +95,8 @@ def found(word: str) -> str:
         return found(meant) if near[0] not in texts else meant
     names = [f'"{term}"' for term in (*TOPICS, *words) if _spelling(term) in near]
     close = f"; did you mean {listed(names, 'or')}?" if names else ""
-    if not names and (meant := get_close_matches(word, COMMANDS, n=1, cutoff=0.75)):
-        close = f"; write: optilab {meant[0]} --help"
+    if not names and (commands := get_close_matches(word, COMMANDS, n=1, cutoff=0.75)):
+        close = f"; write: optilab {commands[0]} --help"
     if not names and (rules := get_close_matches(word, RULES, n=1, cutoff=0.85)):
         is_one = "is an optimizer" if rules[0] == word else f"is no topic; {rules[0]} is an optimizer"
         raise UsageError(f"{shown(word)} {is_one}; its formula and its first step: optilab explain {rules[0]}")
