@@ -95,9 +95,8 @@ def check(request: CheckClaims, place: Place) -> Printed:
     judged = "is a claim, and no result; write: optilab check latest --expect"
     place.refused.extend([*wrong, *(UsageError(f"{one!r} {judged} {shlex.quote(one)}") for one in claims)])
     junit = None if request.junit is None else place.refused(runs.output_file, request.junit, (".xml",), "--out")
-    named = set(request.targets).difference(claims) if place.refused else ()  # else each is judged by itself
-    for name in named:
-        place.refused(*((command_of, name) if _is_file(name) else (runs.select, place.folder, [name])))
+    for name in request.targets if place.refused and not claims else ():  # else each is judged by itself
+        place.refused.extend(Checker(request, place).wrong(name))
     place.refused.settle()
     checked: list[CheckedTarget] = []
     for target in request.targets:
@@ -196,6 +195,16 @@ class Checker:
     @property
     def expect(self) -> Sequence[str]:
         return tuple(self.request.expect or ())
+
+    def wrong(self, target: str) -> Sequence[OptilabError]:
+        """What is wrong with a target, as far as nothing has to run for it."""
+        if not _is_file(target):
+            return [error for one in self._entries(target) for error in one.wrong]
+        refused = Refusals()
+        if (kind := refused(command_of, target)) in CONFIG[0]:
+            claims = [Override("--expect", "expect", list(self.expect), adds=True)] * bool(self.expect)
+            refused(load, schema_for(kind), target, [*self.request.changes(), *claims])
+        return refused
 
     def checks(self, target: str) -> Sequence[CheckedTarget]:
         """The claims of a target, judged; those of a file of claims one command at a time."""

@@ -71,17 +71,18 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
     config = place.refused(chosen, request, EPOCHS, rest=True)
     typed = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
+    own = config and config.algo[0].name
     if config is not None and len(config.algo) != 1:
         keys = {text.partition("=")[0].removeprefix("algo.") for _, text in typed}
         own = next((one for one in config.algo if keys <= {"w1", "w2", *settings_of(one)}), config.algo[0]).name
-        names, line = ",".join(rule.name for rule in config.algo), f"{own} {request.retyped('x', 'y', 'basins')}"
-        why = f"a map shows one optimizer, got {names}; write: optilab map {line.strip()}"
-        paths = f"to compare their paths: optilab optimize {names}"
-        place.refused.append(UsageError(f"{why}; {paths}", request.flag("algo")))
+        names, options = ",".join(rule.name for rule in config.algo), request.retyped("x", "y", "basins")
+        line = f"; write: optilab map {own} {options}" * bool(options)
+        why = f"a map shows one optimizer, got {names}{line}; to compare their paths: optilab optimize {names}"
+        place.refused.append(UsageError(why, request.flag("algo")))
         config = None
     axes = [place.refused(_axis, request, config, *one) for one in typed]
-    if config is not None and not request.basins and not axes[1:]:
-        place.refused(_need_axes, request, config.algo[0].name, None in axes)
+    if own and not request.basins and not axes[1:]:
+        place.refused(_need_axes, request, own, None in axes)
     place.refused.settle()
     x, y = _box(config) if request.basins else axes
     if request.start is not None and not x.field and not y.field:

@@ -393,6 +393,16 @@ AT_ONCE = {
         "--out: expected a name that ends in .xml",
         "no run 'sigmoid' in runs",
     ],
+    "check sigmoid.yaml --epochs ten --seeds 0 --expect 'accuracy > 50%'": [
+        "--seeds: expected a whole number",
+        "--epochs: expected a whole number",
+        "and 50% is no value of val_acc; write 'val_acc > 0.5'",
+    ],
+    "map adam,sgd --x beta1=0,0.5,0.9": [
+        "got adam,sgd; write: optilab map adam --x beta1=0,0.5,0.9; to compare",
+        "; write --x beta1=0:0.9:3",
+        "map needs two axes",
+    ],
     "explain adm --step x --format html": [
         "--format: expected one of text, markdown, latex",
         "--step: expected a step",
