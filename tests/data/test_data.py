@@ -439,7 +439,7 @@ def no_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def final_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name in NAMES or path.suffix == ".gz")
+    return sorted(path.name for path in folder.glob("*") if path.name in NAMES or path.suffix == ".gz")
 
 
 def test_fetch(mirror: Mirror) -> None:
