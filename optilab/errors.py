@@ -189,6 +189,7 @@ ELSEWHERE = {
     "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
     "gpu": "cuda", "to_csv": "out", "force": "yes", "final": "last", "end": "last", "log_freq": "every",
     "overwrite": "force yes", "count": "samples budget", "num_iter": "steps", "init": "start", "status": "state",
+    "net": "model", "network": "model",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
@@ -207,6 +208,7 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     close = close or [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
     if len(own) > 2 and own not in lower:
         close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
+        close = close or [word for word in lower if own.startswith((f"{word}-", f"{word}_"))]  # dark-mode is dark
     close = close or [word for word in lower if word == last] or get_close_matches(own, lower, n=1, cutoff=0.7)
     if not 0 < len(close) < 4:
         return ""

@@ -177,7 +177,8 @@ def load(
             if not _follows(details, found)
         ]
         if unread:  # what stands in the place of an unreadable key or value is no problem of its own
-            new = [p for p in new if p.key not in unread and not re.search(r"(^|\.)\?\d+$", p.key)]
+            known = [p for p in new if not any(f"{p.key}.".startswith(f"{key}.") for key in unread)]
+            new = [p for p in known if not re.search(r"(^|\.)\?\d+$", p.key)]
         wrong = {problem.where for problem in (*problems, *new)}
         new = [renamed(problem, [item for item in overrides if item.where not in wrong]) for problem in new]
         said = " ".join(problem.message for problem in new)  # a key that is there by another name
@@ -505,8 +506,10 @@ def _problem(
 
 
 def _typed(where: str, key: str, message: str) -> Problem:
-    """A problem whose key is left out where `where` ends with it."""
-    return Problem(where, "" if where in (key, f"--{key}", f"--set {key}", f"set {key}") else key, message)
+    """A problem whose key is left out where `where` ends with it, or with the list that has it as an entry."""
+    whole = re.sub(r"\[\d+\]$", "", key)
+    said = where in (key, f"--{whole}", f"--set {whole}", f"set {whole}")
+    return Problem(where, "" if said else key, message)
 
 
 def _message(
@@ -547,9 +550,8 @@ def _message(
             return f"expected a mapping (key: value), got {shown(value)}"
         case "too_short":
             missing = context["min_length"] - context["actual_length"]
-            return (
-                f"expected a list of at least {context['min_length']}, got {shown(value)}; add {missing} or more"
-            )
+            got = ",".join(value) if value and all(isinstance(one, str) for one in value) else shown(value)
+            return f"expected a list of at least {context['min_length']}, got {got}; add {missing} or more"
         case "too_long":
             return f"expected at most {context['max_length']}, got {shown(value)}"
         case "string_too_short":

@@ -220,6 +220,9 @@ _PARAM_LENGTH = 6000
 def require_tracker(package: str, folder: Path) -> None:
     """UsageError without the package, or if the directory holds something."""
     require(package, f"--{package} DIR", package)
+    if re.match(r"\w\w+:/", str(folder)):
+        wrong = f"expected a new directory, got the address {folder}; for example {package}-logs"
+        raise UsageError(wrong, f"--{package}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not an empty directory; choose another", f"--{package}")
 

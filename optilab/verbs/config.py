@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 
 from optilab.config import SCHEMAS
-from optilab.errors import ExitCode, OptilabError, UsageError, unknown
+from optilab.errors import ExitCode, OptilabError, UsageError, did_you_mean, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
@@ -90,11 +90,14 @@ def show(request: ShowConfig, place: Place) -> Printed:
 
     name, part = request.name, request.part
     if part is None and name not in KINDS:  # a key of one of them
-        keys_of = {kind: fields.describe(fields.schema_for(kind)) for kind in ("train", "optimize")}
+        keys_of = {kind: list(fields.describe(fields.schema_for(kind))) for kind in ("train", "optimize")}
         having = [
             kind for kind, keys in keys_of.items() if any(f"{key.key}.".startswith(f"{name}.") for key in keys)
         ]
         name, part = (having[0], name) if having else (name, part)
+        near = did_you_mean(name, [key.key for keys in keys_of.values() for key in keys])
+        if "." in name and not having and near and not name.endswith((".yaml", ".yml")):
+            raise UsageError(f"no key is called {name!r}{near}")
     if name not in KINDS:
         if part is not None:
             kind = presets.named(name).kind

@@ -27,6 +27,7 @@ NONE = {
     "lr lr": "lr finds the learning rate, so leave it out",
     "race lr": "a race tunes the learning rate of every optimizer, so leave it out",
     "race start": "a race draws its starting points; their number is --starts, as in: --starts 20",
+    "runs all": "all runs are '*', as in: optilab runs rm '*'",
     "verify tolerance": "verify judges itself which differences are rounding, so leave it out",
 }
 """Commands and keys of configs that they do not take."""
