@@ -208,8 +208,8 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     close = close or [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
     if len(own) > 2 and own not in lower:
         close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
-        close = close or [word for word in lower if own.startswith((f"{word}-", f"{word}_"))]  # dark-mode is dark
     close = close or [word for word in lower if word == last] or get_close_matches(own, lower, n=1, cutoff=0.7)
+    close = close or [word for word in lower if own.startswith((f"{word}-", f"{word}_"))]  # dark-mode is dark
     if not 0 < len(close) < 4:
         return ""
     foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in name if not c.isascii()]

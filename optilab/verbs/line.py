@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from itertools import dropwhile, takewhile
 from typing import Any
@@ -142,7 +143,8 @@ class CommandLine:
         if repair := self.setting(name, value):
             return repair
         near, said = self.near(option)
-        if near and (not value or near[1:] or self.fits(near[0], value)):
+        alike = get_close_matches(option.strip("-"), [flag.strip("-") for flag in near], cutoff=0.8)
+        if near and (alike or not value or near[1:] or self.fits(near[0], value)):
             words = near[:1] if bool in self.flags[near[0]].parts else [near[0], value] if value else []
             return words * (len(near) == 1), said
         lines = [read((name, part) if part else (name,)) for name in COMMANDS for part in verbs_of(name)]

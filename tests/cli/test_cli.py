@@ -578,10 +578,6 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("config show optimzer.lr", "no key is called 'optimzer.lr'; did you mean \"optimizer.lr\"?"),
         ("runs rm --all", "No such option: --all; all runs are '*'"),
         ("runs plot latest --dark-mode", 'No such option: --dark-mode; did you mean "--dark"?'),
-        (
-            "runs export --mlflow http://localhost:5000",
-            "--mlflow: expected a new directory, got the address http:/",
-        ),
         ("optimize sgd --set algo.lr(1)=1", "--set algo.lr(1): sgd has no setting 'lr(1)'; it has lr"),
         ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),
         (

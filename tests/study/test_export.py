@@ -103,6 +103,10 @@ def test_a_damaged_run_is_left_out_and_said(optilab, some, tmp_path):
         ),
         (["--out", "none/rows.csv"], "--out: there is no directory none; create it with: mkdir -p none"),
         (["--tensorboard", "runs"], "--tensorboard: runs is not an empty directory; choose another"),
+        (
+            ["--mlflow", "http://localhost:5000"],
+            "--mlflow: expected a new directory, got the address http:/localhost",
+        ),
         (["--mlflow", "runs/plain/config.yaml"], "--mlflow: runs/plain/config.yaml is not an empty directory"),
     ],
 )

@@ -292,7 +292,7 @@ runs ls --where «'optimizer.lr>fast'»
 report run --out «page.txt»
 sweep small.yaml --dry-run «-m "optimizer.lr=choice(0.1,0.01)"»
 runs ls «--state=done»
-config cp adam.yaml my.yaml «--overwrite»
+config cp adam.yaml other.yaml «--overwrite»
 optimize adam «--init=-1,1»
 explain adam «--steps 2»
 help «trian»
