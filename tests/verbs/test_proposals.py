@@ -237,7 +237,6 @@ runs «report» run
 runs rm path --older-than «1month» --yes
 runs export run --out «all.txt»
 runs export run
-runs diff run
 runs compare run --until epochs
 runs compare run path
 runs compare run --at «99»
@@ -607,6 +606,7 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ("export", "write: optilab runs export latest --out rows.csv\n"),
         ("export --help", "write: optilab runs export --help\n"),
         ("runs log", "write: optilab runs ls\n"),
+        ("runs diff run", "needs RUN_B, as in: optilab runs diff run latest"),  # which may be of another command
         ("config show train , '\n'", "too many arguments: \\x0a; "),
         ("--verbose train small.yaml", "the command: optilab train small.yaml (it has no --verbose)\n"),
         ("config check path", "write: optilab config check runs/path/config.yaml\n"),
