@@ -369,9 +369,8 @@ def example_at(schema: type[Section], path: yaml.Path, tree: Any) -> str:
         inside, *_ = _asked(schema, path, tree)
         own = getattr(inside, "described", lambda name: "")(str(path[-1]))
         return next(iter(choice.registry)) if choice else f"VALUE{own}"
-    value: Any = (
-        tree.get(path[-1]) if isinstance(tree, dict) and len(path) == 1 else None
-    )  # which that key may take
+    # What was written in the place of a mapping is proposed as the value of its first key, where it may be that.
+    value: Any = tree.get(path[-1]) if isinstance(tree, dict) and len(path) == 1 else None
     usual = first.low if first.required else first.default
     fits = type(value) in (str, int) and (value in first.choices or (first.number is int and first.admits(value)))
     return yaml.flow({first.name: value if fits else usual})

@@ -24,14 +24,14 @@ USUAL = {
     "sweep": "search tune grid", "race": "benchmark bench",
 }  # fmt: skip
 """Commands and parts of groups, and what other tools call them."""
-NONE = {
+NOT_TAKEN = {
     "lr lr": "lr finds the learning rate, so leave it out",
     "race lr": "a race tunes the learning rate of every optimizer, so leave it out",
     "race start": "a race draws its starting points; their number is --starts, as in: --starts 20",
     "runs all": "all runs are '*', as in: optilab runs rm '*'",
     "verify tolerance": "verify judges itself which differences are rounding, so leave it out",
 }
-"""Commands and keys of configs that they do not take."""
+"""Commands with keys or options of others, and why they have none."""
 PLACED = {"dataset": "name", "name": "run", "config": "target"}
 """Arguments as they are called elsewhere, and here."""
 HELP = ("--", "--help", "-h")
@@ -129,7 +129,7 @@ class CommandLine:
         """What is meant by an unknown option: an argument, a key of the config, an option here or of other commands."""
         option, name = token.option, token.option.lstrip("-").replace("-", "_")
         key = ELSEWHERE.get(name, name)
-        if why := NONE.get(f"{self.path[0]} {key}"):
+        if why := NOT_TAKEN.get(f"{self.path[0]} {key}"):
             return [], why
         if self.path == ("explain",) and key in ("epochs", "epoch"):
             return ["--step", value] * bool(value), f"explain works out single steps; write --step {value or 5}"
