@@ -31,6 +31,11 @@ def pytest_addoption(parser):
     parser.addoption("--draw", type=int, default=0, help="which random faults tests/faults draws [0]")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Half as many again as there are cores: a third of the time a test waits for a process, a browser or a clock."""
+    return max(2, len(os.sched_getaffinity(0)) * 3 // 2)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def signals_as_at_a_terminal():
     """What `nohup` and a script's `&` have left ignored would be ignored by every child."""

@@ -5,18 +5,22 @@
 
 A mutant changes one operator, comparison, constant, key, condition or order of arguments, or removes a statement that
 stands alone (a raise, an fsync). It is drawn from the lines that some test runs, first the package, then the change,
-so that small packages count as much as large ones. The tests that run its line are run on a copy of the project, at
-most `--most` of them by chance, until one fails. What survives is printed: it is equivalent, or a test is missing.
+so that small packages count as much as large ones. The tests that run its line are run on a copy of the project, those first
+that run little else than its file, until one fails or `--most` have passed. What survives is printed: it is
+equivalent, or a test is missing.
 """
 
 import argparse
 import ast
+import importlib
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +33,19 @@ FEW = 25
 """Tests of one process."""
 SECONDS = 240
 """After that many seconds a mutant counts as noticed: it hangs."""
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "pytest",
+    "hypothesis",
+    "pydantic",
+    "rich.progress",
+    "typer",
+    "pandas",
+    "polars",
+)
+"""What the process of every mutant has from the start, because it is forked from one that has imported it."""
+FORK = multiprocessing.get_context("fork")
 
 
 class Mutant(NamedTuple):
@@ -132,16 +149,40 @@ def drawn(tests: dict[str, dict[int, set[str]]], count: int, seed: int) -> list[
     return list(found)
 
 
+def nearest(lines: dict[int, set[str]], line: int, all_lines: Counter[str]) -> list[str]:
+    """The tests that run a line of a file, those first of whose lines the largest share is in that file."""
+    inside = Counter(test for found in lines.values() for test in found & lines[line])
+    return sorted(inside, key=lambda test: (-inside[test] / all_lines[test], test))
+
+
 def notices(folder: Path, chosen: list[str]) -> str:
     """The first test that fails on the project in `folder`; empty if all pass."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *chosen]
-    try:
-        place = {**os.environ, "PYTHONPATH": str(folder)}
-        done = subprocess.run(command, cwd=folder, env=place, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
+    output = folder.parent / "output.txt"
+    process = FORK.Process(target=_test, args=(folder, chosen, output))
+    process.start()
+    process.join(SECONDS)
+    if process.exitcode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
         return "it hangs"
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return "" if done.returncode == 0 else (failed or [f"exit status {done.returncode}"])[0]
+    failed = [line for line in output.read_text().splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return "" if process.exitcode == 0 else (failed or [f"exit status {process.exitcode}"])[0]
+
+
+def _test(folder: Path, chosen: list[str], output: Path) -> None:
+    """The process of a mutant, which has nothing of optilab yet."""
+    import pytest
+
+    os.setsid()
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = str(folder)
+    sys.path.insert(0, str(folder))
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("optilab", "tests")]:
+        del sys.modules[name]
+    with output.open("w") as stream:
+        for number in (1, 2):
+            os.dup2(stream.fileno(), number)
+        os._exit(pytest.main(["-q", "-x", "-n", "0", "-p", "no:cacheprovider", *chosen]))
 
 
 def main() -> None:
@@ -152,15 +193,18 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=200, help="tests per mutant")
     options = parser.parse_args()
     tests, survivors, killed = runners(options.coverage), Counter[str](), Counter[str]()
-    chance = random.Random(options.seed)
+    all_lines = Counter(test for lines in tests.values() for found in lines.values() for test in found)
+    os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")  # as tests/conftest.py has them
+    with warnings.catch_warnings(action="ignore"):
+        for name in LIBRARIES:
+            importlib.import_module(name)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "project"
         skipped = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".cov*", "site")
         shutil.copytree(ROOT, folder, ignore=skipped)
         for mutant in drawn(tests, options.count, options.seed):
             file, source = folder / mutant.file, (ROOT / mutant.file).read_text()
-            able = sorted(tests[mutant.file][mutant.line])
-            chosen = chance.sample(able, min(options.most, len(able)))
+            chosen = nearest(tests[mutant.file], mutant.line, all_lines)[: options.most]
             file.write_text(mutant.apply(source))
             parts = [chosen[start : start + FEW] for start in range(0, len(chosen), FEW)]
             why = next(filter(None, (notices(folder, part) for part in parts)), "")
