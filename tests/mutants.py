@@ -5,9 +5,9 @@
 
 A mutant changes one operator, comparison, constant, key, condition or order of arguments, or removes a statement that
 stands alone (a raise, an fsync). It is drawn from the lines that some test runs, first the package, then the change,
-so that small packages count as much as large ones. The tests that run its line are run on a copy of the project, those first
-that run little else than its file, until one fails or `--most` have passed. What survives is printed: it is
-equivalent, or a test is missing.
+so that small packages count as much as large ones. The tests that run its line are run on a copy of the project,
+those first that run little else than its file, until one fails or `--most` have passed. What survives is printed: it
+is equivalent, or a test is missing.
 """
 
 import argparse
