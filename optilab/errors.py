@@ -189,7 +189,12 @@ ELSEWHERE = {
     "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
     "gpu": "cuda", "to_csv": "out", "force": "yes", "final": "last", "end": "last", "log_freq": "every",
     "overwrite": "force yes", "count": "samples budget", "num_iter": "steps", "init": "start", "status": "state",
-    "net": "model", "network": "model",
+    "net": "model", "network": "model", "order": "sort", "order_by": "sort", "sort_by": "sort", "depth": "hidden",
+    "width": "hidden", "units": "hidden", "hidden_size": "hidden", "hidden_sizes": "hidden", "workers": "jobs",
+    "save_every": "checkpoint_every", "save_freq": "checkpoint_every", "checkpoint": "checkpoint_every",
+    "early_stop": "early_stopping", "param": "over", "params": "over", "axis": "over", "space": "over",
+    "prune": "halving", "pruner": "halving", "hyperband": "halving", "asha": "halving", "dim": "dimension",
+    "precision": "dtype", "n_layers": "hidden", "num_layers": "hidden",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
@@ -227,9 +232,11 @@ def none_of(value: Any, accepted: Sequence[str]) -> str:
 def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     """`unknown optimizer 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
     names = list(accepted)
-    close = did_you_mean(name, names) if isinstance(name, str) else ""
+    close = did_you_mean(re.sub(r"(?<=\w)\(.*", "", name), names) if isinstance(name, str) else ""  # SGD(lr=0.1)
     if isinstance(name, str) and {one.strip() for one in name.split(",")} <= {*names}:
         return f"expected one {what}, got {shown(name)}; write {name.partition(',')[0].strip()}"
+    if name == "all":
+        close = f"; write names with commas between them, as in {','.join(names[:3])}, or leave it out"
     if isinstance(name, str) and len(words := name.split()) > 1 and {*words} <= {*names}:
         close = f"; names are separated by commas: {','.join(words)}"
     return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
@@ -324,6 +331,7 @@ def wrong_extension(file: object, accepted: Sequence[str]) -> str:
     *before, last = accepted
     ends = f"{', '.join(before)} or {last}" if before else last
     stem = re.sub(r"\.\w*$", "", str(file).rpartition("/")[2]) or "name"
+    stem = "out" if f".{stem}" in accepted else stem
     return f"expected a name that ends in {ends}, got {shown(str(file))}; for example {stem}{accepted[0]}"
 
 

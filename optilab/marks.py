@@ -183,6 +183,12 @@ class Field:
         return f"{kind} {', '.join(dict.fromkeys(bounds))}" if bounds else kind
 
     @property
+    def metavar(self) -> str:
+        """What stands for its value: `FILE`, `N`; empty where that is not said."""
+        mark = self.mark(Flag)
+        return (mark and mark.metavar) or ("" if self.number is None else "N" if self.number is int else "X")
+
+    @property
     def flag(self) -> str:
         """What is typed: `--batch-size`, or the metavar of an argument."""
         mark = self.mark(Flag)

@@ -108,12 +108,10 @@ def _parameter(one: Field, heading: str) -> inspect.Parameter:
         "show_default": False,
         "autocompletion": completion.of(flag.complete),
     }
-    if flag.metavar:
+    if one.metavar:
         # An argument that may be left out is written [RUN] in its request; the usage line adds the brackets.
         whole = isinstance(flag, Argument) and flag.metavar.startswith("[") and flag.metavar.endswith("]")
-        common["metavar"] = flag.metavar[1:-1] if whole else flag.metavar
-    elif one.number:
-        common["metavar"] = "N" if one.number is int else "X"
+        common["metavar"] = flag.metavar[1:-1] if whole else one.metavar
     place = isinstance(flag, Argument)
     if not place:
         common |= {"rich_help_panel": heading, "hidden": flag.hidden}

@@ -347,12 +347,15 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
 
 
 def named(section: type[Section], name: str) -> list[str]:
-    """The dotted keys that end with a name, or with what other tools call so."""
+    """The dotted keys that end with a name, or with what other tools call so; of a section the first key."""
     lasts = {name, *ELSEWHERE.get(name.lower(), name).split()}
     lists = [field.name for field in keys_of(section).values() if tuple in field.parts and section_of(field)]
-    keys = dict.fromkeys(key.key for key in describe(section) if key.type != SECTION)
-    keys = {key: None for key in keys if key.partition(".")[0] not in lists}
-    return sorted((key for key in keys if key.rpartition(".")[2] in lasts), key=lambda key: key.count("."))
+    inside = [key for key in describe(section) if key.key.partition(".")[0] not in lists]
+    keys = dict.fromkeys(key.key for key in inside if key.type != SECTION)
+    found = [key for key in keys if key.rpartition(".")[2] in lasts]
+    sections = [key.key for key in inside if key.type == SECTION and key.key in lasts]
+    first = [next(key for key in keys if key.startswith(f"{one}.")) for one in sections]
+    return sorted(found, key=lambda key: key.count(".")) or first
 
 
 def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:

@@ -637,5 +637,9 @@ def _list_advice(value: Any) -> str:
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return ""
     text = str(value).strip("()[] ")
+    if layers := re.fullmatch(r"(\d+) ?[*x×] ?\[?(\d+)", text):  # 128x5: five layers of 128
+        count, width = sorted(map(int, layers.groups()))
+        if count <= 20 < width:
+            return f"; write [{','.join([str(width)] * count)}]"
     parts = re.split(r",\s*" if "," in text else r"(?<=\d)[\s;x*×-]+", text)
     return f"; write [{','.join(parts)}]" if "," in text or all(decimal(part) != part for part in parts) else ""

@@ -112,7 +112,7 @@ def find(kind: str, config: str) -> Path:
         raise UsageError(f"{path.absolute()} is a pipe or a device; save the config to a file first")
     if config and path.is_dir():
         file = next(path.glob("*.yaml"), "") or "one of a preset (optilab config ls)"
-        advice = _of_runs(kind, config, path) or f"expected a YAML file, such as {file}"
+        advice = of_runs(kind, config, path) or f"expected a YAML file, such as {file}"
         raise UsageError(f"{config} is a directory; {advice}")
     if preset := lookup(kind, config):
         return preset.path
@@ -150,11 +150,11 @@ def _not_found(kind: str, config: str, name: str) -> str:
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
     if near := get_close_matches(config, map(str, Path(config).parent.glob("*.y*ml")), n=1, cutoff=0.8):
         advice = f'did you mean "{near[0]}"?'
-    advice = ("" if "/" in config else _of_runs(kind, config, runs.root(None) / config)) or advice
+    advice = ("" if "/" in config else of_runs(kind, config, runs.root(None) / config)) or advice
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"
 
 
-def _of_runs(kind: str, config: str, path: Path) -> str:
+def of_runs(kind: str, config: str, path: Path) -> str:
     """What to write instead of the run or study in the directory `path`; empty where it is neither."""
     if not (path / MANIFEST).is_file():
         return ""

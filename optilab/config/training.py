@@ -126,7 +126,9 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 def _device(given: str) -> str:
     if _DEVICE.fullmatch(given):
         return given
-    near = did_you_mean(given.partition(":")[0], ["cpu", "cuda", "mps"])
+    name, _, number = given.partition(":")
+    near = did_you_mean(name, ["cpu", "cuda", "mps"])
+    near = near.replace("cuda", f"cuda:{number}") if number.isdecimal() else near
     raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}{near}")
 
 

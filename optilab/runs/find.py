@@ -107,6 +107,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
                 lists = f"`optilab runs ls {where}` lists them"
                 raise RunError(f"the study {where} has no run {shown(pattern)}; {lists}") from None
             not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
+            if _is_file(folder / where / MANIFEST):
+                not_a_name = f"{shown(pattern)} is a file of the run {where}; write {where}"
     else:
         if (path := folder / name).is_symlink():
             raise RunError(f"{path} is a link; name the run by its path: {os.path.realpath(path)}")

@@ -7,6 +7,7 @@ runs in progress metrics.csv.
 
 import operator
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,6 +81,9 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
 
     def read(text: str) -> Condition:
         match = _CONDITION.fullmatch(text)
+        if meant := _in_words(text):
+            instead = shlex.join(word for one in meant for word in ("--where", one))
+            raise UsageError(f"{shown(text)} is no comparison; write {instead}", "--where")
         if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
             sign = re.search(r"[=!<>~]+", text)
             reason = f"expected {GRAMMAR}, for example 'optimizer.lr>0.1'"
@@ -98,6 +102,22 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
         return Condition([match[1]], match[2], match[3])
 
     return for_each(read, texts)
+
+
+_WORDS = {
+    r"is not|not|ne": "!=", r"is|equals|eq": "=", r"like|contains|matches": "~",
+    r"above|over|gt": ">", r"below|under|lt": "<", r"at least|ge": ">=", r"at most|le": "<=",
+}  # fmt: skip
+"""How comparisons are written in other languages, and here."""
+
+
+def _in_words(text: str) -> list[str]:
+    """The conditions that are meant by several in one, or by words in the place of a sign; empty where none are."""
+    both = re.sub(r"(\S+) between (\S+) and (\S+)", r"\1>=\2 and \1<=\3", text)
+    parts = re.split(r"\s+(?:and|AND|&&?)\s+", both)
+    for words, sign in _WORDS.items():
+        parts = [re.sub(rf"^(\S+)\s+(?:{words})\s+", rf"\1{sign}", part) for part in parts]
+    return parts if parts != [text] and all(map(_CONDITION.fullmatch, parts)) else []
 
 
 def named(condition: Condition, known: Iterable[str]) -> Condition:

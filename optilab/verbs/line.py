@@ -18,20 +18,42 @@ from optilab.verbs.completion import GROUPS, config_kind, objective, rule, verbs
 from optilab.words import listed
 
 USUAL = {
-    "fetch": "download get install pull", "show": "get cat info describe log logs print view",
+    "fetch": "download get install pull", "show": "get cat info describe log logs print view open",
     "ls": "list status log history", "rm": "delete remove clean prune uninstall", "cp": "copy edit new init",
-    "verify": "check", "check": "validate test evaluate eval assert", "train": "fit run start",
-    "sweep": "search tune grid", "race": "benchmark bench",
+    "verify": "check grade", "check": "validate test evaluate eval assert", "train": "fit run start",
+    "sweep": "search tune grid cluster", "race": "benchmark bench", "report": "dashboard ui html page web",
 }  # fmt: skip
 """Commands and parts of groups, and what other tools call them."""
 NOT_TAKEN = {
-    "lr lr": "lr finds the learning rate, so leave it out",
-    "race lr": "a race tunes the learning rate of every optimizer, so leave it out",
-    "race start": "a race draws its starting points; their number is --starts, as in: --starts 20",
-    "runs all": "all runs are '*', as in: optilab runs rm '*'",
-    "verify tolerance": "verify judges itself which differences are rounding, so leave it out",
+    ("lr", "lr"): "lr finds the learning rate, so leave it out",
+    (
+        "lr",
+        "range min max from to start end",
+    ): "the range test raises the rate until the loss grows, so leave it out",
+    ("race", "lr"): "a race tunes the learning rate of every optimizer, so leave it out",
+    ("race", "start"): "a race draws its starting points; their number is --starts, as in: --starts 20",
+    (
+        "runs ls",
+        "limit last head tail n",
+    ): "all runs are listed, oldest first; the last ones: optilab runs ls | tail",
+    ("runs ls", "rows columns"): "each metric is a column of an export: optilab runs export RUN --out rows.csv",
+    ("verify", "tolerance"): "verify judges itself which differences are rounding, so leave it out",
+    ("verify", "reference"): "every form is compared with each library that has it, so leave it out",
+    ("map", "grid over resolution points"): "the number of points belongs to an axis, as in: --x lr=0.01:1:50",
+    ("optimize", "list"): "the optimizers are listed by: optilab config show optimize algo",
+    ("train", "dry_run"): "a config is checked without training by: optilab config check CONFIG",
+    ("train", "workers num_workers"): "the images are in memory and need no workers, so leave it out",
+    ("report", "open show browser"): "a browser opens the file that it writes, so leave it out",
+    (
+        "play",
+        "open show port host share browser no_browser",
+    ): "a browser opens the file that it writes, so leave it out",
+    (
+        "explain",
+        "code language lang",
+    ): "explain writes formulas and numbers, as text, Markdown or LaTeX, so leave it out",
 }
-"""Commands with keys or options of others, and why they have none."""
+"""Commands with options of others, and why they have none."""
 PLACED = {"dataset": "name", "name": "run", "config": "target"}
 """Arguments as they are called elsewhere, and here."""
 HELP = ("--", "--help", "-h")
@@ -96,7 +118,10 @@ class CommandLine:
     def needs(self) -> str:
         """What is said of arguments that are missing."""
         missing = [name for name, one in self.places.items() if one.obligatory][len(self.typed()) :]
-        return f"optilab {self} needs {' and '.join(missing)}, as in: {proposed([*self.path, *self.mended()])}"
+        mended = self.mended()
+        if len(self.typed()) == 1 and len(apart := re.split(r"\.\.+|[,:]", *self.typed())) == len(self.places) > 1:
+            mended = [part for word in mended for part in (apart if [word] == self.typed() else [word])]
+        return f"optilab {self} needs {' and '.join(missing)}, as in: {proposed([*self.path, *mended])}"
 
     def repair(self, token: Token) -> Repair | None:
         option, extra, one = token.option, " ".join(token.extra), token.field
@@ -111,7 +136,7 @@ class CommandLine:
         if bool in one.parts:
             return [option], f"{option} takes no value; write {option}"
         if token.words == (option,):
-            return [], f"{option} needs a value: write it after {option}"
+            return [], f"{option} needs a value: {option} {one.metavar}"
         return self.once(token)
 
     def once(self, token: Token) -> Repair | None:
@@ -129,10 +154,14 @@ class CommandLine:
         """What is meant by an unknown option: an argument, a key of the config, an option here or of other commands."""
         option, name = token.option, token.option.lstrip("-").replace("-", "_")
         key = ELSEWHERE.get(name, name)
-        if why := NOT_TAKEN.get(f"{self.path[0]} {key}"):
-            return [], why
+        for (command, others), why in NOT_TAKEN.items():
+            if command == str(self) and {name, key} & {*others.split()}:
+                return [], why
+        if name == "all" and any(one.mark(Flag).complete == "run" for one in self.places.values()):
+            return ["*"], f"all runs are '*': {shlex.join(['optilab', *self.path, '*'])}"
         if self.path == ("explain",) and key in ("epochs", "epoch"):
-            return ["--step", value] * bool(value), f"explain works out single steps; write --step {value or 5}"
+            step = re.sub(r"\.\.+|:", "-", value)
+            return ["--step", step] * bool(value), f"explain works out single steps; write --step {step or 5}"
         if "--set" in self.flags and len(option) == 2 and ASSIGNED.match(value):  # as hydra has them
             words = self.assigned([value])
             return words, f"write {shlex.join(words)}"
@@ -220,6 +249,8 @@ class CommandLine:
         """The key of the config, or the optimizer, that is meant by an option."""
         from optilab.optimize import RULES
 
+        if name in ("layers", "depth", "n_layers", "num_layers") and value.isdecimal() and int(value) <= 20:
+            value = f"[{','.join(['128'] * int(value))}]"
         wrong = {key: self.wrong(key, value) for key in self.keys(name)}
         known = self.typed() or self.typed("--config") or self.rules()  # which optimizer has the setting
         another = not known or all("no setting" in why for why in wrong.values())
@@ -268,6 +299,7 @@ class CommandLine:
             if rules
             else []
         )
+        chosen += [override("", "function", word) for word in self.typed("--function")[:1] if key != "function"]
         try:
             load(schema_for(kind), config, [*chosen, override("--set", key, text or "0.5")])
         except OptilabError as error:
@@ -340,6 +372,8 @@ def in_one(option: str, first: str, extra: Sequence[str]) -> str:
     text = " ".join([first, *extra])
     if option == "--set" and (match := re.match(r"[^\[{ ]*[\[{][^\]}]* [^\]}]*[\]}]", text)):
         return match[0]
+    if option == "--over" and "=" in first and all(re.fullmatch(r"[\d.]+(e[-+]?\d+)?,?", word) for word in extra):
+        return ",".join(word.strip(",") for word in (first, *extra))
     if option in ("--over", "--set") and "=" not in first:
         values = [word.lstrip("=") for word in extra if word != "="]
         return f"{first.rstrip(':')}={','.join(values if option == '--over' else values[:1])}"
@@ -381,6 +415,8 @@ def other_command(path: Sequence[str], words: Sequence[str], names: Sequence[str
     name, *rest = words
     rest = ["sigmoid.yaml", *rest] if name in ("new", "init") and len(rest) == 1 else rest
     if OPTION.match(name):
+        if name in ("-V", "-v"):
+            return "; write: optilab --version"
         if at := next((n for n, word in enumerate(words) if word in names), 0):
             return f"; options stand after the command: {proposed([*path, *words[at:], *words[:at]])}"
         return f"; options stand after the command, which is one of {', '.join(names)}"

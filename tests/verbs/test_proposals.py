@@ -327,6 +327,23 @@ optimize adam «--set algo.lr = 0.1»
 optimize adam «--start=-5 -2»
 run small.yaml --momentum 0.9 --epochs 1
 config edit relu.yaml
+runs ls «--where 'seed between 1 and 50'»
+runs ls «--where 'seed > 1 and seed < 50'»
+runs ls «--where 'state is done'»
+runs ls «--order» seed
+runs show «run/metrics.csv»
+runs open run
+train small.yaml --set 'model.hidden=«16x2»'
+train small.yaml «--layers 2» --epochs 1
+train small.yaml --optimizer «SGD(lr=0.1)» --epochs 1
+train small.yaml «--early-stopping 5» --epochs 1
+train small.yaml «--save-every 2» --epochs 1
+train small.yaml «--precision float64» --epochs 1
+sweep small.yaml «--over optimizer.lr=0.1 0.2» --dry-run
+sweep small.yaml «--param» optimizer.lr=0.1,0.2 --dry-run
+explain adam «--steps 1..3»
+explain «path»
+-V
 """.strip().splitlines()
 
 
