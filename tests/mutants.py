@@ -37,7 +37,6 @@ LIBRARIES = (
     "torch",
     "torchvision",
     "pytest",
-    "hypothesis",
     "pydantic",
     "rich.progress",
     "typer",
@@ -202,11 +201,14 @@ def main() -> None:
         folder = Path(name) / "project"
         skipped = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".cov*", "site")
         shutil.copytree(ROOT, folder, ignore=skipped)
-        for mutant in drawn(tests, options.count, options.seed):
+        chosen = drawn(tests, options.count, options.seed)
+        if why := notices(folder, nearest(tests[chosen[0].file], chosen[0].line, all_lines)[:FEW]):
+            raise SystemExit(f"a test fails without any change: {why}")
+        for mutant in chosen:
             file, source = folder / mutant.file, (ROOT / mutant.file).read_text()
-            chosen = nearest(tests[mutant.file], mutant.line, all_lines)[: options.most]
+            able = nearest(tests[mutant.file], mutant.line, all_lines)[: options.most]
             file.write_text(mutant.apply(source))
-            parts = [chosen[start : start + FEW] for start in range(0, len(chosen), FEW)]
+            parts = [able[start : start + FEW] for start in range(0, len(able), FEW)]
             why = next(filter(None, (notices(folder, part) for part in parts)), "")
             file.write_text(source)
             package = str(Path(mutant.file).parent)

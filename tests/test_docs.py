@@ -49,8 +49,8 @@ LONG = (
 """Commands of pages that work for ten seconds and more; what they do is tested elsewhere, on less."""
 
 FEWER = {
-    r"optilab train (--config )?\S+\.yaml\b(?!.*data\.)": " --set data.images=2000",
-    r"optilab lr relu\.yaml": " --steps 100",
+    r"optilab train (--config )?\S+\.yaml\b(?!.*(data\.|--expect))": " --set data.images=2000",
+    r"optilab lr relu\.yaml": " --steps 300",
 }
 """What a command that begins so gets here besides, so that it is done in a second."""
 

@@ -1,6 +1,7 @@
 """A rule of the user's own is the rule that it spells out, on paths, in maps and in races, whatever its interface."""
 
 import json
+import sys
 import textwrap
 from dataclasses import fields, replace
 
@@ -322,7 +323,8 @@ def test_an_error_in_it_names_the_line_and_the_step(own, optilab, tmp_path, sour
         ("\n\ndef x(g):\n    return g + y", "line 3: aid.py:4: NameError: name 'y' is not defined"),
     ],
 )
-def test_an_error_in_a_file_beside_it_names_that_file(helper, said, optilab, tmp_path):
+def test_an_error_in_a_file_beside_it_names_that_file(helper, said, optilab, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "aid", raising=False)
     (tmp_path / "aid.py").write_text(helper)
     (tmp_path / "mine.py").write_text("import aid\ndef f(w, g, lr=0.1):\n    return w - aid.x(g)")
     assert said in optilab("optimize", "--algo", "mine.py:f", "--no-save", code=2).stderr.replace("\n    ", " ")
