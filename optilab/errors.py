@@ -194,7 +194,8 @@ ELSEWHERE = {
     "save_every": "checkpoint_every", "save_freq": "checkpoint_every", "checkpoint": "checkpoint_every",
     "early_stop": "early_stopping", "param": "over", "params": "over", "axis": "over", "space": "over",
     "prune": "halving", "pruner": "halving", "hyperband": "halving", "asha": "halving", "dim": "dimension",
-    "precision": "dtype", "n_layers": "hidden", "num_layers": "hidden",
+    "precision": "dtype", "n_layers": "hidden", "num_layers": "hidden", "he": "kaiming", "glorot": "xavier",
+    "metric": "monitor",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 

@@ -119,6 +119,8 @@ class OneOf:
             example = f"{{name: {next(iter(self.registry))}, ...}}"
             none = given is False and "none" in self.registry
             advice = "; YAML reads no as false: write none" if none else ""
+            alone = given[0] if isinstance(given, list) and len(given) == 1 else None
+            advice = f"; write {alone}" if isinstance(alone, str) and alone in self.registry else advice
             raise refusal(f"expected a name or a mapping ({example}), got {shown(given)}{advice}")
         if "name" not in given and self.default is not None:
             given = {**(self.dump(self.default) or {}), **given}

@@ -28,6 +28,7 @@ from optilab.config.fields import (
     example_at,
     field_at,
     keys_of,
+    named,
     percentage,
     schema_for,
     section_of,
@@ -152,7 +153,8 @@ def load(
             if near and near[1] != item.key and item.where == problem.where:
                 there(load, schema, config, [*beside, replace(item, key=near[1])], rules)
         found = [one for error in there if isinstance(error, ConfigError) for one in error.problems]
-        said = [one.message for one in found if one.where == problem.where][:1]
+        lacks = re.compile("missing; add")  # which is said without it
+        said = [one.message for one in found if one.where == problem.where and not lacks.match(one.message)][:1]
         alone = any(" has no setting " in one for one in said)  # as the key is there for others
         return replace(problem, message=" Also, ".join([problem.message][alone:] + said))
 
@@ -440,8 +442,12 @@ def command_of(config: str) -> str:
     if tree and not any(own & keys for own in known.values()):
         first = next(iter(tree))
         names = dict.fromkeys(key for own in known.values() for key in own)
+        near = did_you_mean(first, [*names])
+        inside = {kind: sum(bool(named(schema_for(kind), key)) for key in keys) for kind in BASES}
+        if not near and any(inside.values()):
+            return max(inside, key=lambda kind: inside[kind])
         usual = "; a file of claims begins with `checks:`, a config has keys such as `algo:` or `optimizer:`"
-        raise UsageError(f"unknown key {shown(first)}{did_you_mean(first, [*names]) or usual}", f"{config}:1")
+        raise UsageError(f"unknown key {shown(first)}{near or usual}", f"{config}:1")
     return max(SCHEMAS, key=lambda kind: len(known[kind] & keys))
 
 
@@ -494,6 +500,8 @@ def _problem(
         )
     if details["type"] == "string_type" and where.startswith("--"):  # a shell takes one pair of quotes away
         message = re.sub(r'"[^"]*"$', r"'\g<0>'", message)
+    if re.search(r":\d+$", where):  # an example for the command line, as it is written in a file
+        message = re.sub(r"--(\w+)=([-\d.,]+)", r"\1: [\2]", message)
     if "expect" in path[:-1]:
         last = path.index("expect") + 2
         claim = _value_at(tree, path[:last]) or _value_at(tree, path[: last - 1])

@@ -8,7 +8,7 @@ import pytest
 
 from optilab.config import presets, yaml
 from optilab.config.fields import SECTION, describe, schema_for
-from optilab.config.load import load, override_from_text, to_yaml
+from optilab.config.load import command_of, load, override_from_text, to_yaml
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import KINDS
 from optilab.config.training import MOVED, TrainConfig, changed_keys, digest
@@ -92,6 +92,27 @@ def test_what_was_typed_is_not_blamed_on_the_file(text, said):
     with pytest.raises(ConfigError) as caught:
         load(TrainConfig, "sigmoid.yaml", [override_from_text("--set", text)])
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch_size: 64\nhidden: [64]", "my.yaml:1: batch_size: unknown key; write data: {batch_size: 64}"),
+        (
+            "algo: adam\nstart: [1]",
+            "my.yaml:2: start: ravine has 2 coordinates, got 1 number; for example start: [-5,-2]",
+        ),
+        ("optimizer: sgd\nmodel: {init: he}", "unknown initialization 'he'; did you mean \"kaiming\"?"),
+        ("optimizer: sgd\nmodel: {activation: [relu]}", "got ['relu']; write relu"),
+        ("optimizer: sgd\nearly_stopping: {patience: 1, metric: val_acc}", 'unknown key; did you mean "monitor"?'),
+    ],
+)
+def test_a_problem_of_a_file_is_answered_as_it_is_written_there(text, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(schema_for(command_of("my.yaml")), "my.yaml")
+    assert said in str(caught.value)
 
 
 def test_a_key_of_another_algorithm_is_refused_with_those_of_this_one():

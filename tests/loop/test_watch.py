@@ -1099,7 +1099,9 @@ def test_inputs_out_of_scale_matter_until_nearly_all_is_learned():
 
 def test_a_gradient_through_time_that_only_training_has_lost_is_not_the_first_cause():
     x = torch.randn(300, 40, 6, generator=torch.Generator().manual_seed(3))
-    for seed in range(2, 8):  # such a training is chaotic: which of them loses the gradient depends on the processor
+    for seed in range(
+        2, 8
+    ):  # such a training is chaotic: which of them loses the gradient depends on the processor
         torch.manual_seed(seed)
         net = Last(nn.GRU(6, 8, batch_first=True))
         watch = learn(net, x, (x[:, -1, 0] > 0).long(), steps=300, lr=10.0)
