@@ -90,10 +90,10 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
             if sign is None:
                 reason = "a comparison is missing; write for example 'val_acc>0.5' or 'state=done'"
             elif sign[0] not in _SIGNS:
-                meant = {"==": "=", "=>": ">=", "=<": "<=", "<>": "!="}.get(sign[0])
+                usual = {"==": "=", "=>": ">=", "=<": "<=", "<>": "!="}.get(sign[0])
                 reason = f"{sign[0]} is none of {' '.join(_SIGNS)}; write for example 'val_acc>0.5'"
-                if meant:
-                    reason = f"{sign[0]} is no comparison; write '{text.replace(sign[0], meant, 1)}'"
+                if usual:
+                    reason = f"{sign[0]} is no comparison; write '{text.replace(sign[0], usual, 1)}'"
             elif not sign.start():
                 reason = f"the key before {sign[0]} is missing; write for example 'val_acc{sign[0]}0.5'"
             elif sign.end() == len(text):

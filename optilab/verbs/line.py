@@ -118,9 +118,10 @@ class CommandLine:
     def needs(self) -> str:
         """What is said of arguments that are missing."""
         missing = [name for name, one in self.places.items() if one.obligatory][len(self.typed()) :]
-        mended = self.mended()
-        if len(self.typed()) == 1 and len(apart := re.split(r"\.\.+|[,:]", *self.typed())) == len(self.places) > 1:
-            mended = [part for word in mended for part in (apart if [word] == self.typed() else [word])]
+        typed, mended = self.typed(), self.mended()
+        apart = re.split(r"\.\.+|[,:]", typed[0]) if len(typed) == 1 else []  # as git has them
+        if len(apart) == len(self.places) > 1:
+            mended = [part for word in mended for part in (apart if [word] == typed else [word])]
         return f"optilab {self} needs {' and '.join(missing)}, as in: {proposed([*self.path, *mended])}"
 
     def repair(self, token: Token) -> Repair | None:
@@ -154,8 +155,8 @@ class CommandLine:
         """What is meant by an unknown option: an argument, a key of the config, an option here or of other commands."""
         option, name = token.option, token.option.lstrip("-").replace("-", "_")
         key = ELSEWHERE.get(name, name)
-        for (command, others), why in NOT_TAKEN.items():
-            if command == str(self) and {name, key} & {*others.split()}:
+        for (command, known_elsewhere), why in NOT_TAKEN.items():
+            if command == str(self) and {name, key} & {*known_elsewhere.split()}:
                 return [], why
         if name == "all" and any(one.mark(Flag).complete == "run" for one in self.places.values()):
             return ["*"], f"all runs are '*': {shlex.join(['optilab', *self.path, '*'])}"
