@@ -16,6 +16,7 @@ import importlib
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -112,6 +113,7 @@ def _changes(node: ast.AST) -> Iterator[str]:
     elif (
         isinstance(node, ast.Call)
         and len(node.args) == 2
+        and getattr(node.func, "id", "") not in ("min", "max")
         and not any(isinstance(a, ast.Starred) for a in node.args)
     ):
         yield ast.unparse(ast.Call(node.func, node.args[::-1], node.keywords))
@@ -126,18 +128,33 @@ def runners(data: Path) -> dict[str, dict[int, set[str]]]:
     recorded = coverage.CoverageData(str(data))
     recorded.read()
     found: dict[str, dict[int, set[str]]] = {}
-    for measured in recorded.measured_files():
+    for measured in filter(re.compile(r"\.py$").search, recorded.measured_files()):
         parts = Path(measured).parts
         name = str(Path(*parts[len(parts) - 1 - parts[::-1].index("optilab") :]))
         lines = recorded.contexts_by_lineno(measured)
-        found[name] = {line: {one.partition("|")[0] for one in tests if one} for line, tests in lines.items()}
+        by_line = {line: {one.rpartition("|")[0] for one in tests if one} for line, tests in lines.items()}
+        found[name] = by_line | dict.fromkeys(_once(name) & {*by_line}, set().union(*by_line.values()))
     return found
+
+
+def _once(file: str) -> set[int]:
+    """The lines of a file that an import runs, for whichever test comes first: those of no function."""
+    tree = ast.parse((ROOT / file).read_text())
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    inside = {
+        line
+        for node in ast.walk(tree)
+        if isinstance(node, kinds)
+        for part in ([node.body] if isinstance(node, ast.Lambda) else node.body)
+        for line in range(part.lineno, part.end_lineno + 1)
+    }
+    return {*range(1, len((ROOT / file).read_text().splitlines()) + 1)} - inside
 
 
 def drawn(tests: dict[str, dict[int, set[str]]], count: int, seed: int) -> list[Mutant]:
     """`count` mutants on lines that a test runs: a package by chance, then one of its mutants."""
     by_package = defaultdict(list)
-    for file in sorted(file for file in tests if file.endswith(".py")):
+    for file in sorted(tests):
         for mutant in mutants(file, (ROOT / file).read_text()):
             if tests[file].get(mutant.line):
                 by_package[Path(file).parent].append(mutant)
@@ -165,6 +182,8 @@ def notices(folder: Path, chosen: list[str]) -> str:
         process.join()
         return "it hangs"
     failed = [line for line in output.read_text().splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if any("ERROR: not found" in line for line in failed):
+        raise SystemExit(f"coverage was recorded of other tests: {failed[0]}")
     return "" if process.exitcode == 0 else (failed or [f"exit status {process.exitcode}"])[0]
 
 
@@ -214,10 +233,8 @@ def main() -> None:
             package = str(Path(mutant.file).parent)
             (killed if why else survivors)[package] += 1
             was = source.splitlines()[mutant.line - 1].strip()
-            print(
-                f"{'killed  ' if why else 'SURVIVED'} {mutant.file}:{mutant.line}: {was}   ->   {mutant.text}",
-                flush=True,
-            )
+            outcome = f"killed by {why.partition(' - ')[0]}:" if why else "SURVIVED"
+            print(f"{outcome} {mutant.file}:{mutant.line}: {was}   ->   {mutant.text}", flush=True)
     for package in sorted({*killed, *survivors}):
         print(f"{package:32} {killed[package]:4} killed {survivors[package]:4} survived")
     print(f"{killed.total()} of {killed.total() + survivors.total()} killed")

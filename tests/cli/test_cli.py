@@ -581,6 +581,7 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
             "runs ls --limit 5",
             "No such option: --limit; all runs are listed, oldest first; the last ones: optilab",
         ),
+        ("train relu --set name=no", "expected text, got false; put quotes around it: '\"no\"'\n"),
         ("map adam --grid 50x50", "No such option: --grid; the number of points belongs to an axis"),
         ("lr relu --min 1e-4", "No such option: --min; the range test raises the rate until the loss grows"),
         ("train relu --set model.hidden=5*[64]", "got '5*[64]'; write [64,64,64,64,64]"),

@@ -102,6 +102,8 @@ def test_what_was_typed_is_not_blamed_on_the_file(text, said):
             "algo: adam\nstart: [1]",
             "my.yaml:2: start: ravine has 2 coordinates, got 1 number; for example start: [-5,-2]",
         ),
+        ("algo:\n- adam\n- sdg", "my.yaml:3: algo[1]: unknown optimizer 'sdg'; did you mean \"sgd\"?"),
+        ("optimizer: sgd\nname: no", 'expected text, got false; put quotes around it: "no"\n'),
         ("optimizer: sgd\nmodel: {init: he}", "unknown initialization 'he'; did you mean \"kaiming\"?"),
         ("optimizer: sgd\nmodel: {activation: [relu]}", "got ['relu']; write relu"),
         ("optimizer: sgd\nearly_stopping: {patience: 1, metric: val_acc}", 'unknown key; did you mean "monitor"?'),

@@ -79,15 +79,18 @@ def whole(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
     answer(handler, 200, body)
 
 
-def ranged(most: int, tag: str = '"one"') -> Callable[[BaseHTTPRequestHandler, bytes, int], None]:
-    """At most so many bytes per connection, and the rest from wherever it is asked for."""
+def ranged(
+    most: int, tag: str = '"one"', modified: str | None = None
+) -> Callable[[BaseHTTPRequestHandler, bytes, int], None]:
+    """At most so many bytes per connection, and the rest from wherever it is asked for of the same version."""
 
     def act(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
         begin = 0
-        if (asked := handler.headers.get("Range")) and handler.headers.get("If-Range") in (tag, None):
+        if (asked := handler.headers.get("Range")) and handler.headers.get("If-Range") in (modified or tag, None):
             begin = int(asked.removeprefix("bytes=").removesuffix("-"))
         part = body[begin : begin + most]
         facts = {"Accept_Ranges": "bytes", "ETag": tag, "Content_Length": len(body) - begin}
+        facts["Last_Modified"] = modified
         if begin:
             facts["Content_Range"] = f"bytes {begin}-{len(body) - 1}/{len(body)}"
         answer(handler, 206 if begin else 200, part, **facts)
@@ -163,9 +166,10 @@ def test_ipv6(mnist: Path, tmp_path: Path) -> None:
         serving.close()
 
 
-def test_a_cut_is_resumed_from_where_it_was(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [('"one"',), ('W/"one"', "Sun, 29 Nov 2026 10:00:00 GMT")])
+def test_a_cut_is_resumed_from_where_it_was(version: tuple[str, ...], server: Server, tmp_path: Path) -> None:
     size = len(server.bodies[IMAGES])
-    server.act = ranged(size // 3 + 1)
+    server.act = ranged(size // 3 + 1, *version)
     fetched(server, tmp_path)
     assert server.ranges == [None, f"bytes={size // 3 + 1}-", f"bytes={2 * (size // 3 + 1)}-"]
 

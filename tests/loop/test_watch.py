@@ -1082,6 +1082,13 @@ def test_how_frequent_labels_are_at_each_time_step_is_no_knowledge():
     assert not watch.evidence().knows
 
 
+def test_the_entropy_of_labels_at_each_time_step_is_corrected_for_their_number():
+    """Miller (1955): half of (labels that occur - 1) / count; the third label occurs at other steps only."""
+    x, second = torch.randn(64, 9, 8), torch.arange(64)[:, None] % 2  # 64 labels of each step
+    watch = learn(Places(), x, (torch.arange(9) + second) % 3, steps=16, loss=of_words)
+    assert watch.evidence().entropy == pytest.approx(math.log(2) + 1 / (2 * 64), abs=1e-6)
+
+
 @pytest.mark.parametrize("scale", [0.1, 1, 10])
 def test_a_loss_below_that_of_the_mean_is_knowledge_beyond_its_error_only(scale):
     e = learn(score(), X, scale * torch.randn(200), loss=squeezed(F.mse_loss), lr=1e-6).evidence()

@@ -330,6 +330,13 @@ def test_an_error_in_a_file_beside_it_names_that_file(helper, said, optilab, tmp
     assert said in optilab("optimize", "--algo", "mine.py:f", "--no-save", code=2).stderr.replace("\n    ", " ")
 
 
+def test_a_rule_runs_with_the_garbage_collector_on(optilab, tmp_path):
+    """The start of a command turns it off."""
+    source = "import gc\ndef f(w, g, lr=0.1):\n    assert gc.isenabled()\n    return w - lr * g\n"
+    (tmp_path / "mine.py").write_text(source)
+    optilab("optimize", "--algo", "mine.py:f", "--no-save")
+
+
 def test_an_error_in_some_cells_of_a_map_is_the_users(own, optilab, tmp_path):
     source = (
         "def f(w, g, lr=0.1):\n    if lr > 0.5:\n        raise ValueError('too large')\n    return w - lr * g\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from optilab import runs
+from optilab import files, runs
 from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
 from optilab.runs import tables
 
@@ -351,6 +351,12 @@ def test_nothing_is_writable_by_others_whatever_the_umask(small, tmp_path):
     assert len(found) > 12
     assert {oct(mode) for path, mode in found.items() if path.is_dir()} == {"0o755"}
     assert {oct(mode) for path, mode in found.items() if path.is_file()} == {"0o644"}
+
+
+def test_a_synced_directory_is_closed(tmp_path):
+    before = os.listdir("/proc/self/fd")
+    files.sync_directory(tmp_path)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_only_regular_files_are_replaced(optilab, tmp_path):

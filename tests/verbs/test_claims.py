@@ -385,6 +385,12 @@ def test_a_file_of_claims_runs_every_command(optilab, small, tmp_path, command, 
         assert again["claims"] == made["claims"]
 
 
+def test_a_claim_about_another_name_is_refused_before_the_range_test(optilab, small, tmp_path):
+    (tmp_path / "file.yaml").write_text(f"checks:\n- name: one\n  lr: {small}\n  expect: 'other: rate > 1'\n")
+    refused = optilab("check", "file.yaml", code=2).stdout
+    assert "'other: rate > 1' can never be judged: unknown name 'other'; expected small" in refused
+
+
 def test_a_remedy_and_a_rate_are_judged_by_their_commands(optilab, small):
     remedy = ["remedy", small, "--only", "relu", "--epochs", 1]
     done = optilab(*remedy, "--expect", "relu: val_acc > 0.99", "--name", "one", code=9)

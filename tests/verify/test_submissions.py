@@ -504,7 +504,14 @@ def test_several_files_and_patterns_are_graded_together(optilab, tmp_path):
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert [row["submission"] for row in rows] == ["[c].py", "a1.py", "a2.py", "b1.py"]
     assert {row["verdict"] for row in rows} == {"equal"}
-    assert "no file matches 'z*.py'" in optilab("verify", "a1.py", "z*.py", "--against", "sgd", code=2).stderr
+    found = {
+        "z*.py": "'z*.py'; see what is there: ls",
+        "no/z*.py": "'no/z*.py': there is no directory no; see what",
+    }
+    for pattern, said in found.items():
+        refused = optilab("verify", "a1.py", pattern, "--against", "sgd", code=2).stderr
+        assert f"no file matches {said}" in refused
+        assert refused.endswith(" ls\n")
     typed = optilab("verify", "a1.py", "a2.py", code=2).stderr
     assert "as in: optilab verify a1.py a2.py --against adam" in typed
 
