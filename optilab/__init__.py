@@ -26,6 +26,5 @@ def __getattr__(name: str) -> Any:
         from optilab.loop import Watch
 
         return Watch
-    raise AttributeError(
-        f"module {__name__!r} has no attribute {name!r}; it has Lab, with all commands, and watch"
-    )
+    commands = 'commands are methods of optilab.Lab(), as in optilab.Lab().train("relu.yaml")'
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has Lab and watch; {commands}")

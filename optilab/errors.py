@@ -195,7 +195,7 @@ ELSEWHERE = {
     "early_stop": "early_stopping", "param": "over", "params": "over", "axis": "over", "space": "over",
     "prune": "halving", "pruner": "halving", "hyperband": "halving", "asha": "halving", "dim": "dimension",
     "precision": "dtype", "n_layers": "hidden", "num_layers": "hidden", "he": "kaiming", "glorot": "xavier",
-    "metric": "monitor",
+    "metric": "monitor", "parameters": "over", "method": "search",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
@@ -215,7 +215,10 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     if len(own) > 2 and own not in lower:
         close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
     close = close or [word for word in lower if word == last] or get_close_matches(own, lower, n=1, cutoff=0.7)
-    close = close or [word for word in lower if own.startswith((f"{word}-", f"{word}_"))]  # dark-mode is dark
+    begins = [word for word in lower if own.startswith((f"{word}-", f"{word}_"))]  # dark-mode is dark
+    close = (
+        close or begins or [word for word in lower if len(word) > 4 and own.startswith(word)]
+    )  # CosineAnnealingLR
     if not 0 < len(close) < 4:
         return ""
     foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in name if not c.isascii()]

@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
@@ -33,7 +34,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS, yaml
-from optilab.errors import ELSEWHERE, UsageError, did_you_mean, one_of, shown, unknown
+from optilab.errors import ELSEWHERE, MANY, UsageError, did_you_mean, one_of, shown, unknown
 from optilab.marks import Field
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
@@ -125,13 +126,16 @@ class OneOf:
         if "name" not in given and self.default is not None:
             given = {**(self.dump(self.default) or {}), **given}
         name, without = given.get("name"), {"name"}
+        for key, item in given.items() if name is None else ():
+            if isinstance(item, str) and (meant := self.near(item.lower())):
+                raise refusal(f"no {self.what} is named; write name: {meant} in the place of {key}: {item}")
         try:
             entry: Any = self.entry(name)
             if entry is None:  # the settings are checked against the entry that is meant
                 near = self.registry.get(self.near(name))
                 named: Any = {"name": (Annotated[Any, AfterValidator(self._refuse)], ...)}
-                meant = create_model("Meant", __base__=schema_of(near) if near else None, **named)
-                meant.model_validate({**given, "name": name})
+                model = create_model("Meant", __base__=schema_of(near) if near else None, **named)
+                model.model_validate({**given, "name": name})
             if issubclass(entry, OwnRule):
                 require_unchanged(entry.origin, given.get("sha256"))
                 without = {"name", "sha256"}
@@ -370,6 +374,10 @@ def example_at(schema: type[Section], path: yaml.Path, tree: Any) -> str:
     """What the key at `path` takes, such as `{patience: 1}` or `sgd`; VALUE where its type says no more."""
     section, choice, _ = _asked(schema, (*path, ""), tree)
     first = next(iter(keys_of(section).values()), None) if section else None
+    if (field := field_at(schema, path, tree)) and (
+        marked := [m.example for m in field.marks if hasattr(m, "example")]
+    ):
+        return str(marked[0])
     if choice or first is None:
         inside, *_ = _asked(schema, path, tree)
         own = getattr(inside, "described", lambda name: "")(str(path[-1]))
@@ -394,6 +402,14 @@ def accepted(schema: type[Section], tree: Any, path: yaml.Path, value: Any) -> A
     section, choice, _ = _asked(schema, (*path, ""), tree)
     known = {*keys_of(section), *(["name"] if choice else [])} if section else value
     return {key: accepted(schema, tree, (*path, key), item) for key, item in value.items() if key in known}
+
+
+def value_at(tree: Any, path: yaml.Path) -> Any:
+    """What a config has at a path; None where it has nothing."""
+    for step in path:
+        here = isinstance(tree, list) and isinstance(step, int) and step < len(tree)
+        tree = tree.get(step) if isinstance(tree, Mapping) else tree[step] if here else None
+    return tree
 
 
 def _asked(schema: type[Section], path: yaml.Path, tree: Any) -> tuple[type[Section] | None, OneOf | None, str]:
@@ -454,7 +470,15 @@ def unknown_key(
             inner = next(iter(tree[name]), "KEY")
             return f"{what}; the settings of the {at.what} {name} belong to {key}: {key}.{inner}"
     if choice and name in choice.registry and name != entry:
-        return f"{what}; {name} is another {choice.what}: write {name} in the place of {entry}"
+        value, other = value_at(tree, path), keys_of(schema_of(choice.registry[name]))
+        given: dict[str, Any] = {"beta": value} if "beta" in other and isinstance(value, int | float) else {}
+        if given and "classic" in getattr(other.get("form"), "words", ()):  # PyTorch's
+            given["form"] = "classic"
+        instead = yaml.flow({"name": name, **given})
+        written = f"{path[0]}: {instead}" if spelled else f"--set {shlex.quote(f'{path[0]}={instead}')}"
+        return f"{what}; {name} is another {choice.what}: write {written}" + f" in the place of {entry}" * (
+            not spelled
+        )
     if spelled and "." in name and name.removesuffix(".name") in {key.key for key in describe(schema)}:
         return f"dotted keys are for --set; {spelled(name)}"
     top = "" if len(path) < 2 else f"{path[0]}."
@@ -474,6 +498,8 @@ def unknown_key(
         return f"{what}{near}"
     if entry and choice:
         return f"{what}; it has {', '.join(settings) or 'none'}{_elsewhere(choice, path, tree)}"
+    if len(beside) > MANY:
+        return f"{what}; no key is alike, so delete it"
     return f"{what}; one of {', '.join(beside)}" if beside else what
 
 

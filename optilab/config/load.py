@@ -33,6 +33,7 @@ from optilab.config.fields import (
     schema_for,
     section_of,
     unknown_key,
+    value_at,
 )
 from optilab.errors import (
     ConfigError,
@@ -150,6 +151,10 @@ def load(
         """The problem of an unknown key, with that of its value where the key that is proposed refuses it."""
         near, there = re.fullmatch(r'unknown key; did you mean "([^"]+)"\?', problem.message), Refusals()
         for item in overrides if near else ():
+            pair = re.findall(r"\d*\.?\d+", str(item.value)) if item.key.endswith("betas") else []
+            if near and len(pair) == 2 and item.where == problem.where:  # as PyTorch has them
+                both = " ".join(f"--set {near[1][:-1]}{n}={one}" for n, one in enumerate(pair, 1))
+                return replace(problem, message=f"unknown key; write {both}")
             if near and near[1] != item.key and item.where == problem.where:
                 there(load, schema, config, [*beside, replace(item, key=near[1])], rules)
         found = [one for error in there if isinstance(error, ConfigError) for one in error.problems]
@@ -343,7 +348,7 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[yaml.Path, str]) -
 
 def _nested(schema: type[Section], tree: Mapping[str, Any], path: yaml.Path, key: str) -> str:
     """What a file says instead of the unknown key at `path`: `write optimizer: {name: sgd, lr: 0.1}`."""
-    value = _value_at(tree, path)
+    value = value_at(tree, path)
     top = key.partition(".")[0]
     written = copy.deepcopy({top: tree[top]} if top in tree else {})
     for name, item in {**{one: tree[one] for one in tree if one.startswith(f"{top}.")}, key: value}.items():
@@ -353,14 +358,6 @@ def _nested(schema: type[Section], tree: Mapping[str, Any], path: yaml.Path, key
     if choice and needs_name and isinstance(written[top], dict) and "name" not in written[top]:
         written[top] = {"name": next(iter(choice.registry)), **written[top]}
     return f"write {top}: {yaml.flow(accepted(schema, written, (top,), written[top]))}"
-
-
-def _value_at(tree: Any, path: yaml.Path) -> Any:
-    """What a config has at a path; None where it has nothing."""
-    for step in path:
-        here = isinstance(tree, list) and isinstance(step, int) and step < len(tree)
-        tree = tree.get(step) if isinstance(tree, Mapping) else tree[step] if here else None
-    return tree
 
 
 def dump(config: Section) -> dict[str, Any]:
@@ -487,7 +484,7 @@ def _problem(
         message += f"; write {{{key}: [{values}]}}"
     elif details["type"] == "dict_type" and path[-1:] == ("over",):
         message += ', such as {"optimizer.lr": [0.01, 0.1]}'
-    whole, at = _value_at(tree, details["loc"][:-1]), details["loc"][-1:]
+    whole, at = value_at(tree, details["loc"][:-1]), details["loc"][-1:]
     if (
         details["type"] == "tuple_type" and isinstance(whole, list) and list not in map(type, whole)
     ):  # a pair in place of a list of pairs
@@ -495,8 +492,10 @@ def _problem(
         message = f"expected a list of lists; write {yaml.flow([whole])}"
     if details["type"] == "missing":
         key = yaml.dotted(path)
+        example = usual(path)
+        doc = f" ({asked.doc})" if example == "VALUE" and (asked := field(path)) and asked.doc else ""
         message += (
-            f"; add --set {key}={usual(path)}" if where.startswith("--") else f"; add {path[-1]}: {usual(path)}"
+            f"; add --set {key}={example}" if where.startswith("--") else f"; add {path[-1]}: {example}{doc}"
         )
     if details["type"] == "string_type" and where.startswith("--"):  # a shell takes one pair of quotes away
         message = re.sub(r'"[^"]*"$', r"'\g<0>'", message)
@@ -504,7 +503,7 @@ def _problem(
         message = re.sub(r"--(\w+)=([-\d.,]+)", r"\1: [\2]", message)
     if "expect" in path[:-1]:
         last = path.index("expect") + 2
-        claim = _value_at(tree, path[:last]) or _value_at(tree, path[: last - 1])
+        claim = value_at(tree, path[:last]) or value_at(tree, path[: last - 1])
         if isinstance(claim, str):  # as it was typed
             words = {"at": "at: ", "confidence": "confidence: ", "within": "+-: "}
             message, path = f"{shown(claim)}: {words.get(str(path[-1]), '')}{message}", path[: last - 1]
@@ -546,6 +545,7 @@ def _message(
                 return "expected text, got nothing; write one, or leave it out"
             quoted = "no" if value is False else "yes" if value is True else shown(value)
             advice = "" if isinstance(value, list | dict) else f'; put quotes around it: "{quoted}"'
+            advice = f"; write {value['name']}" if isinstance(value, dict) and "name" in value else advice
             return f"expected text, got {shown(value)}{advice}"
         case "literal_error":
             return none_of(value, [name.strip("'") for name in re.split(r", | or ", context["expected"])])
@@ -635,7 +635,7 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return f"; a range is written {match[1]}:{match[2]}"
     parts = re.split("[,:]", value)
     if parts[1:] and all(decimal(part) != part for part in parts) and fits(parts[0]):
-        several = "values: sweep with --over, map with --x"
+        several = "values of a training: optilab sweep with --over"
         several = f"seeds: --seeds {len(parts)}" if field and field.name == "seed" else several
         return f"; one number, such as {parts[0]}; for several {several}"
     return ""

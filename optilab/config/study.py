@@ -73,6 +73,7 @@ class _Training:
         return value.model_dump(mode="json") if isinstance(value, TrainConfig) else value
 
     section = staticmethod(lambda tree: TrainConfig)  # of the keys in it
+    example = "relu.yaml"
 
     def json_schema(self, inner: Any, definitions: Definitions) -> dict[str, Any]:
         return {"anyOf": [{"type": "string"}, reference(TrainConfig, definitions)]}

@@ -137,6 +137,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     few = f"; it has {', '.join(there)}" if 0 < len(there) < 5 else _listing(folder)
     few += f", and {LATEST} is the newest" * bool(there)
     advice = f"; did you mean {' or '.join(map(json.dumps, close))}?" if close else few
+    if name.endswith((".yaml", ".yml")):
+        advice = f"; a config is trained by: optilab train {name}"
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 
 
@@ -168,8 +170,8 @@ def age(text: str, where: str = "") -> timedelta:
     """`30d` as a duration: a whole number of minutes (m), hours (h), days (d) or weeks (w). UsageError otherwise."""
     match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
-        days = re.match(r"([0-9]{1,6})(\s*d|$)", text)
-        usual = f"for example {days[1] if days else 30}d"
+        meant = re.match(r"([0-9]{1,6})\s*(min|[hdw]|$)", text.lower())
+        usual = f"write {meant[1]}{meant[2][:1] or 'd'}" if meant else "for example 30d"
         raise UsageError(f"expected a whole number of m, h, d or w, got {shown(text)}; {usual}", where)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 

@@ -131,9 +131,11 @@ def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -
     foreign = [r for r in records.values() if not r.is_training]
     if foreign:
         names = ", ".join(f"{r.name} is a run of `optilab {r.manifest['command']}`" for r in foreign)
-        raise UsageError(
-            f"expected trainings, and {names}; `optilab runs ls --where command=train` lists trainings"
-        )
+        advice = "`optilab runs ls --where command=train` lists trainings"
+        if len(foreign) == 1 and (config := foreign[0].path / "config.yaml").is_file():
+            command = f"optilab {foreign[0].manifest['command']} {config} --no-save --out path.png"
+            advice += f", and `{command}` draws this one"
+        raise UsageError(f"expected trainings, and {names}; {advice}")
     return Selection(list(records.values()), left_out, looks, confirming)
 
 

@@ -106,10 +106,12 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
             text = re.sub(dotted, lambda found, own=own: f"{found[1]}set={own % found[2]}", text)  # type: ignore[misc]
             if near := did_you_mean(name, [*keywords(verb)]) if verb else "":
                 text = re.sub(
-                    rf"({re.escape(name)}: unknown key)(; one of .*|; did you mean \".*\"\?.*)", rf"\1{near}", text
+                    rf"({re.escape(name)}: unknown key)(; (?:one of|no key) .*|; did you mean \".*\"\?.*)",
+                    rf"\1{near}",
+                    text,
                 )
             instead = f"keyword; leave it out, or see help(lab.{verb})"
-            text = re.sub(rf"({re.escape(name)}: unknown )key; one of .*", rf"\1{instead}", text)
+            text = re.sub(rf"({re.escape(name)}: unknown )key; (?:one of|no key) .*", rf"\1{instead}", text)
             if keys := _keys_named(verb, name):
                 instead = f"keyword; write set={own % keys[0]}"
             wrong = f"unknown keyword '{name}'"

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
@@ -164,7 +165,10 @@ def fetch(request: FetchDataset, place: Place) -> Printed:
 def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | None:
     """Where the files are; UsageError for a file, which only npz may be, and for an unknown dataset."""
     if dataset and dataset not in DATASETS:
-        place.refused.append(UsageError(unknown("dataset", dataset, DATASETS)))
+        why = unknown("dataset", dataset, DATASETS)
+        if Path(dataset).is_dir():
+            why = f"{why.partition(';')[0]}; a directory stands behind the name: NAME --data-dir {quote(dataset)}"
+        place.refused.append(UsageError(why))
     if request.data_dir and dataset != "npz" and Path(request.data_dir).is_file():
         raise UsageError(f"{request.data_dir} is a file; expected a directory", request.flag("data_dir"))
     if request.data_dir and dataset in DATASETS and DATASETS[dataset].form in ("drawn", "scikit-learn"):

@@ -41,6 +41,10 @@ NOT_TAKEN = {
     ("verify", "reference"): "every form is compared with each library that has it, so leave it out",
     ("map", "grid over resolution points"): "the number of points belongs to an axis, as in: --x lr=0.01:1:50",
     ("optimize", "list"): "the optimizers are listed by: optilab config show optimize algo",
+    (
+        "diagnose",
+        "epochs",
+    ): "a config is diagnosed within its first batches; to train it: optilab train CONFIG --epochs N",
     ("train", "dry_run"): "a config is checked without training by: optilab config check CONFIG",
     ("train", "workers num_workers"): "the images are in memory and need no workers, so leave it out",
     ("report", "open show browser"): "a browser opens the file that it writes, so leave it out",
@@ -316,6 +320,8 @@ class CommandLine:
         if "--set" in self.flags and all(map(ASSIGNED.fullmatch, extra)):
             words = self.assigned(extra)
             return [*own, *words], f"write {shlex.join(words)}"
+        if self.path == ("explain",) and re.fullmatch(r"\d+([-,]\d+)*", first):
+            return [*own, "--step", first], f"write --step {first}"
         if token.field and bool in token.field.parts:
             seeds = ["--seeds", first] * (option == "--confirm" and first.isdecimal())
             words = [option, *seeds]

@@ -76,7 +76,8 @@ def map(request: MapRequest, place: Place) -> "LabMap":
         keys = {text.partition("=")[0].removeprefix("algo.") for _, text in typed}
         own = next((one for one in config.algo if keys <= {"w1", "w2", *settings_of(one)}), config.algo[0]).name
         names, options = ",".join(rule.name for rule in config.algo), request.retyped("x", "y", "basins")
-        line = f"; write: optilab map {own} {options}" * bool(options)
+        whole = options and (request.basins or (request.x and request.y))
+        line = f"; write: optilab map {own} {options}" if whole else f"; write {own}"
         why = f"a map shows one optimizer, got {names}{line}; to compare their paths: optilab optimize {names}"
         place.refused.append(UsageError(why, request.flag("algo")))
         config = None

@@ -565,7 +565,10 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
         ("optimize adam --expect f<", "'f<': no value after the sign; write for example 'f < 0.1'"),
         ("sweep sigmoid --over optimizer.lr", "the values are missing, for example optimizer.lr=0.01,0.1"),
         ("sweep sigmoid --over model.hidden=1:9 --dry-run", "a range is for numbers, and model.hidden takes list"),
-        ("diagnose sigmoid --epochs 3", "No such option: --epochs; write --set epochs=3\n"),
+        (
+            "diagnose sigmoid --epochs 3",
+            "--epochs; a config is diagnosed within its first batches; to train it: optilab",
+        ),
         ("check latest --epochs 3", "--epochs: it is for a config, and latest is none: leave it out"),
         ("check latest --only x", "--only: it is for a file of claims, and latest is none: leave it out"),
         (

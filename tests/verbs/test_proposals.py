@@ -327,6 +327,10 @@ optimize adam «--set algo.lr = 0.1»
 optimize adam «--start=-5 -2»
 run small.yaml --momentum 0.9 --epochs 1
 config edit relu.yaml
+optimize adam --epochs 3 «--set 'betas=(0.9,0.99)'»
+explain adam «2»
+train small.yaml --epochs 1 --set schedule=«CosineAnnealingLR»
+runs rm path --older-than «'2 weeks'» --yes
 runs ls «--where 'seed between 1 and 50'»
 runs ls «--where 'seed > 1 and seed < 50'»
 runs ls «--where 'state is done'»
@@ -596,11 +600,11 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ("train small.yaml -lr 0.1", "-lr; write --lr"),
         (
             "train small.yaml --set optimizer.momentum=0.9",
-            "momentum is another optimizer: write momentum in the place of",
+            "momentum is another optimizer: write --set 'optimizer={name: momentum, beta: 0.9, form: classic}'",
         ),
         (
             "optimize adam --set algo.momentum=0.5",
-            "momentum is another optimizer: write momentum in the place of adam",
+            "another optimizer: write --set 'algo={name: momentum, beta: 0.5, form: classic}' in the place of adam",
         ),
         ("optimize sgd --momentum 0.5", "write --algo momentum --set algo.beta=0.5 instead of sgd\n"),
         ("optimize sgd, adam", "optimizers are separated by commas: sgd,adam"),

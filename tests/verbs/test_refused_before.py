@@ -399,7 +399,7 @@ AT_ONCE = {
         "and 50% is no value of val_acc; write 'val_acc > 0.5'",
     ],
     "map adam,sgd --x beta1=0,0.5,0.9": [
-        "got adam,sgd; write: optilab map adam --x beta1=0,0.5,0.9; to compare",
+        "got adam,sgd; write adam; to compare",
         "; write --x beta1=0:0.9:3",
         "map needs two axes",
     ],
