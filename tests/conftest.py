@@ -1,5 +1,6 @@
 """What the tests share: the command as a user types it."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -20,6 +21,9 @@ hypothesis.settings.register_profile(
     "optilab", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("optilab")
+
+# What a thousand modules have made stays; looking for garbage among it takes a tenth of the time of the tests.
+gc.set_threshold(100_000, 50, 50)
 
 # Threads of PyTorch that wait sleep at once: beside other tests spinning makes a training many times slower. The
 # numbers do not depend on it. Read when torch is imported, which no test does before this.

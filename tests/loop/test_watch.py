@@ -1119,6 +1119,25 @@ def test_a_gradient_through_time_that_only_training_has_lost_is_not_the_first_ca
     assert names(watch)[0] == "learning-rate-too-high"
 
 
+@pytest.mark.parametrize(
+    ("kind", "coupled", "own"),
+    [(torch.optim.SGD, 0.3, 0.0), (torch.optim.Adam, 0.3, 0.0), (torch.optim.AdamW, 0.0, 0.3)],
+)
+def test_decay_is_in_the_gradient_or_in_the_rule(kind, coupled, own):
+    """Loshchilov and Hutter (2019): AdamW takes it from the weights, past the moments of the gradient."""
+    net = mlp()
+    optimizer = kind(net.parameters(), lr=1e-3, weight_decay=0.3)
+    watch = optilab.watch(net, optimizer)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(X), Y)
+        loss.backward()
+        optimizer.step()
+        watch.step(loss, target=Y)
+    setup = watch.evidence().setup
+    assert (setup.weight_decay, setup.rule.weight_decay) == (coupled, own)
+
+
 def test_batches_of_two_classes_that_are_sorted():
     y = (X[:, 0] > 0).float()
     watch = learn(

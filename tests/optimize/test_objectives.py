@@ -282,3 +282,19 @@ def test_a_typed_formula_of_a_known_function_has_its_start_box_and_minima():
     assert (typed.start, typed.box, typed.minima) == (ravine.start, ravine.box, ravine.minima)
     other = Expression("0.1*x^2 + 2.5*y^2")
     assert other.start == (-1.0, 1.0)
+
+
+DOMAINS = {
+    "sphere": (5.12, 5.12), "booth": (10, 10), "matyas": (10, 10), "beale": (4.5, 4.5), "dixon-price": (10, 10),
+    "himmelblau": (5, 5), "three-hump-camel": (5, 5), "six-hump-camel": (3, 2), "goldstein-price": (2, 2),
+    "styblinski-tang": (5, 5), "rastrigin": (5.12, 5.12), "levy13": (10, 10),
+    "zakharov": ((-5, 10), (-5, 10)), "branin": ((-5, 10), (0, 15)), "mccormick": ((-1.5, 4), (-3, 4)),
+    "michalewicz": ((0, np.pi), (0, np.pi)),
+}  # fmt: skip
+"""Where the functions are usually looked at (Surjanovic and Bingham 2013; Himmelblau: Jamil and Yang 2013)."""
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_a_search_box_is_the_published_domain(name):
+    sides = [side if isinstance(side, tuple) else (-side, side) for side in DOMAINS[name]]
+    assert OBJECTIVES[name]().box == tuple(sides)
