@@ -185,7 +185,8 @@ ELSEWHERE = {
     "grad_clip": "clip_norm", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
     "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
     "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
-    "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence", "losses": "evidence", "fit": "train",
+    "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence rows", "losses": "evidence", "fit": "train",
+    "verbose": "progress",
     "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
     "gpu": "cuda", "to_csv": "out", "force": "yes", "final": "last", "end": "last", "log_freq": "every",
     "overwrite": "force yes", "count": "samples budget", "num_iter": "steps", "init": "start", "status": "state",
@@ -239,7 +240,7 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     close = did_you_mean(re.sub(r"(?<=\w)\(.*", "", name), names) if isinstance(name, str) else ""  # SGD(lr=0.1)
     if isinstance(name, str) and {one.strip() for one in name.split(",")} <= {*names}:
         return f"expected one {what}, got {shown(name)}; write {name.partition(',')[0].strip()}"
-    if name == "all":
+    if name == "all" and what != "dataset":
         close = f"; write names with commas between them, as in {','.join(names[:3])}, or leave it out"
     if isinstance(name, str) and len(words := name.split()) > 1 and {*words} <= {*names}:
         close = f"; names are separated by commas: {','.join(words)}"

@@ -247,6 +247,8 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
         if isinstance(value, list) and value and flag and "," in flag.metavar:
             example = ",".join(map(str, value))
         instead = example and f"; for example {name}={example!r}"
+        if not instead and isinstance(value, list) and value and isinstance(value[0], str):
+            instead = f"; one at a time: {name}={json.dumps(value[0])}"
         raise UsageError(f"{name}: expected {expected}, got {shown(value)}{instead}")
     return value if switch else str(value)
 

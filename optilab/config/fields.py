@@ -120,6 +120,10 @@ class OneOf:
             example = f"{{name: {next(iter(self.registry))}, ...}}"
             none = given is False and "none" in self.registry
             advice = "; YAML reads no as false: write none" if none else ""
+            advice = f"; {one_of([*self.registry], self.what)}" if given is True else advice
+            if isinstance(given, list) and given[1:] and all(isinstance(item, dict) for item in given):
+                one = {key: value for item in given for key, value in item.items()}
+                advice = f"; without the dashes: {yaml.flow(one)}"
             alone = given[0] if isinstance(given, list) and len(given) == 1 else None
             advice = f"; write {alone}" if isinstance(alone, str) and alone in self.registry else advice
             raise refusal(f"expected a name or a mapping ({example}), got {shown(given)}{advice}")

@@ -635,9 +635,9 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return f"; a range is written {match[1]}:{match[2]}"
     parts = re.split("[,:]", value)
     if parts[1:] and all(decimal(part) != part for part in parts) and fits(parts[0]):
-        several = "values of a training: optilab sweep with --over"
-        several = f"seeds: --seeds {len(parts)}" if field and field.name == "seed" else several
-        return f"; one number, such as {parts[0]}; for several {several}"
+        several = "several are for a sweep (--over) or a map (--x)"
+        several = f"for several seeds: --seeds {len(parts)}" if field and field.name == "seed" else several
+        return f"; one number, such as {parts[0]}; {several}"
     return ""
 
 

@@ -132,10 +132,15 @@ def _not_found(kind: str, config: str, name: str) -> str:
         return f"{shown(config)} is the text of a config; {instead}"
     if is_own(config) and (config.endswith(".py") or config.rpartition(":")[2].isidentifier()):
         own = f"{config}:NAME" if config.endswith(".py") else config
+        gone = f"there is no file {config}; also, " * (config.endswith(".py") and not os.path.isfile(config))
         return (
-            f"{shown(config)} is code, and a config is YAML; for a network of yours write relu.yaml --set model={own}, "
-            f"for an optimizer relu.yaml --set optimizer={own}"
+            f"{gone}{shown(config)} is code, and a config is YAML; for a network of yours write relu.yaml --set "
+            f"model={own}, for an optimizer relu.yaml --set optimizer={own}"
         )
+    from optilab.data.sources import DATASETS
+
+    if config in DATASETS:
+        return f"{config} is a dataset, not a config; write relu.yaml --set data.dataset={config}"
     names = [preset.name for preset in presets(kind)]
     for other in (preset for preset in presets() if preset.kind != kind):
         if other.name == name and kind in STUDIES:
@@ -199,8 +204,10 @@ def named(name: str) -> Preset:
         raise UsageError(f"{bare} reads configs of {kind}: optilab config show {kind}")
     if os.path.isfile(name):
         raise UsageError(
-            f"{name} is a file, not a preset; what is wrong in it, if anything: optilab config check {name}"
+            f"{name} is a file, not a preset: cp copies it; to look for mistakes in it: optilab config check {name}"
         )
+    if (runs.root(None) / name / MANIFEST).is_file():
+        raise UsageError(f"{shown(name)} is a run, not a preset; its config: optilab runs show {name} --config")
     names = [preset.name for preset in found]
     close = did_you_mean(bare, KINDS) or did_you_mean(bare, names)
     raise UsageError(f"no preset is called {shown(name)}{close} (`optilab config ls` lists the presets)")

@@ -103,7 +103,8 @@ def confirming(study: Study) -> set[str]:
 
 
 def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Selection:
-    """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once.
+    """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once. A pattern
+    means trainings only.
 
     Without `confirmations`, those of a study by which its best settings were confirmed are left out: together with the
     trainings that chose these settings, they are neither a fair sample nor a new one.
@@ -111,13 +112,21 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
     study whose study.yaml was edited, and UsageError for runs of another command.
     """
-    return select_from(map(runs.read_entry, runs.select(folder, names)), confirmations)
+    return select_from(read_chosen(folder, names), confirmations)
 
 
-def select_from(entries: Iterable[Record | Study], confirmations: bool = True) -> Selection:
+def read_chosen(folder: Path, names: Sequence[str]) -> list[Record | Study]:
+    """The runs and studies of `select`; what is no training is left out where only a pattern means it."""
+    found = [runs.read_entry(path) for path in runs.select(folder, names)]
+    if not any(re.search(r"[*?\[]", name) for name in names):
+        return found
+    return [one for one in found if one.name in names or isinstance(one, Study) or one.is_training] or found
+
+
+def select_from(chosen: Iterable[Record | Study], confirmations: bool = True) -> Selection:
     """`select`, of runs and studies that have been read."""
     records, left_out, looks, confirming = dict[Path, Record](), dict[str, str](), 0, dict[Path, int]()
-    for entry in entries:
+    for entry in chosen:
         if isinstance(entry, Study):
             entry.require_unedited()
             looks = max(looks, entry.earlier_looks)

@@ -35,6 +35,11 @@ def read_axis(flag: str, text: str) -> Axis:
         raise UsageError(
             f"expected {RANGE}; write {f'{flag} ' * flag.startswith('--')}{match[1]}={written}", f"{flag} {text}"
         )
+    if not equals and re.fullmatch(r"[\d.:e+-]+(:log)?", text):
+        usual = f"{flag} ".lstrip("-") if flag[:2] != "--" else f"{flag} "
+        raise UsageError(
+            f"the setting is missing; write {usual}{'w1' if 'y' in flag else 'lr'}={text}", f"{flag} {text}"
+        )
     if not key:
         raise UsageError(
             f"the setting is missing before =; write {RANGE}, for example {EXAMPLE}", f"{flag} {text}"

@@ -104,7 +104,7 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
             dotted = rf'({re.escape(name)}: unknown key; did you mean )"(\w+\.[\w.]+)"'
             own = '{"%s": ' + shown(given[name]).replace("%", "%%") + "}"
             text = re.sub(dotted, lambda found, own=own: f"{found[1]}set={own % found[2]}", text)  # type: ignore[misc]
-            if near := did_you_mean(name, [*keywords(verb)]) if verb else "":
+            if near := did_you_mean(name, [*keywords(verb), "progress"]) if verb else "":
                 text = re.sub(
                     rf"({re.escape(name)}: unknown key)(; (?:one of|no key) .*|; did you mean \".*\"\?.*)",
                     rf"\1{near}",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 
-from optilab import runs
 from optilab.errors import DataError, Refusals, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
@@ -170,9 +169,9 @@ def judged_runs(
     For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another; for
     a single sweep those that chose among its settings, by its own metric.
     """
-    from optilab.study.groups import asked_of, select_from
+    from optilab.study.groups import asked_of, read_chosen, select_from
 
-    entries = [runs.read_entry(entry) for entry in runs.select(folder, names)]
+    entries = read_chosen(folder, names)
     tuned = tables.tuning(entries)
     found = select_from(entries, confirmations=False)
     records = [record for record in found.records if record.name not in tuned]

@@ -224,12 +224,14 @@ class PrintSchema(OutputOptions):
 def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:
     """The schema is a document itself, with `--json` too."""
     from optilab.config.fields import schema_text
-    from optilab.config.presets import READS, schema_file
+    from optilab.config.presets import READS, lookup, schema_file
 
     if kind := READS.get(request.name):
         raise UsageError(f"{request.name} reads configs of {kind}: optilab config schema {kind}")
     if request.name not in KINDS:
-        raise UsageError(unknown("config", request.name, KINDS))
+        kinds = [kind for kind in KINDS if lookup(kind, request.name)]
+        why = f"{request.name} is a preset of {kinds[0]}; write {kinds[0]}" if kinds else ""
+        raise UsageError(why or unknown("config", request.name, KINDS))
     place.refused.settle()
     if request.quiet:
         return Printed([], {}, [Verbatim(schema_file(request.name))])

@@ -45,6 +45,7 @@ NOT_TAKEN = {
         "diagnose",
         "epochs",
     ): "a config is diagnosed within its first batches; to train it: optilab train CONFIG --epochs N",
+    ("remedy", "exclude skip without"): "those to try are named, as in: --only lr,batchnorm,relu",
     ("train", "dry_run"): "a config is checked without training by: optilab config check CONFIG",
     ("train", "workers num_workers"): "the images are in memory and need no workers, so leave it out",
     ("report", "open show browser"): "a browser opens the file that it writes, so leave it out",

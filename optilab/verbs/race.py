@@ -88,7 +88,8 @@ class RaceOptions(PictureOptions, OutputOptions):
         on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
         where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
         flag = other[name] if typed else other[name][2:].replace("-", "_")
-        return f"{flag} can only be used in a race {where}"
+        instead = ("; or --repeats N" if typed else "; or repeats=N") * (name == "seeds")
+        return f"{flag} can only be used in a race {where}{instead}"
 
     def complete(self) -> None:
         if self.report:

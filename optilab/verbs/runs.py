@@ -440,10 +440,10 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
 
 def plot(request: PlotRuns, place: Place) -> Printed:
     from optilab.study.curves import histories
-    from optilab.study.groups import select_from
+    from optilab.study.groups import read_chosen, select_from
     from optilab.verbs.charts.training import training_chart
 
-    entries = [runs.read_entry(path) for path in runs.select(place.folder, request.names)]
+    entries = read_chosen(place.folder, request.names)
     selection, file = select_from(entries, confirmations=False), request.plot
     place.refused.settle()
     for note in selection.notes:

@@ -127,6 +127,10 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
 
         return Parity(list(_followed(cases.rows(names))))
     given = request.candidate if isinstance(request.candidate, list) else [request.candidate]
+    first, against = str(given[0]), str(request.against)
+    if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
+        file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
+        raise UsageError(f"the two are swapped; write: optilab verify {file} --against {first}")
     exam: Any = place.refused(Exam.of, request) if request.against else None
     if not all(isinstance(one, str) or callable(one) for one in given):
         raise UsageError(

@@ -33,6 +33,15 @@ def compared(tmp_path):
     return tmp_path
 
 
+def test_a_pattern_means_trainings_and_a_name_what_it_names(optilab, compared):
+    optilab("optimize", "adam", "--epochs", 2, "--name", "path")
+    assert "verdict: norm batch" in optilab("runs", "compare", "*").stdout
+    refused = optilab("runs", "compare", "*", "path", code=2).stderr
+    assert "expected trainings, and path is a run of `optilab optimize`" in refused
+    assert "optilab optimize runs/path/config.yaml --no-save --out path.png" in refused
+    assert "expected trainings" in optilab("runs", "compare", "p*", code=2).stderr
+
+
 def test_what_differs_the_table_and_the_verdict(optilab, compared):
     lines = optilab("runs", "compare", "*").stdout.splitlines()
     assert lines[0] == (

@@ -329,6 +329,9 @@ run small.yaml --momentum 0.9 --epochs 1
 config edit relu.yaml
 optimize adam --epochs 3 «--set 'betas=(0.9,0.99)'»
 explain adam «2»
+verify «adam --against my.py»
+map adam «--x 0.01:1:3» --y beta1=0:0.9:3
+config schema «relu.yaml»
 train small.yaml --epochs 1 --set schedule=«CosineAnnealingLR»
 runs rm path --older-than «'2 weeks'» --yes
 runs ls «--where 'seed between 1 and 50'»
@@ -575,7 +578,7 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ("optimize adam --function x^2+z^2", 'unknown name "z"; write w3; x is w1, and y is w2'),
         ("race --algo sgd,muon --function saddle", "\n--function: saddle has no known minimum"),
         ("play adam --out .", "--out: expected a name that ends in .html"),
-        ("config show small.yaml", "small.yaml is a file, not a preset; what is wrong in it"),
+        ("config show small.yaml", "small.yaml is a file, not a preset: cp copies it"),
         (
             "train small.yaml --set data.dataset=my.npz",
             "for images of yours write data.dataset=npz and data.dir=my.npz",
