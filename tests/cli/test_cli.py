@@ -585,6 +585,10 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
             "No such option: --limit; all runs are listed, oldest first; the last ones: optilab",
         ),
         ("train relu --set name=no", "expected text, got false; put quotes around it: '\"no\"'\n"),
+        (
+            "optimize adam --format csv",
+            "an option of explain, verify, race and 5 others, not of optimize: leave it",
+        ),
         ("optimize sgd --algo adam", "sgd and --algo adam: leave one of them out"),
         ("train relu --expect val_acc=>0.5", "=> is no comparison; write for example 'val_acc>=0.5'"),
         ("train relu --expect val_acc!=0.5", "!= is no comparison; write for example 'val_acc<0.5'"),

@@ -269,3 +269,11 @@ class TestRegime:
         path = descend(wrapped, OBJECTIVES["booth"](), steps=10, regime=regime)
         plain = descend(RULES["sgd"](lr=0.1), OBJECTIVES["booth"](), steps=10, regime=regime)
         assert_allclose(path.points, plain.points)
+
+
+def test_adam_without_any_gradient_moves_by_what_is_added():
+    """0/0 counts as 0, so that only the eps remains which stands outside the fraction."""
+    rule = RULES["adam"](lr=0.5, eps_placement="added", eps=1e-3)
+    moved, state = rule.update(np.zeros(2), rule.init(np.ones(2)))
+    assert_allclose(moved, [-0.5e-3, -0.5e-3], rtol=1e-12)
+    assert not np.any(state.mean_square)

@@ -193,6 +193,20 @@ def test_a_run_that_shows_none_of_them(healthy):
     assert verdict.sentence(healthy, []).startswith("healthy: validation accuracy")
 
 
+def test_a_verdict_names_two_findings_and_counts_the_others():
+    seen = shown("weights-too-large")
+    one = next(finding for finding in diagnose(seen) if finding.severity > Severity.INFO)
+    for count, end in ((1, one.rule), (2, f"{one.rule} and {one.rule}"), (3, ", and 1 more finding")):
+        assert verdict.sentence(seen, [one] * count).endswith(end)
+    assert verdict.sentence(seen, [one] * 4).endswith(", and 2 more findings")
+
+
+def test_a_quantity_of_hidden_layers_has_the_first_and_the_last(healthy):
+    layers = healthy.epochs[-1]["layers"]
+    assert len(healthy.of_hidden("weight_norm")) == healthy.hidden == len(layers) - 1
+    assert healthy.of_hidden("weight_norm")[0] == pytest.approx(healthy.now("weight_norm", 1))
+
+
 def test_a_note_has_no_remedy(healthy):
     """An oddity of a network that has learned is a note: nothing to try, nothing that contradicts the verdict."""
     model = healthy.config.model.model_copy(update={"dropout": 0.9})
