@@ -44,6 +44,7 @@ from optilab.files import (
 from optilab.runs.find import timestamp
 from optilab.runs.lock import WAIT_SECONDS, Lock, hold, is_held
 from optilab.runs.record import (
+    CONFIG,
     MANIFEST,
     SCHEMA_VERSION,
     STUDY,
@@ -51,6 +52,7 @@ from optilab.runs.record import (
     Record,
     Study,
     asked_digest,
+    config_digest,
     is_ours,
     read,
     read_entry,
@@ -239,14 +241,15 @@ def taken(path: Path) -> str:
 def write(folder: Path, name: str, files: Mapping[str, bytes | Iterable[bytes]], manifest: dict[str, Any]) -> Path:
     """A run that is complete when it appears, as `optimize` makes it. RunError if the name is taken."""
     path = folder / name
-    publish(stage(folder, {**files, MANIFEST: json_bytes(first_manifest(name, manifest))}), path)
+    manifest = first_manifest(name, {**manifest, **_checksum(files, manifest)})
+    publish(stage(folder, {**files, MANIFEST: json_bytes(manifest)}), path)
     return path
 
 
 def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:
     """A new run with status `running`, locked before anyone can see it. RunError if the name is taken."""
     path = folder / name
-    manifest = first_manifest(name, {**manifest, "status": "running"})
+    manifest = first_manifest(name, {**manifest, **_checksum(files, manifest), "status": "running"})
     staging = stage(folder, {**files, MANIFEST: json_bytes(manifest), "run.lock": b""}, ["checkpoints"])
     try:
         lock = hold(staging)
@@ -259,6 +262,12 @@ def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[st
         lock.release()
         raise
     return Run(path, manifest, lock)
+
+
+def _checksum(files: Mapping[str, bytes | Iterable[bytes]], manifest: Mapping[str, Any]) -> dict[str, str]:
+    """That of a run's config, in the file and in the manifest."""
+    written, config = files.get(CONFIG), manifest.get("config")
+    return {"config_sha256": config_digest(written, config)} if isinstance(written, bytes) and config else {}
 
 
 def first_manifest(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Runs and studies as read from disk, recognized by their content."""
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -29,7 +30,7 @@ _MANIFEST_BYTES = 16 << 20
 _CONFIG_BYTES = 1 << 20
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("name", "command", "status", "created", "finished", "reason"), str),
+    **dict.fromkeys(("name", "command", "status", "created", "finished", "reason", "config_sha256"), str),
     **dict.fromkeys(("versions", "host", "environment", "git", "numerics", "data"), dict),
     **dict.fromkeys(("config", "results", "own_rules", "own_network", "fork", "outcome"), dict),
     **dict.fromkeys(("argv", "resumes", "asked"), list),
@@ -101,6 +102,14 @@ class Record(Entry):
     def config(self) -> bytes:
         """config.yaml; see `read_asked`."""
         return self.read_asked()
+
+    @property
+    def as_started(self) -> dict[str, Any] | None:
+        """The config, where neither config.yaml nor the manifest has another than the run was started with; it need not
+        be parsed then. None where one has, and for runs of earlier versions.
+        """
+        digest, config = self.manifest.get("config_sha256"), self.manifest.get("config", {})
+        return config if digest and digest == config_digest(self.config, config) else None
 
     def rows(self) -> list[Row]:
         """metrics.csv; DataError, with the line, if it is damaged or does not end as the manifest says."""
@@ -301,6 +310,11 @@ def _whole(entry: E) -> E:
     if not is_regular(entry.path / entry.FILE, _CONFIG_BYTES):
         entry.read_asked()  # raises what is wrong with it
     return entry
+
+
+def config_digest(written: bytes, config: Mapping[str, Any]) -> str:
+    """SHA-256 of config.yaml and of the same config in the manifest."""
+    return hashlib.sha256(written + json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def asked_digest(asked: bytes) -> str:

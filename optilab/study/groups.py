@@ -155,23 +155,31 @@ def edits(record: Record, tree: Mapping[str, Any]) -> list[str]:
     return [f"{key}: {flow(started[key])} -> {flow(now.get(key))}" for key in same if now.get(key) != started[key]]
 
 
+_WHOLE: set[frozenset[str]] = set()
+"""Keys of configs that lack none: what a run of this version has written is read without being checked again."""
+
+
 def settings(record: Record) -> dict[str, Any]:
     """Every key of a run's resolved config, dotted, the checksum of its data, and where it was forked from, if it was.
 
     Code of the user's own is not loaded: its file may have changed since, and its checksum is a setting. ConfigError if
     the config is damaged, RunError if a setting was edited since the run started.
     """
-    path = record.path / "config.yaml"
-    written = yaml.read(record.config, str(path))
+    path, started = record.path / "config.yaml", record.as_started
+    written: Any = started or yaml.read(record.config, str(path))
+    config = started or written.tree
     if record.is_watched:
-        return flat(written.tree)
-    if changed := edits(record, written.tree):
+        return flat(config)
+    if not started and (changed := edits(record, config)):
         raise RunError(edited(path, changed))
     stand_ins = {"optimizer": "sgd", "model": {}}
-    parts = {key: part for key in stand_ins if isinstance(part := written.tree.get(key), dict)}
+    parts = {key: part for key in stand_ins if isinstance(part := config.get(key), dict)}
     own = {key: part for key, part in parts.items() if is_own(part.get("name"))}
-    known = {**written.tree, **{key: stand_ins[key] for key in own}} if own else written
-    tree = flat({**dump(load(TrainConfig, known)), **own})
+    known = {**config, **{key: stand_ins[key] for key in own}} if own else written
+    tree = flat(config) if started else {}
+    if own or frozenset(tree) not in _WHOLE:
+        tree = flat({**dump(load(TrainConfig, known)), **own})
+        _WHOLE.update([frozenset(tree)] if started and tree == flat(config) else [])
     for key, part in own.items():
         tree[f"{key}.name"] = text(part["name"])
         tree[f"{key}.sha256"] = str(part.get("sha256"))[:8]

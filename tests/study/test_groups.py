@@ -5,8 +5,8 @@ import json
 import pytest
 
 from optilab import runs
-from optilab.errors import UsageError
-from optilab.study.groups import DATA, groups, select, short
+from optilab.errors import RunError, UsageError
+from optilab.study.groups import DATA, groups, select, settings, short
 from tests.study.generated import DIGESTS, training
 
 
@@ -123,3 +123,23 @@ def test_a_long_list_of_equal_entries_is_short(tmp_path):
     training(tmp_path, "a", "model.hidden=[64, 64, 64, 64]")
     training(tmp_path, "b", "model.hidden=[64, 32, 64]")
     assert [group.label for group in grouped(tmp_path).groups] == ["hidden 4 x 64", "hidden [64, 32, 64]"]
+
+
+@pytest.mark.parametrize("where", ["config.yaml", "manifest.json"])
+def test_a_setting_that_was_edited_is_refused_wherever_it_was(where, tmp_path):
+    """The checksum of both says that neither was; a run without one, of an earlier version, is compared key by key."""
+    path = training(tmp_path, "run", "optimizer.lr=0.25", accuracies=[0.5])
+    manifest = path / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    assert runs.read(path).as_started == facts["config"]
+    found = settings(runs.read(path))
+    manifest.write_text(json.dumps({**facts, "config_sha256": ""}))
+    assert runs.read(path).as_started is None
+    assert settings(runs.read(path)) == found
+    for digest in ("", facts["config_sha256"]):
+        manifest.write_text(json.dumps({**facts, "config_sha256": digest}))
+        whole = (path / where).read_text()
+        (path / where).write_text(whole.replace("0.25", "0.5"))
+        with pytest.raises(RunError, match=r"optimizer\.lr: 0\.\d+ -> 0\.\d+"):
+            settings(runs.read(path))
+        (path / where).write_text(whole)
