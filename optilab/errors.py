@@ -186,7 +186,8 @@ ELSEWHERE = {
     "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
     "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
     "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence rows", "losses": "evidence", "fit": "train",
-    "verbose": "progress",
+    "verbose": "progress", "path": "dir", "root": "dir", "folder": "dir", "directory": "dir", "t_max": "steps",
+    "eta_min": "final",
     "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
     "gpu": "cuda", "to_csv": "out", "force": "yes", "final": "last", "end": "last", "log_freq": "every",
     "overwrite": "force yes", "count": "samples budget", "num_iter": "steps", "init": "start", "status": "state",
@@ -199,6 +200,8 @@ ELSEWHERE = {
     "metric": "monitor", "parameters": "over", "method": "search",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
+COUNTS = ("layers", "depth", "n_layers", "num_layers")
+"""Names of the number of hidden layers, which are asked for by their widths."""
 
 
 def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from optilab import runs
 from optilab.errors import Refusals, UsageError, called_as, no_attribute, require_object, shown
-from optilab.verbs.calls import VERBS, as_in_python, folder_of, in_python, keyword, keywords, options
+from optilab.verbs.calls import VERBS, as_in_python, folder_of, in_python, keys_named, keyword, keywords, options
 
 if TYPE_CHECKING:
     from optilab.marks import Field
@@ -175,6 +175,9 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     given, taken = {key: value for key, value in given.items() if value is not None}, dict[str, Any]()
     for key, value in given.items():
         one = None if key in read else fields.get(key)
+        objects = callable(value) or (isinstance(value, list) and any(map(callable, value)))
+        if objects and key not in fields and not keys_named(name, key):  # which is said of the name
+            value = shown(value)
         found = refused(_taken, key, one, value)
         taken[key] = usual(one) if found is None and one else found
     absent = (key for key, one in known.items() if one.obligatory and isinstance(given.get(key), list | None))

@@ -500,6 +500,8 @@ def unknown_key(
         near = f'; did you mean "{inner[far[1]]}"?' if far else ""
     if near:
         return f"{what}{near}"
+    if entry and name in keys_of(schema):
+        return f"{what}; {name} is a key of its own: {spelled(name) if spelled else f'--set {name}=VALUE'}"
     if entry and choice:
         return f"{what}; it has {', '.join(settings) or 'none'}{_elsewhere(choice, path, tree)}"
     if len(beside) > MANY:

@@ -36,6 +36,7 @@ from optilab.config.fields import (
     value_at,
 )
 from optilab.errors import (
+    COUNTS,
     ConfigError,
     OptilabError,
     Problem,
@@ -151,6 +152,10 @@ def load(
         """The problem of an unknown key, with that of its value where the key that is proposed refuses it."""
         near, there = re.fullmatch(r'unknown key; did you mean "([^"]+)"\?', problem.message), Refusals()
         for item in overrides if near else ():
+            layers = item.value if item.key.rpartition(".")[2] in COUNTS and isinstance(item.value, int) else 0
+            if 0 < layers <= 20 and item.where == problem.where:
+                widths = ",".join(["128"] * layers)
+                return replace(problem, message=f"unknown key; write --set model.hidden=[{widths}]")
             pair = re.findall(r"\d*\.?\d+", str(item.value)) if item.key.endswith("betas") else []
             if near and len(pair) == 2 and item.where == problem.where:  # as PyTorch has them
                 both = " ".join(f"--set {near[1][:-1]}{n}={one}" for n, one in enumerate(pair, 1))
@@ -612,7 +617,7 @@ def number_advice(value: Any, whole: bool = False, field: Field | None = None) -
         return f"; write {','.join(parts)}"
     if whole and re.fullmatch("[0-9]+", value) and (field is None or field.admits(int(value))):
         return f"; write {value} without quotes"
-    if value.lower() == "none":
+    if value.lower() == "none" and (field is None or type(None) in field.parts):
         return "; for none write null"
     if field and field.name == "seeds" and "," in value:
         return f"; write {value.count(',') + 1}, and --set seed={value.partition(',')[0]}"

@@ -139,6 +139,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     advice = f"; did you mean {' or '.join(map(json.dumps, close))}?" if close else few
     if name.endswith((".yaml", ".yml")):
         advice = f"; a config is trained by: optilab train {name}"
+    if name.endswith((".html", ".csv", ".png", ".svg", ".pdf")):
+        advice = f"; to write a file of this name: --out {name}"
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 
 

@@ -291,6 +291,8 @@ def read_axis(key: str, given: Any) -> Axis | Choices:
     if isinstance(given, list):
         return listed(where, key, given)
     if isinstance(given, dict) and given:
+        if {"min", "max"} <= given.keys():  # as W&B has them
+            raise UsageError(f"a range is LOW:HIGH; write --over {key}={given['min']}:{given['max']}", where)
         inner, values = next(iter(given.items()))
         written = ",".join(map(flow, values)) if isinstance(values, list) else flow(values)
         raise UsageError(f"a key inside another follows a dot; write --over {key}.{inner}={written}", where)

@@ -112,7 +112,7 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
                 )
             instead = f"keyword; leave it out, or see help(lab.{verb})"
             text = re.sub(rf"({re.escape(name)}: unknown )key; (?:one of|no key) .*", rf"\1{instead}", text)
-            if keys := _keys_named(verb, name):
+            if keys := keys_named(verb, name):
                 instead = f"keyword; write set={own % keys[0]}"
             wrong = f"unknown keyword '{name}'"
             text = re.sub(f"{re.escape(wrong)}; one of .*", lambda _, said=wrong + instead[7:]: said, text)  # type: ignore[misc]
@@ -123,7 +123,7 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
         raise SystemFailure(f"{error.filename or 'the output'}: {error.strerror or error}") from error
 
 
-def _keys_named(verb: str, name: str) -> list[str]:
+def keys_named(verb: str, name: str) -> list[str]:
     """The keys of that name in the configs that a method reads, where it takes `set`."""
     from optilab.config.fields import named, schema_for
     from optilab.config.presets import READS

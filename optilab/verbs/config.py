@@ -288,14 +288,22 @@ class CheckConfigs(SilentOptions):
 
 def check(request: CheckConfigs, place: Place) -> Printed:
     from optilab.config.fields import schema_for
-    from optilab.config.load import command_of, load
+    from optilab.config.load import command_of, lines_of, load, relocated
+    from optilab.config.study import SweepConfig
 
     place.refused.settle()
     results: list[dict[str, Any]] = []
     for file in request.files:
         try:
             kind = command_of(file)
-            load(schema_for(kind), file)
+            found = load(schema_for(kind), file)
+            if isinstance(found, SweepConfig):
+                from optilab.study.sweep import plan, resolve
+
+                try:
+                    plan(resolve(found))
+                except OptilabError as error:
+                    raise relocated(error, lines_of(file)) from None
         except OptilabError as error:
             results.append({"file": file, "ok": False, "error": error.document()})
             if not request.quiet:

@@ -11,7 +11,7 @@ from importlib import import_module
 from itertools import dropwhile, takewhile
 from typing import Any
 
-from optilab.errors import ELSEWHERE, OptilabError, Refusals, did_you_mean
+from optilab.errors import COUNTS, ELSEWHERE, OptilabError, Refusals, did_you_mean
 from optilab.marks import Argument, ConfigKey, Field, Flag
 from optilab.verbs import COMMANDS
 from optilab.verbs.completion import GROUPS, config_kind, objective, rule, verbs_of
@@ -171,7 +171,10 @@ class CommandLine:
         if "--set" in self.flags and len(option) == 2 and ASSIGNED.match(value):  # as hydra has them
             words = self.assigned([value])
             return words, f"write {shlex.join(words)}"
-        names = {name, name.removesuffix("s"), PLACED.get(name)} & {place.lower() for place in self.places}
+        if name.removesuffix("s") == "optimizer" and "--algo" in self.flags and value:
+            return ["--algo", value], f"write --algo {value}"
+        places = {part for place in self.places for part in place.lower().split("|")}
+        names = {name, name.removesuffix("s"), PLACED.get(name)} & places
         if names and (value or self.typed()):
             line = [word for one in self.tokens for word in ([value] * bool(value) if one is token else one.words)]
             return [value] * bool(value), f"write: {shlex.join(['optilab', *self.path, *line])}"
@@ -191,6 +194,8 @@ class CommandLine:
             return [], "write: optilab --version"
         from optilab.study.listing import RESULTS
 
+        if "--out" in self.flags and re.search(r"\w\.[a-z]+$", value) and self.fits("--out", value):
+            return ["--out", value], f"write --out {value}"
         words = ["--device", "cuda"] * (name in ("gpu", "gpus", "cuda") and "--device" in self.flags)
         words = ["--where", f"{key}={value}"] if value and "--where" in self.flags and key in RESULTS else words
         if words:
@@ -255,7 +260,7 @@ class CommandLine:
         """The key of the config, or the optimizer, that is meant by an option."""
         from optilab.optimize import RULES
 
-        if name in ("layers", "depth", "n_layers", "num_layers") and value.isdecimal() and int(value) <= 20:
+        if name in COUNTS and value.isdecimal() and int(value) <= 20:
             value = f"[{','.join(['128'] * int(value))}]"
         wrong = {key: self.wrong(key, value) for key in self.keys(name)}
         known = self.typed() or self.typed("--config") or self.rules()  # which optimizer has the setting

@@ -110,6 +110,19 @@ def test_what_was_typed_is_not_blamed_on_the_file(text, said):
         ("optimizer: sgd\ndefaults: [model]", "my.yaml:2: defaults: unknown key; no key is alike, so delete it"),
         ("over: {optimizer.lr: [1, 2]}\nseeds: 3", "my.yaml: config: missing; add config: relu.yaml"),
         ("config: relu\nmetric: {name: val_loss}", "metric: expected text, got a mapping; write val_loss"),
+        ("optimizer: {name: sgd, weight_decay: 0.1}", "weight_decay is a key of its own: "),
+        (
+            "optimizer: sgd\nschedule: {name: cosine, T_max: 9}",
+            "cosine has no setting 'T_max'; did you mean \"steps\"?",
+        ),
+        (
+            "optimizer: sgd\nseed: None",
+            "my.yaml:2: seed: expected a whole number >= 0, got 'None'; for example 42",
+        ),
+        (
+            'optimizer: sgd\nname: "C:\\Users"',
+            "in double quotes a backslash begins an escape; write single quotes",
+        ),
         ("algo:\n- adam\n- sdg", "my.yaml:3: algo[1]: unknown optimizer 'sdg'; did you mean \"sgd\"?"),
         ("optimizer: sgd\nname: no", 'expected text, got false; put quotes around it: "no"\n'),
         ("optimizer: sgd\nmodel: {init: he}", "unknown initialization 'he'; did you mean \"kaiming\"?"),
@@ -123,6 +136,21 @@ def test_a_problem_of_a_file_is_answered_as_it_is_written_there(text, said, tmp_
     with pytest.raises(ConfigError) as caught:
         load(schema_for(command_of("my.yaml")), "my.yaml")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("axis", "said"),
+    [
+        ("{min: 0.1, max: 1}", "my.yaml:3: a range is LOW:HIGH; write optimizer.lr: 0.1:1"),
+        ("fast", "expected a number > 0, got 'fast'"),
+        ("[0.1, 0.1]", "my.yaml:3: 0.1 is repeated; remove one"),
+    ],
+)
+def test_the_axes_of_a_study_are_checked_with_its_file(axis, said, optilab, tmp_path):
+    (tmp_path / "my.yaml").write_text(f"config: relu.yaml\nover:\n  optimizer.lr: {axis}\n")
+    assert said in optilab("config", "check", "my.yaml", code=2).stderr
+    (tmp_path / "my.yaml").write_text("config: relu.yaml\nover:\n  optimizer.lr: 0.1:1:3:log\n")
+    assert optilab("config", "check", "my.yaml").stdout == "my.yaml: ok (sweep)\n"
 
 
 def test_a_key_of_another_algorithm_is_refused_with_those_of_this_one():

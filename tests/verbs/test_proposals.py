@@ -259,7 +259,7 @@ optimize adam --epochs 3 «--function x^2 + y^2»
 explain «adam.yaml»
 explain «small.yaml»
 race «adam.yaml» --function booth --budget 1 --starts 1 --repeats 1
-race «--optimizer» sgd,adam --function booth --budget 1 --starts 1 --repeats 1
+race «--optimizer sgd,adam» --function booth --budget 1 --starts 1 --repeats 1
 map adam --x lr=0.1:1:3 «--x beta1=0:0.9:3»
 train small.yaml --set data.dataset=synthetic --set data.dir=null --set data.holdout=«0.2»
 help «train»
@@ -330,6 +330,9 @@ config edit relu.yaml
 optimize adam --epochs 3 «--set 'betas=(0.9,0.99)'»
 explain adam «2»
 verify «adam --against my.py»
+train small.yaml --epochs 1 «--set model.layers=3»
+diagnose «--run run»
+runs export run «--csv run.csv»
 map adam «--x 0.01:1:3» --y beta1=0:0.9:3
 config schema «relu.yaml»
 train small.yaml --epochs 1 --set schedule=«CosineAnnealingLR»
