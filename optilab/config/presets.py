@@ -161,7 +161,7 @@ def _not_found(kind: str, config: str, name: str) -> str:
 
 def of_runs(kind: str, config: str, path: Path) -> str:
     """What to write instead of the run or study in the directory `path`; empty where it is neither."""
-    if not (path / MANIFEST).is_file():
+    if not os.path.isfile(path / MANIFEST):
         return ""
     kept, made = path / "config.yaml", ""
     with suppress(OptilabError):
@@ -206,7 +206,7 @@ def named(name: str) -> Preset:
         raise UsageError(
             f"{name} is a file, not a preset: cp copies it; to look for mistakes in it: optilab config check {name}"
         )
-    if (runs.root(None) / name / MANIFEST).is_file():
+    if os.path.isfile(runs.root(None) / name / MANIFEST):
         raise UsageError(f"{shown(name)} is a run, not a preset; its config: optilab runs show {name} --config")
     names = [preset.name for preset in found]
     close = did_you_mean(bare, KINDS) or did_you_mean(bare, names)

@@ -166,7 +166,7 @@ def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | Non
     """Where the files are; UsageError for a file, which only npz may be, and for an unknown dataset."""
     if dataset and dataset not in DATASETS:
         why = unknown("dataset", dataset, DATASETS)
-        if Path(dataset).is_dir():
+        if os.path.isdir(dataset):
             why = f"{why.partition(';')[0]}; a directory stands behind the name: NAME --data-dir {quote(dataset)}"
         place.refused.append(UsageError(why))
     if request.data_dir and dataset != "npz" and Path(request.data_dir).is_file():

@@ -463,3 +463,11 @@ def test_all_that_is_wrong_with_a_line_is_said_at_once(line, optilab, tmp_path):
     assert len(own) == len(AT_ONCE[line])
     assert [part for part in AT_ONCE[line] if not any(part in text for text in own)] == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["optimize", "explain", "config show", "data verify", "runs show", "train", "diagnose"]
+)
+def test_a_name_that_no_file_can_have_is_unknown(line, optilab):
+    said = optilab(*line.split(), "x" * 300, code=4 if line == "runs show" else 2).stderr
+    assert "xxx" in said
