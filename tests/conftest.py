@@ -1,6 +1,5 @@
 """What the tests share: the command as a user types it."""
 
-import gc
 import os
 import signal
 import subprocess
@@ -22,9 +21,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("optilab")
 
-# What a thousand modules have made stays; looking for garbage among it takes a tenth of the time of the tests.
-gc.set_threshold(100_000, 50, 50)
-
 # Threads of PyTorch that wait sleep at once: beside other tests spinning makes a training many times slower. The
 # numbers do not depend on it. Read when torch is imported, which no test does before this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -33,11 +29,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 
 def pytest_addoption(parser):
     parser.addoption("--draw", type=int, default=0, help="which random faults tests/faults draws [0]")
-
-
-def pytest_xdist_auto_num_workers(config):
-    """Half as many again as there are cores: a third of the time a test waits for a process, a browser or a clock."""
-    return max(2, len(os.sched_getaffinity(0)) * 3 // 2)
 
 
 @pytest.fixture(scope="session", autouse=True)
