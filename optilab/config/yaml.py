@@ -274,7 +274,7 @@ def _syntax_advice(error: yaml.MarkedYAMLError, mark: Any, data: bytes) -> str:
         return f"{shown(line.strip())} has no colon after its key{_with_colon(line)}"
     if "quoted scalar" in str(error.context) and "end of stream" in message:
         return f"the quote is not closed: {shown(line.strip())}"
-    if "hexdecimal" in message or "escape" in message:
+    if "hexdecimal" in message or "unknown escape" in message:  # C:\Users
         return f"{shown(line.strip())}: in double quotes a backslash begins an escape; write single quotes"
     if "\t" in line:
         return f"{shown(line)} has a tab; indent with spaces"

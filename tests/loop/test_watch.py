@@ -347,7 +347,9 @@ def test_what_a_watch_does_not_have_is_answered_by_what_it_has():
         watch.log({"loss": 1})
     with pytest.raises(AttributeError, match="Diagnosis has no method 'finding'; did you mean \"findings\""):
         _ = watch.diagnosis().finding
-    with pytest.raises(AttributeError, match="no attribute 'Watch'; it has Lab, with all commands, and watch"):
+    with pytest.raises(
+        AttributeError, match="no attribute 'Watch'; it has Lab and watch; commands are methods of"
+    ):
         _ = optilab.Watch
 
 
