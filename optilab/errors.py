@@ -200,8 +200,6 @@ ELSEWHERE = {
     "metric": "monitor", "parameters": "over", "method": "search",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
-COUNTS = ("layers", "depth", "n_layers", "num_layers")
-"""Names of the number of hidden layers, which are asked for by their widths."""
 
 
 def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:

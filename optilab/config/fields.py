@@ -117,16 +117,7 @@ class OneOf:
         if isinstance(given, str):
             given = {"name": given}
         if not isinstance(given, Mapping):
-            example = f"{{name: {next(iter(self.registry))}, ...}}"
-            none = given is False and "none" in self.registry
-            advice = "; YAML reads no as false: write none" if none else ""
-            advice = f"; {one_of([*self.registry], self.what)}" if given is True else advice
-            if isinstance(given, list) and given[1:] and all(isinstance(item, dict) for item in given):
-                one = {key: value for item in given for key, value in item.items()}
-                advice = f"; without the dashes: {yaml.flow(one)}"
-            alone = given[0] if isinstance(given, list) and len(given) == 1 else None
-            advice = f"; write {alone}" if isinstance(alone, str) and alone in self.registry else advice
-            raise refusal(f"expected a name or a mapping ({example}), got {shown(given)}{advice}")
+            raise refusal(self._unfit(given))
         if "name" not in given and self.default is not None:
             given = {**(self.dump(self.default) or {}), **given}
         name, without = given.get("name"), {"name"}
@@ -163,6 +154,19 @@ class OneOf:
             'mean "([^"]+)"[?]', did_you_mean(name, [*self.registry]) if isinstance(name, str) else ""
         )
         return close[1] if close else ""
+
+    def _unfit(self, given: Any) -> str:
+        """What is said of an entry that is neither a name nor a mapping."""
+        example, advice = f"{{name: {next(iter(self.registry))}, ...}}", ""
+        if given is False and "none" in self.registry:
+            advice = "; YAML reads no as false: write none"
+        elif given is True:
+            advice = f"; {one_of([*self.registry], self.what)}"
+        elif isinstance(given, list) and len(given) == 1 and given[0] in [*self.registry]:
+            advice = f"; write {given[0]}"
+        elif isinstance(given, list) and given[1:] and all(isinstance(item, dict) for item in given):
+            advice = f"; without the dashes: {yaml.flow({key: item[key] for item in given for key in item})}"
+        return f"expected a name or a mapping ({example}), got {shown(given)}{advice}"
 
     def _refuse(self, name: Any) -> None:
         raise refusal(self._unknown(name))
@@ -366,6 +370,14 @@ def named(section: type[Section], name: str) -> list[str]:
     sections = [key.key for key in inside if key.type == SECTION and key.key in lasts]
     first = [next(key for key in keys if key.startswith(f"{one}.")) for one in sections]
     return sorted(found, key=lambda key: key.count(".")) or first
+
+
+def widths(name: str, count: Any) -> str:
+    """`[128,128,128]` for 3 by a name of other tools for the number of hidden layers, else an empty text."""
+    counted = (
+        name in ("layers", "depth", "n_layers", "num_layers") and str(count).isdecimal() and 0 < int(count) <= 20
+    )
+    return f"[{','.join(['128'] * int(count))}]" if counted else ""
 
 
 def keys_beside(schema: type[Section], path: yaml.Path, tree: Any) -> list[str]:

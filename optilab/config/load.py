@@ -34,9 +34,9 @@ from optilab.config.fields import (
     section_of,
     unknown_key,
     value_at,
+    widths,
 )
 from optilab.errors import (
-    COUNTS,
     ConfigError,
     OptilabError,
     Problem,
@@ -152,10 +152,8 @@ def load(
         """The problem of an unknown key, with that of its value where the key that is proposed refuses it."""
         near, there = re.fullmatch(r'unknown key; did you mean "([^"]+)"\?', problem.message), Refusals()
         for item in overrides if near else ():
-            layers = item.value if item.key.rpartition(".")[2] in COUNTS and isinstance(item.value, int) else 0
-            if 0 < layers <= 20 and item.where == problem.where:
-                widths = ",".join(["128"] * layers)
-                return replace(problem, message=f"unknown key; write --set model.hidden=[{widths}]")
+            if item.where == problem.where and (hidden := widths(item.key.rpartition(".")[2], item.value)):
+                return replace(problem, message=f"unknown key; write --set model.hidden={hidden}")
             pair = re.findall(r"\d*\.?\d+", str(item.value)) if item.key.endswith("betas") else []
             if near and len(pair) == 2 and item.where == problem.where:  # as PyTorch has them
                 both = " ".join(f"--set {near[1][:-1]}{n}={one}" for n, one in enumerate(pair, 1))

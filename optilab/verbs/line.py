@@ -11,7 +11,7 @@ from importlib import import_module
 from itertools import dropwhile, takewhile
 from typing import Any
 
-from optilab.errors import COUNTS, ELSEWHERE, OptilabError, Refusals, did_you_mean
+from optilab.errors import ELSEWHERE, OptilabError, Refusals, did_you_mean
 from optilab.marks import Argument, ConfigKey, Field, Flag
 from optilab.verbs import COMMANDS
 from optilab.verbs.completion import GROUPS, config_kind, objective, rule, verbs_of
@@ -25,39 +25,41 @@ USUAL = {
 }  # fmt: skip
 """Commands and parts of groups, and what other tools call them."""
 NOT_TAKEN = {
-    ("lr", "lr"): "lr finds the learning rate, so leave it out",
-    (
-        "lr",
-        "range min max from to start end",
-    ): "the range test raises the rate until the loss grows, so leave it out",
-    ("race", "lr"): "a race tunes the learning rate of every optimizer, so leave it out",
-    ("race", "start"): "a race draws its starting points; their number is --starts, as in: --starts 20",
-    (
-        "runs ls",
-        "limit last head tail n",
-    ): "all runs are listed, oldest first; the last ones: optilab runs ls | tail",
-    ("runs ls", "rows columns"): "each metric is a column of an export: optilab runs export RUN --out rows.csv",
-    ("verify", "tolerance"): "verify judges itself which differences are rounding, so leave it out",
-    ("verify", "reference"): "every form is compared with each library that has it, so leave it out",
-    ("map", "grid over resolution points"): "the number of points belongs to an axis, as in: --x lr=0.01:1:50",
-    ("optimize", "list"): "the optimizers are listed by: optilab config show optimize algo",
-    (
-        "diagnose",
-        "epochs",
-    ): "a config is diagnosed within its first batches; to train it: optilab train CONFIG --epochs N",
-    ("remedy", "exclude skip without"): "those to try are named, as in: --only lr,batchnorm,relu",
-    ("train", "dry_run"): "a config is checked without training by: optilab config check CONFIG",
-    ("train", "workers num_workers"): "the images are in memory and need no workers, so leave it out",
-    ("report", "open show browser"): "a browser opens the file that it writes, so leave it out",
-    (
-        "play",
-        "open show port host share browser no_browser",
-    ): "a browser opens the file that it writes, so leave it out",
-    (
-        "explain",
-        "code language lang",
-    ): "explain writes formulas and numbers, as text, Markdown or LaTeX, so leave it out",
-}
+    ("lr", "lr"):
+        "lr finds the learning rate, so leave it out",
+    ("lr", "range min max from to start end"):
+        "the range test raises the rate until the loss grows, so leave it out",
+    ("race", "lr"):
+        "a race tunes the learning rate of every optimizer, so leave it out",
+    ("race", "start"):
+        "a race draws its starting points; their number is --starts, as in: --starts 20",
+    ("runs ls", "limit last head tail n"):
+        "all runs are listed, oldest first; the last ones: optilab runs ls | tail",
+    ("runs ls", "rows columns"):
+        "each metric is a column of an export: optilab runs export RUN --out rows.csv",
+    ("verify", "tolerance"):
+        "verify judges itself which differences are rounding, so leave it out",
+    ("verify", "reference"):
+        "every form is compared with each library that has it, so leave it out",
+    ("map", "grid over resolution points"):
+        "the number of points belongs to an axis, as in: --x lr=0.01:1:50",
+    ("optimize", "list"):
+        "the optimizers are listed by: optilab config show optimize algo",
+    ("diagnose", "epochs"):
+        "a config is diagnosed within its first batches; to train it: optilab train CONFIG --epochs N",
+    ("remedy", "exclude skip without"):
+        "those to try are named, as in: --only lr,batchnorm,relu",
+    ("train", "dry_run"):
+        "a config is checked without training by: optilab config check CONFIG",
+    ("train", "workers num_workers"):
+        "the images are in memory and need no workers, so leave it out",
+    ("report", "open show browser"):
+        "a browser opens the file that it writes, so leave it out",
+    ("play", "open show port host share browser no_browser"):
+        "a browser opens the file that it writes, so leave it out",
+    ("explain", "code language lang"):
+        "explain writes formulas and numbers, as text, Markdown or LaTeX, so leave it out",
+}  # fmt: skip
 """Commands with options of others, and why they have none."""
 PLACED = {"dataset": "name", "name": "run", "config": "target"}
 """Arguments as they are called elsewhere, and here."""
@@ -258,10 +260,10 @@ class CommandLine:
 
     def setting(self, name: str, value: str) -> Repair | None:
         """The key of the config, or the optimizer, that is meant by an option."""
+        from optilab.config.fields import widths
         from optilab.optimize import RULES
 
-        if name in COUNTS and value.isdecimal() and int(value) <= 20:
-            value = f"[{','.join(['128'] * int(value))}]"
+        value = widths(name, value) or value
         wrong = {key: self.wrong(key, value) for key in self.keys(name)}
         known = self.typed() or self.typed("--config") or self.rules()  # which optimizer has the setting
         another = not known or all("no setting" in why for why in wrong.values())
