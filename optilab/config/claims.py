@@ -10,7 +10,8 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
 
 from optilab.config.fields import Listed, Number, Section, Whole, decimal, percentage, refusal
-from optilab.config.load import Override, load, number_advice
+from optilab.config.load import Override, load
+from optilab.config.problems import number_advice
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.path import Status

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from optilab.config import yaml
-from optilab.config.load import number_advice
+from optilab.config.problems import number_advice
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE
 from optilab.optimize.objective import Floats

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 from optilab import runs
 from optilab.config.fields import decimal, describe, schema_for
-from optilab.config.load import dump, flat, load, number_advice
+from optilab.config.load import dump, flat, load
 from optilab.config.presets import presets
+from optilab.config.problems import number_advice
 from optilab.config.yaml import flow
 from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, for_each, shown
 from optilab.optimize.own import is_own

@@ -200,7 +200,7 @@ def misfit(one: Field, value: Any, typed: bool, of_config: bool = False) -> str:
         of_kind = typed or (isinstance(value, int | number) and not isinstance(value, bool))
         if of_kind and one.admits(number(value)):
             return ""
-    from optilab.config.load import no_number
+    from optilab.config.problems import no_number
 
     return no_number(value, "number" if number is float else "whole number", one)
 
