@@ -6,7 +6,7 @@ Precedence: the default of the field < YAML < overrides, in their order.
 import copy
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,8 +19,9 @@ from pydantic import ValidationError
 
 from optilab.config import SCHEMAS, presets, yaml
 from optilab.config.fields import ENTRY, Section, choice_of, decimal, describe, keys_of, named, schema_for
-from optilab.config.places import accepted, example_at, field_at, unknown_key, value_at, widths
+from optilab.config.location import Location
 from optilab.config.problems import problem_of, typed_problem
+from optilab.config.unknown_keys import UnknownKey, Values
 from optilab.errors import (
     ConfigError,
     OptilabError,
@@ -127,21 +128,16 @@ def load(
     unread = {problem.key for problem in problems} | {item.key for item in overrides if item.refused} - {""}
     problems += [problem for item in overrides if (problem := item.refused or _apply(document.tree, item, places))]
 
-    def spelled(path: yaml.Path) -> Callable[[str], str] | None:
-        """How another key is written where a file has `path`; None where it was typed, dotted."""
-        written = places.get(path, f"{source}:" if isinstance(config, Mapping) else "").startswith(f"{source}:")
-        return partial(_nested, schema, tree, path) if written else None
+    def unknown(path: yaml.Path) -> str:
+        """What is said of a key that does not exist."""
+        in_file = places.get(path, f"{source}:" if isinstance(config, Mapping) else "").startswith(f"{source}:")
+        at, nested = Location(schema, path, document.tree), partial(_nested, schema, tree)
+        return UnknownKey(at, nested if in_file else None, whole=path in places).message()
 
     def renamed(problem: Problem, beside: Sequence[Override]) -> Problem:
         """The problem of an unknown key, with that of its value where the key that is proposed refuses it."""
         near, there = re.fullmatch(r'unknown key; did you mean "([^"]+)"\?', problem.message), Refusals()
         for item in overrides if near else ():
-            if item.where == problem.where and (hidden := widths(item.key.rpartition(".")[2], item.value)):
-                return replace(problem, message=f"unknown key; write --set model.hidden={hidden}")
-            pair = re.findall(r"\d*\.?\d+", str(item.value)) if item.key.endswith("betas") else []
-            if near and len(pair) == 2 and item.where == problem.where:  # as PyTorch has them
-                both = " ".join(f"--set {near[1][:-1]}{n}={one}" for n, one in enumerate(pair, 1))
-                return replace(problem, message=f"unknown key; write {both}")
             if near and near[1] != item.key and item.where == problem.where:
                 there(load, schema, config, [*beside, replace(item, key=near[1])], rules)
         found = [one for error in there if isinstance(error, ConfigError) for one in error.problems]
@@ -158,15 +154,7 @@ def load(
     except ValidationError as error:
         found = error.errors(include_url=False)
         new = [
-            problem_of(
-                details,
-                lambda path: unknown_key(schema, path, document.tree, spelled(path), path in places),
-                lambda path: example_at(schema, path, document.tree),
-                lambda path: field_at(schema, path, document.tree),
-                document.tree,
-                places,
-                source,
-            )
+            problem_of(details, partial(Location, schema, tree=document.tree), unknown, places, source)
             for details in found
             if not _follows(details, found)
         ]
@@ -333,18 +321,17 @@ def _apply(tree: dict[str, Any], item: Override, places: dict[yaml.Path, str]) -
     return None
 
 
-def _nested(schema: type[Section], tree: Mapping[str, Any], path: yaml.Path, key: str) -> str:
-    """What a file says instead of the unknown key at `path`: `write optimizer: {name: sgd, lr: 0.1}`."""
-    value = value_at(tree, path)
-    top = key.partition(".")[0]
+def _nested(schema: type[Section], tree: Mapping[str, Any], values: Values) -> str:
+    """What a file says instead of an unknown key: `write optimizer: {name: sgd, lr: 0.1}`."""
+    top = next(iter(values)).partition(".")[0]
     written = copy.deepcopy({top: tree[top]} if top in tree else {})
-    for name, item in {**{one: tree[one] for one in tree if one.startswith(f"{top}.")}, key: value}.items():
+    for name, item in {**{one: tree[one] for one in tree if one.startswith(f"{top}.")}, **values}.items():
         _apply(written, Override("", name, item), {})
     choice = choice_of(keys_of(schema)[top])
     needs_name = choice and choice.default is None and not choice.optional
     if choice and needs_name and isinstance(written[top], dict) and "name" not in written[top]:
         written[top] = {"name": next(iter(choice.registry)), **written[top]}
-    return f"write {top}: {yaml.flow(accepted(schema, written, (top,), written[top]))}"
+    return f"write {top}: {yaml.flow(Location(schema, (top,), written).accepted(written[top]))}"
 
 
 def dump(config: Section) -> dict[str, Any]:

@@ -7,20 +7,21 @@ from typing import Any
 
 from optilab.config import yaml
 from optilab.config.fields import decimal, percentage, section_of
-from optilab.config.places import value_at
+from optilab.config.location import Location
 from optilab.errors import Problem, none_of, shown
 from optilab.marks import Field
 
 
 def problem_of(
     details: Any,
+    at: Callable[[yaml.Path], Location],
     unknown: Callable[[yaml.Path], str],
-    usual: Callable[[yaml.Path], str],
-    field: Callable[[yaml.Path], Field | None],
-    tree: Mapping[str, Any],
     places: Mapping[yaml.Path, str],
     source: str,
 ) -> Problem:
+    """What pydantic found, in words: `at` is a place of the config, `unknown` what is said of a key that does not
+    exist, `places` where each key was written, by default in `source`.
+    """
     context = details.get("ctx", {})
     path = tuple(context["key"].split(".")) if "key" in context else tuple(details["loc"])
     # A union adds the names of its branches to the path; they are not keys.
@@ -40,24 +41,27 @@ def problem_of(
     inside = (place for place in places if path and place[: len(path)] == path)  # `--set model.hidden.0=5`
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source
-    message = _message(details, context, lambda: unknown(path), lambda: field(path))
-    if details["type"] in ("model_type", "dict_type", "dataclass_type") and (such := usual(path)) != "VALUE":
+    message = _message(details, context, lambda: unknown(path), lambda: at(path).field)
+    if (
+        details["type"] in ("model_type", "dict_type", "dataclass_type")
+        and (such := at(path).example()) != "VALUE"
+    ):
         message += f", such as {such}"
     elif details["type"] == "dict_type" and "=" in (text := str(details["input"])):
         key, _, values = text.partition("=")
         message += f"; write {{{key}: [{values}]}}"
     elif details["type"] == "dict_type" and path[-1:] == ("over",):
         message += ', such as {"optimizer.lr": [0.01, 0.1]}'
-    whole, at = value_at(tree, details["loc"][:-1]), details["loc"][-1:]
+    whole, end = at(details["loc"][:-1]).value, details["loc"][-1:]
     if (
         details["type"] == "tuple_type" and isinstance(whole, list) and list not in map(type, whole)
     ):  # a pair in place of a list of pairs
-        path = path[:-1] if path[-1:] == at else path
+        path = path[:-1] if path[-1:] == end else path
         message = f"expected a list of lists; write {yaml.flow([whole])}"
     if details["type"] == "missing":
         key = yaml.dotted(path)
-        example = usual(path)
-        doc = f" ({asked.doc})" if example == "VALUE" and (asked := field(path)) and asked.doc else ""
+        example = at(path).example()
+        doc = f" ({asked.doc})" if example == "VALUE" and (asked := at(path).field) and asked.doc else ""
         message += (
             f"; add --set {key}={example}" if where.startswith("--") else f"; add {path[-1]}: {example}{doc}"
         )
@@ -67,7 +71,7 @@ def problem_of(
         message = re.sub(r"--(\w+)=([-\d.,]+)", r"\1: [\2]", message)
     if "expect" in path[:-1]:
         last = path.index("expect") + 2
-        claim = value_at(tree, path[:last]) or value_at(tree, path[: last - 1])
+        claim = at(path[:last]).value or at(path[: last - 1]).value
         if isinstance(claim, str):  # as it was typed
             words = {"at": "at: ", "confidence": "confidence: ", "within": "+-: "}
             message, path = f"{shown(claim)}: {words.get(str(path[-1]), '')}{message}", path[: last - 1]

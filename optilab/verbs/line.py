@@ -260,7 +260,7 @@ class CommandLine:
 
     def setting(self, name: str, value: str) -> Repair | None:
         """The key of the config, or the optimizer, that is meant by an option."""
-        from optilab.config.places import widths
+        from optilab.config.unknown_keys import widths
         from optilab.optimize import RULES
 
         value = widths(name, value) or value

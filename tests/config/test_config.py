@@ -107,6 +107,13 @@ def test_what_was_typed_is_not_blamed_on_the_file(text, said):
             "optimizer: {name: sgd, momentum: 0.9}",
             "momentum is another optimizer: write optimizer: {name: momentum, beta: 0.9, form: classic}\n",
         ),
+        ("model: {layers: 2}\noptimizer: sgd", "my.yaml:1: model.layers: unknown key; write hidden: [128, 128]"),
+        ("layers: 2\noptimizer: sgd", "my.yaml:1: layers: unknown key; write model: {hidden: [128, 128]}"),
+        ("algo: [sgd, {name: adam, betas: [0.9, 0.99]}]", "setting 'betas'; write beta1: 0.9, beta2: 0.99"),
+        (
+            "betas: [0.9, 0.99]\noptimizer: adam",
+            "betas: unknown key; write optimizer: {name: adam, beta1: 0.9, beta2: 0.99}",
+        ),
         ("optimizer: sgd\ndefaults: [model]", "my.yaml:2: defaults: unknown key; no key is alike, so delete it"),
         ("over: {optimizer.lr: [1, 2]}\nseeds: 3", "my.yaml: config: missing; add config: relu.yaml"),
         ("config: relu\nmetric: {name: val_loss}", "metric: expected text, got a mapping; write val_loss"),

@@ -331,6 +331,8 @@ optimize adam --epochs 3 «--set 'betas=(0.9,0.99)'»
 explain adam «2»
 verify «adam --against my.py»
 train small.yaml --epochs 1 «--set model.layers=3»
+train small.yaml --epochs 1 «--set depth=2»
+optimize adam --epochs 3 «--set algo.betas=0.8,0.9»
 diagnose «--run run»
 runs export run «--csv run.csv»
 map adam «--x 0.01:1:3» --y beta1=0:0.9:3
