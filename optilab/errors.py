@@ -197,7 +197,7 @@ ELSEWHERE = {
     "early_stop": "early_stopping", "param": "over", "params": "over", "axis": "over", "space": "over",
     "prune": "halving", "pruner": "halving", "hyperband": "halving", "asha": "halving", "dim": "dimension",
     "precision": "dtype", "n_layers": "hidden", "num_layers": "hidden", "he": "kaiming", "glorot": "xavier",
-    "metric": "monitor", "parameters": "over", "method": "search",
+    "metric": "monitor", "momentum": "beta", "parameters": "over", "method": "search",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
 
@@ -215,7 +215,8 @@ def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
     close = [word for word in lower if word.replace("-", "_") in usual]
     close = close or [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
     if len(own) > 2 and own not in lower:
-        close = close or [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
+        begins = [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
+        close = close or [word for word in begins if word == f"{own}s"] or begins
     close = close or [word for word in lower if word == last] or get_close_matches(own, lower, n=1, cutoff=0.7)
     begins = [word for word in lower if own.startswith((f"{word}-", f"{word}_"))]  # dark-mode is dark
     close = (

@@ -312,17 +312,17 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         (lambda lab: lab.verify([1], "adam"), "candidate: expected a class, a function or FILE.py:NAME"),
         (
             lambda lab: lab.optimize("sgd,adam", set={"algo.beta1": 0.5}),
-            'set it for adam alone by set={"algo": ["sgd", {"name": "adam", "beta1": 0.5}]} instead of algo',
+            'set it for adam alone by set={"algo": ["sgd", {"name": "adam", "beta1": 0.5}]} instead of sgd,adam',
         ),
         (lambda lab: lab.verify("a.py"), 'as in: lab.verify("a.py", against="adam")'),
         (lambda lab: lab.train(), 'train needs a config, as in: lab.train("sigmoid.yaml")'),
         (
             lambda lab: lab.train("relu.yaml", resume="x"),
-            "'relu.yaml' and resume cannot be combined; give one",
+            "'relu.yaml' and resume cannot be combined: resume takes its config from a run, so leave out 'relu.yaml'",
         ),
         (
             lambda lab: lab.train({"epochs": 1}, resume="x"),
-            "config and resume cannot be combined; give one",
+            "config and resume cannot be combined: resume takes its config from a run, so leave out config",
         ),
         (lambda lab: lab.train(7), "expected a preset, a YAML file or a mapping of keys, got 7"),
         (lambda lab: lab.race(on="relu.yaml", starts=3), "starts can only be used in a race on test functions"),

@@ -101,7 +101,7 @@ class OneOf:
     `optional`: null is accepted too. The schema of an entry is made from its class when it is first asked for, so
     a large registry costs nothing. Where a rule is expected, one of the user's own is accepted too, unless `own` is
     false: FILE.py:NAME, with the checksum of its file where a run has written the config. A mapping without a name
-    changes the `default` entry.
+    changes the `default` entry. Entries that are refused here, whoever asks, are not `offered`.
     """
 
     registry: Mapping[str, Any]
@@ -109,6 +109,11 @@ class OneOf:
     optional: bool = False
     own: bool = True
     default: Any = None
+    refused: frozenset[str] = frozenset()
+
+    @property
+    def offered(self) -> dict[str, Any]:
+        return {name: entry for name, entry in self.registry.items() if name not in self.refused}
 
     def build(self, given: Any) -> Any:
         if given is None and self.optional:
@@ -163,6 +168,8 @@ class OneOf:
             advice = f"; {one_of([*self.registry], self.what)}"
         elif isinstance(given, list) and len(given) == 1 and given[0] in [*self.registry]:
             advice = f"; write {given[0]}"
+        elif isinstance(given, list) and given and all(item in [*self.registry] for item in given):
+            return f"expected one {self.what}, got {shown(given)}; write {given[0]}"
         elif isinstance(given, list) and given[1:] and all(isinstance(item, dict) for item in given):
             advice = f"; without the dashes: {yaml.flow({key: item[key] for item in given for key in item})}"
         return f"expected a name or a mapping ({example}), got {shown(given)}{advice}"
@@ -189,11 +196,11 @@ class OneOf:
 
     def json_schema(self, inner: Mapping[str, Any], definitions: Definitions) -> dict[str, Any]:
         """A name, or a mapping for each entry; a rule of the user's own is any FILE.py:NAME."""
-        names = {"enum": list(self.registry)}
+        names = {"enum": list(self.offered)}
         if not self.own:  # a rule inside a rule: its keys are those of the rule outside
             needs = {"required": ["name"]} if self.default is None else {}
             return {"anyOf": [names, {"type": "object", "properties": {"name": names}, **needs}]}
-        choices = [names, *(reference(entry, definitions) for entry in self.registry.values())]
+        choices = [names, *(reference(entry, definitions) for entry in self.offered.values())]
         if self.registry is RULES:
             choices += [OWN, {"type": "object", "properties": {"name": OWN}, "required": ["name"]}]
         return {"anyOf": [*choices, {"type": "null"}] if self.optional else choices}
@@ -318,8 +325,8 @@ def describe(
     for field in keys_of(section).values():
         key, default = f"{prefix}{field.name}", "required" if field.required else _written(field.default)
         if (choice := choice_of(field)) is not None:
-            yield Key(key, ENTRY, default, field.doc, of, tuple(choice.registry))
-            for entry in choice.registry.values() if choice.registry is not within else ():
+            yield Key(key, ENTRY, default, field.doc, of, tuple(choice.offered))
+            for entry in choice.offered.values() if choice.registry is not within else ():
                 yield from describe(schema_of(entry), f"{key}.", entry.name, choice.registry)
         elif (inner := section_of(field)) is not None:
             yield Key(key, SECTION, default, field.doc, of)
@@ -346,10 +353,11 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
     above, _, last = name.rpartition(".")
     chosen = [key for key in keys if key.key == name or key.key.startswith(f"{name}.")]
     chosen = chosen or [key for key in keys if key.of == last and above in ("", key.key.rpartition(".")[0])]
-    chosen = chosen or [key for key in keys if last in key.choices and above in ("", key.key)]
+    chosen = chosen or [key for key in keys if not key.of and last in key.choices and above in ("", key.key)]
     if not chosen:
         inside = [key.key for key in keys if above and key.key.startswith(f"{above}.")]
-        accepted = inside or [*(key.key for key in keys), *(c for key in keys for c in key.choices if c != "none")]
+        entries = [name for key in keys if not key.of for name in key.choices if name != "none"]
+        accepted = inside or [*(key.key for key in keys), *entries]
         same = [key for key in accepted if key.rpartition(".")[2] == ELSEWHERE.get(last.lower(), last)]
         near = f'; did you mean "{same[0]}"?' if same else did_you_mean(name, accepted)
         near = (

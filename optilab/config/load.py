@@ -90,6 +90,8 @@ def numbers(text: str) -> list[Any]:
     if (brackets := re.sub(r"[^\[\]()]", "", bare)) and decimal(parts[0].lstrip("[(")) != parts[0]:
         written = ",".join(part.strip("[]()") for part in parts)
         raise UsageError(f"{shown(text)} has a {brackets[0]} of no pair; write {written}")
+    if (values := re.findall(r"(?:^|[,;\s])\w+=([-+.\de]+)", bare)) and len(values) == len(parts):
+        raise UsageError(f"the numbers have no names, only an order; write {','.join(values)}")
     return [decimal(part) for part in parts if part] or [text]
 
 

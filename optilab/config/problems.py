@@ -42,6 +42,9 @@ def problem_of(
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source
     message = _message(details, context, lambda: unknown(path), lambda: at(path).field)
+    if message.startswith("expected one ") and at(path).schema.kind == "train":
+        several = details["input"] if isinstance(details["input"], str) else ",".join(details["input"])
+        message += f"; several are for a sweep (--over {yaml.dotted(path)}={several})"
     if (
         details["type"] in ("model_type", "dict_type", "dataclass_type")
         and (such := at(path).example()) != "VALUE"

@@ -288,6 +288,19 @@ class CurvatureConfig(Section):
     images: Annotated[Whole, Ge(1), Doc("training images, always the same, on which it is measured")] = 1000
 
 
+NOT_IN_TRAINING = {
+    "hessian": "needs the whole Hessian at every step, which is too large for a network",
+    "value": "needs the height above the minimum, which a training does not know",
+    "function": "needs line searches on one function, and each step of a training has another batch",
+}
+"""What a rule may need of a test function, and why no training has it."""
+NOT_TRAINING = frozenset(
+    name
+    for name, rule in RULES.items()
+    if isinstance(rule.needs, tuple) and NOT_IN_TRAINING.keys() & {*rule.needs}
+)
+
+
 class TrainConfig(Section):
     """`optilab train`: one network, trained and validated epoch by epoch."""
 
@@ -309,7 +322,7 @@ class TrainConfig(Section):
         ModelConfig | OwnNetwork, OrOwn(), Doc("the network: these keys, or FILE.py:NAME, a network of your own")
     ] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
-    optimizer: Annotated[Rule, OneOf(RULES, "optimizer"), Doc("the update rule")]
+    optimizer: Annotated[Rule, OneOf(RULES, "optimizer", refused=NOT_TRAINING), Doc("the update rule")]
     weight_decay: Annotated[Number, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
     clip_norm: Annotated[Number | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = (
         None
@@ -405,13 +418,9 @@ class TrainConfig(Section):
             rule = rule.base  # type: ignore[attr-defined]
         if "gradient_at" in rule.needs:
             raise refusal(f"{rule.name} cannot be around sam in training; put sam around {rule.name}", "optimizer")
-        if needs := " and ".join(name for name in rule.needs if name != "hessian_diagonal"):
-            needs = needs.replace("hessian", "Hessian").replace("function", "formula")
-            raise refusal(
-                f"{rule.name} needs the {needs} of the function, which only test functions have: optilab optimize "
-                f"--algo {rule.name}",
-                "optimizer",
-            )
+        for why in (NOT_IN_TRAINING[name] for name in rule.needs if name in NOT_IN_TRAINING):
+            instead = f"on a test function: optilab optimize --algo {rule.name}"
+            raise refusal(f"{rule.name} {why}; {instead}", "optimizer")
         if not isinstance(self.schedule, Constant) and not learning_rates(rule):
             raise refusal(f"{rule.name} has no learning rate for a schedule to change; leave it out", "schedule")
         if self.plateau is not None and not learning_rates(rule):

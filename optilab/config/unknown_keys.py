@@ -115,18 +115,22 @@ class UnknownKey:
         return ""
 
     def entry_as_setting(self) -> str:
-        """`optimizer.momentum` of sgd: it is another entry."""
-        at, choice = self.at, self.at.choice
-        if not choice or self.name not in choice.registry or self.name == at.entry:
+        """`optimizer.momentum` of sgd, or `momentum` alone: it is another entry."""
+        at = self.at
+        choices = {key: choice_of(field) for key, field in keys_of(at.schema).items()} if self.alone else {}
+        choices = {str(at.path[0]): at.choice} if at.choice else choices
+        found = [(key, one) for key, one in choices.items() if one and self.name in one.registry]
+        if not found or self.name == at.entry:
             return ""
+        top, choice = found[0]
         other = keys_of(schema_of(choice.registry[self.name]))
         given: dict[str, Any] = {"name": self.name}
         if "beta" in other and isinstance(at.value, int | float):
             pytorch = {"form": "classic"} if "classic" in getattr(other.get("form"), "words", ()) else {}
             given |= {"beta": at.value} | pytorch
-        top, instead = at.path[0], yaml.flow(given)
+        instead = yaml.flow(given)
         said = f"{top}: {instead}" if self.in_file else f"--set {shlex.quote(f'{top}={instead}')}"
-        of = "" if self.in_file else f" in the place of {at.entry}"
+        of = f" in the place of {at.entry}" if at.entry and not self.in_file else ""
         return f"{self.what}; {self.name} is another {choice.what}: write {said}{of}"
 
     def dotted_in_file(self) -> str:
@@ -200,7 +204,7 @@ class UnknownKey:
         value = next(one[name] for one in entries if one["name"] in having)
         written = [f"{{name: {one}, {name}: {yaml.flow(value)}}}" if one in having else one for one in kinds]
         setting = f"--set '{top}=[{', '.join(written)}]'"
-        return f"; set it for {' and '.join(having)} alone by {setting} instead of --{top}"
+        return f"; set it for {' and '.join(having)} alone by {setting} instead of {','.join(kinds)}"
 
     def what_there_is(self) -> str:
         beside = self.at.keys

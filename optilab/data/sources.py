@@ -250,8 +250,10 @@ def fetching(info: DatasetInfo, folder: Path | None) -> str:
 
 def not_found(info: DatasetInfo, folder: Path | None) -> str:
     """Where a dataset was searched for, and what each place lacks."""
-    lines = [f"dataset {info.name} was not found; it is four files, each NAME or NAME.gz; searched:"]
-    for label, place in search_path(info, folder):
+    places = search_path(info, folder)
+    files = "; it is four files, each NAME or NAME.gz" if any(os.path.isdir(place) for _, place in places) else ""
+    lines = [f"dataset {info.name} was not found{files}; searched:"]
+    for label, place in places:
         state = (
             f"lacks {', '.join(missing(info, place))}" if os.path.isdir(place) else "there is no such directory"
         )

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from optilab.errors import CheckpointError, OptilabError, RunError, UsageError, for_each, shown
+from optilab.errors import CheckpointError, OptilabError, RunError, UsageError, did_you_mean, for_each, shown
 from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry, root
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -106,7 +106,10 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             if _is_file(folder / where / STUDY) and not _is_file(folder / name / MANIFEST):
                 lists = f"`optilab runs ls {where}` lists them"
                 raise RunError(f"the study {where} has no run {shown(pattern)}; {lists}") from None
-            not_a_name = f"there is no run at {shown(name)}; `optilab runs ls` lists those that are there"
+            near = get_close_matches(pattern, [path.name for path in directories(Path(where))], n=1, cutoff=0.6)
+            advice = did_you_mean(name, [f"{where}/{one}" for one in near])
+            advice = advice or "; `optilab runs ls` lists those that are there"
+            not_a_name = f"there is no run at {shown(name)}{advice}"
             if _is_file(folder / where / MANIFEST):
                 not_a_name = f"{shown(pattern)} is a file of the run {where}; write {where}"
     else:

@@ -240,9 +240,11 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
         )
     at, checkpoint = _checkpoint(source, before, epoch)
     if config.epochs <= at:
+        typed = next((f"{one.where} " for one in changes if one.key == "epochs"), "epochs=")
+        earlier = f", or fork an earlier epoch: --fork {name}@EPOCH" if at > 1 else ""
         raise UsageError(
-            f"epochs={config.epochs} leaves nothing to train after epoch {at} of {source.name}; add for example "
-            f"--epochs {2 * at}, or fork an earlier epoch: --fork {name}@EPOCH"
+            f"{typed}{config.epochs} leaves nothing to train after epoch {at} of {source.name}; write for example "
+            f"--epochs {2 * at}{earlier}"
         )
     return Branch(source, before, config, at, checkpoint)
 

@@ -45,6 +45,14 @@ NOT_TAKEN = {
         "the number of points belongs to an axis, as in: --x lr=0.01:1:50",
     ("optimize", "list"):
         "the optimizers are listed by: optilab config show optimize algo",
+    ("race", "metric"):
+        "a race has its own measure, gradients to the minimum or val_acc, so leave it out",
+    ("sweep", "direction mode maximize minimize goal"):
+        "optilab knows of each metric whether more is better, so leave it out",
+    ("remedy", "list"):
+        "the remedies of a config are listed by: optilab remedy CONFIG --dry-run",
+    ("train", "accuracy target goal"):
+        "what a run has to reach is a claim, as in: --expect 'val_acc > 0.8'",
     ("diagnose", "epochs"):
         "a config is diagnosed within its first batches; to train it: optilab train CONFIG --epochs N",
     ("remedy", "exclude skip without"):
@@ -129,7 +137,7 @@ class CommandLine:
         apart = re.split(r"\.\.+|[,:]", typed[0]) if len(typed) == 1 else []  # as git has them
         if len(apart) == len(self.places) > 1:
             mended = [part for word in mended for part in (apart if [word] == typed else [word])]
-        return f"optilab {self} needs {' and '.join(missing)}, as in: {proposed([*self.path, *mended])}"
+        return f"{self} needs {' and '.join(missing)}, as in: {proposed([*self.path, *mended])}"
 
     def repair(self, token: Token) -> Repair | None:
         option, extra, one = token.option, " ".join(token.extra), token.field
@@ -169,6 +177,8 @@ class CommandLine:
             return ["*"], f"all runs are '*': {shlex.join(['optilab', *self.path, '*'])}"
         if self.path == ("explain",) and key in ("epochs", "epoch"):
             step = re.sub(r"\.\.+|:", "-", value)
+            if self.typed("--step"):
+                return [], "explain works out single steps, so leave it out"
             return ["--step", step] * bool(value), f"explain works out single steps; write --step {step or 5}"
         if "--set" in self.flags and len(option) == 2 and ASSIGNED.match(value):  # as hydra has them
             words = self.assigned([value])
@@ -434,6 +444,9 @@ def other_command(path: Sequence[str], words: Sequence[str], names: Sequence[str
             return "; write: optilab --version"
         if at := next((n for n, word in enumerate(words) if word in names), 0):
             return f"; options stand after the command: {proposed([*path, *words[at:], *words[:at]])}"
+        having = [one for one in names if path and name.partition("=")[0] in read([*path, one]).flags]
+        if 0 < len(having) < 4:
+            return f"; it is an option of {listed(having, 'or')}: {proposed([*path, having[0], *words])}"
         return f"; options stand after the command, which is one of {', '.join(names)}"
     if name in ("rename", "mv") and "ls" in names:
         return ": a run keeps its name; choose it with --name when it starts, or rename its directory"

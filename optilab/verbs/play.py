@@ -102,7 +102,7 @@ def _working(config: OptimizeConfig) -> tuple[OptimizeConfig, str]:
 
     Half the largest stable lr by theory, at the minimum nearest to the start; else the best of TUNED random settings.
     """
-    found, halved, searched = list(config.algo), list[str](), list[str]()
+    found, halved, searched, hopeless = list(config.algo), list[str](), list[str](), list[str]()
     for index, (rule, path) in enumerate(zip(config.algo, follow(config), strict=True)):
         if path.status is not Status.DIVERGED:
             continue
@@ -112,15 +112,16 @@ def _working(config: OptimizeConfig) -> tuple[OptimizeConfig, str]:
             halved.append(rule.name)
         else:
             changed = _short(tuned(one, TUNED)[0].algo[0])
-            searched.append(rule.name)
+            best = follow(config.model_copy(update={"algo": (changed,)}))[0]
+            (hopeless if best.status is Status.DIVERGED else searched).append(rule.name)
         found[index] = changed
     said = [f"{listed(halved)} at half the largest stable lr"] if halved else []
     said += [f"{listed(searched)} at the best of {TUNED} random settings"] if searched else []
+    said += [f"{listed(hopeless)} at one of {TUNED} random settings, which all diverge"] if hopeless else []
     if not said:
         return config, ""
-    note = (
-        f"By default {listed([*halved, *searched])} would diverge here; the page opens with {' and '.join(said)}"
-    )
+    names = listed([*halved, *searched, *hopeless])
+    note = f"By default {names} would diverge here; the page opens with {' and '.join(said)}"
     return config.model_copy(update={"algo": tuple(found)}), note
 
 
@@ -181,7 +182,7 @@ class Playground(Answer):
         if self.diverged:
             terminal.note(
                 f"at these settings {', '.join(self.diverged)} diverge{'s' * (len(self.diverged) == 1)}; "
-                "the page shows the limits, and --tune 50 starts at better settings"
+                f"the page shows the limits{'' if self.note else ', and --tune 50 starts at better settings'}"
             )
         yield f"open it in a browser: {Path(self.file).absolute().as_uri()}"
 

@@ -91,7 +91,11 @@ class Request:
         for conflict in conflicts:
             both = [named(name) for name in conflict if given.get(name)]
             if len(both) > 1:
-                problems.append(f"{listed(both)} cannot be combined; give one")
+                run = [named(name) for name in conflict if name in ("resume", "fork") and given.get(name)]
+                config = [one for one in both if one not in run]
+                known_by = len(run) == 1 and {"config", "on"} & {*conflict}
+                way = f": {run[0]} takes its config from a run, so leave out {listed(config)}" if known_by else ""
+                problems.append(f"{listed(both)} cannot be combined{way or '; give one'}")
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):
             if name in given and not given.get(other):

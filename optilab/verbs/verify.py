@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 import tempfile
 import time
@@ -114,12 +115,17 @@ Exit status 9: something differs.
 
 def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | Parity":
     """The table of all rules, the verdict on one implementation, or a row for each of many."""
+    if str(request.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
+        parity = f"ours are compared with {request.against} by: optilab verify"
+        raise UsageError(f"expected an optimizer, such as adam; {parity}", request.flag("against"))
     if request.candidate in (None, []):
         of_files = ("against", "function", "epochs", "set", "points", "feedback", "format", "timeout", "memory")
         if flags := [request.flag(name) for name in of_files if name in request.given]:
-            applies = f"{listed(flags)} only {'apply' if flags[1:] else 'applies'} to a file"
-            example = "optilab verify my_adam.py:Adam --against adam"
-            place.refused.append(UsageError(f"{applies}, as in: {example}"))
+            many = {"points", "feedback", "format", "memory"} & {*request.given}
+            applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
+            asked = ["--against", request.against or "adam", *request.words(*of_files[1:])]
+            example = ["optilab", "verify", "submissions/*.py:Adam" if many else "my_adam.py:Adam", *asked]
+            place.refused.append(UsageError(f"{listed(flags)} {applies}, as in: {shlex.join(example)}"))
         algo, flag = request.algo, request.flag("algo")
         names = place.refused(chosen_names, flag, algo, "optimizer", RULES) if algo else []
         place.refused.settle()

@@ -85,7 +85,7 @@ def test_all_problems_at_once_each_with_its_line(tmp_path):
     [
         ("model.hidden=[128, 0]", "--set model.hidden: must be at least 1, got 0"),
         ("model.hidden.0=5", "--set model.hidden.0: expected a list, got a mapping"),
-        ("optimizer.name=newton", "--set optimizer.name: newton needs the Hessian"),
+        ("optimizer.name=newton", "--set optimizer.name: newton needs the whole Hessian"),
     ],
 )
 def test_what_was_typed_is_not_blamed_on_the_file(text, said):

@@ -134,7 +134,7 @@ def test_sam_leaves_running_statistics_as_the_first_gradient_made_them(small):
 def test_sam_goes_around_other_rules_and_not_into_them():
     with pytest.raises(ConfigError, match="lookahead cannot be around sam in training; put sam around lookahead"):
         configured(optimizer={"name": "lookahead", "base": "sam"})
-    with pytest.raises(ConfigError, match="newton needs the Hessian"):
+    with pytest.raises(ConfigError, match="newton needs the whole Hessian"):
         configured(optimizer={"name": "sam", "base": "newton"})
     assert configured(optimizer={"name": "sam", "base": "lookahead"}).optimizer.base.name == "lookahead"
 

@@ -355,6 +355,22 @@ sweep small.yaml «--over optimizer.lr=0.1 0.2» --dry-run
 sweep small.yaml «--param» optimizer.lr=0.1,0.2 --dry-run
 explain adam «--steps 1..3»
 explain «path»
+explain «verdicts»
+explain adam --step 2 «--epochs 10»
+runs «--sort seed»
+runs show «runs/rnu»
+optimize adam --start «w1=-5,w2=-2»
+optimize momentum --set «algo.momentum»=0.9
+map momentum --x lr=0.01:1:3 --y «momentum»=0:0.9:3
+train small.yaml «--set momentum=0.9» --epochs 1
+train small.yaml --optimizer «sgd,adam» --epochs 1
+train small.yaml --optimizer «l-bfgs»
+train small.yaml --optimizer «polyak»
+train --fork run@1 «--epochs 1»
+train small.yaml «--accuracy 0.9» --epochs 1
+sweep small.yaml --over optimizer.lr=0.1,0.2 «--direction max» --dry-run
+race adam,sgd «--metric f» --function booth --budget 2 --starts 2
+config check «train» small.yaml
 -V
 """.strip().splitlines()
 
@@ -597,6 +613,12 @@ def test_the_pattern_of_a_directory_of_submissions_is_that_of_its_files(optilab,
         ),
         ("optimize adam --out a.gif --out b.mp4", "--out: a.gif and b.mp4: one .gif or .mp4 file can be written"),
         ("explain adam --format latex --json", "--json and --format cannot be combined"),
+        (
+            "verify --feedback x",
+            "to files, as in: optilab verify 'submissions/*.py:Adam' --against adam --feedback x",
+        ),
+        ("verify --epochs 9", "to a file, as in: optilab verify my_adam.py:Adam --against adam --epochs 9"),
+        ("verify my.py --against pytorch", "ours are compared with pytorch by: optilab verify"),
         ("verify small.yaml --against adam", "small.yaml is a config; expected FILE.py:NAME"),
         ("runs show run other", "too many arguments: other; optilab runs show takes RUN; leave out other"),
         ("check run --expect 'optimizer.lr=0.3: val_acc > 0'", "--expect 'lr 0.3: val_acc > 0'"),
