@@ -185,7 +185,7 @@ ELSEWHERE = {
     "grad_clip": "clip_norm", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
     "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
     "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
-    "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence rows", "losses": "evidence", "fit": "train",
+    "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence rows", "losses": "evidence rows", "fit": "train",
     "verbose": "progress", "path": "dir", "root": "dir", "folder": "dir", "directory": "dir", "t_max": "steps",
     "eta_min": "final",
     "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
@@ -197,6 +197,8 @@ ELSEWHERE = {
     "early_stop": "early_stopping", "param": "over", "params": "over", "axis": "over", "space": "over",
     "prune": "halving", "pruner": "halving", "hyperband": "halving", "asha": "halving", "dim": "dimension",
     "precision": "dtype", "n_layers": "hidden", "num_layers": "hidden", "he": "kaiming", "glorot": "xavier",
+    "savefig": "plot", "show": "plot",
+    "df": "frame", "dataframe": "frame", "to_pandas": "frame", "to_dict": "document", "summary": "headline",
     "metric": "monitor", "momentum": "beta", "parameters": "over", "method": "search",
 }  # fmt: skip
 """Names of keys, options and entries as they are called elsewhere, and what they are called here."""
@@ -310,7 +312,8 @@ def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str
         what = f"needs a name{' or **' * isinstance(first, Mapping)}" if named else "is a value too many"
         place = r'(?<=savefig\()".*?"' if isinstance(first, str) else r"(?<==)[\d.]+"
         own = (shown(one).replace("'", '"') for one in args[len(places) :] if isinstance(one, int | float | str))
-        typed = re.sub(place, lambda usual: next(own, usual[0]), example)
+        bare = re.sub(r"\(\w+=\w+\)(?=\.savefig)", "()", example) if isinstance(first, str) else example
+        typed = re.sub(place, lambda usual: next(own, usual[0]), bare)
         problems.append(f"{shown(first)} {what}; write {typed}")
     given = [*places[: len(args)], *keywords]
     problems += [f"{name} is given twice" for name in names if given.count(name) > 1]

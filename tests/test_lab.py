@@ -628,6 +628,19 @@ def test_every_result_has_every_form(results, tmp_path):
         assert result.report(str(tmp_path / f"{kind}.html")).stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"), [("savefig", "plot"), ("df", "frame"), ("losses", "rows"), ("to_dict", "document")]
+)
+def test_a_result_is_known_by_the_names_of_other_libraries(results, name, instead):
+    with pytest.raises(AttributeError, match=f"has no method '{name}'; did you mean \"{instead}\""):
+        getattr(results["differs"], name)
+
+
+def test_errors_are_said_to_have_a_module_of_their_own():
+    with pytest.raises(AttributeError, match=r"'UsageError'; errors are in optilab\.errors"):
+        optilab.UsageError  # noqa: B018
+
+
 @pytest.mark.browser
 def test_the_page_of_a_result(results, tmp_path, page):
     """Of one that has no page of its own: heading, table and picture, in the width of a telephone."""

@@ -267,7 +267,7 @@ def test_what_is_not_a_model_is_refused():
         ),
         (
             lambda w: w.plot("x.png"),
-            "'x.png' is a value too many; write watch.plot(dark=True).savefig(\"x.png\")",
+            "'x.png' is a value too many; write watch.plot().savefig(\"x.png\")",
         ),
         (
             lambda w: optilab.watch.step(1.0),
