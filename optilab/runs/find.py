@@ -100,16 +100,13 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             not_a_name = f"{shown(name)}: an epoch is for --fork; write {name.partition('@')[0]}"
         where, _, pattern = name.rpartition("/")
         if any(sign in pattern for sign in "*?["):
-            listing = ["optilab", "runs", "ls", pattern, *(["--runs-dir", where] if where else [])]
-            not_a_name = f"expected one run, got the pattern {shown(name)}; `{shlex.join(listing)}` lists its runs"
+            at = [where] if (folder / where / STUDY).is_file() else ["--runs-dir", where]
+            listing = shlex.join(["optilab", "runs", "ls", *(at if where else [pattern])])
+            not_a_name = f"expected one run, got the pattern {shown(name)}; `{listing}` lists its runs"
         elif "/" in name and not _is_file(Path(name)):
             if _is_file(folder / where / STUDY) and not _is_file(folder / name / MANIFEST):
                 lists = f"`optilab runs ls {where}` lists them"
                 raise RunError(f"the study {where} has no run {shown(pattern)}; {lists}") from None
-            near = get_close_matches(pattern, [path.name for path in directories(Path(where))], n=1, cutoff=0.6)
-            advice = did_you_mean(name, [f"{where}/{one}" for one in near])
-            advice = advice or "; `optilab runs ls` lists those that are there"
-            not_a_name = f"there is no run at {shown(name)}{advice}"
             if _is_file(folder / where / MANIFEST):
                 not_a_name = f"{shown(pattern)} is a file of the run {where}; write {where}"
     else:
@@ -133,8 +130,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         own = Path(name).parent
         advice = f"; write {own}" if _is_file(own / MANIFEST) else _listing(folder)
         raise UsageError(f"{name} is a file, and runs are directories{advice}")
-    if not_a_name:
-        raise UsageError(not_a_name)
+    if not_a_name or "/" in name:
+        raise UsageError(not_a_name or _nothing_at(name))
     there = [path.name for path in directories(folder) if _was_made(path)]
     close = get_close_matches(name, [LATEST, *there] if there else [], n=3, cutoff=0.6)
     few = f"; it has {', '.join(there)}" if 0 < len(there) < 5 else _listing(folder)
@@ -147,6 +144,14 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 
 
+def _nothing_at(name: str) -> str:
+    """That there is no run at a path, with the nearest next to it."""
+    where, _, last = name.rpartition("/")
+    near = get_close_matches(last, [path.name for path in directories(Path(where))], n=1, cutoff=0.6)
+    advice = did_you_mean(name, [f"{where}/{one}" for one in near])
+    return f"there is no run at {shown(name)}{advice or '; `optilab runs ls` lists those that are there'}"
+
+
 def _listing(folder: Path) -> str:
     """`; ... lists them`, or that there is no such directory."""
     if not folder.is_dir():
@@ -156,7 +161,7 @@ def _listing(folder: Path) -> str:
 
 
 def select(folder: Path, names: Sequence[str], older_than: timedelta | None = None) -> list[Path]:
-    """The runs and studies that names, paths and patterns like `2026*` mean, or all older than an age.
+    """The runs and studies that names, paths and patterns like `2026*` or `STUDY/0.1*` mean, or all older than an age.
 
     Both together mean those of the named that are old enough. A pattern or an age leaves out runs that a process
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
@@ -182,8 +187,12 @@ def age(text: str, where: str = "") -> timedelta:
 
 
 def _matching(folder: Path, name: str) -> Iterator[Path]:
-    if not re.search(r"[*?\[]", name) or "/" in name:
+    where, slash, pattern = name.rpartition("/")
+    if not re.search(r"[*?\[]", pattern) or Path(name).is_dir():
         yield locate(folder, name)
+        return
+    if slash:  # the trials of a study, or the runs of another directory
+        yield from _matching(folder / where if (folder / where).is_dir() else Path(where), pattern)
         return
     readable, unreadable = entries(folder)
     matching = [entry for entry in readable if fnmatchcase(entry.name, name)]

@@ -26,7 +26,7 @@ from optilab.errors import DataError, Refusals, RunError, UsageError, did_you_me
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
-from optilab.words import plural
+from optilab.words import listed, plural
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
@@ -81,16 +81,21 @@ class Selection(NamedTuple):
     """How often the study with the most of them was compared before; see `level_after`."""
     confirming: Mapping[Path, int] = {}
     """By study: its trainings of `--confirm`, where they were left out."""
+    others: Mapping[str, str] = {}
+    """Runs that are no trainings, where a pattern means them, and of which command they are."""
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each trial that is left out, and for those of `--confirm`."""
+        """A sentence for each trial that is left out, for those of `--confirm`, and for runs that are no trainings."""
         notes = [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
         for path, count in self.confirming.items():
             verb, again = "is" if count == 1 else "are", runs.resume_command(path, command="sweep")
             notes.append(
                 f"{path.name}: {plural(count, 'run')} of --confirm {verb} left out; {again} compares them"
             )
+        if self.others:
+            left_out = f"{plural(len(self.others), 'run')} of {listed(sorted({*self.others.values()}))}"
+            notes.append(f"{left_out} {'is' if len(self.others) == 1 else 'are'} left out: no training")
         return notes
 
 
@@ -112,15 +117,19 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
     study whose study.yaml was edited, and UsageError for runs of another command.
     """
-    return select_from(read_chosen(folder, names), confirmations)
+    chosen, others = read_chosen(folder, names)
+    return select_from(chosen, confirmations)._replace(others=others)
 
 
-def read_chosen(folder: Path, names: Sequence[str]) -> list[Record | Study]:
-    """The runs and studies of `select`; what is no training is left out where only a pattern means it."""
+def read_chosen(folder: Path, names: Sequence[str]) -> tuple[list[Record | Study], dict[str, str]]:
+    """The runs and studies of `select`, and by name what is left out, where only a pattern means it and it is no
+    training: of which command it is."""
     found = [runs.read_entry(path) for path in runs.select(folder, names)]
     if not any(re.search(r"[*?\[]", name) for name in names):
-        return found
-    return [one for one in found if one.name in names or isinstance(one, Study) or one.is_training] or found
+        return found, {}
+    chosen = [one for one in found if one.name in names or isinstance(one, Study) or one.is_training]
+    others = (one for one in found if one not in chosen)
+    return (chosen, {one.name: f"optilab {one.manifest['command']}" for one in others}) if chosen else (found, {})
 
 
 def select_from(chosen: Iterable[Record | Study], confirmations: bool = True) -> Selection:

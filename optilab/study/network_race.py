@@ -44,7 +44,7 @@ from optilab.study.plan import (
 from optilab.study.search_space import untuned
 from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
-from optilab.study.trials import Trial, as_trial, refused_changes, require_seeds, require_unchanged
+from optilab.study.trials import Trial, as_trial, refused_changes, require_kept, require_seeds, require_unchanged
 from optilab.words import plural
 
 JUDGED = Measure("test_acc")
@@ -116,6 +116,8 @@ class NetworkRace(StudyPlan):
         changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
         require_unchanged(study, changed)
         require_seeds(study, before.seeds, asked.seeds)
+        algos = dict.fromkeys([*before.algos, *asked.algos])
+        require_kept(study, self.trials, f"--algo {','.join(algos)} --budget {max(before.budget, asked.budget)}")
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:

@@ -16,7 +16,15 @@ from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, UsageError
 from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed, tunings
 from optilab.study.plan import Plan, StudyPlan, TunedCandidate, final_seeds, grid
-from optilab.study.trials import Outcome, Trial, as_trial, refused_changes, require_seeds, require_unchanged
+from optilab.study.trials import (
+    Outcome,
+    Trial,
+    as_trial,
+    refused_changes,
+    require_kept,
+    require_seeds,
+    require_unchanged,
+)
 from optilab.words import plural
 
 AS_IT_IS = "as it is"
@@ -64,7 +72,7 @@ class Remedies(StudyPlan):
         return grid(self.trials)
 
     def require_same(self, study: Path) -> None:
-        require_same(study, self.asked)
+        require_same(study, self.asked, self.trials)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class TunedRemedies(NetworkRace):
         return to_yaml(self.remedies)
 
     def require_same(self, study: Path) -> None:
-        require_same(study, self.remedies)
+        require_same(study, self.remedies, self.trials)
 
 
 def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
@@ -185,7 +193,7 @@ def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConf
     return asked.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 
 
-def require_same(study: Path, asked: RemedyConfig) -> None:
+def require_same(study: Path, asked: RemedyConfig, trials: Sequence[Trial]) -> None:
     """RunError where a study was asked about another training before; remedies and seeds may be added."""
     earlier = load(RemedyConfig, str(study / runs.STUDY))
     before, now = (
@@ -198,6 +206,8 @@ def require_same(study: Path, asked: RemedyConfig) -> None:
     changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
     require_unchanged(study, changed)
     require_seeds(study, earlier.seeds, asked.seeds)
+    names = dict.fromkeys([*(earlier.only or ()), *(asked.only or ())]) if earlier.only else dict(remedies())
+    require_kept(study, trials, f"--only {','.join(names)}")
 
 
 def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:

@@ -31,7 +31,14 @@ from optilab.study.axes import Axis, Choices, as_range, listed, read_choices, re
 from optilab.study.groups import STAGE, TESTED, asked_of, axes_of, planned_labels
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
-from optilab.study.trials import Trial, as_trial, refused_changes, require_seeds, require_unchanged
+from optilab.study.trials import (
+    Trial,
+    as_trial,
+    refused_changes,
+    require_kept,
+    require_seeds,
+    require_unchanged,
+)
 from optilab.words import of_key, plural
 
 MAX_TRIALS = 100_000
@@ -147,8 +154,19 @@ class Sweep(StudyPlan):
             changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
         require_unchanged(study, changed)
         require_seeds(study, before.seeds, asked.seeds)
+        if not asked.search:
+            require_kept(study, self.trials, self._and_before(before))
         if _confirmed(before) and self.confirmed:
             require_seeds(study, new_seeds(dump(before)), len(self.new_seeds), "confirm-seeds")
+
+    def _and_before(self, before: SweepConfig) -> str:
+        """The options that ask for the values of its axes and for those that the study had."""
+        own = {axis.key: axis.values for axis in self.axes}
+        axes = [read_axis(*axis) for axis in before.over.items()]
+        whole = {
+            axis.key: dict.fromkeys([*map(flow, axis.values), *map(flow, own.get(axis.key, ()))]) for axis in axes
+        }
+        return " ".join(f"--over {key}={','.join(values)}" for key, values in whole.items())
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         plan = self._choice(study, dry)

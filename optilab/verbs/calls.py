@@ -160,7 +160,8 @@ def _keywords(text: str) -> str:
         return name if value is None else _given(name, [value])
 
     text = re.sub(rf"optilab runs show ({_VALUE})(?! -)", lambda found: f"lab.load({_literal(found[1])})", text)
-    return _OPTION.sub(option, re.sub(r"optilab runs ls\b(?: --runs-dir [^\s`]+)?(?! -)", "lab.runs()", text))
+    text = re.sub(r"optilab runs ls\b(?: --runs-dir [^\s`]+| [^\s`-][^\s`]*)?(?! -)", "lab.runs()", text)
+    return _OPTION.sub(option, text)
 
 
 def _given(name: str, values: "list[str | None]") -> str:

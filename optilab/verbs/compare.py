@@ -171,14 +171,14 @@ def judged_runs(
     """
     from optilab.study.groups import asked_of, read_chosen, select_from
 
-    entries = read_chosen(folder, names)
+    entries, others = read_chosen(folder, names)
     tuned = tables.tuning(entries)
     found = select_from(entries, confirmations=False)
     records = [record for record in found.records if record.name not in tuned]
     usual = "test_acc" if tuned else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
         usual = str(asked_of(study).get("metric", usual))
-    return entries, found._replace(records=records), metric or usual
+    return entries, found._replace(records=records, others=others), metric or usual
 
 
 # --- the answer --------------------------------------------------------------------------------------------

@@ -380,7 +380,7 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
     diagnose = f"optilab diagnose {shlex.quote(str(first.path))}"
     if learned_nothing([own.outcomes for own in side.candidates], side.measure.rises):  # which no seed changes
         return [(diagnose, "")]
-    edges = [] if confirmed else [("", sentence) for sentence in _edges(side, found)]
+    edges = [] if confirmed else list(_edges(side, found, study))
     if len(found.possible_best) < 2:
         return [(diagnose, "says what limits the best"), *edges]
     looks, more, rows = study.manifest.get("confirmation_looks", ()), further_seeds(found), len(side.candidates)
@@ -406,9 +406,12 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
     return steps + edges
 
 
-def _edges(side: "RunComparison", found: "Comparison[int]") -> Iterator[str]:
-    """Which optimizers are best at an end of an axis of theirs, of which three values or more were tried."""
-    from optilab.study.groups import text
+def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Iterator[tuple[str, str]]:
+    """Which optimizers are best at an end of an axis of theirs, of which three values or more were tried; of the
+    learning rate on a grid with the command that tries the next value.
+    """
+    from optilab.config.yaml import flow
+    from optilab.study.groups import asked_of, text
 
     rows = [side.candidates[index].groups[0].settings for index in found.order]
     for key in side.grouping.differing:
@@ -424,9 +427,19 @@ def _edges(side: "RunComparison", found: "Comparison[int]") -> Iterator[str]:
         best = {name: own[0][1] for name, own in means.items() if [mean for mean, _ in own].count(own[0][0]) == 1}
         for end, most, more in ((tried[0], "smallest", "smaller"), (tried[-1], "largest", "larger")):
             if names := sorted(name for name, value in best.items() if value == end):
-                verb, them = ("is", "it") if len(names) == 1 else ("are", "them")
                 place = f"the {most} {key} that was tried, {text(end)}"
-                yield f"{listed(names)} {verb} best at {place}: give {them} {more} ones"
+                said = f"{listed(names)} {'is' if len(names) == 1 else 'are'} best at {place}"
+                apart = tried[-1] / tried[-2] if most == "largest" else tried[0] / tried[1]
+                asked = asked_of(study)
+                if key != "optimizer.lr" or any(asked.get(name) for name in ("samples", "zip", "halving")):
+                    yield "", f"{said}: try {more} ones"
+                    continue
+                beyond = float(f"{end * min(max(apart, 0.1), 10):.3g}")
+                # Its values as they were typed, so that their runs keep their names.
+                over = flow(asked["over"][key]).strip("[]").replace(" ", "")
+                values = ",".join([*(map(text, tried) if ":" in over else [over]), text(beyond)])
+                again = resume_command(study.path, command="sweep")
+                yield f"{again} --over {key}={values}", f"{said}, and this tries {text(beyond)}, too"
 
 
 def _price(side: "RunComparison", trainings: int, looks: int) -> str:

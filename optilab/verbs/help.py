@@ -1,10 +1,8 @@
 """`optilab help`: the texts that messages refer to, which are sections of the documentation and part of the wheel."""
 
-import pkgutil
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -65,10 +63,10 @@ def explain(request: HelpRequest, place: Place) -> Printed:
 
 def command_of(word: str) -> str:
     """The command of a name, `train`, `compare` or `runs compare`; empty where there is none."""
+    if word in COMMANDS:
+        return word
     group = next((name for name in GROUPS if word.removeprefix(f"{name} ") in verbs_of(name)), "")
-    modules = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    is_command = not group and word in modules and hasattr(import_module(f"optilab.verbs.{word}"), "VERB")
-    return f"{group} {word.removeprefix(f'{group} ')}" if group else word if is_command or word in GROUPS else ""
+    return f"{group} {word.removeprefix(f'{group} ')}" if group else ""
 
 
 def found(word: str) -> str:

@@ -443,8 +443,8 @@ def plot(request: PlotRuns, place: Place) -> Printed:
     from optilab.study.groups import read_chosen, select_from
     from optilab.verbs.charts.training import training_chart
 
-    entries = read_chosen(place.folder, request.names)
-    selection, file = select_from(entries, confirmations=False), request.plot
+    entries, others = read_chosen(place.folder, request.names)
+    selection, file = select_from(entries, confirmations=False)._replace(others=others), request.plot
     place.refused.settle()
     for note in selection.notes:
         terminal.note(note)
@@ -687,8 +687,8 @@ def export(request: ExportRuns, place: Place) -> Printed:
         place.refused(export.require_tracker, name, folder)
     place.refused.settle()
     rows, damaged = export.gather(selection.records, selection.left_out)
-    for name, reason in damaged.items() if not request.quiet else ():
-        terminal.note(f"{name} is left out: {reason}")
+    for note in selection._replace(left_out=damaged).notes if not request.quiet else ():
+        terminal.note(note)
     if file is not None:
         export.write(file, rows)
     if "tensorboard" in folders:
@@ -696,7 +696,11 @@ def export(request: ExportRuns, place: Place) -> Printed:
     if "mlflow" in folders:
         export.mlflow(folders["mlflow"], rows.exported)
     written = [str(path) for path in ([file] if file else []) + list(folders.values())]
-    facts = {"written": written, "runs": [one.name for one in rows.exported], "left_out": damaged}
+    facts = {
+        "written": written,
+        "runs": [one.name for one in rows.exported],
+        "left_out": damaged | selection.others,
+    }
     return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
 
 

@@ -330,6 +330,7 @@ class LabVerification(Answer):
     def table(self) -> Table:
         shown, verdict = super().table(), self.verdict
         fixed = [f"your code takes no {', '.join(verdict.fixed)}: written in"] if verdict.fixed else []
+        fixed += [self._unchecked] if verdict.unchecked else []
         why = [f"explained by: {reason}" for reason in verdict.explanation]
         settings = [f"equal with {', '.join(verdict.equal_with)}"] if verdict.equal_with else []
         by_hand = [self._by_hand] if self._by_hand else []
@@ -367,6 +368,8 @@ class LabVerification(Answer):
         yield self._rule.formula
         if verdict.fixed:
             yield f"your code takes no {', '.join(verdict.fixed)}: written in, and compared as above"
+        if verdict.unchecked:
+            yield self._unchecked
         yield ""
         yield Sentence(outcome(verdict), "green" if verdict.equal else "red")
         if verdict.point is None or verdict.expected is None:
@@ -377,13 +380,15 @@ class LabVerification(Answer):
         yield ""
         finite = all(map(isfinite, verdict.point))
         if not finite:
-            counts = "; where it divides by 1 - beta^t, t begins with 1" if "^t" in rule.formula else ""
+            guess = "^t" in rule.formula and not verdict.explanation
+            counts = "; where it divides by 1 - beta^t, t begins with 1" if guess else ""
             yield f"your code returns nan or inf at step {verdict.first_step}{counts}"
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
         elif finite:
-            yield "no known convention or slip explains it: check the formula above, term by term"
+            above = "formula above, term by term" if rule.name in RULES else "two codes line by line"
+            yield f"no known convention or slip explains it: check the {above}"
         if verdict.equal_with:
             yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
         if self._by_hand:
@@ -393,6 +398,11 @@ class LabVerification(Answer):
     def _rule(self) -> Any:
         """The form of the rule that the verdict is about."""
         return self.exam.other if self.verdict.reading else self.exam.rule
+
+    @property
+    def _unchecked(self) -> str:
+        names, one = listed(self.verdict.unchecked), len(self.verdict.unchecked) == 1
+        return f"{self.exam.rule.name} has no {names}: of {'it' if one else 'them'} only your default was compared"
 
     @property
     def _by_hand(self) -> str:

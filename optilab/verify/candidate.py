@@ -36,7 +36,7 @@ class Candidate:
 
     def accepts(self, setting: str, settings: Mapping[str, Any]) -> bool:
         """Whether the code takes this hyperparameter."""
-        return setting in self._named(settings).values()
+        return setting in self.named(settings).values()
 
     def path(self, settings: Mapping[str, Any], gradient: Gradient, start: Start, steps: int) -> Floats:
         """The points it visits, (steps + 1, d), those of a matrix row by row; fewer where one of them is not finite or
@@ -50,14 +50,14 @@ class Candidate:
 
     def values(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The values of its parameters; those that the rule does not have keep their defaults."""
-        values = {parameter: settings[key] for parameter, key in self._named(settings).items()}
+        values = {parameter: settings[key] for parameter, key in self.named(settings).items()}
         missing = [name for name, default in self.parameters.items() if not default and name not in values]
         if missing:
             advice = "give it a default in your code"
             raise UsageError(f"{self.name}: the optimizer has no {', '.join(missing)} to pass on; {advice}")
         return values
 
-    def _named(self, settings: Mapping[str, Any]) -> dict[str, str]:
+    def named(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """Parameter of the code -> setting of the rule; a setting's own name takes precedence over its aliases."""
         short = {key: key.rpartition(".")[2] for key in settings}  # base.lr is lr
         taken: dict[str, str] = {}

@@ -22,18 +22,22 @@ from optilab.verify.paths import (
 )
 from optilab.verify.references import MatrixFunction
 
+TECHNICAL = ("foreach", "capturable", "differentiable", "fused")
+"""Parameters of PyTorch's optimizers that change no number but by rounding."""
+
 
 @dataclass(frozen=True)
 class Verdict:
     """The result of a comparison; `first_step` and what follows are None where the two agree.
 
     `settings` are the rule's numbers where the two differ first (where they agree: the first of the three settings),
-    `fixed` the names of those that the candidate does not take (it has them written in), `reading` names the settings
-    when they are not the textbook's, `on_biases` says what code that is equal on matrices does on a bias, if the rule
-    does not. `point` and `expected` are where the candidate and the rule are after the first step at which they differ,
-    on `function` from `start` (of a matrix None; the points row by row). `explanation` lists what turns the rule into
-    the candidate, () where nothing known does; `equal_with` the settings, as `algo.eps=1e-06`, with which the two are
-    equal, () where settings cannot say it.
+    `fixed` the names of those that the candidate does not take (it has them written in), `unchecked` those of the
+    candidate's own that the rule does not have, so that nothing but their defaults was compared, `reading` names
+    the settings when they are not the textbook's, `on_biases` says what code that is equal on matrices does on a
+    bias, if the rule does not. `point` and `expected` are where the candidate and the rule are after the first step
+    at which they differ, on `function` from `start` (of a matrix None; the points row by row). `explanation` lists
+    what turns the rule into the candidate, () where nothing known does; `equal_with` the settings, as
+    `algo.eps=1e-06`, with which the two are equal, () where settings cannot say it.
     """
 
     settings: Mapping[str, Any]
@@ -42,6 +46,7 @@ class Verdict:
     reading: str = ""
     on_biases: str = ""
     fixed: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     function: str | None = None
     start: tuple[float, ...] | None = None
     first_step: int | None = None
@@ -119,8 +124,9 @@ def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Se
     first = compared[0]
     usual = hyperparameters(first.rule)
     fixed = tuple(key for key in usual if usual[key] and not candidate.accepts(key, usual))
+    unchecked = tuple(name for name in candidate.parameters if name not in (*TECHNICAL, *candidate.named(usual)))
     names = tuple(dict.fromkeys(comparison.place.function.name for comparison in compared))
-    verdict = Verdict(usual, first.steps, names, fixed=fixed)
+    verdict = Verdict(usual, first.steps, names, fixed=fixed, unchecked=unchecked)
     parted = [
         (comparison, path, step)
         for comparison, path in zip(compared, paths, strict=True)

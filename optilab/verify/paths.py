@@ -37,6 +37,7 @@ SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "rho": (0.87, 0.78, 0.94),
     "nu": (0.64, 0.81, 0.37),
     "momentum": (0.43, 0.67, 0.79),
+    "dampening": (0.31, 0.57, 0.22),
     "alpha": (4.1, 2.3, 6.7),
     "eps": (1.3e-3, 2.1e-2, 6e-4),
     "weight_decay": (0.134, 0.057, 0.24),

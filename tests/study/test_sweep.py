@@ -224,10 +224,34 @@ def test_a_study_continues_grows_and_is_repeated_by_its_file(optilab, small, tmp
     assert "was started with other settings: model.activation.name: sigmoid -> tanh" in refused
 
 
+@pytest.mark.parametrize(
+    ("command", "first", "then"),
+    [
+        ("sweep", "--over optimizer.lr=0.1,1", "--over optimizer.lr=1,2"),
+        ("sweep", "--over optimizer.lr=0.1,1", "--over model.activation=relu,tanh"),
+        ("remedy", "--only relu,lr", "--only relu,tanh"),
+        (
+            "race --seeds 1 --budget 1 --repeats 1 --set data.holdout=40 --on",
+            "--algo sgd,adam,lion",
+            "--algo sgd,adam",
+        ),
+    ],
+)
+def test_a_study_keeps_what_it_has_tried(command, first, then, optilab, small):
+    """Whoever leaves out the best row changes the verdict on all others."""
+    begun, own = [*command.split(), small, "--epochs", 1, "--name", "s", "--quiet"], first.split()
+    optilab(*begun, *own)
+    refused = optilab(*begun, *then.split(), code=4).stderr
+    assert re.search(r"has \d+ trainings? that this leaves out, such as ", refused)
+    whole = re.search(r"to keep what was tried write (.*), or choose another --name\n", refused)[1]
+    assert "done already" in optilab(*begun[:-1], "--dry-run", *whole.split()).stdout
+
+
 def test_a_study_that_grows_by_an_axis_trains_no_training_twice(optilab, small, tmp_path):
     grown, axes = tmp_path / "runs" / "grown", ["--over", "optimizer.lr=0.1,1"]
     optilab("sweep", small, *axes, "--name", "grown", "--quiet")
     axes += ["--over", "model.init=default,xavier"]
+    assert "2 done already" in optilab("sweep", small, *axes, "--name", "grown", "--dry-run").stdout
     assert "2 done already" in optilab("sweep", small, *axes, "--name", "grown").stderr
     optilab("sweep", small, *axes, "--name", "whole", "--quiet")
     assert files(grown) == files(tmp_path / "runs" / "whole")
@@ -398,12 +422,14 @@ def test_a_sweep_that_cannot_tell_ends_with_what_to_type(optilab, small):
 def test_a_best_value_at_the_end_of_an_axis_is_said(optilab, small):
     """Rates that change nothing are equal; none of them is the best of its optimizer."""
     axes = ["--over", "optimizer=sgd,adam", "--over", "optimizer.lr=1e-9,1e-8,0.01"]
-    printed = optilab("sweep", small, *axes, "--epochs", 2, "--jobs", 1).stdout
+    printed = optilab("sweep", small, *axes, "--epochs", 2, "--jobs", 1, "--name", "s").stdout
     (end,) = re.findall(r"^ +or: (.* best at .*)$", printed, re.M)
-    assert re.fullmatch(
-        r"(adam is|adam and sgd are) best at the largest optimizer.lr that was tried, 0.01: give (it|them) larger ones",
+    found = re.fullmatch(
+        r"optilab (sweep --resume s --over optimizer.lr=1e-9,1e-8,0.01,0.1) \((adam is|adam and sgd are) best at "
+        r"the largest optimizer.lr that was tried, 0.01, and this tries 0.1, too\)",
         end,
     )
+    assert "6 done already" in optilab(*found[1].split(), "--dry-run").stdout
 
 
 def test_a_confirmation_grows_by_seeds_of_its_own(optilab, small, tmp_path):

@@ -35,11 +35,25 @@ def compared(tmp_path):
 
 def test_a_pattern_means_trainings_and_a_name_what_it_names(optilab, compared):
     optilab("optimize", "adam", "--epochs", 2, "--name", "path")
-    assert "verdict: norm batch" in optilab("runs", "compare", "*").stdout
+    shown = optilab("runs", "compare", "*").stdout
+    assert "verdict: norm batch" in shown
+    assert "note: 1 run of optilab optimize is left out: no training\n" in shown
+    exported = optilab("runs", "export", "*", "--out", "rows.csv", "--json")
+    assert json.loads(exported.stdout)["left_out"] == {"path": "optilab optimize"}
+    assert "1 run of optilab optimize is left out" in exported.stderr
     refused = optilab("runs", "compare", "*", "path", code=2).stderr
     assert "expected trainings, and path is a run of `optilab optimize`" in refused
     assert "optilab optimize runs/path/config.yaml --no-save --out path.png" in refused
     assert "expected trainings" in optilab("runs", "compare", "p*", code=2).stderr
+
+
+def test_a_pattern_means_trials_of_a_study_and_runs_of_a_directory(optilab, small):
+    optilab("sweep", small, "--over", "optimizer.lr=0.1,1,2", "--epochs", 1, "--name", "s", "--quiet")
+    for one, other in (("s/0.1*", "s/2-*"), ("runs/s/0.1*", "runs/s/2-*")):
+        assert "optimizer.lr (0.1, 2) " in optilab("runs", "compare", one, other).stdout
+    assert "no run in runs/s matches '7*'" in optilab("runs", "compare", "s/7*", code=4).stderr
+    (line,) = re.findall("`optilab (.*)` lists its runs", optilab("runs", "show", "s/0*", code=2).stderr)
+    assert "0.1-s42" in optilab(*line.split()).stdout
 
 
 def test_what_differs_the_table_and_the_verdict(optilab, compared):

@@ -9,6 +9,7 @@ import pytest
 
 from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
+from optilab.optimize.own import kind_of
 from optilab.verify.candidate import load
 from optilab.verify.explain import forms_of
 from optilab.verify.grade import grade
@@ -77,6 +78,35 @@ def test_the_smallest_explanation_of_two_mistakes(tmp_path):
     assert len(verdict.explanation) == 2
     assert "(classic)" in verdict.explanation[0]
     assert verdict.explanation[1] == "eps inside the root"
+
+
+DAMPENED = """
+import torch
+class Mine(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1, momentum=0.9, dampening=0.0, foreach=None):
+        super().__init__(params, dict(lr=lr, momentum=momentum, dampening=dampening))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                first = "V" not in self.state[p]
+                V = torch.zeros_like(p) if first else self.state[p]["V"]
+                V.mul_(group["momentum"]).add_(p.grad, alpha=1 - group["dampening"]{exempt})
+                self.state[p]["V"] = V
+                p.sub_(V, alpha=group["lr"])
+"""
+
+
+def test_a_hyperparameter_that_the_optimizer_lacks_is_said_to_be_unchecked(tmp_path):
+    """Of momentum, which has no dampening, code that does it wrongly is equal; of PyTorch's own it is not."""
+    wrong = DAMPENED.format(exempt="")
+    verdict = judge(candidate(tmp_path, wrong, "Mine"), "momentum")
+    assert (verdict.equal, verdict.unchecked) == (True, ("dampening",))
+    torch_sgd = kind_of("torch.optim:SGD")()
+    assert not grade(candidate(tmp_path, wrong, "Mine"), torch_sgd).equal
+    right = DAMPENED.format(exempt=" * (not first and group['momentum'] > 0)")
+    assert grade(candidate(tmp_path, right, "Mine"), torch_sgd).equal
 
 
 def test_missing_bias_correction_is_named_and_the_step(tmp_path):

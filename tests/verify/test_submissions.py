@@ -249,7 +249,8 @@ def test_no_environment_no_neighbors_and_nothing_left(optilab_process, tmp_path)
     """Not the grader's own environment either, which /proc would show."""
     (tmp_path / "right.py").write_text(RULE)
     (tmp_path / "secret.py").write_text(
-        "import os\nprint(os.environ.get('GRADER_TOKEN'), os.environ['HOME'], os.listdir())\npid = os.getppid()\n"
+        "import os, sys\nprint(os.environ.get('GRADER_TOKEN'), os.environ['HOME'], os.listdir())\n"
+        "assert [word[-3:] for word in sys.argv] == ['.py']\npid = os.getppid()\n"
         "for _ in range(3):\n"
         " try: print(b's3cret' in open(f'/proc/{pid}/environ', 'rb').read())\n"
         " except OSError: print(False)\n"
