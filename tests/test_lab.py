@@ -447,7 +447,7 @@ def test_all_that_is_wrong_with_a_call_is_said_at_once(lab, call, said):
 
 def test_a_plan_is_sentences(lab, small):
     planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, seeds=2, dry_run=True)
-    assert re.fullmatch(r"4 trials: .*\n\nfinds .*", str(planned))
+    assert re.fullmatch(r"4 trials: .*\n\nwould find, .*", str(planned))
     assert "{" not in planned._repr_html_()
 
 

@@ -148,7 +148,7 @@ class SweepConfig(Section):
         Ge(2),
         Le(MAX_SEEDS),
         Flag("N"),
-        Doc("New seeds of each of these K; more of them train nothing else [--seeds, at least 5]"),
+        Doc("New seeds for each of these K; a later, larger N trains only what is missing [--seeds, at least 5]"),
     ] = None
     metric: Annotated[str, MinLen(1), Flag("COLUMN"), Doc("Metric used to rank the settings")] = "val_acc"
     keep: Annotated[Keep, Flag("WHICH"), Doc("Which checkpoints to keep: last, best, none or all")] = "last"

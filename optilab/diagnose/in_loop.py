@@ -163,8 +163,8 @@ SELDOM = 8
     threshold=f"{ACCUMULATED} or more, {NO_STEP} without a backward pass; {SELDOM} where nothing is learned",
     normal="1 per step",
     remedy="`loss.backward(); optimizer.step()`",
-    advice="call loss.backward() and then optimizer.step() for each batch, of the optimizer and the model that are "
-    "watched; make both once, before the loop",
+    advice="call loss.backward() and then optimizer.step() for each batch, of the watched optimizer; make model and "
+    "optimizer once, before the loop",
     silent="gradients are accumulated over fewer batches, or the network learns",
 )
 def no_optimizer_step(e: Evidence) -> Symptom | None:
@@ -306,7 +306,8 @@ def unused_modules(e: Evidence) -> Symptom | None:
     threshold="a softmax or sigmoid",
     normal="none",
     remedy="logits to `cross_entropy` and `binary_cross_entropy_with_logits`",
-    advice="give the loss the logits: remove softmax, log_softmax or sigmoid at the end of the network, or its loss",
+    advice="give the loss the logits: remove the softmax, log_softmax or sigmoid at the end of the network, or use a "
+    "loss without one",
     silent="an operation without a gradient lies between; `log_softmax` twice is a note, as it changes nothing",
 )
 def softmax_twice(e: Evidence) -> Symptom | None:
@@ -365,7 +366,7 @@ def logits_as_probabilities(e: Evidence) -> Symptom | None:
 @cause(
     "shapes-broadcast",
     measures="shapes of outputs and targets of a loss by elements, and whether the loss compares all pairs",
-    threshold="(n, 1) and (n,), and it does",
+    threshold="(n, 1) and (n,), and the loss compares all pairs",
     normal="equal",
     remedy="`model(x).squeeze(1)`",
     advice="make the shapes equal: loss(model(x).squeeze(1), y), or y.unsqueeze(1)",

@@ -282,6 +282,8 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
     if e.setup.norm == "batch" and e.steps <= TRIAL_BATCHES:
         course += f"; {e.steps} steps are too few for the running averages of batch norm, which validation uses: "
         course += "train longer"
+    elif e.steps < TRIAL_BATCHES and not e.knows:
+        course += f"; {plural(e.steps, 'step')} in all are few: train longer before you look for a cause"
     return f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: {accuracy}{course}"
 
 
@@ -304,11 +306,12 @@ def _accuracy(e: Evidence) -> str:
         return f"{which} accuracy {percent(e.accuracy)} in the last epochs, chance {percent(e.chance)}"
     which = "validation" if any("val_loss" in row for row in e.rows) else "training"
     loss, reference = e.validation_loss, e.loop.get("reference")
-    against = FIRST_STEPS if reference == FIRST_STEPS else "the chance level"
-    text = f"{which} loss {loss:.3g} in the last epochs, against {e.validation_entropy:.3g} of {against}"
+    usual = f"{e.validation_entropy:.3g}"
+    against = f"{usual} of {FIRST_STEPS}" if reference == FIRST_STEPS else f"a chance level of {usual}"
+    text = f"{which} loss {loss:.3g} in the last epochs, against {against}"
     if reference == EQUAL_CLASSES:
-        text += f" of {EQUAL_CLASSES}"
-    if against == FIRST_STEPS:
+        text += f" for {EQUAL_CLASSES}"
+    if reference == FIRST_STEPS:
         missing = "from a loss of this kind" if e.loop.get("task") else "without target=y in watch.step"
         text += f"; what it has learned cannot be told {missing}"
     return text

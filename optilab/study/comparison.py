@@ -389,8 +389,8 @@ def looked_before(looks: int) -> str:
     """The note below a table that was compared before."""
     times, confidence = "once" if looks == 1 else f"{looks} times", confidence_of(level_after(looks))
     return (
-        f"compared {times} before with other trainings, and each look is a chance to err: verdicts and their "
-        f"intervals are at {confidence} now"
+        f"compared {times} before with other trainings, and each comparison is another chance of a false "
+        f"verdict: verdicts and their intervals are at {confidence} now"
     )
 
 
@@ -648,8 +648,8 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
         notes.append(f"{_one_or_number(single)}: no interval with a single seed; {again}")
     if shared:
         notes.append(
-            f"fewer than {FEW} seeds may agree by luck, so a verdict takes no row to vary less than the rows of the "
-            "table do on average"
+            f"fewer than {FEW} seeds may agree by luck, so a verdict assumes that no row varies less than the average "
+            "row"
         )
     return notes
 

@@ -152,7 +152,8 @@ def select_from(chosen: Iterable[Record | Study], confirmations: bool = True) ->
         advice = "`optilab runs ls --where command=train` lists trainings"
         if len(foreign) == 1 and (config := foreign[0].path / "config.yaml").is_file():
             command = f"optilab {foreign[0].manifest['command']} {config} --no-save --out path.png"
-            advice += f", and `{command}` draws this one"
+            rows = f"optilab runs show {foreign[0].name} --format csv"
+            advice += f", `{command}` draws this one, and `{rows}` prints its rows"
         raise UsageError(f"expected trainings, and {names}; {advice}")
     return Selection(list(records.values()), left_out, looks, confirming)
 

@@ -63,7 +63,7 @@ class Answer(ABC):
 
     @property
     def code(self) -> ExitCode:
-        """The exit status, but for the claims."""
+        """The exit status, without regard to claims."""
         return ExitCode.OK
 
     if not TYPE_CHECKING:

@@ -92,7 +92,7 @@ _WON = "the fraction of the {} on which the row is better than {}; a tie counts 
 _P = "how probable a difference of at least this size is where there is none, adjusted for the number of rows"
 _VERDICT = "cannot tell: the interval of the difference contains 0"
 _IMPROVEMENT = "how probable it is that the row is better on a problem and seed drawn at random"
-_MORE = "about how many, until the difference, if it is real, gives a verdict in 8 of 10 cases"
+_MORE = "about how many until the difference, if it is real, gives a verdict with a probability of 80%"
 
 
 def columns(side: "RunComparison") -> list[Column]:
@@ -249,12 +249,15 @@ def _p(value: float) -> str:
 
 def verdict(side: "RunComparison") -> str:
     """The answer in one sentence, with how many more seeds would say more."""
+    from optilab.study.comparison import learned_nothing
+
     claim, rest = claim_and_rest(side)
     if (
         side.comparison is not None
         and side.comparison.chosen
         and len(side.comparison.order) > 1
         and not side.unreached
+        and not learned_nothing([own.outcomes for own in side.candidates], side.measure.rises)
     ):
         rest += more_advice(side.comparison, side.sample, dict(enumerate(_labels(side))))
     return claim + rest
@@ -357,7 +360,7 @@ def again_by(side: "RunComparison") -> str:
 
     seeds = sorted({seed for group in side.grouping.groups for seed in group.runs})
     held_out = any(run.manifest.get("config", {}).get("data", {}).get("holdout") for run in side.records)
-    images = "validation images held out" if held_out else "the test set, which chose them, too"
+    images = "validation images held out" if held_out else "the test set, which was also used to choose them"
     images = "the test set" if side.measure.metric in TESTED else images
     count = plural(len(side.candidates), "setting")
     return f"the best {count} again, from the new seeds {ranges(seeds, FEW)}, on {images}"
@@ -396,12 +399,16 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
         take = ("", "take the setting that costs you least; the line at stake says what another one could add")
         return [take, further] if more > MOST_FURTHER * seeds else [further]
     count, new = to_confirm(found), new_seeds(asked_of(study))
-    cost = f"trains the {count} best means, each from {new} new seeds: {_price(side, count * new, len(looks))}"
+    price = _price(side, count * new, len(looks))
+    cost = f"trains the {count} settings with the best means again, each from {new} new seeds: {price}"
     steps = [(f"{again} --confirm {count}", cost)]
     if 0 < more <= MOST_FURTHER * seeds:
         price = _price(side, rows * more, study.earlier_looks + 1)
         steps.append(
-            (f"{again} --seeds {seeds + more}", f"{more} more of all {rows} {enough}, another look: {price}")
+            (
+                f"{again} --seeds {seeds + more}",
+                f"{more} more for each of the {rows} settings {enough}, a further look: {price}",
+            )
         )
     return steps + edges
 
@@ -496,7 +503,7 @@ def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any,
     units = "seeds" if sample == "best" else sample
     unit = units.removesuffix("s") if count == "1" else units
     what = _told(comparison, labels)
-    return f"; if the difference is real, {count} further {unit} would {what} in 8 of 10 cases"
+    return f"; if the difference is real, {count} further {unit} would, with a probability of 80%, {what}"
 
 
 def _told(comparison: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:

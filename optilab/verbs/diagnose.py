@@ -195,6 +195,11 @@ class Diagnosis(Answer):
         return [f"{what}: {command}" for what, command in lines.items() if command]
 
     @property
+    def healthy(self) -> bool:
+        """Whether no finding is a warning or critical; notes count for nothing."""
+        return not verdict.sick(self.findings)
+
+    @property
     def code(self) -> ExitCode:
         bad = any(finding.severity >= LEVELS.index(level) for finding in self.findings for level in self.levels)
         return ExitCode.EXPECTATION if bad else ExitCode.OK
@@ -223,8 +228,6 @@ class Diagnosis(Answer):
             yield Sentence(_of_trials(verdict.UNSEEN_IN_A_TRIAL, evidence), "dim")
         if text := verdict.stability(evidence):
             yield text
-        if sick and (text := _predicted(evidence)):
-            yield text
         for finding in self.findings:
             yield ""
             yield Sentence(_line(finding, evidence), STYLES[finding.severity])
@@ -232,6 +235,8 @@ class Diagnosis(Answer):
                 yield f"  {'try' if number == 0 else ' or'}: {command}"
             if finding.advice:
                 yield f"  {finding.advice}"
+        if sick and (text := _predicted(evidence)):
+            yield from ("", text)
         for text in self._all:
             yield from ("", text)
 
@@ -250,8 +255,6 @@ class Diagnosis(Answer):
             yield from (f"  {step}" for step in self._tries[:1])
             return
         first = self.findings[0]
-        if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
-            yield text
         yield Sentence(f"diagnosis: {_line(first, self.evidence)}", STYLES[first.severity])
         for command in commands(first, self.config, self.changes)[:1]:
             yield f"  try: {command}"
@@ -259,6 +262,8 @@ class Diagnosis(Answer):
             yield f"  {first.advice}"
         if text := verdict.command_of_both(self.findings, self.config, self.changes):
             yield f"also {self.findings[1].rule}; for both at once: {text}"
+        if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
+            yield text
         if len(self.findings) > 1 or len(first.remedies) > 1:
             yield f"  more: optilab diagnose {self.config.removesuffix('/config.yaml')}"
 
@@ -269,7 +274,7 @@ class Diagnosis(Answer):
             "target": self.target,
             "trial": evidence.trial,
             "verdict": verdict.sentence(evidence, self.findings),
-            "healthy": not verdict.sick(self.findings),
+            "healthy": self.healthy,
             "both": verdict.command_of_both(self.findings, self.config, self.changes) or None,
             "stability": verdict.stability(evidence) or None,
             "predicted_ratio": evidence.start.get("predicted_ratio"),
@@ -351,9 +356,9 @@ def _predicted(evidence: Evidence) -> str:
     if ratio is None or theory is None:
         return ""
     layers = len(evidence.start["sample_gradients"]) - 1
-    measured = f"before training, for single images, layer 1's gradient is {ratio:.2g} times layer {layers}'s"
-    predicted = f"mean-field theory, of very wide networks: {theory:.2g}"
-    return f"{measured} ({predicted}); the finding is about whole batches at the end"
+    measured = f"before training, on single images, layer 1's gradient is {ratio:.2g} times layer {layers}'s"
+    predicted = f"mean-field theory for very wide networks: {theory:.2g}"
+    return f"{measured} ({predicted}); the finding is about whole batches at the end of training"
 
 
 VERB = Verb(diagnose, (Diagnose,))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,10 @@ TOPICS = {
 """Topic -> page of docs/, and the heading of the section that is printed."""
 
 
+WIDTH = 100
+"""The widest row of a table that a screen can show."""
+
+
 class HelpRequest(SilentOptions):
     """Explain a topic that messages and help screens refer to, or a word of the glossary; without one, list the topics.
 
@@ -52,13 +57,28 @@ def explain(request: HelpRequest, place: Place) -> Printed:
     if not topic:
         lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
         return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
-    text = found(topic)
+    text = _unfolded(found(topic))
     parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)
     parts[::2] = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", part) for part in parts[::2]]  # links as their words
     text = "".join(parts)
     command = command_of(topic)
     options = [f"The options of the command: optilab {command} --help"] if command else []
     return Printed([text, *options], {"topic": topic, "text": text}, [])
+
+
+def _unfolded(text: str) -> str:
+    """A text without comments, whose tables are lists of what each row has where a row is wider than a screen."""
+    lines = list[str]()
+    for table, group in groupby(re.sub(r"<!--.*?-->\n?", "", text).split("\n"), lambda line: line.startswith("|")):
+        own = list(group)
+        if not table or max(map(len, own)) <= WIDTH:
+            lines += own
+            continue
+        heading, _, *rows = ([cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in own)
+        names = [f"{name}: " for name in heading[1:]] if heading[2:] else [""]
+        for first, *cells in rows:
+            lines += [first, *(f"  {name}{cell}" for name, cell in zip(names, cells, strict=True) if cell)]
+    return "\n".join(lines)
 
 
 def command_of(word: str) -> str:
@@ -95,14 +115,37 @@ def found(word: str) -> str:
     close = f"; did you mean {listed(names, 'or')}?" if names else ""
     if not names and (commands := get_close_matches(word, COMMANDS, n=1, cutoff=0.75)):
         close = f"; write: optilab {commands[0]} --help"
+    if not names and (text := _of_config(word)):
+        return text
     if not names and (rules := get_close_matches(word, RULES, n=1, cutoff=0.85)):
         is_one = "is an optimizer" if rules[0] == word else f"is no topic; {rules[0]} is an optimizer"
         raise UsageError(f"{shown(word)} {is_one}; its formula and its first step: optilab explain {rules[0]}")
-    if word in OBJECTIVES:
-        raise UsageError(f"{shown(word)} is a function; a path on it: optilab optimize adam --function {word}")
     raise UsageError(
         f"{shown(word)} is no topic and no word of the glossary{close or '; `optilab help` lists the topics'}"
     )
+
+
+def _of_config(word: str) -> str:
+    """What a key of a config, an optimizer, a function, or another thing that a key takes is; empty for any other."""
+    from optilab.config import fields, model
+    from optilab.optimize.schedules import SCHEDULES
+
+    own, choices = word.lower().replace(" ", "-"), dict[str, str]()
+    described = {kind: list(fields.describe(fields.schema_for(kind))) for kind in ("train", "optimize")}
+    for kind, keys in described.items():
+        own_keys = [key for key in reversed(keys) if not key.of]  # of several, the first is the usual one
+        choices |= {name: f"config show {kind} {key.key}" for key in own_keys for name in key.choices}
+    choices |= {name: f"explain {name}" for name in RULES}
+    choices |= {name: f"optimize adam --function {name}" for name in OBJECTIVES}
+    kinds = {**RULES, **OBJECTIVES, **model.ACTIVATIONS, **model.INITS, **model.NORMS, **SCHEDULES}
+    if own in kinds and own in choices:
+        text = (kinds[own].__doc__ or "").partition("\n")[0].removesuffix(".")
+        return f"{own}: {text}. More: optilab {choices[own]}"
+    for kind, keys in described.items():
+        for key in keys:
+            if own.replace("-", "_") in (key.key, key.key.rpartition(".")[2]) and key.meaning:
+                return f"{key.key}: {key.meaning}. Its type and default: optilab config show {kind} {key.key}"
+    return ""
 
 
 def _spelling(term: str) -> str:

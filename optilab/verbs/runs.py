@@ -321,6 +321,10 @@ def show(request: ShowRun, place: Place) -> Answer:
     return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, request.config)
 
 
+LARGE = 10 << 20
+"""Bytes of a table of which no more than the end is read."""
+
+
 @dataclass(frozen=True, repr=False)
 class OneRun(LabRun):
     """A run in full: its facts, its last and its best row; in other formats every row."""
@@ -328,7 +332,8 @@ class OneRun(LabRun):
     config: bool = False
 
     def parts(self) -> Iterator[Part]:
-        last = self.entry.last_row()
+        last, results = self.entry.last_row(), self.entry.manifest.get("results", {})
+        results = results if isinstance(results, Mapping) else {}
         yield from _facts(self.entry)
         if self.config:
             yield self.entry.config.decode("utf-8", "replace").rstrip()
@@ -337,6 +342,9 @@ class OneRun(LabRun):
             keys, ends = list(last), {"last": last}
             if self.entry.is_training:
                 ends["best"] = runs.best(self.rows)
+            if len(results) > 1 and (self.entry.path / "metrics.csv").stat().st_size < LARGE:
+                ends = {f"last {row['algo']}": row for row in self.rows}
+                keys.remove("algo")
             yield terminal.grid(
                 ["", *keys],
                 [[what, *(metric(k, row.get(k, "")) for k in keys)] for what, row in ends.items()],
@@ -349,8 +357,7 @@ class OneRun(LabRun):
             timings = runs.read_timings(self.entry.path / "timings.csv")
             if took := [row["seconds"] for row in timings if row["epoch"] <= last["epoch"]]:
                 yield f"{plural(len(took), 'epoch')} in {duration(sum(took))}"
-        results = self.entry.manifest.get("results", {})
-        if isinstance(results, Mapping) and len(results) > 1:
+        if len(results) > 1:
             listed = ", ".join(f"{label} {status}" for label, status in results.items())
             yield f"{len(results)} optimizers: {listed}; every row: optilab runs show {self.entry.name} --format csv"
         if self.entry.state == "interrupted":

@@ -242,8 +242,9 @@ def _can_tell(design: "Design", measure: "Measure") -> str:
     source = f"as in {plural(design.groups, 'group')} of earlier trainings" if design.groups else "a guess"
     noise = f"if seeds differ by {size(design.noise)} (standard deviation, {source})"
     if measure.share and design.difference > 1:
-        return f"finds no difference in {measure.metric} in 8 of 10 cases, {noise}; more seeds would"
-    return f"finds a difference of {size(design.difference)} in {measure.metric} to the best in 8 of 10 cases, {noise}"
+        return f"finds no difference in {measure.metric} with a probability of 80%, {noise}; more seeds would"
+    found = f"a difference of {size(design.difference)} to the best {measure.metric}"
+    return f"would find, with a probability of 80%, {found}, {noise}"
 
 
 # --- what is shown meanwhile --------------------------------------------------------------------------------

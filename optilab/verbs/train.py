@@ -128,9 +128,8 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
     place.refused.settle()
     if isinstance(continued := found, Continuation):
         if continued.complete:
-            advice = (
-                "--epochs N trains it further" if continued.done == continued.config.epochs else "it stopped early"
-            )
+            more = f"--epochs {2 * continued.done} trains it to epoch {2 * continued.done}"
+            advice = more if continued.done == continued.config.epochs else "it stopped early"
             if not place.library:
                 terminal.note(
                     f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')}); {advice}"
@@ -252,7 +251,7 @@ def _run(
             start = f"optilab train --config {quote(str(path / 'config.yaml'))}"
             return f"{runs.resume_command(path, '--fork') if begun else start} --threads 1"
 
-        undisturbed = config.threads == 1 or training.device.type != "cpu" or place.library
+        undisturbed = config.threads == 1 or training.device.type != "cpu" or place.library or place.silent
         crowding = None if undisturbed else Crowding(config.threads, one_thread)
         with TrainingDisplay(config.epochs, training.rows, place.silent, crowding) as display:
             logged = request.log is not None

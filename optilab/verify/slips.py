@@ -166,7 +166,7 @@ def _counters(program: Program, corrections: set[int]) -> Iterator[Slip]:
     counters = {
         "t counted from 0": (before, ", so the first correction divides by 1 - beta^0 = 0"),
         "t counted from 2": (T + ONE, ", so the first correction divides by 1 - beta^2"),
-        "t stands still at 1": (ONE, ": it is never counted up"),
+        "t stands still at 1": (ONE, ": it is never counted up, or the exponent t is missing in 1 - beta^t"),
         "t is one step late": (Node("maximum", (ONE, before)), ": 1, 1, 2, 3"),
         "t is counted up twice in every step": (T + T, ""),
     }

@@ -1,5 +1,6 @@
 """Run directories as users, and accidents, meet them: what is recognised, found, listed, shown and removed."""
 
+import csv
 import json
 import os
 import shutil
@@ -131,6 +132,17 @@ def started(run, when):
     """Change the time at which a run says that it started."""
     file = run / "manifest.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "created": when}))
+
+
+def test_every_optimizer_of_a_run_is_shown(optilab, tmp_path):
+    optilab("optimize", "adam,sgd", "--epochs", 3, "--name", "two", "--quiet")
+    shown = optilab("runs", "show", "two").stdout
+    table = optilab("runs", "show", "two", "--format", "csv").stdout.splitlines()
+    ends = {row["algo"]: row for row in csv.DictReader(table)}
+    lines = [line.split() for line in shown.splitlines()]
+    for name, row in ends.items():
+        assert [line[3][:6] for line in lines if line[:3] == ["last", name, "3"]] == [row["w1"][:6]]
+    assert set(ends) == {"adam", "sgd"}
 
 
 def test_patterns_and_ages(optilab, tmp_path):

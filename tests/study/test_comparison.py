@@ -87,8 +87,7 @@ def test_the_variance_of_the_table_is_said(tmp_path):
     for seed in (1, 2, 3):
         training(tmp_path, f"c{seed}", f"seed={seed}", "epochs=2", "model.activation=tanh", accuracies=(0.3, 0.4))
     note = (
-        "fewer than 8 seeds may agree by luck, so a verdict takes no row to vary less than the rows of the table do on "
-        "average"
+        "fewer than 8 seeds may agree by luck, so a verdict assumes that no row varies less than the average row"
     )
     assert laid(tmp_path).notes == (note,)
 

@@ -72,7 +72,7 @@ def test_what_differs_the_table_and_the_verdict(optilab, compared):
     assert lines[7].startswith(
         "verdict: norm batch has the highest last val_acc: 85.1% (95% interval 84.1 to 86.2), 0.3 percentage points "
         "above norm layer; cannot tell it from norm layer; if the difference is real, "
-        "56 or more further seeds would tell them apart in 8 of 10 cases"
+        "56 or more further seeds would, with a probability of 80%, tell them apart"
     )
 
 
@@ -84,7 +84,9 @@ def test_of_several_that_may_be_the_best_the_one_that_seeds_would_exclude_is_nam
         )
     output = optilab("runs", "compare", "*").stdout
     assert "cannot tell it from 2 of the 3 others; if the difference is real, " in output
-    assert 'further seeds would show that "norm batch, batch_size 7" is worse in 8 of 10 cases' in output
+    assert (
+        'further seeds would, with a probability of 80%, show that "norm batch, batch_size 7" is worse' in output
+    )
 
 
 def test_a_difference_that_is_shown_as_zero_has_no_sign():

@@ -39,7 +39,7 @@ def test_a_training_ends_with_its_gravest_finding(optilab, small):
     said = optilab("train", "--config", small, *SIGMOIDS).stdout
     assert "diagnosis: critical: vanishing-gradient: the gradient of layer 1 is" in said
     assert "mean-field theory" in said
-    assert "before training, for single images, layer 1's gradient is" in said
+    assert "before training, on single images, layer 1's gradient is" in said
     command = next(line for line in said.splitlines() if line.startswith("  try: optilab train --config runs/"))
     assert "--set " in command
     assert "\n  more: optilab diagnose runs/" in said
@@ -388,6 +388,7 @@ def test_a_few_steps_are_not_blamed_on_the_rate(optilab):
     arguments = [word for change in changes for word in ("--set", change)]
     said = optilab("train", "sigmoid.yaml", *arguments, "--seed", "7", "--lr", "0.1", "--epochs", "2").stdout
     assert "diagnosis: no cause found" in said
+    assert "; 4 steps in all are few: train longer before you look for a cause\n" in said
     (advice,) = re.findall(r"^  try: optilab (lr runs/\S+/config.yaml)$", said, flags=re.MULTILINE)
     assert f"  try: optilab {advice}\n" in optilab("diagnose", "latest").stdout
 

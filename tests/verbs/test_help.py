@@ -60,6 +60,41 @@ def test_a_word_of_the_glossary_is_explained(word, meaning, optilab):
     assert "**" not in said
 
 
+@pytest.mark.parametrize(
+    ("word", "meaning"),
+    [
+        ("holdout", r"data.holdout: number of training images .* optilab config show train data.holdout\n"),
+        (
+            "eps-placement",
+            r"optimizer.eps_placement: eps outside .* optilab config show train optimizer.eps_placement\n",
+        ),
+        ("unit-gain", r"unit-gain: normal with variance .* More: optilab config show train model.init\n"),
+        ("adam", r"adam: Adam .* More: optilab explain adam\n"),
+        ("Momentum", r"momentum: Gradient descent with momentum .* More: optilab explain momentum\n"),
+        ("ravine", r"ravine: A quadratic .* More: optilab optimize adam --function ravine\n"),
+    ],
+)
+def test_a_word_of_the_configs_is_explained_with_the_command_that_says_more(word, meaning, optilab):
+    done = optilab("help", word).stdout
+    assert re.fullmatch(meaning, done)
+    optilab(*done.split(" optilab ")[-1].split())
+
+
+def test_a_table_wider_than_a_screen_is_a_list(optilab):
+    said = optilab("help", "diagnosis").stdout
+    assert "<!--" not in said
+    assert (
+        "\n`inputs-out-of-scale`\n  measures: root mean square of the first batch's inputs\n  threshold: below"
+        in said
+    )
+    assert "\n**hyperparameter**\n  one number or switch" in optilab("help", "glossary").stdout
+
+
+@pytest.mark.parametrize("word", ["verify", "check"])
+def test_a_command_comes_before_a_part_of_a_group(word, optilab):
+    assert f"its options: optilab {word} --help\n" in optilab("help", word, code=2).stderr
+
+
 def test_a_word_of_the_glossary_ends_with_the_command_that_says_more(optilab):
     assert optilab("help", "verdict").stdout.endswith("How verdicts are made: optilab help verdicts\n")
 
@@ -103,12 +138,10 @@ def test_no_line_of_a_group_is_cut_off(group, optilab):
 @pytest.mark.parametrize(
     ("word", "command"),
     [
-        ("adam", "explain adam"),
-        ("saddle", "optimize adam --function saddle"),
         ("train", "train --help"),
         ("compare", "runs compare --help"),
     ],
 )
-def test_the_name_of_an_optimizer_or_a_function_has_its_command(word, command, optilab):
+def test_the_name_of_a_command_has_its_help(word, command, optilab):
     assert optilab("help", word, code=2).stderr.endswith(f": optilab {command}\n")
     assert optilab(*command.split()).stdout
