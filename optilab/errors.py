@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
 from functools import wraps
+from math import inf
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -105,9 +106,15 @@ class Problem:
     named: bool = False
     """Whether `where` is the option that sets the key, so that the key need not be said."""
 
+    @property
+    def line(self) -> float:
+        """Its line in a file; what was typed comes after all lines."""
+        found = re.fullmatch(r"(?!--).*?:(\d+)", self.where)
+        return int(found[1]) if found else inf
+
     def __str__(self) -> str:
         key = self.key
-        if re.search(r":\d+$", self.where):  # the line says which claim
+        if self.line < inf:  # which says which claim
             key = re.sub(r"\b(checks|expect)\[\d+\]", r"\1", key)
         said = [self.where, "" if self.named and self.where else key, self.message]
         return ": ".join(filter(None, said))
@@ -117,7 +124,7 @@ class ConfigError(OptilabError):
     """All problems of one config at once."""
 
     def __init__(self, source: str, problems: Sequence[Problem], advice: str = "") -> None:
-        self.problems = tuple(problems)
+        self.source, self.problems, self.advice = source, tuple(problems), advice
         self.lines = [*map(str, problems)] if source in TYPED else ()
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [
@@ -138,6 +145,14 @@ class ConfigError(OptilabError):
 
 def together(errors: Sequence[OptilabError]) -> OptilabError:
     """One error that says all `errors`, with the exit status of the first; of one, that itself."""
+    for n, one in enumerate(errors):
+        for before in errors[:n]:
+            if not (isinstance(one, ConfigError) and isinstance(before, ConfigError)) or one.source in TYPED:
+                continue
+            if one.source == before.source:  # one file, whose problems are one list
+                problems = sorted((*before.problems, *one.problems), key=lambda problem: problem.line)
+                whole = ConfigError(one.source, problems, before.advice or one.advice)
+                return together([whole if other is before else other for other in errors if other is not one])
     kind = UsageError if isinstance(errors[0], ConfigError) else type(errors[0])
     lines = [line for one in errors for line in one.lines or str(one).split("\n")]
     return errors[0] if len(errors) == 1 else kind("\n".join(dict.fromkeys(lines)))

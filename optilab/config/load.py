@@ -148,13 +148,15 @@ def load(
         alone = any(" has no setting " in one for one in said)  # as the key is there for others
         return replace(problem, message=" Also, ".join([problem.message][alone:] + said))
 
-    tree = dict(document.tree)
+    tree, foreign = dict(document.tree), set[Any]()
     if kind == "optimize" and rules == "exercise":
         document.tree.update({key: presets.filled(rule) for key, rule in document.tree.items() if key == "algo"})
     try:
         config_value = schema.model_validate(document.tree)
     except ValidationError as error:
         found = error.errors(include_url=False)
+        if all(details["type"] == "extra_forbidden" and len(details["loc"]) == 1 for details in found):
+            foreign = {details["loc"][0] for details in found}
         new = [
             problem_of(details, partial(Location, schema, tree=document.tree), unknown, places, source)
             for details in found
@@ -171,7 +173,7 @@ def load(
         ]
     if problems:
         problems = [*{str(problem): problem for problem in problems}.values()]
-        problems.sort(key=lambda problem: _line(problem, source))
+        problems.sort(key=lambda problem: problem.line)
         advice = f"Every key is described by: optilab config show {kind}" if kind else ""
         if all(problem.where.startswith("--") for problem in problems):
             source = "the command line"
@@ -182,6 +184,9 @@ def load(
         if len(left) < len(overrides) and all(item in left or _is_free(schema, item.key) for item in overrides):
             with suppress(OptilabError):  # what else is asked can be checked against the rest
                 refusal.rest = load(schema, config, left, rules)
+        elif len(problems) == len(foreign):
+            with suppress(ValidationError):  # of a study its axes
+                refusal.rest = schema.model_validate({k: v for k, v in document.tree.items() if k not in foreign})
         raise refusal
     return config_value
 
@@ -253,12 +258,6 @@ def _follows(details: Any, found: Sequence[Any]) -> bool:
     return details["type"] == "too_short" and any(
         other["loc"][: len(place)] == place and other is not details for other in found
     )
-
-
-def _line(problem: Problem, source: str) -> float:
-    """The line of a problem in the file; what was typed comes after it."""
-    line = problem.where.removeprefix(f"{source}:").partition(":")[0]
-    return int(line) if line.isdecimal() else inf
 
 
 def _name_of(path: Path) -> str:
@@ -397,7 +396,7 @@ def relocated(
         return type(error)(in_file(message), place(error.where))
     problems = [
         problem
-        if re.search(r":\d+$", problem.where)  # in another file
+        if problem.line < inf  # in another file
         else Problem(place(problem.where, problem.key), problem.key, in_file(problem.message))
         for problem in error.problems
     ]

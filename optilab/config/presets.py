@@ -155,6 +155,8 @@ def _not_found(kind: str, config: str, name: str) -> str:
     advice = f'did you mean the preset "{close[0]}"?' if close else "optilab config ls shows the presets"
     if near := get_close_matches(config, map(str, Path(config).parent.glob("*.y*ml")), n=1, cutoff=0.8):
         advice = f'did you mean "{near[0]}"?'
+    if kind in STUDIES and not close:
+        advice = "the file of a study is runs/NAME/study.yaml"
     advice = f"{config} is a command; leave it out" if config in SCHEMAS else advice
     advice = ("" if "/" in config else of_runs(kind, config, runs.root(None) / config)) or advice
     return f"{shown(config, 300)}: no file and no preset has this name; {advice}"

@@ -70,7 +70,7 @@ def problem_of(
         )
     if details["type"] == "string_type" and where.startswith("--"):  # a shell takes one pair of quotes away
         message = re.sub(r'"[^"]*"$', r"'\g<0>'", message)
-    if re.search(r":\d+$", where):  # an example for the command line, as it is written in a file
+    if re.fullmatch(r"(?!--).*:\d+", where):  # an example for the command line, as it is written in a file
         message = re.sub(r"--(\w+)=([-\d.,]+)", r"\1: [\2]", message)
     if "expect" in path[:-1]:
         last = path.index("expect") + 2

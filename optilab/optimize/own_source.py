@@ -60,7 +60,10 @@ HINTS = (
     ),
     (r"ModuleNotFoundError: ", "install it, or put its code into the file"),
     (r"relative import", "put what it imports into the file"),
+    (r"NameError: name '(np|numpy)'", "begin the file with: import numpy as np"),
+    (r"NameError: name '(torch|math)'", r"begin the file with: import \1"),
     (r"NameError: name '(\w+)'", r"define \1 above, or make it a parameter with a default"),
+    (r"'numpy\.ndarray' object has no attribute '(\w+)'", r"write np.\1(...), if NumPy has it as a function"),
     (r"object has no attribute '(\w+)'", r"set self.\1 in __init__, or write its name as it is there"),
     (r"unsupported operand.*NoneType", "one of these is None: begin with a number, as in m=0"),
     (r"SystemExit", "leave the call that ends the program out"),
@@ -250,8 +253,9 @@ def locate(spec: str) -> Origin:
         path = _file_of_module(place)
     path = path.resolve()
     if not path.is_file():
-        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.py")])
-        raise UsageError(f"there is no file {place}{near}")
+        there = sorted(file.name for file in path.parent.glob("*.py"))
+        own = f"; its directory has {', '.join(there)}" if 0 < len(there) < 5 else ""
+        raise UsageError(f"there is no file {place}{did_you_mean(path.name, there) or own}")
     try:
         source = path.read_bytes()
     except OSError as error:

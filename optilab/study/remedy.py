@@ -102,7 +102,7 @@ def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
         for one in plans[1:]:
             misfits.setdefault(one.misfit, []).append(one.name)
         reasons = "; ".join(f"{', '.join(names)}: {misfit}" for misfit, names in misfits.items())
-        advice = "; leave out --only, and all are tried" if asked.only else ""
+        advice = "; leave out --only, and all that fit are tried" if asked.only else ""
         raise UsageError(f"no remedy is left to compare with: {reasons}{advice}")
     trials = tuple(trial for one in plans for trial in one.trials)
     return Remedies(asked, trials, tuple(plans), command="remedy")
@@ -144,7 +144,7 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
     plans = [p for p in tried(asked.model_copy(update={"seeds": 1})) if p.trials]
     configs = {p.name: p.trials[0].config for p in plans if hasattr(p.trials[0].config.optimizer, "lr")}
     if len(configs) < 2:
-        advice = "leave out --only, and all are tried" if asked.only else "compare them without it"
+        advice = "leave out --only, and all that fit are tried" if asked.only else "compare them without it"
         reason = f"no remedy is left that fits the network and changes more than the learning rate; {advice}"
         raise UsageError(reason, "--tune")
     assert asked.tune is not None

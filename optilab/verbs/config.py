@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 
 from optilab.config import SCHEMAS
-from optilab.errors import ExitCode, OptilabError, UsageError, did_you_mean, unknown
+from optilab.errors import ExitCode, OptilabError, Refusals, UsageError, did_you_mean, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
@@ -295,15 +295,16 @@ def check(request: CheckConfigs, place: Place) -> Printed:
     results: list[dict[str, Any]] = []
     for file in request.files:
         try:
-            kind = command_of(file)
-            found = load(schema_for(kind), file)
+            kind, refused = command_of(file), Refusals()
+            found = refused(load, schema_for(kind), file, rest=True)
             if isinstance(found, SweepConfig):
                 from optilab.study.sweep import plan, resolve
 
                 try:
                     plan(resolve(found))
                 except OptilabError as error:
-                    raise relocated(error, lines_of(file)) from None
+                    refused.append(relocated(error, lines_of(file)))
+            refused.settle()
         except OptilabError as error:
             results.append({"file": file, "ok": False, "error": error.document()})
             if not request.quiet:

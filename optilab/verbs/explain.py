@@ -38,7 +38,7 @@ class ExplainRequest(SetOptions, OutputOptions):
         'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
     )
 
-    CONFLICTS: ClassVar[Conflicts] = (("json", "style"),)
+    CONFLICTS: ClassVar[Conflicts] = (("json", "style"), ("quiet", "style"))
 
     algo: Algo = None
     step: Annotated[

@@ -41,7 +41,7 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
         "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",
         "optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --out basins.png",
     )
-    CONFLICTS = (("basins", "x"), ("basins", "y"))
+    CONFLICTS = (("basins", "x"), ("basins", "y"), ("basins", "show"))
 
     algo: Annotated[
         Any,
@@ -127,6 +127,9 @@ def _axis(request: MapRequest, config: OptimizeConfig | None, flag: str, text: s
     axis = study.read_axis(flag, text)
     if config is None or not axis.field:
         return axis
+    for change in request.changes():
+        if change.key == axis.key:
+            raise UsageError(f"{key} is an axis ({flag}), whose values take its place; leave it out", change.where)
     for value in (axis.low, axis.high):
         chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
     return axis

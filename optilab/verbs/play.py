@@ -209,9 +209,7 @@ def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = (
     says why. UsageError for too many variables, and for a rule or a function without a program.
     """
     function = config.function
-    if len(function.start) > 2:
-        count = f"{called(function)} has {len(function.start)}"
-        raise UsageError(f"a page needs a function of one or two variables; {count}; write it with x and y")
+    _require_plane(function)
     reasons = [_obstacle_here(config, rule) if paths else None for rule in config.algo]
     try:
         tree, sources = _data(config, reasons, paths)
@@ -463,8 +461,17 @@ def obstacle(rule: Rule, function: Objective | None = None) -> str | None:
     return None
 
 
+def _require_plane(function: Objective) -> None:
+    """UsageError for a function of more than two variables."""
+    if len(function.start) > 2:
+        other = "write it with x and y" if function.name == "expression" else "for example --function rosenbrock"
+        count = f"{called(function)} has {len(function.start)}"
+        raise UsageError(f"a page needs a function of one or two variables; {count}; {other}")
+
+
 def require(rule: Rule, function: Objective) -> None:
     """UsageError where a rule on a function has no program in JavaScript: the reason, and what has one."""
+    _require_plane(function)
     gradient_descent = RULES["sgd"]()
     if reason := obstacle(gradient_descent, function):
         flat = [other for other in (OBJECTIVES[name]() for name in OBJECTIVES) if len(other.start) <= 2]

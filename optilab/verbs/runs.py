@@ -19,7 +19,7 @@ from optilab.verbs import compare
 from optilab.verbs.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.verbs.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.verbs.results import LabRun, LabStudy
-from optilab.verbs.verb import Place, Verb
+from optilab.verbs.verb import Conflicts, Place, Verb
 from optilab.words import duration, listed, metric, of_key, percent, plural, some
 
 if TYPE_CHECKING:
@@ -311,6 +311,8 @@ class ShowRun(FormatOptions, FolderOptions, OutputOptions):
         f"optilab runs show {_RUN} --config",
         "optilab runs show latest --format csv",
     )
+
+    CONFLICTS: ClassVar[Conflicts] = (("config", "format"),)
 
     run: RunName
     config: Annotated[bool, Doc("Print every key of the config, too")] = False

@@ -112,7 +112,8 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
     entry = runs.read_entry(path)
     made = entry.manifest["command"]
     if not isinstance(entry, runs.Study):
-        more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
+        stopped = made == "train" and entry.state != "done"
+        more = f"; continue it with: {runs.resume_command(path)}" if stopped else ""
         raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
     outside = path.parent.resolve() != folder.resolve()
     elsewhere = f" --runs-dir {shlex.quote(str(path.parent))}" if outside else ""

@@ -160,6 +160,21 @@ def test_the_axes_of_a_study_are_checked_with_its_file(axis, said, optilab, tmp_
     assert optilab("config", "check", "my.yaml").stdout == "my.yaml: ok (sweep)\n"
 
 
+@pytest.mark.parametrize("command", ["config check", "sweep --dry-run --study"])
+def test_a_study_of_several_mistakes_has_one_list_in_the_order_of_its_lines(command, optilab, tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        "config: relu.yaml\nover:\n  model.activaton: [relu, tanh]\n  optimizer.lrr: 0.1:1\nseeed: 3\n"
+    )
+    lines = optilab(*command.split(), "my.yaml", code=2).stderr.splitlines()
+    assert lines[0] == "optilab: 3 problems in my.yaml"
+    assert [re.match(r"  my.yaml:(\d): (\S+): ", line).groups() for line in lines[1:4]] == [
+        ("3", "model.activaton"),
+        ("4", "optimizer.lrr"),
+        ("5", "seeed"),
+    ]
+    assert lines[4:] == ["Every key is described by: optilab config show sweep"]
+
+
 def test_a_key_of_another_algorithm_is_refused_with_those_of_this_one():
     with pytest.raises(ConfigError, match=r"algo\.beta1: sgd has no setting .beta1.; it has lr"):
         load(OptimizeConfig, "sgd", [override_from_text("--set", "algo.beta1=0.5")])

@@ -359,6 +359,9 @@ explain «verdicts»
 explain adam --step 2 «--epochs 10»
 runs «--sort seed»
 runs show «runs/rnu»
+map momentum --x lr=0.1:1:3 --y beta=0:0.9:3 «--lr 0.3»
+play sgd «--function logistic-regression»
+optimize sgd --epochs 2 --out film.html «--function logistic-regression»
 optimize adam --start «w1=-5,w2=-2»
 optimize momentum --set «algo.momentum»=0.9
 map momentum --x lr=0.01:1:3 --y «momentum»=0:0.9:3
