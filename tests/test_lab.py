@@ -318,11 +318,11 @@ def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
         (lambda lab: lab.train(), 'train needs a config, as in: lab.train("sigmoid.yaml")'),
         (
             lambda lab: lab.train("relu.yaml", resume="x"),
-            "'relu.yaml' and resume cannot be combined: resume takes its config from a run, so leave out 'relu.yaml'",
+            "'relu.yaml' and resume cannot be combined: resume has a config of its own, so leave out 'relu.yaml'",
         ),
         (
             lambda lab: lab.train({"epochs": 1}, resume="x"),
-            "config and resume cannot be combined: resume takes its config from a run, so leave out config",
+            "config and resume cannot be combined: resume has a config of its own, so leave out config",
         ),
         (lambda lab: lab.train(7), "expected a preset, a YAML file or a mapping of keys, got 7"),
         (lambda lab: lab.race(on="relu.yaml", starts=3), "starts can only be used in a race on test functions"),

@@ -354,6 +354,8 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
     chosen = [key for key in keys if key.key == name or key.key.startswith(f"{name}.")]
     chosen = chosen or [key for key in keys if key.of == last and above in ("", key.key.rpartition(".")[0])]
     chosen = chosen or [key for key in keys if not key.of and last in key.choices and above in ("", key.key)]
+    if not chosen and last in RULES and above in ("", "optimizer"):
+        raise UsageError(f"{last} does not train networks; its settings: optilab config show optimize {last}")
     if not chosen:
         inside = [key.key for key in keys if above and key.key.startswith(f"{above}.")]
         entries = [name for key in keys if not key.of for name in key.choices if name != "none"]

@@ -40,7 +40,7 @@ class Location:
                 for mark in field.marks if field else ():
                     section = mark.section(tree) or section if hasattr(mark, "section") else section
             if choice:
-                name = tree.get("name") if isinstance(tree, dict) else None
+                name = tree.get("name") if isinstance(tree, dict) else tree if isinstance(tree, str) else None
                 name = getattr(choice.default, "name", None) if name is None else name
                 entry = choice.entry(name) or choice.entry(name := choice.near(name))
                 section = schema_of(entry) if entry else None

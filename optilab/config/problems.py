@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from optilab.config import yaml
-from optilab.config.fields import decimal, percentage, section_of
+from optilab.config.fields import choice_of, decimal, percentage, section_of
 from optilab.config.location import Location
 from optilab.errors import Problem, none_of, shown
 from optilab.marks import Field
@@ -42,8 +42,11 @@ def problem_of(
     written = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in places), next(inside, None))
     where = places[written] if written else source
     message = _message(details, context, lambda: unknown(path), lambda: at(path).field)
-    if message.startswith("expected one ") and at(path).schema.kind == "train":
-        several = details["input"] if isinstance(details["input"], str) else ",".join(details["input"])
+    choosing = at(path).schema.kind == "train" and (asked := at(path).field) and choice_of(asked)
+    if choosing and message.startswith(f"expected one {choosing.what}, got"):
+        given = at(path).value
+        names = [part.strip() for part in given.split(",")] if isinstance(given, str) else map(str, given)
+        several = ",".join(names)
         message += f"; several are for a sweep (--over {yaml.dotted(path)}={several})"
     if (
         details["type"] in ("model_type", "dict_type", "dataclass_type")

@@ -119,13 +119,13 @@ class UnknownKey:
         at = self.at
         choices = {key: choice_of(field) for key, field in keys_of(at.schema).items()} if self.alone else {}
         choices = {str(at.path[0]): at.choice} if at.choice else choices
-        found = [(key, one) for key, one in choices.items() if one and self.name in one.registry]
-        if not found or self.name == at.entry:
+        found = [(key, one) for key, one in choices.items() if one and self.name in one.offered]
+        if not found or self.name in (at.entry, Location(at.schema, (found[0][0], ""), at.tree).entry):
             return ""
         top, choice = found[0]
         other = keys_of(schema_of(choice.registry[self.name]))
         given: dict[str, Any] = {"name": self.name}
-        if "beta" in other and isinstance(at.value, int | float):
+        if "beta" in other and isinstance(at.value, int | float) and not isinstance(at.value, bool):
             pytorch = {"form": "classic"} if "classic" in getattr(other.get("form"), "words", ()) else {}
             given |= {"beta": at.value} | pytorch
         instead = yaml.flow(given)
@@ -145,7 +145,9 @@ class UnknownKey:
             return f"{self.what}; {self.written({keys[0]: yaml.value(hidden)})}"
         pair = re.findall(r"\d*\.?\d+", str(self.at.value)) if self.name == "betas" else []
         here = [self.at.dotted.replace("betas", "beta1")] * ("beta1" in self.settings)
-        for key in [*self.elsewhere, *here][: len(pair) == 2]:
+        places = [Location(self.at.schema, tuple(key.split(".")), self.at.tree) for key in self.elsewhere]
+        there = [place.dotted for place in places if place.field]  # which the optimizer that is chosen has
+        for key in [*there, *here][: len(pair) == 2]:
             both = {f"{key[:-1]}{n}": yaml.value(one) for n, one in enumerate(pair, 1)}
             return f"{self.what}; {self.written(both)}"
         return ""

@@ -283,7 +283,7 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
         course += f"; {e.steps} steps are too few for the running averages of batch norm, which validation uses: "
         course += "train longer"
     elif e.steps < TRIAL_BATCHES and not e.knows:
-        course += f"; {plural(e.steps, 'step')} in all are few: train longer before you look for a cause"
+        course += f"; only {plural(e.steps, 'step')} in all: train longer before you look for a cause"
     return f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: {accuracy}{course}"
 
 

@@ -146,9 +146,9 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
 
 def _nothing_at(name: str) -> str:
     """That there is no run at a path, with the nearest next to it."""
-    where, _, last = name.rpartition("/")
+    where, last = os.path.split(name)
     near = get_close_matches(last, [path.name for path in directories(Path(where))], n=1, cutoff=0.6)
-    advice = did_you_mean(name, [f"{where}/{one}" for one in near])
+    advice = did_you_mean(name, [os.path.join(where, one) for one in near])
     return f"there is no run at {shown(name)}{advice or '; `optilab runs ls` lists those that are there'}"
 
 
@@ -160,14 +160,17 @@ def _listing(folder: Path) -> str:
     return f"; `{shlex.join(['optilab', 'runs', 'ls', *where])}` lists them"
 
 
-def select(folder: Path, names: Sequence[str], older_than: timedelta | None = None) -> list[Path]:
-    """The runs and studies that names, paths and patterns like `2026*` or `STUDY/0.1*` mean, or all older than an age.
+def select(
+    folder: Path, names: Sequence[str], older_than: timedelta | None = None, inside: bool = False
+) -> list[Path]:
+    """The runs and studies that names, paths and patterns like `2026*` mean, or all older than an age; a pattern
+    `STUDY/0.1*` or `DIR/*` looks `inside` where that is asked for.
 
     Both together mean those of the named that are old enough. A pattern or an age leaves out runs that a process
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
     nothing.
     """
-    found = for_each(lambda name: list(_matching(folder, name)), names)
+    found = for_each(lambda name: list(_matching(folder, name, inside)), names)
     paths = list(dict.fromkeys(path for paths in found for path in paths))
     if older_than is None:
         return paths
@@ -186,13 +189,18 @@ def age(text: str, where: str = "") -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _matching(folder: Path, name: str) -> Iterator[Path]:
-    where, slash, pattern = name.rpartition("/")
-    if not re.search(r"[*?\[]", pattern) or Path(name).is_dir():
+def _directory(folder: Path, where: str) -> Path:
+    """The study of that name, or the directory; a study that is a link is refused."""
+    return locate(folder, where) if is_plain(where) and (folder / where).exists() else Path(where)
+
+
+def _matching(folder: Path, name: str, inside: bool = False) -> Iterator[Path]:
+    if not re.search(r"[*?\[]", name) or ("/" in name and not inside):
         yield locate(folder, name)
         return
-    if slash:  # the trials of a study, or the runs of another directory
-        yield from _matching(folder / where if (folder / where).is_dir() else Path(where), pattern)
+    if "/" in name:  # the trials of a study, or the runs of another directory
+        where, pattern = os.path.split(name)
+        yield from _matching(_directory(folder, where), pattern)
         return
     readable, unreadable = entries(folder)
     matching = [entry for entry in readable if fnmatchcase(entry.name, name)]

@@ -131,8 +131,7 @@ def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions)
         rows = runs.read_study(path).trials()
     places = places_of(_datasets(plan.trials, view))
     with _processes(plan, how) as pool:
-        ahead = forecast(plan.plan(path, dry=True), path, rows, plan.relabels)
-        found = _cost(plan, ahead, pool, places)
+        found = _cost(plan, forecast(plan.plan(path, dry=True), path, rows), pool, places)
     if found.problem is not None:
         raise UsageError(found.problem)
     return found

@@ -95,7 +95,7 @@ class Selection(NamedTuple):
             )
         if self.others:
             left_out = f"{plural(len(self.others), 'run')} of {listed(sorted({*self.others.values()}))}"
-            notes.append(f"{left_out} {'is' if len(self.others) == 1 else 'are'} left out: no training")
+            notes.append(f"{left_out} {'is' if len(self.others) == 1 else 'are'} left out: not trainings")
         return notes
 
 
@@ -124,10 +124,11 @@ def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Se
 def read_chosen(folder: Path, names: Sequence[str]) -> tuple[list[Record | Study], dict[str, str]]:
     """The runs and studies of `select`, and by name what is left out, where only a pattern means it and it is no
     training: of which command it is."""
-    found = [runs.read_entry(path) for path in runs.select(folder, names)]
+    found = [runs.read_entry(path) for path in runs.select(folder, names, inside=True)]
     if not any(re.search(r"[*?\[]", name) for name in names):
         return found, {}
-    chosen = [one for one in found if one.name in names or isinstance(one, Study) or one.is_training]
+    named = runs.select(folder, [name for name in names if not re.search(r"[*?\[]", name)])
+    chosen = [one for one in found if one.path in named or isinstance(one, Study) or one.is_training]
     others = (one for one in found if one not in chosen)
     return (chosen, {one.name: f"optilab {one.manifest['command']}" for one in others}) if chosen else (found, {})
 

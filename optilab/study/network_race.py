@@ -116,8 +116,8 @@ class NetworkRace(StudyPlan):
         changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
         require_unchanged(study, changed)
         require_seeds(study, before.seeds, asked.seeds)
-        algos = dict.fromkeys([*before.algos, *asked.algos])
-        require_kept(study, self.trials, f"--algo {','.join(algos)} --budget {max(before.budget, asked.budget)}")
+        require_kept(study, "--algo ", before.algos, asked.algos)
+        require_kept(study, "--on ", old, [config.name for config in asked.on])
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:

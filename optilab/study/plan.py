@@ -334,12 +334,13 @@ class Forecast:
     """Of all trials together."""
 
 
-def forecast(plan: Plan, study: Path, rows: Sequence[runs.Row], relabels: bool = False) -> Forecast:
+def forecast(plan: Plan, study: Path, rows: Iterable[runs.Row]) -> Forecast:
     """What a plan still trains, where trials.csv has these rows: trials without an outcome are taken for the worst."""
+    rows = list(rows)
     missing, reached = dict[str, Trial](), dict[str, int]()
 
     def run(batch: Batch) -> Outcomes:
-        ended = known(study, rows, batch.trials, batch.until, relabels)
+        ended = known(study, rows, batch.trials, batch.until)
         for trial in batch.trials:
             until = trial.config.epochs if batch.until is None else batch.until
             reached[trial.name] = max(until, reached.get(trial.name, 0))

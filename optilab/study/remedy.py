@@ -72,7 +72,7 @@ class Remedies(StudyPlan):
         return grid(self.trials)
 
     def require_same(self, study: Path) -> None:
-        require_same(study, self.asked, self.trials)
+        require_same(study, self.asked)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class TunedRemedies(NetworkRace):
         return to_yaml(self.remedies)
 
     def require_same(self, study: Path) -> None:
-        require_same(study, self.remedies, self.trials)
+        require_same(study, self.remedies)
 
 
 def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
@@ -193,7 +193,7 @@ def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConf
     return asked.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 
 
-def require_same(study: Path, asked: RemedyConfig, trials: Sequence[Trial]) -> None:
+def require_same(study: Path, asked: RemedyConfig) -> None:
     """RunError where a study was asked about another training before; remedies and seeds may be added."""
     earlier = load(RemedyConfig, str(study / runs.STUDY))
     before, now = (
@@ -206,8 +206,8 @@ def require_same(study: Path, asked: RemedyConfig, trials: Sequence[Trial]) -> N
     changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
     require_unchanged(study, changed)
     require_seeds(study, earlier.seeds, asked.seeds)
-    names = dict.fromkeys([*(earlier.only or ()), *(asked.only or ())]) if earlier.only else dict(remedies())
-    require_kept(study, trials, f"--only {','.join(names)}")
+    every = list(remedies())
+    require_kept(study, "--only ", earlier.only or every, asked.only or every)
 
 
 def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:

@@ -17,12 +17,12 @@ from typing import Any
 
 from optilab import runs
 from optilab.config.claims import BEST
-from optilab.config.fields import describe
+from optilab.config.fields import decimal, describe
 from optilab.config.load import Override, dump, load
 from optilab.config.study import EXAMPLE, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
-from optilab.errors import ConfigError, OptilabError, Problem, Refusals, UsageError, unknown
+from optilab.errors import ConfigError, OptilabError, Problem, Refusals, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
@@ -154,19 +154,22 @@ class Sweep(StudyPlan):
             changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
         require_unchanged(study, changed)
         require_seeds(study, before.seeds, asked.seeds)
-        if not asked.search:
-            require_kept(study, self.trials, self._and_before(before))
+        if self.command == "sweep" and not asked.search:
+            self._require_values(study, before)
         if _confirmed(before) and self.confirmed:
             require_seeds(study, new_seeds(dump(before)), len(self.new_seeds), "confirm-seeds")
 
-    def _and_before(self, before: SweepConfig) -> str:
-        """The options that ask for the values of its axes and for those that the study had."""
-        own = {axis.key: axis.values for axis in self.axes}
-        axes = [read_axis(*axis) for axis in before.over.items()]
-        whole = {
-            axis.key: dict.fromkeys([*map(flow, axis.values), *map(flow, own.get(axis.key, ()))]) for axis in axes
-        }
-        return " ".join(f"--over {key}={','.join(values)}" for key, values in whole.items())
+    def _require_values(self, study: Path, before: SweepConfig) -> None:
+        """RunError where an axis has lost a value, or where there are fewer samples."""
+        if before.samples:
+            if (self.asked.samples or 0) < before.samples:
+                fewer = f"{study} has {plural(before.samples, 'sample')}"
+                raise RunError(f"{fewer}; add --samples {before.samples}, or choose another --name")
+            return
+        now = {axis.key: axis.values for axis in self.axes}
+        for axis in (read_axis(*one) for one in before.over.items()):
+            tried, asked = ([flow(decimal(v)) for v in own] for own in (axis.values, now.get(axis.key, ())))
+            require_kept(study, f"--over {axis.key}=", tried, asked)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         plan = self._choice(study, dry)

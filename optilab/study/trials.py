@@ -6,9 +6,10 @@ after any interruption. A trial that failed does not affect the others.
 
 import os
 import re
+import shlex
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from optilab.config.training import TrainConfig, changed_keys, digest
 from optilab.config.yaml import flow
 from optilab.errors import OptilabError, RunError, UsageError, WriteFailure, printable
 from optilab.study.pool import AnswerRefused, Ended, WorkerDied, Workers, WorkersLost
-from optilab.words import plural
+from optilab.words import some
 
 MODULE = "optilab.train.worker"
 """Where the functions are that a worker calls; a name, because only a worker imports torch."""
@@ -301,17 +302,18 @@ def require_seeds(study: Path, before: int, now: int, option: str = "seeds") -> 
         raise RunError(f"{fewer}; add --{option} {before}, or choose another --name")
 
 
-def require_kept(study: Path, trials: Sequence[Trial], whole: str) -> None:
-    """RunError where a study has trained what is not among the `trials` that choose its settings now: its verdicts
-    would forget some. `whole` are the options that ask for all of it.
+def require_kept(study: Path, option: str, before: Iterable[str], now: Iterable[str]) -> None:
+    """RunError where a study that has trained is not asked any more for one of the values `before`: its verdicts would
+    forget it. `option`, such as `--algo `, asks for all of them.
     """
-    rows, marks = list[runs.Row](), {trial.mark for trial in trials}
+    tried, asked, trained = list(before), list(now), False
+    lost = [one for one in tried if one not in asked]
     with suppress(OptilabError):  # a table that is damaged is written again
-        rows = runs.read_study(study).trials()
-    first = [row for row in rows if row.get("stage") in (None, "", "tuning") and row["status"] != "failed"]
-    if lost := [str(row["trial"]) for row in first if row["digest"] not in marks]:
-        what = f"{plural(len(lost), 'training')} that this leaves out, such as {lost[0]}"
-        raise RunError(f"{study} has {what}; to keep what was tried write {whole}, or choose another --name")
+        trained = bool(lost and runs.read_study(study).trials())
+    if trained:
+        whole = shlex.quote(",".join([*tried, *(one for one in asked if one not in tried)]))
+        forgets = f"{study} has tried {some(lost, 3)}, too, and its verdicts would forget that"
+        raise RunError(f"{forgets}; write {option}{whole}, or choose another --name")
 
 
 def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:
@@ -344,19 +346,14 @@ def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
 
 
 def known(
-    study: Path,
-    rows: Sequence[runs.Row],
-    trials: Sequence[Trial],
-    until: int | None = None,
-    relabels: bool = False,
+    study: Path, rows: Iterable[runs.Row], trials: Sequence[Trial], until: int | None = None
 ) -> dict[str, Outcome]:
     """The outcomes in a study's trials.csv that still hold: of the same checksum, up to the last epoch or `until`, with
-    the run that they are of; those under another label, too, where a study that `relabels` has yet to begin."""
+    the run that they are of."""
     by_name = {str(row["trial"]): row for row in rows}
-    by_mark = {str(row["digest"]): row for row in rows} if relabels else {}
     ended = {}
     for trial in trials:
-        row = by_name.get(trial.name) or by_mark.get(trial.mark)
+        row = by_name.get(trial.name)
         if row and row.get("digest") == trial.mark and _holds(row, trial, until) and _is_its_run(study, row):
             facts = trial.row(row["status"], str(row["reason"] or ""))
             numbers = {key: value for key, value in row.items() if key not in facts and value is not None}

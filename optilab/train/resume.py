@@ -240,7 +240,7 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
         )
     at, checkpoint = _checkpoint(source, before, epoch)
     if config.epochs <= at:
-        typed = next((f"{one.where} " for one in changes if one.key == "epochs"), "epochs=")
+        typed = "--epochs " if any(one.where == "--epochs" for one in changes) else "epochs="
         earlier = f", or fork an earlier epoch: --fork {name}@EPOCH" if at > 1 else ""
         raise UsageError(
             f"{typed}{config.epochs} leaves nothing to train after epoch {at} of {source.name}; write for example "

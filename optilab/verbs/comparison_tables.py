@@ -419,6 +419,7 @@ def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Ite
     """
     from optilab.config.yaml import flow
     from optilab.study.groups import asked_of, text
+    from optilab.study.sweep import read_axis
 
     rows = [side.candidates[index].groups[0].settings for index in found.order]
     for key in side.grouping.differing:
@@ -438,15 +439,14 @@ def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Ite
                 said = f"{listed(names)} {'is' if len(names) == 1 else 'are'} best at {place}"
                 apart = tried[-1] / tried[-2] if most == "largest" else tried[0] / tried[1]
                 asked = asked_of(study)
-                if key != "optimizer.lr" or any(asked.get(name) for name in ("samples", "zip", "halving")):
+                drawn = any(asked.get(name) for name in ("samples", "zip", "halving"))
+                if key != "optimizer.lr" or drawn or key not in asked.get("over", {}):
                     yield "", f"{said}: try {more} ones"
                     continue
                 beyond = float(f"{end * min(max(apart, 0.1), 10):.3g}")
-                # Its values as they were typed, so that their runs keep their names.
-                over = flow(asked["over"][key]).strip("[]").replace(" ", "")
-                values = ",".join([*(map(text, tried) if ":" in over else [over]), text(beyond)])
+                values = [*map(flow, read_axis(key, asked["over"][key]).values), flow(beyond)]
                 again = resume_command(study.path, command="sweep")
-                yield f"{again} --over {key}={values}", f"{said}, and this tries {text(beyond)}, too"
+                yield f"{again} --over {key}={','.join(values)}", f"{said}, and this tries {text(beyond)}, too"
 
 
 def _price(side: "RunComparison", trainings: int, looks: int) -> str:

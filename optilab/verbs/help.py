@@ -1,5 +1,6 @@
 """`optilab help`: the texts that messages refer to, which are sections of the documentation and part of the wheel."""
 
+import inspect
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -139,10 +140,11 @@ def _of_config(word: str) -> str:
     choices |= {name: f"optimize adam --function {name}" for name in OBJECTIVES}
     kinds = {**RULES, **OBJECTIVES, **model.ACTIVATIONS, **model.INITS, **model.NORMS, **SCHEDULES}
     if own in kinds and own in choices:
-        text = (kinds[own].__doc__ or "").partition("\n")[0].removesuffix(".")
-        return f"{own}: {text}. More: optilab {choices[own]}"
+        text = inspect.cleandoc(kinds[own].__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        sentence = re.split(r"\.\s+(?=[A-Z])", text)[0].removesuffix(".")
+        return f"{own}: {sentence}. More: optilab {choices[own]}"
     for kind, keys in described.items():
-        for key in keys:
+        for key in sorted(keys, key=lambda key: not key.key.startswith("optimizer.")):
             if own.replace("-", "_") in (key.key, key.key.rpartition(".")[2]) and key.meaning:
                 return f"{key.key}: {key.meaning}. Its type and default: optilab config show {kind} {key.key}"
     return ""

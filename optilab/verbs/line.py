@@ -46,11 +46,11 @@ NOT_TAKEN = {
     ("optimize", "list"):
         "the optimizers are listed by: optilab config show optimize algo",
     ("race", "metric"):
-        "a race has its own measure, gradients to the minimum or val_acc, so leave it out",
+        "a race has its own measure, gradients to the minimum or accuracy on the test set, so leave it out",
     ("sweep", "direction mode maximize minimize goal"):
         "optilab knows of each metric whether more is better, so leave it out",
     ("remedy", "list"):
-        "the remedies of a config are listed by: optilab remedy CONFIG --dry-run",
+        "the remedies are listed in the findings of: optilab help diagnosis; to choose some: --only lr,batchnorm",
     ("train", "accuracy target goal"):
         "what a run has to reach is a claim, as in: --expect 'val_acc > 0.8'",
     ("diagnose", "epochs"):

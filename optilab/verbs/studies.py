@@ -112,8 +112,7 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
     entry = runs.read_entry(path)
     made = entry.manifest["command"]
     if not isinstance(entry, runs.Study):
-        stopped = made == "train" and entry.state != "done"
-        more = f"; continue it with: {runs.resume_command(path)}" if stopped else ""
+        more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
         raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
     outside = path.parent.resolve() != folder.resolve()
     elsewhere = f" --runs-dir {shlex.quote(str(path.parent))}" if outside else ""
@@ -243,7 +242,7 @@ def _can_tell(design: "Design", measure: "Measure") -> str:
     source = f"as in {plural(design.groups, 'group')} of earlier trainings" if design.groups else "a guess"
     noise = f"if seeds differ by {size(design.noise)} (standard deviation, {source})"
     if measure.share and design.difference > 1:
-        return f"finds no difference in {measure.metric} with a probability of 80%, {noise}; more seeds would"
+        return f"would hardly find any difference in {measure.metric}, {noise}; more seeds would"
     found = f"a difference of {size(design.difference)} to the best {measure.metric}"
     return f"would find, with a probability of 80%, {found}, {noise}"
 

@@ -94,7 +94,7 @@ class Request:
                 run = [named(name) for name in conflict if name in ("resume", "fork") and given.get(name)]
                 config = [one for one in both if one not in run]
                 known_by = len(run) == 1 and {"config", "on"} & {*conflict}
-                way = f": {run[0]} takes its config from a run, so leave out {listed(config)}" if known_by else ""
+                way = f": {run[0]} has a config of its own, so leave out {listed(config)}" if known_by else ""
                 problems.append(f"{listed(both)} cannot be combined{way or '; give one'}")
         needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
         for other, name in ((other, name) for other, names in needs for name in names):

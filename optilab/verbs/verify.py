@@ -401,8 +401,9 @@ class LabVerification(Answer):
 
     @property
     def _unchecked(self) -> str:
-        names, one = listed(self.verdict.unchecked), len(self.verdict.unchecked) == 1
-        return f"{self.exam.rule.name} has no {names}: of {'it' if one else 'them'} only your default was compared"
+        names, several = listed(self.verdict.unchecked), len(self.verdict.unchecked) > 1
+        what = "them only your defaults were" if several else "it only your default was"
+        return f"{self.exam.rule.name} has no {names}: of {what} compared"
 
     @property
     def _by_hand(self) -> str:

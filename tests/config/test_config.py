@@ -114,6 +114,17 @@ def test_what_was_typed_is_not_blamed_on_the_file(text, said):
             "betas: [0.9, 0.99]\noptimizer: adam",
             "betas: unknown key; write optimizer: {name: adam, beta1: 0.9, beta2: 0.99}",
         ),
+        (
+            "optimizer: {name: momentum, form: ema}\nmomentum: 0.9",
+            "momentum: unknown key; write optimizer: {name: momentum,",
+        ),
+        ("optimizer: sgd\nnesterov: true", "write optimizer: {name: nesterov}\n"),
+        ("optimizer: sgd\nnewton: 3", "my.yaml:2: newton: unknown key; no key is alike"),
+        ("optimizer: sgd\nmodel: {activation: [relu, tanh]}", "(--over model.activation=relu,tanh)"),
+        (
+            "optimizer: sgd\nreplay: {loaders_per_epoch: [1, 2, 3]}",
+            "my.yaml:2: replay.loaders_per_epoch: expected",
+        ),
         ("optimizer: sgd\ndefaults: [model]", "my.yaml:2: defaults: unknown key; no key is alike, so delete it"),
         ("over: {optimizer.lr: [1, 2]}\nseeds: 3", "my.yaml: config: missing; add config: relu.yaml"),
         ("config: relu\nmetric: {name: val_loss}", "metric: expected text, got a mapping; write val_loss"),

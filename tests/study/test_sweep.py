@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -225,33 +226,76 @@ def test_a_study_continues_grows_and_is_repeated_by_its_file(optilab, small, tmp
 
 
 @pytest.mark.parametrize(
-    ("command", "first", "then"),
+    ("command", "first", "then", "lost"),
     [
-        ("sweep", "--over optimizer.lr=0.1,1", "--over optimizer.lr=1,2"),
-        ("sweep", "--over optimizer.lr=0.1,1", "--over model.activation=relu,tanh"),
-        ("remedy", "--only relu,lr", "--only relu,tanh"),
+        ("sweep", "--over optimizer.lr=0.1,1", "--over optimizer.lr=1,2", "0.1"),
+        ("sweep", "--over optimizer.lr=0.1:1:3:log", "--over optimizer.lr=0.1:1:2:log", "0.316227766017"),
+        ("sweep", "--over optimizer.lr=0.1,1", "--over model.activation=relu,tanh", "0.1, 1"),
+        ("sweep", "--over optimizer=sgd,adam", "--over optimizer=adam,lion", "sgd"),
+        ("remedy", "--only relu,tanh", "--only relu,xavier", "tanh"),
         (
             "race --seeds 1 --budget 1 --repeats 1 --set data.holdout=40 --on",
             "--algo sgd,adam,lion",
             "--algo sgd,adam",
+            "lion",
         ),
     ],
 )
-def test_a_study_keeps_what_it_has_tried(command, first, then, optilab, small):
+def test_a_study_keeps_what_it_has_tried(command, first, then, lost, optilab, small):
     """Whoever leaves out the best row changes the verdict on all others."""
     begun, own = [*command.split(), small, "--epochs", 1, "--name", "s", "--quiet"], first.split()
     optilab(*begun, *own)
     refused = optilab(*begun, *then.split(), code=4).stderr
-    assert re.search(r"has \d+ trainings? that this leaves out, such as ", refused)
-    whole = re.search(r"to keep what was tried write (.*), or choose another --name\n", refused)[1]
-    assert "done already" in optilab(*begun[:-1], "--dry-run", *whole.split()).stdout
+    said, whole = re.search(
+        r"has tried (.*), too, and its verdicts .*; write (.*), or choose another --name", refused
+    ).groups()
+    assert said.replace(" ", "") == lost.replace(" ", "")
+    planned = optilab(*begun[:-1], "--dry-run", *shlex.split(whole)).stdout
+    count, done = re.search(r"^(\d+) trials: .* (\d+) done already", planned).groups()
+    assert int(done) > 0
+    assert int(count) >= int(done)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("--over optimizer.lr=3e-1,1", "--over optimizer.lr=1,0.3,2"),
+        ("--over schedule=constant,cosine", "--over schedule=constant,cosine --epochs 2"),
+        ("--samples 2 --over optimizer.lr=0.1:1", "--samples 3 --over optimizer.lr=0.1:1"),
+        ("--seeds 2", "--seeds 2 --over optimizer.lr=0.1,1"),
+        (
+            "--over optimizer.lr=0.1,1 --zip --over model.activation=relu,tanh",
+            "--over optimizer.lr=0.1,1,2 --zip --over model.activation=relu,tanh,elu",
+        ),
+    ],
+)
+def test_a_study_may_grow(first, then, optilab, small):
+    optilab("sweep", small, "--epochs", 1, "--name", "s", "--quiet", *first.split())
+    epochs = [] if "--epochs" in then else ["--epochs", 1]
+    optilab("sweep", small, *epochs, "--name", "s", "--quiet", *then.split())
+
+
+def test_fewer_samples_are_refused_with_the_number_that_there_is(optilab, small):
+    sampled = [
+        "sweep",
+        small,
+        "--epochs",
+        1,
+        "--name",
+        "s",
+        "--quiet",
+        "--over",
+        "optimizer.lr=0.1:1",
+        "--samples",
+    ]
+    optilab(*sampled, 3)
+    assert "s has 3 samples; add --samples 3, or choose another --name" in optilab(*sampled, 2, code=4).stderr
 
 
 def test_a_study_that_grows_by_an_axis_trains_no_training_twice(optilab, small, tmp_path):
     grown, axes = tmp_path / "runs" / "grown", ["--over", "optimizer.lr=0.1,1"]
     optilab("sweep", small, *axes, "--name", "grown", "--quiet")
     axes += ["--over", "model.init=default,xavier"]
-    assert "2 done already" in optilab("sweep", small, *axes, "--name", "grown", "--dry-run").stdout
     assert "2 done already" in optilab("sweep", small, *axes, "--name", "grown").stderr
     optilab("sweep", small, *axes, "--name", "whole", "--quiet")
     assert files(grown) == files(tmp_path / "runs" / "whole")
@@ -433,7 +477,26 @@ def test_a_best_value_at_the_end_of_an_axis_is_said(optilab, small):
         r"the largest optimizer.lr that was tried, 0.01, and this tries 0.1, too\)",
         end,
     )
-    assert "6 done already" in optilab(*found[1].split(), "--dry-run").stdout
+    assert "8 trials: " in optilab(*found[1].split(), "--dry-run").stdout
+
+
+def test_the_next_value_of_a_range_goes_with_those_that_were_tried(optilab, small):
+    over = ["--over", "optimizer.lr=0.002:0.1:4:log", "--epochs", 15, "--seeds", 2, "--name", "s"]
+    said = optilab("sweep", small, *over).stdout
+    (line,) = re.findall(r"optilab (sweep --resume s --over \S+) \(the optimizer is best at the", said)
+    assert (
+        "10 trials: 5 values of optimizer.lr x 2 seeds, 15 epochs each; 8 done already"
+        in optilab(*line.split(), "--dry-run").stdout
+    )
+
+
+def test_a_rate_that_is_part_of_an_entry_has_no_axis_of_its_own(optilab, small):
+    entries = ",".join(f"{{name: sgd, lr: {rate}}}" for rate in (0.01, 0.1, 1.0))
+    said = optilab(
+        "sweep", small, "--over", f"optimizer={entries}", "--epochs", 15, "--seeds", 2, "--name", "s"
+    ).stdout
+    assert "best at the largest optimizer.lr that was tried, 1: try larger ones" in said
+    assert "verdict: " in optilab("runs", "compare", "s").stdout
 
 
 def test_no_number_of_seeds_is_named_where_nothing_is_learned(optilab, small):
@@ -556,7 +619,7 @@ def test_a_dry_run_says_what_the_design_can_tell(optilab, small, tmp_path):
 def test_a_design_of_too_few_seeds_promises_no_impossible_difference():
     said = studies._can_tell(sweep.Design(1.2, 0.1, 2), Measure("val_acc"))
     assert said.startswith(
-        "finds no difference in val_acc with a probability of 80%, if seeds differ by 10 percentage points ("
+        "would hardly find any difference in val_acc, if seeds differ by 10 percentage points ("
     )
     assert studies._can_tell(sweep.Design(1.2, 0.1, 2), Measure("val_loss")).startswith(
         "would find, with a probability of 80%, a difference of 1.2 to the best"

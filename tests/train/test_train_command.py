@@ -26,7 +26,7 @@ def test_the_config_is_an_argument_or_an_option(optilab, small):
     assert "give one" in optilab("train", small, "--config", small, code=2).stderr
     assert "optilab train sigmoid.yaml" in optilab("train", code=2).stderr
     both = optilab("train", small, "--resume", "x", code=2).stderr
-    assert f"'{small}' and --resume cannot be combined: --resume takes its config from a run, so leave out" in both
+    assert f"'{small}' and --resume cannot be combined: --resume has a config of its own, so leave out" in both
     assert "no run 'x'" in both
 
 

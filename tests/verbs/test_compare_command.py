@@ -37,7 +37,7 @@ def test_a_pattern_means_trainings_and_a_name_what_it_names(optilab, compared):
     optilab("optimize", "adam", "--epochs", 2, "--name", "path")
     shown = optilab("runs", "compare", "*").stdout
     assert "verdict: norm batch" in shown
-    assert "note: 1 run of optilab optimize is left out: no training\n" in shown
+    assert "note: 1 run of optilab optimize is left out: not trainings\n" in shown
     exported = optilab("runs", "export", "*", "--out", "rows.csv", "--json")
     assert json.loads(exported.stdout)["left_out"] == {"path": "optilab optimize"}
     assert "1 run of optilab optimize is left out" in exported.stderr
@@ -52,6 +52,12 @@ def test_a_pattern_means_trials_of_a_study_and_runs_of_a_directory(optilab, smal
     for one, other in (("s/0.1*", "s/2-*"), ("runs/s/0.1*", "runs/s/2-*")):
         assert "optimizer.lr (0.1, 2) " in optilab("runs", "compare", one, other).stdout
     assert "no run in runs/s matches '7*'" in optilab("runs", "compare", "s/7*", code=4).stderr
+    assert "no run in / matches" in optilab("runs", "compare", "/*", code=4).stderr
+    assert "no run in runs matches" in optilab("runs", "compare", "a" * 300 + "*", code=4).stderr
+    for pattern in ("s/0.1*", "/*", "runs/*"):
+        assert "expected one run, got the pattern" in optilab("runs", "rm", pattern, "--yes", code=2).stderr
+    optilab("optimize", "adam", "--epochs", 1, "--name", "path", "--quiet")
+    assert "path is a run of" in optilab("runs", "compare", "s/*", "runs/path", code=2).stderr
     (line,) = re.findall("`optilab (.*)` lists its runs", optilab("runs", "show", "s/0*", code=2).stderr)
     assert "0.1-s42" in optilab(*line.split()).stdout
 

@@ -388,7 +388,7 @@ def test_a_few_steps_are_not_blamed_on_the_rate(optilab):
     arguments = [word for change in changes for word in ("--set", change)]
     said = optilab("train", "sigmoid.yaml", *arguments, "--seed", "7", "--lr", "0.1", "--epochs", "2").stdout
     assert "diagnosis: no cause found" in said
-    assert "; 4 steps in all are few: train longer before you look for a cause\n" in said
+    assert "; only 4 steps in all: train longer before you look for a cause\n" in said
     (advice,) = re.findall(r"^  try: optilab (lr runs/\S+/config.yaml)$", said, flags=re.MULTILINE)
     assert f"  try: optilab {advice}\n" in optilab("diagnose", "latest").stdout
 

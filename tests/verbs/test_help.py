@@ -71,6 +71,8 @@ def test_a_word_of_the_glossary_is_explained(word, meaning, optilab):
         ("unit-gain", r"unit-gain: normal with variance .* More: optilab config show train model.init\n"),
         ("adam", r"adam: Adam .* More: optilab explain adam\n"),
         ("Momentum", r"momentum: Gradient descent with momentum .* More: optilab explain momentum\n"),
+        ("sam", r"sam: .*\w\. More: optilab explain sam\n"),
+        ("beta", r"optimizer\.\S*beta: .*\n"),
         ("ravine", r"ravine: A quadratic .* More: optilab optimize adam --function ravine\n"),
     ],
 )

@@ -1227,7 +1227,7 @@ def test_the_command_writes_a_page(optilab, tmp_path):
     [
         ("", "play needs an optimizer or a config, as in: optilab play sgd,momentum,adam"),
         ("--algo newton", "newton cannot be shown interactively: it needs the Hessian"),
-        ("--algo sgd --function logistic-regression", "choose one of: ravine, sphere"),
+        ("--algo sgd --function logistic-regression", "logistic-regression has 3; for example --function rosenbrock"),
         ("--algo sgd --set function={name: rosenbrock, dimension: 3}", "one or two variables; rosenbrock has 3"),
         ("--algo sgd --set noise=0.1", "play runs an optimizer as it is; remove noise"),
         ("--algo sgd --epochs 20000", "at most 10,000 epochs, got 20,000"),
