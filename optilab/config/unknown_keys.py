@@ -84,6 +84,12 @@ class UnknownKey:
         pairs = (f"{key}={yaml.flow(item).replace(', ', ',')}" for key, item in values.items())
         return f"write {' '.join(f'--set {shlex.quote(pair)}' for pair in pairs)}"
 
+    def _located(self, key: str) -> Location:
+        """The place of a dotted key; of several optimizers in the first."""
+        above, _, last = key.rpartition(".")
+        first = [0] * isinstance(self.at.tree.get(above), list)
+        return Location(self.at.schema, (*above.split("."), *first, last) if above else (last,), self.at.tree)
+
     # --- the answers ---------------------------------------------------------------------------------------
 
     def moved(self) -> str:
@@ -145,8 +151,7 @@ class UnknownKey:
             return f"{self.what}; {self.written({keys[0]: yaml.value(hidden)})}"
         pair = re.findall(r"\d*\.?\d+", str(self.at.value)) if self.name == "betas" else []
         here = [self.at.dotted.replace("betas", "beta1")] * ("beta1" in self.settings)
-        places = [Location(self.at.schema, tuple(key.split(".")), self.at.tree) for key in self.elsewhere]
-        there = [place.dotted for place in places if place.field]  # which the optimizer that is chosen has
+        there = [key for key in self.elsewhere if self._located(key).field]  # which the chosen optimizer has
         for key in [*there, *here][: len(pair) == 2]:
             both = {f"{key[:-1]}{n}": yaml.value(one) for n, one in enumerate(pair, 1)}
             return f"{self.what}; {self.written(both)}"
@@ -167,12 +172,8 @@ class UnknownKey:
         """A key further inside that is alike, where one was typed without its section."""
         if not self.alone or self.in_file:
             return ""
-        schema, tree = self.at.schema, self.at.tree
-        inner = dict[str, str]()
-        for *above, last in reversed([key.key.split(".") for key in describe(schema)]):
-            first = [0] * isinstance(tree.get("".join(above)), list)
-            if last in Location(schema, (*above, *first, last), tree).keys:
-                inner[last] = ".".join([*above, last])
+        places = [(one.key, self._located(one.key)) for one in describe(self.at.schema)]
+        inner = {place.name: key for key, place in reversed(places) if place.name in place.keys}
         far = re.fullmatch('; did you mean "([^"]+)"[?]', did_you_mean(self.name, [*inner]))
         return f'{self.what}; did you mean "{inner[far[1]]}"?' if far else ""
 

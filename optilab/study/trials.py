@@ -303,8 +303,8 @@ def require_seeds(study: Path, before: int, now: int, option: str = "seeds") -> 
 
 
 def require_kept(study: Path, option: str, before: Iterable[str], now: Iterable[str]) -> None:
-    """RunError where a study that has trained is not asked any more for one of the values `before`: its verdicts would
-    forget it. `option`, such as `--algo `, asks for all of them.
+    """RunError where a study that has trained leaves out one of the values `before`: its verdicts would forget it.
+    `option`, such as `--algo `, asks for all of them.
     """
     tried, asked, trained = list(before), list(now), False
     lost = [one for one in tried if one not in asked]

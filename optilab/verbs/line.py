@@ -50,7 +50,7 @@ NOT_TAKEN = {
     ("sweep", "direction mode maximize minimize goal"):
         "optilab knows of each metric whether more is better, so leave it out",
     ("remedy", "list"):
-        "the remedies are listed in the findings of: optilab help diagnosis; to choose some: --only lr,batchnorm",
+        "the remedies of each finding are in: optilab help diagnosis; to choose some: --only lr,batchnorm",
     ("train", "accuracy target goal"):
         "what a run has to reach is a claim, as in: --expect 'val_acc > 0.8'",
     ("diagnose", "epochs"):
