@@ -145,17 +145,24 @@ class ConfigError(OptilabError):
 
 def together(errors: Sequence[OptilabError]) -> OptilabError:
     """One error that says all `errors`, with the exit status of the first; of one, that itself."""
-    for n, one in enumerate(errors):
-        for before in errors[:n]:
-            if not (isinstance(one, ConfigError) and isinstance(before, ConfigError)) or one.source in TYPED:
-                continue
-            if one.source == before.source:  # one file, whose problems are one list
-                problems = sorted((*before.problems, *one.problems), key=lambda problem: problem.line)
-                whole = ConfigError(one.source, problems, before.advice or one.advice)
-                return together([whole if other is before else other for other in errors if other is not one])
+    errors = _by_file(errors)
     kind = UsageError if isinstance(errors[0], ConfigError) else type(errors[0])
     lines = [line for one in errors for line in one.lines or str(one).split("\n")]
     return errors[0] if len(errors) == 1 else kind("\n".join(dict.fromkeys(lines)))
+
+
+def _by_file(errors: Iterable[OptilabError]) -> list[OptilabError]:
+    """The errors; those of the config of one file as one, with its problems in the order of their lines."""
+    found: dict[str | OptilabError, OptilabError] = {}
+    for one in errors:
+        key = one.source if isinstance(one, ConfigError) and one.source not in TYPED else one
+        before = found.get(key)
+        if isinstance(one, ConfigError) and isinstance(before, ConfigError):
+            problems = sorted((*before.problems, *one.problems), key=lambda problem: problem.line)
+            found[key] = ConfigError(one.source, problems, before.advice or one.advice)
+        else:
+            found[key] = one
+    return list(found.values())
 
 
 class Refusals(list[OptilabError]):

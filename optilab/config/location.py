@@ -101,10 +101,9 @@ class Location:
         # What was written in the place of a mapping is proposed as the value of its first key, where it may be that.
         value: Any = self.value if len(self.path) == 1 else None
         usual = first.low if first.required else first.default
-        whole = first.number is int and first.admits(value)
-        return yaml.flow(
-            {first.name: value if type(value) in (str, int) and (value in first.choices or whole) else usual}
-        )
+        chosen = type(value) in (str, int) and value in first.choices
+        fits = chosen or (type(value) is int and first.number is int and first.admits(value))
+        return yaml.flow({first.name: value if fits else usual})
 
     def accepted(self, value: Any) -> Any:
         """The `value` that stands here, without the keys that do not exist."""

@@ -273,11 +273,8 @@ def read(path: Path) -> Record:
     manifest = _manifest(path)
     if os.path.lexists(path / STUDY):
         made, names = manifest[0]["command"], f"`optilab runs show {path.name}` names its runs"
-        names += (
-            ""
-            if made == "train" or manifest[0].get("status") == "done"
-            else f", and `{resume_command(path, command=made)}` continues it"
-        )
+        if made != "train" and manifest[0].get("status") != "done":
+            names += f", and `{resume_command(path, command=made)}` continues it"
         raise RunError(f"{path} is a study of `optilab {made}`, not one run; {names}")
     return _whole(Record(path, *manifest))
 

@@ -1,5 +1,6 @@
 """YAML, overrides and presets to one value; every key documented, every shipped config good."""
 
+import copy
 import os
 import re
 from dataclasses import replace
@@ -125,6 +126,9 @@ def test_what_was_typed_is_not_blamed_on_the_file(text, said):
             "optimizer: sgd\nreplay: {loaders_per_epoch: [1, 2, 3]}",
             "my.yaml:2: replay.loaders_per_epoch: expected",
         ),
+        ("optimizer: sgd\nearly_stopping: soon", "(key: value), got 'soon', such as {patience: 1}"),
+        ("optimizer: sgd\nearly_stopping: [3]", "(key: value), got [3], such as {patience: 1}"),
+        ("optimizer: sgd\nearly_stopping: 3", "(key: value), got 3, such as {patience: 3}"),
         ("optimizer: sgd\ndefaults: [model]", "my.yaml:2: defaults: unknown key; no key is alike, so delete it"),
         ("over: {optimizer.lr: [1, 2]}\nseeds: 3", "my.yaml: config: missing; add config: relu.yaml"),
         ("config: relu\nmetric: {name: val_loss}", "metric: expected text, got a mapping; write val_loss"),
@@ -154,6 +158,30 @@ def test_a_problem_of_a_file_is_answered_as_it_is_written_there(text, said, tmp_
     with pytest.raises(ConfigError) as caught:
         load(schema_for(command_of("my.yaml")), "my.yaml")
     assert said in str(caught.value)
+
+
+BASES = {"train": {"optimizer": "sgd"}, "optimize": {"algo": "adam"}, "sweep": {"config": "relu"}}
+
+
+@pytest.mark.parametrize("kind", BASES)
+@pytest.mark.parametrize("value", ["soon", [3], {"a": 1}, 2.5, True], ids=repr)
+def test_a_value_of_the_wrong_kind_is_refused_in_words_for_every_key(kind, value):
+    """Any other exception than a refusal is a bug."""
+    schema, refused = schema_for(kind), dict[str, str]()
+    for key in {one.key for one in describe(schema)}:
+        tree = copy.deepcopy(BASES[kind])
+        *above, last = key.split(".")
+        node = tree
+        for part in above:
+            node[part] = {"name": node[part]} if isinstance(node.get(part), str) else node.get(part) or {}
+            node = node[part]
+        node[last] = value
+        try:
+            load(schema, tree)
+        except ConfigError as error:
+            refused[key] = str(error)
+    assert all("problem" in text and key.partition(".")[0] in text for key, text in refused.items())
+    assert len(refused) > 5
 
 
 @pytest.mark.parametrize(
