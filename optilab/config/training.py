@@ -294,11 +294,8 @@ NOT_IN_TRAINING = {
     "function": "needs line searches on one function, and each step of a training has another batch",
 }
 """What a rule may need of a test function, and why no training has it."""
-NOT_TRAINING = frozenset(
-    name
-    for name, rule in RULES.items()
-    if isinstance(rule.needs, tuple) and NOT_IN_TRAINING.keys() & {*rule.needs}
-)
+NOT_TRAINING = frozenset(("polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"))
+"""The rules that need one of these, by name: their classes are imported when they are looked up."""
 
 
 class TrainConfig(Section):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from optilab.config.load import Override, load
-from optilab.config.training import TrainConfig
+from optilab.config.training import NOT_IN_TRAINING, NOT_TRAINING, TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
@@ -43,6 +43,11 @@ def configured(**keys):
 
 def epochs(training):
     return [checkpoint.save(training) for _ in training.run(lambda done, total: None, lambda: False)]
+
+
+def test_a_rule_trains_unless_it_needs_what_only_a_test_function_has():
+    needing = {name for name in RULES.keys() - TRAINABLE if NOT_IN_TRAINING.keys() & {*RULES[name].needs}}
+    assert needing == NOT_TRAINING == RULES.keys() - TRAINABLE
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
