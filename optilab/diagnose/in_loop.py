@@ -44,31 +44,6 @@ def labels_out_of_range(e: Evidence) -> Symptom | None:
     return Symptom(text, {"labels": labels, "outputs": outputs}, (), harm=True)
 
 
-OTHERS = 0.05
-"""Fraction of the targets that are not the labels of the loss."""
-
-
-@cause(
-    "loss-of-other-labels",
-    measures="targets that are not the labels which the loss was computed from, by the sign of its gradient with "
-    "respect to the outputs",
-    threshold=f"{OTHERS:.0%} or more, or another number of targets",
-    normal="0",
-    remedy="`loss = F.cross_entropy(model(x), y); ...; watch.step(loss, target=y)`, with one `y`",
-    advice="give the loss the labels that belong to its inputs, and the same to watch.step: "
-    "loss = cross_entropy(model(x), y); watch.step(loss, target=y)",
-    silent="targets are not given; a loss that is not one of PyTorch's alone, or has smoothed labels",
-)
-def loss_of_other_labels(e: Evidence) -> Symptom | None:
-    if lengths := e.loop.get("lengths"):
-        text = f"the loss was computed from {lengths[0]} samples, and target has {lengths[1]} entries"
-        return Symptom(text, {"samples": lengths[0], "targets": lengths[1]}, (), harm=True)
-    if (share := e.loop.get("other_labels", 0.0)) < OTHERS:
-        return None
-    text = f"{share:.0%} of the targets are not the labels that the loss was computed from"
-    return Symptom(text, {"share": share}, (), harm=True)
-
-
 @cause(
     "batch-as-time",
     measures="samples and time steps of recurrent layers and attention, by `batch_first`, and outputs of the network",
@@ -532,28 +507,6 @@ def targets_out_of_scale(e: Evidence) -> Symptom | None:
     return Symptom(f"the targets have a root mean square of {size:.3g}", {"target_rms": size}, ())
 
 
-REACHED = 0.25
-"""Fraction of the time steps of a recurrent layer up to the last one that acts on the loss."""
-
-
-@cause(
-    "later-inputs-unused",
-    measures="fraction of the time steps of a recurrent layer up to the last one whose inputs have a gradient",
-    threshold=f"{REACHED:g} or less",
-    normal="1",
-    remedy="the output of the last time step: `out[:, -1]`",
-    advice="take the output of the last time step, out[:, -1] with batch_first=True and out[-1] without, or the mean "
-    "over all; the first output knows the first input only",
-    silent="sequences of fewer than eight steps; a note in a network that learns",
-)
-def later_inputs_unused(e: Evidence) -> Symptom | None:
-    name, reached = min(e.loop.get("reached", {}).items(), key=lambda pair: pair[1], default=("", 1.0))
-    if not 0 < reached <= REACHED:
-        return None
-    text = f"only the first {reached:.0%} of the time steps of {name} act on the loss"
-    return Symptom(text, {"layer": name, "reached": reached}, ())
-
-
 THROUGH_TIME = 1e-5
 """Gradient by the inputs of the first quarter of the time steps over the largest of any step."""
 EARLY = 0.01
@@ -622,7 +575,6 @@ def _some(names: list[str]) -> str:
 DATA_AND_LOOP = (
     non_finite_data,
     labels_out_of_range,
-    loss_of_other_labels,
     optimizer_of_another_model,
     no_optimizer_step,
     no_gradient_in_step,
@@ -633,7 +585,6 @@ DATA_AND_LOOP = (
     shapes_broadcast,
     batch_as_time,
     no_causal_mask,
-    later_inputs_unused,
     same_batch,
     batches_sorted_by_class,
     graph_cut,

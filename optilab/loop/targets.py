@@ -31,20 +31,6 @@ BY_ELEMENTS = {
 """Losses of a regression, by which predicting the mean is measured."""
 CROSS_ENTROPY = ("NllLoss", "NllLoss2D", "NllLossNd", "CrossEntropyLoss")
 BINARY = ("BinaryCrossEntropyWithLogits", "BinaryCrossEntropy")
-WITH_TARGETS = (*CROSS_ENTROPY, *BINARY, "MseLoss", "SmoothL1Loss", "HuberLoss")
-"""Operations of a loss that take a target for each output."""
-
-
-def labels_used(gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """(labels, whether each is known) by which a loss was computed, from its gradient with respect to the outputs.
-
-    That of a cross-entropy is negative for the label alone, whatever the weights of classes; of a binary one, where the
-    label is 1.
-    """
-    if gradient.dim() < 2 or gradient.shape[-1] == 1:
-        return (gradient < 0).reshape(-1), (gradient != 0).reshape(-1)
-    lowest = gradient.min(dim=-1)
-    return lowest.indices.reshape(-1), (lowest.values < 0).reshape(-1)
 
 
 def next_inputs(given: Tensor, target: Tensor) -> int | None:
@@ -72,20 +58,12 @@ class Targets:
         self._times: list[int] = []
         self._singles, self._sizes = 0, list[int]()  # of labelled batches of eight or more
         self._outputs = 0
-        self._others = self._compared = 0  # labels of the loss that are not the targets, and all that are known
         self._pairs = False  # the loss compares every output with every target
         self._shapes: dict[str, list[int]] = {}
 
     @torch.no_grad()
-    def look(
-        self,
-        output: Tensor | None,
-        target: Tensor | None,
-        loss: Any,
-        seen: dict[str, Any],
-        used: tuple[Tensor, Tensor] | None = None,
-    ) -> None:
-        """One sampled batch; `seen` has the operations that made the loss, `used` is of `labels_used`."""
+    def look(self, output: Tensor | None, target: Tensor | None, loss: Any, seen: dict[str, Any]) -> None:
+        """One sampled batch; `seen` has the operations that made the loss."""
         path = seen.get("loss_path", [])
         if output is not None and output.dim() > 1 and any(op in path for op in CROSS_ENTROPY):
             self._outputs = self._outputs or output.shape[-1 if output.dim() == 3 else 1]
@@ -93,17 +71,6 @@ class Targets:
             return
         self._shapes = self._shapes or {"output_shape": list(output.shape), "target_shape": list(target.shape)}
         value = float(loss)
-        op = path[0] if path else ""
-        by_class = op in CROSS_ENTROPY and output.shape[:-1] == target.shape
-        if used and op in WITH_TARGETS:
-            labels, known = used
-            rows, count = int(known.sum()), target.numel()
-            if len(labels) == count and (by_class or (op in BINARY and output.numel() == count)):
-                self._others += int((labels != (target if by_class else target > 0.5).reshape(-1))[known].sum())
-                self._compared += rows
-            more = count > len(labels) and not {"Cat", "Stack"} & {*path}  # outputs of several calls
-            if (rows > count or more) and len(labels) == len(output) and target.dim() == 1:
-                self._shapes["lengths"] = [len(labels) if more else rows, count]
         if not target.is_floating_point() and output.dim() > 1 and output.numel() > target.numel():
             self._classes(output, target, value, any(op in path for op in CROSS_ENTROPY))
         elif any(op in path for op in BINARY) or not target.is_floating_point():
@@ -219,8 +186,6 @@ class Targets:
             facts["outputs"] = self._outputs
         if self._pairs:
             facts["pairs"] = True
-        if self._compared:
-            facts["other_labels"] = self._others / self._compared
         if self._times:
             facts["loss_over_mean"] = min(self._times)
         facts |= {"single_class": self._singles, "labelled": len(self._sizes)}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DataError, RunError, UsageError, called_as, no_attribute, shown
-from optilab.loop.targets import Targets, labels_used, next_inputs
+from optilab.loop.targets import Targets, next_inputs
 from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
@@ -97,7 +97,6 @@ class Watch:
         self._error = ""
         self._window: Window | None = None
         self._output: Tensor | None = None
-        self._used: tuple[Tensor, Tensor] | None = None  # labels of its loss, and whether they are known
         self._own_loss: Tensor | None = None  # of a model that returns it
         self._own_target: Tensor | None = None
         self._stepped = self._looked = False
@@ -285,8 +284,6 @@ class Watch:
             self._output = None if found is None else found.detach()
             self._look_ahead(self._window.embedded, found)
             self._window.embedded = None
-            if found is not None and found.requires_grad:
-                found.register_hook(self._guard(self._of_output))  # type: ignore[no-untyped-call]
 
     def _note_scale(self, key: str, given: Tensor | None) -> None:
         """The standard deviation of the inputs of the first batches of their kind."""
@@ -302,9 +299,6 @@ class Watch:
         seen = future(embedded, output, axis)
         if seen.get("later", 0.0) > self._facts.get("future", {}).get("later", 0.0):
             self._facts["future"] = seen
-
-    def _of_output(self, gradient: Tensor) -> None:
-        self._used = labels_used(gradient.detach())
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._window is None:
@@ -397,8 +391,6 @@ class Watch:
         )
         if layers and "first_weights" not in self._start and layers[0]["weight_norm"] is not None:
             self._start |= first_layers(layers)
-        reached = self._facts.setdefault("reached", {})
-        reached |= {name: max(reached.get(name, 0.0), float(steps)) for name, steps in window.reached.items()}
         self._normed_over += window.normed_over
         self._activations += window.activations
         self._targets.accuracy = None
@@ -430,8 +422,8 @@ class Watch:
             facts["backward"] = loss.requires_grad
         if facts["samples"] <= FIRST and not facts.get("crossed"):
             facts["crossed"] = crossed(window, self._output)
-        self._targets.look(self._output, target, loss, facts, self._used)
-        self._output = self._used = None
+        self._targets.look(self._output, target, loss, facts)
+        self._output = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
         metrics = {key: value for key, value in metrics.items() if value is not None}

@@ -124,7 +124,6 @@ class Window:
         self.apart: set[str] = set()  # called without gradients
         self.normed_over: list[int] = []
         self.axes: dict[str, list[int]] = {}  # of a layer over sequences: samples and time steps, as it takes them
-        self.reached: dict[str, Tensor] = {}  # recurrent layer -> fraction of steps that act on the loss
         self.activations: list[str] = []
         self.input: Tensor | None = None
         self.embedded: Tensor | None = None  # the network's inputs behind its first embedding
@@ -211,8 +210,6 @@ class Window:
             others = [axis for axis in range(gradient.dim()) if axis != time]
             norms = torch.linalg.vector_norm(gradient.detach().float(), dim=others)
             if len(norms) >= 8:
-                numbers = torch.arange(1, len(norms) + 1, device=norms.device)
-                self.reached[name] = ((norms > 0) * numbers).max() / len(norms)
                 early, late = norms[: len(norms) // 4].mean(), norms[-(len(norms) // 4) :].mean()
                 self.values[name]["through_time"] = early / torch.maximum(early, late)
 

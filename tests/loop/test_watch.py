@@ -472,17 +472,6 @@ class Words(nn.Module):
         return self.head(out[0] if isinstance(out, tuple) else out)
 
 
-class First(Last):
-    """It takes the output of the first time step, which has seen the first input alone."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.rnn(x)[0][:, 0])
-
-
-SERIES = torch.cat([X[:, None, 3:].expand(-1, 19, -1), X[:, None, :3]], dim=1)
-"""Only the last of 20 time steps tells the class."""
-
-
 def validated(scale):
     """A loop that validates with inputs of another scale after each 20 steps."""
     net, x = mlp(), X * 0.5 + 1
@@ -521,9 +510,7 @@ BUGS = {
     "vanishing-through-time": lambda: learn(
         Last(nn.RNN(6, 8, batch_first=True)), X[:, None].expand(-1, 40, -1).flip(0), Y, steps=100
     ),
-    "later-inputs-unused": lambda: learn(First(nn.LSTM(3, 8, batch_first=True)), SERIES, Y, steps=200, lr=1e-2),
     "validation-out-of-scale": lambda: validated(255),
-    "loss-of-other-labels": lambda: learn(mlp(), X, Y, loss=lambda out, y: F.cross_entropy(out, y.roll(1))),
     "batch-as-time": lambda: learn(Last(nn.LSTM(6, 8)), X[:, None].expand(-1, 9, -1), Y, steps=300, lr=1e-2),
     "no-causal-mask": lambda: learn(
         Words(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)), TEXT[:, :-1], TEXT[:, 1:], loss=of_words
@@ -959,62 +946,6 @@ def test_sixty_steps_at_the_chance_level_say_nothing_about_labels():
         start = {**e.records[0], "loop": {**e.loop, "steps": steps}}
         findings = diagnose(dataclasses.replace(e, records=[start, *e.records[1:]]))
         assert ("labels-unrelated" in [one.rule for one in findings]) == found
-
-
-SCORES = (X[:, 0] > 0).float()
-
-
-@pytest.mark.parametrize(
-    ("loss", "share"),
-    [
-        (F.cross_entropy, 0.0),
-        (lambda out, y: F.cross_entropy(out, y, torch.tensor([0.1, 1.0, 10.0]), reduction="sum"), 0.0),
-        (lambda out, y: F.cross_entropy(out, y, ignore_index=1), 0.0),
-        (lambda out, y: F.nll_loss(out.log_softmax(1), y), 0.0),
-        (lambda out, y: F.cross_entropy(out, y, label_smoothing=0.3), None),  # not known
-        (lambda out, y: 0.3 * F.cross_entropy(out, y) + 0.7 * F.cross_entropy(out, y.flip(0)), None),  # mixed
-        (lambda out, y: F.cross_entropy(out, (y + 1) % 3), 1.0),
-    ],
-)
-def test_labels_of_the_loss_are_those_of_its_gradient(loss, share):
-    """Also where the network has learned: outputs of 40 have a probability of one, and gradients of zero."""
-    net = mlp()
-    with torch.no_grad():
-        net[4].weight *= 100
-    watch = learn(net, X, Y, loss=loss, steps=20)
-    assert watch.evidence().loop.get("other_labels") == share
-
-
-@pytest.mark.parametrize(("shift", "share"), [(0.0, 0.0), (1.0, 1.0)])
-def test_labels_of_a_binary_loss_are_those_of_its_gradient(shift, share):
-    watch = learn(
-        mlp(nn.Linear(3, 1)), X, SCORES, steps=20,
-        loss=lambda out, y: F.binary_cross_entropy_with_logits(out.squeeze(1), (y - shift).abs()),
-    )  # fmt: skip
-    assert watch.evidence().loop["other_labels"] == share
-
-
-@pytest.mark.parametrize(
-    ("net", "y", "loss", "given", "lengths"),
-    [
-        (mlp, Y, F.cross_entropy, Y[:10], [16, 10]),
-        (mlp, Y, F.cross_entropy, Y[:20], [16, 20]),
-        (mlp, Y, lambda out, y: F.cross_entropy(out[:10], y[:10]), Y[:10], None),
-        (lambda: nn.Linear(6, 1), X[:, :1], F.mse_loss, X[:10, 0], [16, 10]),
-        (mlp, Y, lambda out, y: F.cross_entropy(torch.cat([out, out]), torch.cat([y, y])), Y[:32], None),
-    ],
-)
-def test_targets_of_another_number_are_not_those_of_the_loss(net, y, loss, given, lengths):
-    model = net()
-    watch = optilab.watch(model)
-    value = loss(model(X[:16]), y[:16])
-    value.backward()
-    watch.step(value, target=given)
-    assert watch.evidence().loop.get("lengths") == lengths
-    named = [one.text for one in watch.diagnosis().findings if one.name == "loss-of-other-labels"]
-    assert named == (
-        [f"the loss was computed from 16 samples, and target has {len(given)} entries"] if lengths else []
-    )
 
 
 @pytest.mark.parametrize("given", [torch.Tensor.item, torch.Tensor.detach, torch.Tensor.mean])
