@@ -484,7 +484,7 @@ class Watch:
         start = {"epoch": 0, **self._start, "first_loss": finite(self._losses[0]) if self._losses else None}
         if not self._losses:
             del start["first_loss"]
-        kinds = {type(module) for module in self._model.modules()}
+        modules = list(self._model.modules())
         loop = {
             **self._facts,
             "steps": count,
@@ -492,8 +492,8 @@ class Watch:
             "epoch_steps": count / len(self._ends) if self._ends else 0,
             "lowest_loss": min((row["train_loss"] for row in rows), default=0.0),
             "has_modes": [
-                *(["dropout"] if any(issubclass(kind, DROPOUTS) for kind in kinds) else []),
-                *(["batch norm"] if any(issubclass(kind, BATCH_NORMS) for kind in kinds) else []),
+                *(["dropout"] if any(isinstance(module, DROPOUTS) and module.p for module in modules) else []),
+                *(["batch norm"] if any(isinstance(module, BATCH_NORMS) for module in modules) else []),
             ],
             "error": self._error,
             **({"compiled": True} if self._compiled else {}),
