@@ -223,7 +223,7 @@ def gradients_not_zeroed(e: Evidence) -> Symptom | None:
     remedy="no `detach()`, `.data`, `.numpy()`, `torch.no_grad()` between layer and loss",
     advice="between these layers and the loss, remove detach(), .data, numpy(), argmax and torch.no_grad(), or freeze "
     "the layers with requires_grad_(False)",
-    silent="frozen layers; no layer has a gradient",
+    silent="frozen layers; no layer has a gradient; the optimizer steps within the backward pass",
 )
 def graph_cut(e: Evidence) -> Symptom | None:
     cut = e.loop.get("no_gradient", [])

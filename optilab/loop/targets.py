@@ -67,7 +67,10 @@ class Targets:
         path = seen.get("loss_path", [])
         if output is not None and output.dim() > 1 and any(op in path for op in CROSS_ENTROPY):
             self._outputs = self._outputs or output.shape[-1 if output.dim() == 3 else 1]
-        if output is None or target is None or not isinstance(target, Tensor):
+        if output is None or not isinstance(target, Tensor):
+            return
+        if output.is_complex() or target.is_complex():
+            self.task = "complex"  # of which no loss is known
             return
         self._shapes = self._shapes or {"output_shape": list(output.shape), "target_shape": list(target.shape)}
         value = float(loss)

@@ -26,6 +26,7 @@ from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
     Window,
+    as_real,
     crossed,
     eps_share,
     finite,
@@ -99,11 +100,12 @@ class Watch:
         self._output: Tensor | None = None
         self._own_loss: Tensor | None = None  # of a model that returns it
         self._own_target: Tensor | None = None
-        self._stepped = self._looked = False
+        self._stepped = self._looked = self._closed = False
         self._mode = True
         self._last_input: Tensor | None = None
         self._gradient = _Gradient()
-        self._hooks: list[Any] = []
+        self._hooks: list[Any] = []  # of the optimizers
+        self._model_hooks: list[Any] = []
         self._guard = functools.partial(_Hook, self)
         self._safely(self._attach)
 
@@ -125,13 +127,13 @@ class Watch:
     @called_as("watch.close()")
     def close(self) -> None:
         """Detach: no hook remains on the model or an optimizer."""
+        self._closed = True
+        self._unhook()
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
         self._gradient.close()
-        if self._window is not None:
-            self._window.close()
-            self._window = None
+        _keep_scriptable(self._model)
 
     if not TYPE_CHECKING:
 
@@ -231,8 +233,6 @@ class Watch:
             return None
 
     def _attach(self) -> None:
-        hook = self._model.register_forward_pre_hook(self._guard(self._forward), with_kwargs=True)
-        self._hooks = [hook, self._model.register_forward_hook(self._guard(self._forwarded))]
         for optimizer in self._optimizers:
             self._hooks += [
                 optimizer.register_step_pre_hook(self._guard(self._before_step)),
@@ -240,8 +240,21 @@ class Watch:
             ]
         self._open()
 
+    def _unhook(self) -> None:
+        """Take the hooks off the model, until the next step."""
+        for hook in self._model_hooks:
+            hook.remove()
+        self._model_hooks = []
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
     def _open(self) -> None:
         """Begin the next step; look into it if it is its turn."""
+        if not self._model_hooks:
+            hook = self._model.register_forward_pre_hook(self._guard(self._forward), with_kwargs=True)
+            self._model_hooks = [hook, self._model.register_forward_hook(self._guard(self._forwarded))]
+            _keep_scriptable(self._model)
         number = len(self._losses) + len(self._pending)
         self._stepped = self._looked = False
         if number == FIRST:
@@ -252,6 +265,7 @@ class Watch:
                 distance = min(self._every, max(DENSE, number / 4))
                 self._next = number + max(1, round(distance * (0.5 + 0.1 * (7 * len(self._probes) % 11))))
             self._window = Window(self._model, self._guard, hooked=not self._compiled)
+            _keep_scriptable(self._model)
             held = self._held
             if number < FIRST:
                 self._gradient.attach([p for p in self._model.parameters() if id(p) in held], self._guard)
@@ -329,8 +343,9 @@ class Watch:
             "trained": len(named),
             "held": sum(id(p) in held for _, p in named),
             "unheld": [name for name, p in named if id(p) not in held and p.grad is not None],
-            # Without any gradient, another model was called, or the loop steps before its first backward pass.
-            "no_gradient": no_gradient if some else [],
+            # Without any gradient, another model was called, or the loop steps before its first backward pass. Within
+            # the pass, as where the optimizer steps in a hook, gradients are still to come.
+            "no_gradient": no_gradient if some and torch._C._current_graph_task_id() == -1 else [],
             "unused": unused,
             "frozen": frozen(window, held) if held else {},
             "backward": some,
@@ -344,7 +359,7 @@ class Watch:
     # --- steps and epochs ---
 
     def _step(self, loss: Tensor | float | None, target: Tensor | None) -> None:
-        if not self._hooks:
+        if self._closed:
             again = "close it after the last step, or watch again: watch = optilab.watch(model, optimizer)"
             raise UsageError(f"watch.step: the watch was closed before; {again}")
         if wrong := [*_wrong_loss(loss), *_wrong_target(target)]:
@@ -378,6 +393,7 @@ class Watch:
         """Read what was measured from the device."""
         window.close()
         self._window = None
+        _keep_scriptable(self._model)
         layers = window.layers()
         groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
         rates = [float(group["lr"]) for group in groups if group.get("lr") is not None]
@@ -630,7 +646,7 @@ class _Gradient:
 
     def attach(self, held: Iterable[nn.Parameter], guard: Callable[..., Any]) -> None:
         self.close()
-        trained = [p for p in held if p.requires_grad]
+        trained = [p for p in held if p.requires_grad and not nn.parameter.is_lazy(p)]
         if not trained:
             return
         # Of the last layers, which get a gradient in any network; the smaller the cheaper.
@@ -646,11 +662,11 @@ class _Gradient:
         self._hooks = []
 
     def _arrives(self, gradient: Tensor) -> None:
-        gradient = gradient.detach().float()
+        gradient = as_real(gradient).float()
         self._new = gradient.clone() if self._new is None else self._new + gradient
 
     def _added(self, parameter: Tensor) -> None:
-        self._total = None if parameter.grad is None else parameter.grad.detach().float().clone()
+        self._total = None if parameter.grad is None else as_real(parameter.grad).float().clone()
 
     def before_step(self, facts: dict[str, Any]) -> None:
         old, new, total = self._old, self._new, self._total
@@ -667,7 +683,7 @@ class _Gradient:
             facts["first_updates"] += 1
             facts["wiped"] += came and not here
             facts["no_backward"] += not (came or some)
-        self._old = None if gradient is None else gradient.detach().float().clone()
+        self._old = None if gradient is None else as_real(gradient).float().clone()
         self._new = self._total = None
 
 
@@ -676,12 +692,14 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 class _Hook:
-    """A hook of the watch: it fails in silence, and a copy of the model has none."""
+    """A hook of the watch: it fails in silence, sees no pass that is traced, and a copy of the model has none."""
 
     def __init__(self, watch: Watch, work: Callable[..., Any], *first: Any) -> None:
         self._watch, self._work, self._first = watch, work, first
 
     def __call__(self, *args: Any) -> Any:
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():  # type: ignore[attr-defined, no-untyped-call]
+            return None
         return self._watch._safely(self._work, *self._first, *args)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -694,3 +712,24 @@ def _nothing() -> Callable[..., None]:
 
 def _ignore(*args: Any) -> None:
     """What is left of a hook in a copy of the model."""
+
+
+def _keep_scriptable(model: nn.Module) -> None:
+    """Let torch.jit.script ask the modules with hooks, and no others, for what it compiles."""
+    for module in model.modules():
+        vars(module).pop("__prepare_scriptable__", None)
+        if any(isinstance(hook, _Hook) for hook in module._forward_pre_hooks.values()):
+            vars(module)["__prepare_scriptable__"] = functools.partial(_scriptable, module)
+
+
+def _scriptable(module: nn.Module) -> nn.Module:
+    """The module without the hooks of watches, which are no TorchScript."""
+    for hooks in (module._forward_pre_hooks, module._forward_hooks):
+        for key, hook in [*hooks.items()]:
+            if isinstance(hook, _Hook):
+                hook._watch._unhook()
+            elif hook is _ignore:
+                del hooks[key]
+    vars(module).pop("__prepare_scriptable__", None)
+    own = getattr(type(module), "__prepare_scriptable__", None)
+    return module if own is None else own(module)

@@ -108,9 +108,15 @@ def first_tensor(values: Any) -> Tensor | None:
     return next((found for value in inner if (found := first_tensor(value)) is not None), None)
 
 
+def as_real(tensor: Tensor) -> Tensor:
+    """A tensor without its graph; complex numbers are pairs along a further axis."""
+    tensor = tensor.detach()
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
 def spaced(tensor: Tensor, most: int = SAMPLE) -> Tensor:
     """At most `most` entries, evenly spaced, as a vector."""
-    flat = tensor.detach().reshape(-1)
+    flat = as_real(tensor).reshape(-1)
     return flat[:: max(1, math.ceil(flat.numel() / most))]
 
 
@@ -298,7 +304,7 @@ def _rows(module: nn.Module, weight: Tensor) -> Tensor | None:
     units = getattr(module, "hidden_size", getattr(module, "embed_dim", 0))
     if units and len(weight) % units == 0:  # gates, or queries, keys and values, of the same units
         weight = weight.reshape(-1, units, *weight.shape[1:]).transpose(0, 1)
-    rows = by_unit(module, weight).detach().flatten(1)
+    rows = as_real(by_unit(module, weight)).flatten(1)
     return rows if min(rows.shape) > 1 else None
 
 
@@ -442,7 +448,7 @@ def future(embedded: Tensor, output: Tensor, axis: int) -> dict[str, float]:
     causal, and where no norm mixes samples. Empty where that cannot be seen.
     """
     size = embedded.shape[:2]
-    if output.shape[-1] * size.numel() != output.numel() or not output.requires_grad:
+    if output.shape[-1] * size.numel() != output.numel() or not output.requires_grad or output.is_complex():
         return {}
     at, outputs = size[axis] // 2, output.reshape(*size, -1).movedim(axis, 1)
     try:
@@ -471,7 +477,7 @@ def frozen(window: Window, held: Collection[int]) -> dict[str, float]:
         weights = matrices(module)
         seen = name in window.called | window.apart
         if seen and weights and not any(p.requires_grad and id(p) in held for p in weights):
-            block = by_unit(module, weights[0]).flatten(1)[:BLOCK, :BLOCK].float()
+            block = as_real(by_unit(module, weights[0])).flatten(1)[:BLOCK, :BLOCK].float()
             edge = float(block.square().mean().sqrt()) * sum(math.sqrt(size) for size in block.shape)
             if min(block.shape) >= 8 and edge > 0:
                 found[name] = (block, edge)
@@ -503,6 +509,7 @@ def eps_share(optimizer: torch.optim.Optimizer) -> float | None:
                 squares = (state["exp_inf"] - eps).square()
             if eps is None or squares is None:
                 continue
+            squares = as_real(squares)
             # The first steps' averages are small for want of steps, not of gradient.
             steps, beta2 = state.get("step", state.get("steps")), group.get("betas", (0, 0))[1]
             averaged = steps is not None and beta2 and "exp_inf" not in state

@@ -1367,6 +1367,99 @@ def test_a_step_that_computes_its_gradients_itself():
     assert names(watch) == []
 
 
+COMPILERS = {
+    "script": torch.jit.script,
+    "script of a copy": lambda net: torch.jit.script(copy.deepcopy(net)),
+    "script of a part": lambda net: torch.jit.script(nn.Sequential(*net[:3])),
+    "trace": lambda net: torch.jit.trace(net, X[:4]),
+    "export": lambda net: torch.export.export(net, (X[:4],)).graph_module,
+    "strict export": lambda net: torch.export.export(net, (X[:4],), strict=True).graph_module,
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("name", COMPILERS)
+def test_a_watched_network_compiles_to_the_same_program(name):
+    """In a step that is looked into; the training and the watch go on."""
+    programs, weights = [], []
+    for watched in (False, True):
+        torch.manual_seed(0)
+        net = mlp()
+        optimizer = torch.optim.Adam(net.parameters())
+        watch = optilab.watch(net, optimizer) if watched else None
+        for step in range(20):
+            if step == 1:
+                programs.append(COMPILERS[name](net).code)
+            loss = F.cross_entropy(net(X), Y)
+            zeroed_first(optimizer, loss)
+            if watch:
+                watch.step(loss, target=Y)
+        weights.append(net.state_dict())
+    assert programs[0] == programs[1]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    evidence = watch.evidence()
+    assert (evidence.loop["error"], len(evidence.epochs[-1]["layers"])) == ("", 3)
+    assert evidence.loop["samples"] >= 3
+    watch.close()
+    assert not any("__prepare_scriptable__" in vars(module) for module in net.modules())
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_step_inside_the_backward_pass_is_no_finding(early):
+    """An optimizer for each parameter, as in PyTorch's tutorial; the hooks are there before the watch, or after."""
+    net = mlp()
+    optimizers = {parameter: torch.optim.Adam([parameter], 1e-2) for parameter in net.parameters()}
+
+    def step(parameter):
+        optimizers[parameter].step()
+        optimizers[parameter].zero_grad()
+
+    watch = None if early else optilab.watch(net, [*optimizers.values()])
+    for parameter in net.parameters():
+        parameter.register_post_accumulate_grad_hook(step)
+    watch = watch or optilab.watch(net, [*optimizers.values()])
+    for number in range(100):
+        here = torch.arange(16 * number, 16 * number + 16) % len(X)
+        loss = F.cross_entropy(net(X[here]), Y[here])
+        loss.backward()
+        watch.step(loss, target=Y[here])
+    assert watch.diagnosis().findings == []
+
+
+def test_a_network_whose_outputs_another_network_takes_is_no_finding():
+    net, head = mlp(), nn.Linear(3, 3)
+    optimizer = torch.optim.Adam([*net.parameters(), *head.parameters()], 1e-2)
+    watch = optilab.watch(net, optimizer)
+    for number in range(100):
+        here = torch.arange(16 * number, 16 * number + 16) % len(X)
+        loss = F.cross_entropy(head(net(X[here])), Y[here])
+        zeroed_first(optimizer, loss)
+        watch.step(loss, target=Y[here])
+    assert watch.diagnosis().findings == []
+
+
+class Magnitude(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.abs()
+
+
+@pytest.mark.parametrize("kind", ["lazy", "complex", "complex outputs"])
+def test_lazy_and_complex_layers_are_watched(kind, recwarn):
+    number = torch.complex64
+    layers = {
+        "lazy": lambda: [nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(3)],
+        "complex": lambda: [nn.Linear(6, 16, dtype=number), Magnitude(), nn.Linear(16, 3)],
+        "complex outputs": lambda: [nn.Linear(6, 3, dtype=number)],
+    }[kind]
+    loss = (lambda out, y: F.cross_entropy(out.abs(), y)) if kind == "complex outputs" else F.cross_entropy
+    watch = learn(nn.Sequential(*layers()), X if kind == "lazy" else X.to(number), Y, loss=loss, lr=1e-2)
+    evidence = watch.evidence()
+    assert evidence.loop["error"] == ""
+    assert all(layer["gradient_norm"] > 0 for layer in evidence.epochs[-1]["layers"])
+    assert all(0 < layer["update_to_weight"] < 1 for layer in evidence.epochs[-1]["layers"])
+    assert not [one for one in recwarn if "imaginary" in str(one.message)]
+
+
 def test_two_networks_that_are_trained_against_each_other():
     """Gradients of the generator's loss are in the discriminator when its step begins, until they are zeroed."""
     generator = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
