@@ -60,7 +60,8 @@ def lightning(watch: Watching) -> Any:
             self.loss = None
 
         def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-            self.watch.epoch(**{key: value for key, value in trainer.callback_metrics.items() if key != "epoch"})
+            metrics = {key: value for key, value in trainer.callback_metrics.items() if key != "epoch"}
+            self.watch._safely(lambda: self.watch.epoch(**metrics))
 
         def on_train_end(self, trainer: Any, module: Any) -> None:
             self.watch.close()
@@ -101,8 +102,8 @@ def transformers(watch: Watching) -> Any:
 
         def _end_epoch(self) -> None:
             # An epoch ends before it is evaluated.
-            if self._metrics is not None:
-                self.watch.epoch(**self._metrics)
+            if (metrics := self._metrics) is not None:
+                self.watch._safely(lambda: self.watch.epoch(**metrics))
             self._metrics = None
 
     return TrainerWatch()

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.errors import DataError, RunError, UsageError, called_as, no_attribute, shown
+from optilab.errors import DataError, UsageError, called_as, no_attribute, shown
 from optilab.loop.targets import Targets, next_inputs
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -121,7 +122,12 @@ class Watch:
 
     @called_as("watch.epoch(val_loss=0.5, val_acc=0.85)")
     def epoch(self, **metrics: float) -> None:
-        """An epoch is done: what you measured, such as val_loss, val_acc (a fraction) and train_acc."""
+        """An epoch is done: what you measured, such as val_loss, val_acc (a fraction) and train_acc.
+
+        Calls without a step between them are about the same epoch. UsageError for a value that is no such number.
+        """
+        if wrong := [problem for key, value in metrics.items() if (problem := _wrong_metric(key, value))]:
+            raise UsageError("; ".join(wrong), "watch.epoch")
         self._safely(self._epoch, metrics)
 
     @called_as("watch.close()")
@@ -176,21 +182,22 @@ class Watch:
         return Diagnosis(type(self._model).__name__, evidence, diagnose(evidence), "")
 
     @called_as('watch.save("my-loop")')
-    def save(self, name: str | None = None, folder: str | os.PathLike[str] | None = None) -> Path:
+    def save(
+        self, name: str | None = None, folder: str | os.PathLike[str] | None = None, overwrite: bool = False
+    ) -> Path:
         """Write a run directory, which `runs show`, `plot`, `compare`, `diff`, `report`, `diagnose` and `check` read.
 
-        `folder`: as for `optilab.Lab`. RunError where the name is taken.
+        `folder`: as for `optilab.Lab`. `overwrite`: replace the directory of this name that `save` wrote. RunError
+        where the name is taken.
         """
         from optilab.verbs.calls import as_in_python, folder_of
 
         if not isinstance(name, str | None):
             raise UsageError(f'expected text, got {shown(name)}; write watch.save("my-loop")', "name")
+        if not isinstance(overwrite, bool):
+            raise UsageError(f"expected True or False, got {shown(overwrite)}", "overwrite")
         with as_in_python():
-            try:
-                return self._written(name, folder_of(folder)).path
-            except RunError as error:
-                error.args = (f'{error}: watch.save("{name}-2")',)
-                raise
+            return self._written(name, folder_of(folder), overwrite).path
 
     @called_as('watch.plot(dark=True).savefig("loop.png")')
     def plot(self, *, dark: bool = False) -> "Figure":
@@ -212,11 +219,11 @@ class Watch:
         with TemporaryDirectory() as folder:
             return view(self._written(type(self._model).__name__.lower(), Path(folder)))
 
-    def _written(self, name: str | None, folder: Path) -> "LabRun":
+    def _written(self, name: str | None, folder: Path, overwrite: bool = False) -> "LabRun":
         from optilab.verbs.results import write_watched
 
         evidence, seconds = self.evidence(), [at for _, _, at in self._ends]
-        return write_watched(evidence, self._config(evidence.setup), seconds, name, folder)
+        return write_watched(evidence, self._config(evidence.setup), seconds, name, folder, overwrite)
 
     # --- hooks ---
 
@@ -442,11 +449,14 @@ class Watch:
         self._output = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
-        metrics = {key: value for key, value in metrics.items() if value is not None}
-        if wrong := [problem for key, value in metrics.items() if (problem := _wrong_metric(key, value))]:
-            raise UsageError("; ".join(wrong), "watch.epoch")
-        values = {_usual_metric(key): float(value) for key, value in metrics.items()}
-        self._ends.append((len(self._losses) + len(self._pending), values, time.perf_counter() - self._started))
+        values = {_usual_metric(key): float(value) for key, value in metrics.items() if value is not None}
+        count = len(self._losses) + len(self._pending)
+        if self._ends and self._ends[-1][0] == count:
+            values = self._ends.pop()[1] | values
+        if count:
+            self._ends.append((count, values, time.perf_counter() - self._started))
+        else:  # before the training, which is epoch 0
+            self._start["metrics"] = self._start.get("metrics", {}) | {k: finite(v) for k, v in values.items()}
 
     def _read(self) -> list[float]:
         """The losses of all steps; those on the device are read now."""
@@ -471,15 +481,16 @@ class Watch:
         elif count - ends[-1][0] > 0.5 * count / len(ends):  # an epoch that was not finished
             ends.append((count, {}))
         rows, records, begin, divergence = [], [], 0, self._divergence(losses)
+        steps = [probe["step"] for probe in self._probes]
         for number, (end, metrics) in enumerate(ends, 1):
             own = losses[begin:end]
-            if not own or not all(map(math.isfinite, [*own, *metrics.values()])):
+            if not own or not all(map(math.isfinite, own)):
                 break
-            probes = [probe for probe in self._probes if begin < probe["step"] <= end]
+            probes = self._probes[bisect_right(steps, begin) : bisect_right(steps, end)]
             row = {"epoch": number, "train_loss": sum(own) / len(own)}
             if accuracies := [probe["acc"] for probe in probes if probe["acc"] is not None]:
                 row["train_acc"] = sum(accuracies) / len(accuracies)
-            rows.append(row | metrics)
+            rows.append(row | {key: value for key, value in metrics.items() if math.isfinite(value)})
             if probes:
                 records.append(record_of(number, [probe["layers"] for probe in probes], probes[-1]["lr"]))
             begin = end
@@ -490,7 +501,11 @@ class Watch:
 
     def _divergence(self, losses: Sequence[float]) -> str:
         bad = next((number for number, loss in enumerate(losses, 1) if not math.isfinite(loss)), 0)
-        return f"diverged at step {bad}: loss is {losses[bad - 1]}" if bad else ""
+        if bad:
+            return f"diverged at step {bad}: loss is {losses[bad - 1]}"
+        measured = [(epoch, m["val_loss"]) for epoch, (_, m, _) in enumerate(self._ends, 1) if "val_loss" in m]
+        epoch, last = measured[-1] if measured else (0, 0.0)
+        return "" if math.isfinite(last) else f"diverged at epoch {epoch}: val_loss is {last}"
 
     def _before(self, count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The record of epoch 0, from all that is known by now."""
@@ -618,6 +633,8 @@ def _usual_metric(key: str) -> str:
 
 def _wrong_metric(key: str, value: Any) -> str:
     """What is wrong with a metric of an epoch, and what to write; empty where nothing is."""
+    if value is None:  # not measured
+        return ""
     number = _number(value)
     got = shown(value if number is None else number)
     if key == "epoch":

@@ -15,6 +15,7 @@ from optilab.runs.directory import (
     read_checkpoint,
     remove,
     reopen,
+    replaceable,
     require_free,
     require_ours,
     write,

@@ -22,7 +22,7 @@ import secrets
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -67,6 +67,8 @@ _TEMPORARY = re.compile(
     r"\.(study\.yaml|manifest\.json|trials\.csv|timings\.csv)\.tmp-[0-9a-f]{8}|\.study-[0-9a-f]{16}"
 )
 """What a killed command leaves in its study: half a file, and the mark by which workers recognize the directory."""
+TABLES = {"metrics.csv", "timings.csv", "diagnostics.jsonl"}
+"""What a run holds next to its manifest and its config, where nothing can continue it."""
 _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
@@ -238,12 +240,47 @@ def taken(path: Path) -> str:
     return f"{path} already exists; choose another --name"
 
 
-def write(folder: Path, name: str, files: Mapping[str, bytes | Iterable[bytes]], manifest: dict[str, Any]) -> Path:
-    """A run that is complete when it appears, as `optimize` makes it. RunError if the name is taken."""
+def write(
+    folder: Path,
+    name: str,
+    files: Mapping[str, bytes | Iterable[bytes]],
+    manifest: dict[str, Any],
+    overwrite: bool = False,
+) -> Path:
+    """A run that is complete when it appears, as `optimize` makes it. RunError if the name is taken.
+
+    `overwrite`: replace the run of this name, where it is `replaceable`.
+    """
     path = folder / name
     manifest = first_manifest(name, {**manifest, **_checksum(files, manifest)})
-    publish(stage(folder, {**files, MANIFEST: json_bytes(manifest)}), path)
+    staging = stage(folder, {**files, MANIFEST: json_bytes(manifest)})
+    with _aside(path) if overwrite and replaceable(path, manifest["command"]) else contextlib.nullcontext():
+        publish(staging, path)
     return path
+
+
+def replaceable(path: Path, command: str) -> bool:
+    """Tell whether a directory is a run that this command wrote at once, without files of anyone else."""
+    try:
+        files = {file.name for file in path.iterdir()} - {MANIFEST, CONFIG}
+        is_run = not path.is_symlink() and isinstance(read_entry(path), Record)
+        return is_run and read(path).manifest["command"] == command and files <= TABLES
+    except (OSError, CheckpointError):
+        return False
+
+
+@contextlib.contextmanager
+def _aside(path: Path) -> Iterator[None]:
+    """Hide a run while another takes its name; where that fails, it has its name again."""
+    hidden = path.with_name(f".old-{secrets.token_hex(8)}")
+    with write_errors(path):
+        os.rename(path, hidden)
+    try:
+        yield
+    except BaseException:
+        os.rename(hidden, path)
+        raise
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:

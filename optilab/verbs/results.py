@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
 from optilab.config.load import yaml_bytes
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError
+from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.runs import Record, Study, score
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
@@ -235,10 +235,11 @@ def write_watched(
     seconds: Sequence[float],
     name: str | None,
     folder: Path,
+    overwrite: bool = False,
 ) -> LabRun:
     """The run directory of a loop that was watched. `seconds`: when each epoch that it marked ended, from its start.
 
-    RunError where the name is taken.
+    RunError where the name is taken; with `overwrite`, by anything but another such directory.
     """
     rows, start = evidence.rows, evidence.start
     columns = dict.fromkeys(key for row in rows for key in row)
@@ -268,7 +269,13 @@ def write_watched(
         **({"reason": reason} if (reason := evidence.divergence or evidence.loop.get("error")) else {}),
     }
     label = runs.chosen_name(name, config["name"].lower())
-    return LabRun(runs.read(runs.write(folder, label, files, manifest)))
+    try:
+        return LabRun(runs.read(runs.write(folder, label, files, manifest, overwrite)))
+    except RunError as error:
+        only = "overwrite=True replaces only a directory of watch.save without other files; " if overwrite else ""
+        other = ", or overwrite=True" if runs.replaceable(folder / label, manifest["command"]) else ""
+        error.args = (f'{only}{error}: watch.save("{label}-2"){other}',)
+        raise
 
 
 def entry(found: Record | Study) -> LabRun | LabStudy:

@@ -274,42 +274,13 @@ def test_what_is_not_a_model_is_refused():
             "optilab.watch is a class; write watch = optilab.watch(model, optimizer)",
         ),
         (lambda w: w.report(), 'watch.report: needs path; write watch.report("my-loop.html")'),
-    ],
-)
-def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
-    with pytest.raises(UsageError, match=re.escape(sentence)):
-        call(optilab.watch(mlp()))
-
-
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (lambda w: w.step(torch.ones(3)), "the loss has shape (3,); give one number: watch.step(loss.mean())"),
-        (
-            lambda w: w.step(torch.ones(3, 2)),
-            "shape (3, 2); write watch.step(loss) with what cross_entropy returned",
-        ),
+        (lambda w: w.save("a", overwrite=1), "overwrite: expected True or False, got 1"),
         (lambda w: w.epoch(val_accuracy=85.0), "got 85.0; write val_accuracy=0.85"),
         (
             lambda w: w.epoch(accuracy=85.0),
             "accuracy: expected a fraction from 0 to 1, got 85.0; write accuracy=0.85",
         ),
         (lambda w: w.epoch(acc="85%"), "acc: expected a fraction from 0 to 1, got '85%'; write acc=0.85"),
-        (lambda w: w.step(Y), "got a tensor of int64 of shape (200,); write watch.step(loss, target=y)"),
-        (
-            lambda w: [w.close(), w.step(1.0)],
-            "watch.step: the watch was closed before; close it after the last step",
-        ),
-        (lambda w: w.step("loss"), "watch.step: loss: expected one number, got 'loss'; write watch.step(loss)"),
-        (
-            lambda w: w.step(1.0, target=[0, 1]),
-            "target: expected a tensor, got [0, 1]; write target=torch.tensor(y)",
-        ),
-        (
-            lambda w: w.step("x", target=3),
-            "got 'x'; write watch.step(loss) with what cross_entropy returned; target: expected",
-        ),
-        (lambda w: w.step(), "the model returns no loss; give it: watch.step(loss)"),
         (
             lambda w: w.epoch(val_acc=85.0),
             "watch.epoch: val_acc: expected a fraction from 0 to 1, got 85.0; write val_acc=0.85",
@@ -325,6 +296,36 @@ def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
             lambda w: w.epoch(val_loss=[1, 2], epoch=3),
             "val_loss: expected a number, got [1, 2]; write val_loss=0.5; epoch: ",
         ),
+    ],
+)
+def test_a_call_that_does_not_fit_is_refused_at_once(call, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        call(optilab.watch(mlp()))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda w: w.step(torch.ones(3)), "the loss has shape (3,); give one number: watch.step(loss.mean())"),
+        (
+            lambda w: w.step(torch.ones(3, 2)),
+            "shape (3, 2); write watch.step(loss) with what cross_entropy returned",
+        ),
+        (lambda w: w.step(Y), "got a tensor of int64 of shape (200,); write watch.step(loss, target=y)"),
+        (
+            lambda w: [w.close(), w.step(1.0)],
+            "watch.step: the watch was closed before; close it after the last step",
+        ),
+        (lambda w: w.step("loss"), "watch.step: loss: expected one number, got 'loss'; write watch.step(loss)"),
+        (
+            lambda w: w.step(1.0, target=[0, 1]),
+            "target: expected a tensor, got [0, 1]; write target=torch.tensor(y)",
+        ),
+        (
+            lambda w: w.step("x", target=3),
+            "got 'x'; write watch.step(loss) with what cross_entropy returned; target: expected",
+        ),
+        (lambda w: w.step(), "the model returns no loss; give it: watch.step(loss)"),
     ],
 )
 def test_a_wrong_value_ends_the_watch_and_is_named_everywhere(call, sentence):
@@ -393,6 +394,11 @@ def test_a_rate_that_is_far_too_high_is_one_where_a_class_is_rare():
 def never_zeroed(optimizer, loss):
     loss.backward()
     optimizer.step()
+
+
+def zeroed_first(optimizer, loss):
+    optimizer.zero_grad()
+    never_zeroed(optimizer, loss)
 
 
 def never_stepped(optimizer, loss):
@@ -1273,10 +1279,10 @@ def test_a_watched_loop_is_a_run_that_the_commands_read(optilab, tmp_path, measu
     assert "the loop marked no epochs (watch.epoch()); the rows are equal parts of its steps" in shown
     assert "a short training cannot show" in optilab("diagnose", "unmarked").stdout
     refused = learn(mlp(), X, Y, steps=30)
-    refused.epoch(val_acc=90)
+    refused.step("loss")
     refused.save("refused", tmp_path / "runs")
     shown = optilab("runs", "show", "refused").stdout
-    assert "reason     watch.epoch: val_acc: expected a fraction from 0 to 1, got 90.0; write val_acc=0.9" in shown
+    assert "reason     watch.step: loss: expected one number, got 'loss'" in shown
     assert "the watch ended before an epoch; the rows are" in shown
     missing = optilab("check", "refused", "--expect", "val_acc > 0", code=2).stdout
     assert "val_acc > 0: no run has 'val_acc'; " in missing
@@ -1307,6 +1313,67 @@ def test_every_epoch_that_a_short_loop_marks_has_its_row(optilab, tmp_path):
     assert "4 epochs" in optilab("runs", "show", "short").stdout
     found = json.loads(optilab("diagnose", "short", "--json").stdout)
     assert found["verdict"] == watch.diagnosis().document()["verdict"] == "no sign of trouble in 40 batches"
+
+
+@pytest.mark.parametrize("kind", ["before", "twice", "nan"])
+def test_every_epoch_of_a_dying_network_is_kept(kind, tmp_path):
+    """Also after a validation before the training, of two calls per epoch, and of a metric that is not finite."""
+    net = mlp()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    watch = optilab.watch(net, optimizer)
+    if kind == "before":
+        watch.epoch(val_loss=1.1, auc=math.inf)
+    for epoch in range(8):
+        if epoch == 2:
+            for parameter in net.parameters():
+                parameter.data.zero_()
+            optimizer.param_groups[0]["lr"] = 0.0
+        for here in torch.arange(len(X)).split(20):
+            loss = F.cross_entropy(net(X[here]), Y[here])
+            zeroed_first(optimizer, loss)
+            watch.step(loss, target=Y[here])
+        measured = {"val_loss": loss.detach(), "auc": math.nan if kind == "nan" and epoch == 1 else 0.5}
+        for metrics in [{key: value} for key, value in measured.items()] if kind == "twice" else [measured]:
+            watch.epoch(**metrics)
+    rows = watch.evidence().rows
+    assert [row["epoch"] for row in rows] == [*range(1, 9)]
+    assert [row.get("auc") for row in rows] == [0.5, None if kind == "nan" else 0.5, *[0.5] * 6]
+    assert not watch.diagnosis().healthy
+    assert watch.evidence().start.get("metrics") == ({"val_loss": 1.1, "auc": None} if kind == "before" else None)
+    run = watch.save("dying", tmp_path)
+    assert len((run / "metrics.csv").read_text().splitlines()) == 9
+    assert (run / "metrics.csv").read_text().splitlines()[2].endswith("," if kind == "nan" else ",0.5")
+    watch.report(tmp_path / "page.html")
+
+
+def test_an_infinite_last_validation_loss_is_a_divergence():
+    watch = learn(mlp(), X, Y, steps=70)
+    for loss in (math.nan, 1.0):  # the second call is about the same epoch
+        watch.epoch(val_loss=loss)
+    assert (len(watch.evidence().rows), watch.evidence().divergence) == (1, "")
+    watch.epoch(val_loss=math.inf)
+    assert watch.evidence().divergence == "diverged at epoch 1: val_loss is inf"
+
+
+def test_a_saved_loop_is_replaced_on_request_alone(optilab, tmp_path):
+    watch = learn(mlp(), X, Y, steps=70)
+    path = watch.save("loop", tmp_path / "runs")
+    watch.epoch(val_acc=0.5)
+    with pytest.raises(RunError, match=r'choose another name: watch\.save\("loop-2"\), or overwrite=True$'):
+        watch.save("loop", tmp_path / "runs")
+    assert "val_acc" not in (path / "metrics.csv").read_text()
+    assert watch.save("loop", tmp_path / "runs", overwrite=True) == path
+    assert "val_acc" in (path / "metrics.csv").read_text()
+    assert [file.name for file in path.parent.iterdir()] == ["loop"]
+    watch.save("with-a-file", tmp_path / "runs").joinpath("model.pt").touch()
+    optilab("optimize", "--algo", "adam", "--name", "path")
+    (tmp_path / "runs" / "mine").mkdir()
+    (tmp_path / "runs" / "link").symlink_to(path)
+    before = sorted(file.name for file in (tmp_path / "runs").iterdir())
+    for name in ("with-a-file", "path", "mine", "link"):
+        with pytest.raises(RunError, match=r"overwrite=True replaces only a directory of watch\.save without"):
+            watch.save(name, tmp_path / "runs", overwrite=True)
+    assert sorted(file.name for file in (tmp_path / "runs").iterdir()) == before
 
 
 def test_a_loop_is_compared_with_a_training(optilab, tmp_path):
