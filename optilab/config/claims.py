@@ -23,11 +23,13 @@ BEST = "best"
 OPERATORS = {">": "above", ">=": "at_least", "<": "below", "<=": "at_most", "==": "equals", "=": "equals"}
 STATUSES = ("done", "diverged", "failed", "stopped", "interrupted", "running")
 """For a training."""
-WORDS = ("status", "verdict")
+HEALTHY = "healthy"
+"""The claim `diagnosis == healthy`, and the only word of that metric."""
+WORDS = ("status", "verdict", "diagnosis")
 """The metrics whose values are words."""
-TRAINING = (*METRICS[1:], "test_loss", "test_acc", "seconds", "epochs", "grad_ratio", "status")
+TRAINING = (*METRICS[1:], "test_loss", "test_acc", "seconds", "epochs", "grad_ratio", "status", "diagnosis")
 """Metrics of a training."""
-ONCE = ("test_loss", "test_acc", "epochs", "grad_ratio", "status")
+ONCE = ("test_loss", "test_acc", "epochs", "grad_ratio", "status", "diagnosis")
 """Metrics of a training that have one value, not one per epoch."""
 PATH = ("f", "distance", "gradient_norm", "w1", "w2", "epochs", "status")
 """Metrics of a path of `optimize`; `epochs` is the first epoch with |grad f| below the tolerance."""
@@ -42,11 +44,13 @@ RATE = ("rate", "status")
 MOMENTS = ("last", "best", "area")
 """When a metric is measured, next to the number of an epoch."""
 
-EXAMPLE = "val_acc > 0.8, val_acc at best == 0.85 +- 0.01, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
+EXAMPLE = (
+    "healthy, val_acc > 0.8, val_acc at best == 0.85 +- 0.01, adam: f < 0.1, or val_acc > 0.8 confidence 0.95"
+)
 _TEXT = re.compile(
-    r"\s*(?:(?P<of>[^<>=]+?)\s*:\s+)?(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
+    rf"\s*(?:(?P<of>[^<>=]+?)\s*:\s+)?(?:(?P<healthy>{HEALTHY})|(?P<metric>\w+)(?:\s+at\s+(?P<at>\w+))?"
     r"\s*(?P<operator>>=|<=|==|=|>|<)\s*(?P<value>cannot tell|[^\s<>=]+?)(?:\s*\+-\s*(?P<within>[^\s<>=]+))?"
-    r"(?:\s+confidence\s+(?P<confidence>\S+))?\s*"
+    r"(?:\s+confidence\s+(?P<confidence>\S+))?)\s*"
 )
 
 _NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
@@ -70,7 +74,8 @@ def _compared(given: str) -> str:
     if metric not in ALL:
         return "'val_acc > 0.8' (optilab help claims)"
     if metric in WORDS:
-        return f"'{metric} == {'diverged' if metric == 'status' else 'best'}'"
+        usual = {"status": "diverged", "diagnosis": HEALTHY}.get(metric, "best")
+        return f"'{metric} == {usual}'"
     sign, usual = (">", "0.8") if metric.endswith("acc") else ("<", "0.1")
     return f"'{metric} {sign} {next((word for word in rest if decimal(word) != word), usual)}'"
 
@@ -160,6 +165,8 @@ class Claim(Section):
             )
         if (match := _TEXT.fullmatch(given)) is None:
             raise refusal(_mistake(given))
+        if match["healthy"]:
+            return {"of": match["of"], "metric": "diagnosis", "equals": HEALTHY}
         parts = {
             key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None
         }
@@ -220,6 +227,8 @@ class Claim(Section):
     @property
     def text(self) -> str:
         """The claim as it can be typed, without whose it is."""
+        if self.metric == "diagnosis":
+            return HEALTHY
         at = "" if self.at == "last" else f" at {self.at}"
         bound = repr(self.bound).removesuffix(".0") if isinstance(self.bound, float) else self.bound
         sure = "" if self.confidence is None else f" confidence {self.confidence:g}"
@@ -305,10 +314,11 @@ def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
 
 def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:
     """A refusal of a claim on something that the command does not measure, or a word that it does not say."""
-    names, words = list(accepted), WORDS_OF[accepted]
+    names = list(accepted)
     for claim in claims:
         if claim.metric not in names:
             raise refusal(unknown("metric", claim.metric, names), "expect")
+        words = [HEALTHY] if claim.metric == "diagnosis" else WORDS_OF[accepted]
         if isinstance(claim.bound, str) and claim.bound not in words:
             raise refusal(unknown(claim.metric, claim.bound, words), "expect")
         once = claim.metric in ONCE or accepted in (RACE, NETWORK_RACE, RATE)
@@ -334,12 +344,12 @@ def measured(accepted: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(require)
 
 
-COMMANDS = ("optimize", "train", "sweep", "remedy", "race", "lr")
-"""The commands whose results can be claimed."""
+COMMANDS = ("optimize", "train", "sweep", "remedy", "race", "lr", "run")
+"""The commands whose results can be claimed, and a run or a study that is there."""
 
 
 class Check(Section):
-    """One command and its claims; exactly one of COMMANDS."""
+    """One command, or one run, and its claims; exactly one of COMMANDS."""
 
     name: Annotated[str, MinLen(1), Doc("where the numbers are stated, or what they show")]
     optimize: Annotated[Any, Doc("paths: a preset, a YAML file, or the keys of an optimize config")] = None
@@ -352,6 +362,9 @@ class Check(Section):
         None
     )
     lr: Annotated[Any, Doc("the range test of a training: a preset, a YAML file, or its keys")] = None
+    run: Annotated[
+        str | None, Doc("a run or a study that is there, also one of `watch.save`: its name or path")
+    ] = None
     set: Annotated[dict[str, Any], Doc("dotted key -> value, of the training or the paths")] = Field(
         default_factory=dict
     )
@@ -362,6 +375,8 @@ class Check(Section):
     def _one_command(self) -> "Check":
         if len(asked := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
             raise refusal(f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}")
+        if self.run is not None and self.set:
+            raise refusal("set: a run keeps its settings; expected an entry of a command")
         return self
 
     @property

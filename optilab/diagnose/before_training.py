@@ -31,7 +31,7 @@ FULLY = 0.8
     threshold=f"below {INPUTS[0]:g} or above {INPUTS[1]:g}",
     normal="0.1 to 3",
     remedy="pixels divided by 255",
-    silent=f"inputs are whole numbers, such as tokens; a note in a network with a skill of {FULLY:g} or more",
+    silent=f"inputs are whole numbers, such as tokens; info in a network with a skill of {FULLY:g} or more",
 )
 def inputs_out_of_scale(e: Evidence) -> Symptom | None:
     size = e.start.get("input_rms")

@@ -61,9 +61,9 @@ def cause(
     return of
 
 
-LEARNED = 0.55
-"""Skill, (accuracy - chance)/(1 - chance), of a network that has learned."""
-TRIAL_LEARNED = 0.25
+MIN_SKILL = 0.55
+"""Skill, (accuracy - chance)/(1 - chance), of a network that has learned; without accuracy, 1 - loss/chance level."""
+MIN_TRIAL_SKILL = 0.25
 """The same after the sixty steps of a probe run."""
 
 
@@ -72,7 +72,7 @@ def learned(e: Evidence) -> bool:
 
     A network that is right about most images and loudly wrong about the others has a loss far above the chance level.
     """
-    skilled = e.skill > (TRIAL_LEARNED if e.trial else LEARNED)
+    skilled = e.skill > (MIN_TRIAL_SKILL if e.trial else MIN_SKILL)
     return skilled and e.validation_loss < e.validation_entropy and not e.divergence
 
 

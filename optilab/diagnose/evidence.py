@@ -5,6 +5,7 @@ says otherwise. Losses are in nats, accuracies and shares between 0 and 1, layer
 """
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -473,6 +474,14 @@ def _config(record: runs.Record) -> TrainConfig:
         if not changes:
             raise
         return load(TrainConfig, {**written.tree, **changes})
+
+
+def unrecorded(record: runs.Record) -> str:
+    """Why the layers of a run cannot be read; empty where they can."""
+    if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
+        return ""
+    again = "" if record.is_watched else f", or train again: optilab train --config {record.path / 'config.yaml'}"
+    return f"{file} is missing, from which diagnose reads the layers; restore it{again}"
 
 
 def of_run(record: runs.Record) -> Evidence:

@@ -246,7 +246,7 @@ of a network are still below it, but not all."""
     remedy="load trained weights, or train the layers: `layer.requires_grad_(True)`",
     advice="load trained weights into these layers, or train them: layer.requires_grad_(True), before the optimizer is "
     "made from model.parameters()",
-    silent="there is another cause; one frozen layer was trained; fewer than 8 rows or columns; a note in a network "
+    silent="there is another cause; one frozen layer was trained; fewer than 8 rows or columns; info in a network "
     "that learns",
 )
 def frozen_untrained(e: Evidence) -> Symptom | None:
@@ -266,7 +266,7 @@ def frozen_untrained(e: Evidence) -> Symptom | None:
     threshold="1 or more",
     normal="0",
     remedy="none needed",
-    silent="always a note",
+    silent="always info",
 )
 def unused_modules(e: Evidence) -> Symptom | None:
     unused = e.loop.get("unused", [])
@@ -283,7 +283,7 @@ def unused_modules(e: Evidence) -> Symptom | None:
     remedy="logits to `cross_entropy` and `binary_cross_entropy_with_logits`",
     advice="give the loss the logits: remove the softmax, log_softmax or sigmoid at the end of the network, or use a "
     "loss without one",
-    silent="an operation without a gradient lies between; `log_softmax` twice is a note, as it changes nothing",
+    silent="an operation without a gradient lies between; `log_softmax` twice is info, as it changes nothing",
 )
 def softmax_twice(e: Evidence) -> Symptom | None:
     path = e.loop.get("loss_path", [])
@@ -309,7 +309,7 @@ def softmax_twice(e: Evidence) -> Symptom | None:
     normal="none",
     remedy="no activation after the last layer",
     advice="remove the activation after the last layer: the loss takes logits of any size and sign",
-    silent="another operation lies between, such as a mean or a factor; a note in a network that learns",
+    silent="another operation lies between, such as a mean or a factor; info in a network that learns",
 )
 def activation_before_loss(e: Evidence) -> Symptom | None:
     path = [op for op in e.loop.get("loss_path", []) if op not in ("View", "Reshape", "Squeeze", "Transpose")]
@@ -478,7 +478,7 @@ def batches_sorted_by_class(e: Evidence) -> Symptom | None:
     normal="1",
     remedy="`reduction='mean'`",
     advice="use reduction='mean', or divide the loss by len(x): the rate then does not depend on the batch size",
-    silent="targets are not given; a note in a network that learns",
+    silent="targets are not given; info in a network that learns",
 )
 def loss_is_a_sum(e: Evidence) -> Symptom | None:
     times = e.loop.get("loss_over_mean", 1)
@@ -498,7 +498,7 @@ TARGETS = 10.0
     normal="0.1 to 3",
     remedy="standardized targets",
     advice="standardize the targets: y = (y - mean)/std, and undo it for predictions",
-    silent="targets are not given; a note in a network that learns",
+    silent="targets are not given; info in a network that learns",
 )
 def targets_out_of_scale(e: Evidence) -> Symptom | None:
     size = e.loop.get("target_rms")
@@ -520,7 +520,7 @@ EARLY = 0.01
     normal="above 0.01",
     remedy="`nn.LSTM` or `nn.GRU`, shorter sequences",
     advice="use nn.LSTM or nn.GRU in the place of nn.RNN, shorter sequences, or orthogonal recurrent weights",
-    silent="sequences of fewer than eight steps; it was above 0.01 at first, and there is another cause; a note in a "
+    silent="sequences of fewer than eight steps; it was above 0.01 at first, and there is another cause; info in a "
     "network that learns",
 )
 def vanishing_through_time(e: Evidence) -> Symptom | None:
@@ -544,7 +544,7 @@ def vanishing_through_time(e: Evidence) -> Symptom | None:
     threshold="0",
     normal="1 or more",
     remedy="`watch.step(loss)`, without `.item()`, `.detach()` and `torch.no_grad()`",
-    silent="always a note",
+    silent="always info",
 )
 def loss_without_graph(e: Evidence) -> Symptom | None:
     if not e.loop.get("samples") or e.loop.get("loss_path"):
@@ -560,7 +560,7 @@ def loss_without_graph(e: Evidence) -> Symptom | None:
     normal="0",
     remedy="none; the training was not disturbed",
     advice="the training was not disturbed",
-    silent="always a note",
+    silent="always info",
 )
 def watch_stopped(e: Evidence) -> Symptom | None:
     error = e.loop.get("error", "")

@@ -10,7 +10,7 @@ from typing import Any
 from optilab.config.load import dump, load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training, in_loop
-from optilab.diagnose.cause import Cause, Sets, learned
+from optilab.diagnose.cause import MIN_SKILL, Cause, Sets, learned
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, TRIAL_BATCHES, Evidence, Setup
 from optilab.diagnose.remedies import remedies
 from optilab.errors import ConfigError
@@ -50,7 +50,7 @@ weights, which no step has changed yet, is none of it."""
 
 
 class Severity(IntEnum):
-    """How much a finding matters; a run is healthy below `WARNING`, and what is only `INFO` has no remedy."""
+    """How much a finding matters; what is only `INFO` has no remedy."""
 
     INFO = 0
     WARNING = 1
@@ -85,7 +85,7 @@ class Finding:
 
 
 def diagnose(e: Evidence) -> list[Finding]:
-    """The findings, the most severe first; none above INFO means healthy."""
+    """The findings, the most severe first."""
     findings: list[Finding] = []
     survives = learned(e)
     found = [(cause, seen) for cause in CAUSES if (seen := cause(e)) is not None]
@@ -257,25 +257,47 @@ def sick(findings: Sequence[Finding]) -> bool:
     return any(finding.severity > Severity.INFO for finding in findings)
 
 
+def healthy(e: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
+    """The network has learned, the watch is whole, and no finding is at least `level`. A probe run is too short."""
+    seen = bool(e.epochs) and not e.trial and not unwatched(e) and _told(e)
+    return seen and learned(e) and all(finding.severity < level for finding in findings)
+
+
+def unwatched(e: Evidence) -> str:
+    """What a watch has missed; empty where it is whole, and for a training of optilab's."""
+    if e.loop.get("error"):
+        return f"the watch stopped after {plural(e.steps, 'step')}"
+    steps = math.ceil(e.loop.get("updates", 0) / e.loop.get("optimizers", math.inf))
+    return f"the watch saw {e.steps:,} of {plural(steps, 'step')}" if steps > e.steps else ""
+
+
+def _told(e: Evidence) -> bool:
+    """The chance level is known: what a network has learned can be told."""
+    return e.loop.get("reference", "guessing") not in (FIRST_STEPS, EQUAL_CLASSES)
+
+
 def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
-    """The verdict. Only a network that has learned is called healthy; a probe run is too short to say so."""
+    """The verdict: `healthy`, or what is missing for that."""
     if sick(findings):
         named = [finding.rule for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
-        return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}"
+        part = f"; {missed}" if (missed := unwatched(e)) else ""
+        return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}{part}"
     if e.loop and not e.steps:
         return f"nothing was seen: {unseen(e)}"
+    if missed := unwatched(e):
+        return f"cannot tell: {missed}{f'; {_accuracy(e)}' if e.rows else ''}"
     if e.trial:
         unknown = e.loop.get("reference") == FIRST_STEPS  # what is learned cannot be told
-        ignorant = "" if e.knows or unknown else ", but nothing is learned in them"
-        return f"no sign of trouble in {e.steps} batches{ignorant}"
+        more = "too few to tell more" if e.knows or unknown else "but nothing is learned in them"
+        return f"no sign of trouble in {e.steps} batches, {more}"
     if not e.rows:
         return "no epoch is recorded yet"
     accuracy = _accuracy(e)
     if learned(e):
-        sure = e.loop.get("reference") != FIRST_STEPS
-        return f"{'healthy' if sure else 'no sign of trouble'}: {accuracy}"
+        lost = "" if e.epochs else "; its layers were not recorded"
+        return f"{'healthy' if healthy(e, findings) else 'no sign of trouble'}: {accuracy}{lost}"
     fall = e.fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
     course = "" if e.fall is None else f"; the training loss {fell} in the second half of the epochs"
@@ -284,7 +306,9 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
         course += "train longer"
     elif e.steps < TRIAL_BATCHES and not e.knows:
         course += f"; only {plural(e.steps, 'step')} in all: train longer before you look for a cause"
-    return f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: {accuracy}{course}"
+    lacks = "it has not learned much" if e.skill <= MIN_SKILL else "its loss is not below the chance level"
+    verdict = f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: "
+    return f"{verdict}{f'{lacks}, ' if _told(e) else ''}{accuracy}{course}"
 
 
 def unseen(e: Evidence) -> str:
@@ -303,15 +327,18 @@ def _accuracy(e: Evidence) -> str:
     """`validation accuracy 84.1% in the last epochs, chance 10.0%`; of a loop what it has."""
     if column := e.measured_accuracy:
         which = {"val_acc": "validation", "train_acc": "training"}[column]
-        return f"{which} accuracy {percent(e.accuracy)} in the last epochs, chance {percent(e.chance)}"
-    which = "validation" if any("val_loss" in row for row in e.rows) else "training"
-    loss, reference = e.validation_loss, e.loop.get("reference")
-    usual = f"{e.validation_entropy:.3g}"
-    against = f"{usual} of {FIRST_STEPS}" if reference == FIRST_STEPS else f"a chance level of {usual}"
-    text = f"{which} loss {loss:.3g} in the last epochs, against {against}"
-    if reference == EQUAL_CLASSES:
-        text += f" for {EQUAL_CLASSES}"
+        against = f"chance {percent(e.chance)}"
+        text = f"{which} accuracy {percent(e.accuracy)} in the last epochs"
+    else:
+        which = "validation" if any("val_loss" in row for row in e.rows) else "training"
+        against = f"against a chance level of {e.validation_entropy:.3g}"
+        text = f"{which} loss {e.validation_loss:.3g} in the last epochs"
+    reference = e.loop.get("reference")
     if reference == FIRST_STEPS:
+        against = "" if column else f"against {e.validation_entropy:.3g} of {FIRST_STEPS}"
+    text += f", {against}" if against else ""
+    text += f" for {EQUAL_CLASSES}" if reference == EQUAL_CLASSES else ""
+    if not _told(e):
         missing = "from a loss of this kind" if e.loop.get("task") else "without target=y in watch.step"
         text += f"; what it has learned cannot be told {missing}"
     return text

@@ -519,6 +519,7 @@ class Watch:
         loop = {
             **self._facts,
             "steps": count,
+            "optimizers": max(1, len(self._optimizers)),
             "short": count <= SHORT,
             "epoch_steps": count / len(self._ends) if self._ends else 0,
             "lowest_loss": min((row["train_loss"] for row in rows), default=0.0),

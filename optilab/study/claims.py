@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optilab.config.claims import BEST, Claim
+from optilab.config.claims import BEST, HEALTHY, Claim
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
-from optilab.diagnose.evidence import of_run
+from optilab.diagnose import diagnose, of_run, unrecorded, verdict
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, again
 from optilab.study.comparison import judge
@@ -109,7 +109,11 @@ def _never(
         sizes = [one.data.images or (0 if one.data.info.own else one.data.info.train) for one in trainings]
         images = min(sizes)
         return f"the test set is evaluated only where images are held out: {_held_out(images)}"
-    if trainings and claim.metric == "grad_ratio" and not any(config.probes for config in trainings):
+    if (
+        trainings
+        and claim.metric in ("grad_ratio", "diagnosis")
+        and not any(config.probes for config in trainings)
+    ):
         return "gradients are measured only with probes above 0"
     if claim.confidence is not None and sample == 1:
         return "one seed has no confidence; add --seeds 5"
@@ -304,8 +308,17 @@ def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int,
         missing = "fewer than two layers with measured gradients in the last epochs (probes)"
         absent = {seed: f"{group.runs[seed].name}: {missing}" for seed, value in ratios.items() if value is None}
         return {seed: value for seed, value in ratios.items() if value is not None}, absent
+    if claim.metric == "diagnosis":
+        lost = {seed: why for seed, record in group.runs.items() if (why := unrecorded(record))}
+        return {seed: _diagnosis(record) for seed, record in group.runs.items() if seed not in lost}, lost
     (taken,) = values_of([group], Measure(claim.metric, claim.at), claim.text)
     return taken.values, taken.absent
+
+
+def _diagnosis(record: Record) -> str:
+    """`healthy`, or the verdict that says why not."""
+    findings = diagnose(evidence := of_run(record))
+    return HEALTHY if verdict.healthy(evidence, findings) else verdict.sentence(evidence, findings)
 
 
 # --- paths -------------------------------------------------------------------------------------------------

@@ -20,7 +20,17 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import ConfigError, ExitCode, OptilabError, Refusals, UsageError, one_of, shown, together
+from optilab.errors import (
+    ConfigError,
+    ExitCode,
+    OptilabError,
+    Refusals,
+    RunError,
+    UsageError,
+    one_of,
+    shown,
+    together,
+)
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -228,9 +238,11 @@ class Checker:
 
     def _entry(self, check: Check, lines: Mapping[Any, str], number: int) -> Judgement:
         try:
+            if check.run is not None:
+                return self._read(runs.locate(self.place.folder, check.run), dump(check)["expect"])
             changes = [Override("set", key, value) for key, value in check.set.items()]
             return self._config(check.command, check.target, changes, dump(check)["expect"])
-        except (UsageError, ConfigError) as error:
+        except (UsageError, ConfigError, RunError) as error:
             at = ("checks", number)
             raise relocated(error, lines, at, (*at, check.command)) from None
 
@@ -309,7 +321,7 @@ class Checker:
             return [CheckedTarget(target, wrong=[error])]
         return [_judged(path.name, partial(self._read, path)) for path in paths]
 
-    def _read(self, path: Path) -> Judgement:
+    def _read(self, path: Path, texts: Sequence[Any] = ()) -> Judgement:
         entry = runs.read_entry(path)
         command = entry.manifest["command"]
         if command not in ("train", "watch", "sweep", "race", "remedy", "optimize"):
@@ -331,7 +343,7 @@ class Checker:
             tree = settings(entry)
             kind, judge = "train", partial(of_training, record=entry, settings=tree)
             own = expectations(kind, tree.get("expect", ()))
-        claims, wrong = list(own), Refusals()
+        claims, wrong = [*own, *expectations(kind, texts)], Refusals()
         for text in self.expect:
             claims += wrong(expectations, kind, [text]) or ()
         judged, unjudged = _each(claims if wrong else _require(claims), judge)

@@ -1,6 +1,5 @@
 """`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
-from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, verdict
+from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, unrecorded, verdict
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.marks import Argument, Flag
@@ -38,7 +37,7 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
     EXAMPLES = (
         "optilab diagnose sigmoid.yaml",
         "optilab diagnose 20261124-143512-sigmoid-1c2d9e05",
-        "optilab diagnose sigmoid.yaml --json --fail-on critical",
+        "optilab diagnose latest --json --fail-on warning",
     )
 
     target: Annotated[
@@ -47,13 +46,18 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         Doc("A run, a YAML file or a preset"),
     ]
     fail_on: Annotated[
-        str | None, Flag("LEVEL"), Doc("Exit with status 9 if a finding is at least this severe")
+        str | None,
+        Flag("LEVEL"),
+        Doc(
+            "Exit with status 9 unless the network has learned, the watch is whole and no finding is at least LEVEL; "
+            "a probe run never passes [with --quiet: warning]"
+        ),
     ] = None
 
 
 def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
     """The evidence of a run, or of a probe run of a config, judged."""
-    level = request.fail_on
+    level = "warning" if request.quiet and request.fail_on is None else request.fail_on
     levels = [] if level is None else place.refused(chosen_names, "--fail-on", level, "level", LEVELS)
     found: Any = place.refused(_asked, request, place)
     place.refused.settle()
@@ -93,9 +97,8 @@ def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, 
         if changes := request.changes():
             anew = f"optilab diagnose {path / 'config.yaml'} {request.retyped('set', 'data_dir')}"
             raise UsageError(f"{path} is a run, which has ended; to try {changes[0].where}: {anew}")
-        if record.last_row() and not os.path.lexists(file := path / "diagnostics.jsonl"):
-            again = "" if record.is_watched else f", or train again: optilab train --config {path / 'config.yaml'}"
-            raise DataError(f"{file} is missing, from which diagnose reads the layers; restore it{again}")
+        if why := unrecorded(record):
+            raise DataError(why)
         return record, str(path / "config.yaml")
 
     return load(TrainConfig, target, request.changes()), target
@@ -134,7 +137,7 @@ class Diagnosis(Answer):
     """The keys that were set besides, as `--set` takes them."""
     schema_version: ClassVar[int] = 2
     levels: Sequence[str] = ()
-    """A finding that is at least this severe makes the exit status 9."""
+    """The exit status is 9 unless the network is `verdict.healthy` at these levels."""
 
     @property
     def headline(self) -> str:
@@ -161,7 +164,7 @@ class Diagnosis(Answer):
         """The findings as a notebook shows them: what was seen, and what to try."""
         rows = [
             {
-                "finding": f"{row['severity']}: {row['finding']}".replace("info:", "note:"),
+                "finding": f"{row['severity']}: {row['finding']}",
                 "seen": row["text"],
                 "normal": row["normal"],
                 "try": "\n".join(
@@ -196,13 +199,14 @@ class Diagnosis(Answer):
 
     @property
     def healthy(self) -> bool:
-        """Whether no finding is a warning or critical; notes count for nothing."""
-        return not verdict.sick(self.findings)
+        """Whether the network has learned, the watch is whole, and no finding is a warning or critical."""
+        return verdict.healthy(self.evidence, self.findings)
 
     @property
     def code(self) -> ExitCode:
-        bad = any(finding.severity >= LEVELS.index(level) for finding in self.findings for level in self.levels)
-        return ExitCode.EXPECTATION if bad else ExitCode.OK
+        levels = [Severity(LEVELS.index(level)) for level in self.levels]
+        passes = all(verdict.healthy(self.evidence, self.findings, level) for level in levels)
+        return ExitCode.OK if passes else ExitCode.EXPECTATION
 
     def parts(self) -> Iterator[Part]:
         """The layers, the verdict, and for each finding what to try."""
@@ -222,7 +226,7 @@ class Diagnosis(Answer):
             )
         yield ""
         sick = verdict.sick(self.findings)
-        yield Sentence(verdict.sentence(evidence, self.findings), "" if sick or self._tries else "green")
+        yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
         yield from (f"  {step:>{len(step) + step.startswith('or')}}" for step in self._tries)
         if evidence.trial:
             yield Sentence(_of_trials(verdict.UNSEEN_IN_A_TRIAL, evidence), "dim")
@@ -328,9 +332,8 @@ def _of_trials(text: str, evidence: Evidence) -> str:
 
 def _line(finding: Finding, evidence: Evidence) -> str:
     """A finding with its number, the threshold and what is normal."""
-    name = "note" if finding.severity is Severity.INFO else finding.severity.name.lower()
     bounds = f"threshold: {_of_trials(finding.threshold, evidence)}; normal: {finding.normal}"
-    return f"{name}: {finding.rule}: {finding.text} ({bounds})"
+    return f"{finding.severity.name.lower()}: {finding.rule}: {finding.text} ({bounds})"
 
 
 def _layers(evidence: Evidence) -> Any:

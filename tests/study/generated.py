@@ -8,6 +8,7 @@ from optilab.config.load import dump, load, override_from_text, to_yaml
 from optilab.config.training import TrainConfig
 
 VERSIONS = {"python": "3.11.0", "optilab": "0.1.0", "numpy": "2.4.0", "torch": "2.10.0"}
+UNMEASURED = ("gradient_to_weight", "activation_mean", "activation_std", "dead")
 DIGESTS = {"train-images-idx3-ubyte": "00" * 32}
 
 
@@ -45,6 +46,7 @@ def layered(run, *epochs):
     lines = [{"epoch": 0, "prior_entropy": 2.3}]
     for epoch, norms in enumerate(epochs, start=1):
         layers = [{"gradient_norm": n, "update_to_weight": n and n / 10, "saturated": 0.25} for n in norms]
+        layers = [dict.fromkeys(UNMEASURED) | layer for layer in layers]
         layers[-1]["saturated"] = None
         lines.append({"epoch": epoch, "layers": layers})
     (run / "diagnostics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

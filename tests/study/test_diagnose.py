@@ -268,7 +268,8 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
 
 def test_a_trial_never_calls_a_network_healthy(healthy):
     trial = Evidence(healthy.config, healthy.rows[:1], healthy.records[:2], trial=True)
-    assert verdict.sentence(trial, []) == "no sign of trouble in 60 batches"
+    assert verdict.sentence(trial, []) == "no sign of trouble in 60 batches, too few to tell more"
+    assert not verdict.healthy(trial, [])
     assert verdict.next_steps(trial, [], "it.yaml") == []
 
 
