@@ -643,7 +643,7 @@ def _seed_notes(candidates: Sequence[ComparedRuns], comparison: Comparison[int])
     if single:
         records = [record for own in candidates for group in own.groups for record in group.runs.values()]
         loops = all(record.is_watched for record in records)
-        again = "run the loop with other seeds and save each run" if loops else "train with --seeds 5"
+        again = "save each seed under the same name in another directory" if loops else "train with --seeds 5"
         single += [base.label] if len(single) > 1 and len(base.outcomes.values) == 1 else []
         notes.append(f"{_one_or_number(single)}: no interval with a single seed; {again}")
     if shared:

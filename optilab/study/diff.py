@@ -148,6 +148,8 @@ def _causes(
     """What can have made the rows part: what changes the calculation, then what changes its rounding."""
     settings = [key for key in config if key not in NOT_SETTINGS and key != "epochs"]
     found = [f"config: {', '.join(_said(key, config) for key in settings[:6])}"] if settings else []
+    if any(record.is_watched for record in records):
+        found.append("the loops, whose code is not recorded")
     if files := [key for key in data if key not in ("data.dataset", "data.train", "data.validation")]:
         found.append(f"data: {', '.join(key.removeprefix('data.') for key in files)}")
     if "seed" in config:

@@ -179,8 +179,8 @@ def settings(record: Record) -> dict[str, Any]:
     path, started = record.path / "config.yaml", record.as_started
     written: Any = started or yaml.read(record.config, str(path))
     config = started or written.tree
-    if record.is_watched:
-        return flat(config)
+    if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others
+        return {**flat(config), "name": record.name}
     if not started and (changed := edits(record, config)):
         raise RunError(edited(path, changed))
     stand_ins = {"optimizer": "sgd", "model": {}}
@@ -230,7 +230,7 @@ def groups(records: Sequence[Record], by: Iterable[str] = ()) -> Grouping:
     names: dict[str, str] = {}
     repeated = []
     for record, tree in zip(records, resolved, strict=True):
-        counted = {key: value for key, value in tree.items() if key not in ignored}
+        counted = {k: v for k, v in tree.items() if k not in ignored or (k == "name" and record.is_watched)}
         identity = json.dumps(counted, sort_keys=True)
         trees.setdefault(identity, counted)
         names.setdefault(identity, tree["name"])

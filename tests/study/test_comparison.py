@@ -129,7 +129,10 @@ def test_one_seed_of_loops_of_ones_own_is_not_one_of_train(tmp_path):
     pair(tmp_path, "model.activation=relu", seeds=(1,))
     for path in tmp_path.glob("*/manifest.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "command": "watch"}))
-    noted(laid(tmp_path), "no interval with a single seed; run the loop with other seeds and save each run")
+    noted(
+        laid(tmp_path),
+        "no interval with a single seed; save each seed under the same name in another directory",
+    )
 
 
 def test_one_seed_is_said(tmp_path):
