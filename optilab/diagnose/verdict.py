@@ -313,9 +313,8 @@ def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
 
 def unseen(e: Evidence) -> str:
     """Why a loop that was watched has no epoch to show."""
-    if e.steps and not e.loop.get("error"):
-        return e.divergence or "a metric of the first epoch is not finite"
-    return str(e.loop.get("error") or "watch.step(loss) was not called; call it after each optimizer.step()")
+    called = "watch.step(loss) was not called; call it after each optimizer.step()"
+    return str(e.loop.get("error") or e.divergence or called)
 
 
 def learning_still(e: Evidence) -> bool:

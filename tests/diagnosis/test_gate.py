@@ -49,7 +49,8 @@ def trained(folder, name):
 def loop(
     lr=0.5, *, epochs=5, target=True, accuracy=True, every=1, bad=None, broken=None, rare=False, softmax=False
 ):
-    """A small loop of the user's own that is watched; `broken` is the epoch in which a hook of the watch raises."""
+    """A small loop of the user's own that is watched; `bad` is the epoch whose losses are texts, `broken`
+    the one in which a hook of the watch raises."""
     torch.manual_seed(0)
     x = torch.randn(600, 10)
     y = torch.rand(600) < 0.05 if rare else x[:, 0] + x[:, 1] > 0.13
@@ -67,11 +68,11 @@ def loop(
             loss.backward()
             optimizer.step()
             if step % every == 0:
-                watch.step(loss, target=y[here] if target else None)
+                watch.step("high" if epoch == bad else loss, target=y[here] if target else None)
         with torch.no_grad():
             answers = net(x[500:])
         seen = float((answers.argmax(1) == y[500:]).float().mean())
-        metrics = {"val_acc": 100.0 if epoch == bad else seen} if accuracy else {}
+        metrics = {"val_acc": seen} if accuracy else {}
         watch.epoch(val_loss=F.cross_entropy(answers, y[500:]), **metrics)
     return watch
 
@@ -86,7 +87,7 @@ LOOPS = {
         "no sign of trouble yet: it has not learned much, ",
     ),
     "not learned": ({"lr": 0.0}, "critical: learning-rate-zero"),
-    "a part: a wrong metric": ({"bad": 3}, "cannot tell: the watch stopped after 100 steps; "),
+    "a part: a wrong loss": ({"bad": 3}, "cannot tell: the watch stopped after 75 steps; "),
     "a part: a hook raises": ({"broken": 4}, "cannot tell: the watch stopped after 1"),
     "a part: few steps are seen": ({"every": 5, "epochs": 20}, "cannot tell: the watch saw 100 of 500 steps; "),
     "a part: too few steps": ({"epochs": 2}, "no sign of trouble in 50 batches, too few to tell more"),
@@ -147,7 +148,7 @@ def test_a_file_of_claims_reads_saved_loops(optilab, tmp_path):
     (tmp_path / "claims.yaml").write_text(entries)
     assert optilab("check", "claims.yaml").stdout.endswith("2 claims: 2 hold\n")
     (tmp_path / "claims.yaml").write_text(f"{entries}- {{name: two, run: stopped, expect: [healthy]}}\n")
-    assert "the watch stopped after 100 steps" in optilab("check", "claims.yaml", code=9).stdout
+    assert "the watch stopped after 75 steps" in optilab("check", "claims.yaml", code=9).stdout
     (tmp_path / "claims.yaml").write_text("checks:\n- {name: one, run: god, expect: [healthy]}\n")
     assert (
         "claims.yaml:2: no run 'god' in runs; did you mean \"good\"?"

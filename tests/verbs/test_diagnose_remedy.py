@@ -87,7 +87,8 @@ def test_a_config_is_tried_for_a_few_batches(optilab, small, tmp_path):
     tanh = small.parent / "tanh.yaml"
     text = small.read_text().replace("[16, 16]", "[16, 16], activation: tanh, init: xavier")
     tanh.write_text(text)
-    assert "no sign of trouble in 60 batches" in optilab("diagnose", tanh, "--fail-on", "warning", code=9).stdout
+    assert "no sign of trouble in 60 batches" in optilab("diagnose", tanh, "--fail-on", "warning").stdout
+    assert json.loads(optilab("diagnose", tanh, "--json").stdout)["healthy"] is False
     said = optilab("diagnose", "sigmoid.yaml", "--fail-on", "critical", code=9).stdout
     assert "critical: vanishing-gradient" in said
     assert "  try: optilab train --config sigmoid.yaml --set model.norm=batch" in said
