@@ -205,7 +205,7 @@ class Diagnosis(Answer):
     @property
     def code(self) -> ExitCode:
         levels = [Severity(LEVELS.index(level)) for level in self.levels]
-        if self.evidence.trial and not self.evidence.loop:  # too short to learn anything: it is never healthy, and only its findings count
+        if self.evidence.trial and not self.evidence.loop:  # of a config, which is not trained
             passes = not levels or all(finding.severity < min(levels) for finding in self.findings)
         else:
             passes = all(verdict.healthy(self.evidence, self.findings, level) for level in levels)
