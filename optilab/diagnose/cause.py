@@ -65,6 +65,8 @@ MIN_SKILL = 0.55
 """Skill, (accuracy - chance)/(1 - chance), of a network that has learned; without accuracy, 1 - loss/chance level."""
 MIN_TRIAL_SKILL = 0.25
 """The same after the sixty steps of a probe run."""
+FALLING = 0.05
+"""Fall of the training loss in the second half of the epochs, of a network that is still learning."""
 
 
 def learned(e: Evidence) -> bool:
@@ -95,6 +97,9 @@ FIRST_STEP = 0.1
 networks that learn, half have 0.03 to 0.15; those whose rate was far too high have 2 and more."""
 FIRST_STEP_NORMED = 0.5
 """The same behind a normalization, which takes back what steps add to the size of the weights."""
+MAX_USUAL = 0.45
+"""Learning rate by the first step, of networks that learn. Above it the gradient is lost before training, and steps
+grow with it."""
 
 
 def usual_rates(e: Evidence) -> dict[str, float]:
@@ -115,23 +120,17 @@ def usual_rates(e: Evidence) -> dict[str, float]:
             continue
         if not scaled or scale_free(rule):
             found[f"optimizer.{key}"] = type(rule)().lr
-        elif sizes and max(sizes) > 0:
-            step = FIRST_STEP if e.setup.norm == "none" else FIRST_STEP_NORMED
+        elif (step := FIRST_STEP if e.setup.norm == "none" else FIRST_STEP_NORMED) <= MAX_USUAL * max(
+            sizes, default=0
+        ):
             # A velocity of this form adds up 1/(1 - beta) gradients.
             velocity = rule.name in ("momentum", "nesterov") and rule.form == "classic"
             found[f"optimizer.{key}"] = step * (1 - rule.beta if velocity else 1.0) / max(sizes)
     return found
 
 
-LOW, TOO_LOW = 20.0, 30.0
-"""Usual over present learning rate. No rate LOW times below the usual one is proposed where a rate is too high, and a
-higher rate only to one TOO_LOW times below it: otherwise each of the two causes would propose what the other blames."""
-
-
-def below_usual(e: Evidence, factor: float, bound: float) -> bool:
-    """Whether some learning rate, times a factor, is at least `bound` times below its usual one."""
-    now = e.setup.rates
-    return any(rate >= bound * factor * now[key] for key, rate in usual_rates(e).items())
+TOO_LOW, TOO_HIGH = 30.0, 1 / 3
+"""Usual over present learning rate, from which the usual one is a remedy; nearer to it, the range test finds a rate."""
 
 
 def usual_rate(e: Evidence, times: float) -> tuple[Sets, ...]:

@@ -9,16 +9,15 @@ from itertools import takewhile
 
 from optilab.diagnose.before_training import DEAD, GROWN, dead_from_the_start, loud
 from optilab.diagnose.cause import (
+    FALLING,
     INPUTS,
-    LOW,
+    TOO_HIGH,
     TOO_LOW,
     Symptom,
-    below_usual,
     cause,
     rate_times,
     remedy_sets,
     usual_rate,
-    usual_rates,
 )
 from optilab.diagnose.evidence import FIRST_STEPS, TRIAL_BATCHES, Evidence
 from optilab.words import percent, points
@@ -171,7 +170,7 @@ WILD = 0.05
     f"{DEAD:g}, {GROWN:g} ({FAR:g} if it knows something; in a probe run {TRIAL_FAR:g}, with a loss above chance), "
     f"or {WILD:g}",
     normal="below 1; near 0; below 0.5; 1 to 2; near 0.001",
-    remedy="a rate at which the first step has the usual size, or a tenth of the present rate",
+    remedy="a rate at which the first step has the usual size, or `optilab lr`",
 )
 def learning_rate_too_high(e: Evidence) -> Symptom | None:
     step = max([*e.of_hidden("update_to_weight"), e.now("update_to_weight", 0) or 0.0], default=0.0)
@@ -181,13 +180,14 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     grown, moved = max(e.growth, default=1.0), max((abs(g - 1) for g in e.growth), default=0.0)
     decayed = weight_decay_too_strong(e) is not None  # which kills units by itself
     numbers = {"loss": e.loss, "update_to_weight": step, "lost": lost, "dead": dead, "grown": grown}
-    smaller = [sets for factor in (0.1, 0.01) if not below_usual(e, factor, LOW) for sets in rate_times(e, factor)]
-    remedy = (*usual_rate(e, 0.1), *smaller, ("clip_norm=1",))
+    smaller = (*rate_times(e, 0.1), *rate_times(e, 0.01)) if e.setup.loop else usual_rate(e, TOO_HIGH)
+    remedy = (*smaller, ("clip_norm=1",))
     if e.divergence:
         text = f"the training diverged: {re.sub(r'^diverged:? ', '', e.divergence)}"
         return Symptom(text, numbers, remedy, "any divergence", "none")
     if not e.rows or not e.entropy:
         return None
+    improves = e.knows and (e.fall or 0.0) >= FALLING
     harm, far = False, TRIAL_FAR if e.trial else _far(e)
     # In its first sixty batches a network that learns later may have grown weights and a loss a little above the
     # chance level.
@@ -209,8 +209,9 @@ def learning_rate_too_high(e: Evidence) -> Symptom | None:
     elif grown > far and not (e.trial and (loud(e) or e.loss <= ABOVE * e.untrained)):
         text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
         bound, normal, harm = far, "1 to 2", e.trial or e.worst_fall >= LOST
-    elif step > WILD and e.steps > TRIAL_BATCHES and not e.trial and not _vanishes(e):
+    elif step > WILD and e.steps > TRIAL_BATCHES and not (e.trial or improves or _vanishes(e)):
         text = f"a single step changes weights by {step:.1%}"
+        remedy = remedy if e.setup.loop else remedy[-1:]  # the usual rate may be too low for a network that learns
         bound, normal, harm = WILD, "near 0.001", e.worst_fall >= LOST
     else:
         return None
@@ -321,7 +322,7 @@ TRIAL_PATH = 0.005
     threshold=f"{PATH:g} or less, before step {PATH_STEPS} in proportion (in a probe run {TRIAL_PATH:g}, and at "
     f"its pace {PATH:g} in the whole training)",
     normal="above 1",
-    remedy="a rate at which the first step has the usual size",
+    remedy="a rate at which the first step has the usual size, or `optilab lr`",
 )
 def learning_rate_too_low(e: Evidence) -> Symptom | None:
     steps = e.steps
@@ -336,8 +337,8 @@ def learning_rate_too_low(e: Evidence) -> Symptom | None:
         return None
     text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
     numbers = {"path": path, "update_to_weight": path / steps}
-    larger = (*usual_rate(e, 3), *rate_times(e, 1e-3 / max(path / steps, 1e-12)))
-    remedy = (*(larger if below_usual(e, 1, TOO_LOW) or not usual_rates(e) else ()), *remedy_sets("adam"))
+    larger = rate_times(e, 1e-3 / max(path / steps, 1e-12)) if e.setup.loop else usual_rate(e, TOO_LOW)
+    remedy = (*larger, *remedy_sets("adam"))
     # Where no gradient reaches any layer, no rate makes it move.
     still = not any(e.now("gradient_norm", layer) for layer in range(e.hidden + 1))
     return Symptom(text, numbers, remedy, f"{bound:g} or less", "near 0.06" if e.trial else "above 1", last=still)

@@ -10,7 +10,7 @@ from typing import Any
 from optilab.config.load import dump, load, override_from_text
 from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training, in_loop
-from optilab.diagnose.cause import MIN_SKILL, Cause, Sets, learned
+from optilab.diagnose.cause import FALLING, MIN_SKILL, Cause, Sets, learned
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, TRIAL_BATCHES, Evidence, Setup
 from optilab.diagnose.remedies import remedies
 from optilab.errors import ConfigError
@@ -139,7 +139,11 @@ def commands(finding: Finding, config: str, changes: Sequence[str] = ()) -> list
     was set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
     code = finding.code or [""] * len(finding.remedies)
     found = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
-    if found and not all(code) and finding.rule in ("learning-rate-too-high", "learning-rate-too-low"):
+    rates = finding.severity > Severity.INFO and finding.rule in (
+        "learning-rate-too-high",
+        "learning-rate-too-low",
+    )
+    if rates and not (code and all(code)):
         rated = any(".lr=" in text for sets in finding.remedies for text in sets)
         found.insert(len(found) if rated else 0, _on("lr", config, changes))
     return found
@@ -246,10 +250,6 @@ UNSEEN_IN_A_TRIAL = (
     "labels, a rate that decays too soon, "
     "a late collapse"
 )
-
-
-FALLING = 0.05
-"""Fall of the training loss in the second half of the epochs, of a network that is still learning."""
 
 
 def sick(findings: Sequence[Finding]) -> bool:

@@ -146,6 +146,32 @@ def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
     assert rates(finding("learning-rate-too-low", 1e-5))
 
 
+def test_a_rate_without_a_derivation_is_not_named():
+    """Where the gradient is lost before training, and where the present rate is near the usual one."""
+    lost = evidence("model.activation=relu", "model.init={name: normal, std: 0.03}", "optimizer.lr=1e-6")
+    near = replace(evidence("optimizer.lr=0.1"), divergence="diverged at epoch 2: loss is nan")
+    for seen, rule in ((lost, "learning-rate-too-low"), (near, "learning-rate-too-high")):
+        finding = next(finding for finding in diagnose(seen) if finding.rule == rule)
+        assert not any(".lr=" in text for sets in finding.remedies for text in sets)
+        assert commands(finding, "it.yaml")[0] == "optilab lr it.yaml"
+        assert commands(replace(finding, remedies=(), code=()), "it.yaml") == ["optilab lr it.yaml"]
+        assert commands(replace(finding, remedies=(), code=(), severity=Severity.INFO), "it.yaml") == []
+
+
+def test_large_steps_of_a_network_that_improves_are_no_finding(healthy):
+    """Without progress, they are one, and the usual rate may be too low for what the network has learned."""
+    layers = [layer | {"update_to_weight": 0.07} for layer in healthy.records[-1]["layers"]]
+    records = [healthy.records[0], *(healthy.records[-1] | {"epoch": n, "layers": layers} for n in range(1, 9))]
+    for losses, found in ((np.linspace(2.25, 1.8, 8), False), ([2.25, 2.2, *[2.19] * 6], True)):
+        rows = [
+            {"epoch": n, "train_loss": loss, "val_loss": loss, "train_acc": 0.3, "val_acc": 0.3}
+            for n, loss in enumerate(losses, 1)
+        ]
+        high = [f for f in diagnose(Evidence(healthy.config, rows, records)) if f.rule == "learning-rate-too-high"]
+        assert bool(high) is found
+        assert all(commands(finding, "it.yaml")[0] == "optilab lr it.yaml" for finding in high)
+
+
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
@@ -423,8 +449,8 @@ def test_the_rate_of_a_wrapped_rule_is_the_one_to_change():
         ("{name: muon, lr: 0.02, others: {name: adamw, lr: 1}}", ("optimizer.others.lr=0.001",)),
         ("{name: muon, lr: 5}", ("optimizer.lr=0.02",)),
         ("{name: lookahead, base: {name: adam, lr: 3}}", ("optimizer.base.lr=0.001",)),
-        # no usual rate is below these: all of them by a tenth
-        ("{name: muon, lr: 0.02}", ("optimizer.lr=0.002", "optimizer.others.lr=0.0001")),
+        # no usual rate is far below these: `optilab lr` finds one
+        ("{name: muon, lr: 0.02}", ("clip_norm=1",)),
     ],
 )
 def test_the_remedy_of_a_rate_that_is_too_high_reaches_the_rate_that_is(optimizer, first):
