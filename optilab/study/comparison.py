@@ -73,7 +73,8 @@ class PairwiseDifference:
     """Whether the variance is at least the table's; else it is the row's own."""
     verdict: Verdict
     more: int | None
-    """About how many more blocks would tell, at 80% power, if the difference is the one seen; None if too many."""
+    """About how many more blocks would tell, at 80% power, if the difference is the one seen; None if too many, 0 if
+    these tell, or would without `improvable` blocks."""
     more_range: tuple[int, int | None] | None
     """The same for differences within the quartiles of the estimate; None as the second if that is too many."""
 
@@ -125,6 +126,13 @@ class Comparison(Generic[Key]):
         worse."""
         return [row.key for row in self.ranked if row.verdict != "worse"]
 
+    @property
+    def improvable(self) -> list[Key]:
+        """The candidates that only settings that were not tried keep from being worse, best first."""
+        return [
+            r.key for r in self.ranked if r.difference and r.verdict == "cannot tell" and r.difference.more == 0
+        ]
+
 
 def confidence_of(level: float) -> str:
     """`95%` of the level 0.05."""
@@ -138,6 +146,7 @@ def judge(
     level: float = 0.05,
     diverged: Mapping[Key, Collection[Any]] | None = None,
     limits: Limits = UNLIMITED,
+    improvable: Mapping[Key, Collection[Any]] | None = None,
 ) -> Comparison[Key]:
     """Each candidate against `baseline`, or against the best of those with at least half of the largest number of
     outcomes.
@@ -145,8 +154,9 @@ def judge(
     `values` has the outcomes of each candidate by block: a seed, a function, a network. Blocks are the sample:
     conclusions hold for blocks like these. `higher`: a higher outcome is better. Outcomes are finite; a candidate may
     have none, but not all. `diverged`: blocks whose values stand for a divergence; verdicts count them, means and
-    intervals of candidates do not. `limits`: the possible outcomes; intervals end there. ValueError if the baseline has
-    none.
+    intervals of candidates do not. `limits`: the possible outcomes; intervals end there.
+    `improvable`: blocks on which a setting that was not tried may be better; no candidate is worse if it is not worse
+    with ties there. ValueError if the baseline has none.
     """
     keys, outcomes = list(values), list(values.values())
     failed = [set((diverged or {}).get(key, ())) for key in keys]
@@ -177,8 +187,12 @@ def judge(
         # Nothing is better than the best, and no candidate is better because more of its trainings diverged.
         rates = [len(failed[one]) / len(outcomes[one]) for one in (winner, loser)]
         different = different and not (chosen and better) and rates[0] <= rates[1]
-        verdict: Verdict = "cannot tell" if not different else "better" if better else "worse"
         more, more_range = (0, None) if different else _more(family, test)
+        if different and (ties := {*(improvable or {}).get(keys[loser], ())}):
+            base, own = outcomes[winner], outcomes[loser]
+            raised = {b: sign * max(sign * v, sign * base.get(b, v)) if b in ties else v for b, v in own.items()}
+            different = family.p(DifferenceTest(raised, base, sign)) <= level
+        verdict: Verdict = "cannot tell" if not different else "better" if better else "worse"
         if interval is not None:
             interval = max(-span, interval[0]), min(span, interval[1])
         differences[i] = PairwiseDifference(

@@ -69,6 +69,11 @@ class Race:
         return np.asarray(log_costs(rows, self.conditions).mean(axis=(2, 3)))
 
     @property
+    def at_end(self) -> dict[str, list[str]]:
+        """The functions on which a better rate of a rule may lie beyond those that were tried, by rule."""
+        return {r: [f for f in self.functions if any(t.at_end for t in self.of(r, f))] for r in self.rules}
+
+    @property
     def best_of(self) -> Floats:
         """Expected cost after k settings were tried, (rules, budget): its last column is the standing's cost."""
         rows = [[[t.scores for t in self.of(rule, f)] for f in self.functions] for rule in self.rules]
@@ -189,7 +194,7 @@ def standings(race: Race) -> list[Standing]:
     }
     solved = dict(zip(race.rules, np.isfinite(race.costs).mean(axis=1).tolist(), strict=True))
     rows = []
-    for row in judge(costs, higher=False).ranked:
+    for row in judge(costs, higher=False, improvable=race.at_end).ranked:
         ratio, interval, p = 0.0, None, 1.0
         if row.difference is not None:
             ratio, interval, p = row.difference.difference, row.difference.interval, row.difference.p
@@ -210,6 +215,11 @@ def standings(race: Race) -> list[Standing]:
 def may_be_best(rows: Sequence[Standing]) -> list[str]:
     """The rules that no verdict excludes, lowest cost first."""
     return [row.rule for row in rows if row.verdict != "worse"]
+
+
+def improvable(rows: Sequence[Standing]) -> list[str]:
+    """The rules that only rates that were not tried keep from being worse, lowest cost first."""
+    return [row.rule for row in rows if row.verdict == "cannot tell" and row.interval and row.interval[0] > 1]
 
 
 def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> dict[str, Any]:

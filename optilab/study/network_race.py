@@ -356,6 +356,11 @@ class RaceResult:
     finalists: int = 1
     """At most how many of the best settings were trained from a second seed before one was chosen."""
 
+    @property
+    def larger(self) -> str:
+        """The option that tries more settings."""
+        return f"--{'budget' if self.kinds == OPTIMIZERS else 'tune'} {2 * self.budget}"
+
 
 def read(study: runs.Study) -> RaceResult | None:
     """What a study that raced on trainings has found so far, from its tables; None for another study.
@@ -423,8 +428,8 @@ def _tuning_outcome(
 def _edge(best: runs.Row, tuning: Sequence[runs.Row], fields: Sequence[str]) -> str:
     for field in fields:
         rates = [row[field] for row in tuning if type(row[field]) in (int, float)]
-        if field.rpartition(".")[2] == "lr" and len(set(rates)) > 2 and best[field] in (min(rates), max(rates)):
-            return f"{field} {best[field]:.3g}, the {'lowest' if best[field] == min(rates) else 'highest'}"
+        if field.rpartition(".")[2] == "lr" and (end := search_space.end_of(best[field], rates)):
+            return f"{field} {best[field]:.3g}, the {end}"
     return ""
 
 
@@ -460,7 +465,8 @@ def race_result(
         failed[one.rule] += one.failed
     sample = "repeats" if any(one.repeat for one in tuned) else "seeds"
     edges = tuple(f"{f'{one.problem}, ' * (len(problems) > 1)}{one.rule}: {one.edge}" for one in tuned if one.edge)
-    overall = judge(means, level=level_after(looks), limits=JUDGED.limits) if whole else None
+    ends = {rule: {one.problem for one in tuned if one.rule == rule and one.edge} for rule in rules}
+    overall = judge(means, level=level_after(looks), limits=JUDGED.limits, improvable=ends) if whole else None
     return RaceResult(budget, seeds, rules, kinds, found, overall, sample, edges, +failed, looks, finalists)
 
 
@@ -509,8 +515,11 @@ def _network_result(
     )
     blocks = {candidate.rule: candidate.sample for candidate in candidates}
     diverged = {} if any(repeat_of.values()) else {own.rule: own.accuracy.diverged for own in candidates}
-    level, measured = level_after(looks), any(blocks.values())
-    judged = judge(blocks, level=level, diverged=diverged, limits=JUDGED.limits) if measured else None
+    edges, repeated = {(one.rule, one.repeat) for one in tuned if one.edge}, any(repeat_of.values())
+    ends = {rule: [b for b in own if (rule, b if repeated else 0) in edges] for rule, own in blocks.items()}
+    if not any(blocks.values()):
+        return NetworkResult(problem, target, candidates, None)
+    judged = judge(blocks, level=level_after(looks), diverged=diverged, limits=JUDGED.limits, improvable=ends)
     return NetworkResult(problem, target, candidates, judged)
 
 

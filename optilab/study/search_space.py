@@ -228,6 +228,12 @@ def name_in_space(field: str) -> str:
     return SYNONYMS.get(name, name)
 
 
+def end_of(value: Any, tried: Collection[Any]) -> str:
+    """Which end of at least three values a value is: `lowest` or `highest`; empty for one between others."""
+    ends = {min(tried): "lowest", max(tried): "highest"} if len(set(tried)) > 2 else {}
+    return ends.get(value, "")
+
+
 def untuned(rule: str, settings: Mapping[str, Any], tuned: Collection[str]) -> list[str]:
     """The settings of a user's own rule that are not searched, as one sentence; none where all are."""
     numbers = {key: value for key, value in settings.items() if type(value) in (int, float) and is_own(rule)}

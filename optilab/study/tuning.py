@@ -60,6 +60,8 @@ class Tuning:
     """Mean log cost of every setting on the new starts, in the order of their scores on the tuning starts."""
     costs: list[int]
     """Gradients until each new start was solved with the best setting; -1 where it was not."""
+    at_end: bool = False
+    """Whether its learning rate is the lowest or the highest of those that were tried."""
 
 
 def measure(rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> Tuning:
@@ -77,7 +79,9 @@ def measure(rule: Rule, function: Objective, repeat: int, conditions: RaceSettin
     best = order[0]
     chosen = {name: float(values[best]) for name, values in settings.items()}
     scores = np.broadcast_to(scores, conditions.budget)  # a rule without anything to tune has one setting
-    return Tuning(rule.name, function.name, repeat, chosen, scores.tolist(), costs[half:, best].tolist())
+    rates = (name for name in settings if name.rpartition(".")[2] == "lr")
+    at_end = any(search_space.end_of(chosen[name], settings[name].tolist()) for name in rates)
+    return Tuning(rule.name, function.name, repeat, chosen, scores.tolist(), costs[half:, best].tolist(), at_end)
 
 
 def tune(rule: Rule, function: Objective, conditions: RaceSettings, starts: Floats | None = None) -> Rule:

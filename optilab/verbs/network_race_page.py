@@ -61,8 +61,11 @@ def network_race_page(result: RaceResult, study: Study, heading: str | None = No
 
 
 def _more(study: Study, result: RaceResult) -> tuple[str, str]:
-    """How to train with more of what the verdicts generalize over."""
+    """How to train with more of what the verdicts generalize over, or with more rates."""
     comparison = result.networks[0].comparison if len(result.networks) == 1 else None
+    if any(own.improvable for own in _judged(result)):
+        command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} {result.larger}"
+        return "To try more rates:", command
     if result.sample == "seeds":
         return grown(study, result.seeds, comparison)
     repeats = max(len(own.settings) for heat in result.networks for own in heat.candidates)
@@ -82,8 +85,13 @@ def _best_run(study: Study, chosen: Sequence[Group]) -> tuple[str, str] | None:
 
 def _is_open(result: RaceResult) -> bool:
     """Whether a verdict leaves several that may be the best."""
+    return any(len(comparison.possible_best) > 1 for comparison in _judged(result))
+
+
+def _judged(result: RaceResult) -> list[Comparison[str]]:
+    """The comparison over all networks, or where there is none, those of each."""
     found = [heat.comparison for heat in result.networks] if result.overall is None else [result.overall]
-    return any(comparison and len(comparison.possible_best) > 1 for comparison in found)
+    return [comparison for comparison in found if comparison]
 
 
 def _answer(result: RaceResult) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from optilab.show import chart_page
 from optilab.show.page import asset, render
 from optilab.show.table import cell
 from optilab.study import search_space
-from optilab.study.function_race import Race, Standing, may_be_best, standings
+from optilab.study.function_race import Race, Standing, improvable, may_be_best, standings
 from optilab.study.tuning import RaceSettings
 from optilab.verbs import race_tables as views
 from optilab.verbs.charts.races import race_chart
@@ -78,17 +78,20 @@ def race_page(
 
 def _decide(result: Race) -> tuple[str, str] | None:
     """How to race those that may be the best on functions that say something new; nothing where there are none."""
-    possible = may_be_best(standings(result))
+    possible, beyond = may_be_best(table := standings(result)), improvable(table)
     others = [
         name
         for name, own in OBJECTIVES.items()
         if name not in (*result.functions, "expression") and minima_inside(own())
     ]
-    if len(possible) < 2 or not others or not set(possible) <= RULES.keys():
+    if len(possible) < 2 or not (others or beyond) or not set(possible) <= RULES.keys():
         return None
-    usual = asdict(RaceSettings())
-    changed = [f" --{name} {value}" for name, value in asdict(result.conditions).items() if value != usual[name]]
+    usual, now = asdict(RaceSettings()), asdict(result.conditions)
+    now, others = (now | {"budget": 2 * now["budget"]}, result.functions) if beyond else (now, others)
+    changed = [f" --{name} {value}" for name, value in now.items() if value != usual[name]]
     command = f"optilab race --algo {','.join(possible)} --function {','.join(others)}{''.join(changed)}"
+    if beyond:
+        return f"To try more rates of the {len(possible)} that may be the best:", command
     return (
         f"To decide, race the {len(possible)} that may be the best on the {len(others)} other functions:",
         command,

@@ -12,13 +12,13 @@ from typing import Any
 from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
 from optilab.study.comparison import Comparison, confidence_of, looked_before
-from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, may_be_best, standings
+from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, improvable, may_be_best, standings
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.search_space import tuned, untuned
 from optilab.study.statistics import level_after
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.verbs.comparison_tables import Units, more_advice
-from optilab.words import percent, plural, some
+from optilab.words import listed, percent, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ COLUMNS = (
     Column("high", "", only="values"),
     Column("p", "", only="values"),
     Column("solved", "solved", "{:.0%}".format, plain="problems solved", about="the fraction of the problems"),
-    Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1"),
+    Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1, also with ties"),
 )
 """For the standings."""
 
@@ -90,7 +90,16 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
         "hold for all optimizers at once, with the functions as a random sample",
         *(note for rule in rules if (note := _extra(rule, functions))),
         *(note for rule in rules for note in untuned(rule.name, vars(rule), tuned(rule))),
+        *_ends(race),
     ]
+
+
+def _ends(race: Race) -> list[str]:
+    """Where a better rate of a rule that may be worse lies beyond those that were tried; nothing without one."""
+    best = standings(race)[0].rule
+    found = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
+    text = "a better rate may lie beyond those that were tried, so verdicts count these functions as ties"
+    return [f"{text}: {some(found, 4)}"] if found else []
 
 
 def race_verdict_sentences(race: Race, advised: bool = True) -> list[str]:
@@ -107,7 +116,8 @@ def race_verdict_sentences(race: Race, advised: bool = True) -> list[str]:
     if len(possible) == 1:
         lines = [f"{possible[0]} is the best on functions like these"]
     else:
-        advice = "; race on more functions to separate them" if advised else ""
+        larger = f"try more rates with --budget {2 * race.conditions.budget}" if improvable(table) else ""
+        advice = f"; {larger or 'race on more functions to separate them'}" if advised else ""
         lines = [f"may be the best: {', '.join(possible)}{advice}"]
     if len(race.functions) < ENOUGH_FUNCTIONS:
         lines.append(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell optimizers apart")
@@ -210,6 +220,7 @@ def _is_timed(heat: NetworkResult) -> bool:
 
 
 _EPOCHS = "the mean number of epochs until the accuracy on held-out images reaches this target"
+_VERDICT = "cannot tell: the interval of the difference contains 0, or a better rate may lie beyond those tried"
 _NEAR = "the fraction of the tried settings within 1 percentage point of the best optimizer: high is easy to tune"
 
 
@@ -239,7 +250,7 @@ def columns(heat: NetworkResult | None, result: RaceResult) -> list[Column]:
             about="the time of those epochs, with several trainings at once",
         ),
         Column("near", "near", "{:.0%}".format, detail=5, plain="near the best", about=_NEAR),
-        Column("verdict", "verdict", left=True, about="cannot tell: the interval of the difference contains 0"),
+        Column("verdict", "verdict", left=True, about=_VERDICT),
         Column("settings", "settings", left=True, detail=1, about="those that tuning chose"),
     ]
 
@@ -294,12 +305,12 @@ def _short(value: Any) -> str:
 
 
 def verdict_sentence(
-    comparison: Comparison[str] | None, sample: str, ignorant: str = "", advised: bool = True
+    comparison: Comparison[str] | None, sample: str, larger: str, ignorant: str = "", advised: bool = True
 ) -> str:
     """The answer of a race on trainings, which `study.comparison.judge` has decided, in one sentence.
 
     `ignorant`: a run of a training on which no row is better than chance, which more of the sample would not change;
-    `advised`: with how much more of the sample would say more.
+    `advised`: with how much more of the sample would say more, and `larger`, the option that tries more rates.
     """
     if comparison is None:
         return "no result"
@@ -308,6 +319,9 @@ def verdict_sentence(
     advice = why if ignorant else more_advice(comparison, sample) if advised and len(possible) > 1 else ""
     if len(possible) == 1:
         return f"{possible[0]} is the best{advice}"
+    if comparison.improvable and not ignorant:
+        beyond = f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
+        advice = f"{beyond}, and {larger} tries more{advice}" if advised else beyond
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 
@@ -321,12 +335,12 @@ def answer_of(result: RaceResult, advised: bool = True) -> str:
 
 def verdict_of(heat: NetworkResult, result: RaceResult, advised: bool = True) -> str:
     """The answer on one network."""
-    return verdict_sentence(heat.comparison, result.sample, _ignorant([heat]), advised)
+    return verdict_sentence(heat.comparison, result.sample, result.larger, _ignorant([heat]), advised)
 
 
 def overall_verdict(result: RaceResult) -> str:
     """The answer over all networks."""
-    return verdict_sentence(result.overall, "networks", _ignorant(result.networks))
+    return verdict_sentence(result.overall, "networks", result.larger, _ignorant(result.networks))
 
 
 def _ignorant(heats: Sequence[NetworkResult]) -> str:

@@ -23,6 +23,7 @@ from optilab.study.groups import GroupValues
 from optilab.study.plan import choice, finalists
 from optilab.study.trials import Outcome
 from optilab.verbs import race_tables
+from optilab.verbs.network_race_page import network_race_page
 
 OWN = """
 class Momentum:
@@ -398,7 +399,7 @@ def race(optilab, small, tmp_path):
     return call
 
 
-def test_equal_rules_cannot_be_told_apart_and_a_worse_one_is_found(optilab, tmp_path):
+def test_equal_rules_cannot_be_told_apart_and_a_worse_one_is_found(optilab, tmp_path, monkeypatch):
     """The twin has the settings and seeds of Adam; `measured_trainings.py` has races with other draws."""
     (tmp_path / "mine.py").write_text(ADAM)
     small = ["--set", "model.hidden=[32]", "--set", "data.images=1500", "--set", "data.holdout=500", "--epochs", 2]
@@ -416,6 +417,25 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_one_is_found(optilab, tmp_
     assert rows["Lazy"]["verdict"] == "worse"
     assert network["verdict"].startswith("cannot tell which is best")
     assert document["overall"] is None
+    # If the best rate of Lazy were the last one tried, a better one might lie beyond.
+    (claim,) = expectations("race --on", ["mine.py:Lazy: verdict == worse"])
+    study, at_end = (
+        runs.read_study(tmp_path / "runs" / "a"),
+        lambda best, *_: "lr 1, the highest" * ("Lazy" in best["rule"]),
+    )
+    monkeypatch.setattr(network_race, "_edge", at_end)
+    found = network_race.read(study)
+    assert [row["verdict"] for row in race_tables.rows(found.networks[0])] == ["cannot tell"] * 3
+    said = race_tables.answer_of(found)
+    assert (
+        "; a better rate of mine.py:Lazy may lie beyond those that were tried, and --budget 6 tries more" in said
+    )
+    (judged,) = claims.of_network_race([claim], found)
+    assert (judged.measured, judged.result) == ("cannot tell", "fails")
+    assert (
+        "<span>--resume</span> <span>a</span> <span>--budget</span> <span>6</span>"
+        in network_race_page(found, study).decode()
+    )
 
 
 def test_a_race_that_has_grown_since_it_was_judged_pays_for_it(race, tmp_path):

@@ -21,6 +21,7 @@ from optilab.study import function_race as study
 from optilab.study.function_race import Race, expected_best, profile, run, standings
 from optilab.study.tuning import RaceSettings, Tuning, measure
 from optilab.verbs import race_tables
+from optilab.verbs.race_page import _decide
 
 CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
@@ -157,6 +158,31 @@ def test_a_clear_winner_and_a_draw():
     assert (second.rule, second.verdict) == ("r0", "worse")
     assert second.interval[0] > 1
     assert [row.verdict for row in standings(made([slower, faster]))] == ["cannot tell", "cannot tell"]
+
+
+def test_a_rate_at_the_end_of_those_tried_makes_its_function_a_tie():
+    generator = np.random.default_rng(0)
+    faster, slower = generator.integers(5, 20, (2, 8, 10))
+    race = made([slower + 30, faster])
+    for functions, verdicts in ((1, ["best", "worse"]), (8, ["cannot tell"] * 2)):
+        ends = [replace(t, at_end=t.rule == "r0" and int(t.function[1:]) < functions) for t in race.tunings]
+        found = replace(race, tunings=ends)
+        assert [row.verdict for row in standings(found)] == verdicts
+        (note,) = race_tables.race_notes(found, [], [])[2:]
+        assert note.startswith("a better rate may lie beyond those that were tried")
+    assert race_tables.race_verdict_sentences(found) == ["may be the best: r1, r0; try more rates with --budget 2"]
+    named = {"r0": "sgd", "r1": "adam"}
+    known = Race(
+        found.conditions, [*named.values()], found.functions, [replace(t, rule=named[t.rule]) for t in ends]
+    )
+    (_, command) = _decide(known)
+    assert command.startswith("optilab race --algo adam,sgd --function f0,f1,f2,f3,f4,f5,f6,f7 --budget 2")
+
+
+def test_a_tuning_says_whether_its_rate_is_at_an_end():
+    ends = [measure(RULES["sgd"](), WHERE[0], repeat, replace(CONDITIONS, budget=3)) for repeat in range(6)]
+    assert {one.at_end for one in ends} == {True, False}
+    assert not measure(RULES["sgd"](), WHERE[0], 0, replace(CONDITIONS, budget=2)).at_end
 
 
 def test_the_cost_is_the_geometric_mean_with_unsolved_problems_counted_twice():
