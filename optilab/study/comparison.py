@@ -373,7 +373,9 @@ def compare_runs(
     shared = _letters(comparison, judged) if pairs and comparison is not None else ()
     notes = [*left_out, *_notes(grouping, candidates, comparison, measure, sample, problems, around)]
     if looks and comparison is not None:
-        notes.append(looked_before(looks))
+        notes.append(
+            looked_before(looks, "with other trainings" + " or without this baseline" * (baseline is not None))
+        )
     if shared:
         why = ""
         if comparison is not None and any(
@@ -399,12 +401,12 @@ def compare_runs(
     )
 
 
-def looked_before(looks: int) -> str:
+def looked_before(looks: int, how: str = "with other trainings") -> str:
     """The note below a table that was compared before."""
     times, confidence = "once" if looks == 1 else f"{looks} times", confidence_of(level_after(looks))
     return (
-        f"compared {times} before with other trainings, and each comparison is another chance of a false "
-        f"verdict: verdicts and their intervals are at {confidence} now"
+        f"compared {times} before {how}, and each comparison is another chance of a false verdict: "
+        f"verdicts and their intervals are at {confidence} now"
     )
 
 

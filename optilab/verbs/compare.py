@@ -111,6 +111,10 @@ def answered(
     again = None if {one.name for one in fields_of(ComparisonOptions)} & {*given} else confirmation(entries)
     if again is not None:
         selection = selection._replace(confirming={})  # which answer
+    if options and options.baseline is not None:  # named after a study was judged without it
+        studies = (one for one in entries if isinstance(one, Study) and one.manifest["command"] != "train")
+        judged = (one.earlier_looks + 1 for one in studies if one.state == "done" and one.manifest.get("looks"))
+        selection = selection._replace(looks=max([selection.looks, *judged]))
     return LabComparison(compared(selection, metric, options), entries, again)
 
 

@@ -564,6 +564,14 @@ def test_a_study_that_has_grown_since_it_was_compared_pays_for_it(optilab, small
     assert "compared once before with other trainings" in shown
     assert " 97.5% " in shown
     compared = json.loads(optilab("runs", "compare", "s", "--metric", "val_loss", "--json").stdout)
+    # A baseline that is named after the data were seen is a further look.
+    named = json.loads(
+        optilab("runs", "compare", "s", "--metric", "val_loss", "--baseline", "lr 0.1", "--json").stdout
+    )
+    assert named["level"] == 0.0125
+    assert any(
+        "compared 2 times before with other trainings or without this baseline" in n for n in named["notes"]
+    )
     taken = [list(group["outcomes"].values()) for group in compared["groups"]]
     differences = np.subtract(*map(np.array, taken))
     half = scipy.stats.t.ppf(1 - 0.025 / 2, 2) * differences.std(ddof=1) / np.sqrt(3)
