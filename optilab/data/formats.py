@@ -265,9 +265,11 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
 
 def _images(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype != np.uint8:
-        scaled = "255 * x" if array.max() <= 1 else "x"
-        advice = f"save numpy.rint({scaled}).astype(numpy.uint8)"
-        raise DataError(f"expected uint8, pixels of 0 to 255, found {array.dtype}; {advice}")
+        low, high = float(array.min()), float(array.max())
+        values = "NaN" if math.isnan(high) else f"{low:g} to {high:g}"
+        scaled = "255 * x" if high <= 1 else "x"
+        advice = f"; save numpy.rint({scaled}).astype(numpy.uint8)" if low >= 0 and high <= 255 else ""
+        raise DataError(f"expected uint8, pixels of 0 to 255, found {array.dtype} with {values}{advice}")
     if array.ndim not in (3, 4):
         side = math.isqrt(array[0].size)
         sides = f"{side}, {side}" if side * side == array[0].size else "height, width"
@@ -280,13 +282,12 @@ def _images(array: NDArray[Any]) -> NDArray[Any]:
 
 def _labels(array: NDArray[Any]) -> NDArray[Any]:
     """Labels 0 to 255 as uint8; the column (n, 1) that Keras's CIFAR has is accepted."""
-    if array.dtype.kind not in "ui":
-        raise DataError(
-            f"expected whole numbers, the class of each image, found {array.dtype}; save y.astype(int)"
-        )
     if array.shape[1:] not in ((), (1,)):
         advice = "where each class has a column, save y.argmax(axis=1)"
         raise DataError(f"expected shape (images,), the class of each image, found {array.shape}; {advice}")
+    if array.dtype.kind not in "ui":
+        advice = "; save y.astype(int)" if (array == np.rint(array)).all() else ""
+        raise DataError(f"expected whole numbers, the class of each image, found {array.dtype}{advice}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= MOST_CLASSES:
         raise DataError(f"expected labels 0 to {MOST_CLASSES - 1}, found {low} to {high}; {_NUMBERED}")

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import textwrap
@@ -251,7 +252,9 @@ def locate(spec: str) -> Origin:
     )
     if as_module:
         path = _file_of_module(place)
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():
+        raise UsageError(f"cannot read {place}: its symbolic links form a loop")
     if not path.is_file():
         there = sorted(file.name for file in path.parent.glob("*.py"))
         own = f"; its directory has {', '.join(there)}" if 0 < len(there) < 5 else ""

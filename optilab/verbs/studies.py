@@ -1,6 +1,7 @@
 """What the commands share that train many networks: where they start from, what they ask, what is shown meanwhile."""
 
 import contextlib
+import os
 import shlex
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -114,7 +115,7 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
     if not isinstance(entry, runs.Study):
         more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
         raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
-    outside = path.parent.resolve() != folder.resolve()
+    outside = os.path.realpath(path.parent) != os.path.realpath(folder)
     elsewhere = f" --runs-dir {shlex.quote(str(path.parent))}" if outside else ""
     resume = f"--resume {path.name}{elsewhere}"
     if made != command:

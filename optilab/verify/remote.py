@@ -31,6 +31,10 @@ SHOWN_OUTPUT = 4000
 """Characters of a submission's own output that are kept, the last ones."""
 LONGEST_REPLY = 1 << 20
 LARGEST_FILE = 16 << 20
+MAX_FILES = 10_000
+"""Files and directories that a submission may make."""
+MAX_DEPTH = 12
+"""Directories inside each other; the path of the last is short enough for the system to list it."""
 MOST_PROCESSES = 64
 WHOLE = 6
 """The time limit of all steps of a submission, in time limits of a step."""
@@ -196,7 +200,7 @@ class Submission:
         self._label, self._path, self._limits, self._isolated = label, path, limits, isolated
         self._received = b""
         self._tail = b""
-        self._used = 0.0
+        self._used, self._looked = 0.0, time.monotonic()
         self._begun = False
         os.set_blocking(output, False)
 
@@ -283,6 +287,8 @@ class Submission:
                 raise TimeLimit(f"{self._label}: {what} {whole}took more than {limit:g} s (--timeout)")
             self._require_modest(processes)
         self._used += clock.total if clock else 0.0
+        if time.monotonic() - self._looked > POLL_SECONDS:  # as it may write a little in each of many steps
+            self._require_little_written()
         line, _, self._received = self._received.partition(b"\n")
         return line
 
@@ -294,8 +300,13 @@ class Submission:
             raise UsageError(f"{self._label}: its processes used more than {self._limits.memory} MiB (--memory)")
         if len(processes) > MOST_PROCESSES:
             raise UsageError(f"{self._label}: it started more than {MOST_PROCESSES} processes")
-        if self._isolated and _size(self._path.parent) > 4 * LARGEST_FILE:
-            raise UsageError(f"{self._label}: it wrote more than {4 * LARGEST_FILE >> 20} MiB")
+        self._require_little_written()
+
+    def _require_little_written(self) -> None:
+        """UsageError where there is more in its directory than one may write."""
+        if self._limits.memory is not None and self._isolated and (excess := _excess(str(self._path.parent))):
+            raise UsageError(f"{self._label}: it {excess}")
+        self._looked = time.monotonic()
 
     def _read_output(self) -> bool:
         """Whether there was any."""
@@ -359,14 +370,28 @@ class _Clock:
         return self.total
 
 
-def _size(directory: Path) -> int:
-    """Bytes of all files below; files that vanish meanwhile count nothing."""
-    total = 0
-    for parent, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total
+def _excess(directory: str) -> str:
+    """What exceeds a limit, as the end of a sentence; empty if nothing does. Files that vanish count nothing."""
+    size, files, waiting = 0, 0, [(directory, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            return f"made more than {MAX_DEPTH} directories inside each other"
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    files += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, depth + 1))
+                    if files > MAX_FILES:
+                        return f"made more than {MAX_FILES:,} files and directories"
+                    with contextlib.suppress(OSError):
+                        size += entry.stat(follow_symlinks=False).st_size
+        except PermissionError:
+            return "made a directory that cannot be listed"
+        except OSError:  # it vanishes meanwhile
+            continue
+    return f"wrote more than {4 * LARGEST_FILE >> 20} MiB" if size > 4 * LARGEST_FILE else ""
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ code belongs in a container.
 """
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -21,6 +22,7 @@ from optilab.errors import OptilabError, UsageError, for_each, printable, shown,
 from optilab.verify.candidate import Candidate
 from optilab.verify.grade import Verdict
 from optilab.verify.remote import Limits, TimeLimit, Warden
+from optilab.verify.warden import remove_tree
 
 VERDICTS = ("equal", "explained", "differs", "timeout", "error")
 """Equal to the rule; different, by a known convention or slip; different without an explanation; too slow to tell;
@@ -146,22 +148,26 @@ def grade_one(
     """The row of one file."""
     started, output, own = time.monotonic(), "", ""
     verdict, compared, explanation = "error", None, ""
-    with tempfile.TemporaryDirectory(prefix="optilab-", ignore_cleanup_errors=True) as directory:
-        copy = Path(directory, "submission.py")
-        try:
-            write_source(path, copy)
-            with warden.running(copy, name, str(path), limits, like=like) as submission:
-                try:
-                    candidate = submission.load()
-                    own = candidate.name.rpartition(":")[2]
-                    compared = grade(candidate)
-                finally:
-                    submission.drain()
-                    output = submission.output
-        except TimeLimit as error:
-            verdict, explanation = "timeout", str(error)
-        except OptilabError as error:
-            explanation = str(error)
+    directory = os.path.abspath(tempfile.mkdtemp(prefix="optilab-"))
+    copy = Path(directory, "submission.py")
+    try:
+        write_source(path, copy)
+        with warden.running(copy, name, str(path), limits, like=like) as submission:
+            try:
+                candidate = submission.load()
+                own = candidate.name.rpartition(":")[2]
+                compared = grade(candidate)
+            finally:
+                submission.drain()
+                output = submission.output
+    except TimeLimit as error:
+        verdict, explanation = "timeout", str(error)
+    except OptilabError as error:
+        explanation = str(error)
+    except Exception as error:  # of whatever kind: the rows of the others follow
+        explanation = f"{type(error).__name__}: {error}"
+    finally:
+        remove_tree(directory)
     if compared is not None:
         biases = f"on a bias it {compared.on_biases}" if compared.on_biases else ""
         reasons = (compared.reading, biases) if compared.equal else compared.explanation

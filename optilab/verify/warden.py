@@ -13,7 +13,7 @@ import ctypes
 import json
 import os
 import resource
-import shutil
+import secrets
 import signal
 import socket
 import sys
@@ -102,7 +102,7 @@ def serve(control: socket.socket) -> None:
         return
     finally:
         if copy:
-            shutil.rmtree(copy, ignore_errors=True)
+            remove_tree(copy)
 
 
 def _ended(child: int, control: socket.socket) -> int | None:
@@ -168,6 +168,31 @@ def _answer(connection: socket.socket, request: Mapping[str, Any]) -> None:
             with contextlib.suppress(BaseException):  # replaced or closed by the user's code
                 stream.flush()
         connection.sendall(json.dumps(reply).encode() + b"\n")
+
+
+def remove_tree(top: str) -> None:
+    """Remove a directory of any depth: what is deeper is moved to the top first, so that no path is too long."""
+    waiting = [top]
+    while waiting:
+        folder, entries = waiting.pop(), list[os.DirEntry[str]]()
+        with contextlib.suppress(OSError):
+            os.chmod(folder, 0o700)
+            entries = list(os.scandir(folder))
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                elif folder == top:
+                    waiting.append(entry.path)
+                else:
+                    os.chmod(entry.path, 0o700)
+                    waiting.append(f"{top}/{secrets.token_hex(16)}")
+                    os.rename(entry.path, waiting[-1])
+        if folder != top:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+    with contextlib.suppress(OSError):
+        os.rmdir(top)
 
 
 # --- the processes of a submission ---------------------------------------------------------------------------

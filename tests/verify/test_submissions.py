@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from optilab.verbs.verify import _with_progress
 from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, Warden
 from optilab.verify.submissions import POINTS, files, grade_one, is_pattern, read_points, split
-from optilab.verify.warden import descendants
+from optilab.verify.warden import descendants, remove_tree
 from tests.faults.harness import until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
@@ -83,6 +84,10 @@ HOSTILE = {
     "an error in an error": "class X(Exception):\n def __str__(self): raise self\nraise X\n",
     "a huge file": "open('big', 'wb').write(bytes(1 << 28))\n",
     "many large files": "for n in range(9): open(str(n), 'wb').write(bytes(15 << 20))\nwhile True: pass\n",
+    "many files": "for n in range(20_000): open(str(n), 'w')\nwhile True: pass\n",
+    "a thousand directories in each step": "import os\ndef SGD(w, g, lr=0.01):\n"
+    " for n in range(1000): os.mkdir('d' * 20); os.chdir('d' * 20)\n return w - lr * g\n",
+    "directories inside each other without end": "import os\nwhile True: os.mkdir('d' * 20); os.chdir('d' * 20)\n",
     "a huge source": "#" * (2 << 20),
     "nested": "(" * 5000,
     "zeros": "\0" * 100,
@@ -149,7 +154,12 @@ def row(warden, tmp_path, source, name="SGD", file="mine.py", limits=LIMITS):
     path = tmp_path / file
     path.write_bytes(source.encode() if isinstance(source, str) else source)
     rule = RULES["sgd"]()
-    graded = grade_one(warden, path, name, lambda own: grade(own, rule), limits, POINTS)
+    copies = tmp_path / "copies"
+    copies.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(copies))
+        graded = grade_one(warden, path, name, lambda own: grade(own, rule), limits, POINTS)
+    assert not list(copies.glob("optilab-*"))
     assert set(descendants(warden._process.pid)) <= {warden._pid}
     assert len(graded.explanation) < 2500
     assert len(graded.output) <= 24_000
@@ -168,6 +178,23 @@ def test_a_hostile_submission_costs_its_own_row(warden, tmp_path, name):
     assert graded.verdict in ("error", "timeout")
     assert graded.explanation
     assert row(warden, tmp_path, RULE, file="next.py", limits=ENOUGH).verdict == "equal"
+
+
+def test_a_failure_of_the_grading_is_one_row(warden, tmp_path):
+    def fails(candidate):
+        raise RuntimeError("unforeseen")
+
+    (tmp_path / "mine.py").write_text(RULE)
+    graded = grade_one(warden, tmp_path / "mine.py", "SGD", fails, ENOUGH, POINTS)
+    assert (graded.verdict, graded.explanation) == ("error", "RuntimeError: unforeseen")
+
+
+def test_a_deep_directory_is_removed(tmp_path):
+    (tmp_path / "copy").mkdir()
+    deep = "import os\nfor _ in range(1500): os.mkdir('d' * 20); os.chdir('d' * 20)\nos.chmod('.', 0)\n"
+    subprocess.run([sys.executable, "-c", deep], cwd=tmp_path / "copy", check=True)
+    remove_tree(str(tmp_path / "copy"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -238,6 +265,13 @@ def test_what_is_no_file_has_a_row_too(optilab, tmp_path):
         "b.py is a pipe or a device, not a file",
         "c.py is a pipe or a device, not a file",
     ]
+
+
+@pytest.mark.parametrize("candidate", ["loop.py", "loop.py:SGD"])
+def test_a_link_to_itself_is_refused(optilab, tmp_path, candidate):
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    done = optilab("verify", candidate, "--against", "sgd", code=2)
+    assert done.stderr == "optilab: cannot read loop.py: its symbolic links form a loop\n"
 
 
 def test_one_file_with_the_name_of_a_pattern(optilab, tmp_path):
