@@ -287,7 +287,7 @@ class Submission:
                 raise TimeLimit(f"{self._label}: {what} {whole}took more than {limit:g} s (--timeout)")
             self._require_modest(processes)
         self._used += clock.total if clock else 0.0
-        if time.monotonic() - self._looked > POLL_SECONDS:  # as it may write a little in each of many steps
+        if time.monotonic() - self._looked > POLL_SECONDS:  # it may write a little in each of many steps
             self._require_little_written()
         line, _, self._received = self._received.partition(b"\n")
         return line

@@ -13,9 +13,9 @@ import ctypes
 import json
 import os
 import resource
-import secrets
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -170,29 +170,11 @@ def _answer(connection: socket.socket, request: Mapping[str, Any]) -> None:
         connection.sendall(json.dumps(reply).encode() + b"\n")
 
 
-def remove_tree(top: str) -> None:
-    """Remove a directory of any depth: what is deeper is moved to the top first, so that no path is too long."""
-    waiting = [top]
-    while waiting:
-        folder, entries = waiting.pop(), list[os.DirEntry[str]]()
+def remove_tree(directory: str) -> None:
+    """Remove a directory, however deep: Python's `shutil.rmtree` fails where a path or its recursion is too long."""
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
         with contextlib.suppress(OSError):
-            os.chmod(folder, 0o700)
-            entries = list(os.scandir(folder))
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)
-                elif folder == top:
-                    waiting.append(entry.path)
-                else:
-                    os.chmod(entry.path, 0o700)
-                    waiting.append(f"{top}/{secrets.token_hex(16)}")
-                    os.rename(entry.path, waiting[-1])
-        if folder != top:
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-    with contextlib.suppress(OSError):
-        os.rmdir(top)
+            subprocess.run([*command, directory], stderr=subprocess.DEVNULL, start_new_session=True, check=False)
 
 
 # --- the processes of a submission ---------------------------------------------------------------------------
