@@ -5,6 +5,7 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 """
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -386,6 +387,11 @@ CONTROL = re.compile(
     r"\ud800-\udfff\U000e0000-\U000e007f]"
 )
 """Characters that control a terminal or are invisible: C0 and C1, direction, zero width, surrogates, tags."""
+
+
+def shell(*words: object) -> str:
+    """The command `optilab WORDS` as it is typed, each word quoted for the shell."""
+    return shlex.join(["optilab", *map(str, words)])
 
 
 def shown(value: Any, limit: int = 60) -> str:

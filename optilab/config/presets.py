@@ -14,7 +14,7 @@ from typing import Any
 
 from optilab import runs
 from optilab.config import SCHEMAS, yaml
-from optilab.errors import OptilabError, UsageError, did_you_mean, for_each, shown, unknown
+from optilab.errors import OptilabError, UsageError, did_you_mean, for_each, shell, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import is_own, kind_of
 from optilab.runs.record import MANIFEST
@@ -171,29 +171,28 @@ def of_runs(kind: str, config: str, path: Path) -> str:
         made = runs.read_entry(path).manifest["command"]
     which = "the run of this name" if kept.is_file() else "a run of the study of this name"
     if which[0] == "a" and kind in STUDIES:
-        return f"a study has this name: to repeat it write --study {path / runs.STUDY}"
+        return f"a study has this name: to repeat it write --study {shlex.quote(str(path / runs.STUDY))}"
     kept = kept if kept.is_file() else next(iter(sorted(path.glob("*/config.yaml"))), kept)
+    show = f"`{shell('runs', 'show', config)}` shows it"
     if not kept.is_file():
-        return f"a study has this name: `optilab runs show {config}` shows it"
+        return f"a study has this name: {show}"
     if made == "watch":
-        return (
-            f"the run of this name is of a loop of yours, without a config: `optilab runs show {config}` shows it"
-        )
+        return f"the run of this name is of a loop of yours, without a config: {show}"
     if kind in STUDIES or (kind and made and (made == "optimize") != (kind == "optimize")):
         return of_another(kind, made or "train", str(kept), "the run of this name is one")
     line = [str(kept) if word == config else word for word in sys.argv[1:]]  # where it is a word of the command
-    written = f": {shlex.join(['optilab', *line])}" if str(kept) in line else f" {kept}"
+    written = f": {shell(*line)}" if str(kept) in line else f" {kept}"
     return f"for the config of {which} write{written}"
 
 
 def of_another(kind: str, other: str, config: str, what: str) -> str:
     """Why a command does not take the config of another one, and the line that does; `what` names the config."""
     begins = f"a study file begins with {STUDIES[kind]}; " if kind in STUDIES and other not in STUDIES else ""
-    command = f"optilab {other}{' --study' if other in STUDIES else ''}"
+    words = [other, *(["--study"] if other in STUDIES else [])]
     if kind in STUDIES and other == "train":
-        command = f"optilab {kind}{' --on' if kind == 'race' else ''}"
-    config += " --over optimizer.lr=0.01,0.1" if (kind, other) == ("sweep", "train") else ""
-    return f"{begins}{what} of `optilab {other}`{NO_NETWORK.get(kind, '')}; write: {command} {config}"
+        words = [kind, *(["--on"] if kind == "race" else [])]
+    axis = ["--over", "optimizer.lr=0.01,0.1"] if (kind, other) == ("sweep", "train") else []
+    return f"{begins}{what} of `optilab {other}`{NO_NETWORK.get(kind, '')}; write: {shell(*words, config, *axis)}"
 
 
 def named(name: str) -> Preset:
@@ -207,10 +206,13 @@ def named(name: str) -> Preset:
         raise UsageError(f"{bare} reads configs of {kind}: optilab config show {kind}")
     if os.path.isfile(name):
         raise UsageError(
-            f"{name} is a file, not a preset: cp copies it; to look for mistakes in it: optilab config check {name}"
+            f"{name} is a file, not a preset: cp copies it; to look for mistakes in it: "
+            f"{shell('config', 'check', name)}"
         )
     if os.path.isfile(runs.root(None) / name / MANIFEST):
-        raise UsageError(f"{shown(name)} is a run, not a preset; its config: optilab runs show {name} --config")
+        raise UsageError(
+            f"{shown(name)} is a run, not a preset; its config: {shell('runs', 'show', name, '--config')}"
+        )
     names = [preset.name for preset in found]
     close = did_you_mean(bare, KINDS) or did_you_mean(bare, names)
     raise UsageError(f"no preset is called {shown(name)}{close} (`optilab config ls` lists the presets)")

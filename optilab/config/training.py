@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
 from math import prod
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
@@ -24,7 +23,7 @@ from optilab.config.model import ModelConfig
 from optilab.config.own_network import OrOwn, OwnNetwork
 from optilab.config.yaml import flow
 from optilab.data.sources import DATASETS, DatasetInfo
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import UsageError, did_you_mean, shell, shown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import sources
 from optilab.optimize.own_source import Origin
@@ -416,7 +415,7 @@ class TrainConfig(Section):
         if "gradient_at" in rule.needs:
             raise refusal(f"{rule.name} cannot be around sam in training; put sam around {rule.name}", "optimizer")
         for why in (NOT_IN_TRAINING[name] for name in rule.needs if name in NOT_IN_TRAINING):
-            instead = f"on a test function: optilab optimize --algo {rule.name}"
+            instead = f"on a test function: {shell('optimize', '--algo', rule.name)}"
             raise refusal(f"{rule.name} {why}; {instead}", "optimizer")
         if not isinstance(self.schedule, Constant) and not learning_rates(rule):
             raise refusal(f"{rule.name} has no learning rate for a schedule to change; leave it out", "schedule")
@@ -508,7 +507,7 @@ def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
 
 def edited(file: object, changed: Sequence[str]) -> str:
     """What to say of the config file of a run that is not the one that the run was started with."""
-    again = f"undo that, or train the edited one: optilab train --config {quote(str(file))}"
+    again = f"undo that, or train the edited one: {shell('train', '--config', file)}"
     more = [f"{len(changed) - 3} more"] if changed[3:] else []
     return f"{file} was edited since the run started: {'; '.join([*changed[:3], *more])}; {again}"
 

@@ -8,14 +8,13 @@ by torchvision as MD5 of the same files; FashionMNIST's were computed from Debia
 """
 
 import os
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Literal
 
-from optilab.errors import SystemFailure
+from optilab.errors import SystemFailure, shell
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -244,8 +243,8 @@ def missing(info: DatasetInfo, place: Path) -> list[str]:
 
 def fetching(info: DatasetInfo, folder: Path | None) -> str:
     """The command that fetches a dataset into a directory."""
-    name = "" if info.name == "fashion-mnist" else f" {info.name}"
-    return f"optilab data fetch{name}" + ("" if folder is None else f" --data-dir {shlex.quote(str(folder))}")
+    name = [] if info.name == "fashion-mnist" else [info.name]
+    return shell("data", "fetch", *name, *([] if folder is None else ["--data-dir", folder]))
 
 
 def not_found(info: DatasetInfo, folder: Path | None) -> str:

@@ -13,7 +13,7 @@ from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import FALLING, MIN_SKILL, Cause, Sets, learned
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, TRIAL_BATCHES, Evidence, Setup
 from optilab.diagnose.remedies import remedies
-from optilab.errors import ConfigError
+from optilab.errors import ConfigError, shell
 from optilab.words import percent, plural
 
 CAUSES: tuple[Cause, ...] = (
@@ -158,7 +158,7 @@ def next_steps(e: Evidence, findings: Sequence[Finding], config: str, changes: S
 
 
 def _on(verb: str, config: str, changes: Sequence[str]) -> str:
-    return f"optilab {verb} {shlex.quote(config)}{_set(changes)}"
+    return f"{shell(verb, config)}{_set(changes)}"
 
 
 def both(findings: Sequence[Finding]) -> Sets:
@@ -185,7 +185,7 @@ def command_of_all(findings: Sequence[Finding], config: str, changes: Sequence[s
 
 
 def _train(sets: Sequence[str], config: str, changes: Sequence[str]) -> str:
-    return f"optilab train --config {shlex.quote(config)}{_set((*_kept(changes, sets), *sets))}"
+    return f"{shell('train', '--config', config)}{_set((*_kept(changes, sets), *sets))}"
 
 
 def _set(changes: Sequence[str]) -> str:

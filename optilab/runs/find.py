@@ -4,7 +4,6 @@ import json
 import os
 import re
 import secrets
-import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,16 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from optilab.errors import CheckpointError, OptilabError, RunError, UsageError, did_you_mean, for_each, shown
+from optilab.errors import (
+    CheckpointError,
+    OptilabError,
+    RunError,
+    UsageError,
+    did_you_mean,
+    for_each,
+    shell,
+    shown,
+)
 from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry, root
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -101,11 +109,11 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
         where, _, pattern = name.rpartition("/")
         if any(sign in pattern for sign in "*?["):
             at = [where] if (folder / where / STUDY).is_file() else ["--runs-dir", where]
-            listing = shlex.join(["optilab", "runs", "ls", *(at if where else [pattern])])
+            listing = shell("runs", "ls", *(at if where else [pattern]))
             not_a_name = f"expected one run, got the pattern {shown(name)}; `{listing}` lists its runs"
         elif "/" in name and not _is_file(Path(name)):
             if _is_file(folder / where / STUDY) and not _is_file(folder / name / MANIFEST):
-                lists = f"`optilab runs ls {where}` lists them"
+                lists = f"`{shell('runs', 'ls', where)}` lists them"
                 raise RunError(f"the study {where} has no run {shown(pattern)}; {lists}") from None
             if _is_file(folder / where / MANIFEST):
                 not_a_name = f"{shown(pattern)} is a file of the run {where}; write {where}"
@@ -138,7 +146,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     few += f", and {LATEST} is the newest" * bool(there)
     advice = f"; did you mean {' or '.join(map(json.dumps, close))}?" if close else few
     if name.endswith((".yaml", ".yml")):
-        advice = f"; a config is trained by: optilab train {name}"
+        advice = f"; a config is trained by: {shell('train', name)}"
     if name.endswith((".html", ".csv", ".png", ".svg", ".pdf")):
         advice = f"; to write a file of this name: --out {name}"
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
@@ -157,7 +165,7 @@ def _listing(folder: Path) -> str:
     if not folder.is_dir():
         return ": there is no such directory"
     where = [] if folder == root(None) else ["--runs-dir", str(folder)]
-    return f"; `{shlex.join(['optilab', 'runs', 'ls', *where])}` lists them"
+    return f"; `{shell('runs', 'ls', *where)}` lists them"
 
 
 def select(

@@ -4,13 +4,21 @@ import hashlib
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from optilab.errors import CheckpointError, DataError, OptilabError, RunError, SystemFailure, UsageError, shown
+from optilab.errors import (
+    CheckpointError,
+    DataError,
+    OptilabError,
+    RunError,
+    SystemFailure,
+    UsageError,
+    shell,
+    shown,
+)
 from optilab.files import Row, is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
 from optilab.runs.tables import again, outcome, read_last_row, read_metrics, read_table, restored
@@ -53,8 +61,8 @@ def root(folder: str | None) -> Path:
 
 def resume_command(path: Path, how: str = "--resume", command: str = "train") -> str:
     """The command that continues the run or study at `path`, quoted for a shell; `how` may also be --fork."""
-    folder = [] if path.parent == root(None) else ["--runs-dir", str(path.parent)]
-    return shlex.join(["optilab", command, how, path.name, *folder])
+    folder = [] if path.parent == root(None) else ["--runs-dir", path.parent]
+    return shell(command, how, path.name, *folder)
 
 
 @dataclass(frozen=True)
@@ -163,9 +171,8 @@ class Study(Entry):
         if written and asked_digest(self.asked) not in written:
             advice = "restore it; what may change of a study is given as an option"
             if (command := self.manifest["command"]) in ("sweep", "race", "remedy"):
-                advice += (
-                    f"; the edited one is another study: optilab {command} --study {self.path / STUDY} --name NEW"
-                )
+                again = shell(command, "--study", self.path / STUDY, "--name", "NEW")
+                advice += f"; the edited one is another study: {again}"
             raise RunError(f"{self.path / STUDY} was edited since the study was started: {advice}")
 
     @property
@@ -272,7 +279,7 @@ def read(path: Path) -> Record:
     """
     manifest = _manifest(path)
     if os.path.lexists(path / STUDY):
-        made, names = manifest[0]["command"], f"`optilab runs show {path.name}` names its runs"
+        made, names = manifest[0]["command"], f"`{shell('runs', 'show', path.name)}` names its runs"
         if made != "train" and manifest[0].get("status") != "done":
             names += f", and `{resume_command(path, command=made)}` continues it"
         raise RunError(f"{path} is a study of `optilab {made}`, not one run; {names}")

@@ -4,12 +4,11 @@ import csv
 import io
 import json
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optilab.errors import DataError, shown
+from optilab.errors import DataError, shell, shown
 from optilab.files import Row, read_ends, read_regular, text_of
 
 METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
@@ -23,7 +22,7 @@ _LONGEST_LINE = 64 << 10
 
 def again(run: Path, command: str = "train") -> str:
     """The command that makes the run of this directory once more."""
-    return shlex.join(["optilab", command, "--config", str(run / "config.yaml")])
+    return shell(command, "--config", run / "config.yaml")
 
 
 def restored(run: Path) -> str:

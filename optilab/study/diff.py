@@ -7,7 +7,7 @@ from typing import Any
 from optilab.config import yaml
 from optilab.config.load import flat
 from optilab.config.training import edited
-from optilab.errors import OptilabError, UsageError, printable, shown
+from optilab.errors import OptilabError, UsageError, printable, shell, shown
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import NOT_SETTINGS, edits, text
 from optilab.study.listing import config_of
@@ -94,8 +94,8 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     for entry in (a, b):
         if isinstance(entry, Study):
             raise UsageError(
-                f"{entry.name} is a study; name two runs, such as {entry.name}/TRIAL: `optilab runs ls {entry.name}` "
-                "lists its trials"
+                f"{entry.name} is a study; name two runs, such as {entry.name}/TRIAL: "
+                f"`{shell('runs', 'ls', entry.name)}` lists its trials"
             )
     assert isinstance(a, Record)
     assert isinstance(b, Record)

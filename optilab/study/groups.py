@@ -22,7 +22,7 @@ from optilab.config.claims import MOMENTS, no_fraction
 from optilab.config.load import dump, flat, load
 from optilab.config.training import TrainConfig, edited
 from optilab.config.yaml import flow
-from optilab.errors import DataError, Refusals, RunError, UsageError, did_you_mean, shown
+from optilab.errors import DataError, Refusals, RunError, UsageError, did_you_mean, shell, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
@@ -152,8 +152,8 @@ def select_from(chosen: Iterable[Record | Study], confirmations: bool = True) ->
         names = ", ".join(f"{r.name} is a run of `optilab {r.manifest['command']}`" for r in foreign)
         advice = "`optilab runs ls --where command=train` lists trainings"
         if len(foreign) == 1 and (config := foreign[0].path / "config.yaml").is_file():
-            command = f"optilab {foreign[0].manifest['command']} {config} --no-save --out path.png"
-            rows = f"optilab runs show {foreign[0].name} --format csv"
+            command = shell(foreign[0].manifest["command"], config, "--no-save", "--out", "path.png")
+            rows = shell("runs", "show", foreign[0].name, "--format", "csv")
             advice += f", `{command}` draws this one, and `{rows}` prints its rows"
         raise UsageError(f"expected trainings, and {names}; {advice}")
     return Selection(list(records.values()), left_out, looks, confirming)

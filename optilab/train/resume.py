@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 from optilab import __version__, runs
 from optilab.config.load import Override, dump, flat, load
 from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys, edited
-from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
+from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shell, shown
 from optilab.optimize.own_source import locate
 
 
@@ -74,7 +73,7 @@ def require_alike(path: Path, changes: Sequence[Override]) -> None:
     )
     raise RunError(
         f"{path.name} is a trial of the study {study.name}, which is changed as a whole: {again}; "
-        f"or fork it: optilab train --fork {path}"
+        f"or fork it: {shell('train', '--fork', path)}"
     )
 
 
@@ -176,7 +175,7 @@ def _command(source: Sequence[str], keys: Iterable[str], config: TrainConfig) ->
     """The training of `source` with what `config` has of these keys."""
     values = flat(dump(config))
     settings = [f"{key}={_text(values[key])}" for key in keys if key in values]
-    return shlex.join(["optilab", "train", *source, *(word for one in settings for word in ("--set", one))])
+    return shell("train", *source, *(word for one in settings for word in ("--set", one)))
 
 
 # --- forks ---

@@ -3,15 +3,15 @@ supports it.
 """
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import Any
 
+from optilab.errors import shell
 from optilab.runs import STUDY, Record, Study
-from optilab.runs.tables import METRICS
+from optilab.runs.tables import METRICS, again
 from optilab.show import chart_page
 from optilab.show.chart import Panel
 from optilab.show.page import asset, render
@@ -186,7 +186,7 @@ def _decide(
         folder = best.path.parent
         name = f"{folder.name}/{best.name}" if (folder / STUDY).exists() else best.name
         limited = "it" if len(comparison.order) < 2 else "the best"
-        return f"To see what limits {limited}:", f"optilab diagnose {shlex.quote(name)}"
+        return f"To see what limits {limited}:", shell("diagnose", name)
     if not isinstance(entry, Study):
         return _further(side, comparison)
     if entry.manifest["command"] == "sweep" and comparison.chosen:  # which can train the best again from new seeds
@@ -205,14 +205,13 @@ def _further(side: RunComparison, comparison: Comparison[int]) -> tuple[str, str
     possible, commands, lacking = comparison.possible_best, list[str](), list[str]()
     for group in [side.candidates[i].groups[0] for i in possible[:FURTHER]]:
         record = next(iter(group.runs.values()))
-        config = shlex.quote(str(record.path / "config.yaml"))
         missing = sorted(seeds - group.runs.keys())
         if missing:
             lacking.append(
                 f"{group.label} lacks {'seed' if len(missing) == 1 else 'seeds'} {ranges(missing, FEW)}"
             )
         for first, number in _stretches([*missing, *range(max(seeds) + 1, max(seeds) + 1 + count)]):
-            commands.append(f"optilab train --config {config} --seed {first} --seeds {number}")
+            commands.append(f"{again(record.path)} --seed {first} --seeds {number}")
     trained = min(len(possible), FURTHER)
     which = (
         f"the {trained} best of the {len(possible)} that may be the best"
@@ -245,7 +244,7 @@ def _aim(enough: bool) -> str:
 def grown(study: Study, count: int, comparison: Comparison[Any] | None, what: str = "seeds") -> tuple[str, str]:
     """A sentence and the command that trains everything in a study with more seeds or repeats."""
     more, enough = comparison_tables.next_seeds(comparison, count)
-    command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} --{what} {count + more}"
+    command = shell(study.manifest["command"], "--resume", study.name, f"--{what}", count + more)
     return (
         f"{_aim(enough)}, train all with {count + more:,} instead of {plural(count, what.removesuffix('s'))}:",
         command,
@@ -637,7 +636,7 @@ def _outcome(key: str, value: float) -> tuple[str, str]:
 
 def _source(entry: Record | Study) -> Repetition:
     """The command that made a run or study, and the one that repeats it from a file."""
-    typed = shlex.join(["optilab", *map(str, entry.manifest.get("argv", [])[1:])])
+    typed = shell(*entry.manifest.get("argv", [])[1:])
     if isinstance(entry, Study):
         command = entry.manifest["command"]
         command = "sweep" if command == "train" else command  # `train --seeds` is a sweep without axes

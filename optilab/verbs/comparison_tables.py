@@ -1,12 +1,12 @@
 """What a comparison of runs says, in tables and sentences: for the terminal, the pages and `--json`."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from optilab.config.study import MAX_SEEDS
+from optilab.errors import shell
 from optilab.runs import Record, Study, read_timings, resume_command
 from optilab.show.table import Column, Interval, interval_columns, interval_values
 from optilab.words import duration, listed, percent, plural, points, ranges, some
@@ -380,7 +380,7 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
     if found is None or not found.chosen or len(found.order) < 2:
         return []
     first = next(iter(side.candidates[found.order[0]].groups[0].runs.values()))
-    diagnose = f"optilab diagnose {shlex.quote(str(first.path))}"
+    diagnose = shell("diagnose", first.path)
     if learned_nothing([own.outcomes for own in side.candidates], side.measure.rises):  # which no seed changes
         return [(diagnose, "")]
     edges = [] if confirmed else list(_edges(side, found, study))

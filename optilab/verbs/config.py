@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_doc import Doc
 
 from optilab.config import SCHEMAS
-from optilab.errors import ExitCode, OptilabError, Refusals, UsageError, did_you_mean, unknown
+from optilab.errors import ExitCode, OptilabError, Refusals, UsageError, did_you_mean, shell, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
@@ -270,7 +270,7 @@ def cp(request: CopyPreset, place: Place) -> Printed:
             raise UsageError(f"{file} exists; --force replaces it")
     for file, content in files.items():
         write_atomic(file, content)
-    sentence = f"{', '.join(map(str, files))}: run it with: optilab {preset.kind} --config {path}"
+    sentence = f"{', '.join(map(str, files))}: run it with: {shell(preset.kind, '--config', path)}"
     facts = {"path": str(path), "files": list(map(str, files)), "command": preset.kind}
     return Printed([sentence], facts, [str(path)])
 

@@ -14,7 +14,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, unrecorded, verdict
 from optilab.diagnose import diagnose as findings_of
-from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
+from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shell, shown
 from optilab.marks import Argument, Flag
 from optilab.show import terminal
 from optilab.show.table import Column, Table
@@ -95,7 +95,7 @@ def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, 
         if not record.is_training:
             raise UsageError(f"{path} is not a training run; `optilab runs ls --where command=train` lists those")
         if changes := request.changes():
-            anew = f"optilab diagnose {path / 'config.yaml'} {request.retyped('set', 'data_dir')}"
+            anew = f"{shell('diagnose', path / 'config.yaml')} {request.retyped('set', 'data_dir')}"
             raise UsageError(f"{path} is a run, which has ended; to try {changes[0].where}: {anew}")
         if why := unrecorded(record):
             raise DataError(why)
@@ -272,7 +272,7 @@ class Diagnosis(Answer):
         if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
             yield text
         if len(self.findings) > 1 or len(first.remedies) > 1:
-            yield f"  more: optilab diagnose {self.config.removesuffix('/config.yaml')}"
+            yield f"  more: {shell('diagnose', self.config.removesuffix('/config.yaml'))}"
 
     def document(self) -> Mapping[str, Any]:
         """Verdict, findings, and the last epoch's layers at full precision."""

@@ -1,7 +1,6 @@
 """`optilab explain`: single steps of optimizers, worked out as text, Markdown or LaTeX."""
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_doc import Doc
 
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import UsageError, did_you_mean, shell, shown
 from optilab.marks import Flag
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
@@ -79,7 +78,7 @@ def _require_optimizer(word: str) -> None:
         found(word)
     except UsageError:  # it is neither
         return
-    instead = shlex.join(["optilab", "help", word])
+    instead = shell("help", word)
     raise UsageError(f"explain works out steps of optimizers; for a text on {word} write: {instead}")
 
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from itertools import dropwhile, takewhile
 from typing import Any
 
-from optilab.errors import ELSEWHERE, OptilabError, Refusals, did_you_mean
+from optilab.errors import ELSEWHERE, OptilabError, Refusals, did_you_mean, shell
 from optilab.marks import Argument, ConfigKey, Field, Flag
 from optilab.verbs import COMMANDS
 from optilab.verbs.completion import GROUPS, config_kind, objective, rule, verbs_of
@@ -174,7 +174,7 @@ class CommandLine:
             if command == str(self) and {name, key} & {*known_elsewhere.split()}:
                 return [], why
         if name == "all" and any(one.mark(Flag).complete == "run" for one in self.places.values()):
-            return ["*"], f"all runs are '*': {shlex.join(['optilab', *self.path, '*'])}"
+            return ["*"], f"all runs are '*': {shell(*self.path, '*')}"
         if self.path == ("explain",) and key in ("epochs", "epoch"):
             step = re.sub(r"\.\.+|:", "-", value)
             if self.typed("--step"):
@@ -189,7 +189,7 @@ class CommandLine:
         names = {name, name.removesuffix("s"), PLACED.get(name)} & places
         if names and (value or self.typed()):
             line = [word for one in self.tokens for word in ([value] * bool(value) if one is token else one.words)]
-            return [value] * bool(value), f"write: {shlex.join(['optilab', *self.path, *line])}"
+            return [value] * bool(value), f"write: {shell(*self.path, *line)}"
         if repair := self.setting(name, value):
             return repair
         near, said = self.near(option)
@@ -414,7 +414,7 @@ def proposed(words: Sequence[str]) -> str:
 
     line = read(words)
     if {"-h", "--help"} & {*words} or not line.verb:
-        return shlex.join(["optilab", *words])
+        return shell(*words)
     lost = [one for one, repair in line.repairs() if repair and one.option and not repair[0]]
     absent = [one.option for one in lost if one.field is None]
     notes = [f"it has no {listed(absent)}"] if absent else []
@@ -432,7 +432,7 @@ def proposed(words: Sequence[str]) -> str:
     if not ({*given, "--algo"} if placed else given) & usual:
         kept += dropwhile(lambda word: word[:2] != "--", examples[0])  # no example goes without
     without = f" ({', '.join(notes)})" if notes else ""
-    return "\n".join([shlex.join(["optilab", *line.path, *kept]) + without, *map(str, found)])
+    return "\n".join([shell(*line.path, *kept) + without, *map(str, found)])
 
 
 def other_command(path: Sequence[str], words: Sequence[str], names: Sequence[str]) -> str:
@@ -451,7 +451,7 @@ def other_command(path: Sequence[str], words: Sequence[str], names: Sequence[str
     if name in ("rename", "mv") and "ls" in names:
         return ": a run keeps its name; choose it with --name when it starts, or rename its directory"
     if name == "version" or (name == "help" and path):
-        return f"; write: {shlex.join(['optilab', *(path if name == 'help' else ()), f'--{name}'])}"
+        return f"; write: {shell(*(path if name == 'help' else ()), f'--{name}')}"
     usual = [here for here, others in USUAL.items() if name in others.split()]
     own = [[*path, one, *rest] for one in usual[:: 1 if rest else -1] if one in names]
     elsewhere = [*words] * (name in COMMANDS) if path else line_for([*(usual[-1:] or [name]), *rest])

@@ -17,7 +17,7 @@ from optilab.config.load import dump, load
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
 from optilab.data.load import Dataset
-from optilab.errors import ExitCode
+from optilab.errors import ExitCode, shell
 from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
@@ -97,7 +97,7 @@ def lr(request: RateRequest, place: Place) -> "LabRate":
     require_judgeable(claims, [asked.name])
     ramp = rates.rate_ramp(asked.optimizer, request.steps)
     dataset = studies.dataset_of(asked.data)
-    config = shlex.quote(request.config) if isinstance(request.config, str) else asked.name
+    config = shlex.quote(request.config if isinstance(request.config, str) else asked.name)
     words = f"{config} {request.retyped(*CHANGES)}".rstrip()
     typed = (name for name in request.given if name not in ("config", "threads"))
     again = f"optilab lr {config} {request.retyped(*typed)}".rstrip()
@@ -207,8 +207,8 @@ class LabRate(Answer):
         if self.confirmation is None:
             if test.rate is None:
                 yield f"  try: optilab lr {self.asked} --confirm --epochs 30"
-                if " " not in self.asked:  # `diagnose` takes no settings
-                    yield f"  why: optilab diagnose {self.asked}"
+                if len(words := shlex.split(self.asked)) == 1:  # `diagnose` takes no settings
+                    yield f"  why: {shell('diagnose', *words)}"
             else:
                 train = f"optilab train {self.asked}{self.epochs} --set {_setting(self, test.rate)}"
                 confirm = f"optilab lr {self.asked} --confirm"
@@ -315,7 +315,8 @@ def unmoved(result: LabRate) -> str:
         tried = list(confirmation.outcomes)
         span = f" at lr {tried[0]:g} to {tried[-1]:g}" if tried else ""
         what = f"no training is better than chance{span} within {plural(confirmation.epochs, 'epoch')}"
-        return f"{what}; no recommendation: optilab diagnose {result.asked.split()[0]} says why, or add --epochs N"
+        why = shell("diagnose", *shlex.split(result.asked)[:1])
+        return f"{what}; no recommendation: {why} says why, or add --epochs N"
     span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
     return (
         f"the network does not move: from {span} the loss never falls below {MOVED:.0%} of the chance level, "

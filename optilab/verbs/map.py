@@ -14,7 +14,7 @@ from annotated_doc import Doc
 from optilab.config.load import Override
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
-from optilab.errors import UsageError, did_you_mean
+from optilab.errors import UsageError, did_you_mean, shell
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
 from optilab.optimize.rule import settings_of
@@ -77,8 +77,8 @@ def map(request: MapRequest, place: Place) -> "LabMap":
         own = next((one for one in config.algo if keys <= {"w1", "w2", *settings_of(one)}), config.algo[0]).name
         names, options = ",".join(rule.name for rule in config.algo), request.retyped("x", "y", "basins")
         whole = options and (request.basins or (request.x and request.y))
-        line = f"; write: optilab map {own} {options}" if whole else f"; write {own}"
-        why = f"a map shows one optimizer, got {names}{line}; to compare their paths: optilab optimize {names}"
+        line = f"; write: {shell('map', own)} {options}" if whole else f"; write {own}"
+        why = f"a map shows one optimizer, got {names}{line}; to compare their paths: {shell('optimize', names)}"
         place.refused.append(UsageError(why, request.flag("algo")))
         config = None
     axes = [place.refused(_axis, request, config, *one) for one in typed]
@@ -100,7 +100,7 @@ def _need_axes(request: MapRequest, rule: str, refused: bool) -> None:
     kept = request.retyped("x", "y") or "--x lr=0.01:2"
     other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
     other = "--y beta=0:0.99" if rule == "momentum" and "--y" in other else other
-    line = f", as in: optilab map {rule} {kept} {other}"
+    line = f", as in: {shell('map', rule)} {kept} {other}"
     raise UsageError(f"map needs two axes or --basins{f'; add {other}' if refused else line}")
 
 

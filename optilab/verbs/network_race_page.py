@@ -1,9 +1,9 @@
 """The report of a race on trainings: a table per training, curves of the judged trainings, speed and tuning."""
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from optilab.errors import shell
 from optilab.runs import Study
 from optilab.show.table import Column, cell
 from optilab.study.comparison import Comparison
@@ -79,7 +79,7 @@ def _best_run(study: Study, chosen: Sequence[Group]) -> tuple[str, str] | None:
     run = next(iter(chosen[0].runs))
     return (
         "To see what limits the best:",
-        f"optilab diagnose {shlex.quote(f'{study.name}/{chosen[0].runs[run].name}')}",
+        shell("diagnose", f"{study.name}/{chosen[0].runs[run].name}"),
     )
 
 

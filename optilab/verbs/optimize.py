@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from optilab import runs
 from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import ExitCode
+from optilab.errors import ExitCode, shell
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.formula import coordinates
@@ -313,7 +313,8 @@ class LabPaths(Answer):
         yield from _rates(config, ranked)
         yield from self._chaos()
         if self.options is not None:
-            yield f"see one in detail: {f'optilab optimize --algo {ranked[0][1].name} {self.options}'.rstrip()}"
+            again = shell("optimize", "--algo", ranked[0][1].name)
+            yield f"see one in detail: {f'{again} {self.options}'.rstrip()}"
 
 
 def _where(config: OptimizeConfig) -> str:

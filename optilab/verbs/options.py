@@ -1,7 +1,6 @@
 """Groups of fields that several requests share; each group is a part of their help text."""
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -12,7 +11,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
-from optilab.errors import UsageError, for_each, wrong_extension
+from optilab.errors import UsageError, for_each, shell, wrong_extension
 from optilab.marks import ConfigKey, Flag, Read, claim_doc
 from optilab.show.table import FORMATS
 from optilab.verbs.verb import Conflicts, Request
@@ -148,7 +147,7 @@ class PictureOptions(FileOptions):
         if self.plot:
             from optilab.show import chart_file
 
-            command = shlex.join(["optilab", *sys.argv[1:]]) if self.typed else ""
+            command = shell(*sys.argv[1:]) if self.typed else ""
             chart_file.save(chart(), self.plot, self.dark, self.size, command)
             self.saved.append(self.plot)
 

@@ -23,7 +23,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.config.load import dump, load
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import UsageError, for_each
+from optilab.errors import UsageError, for_each, shell
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
 from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
@@ -479,7 +479,7 @@ def require(rule: Rule, function: Objective) -> None:
         message = f"{function.name} cannot be shown interactively ({reason}); choose one of: {', '.join(accepted)}"
         raise UsageError(message)
     if reason := obstacle(rule):
-        film = f"optilab optimize --algo {rule.name} --out {rule.name}.html"
+        film = shell("optimize", "--algo", rule.name, "--out", f"{rule.name}.html")
         raise UsageError(f"{rule.name} cannot be shown interactively: {reason}; for a recording: {film}")
 
 

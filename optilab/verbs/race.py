@@ -1,7 +1,6 @@
 """`optilab race`: which optimizer is the best after the same tuning, on test functions or, with --on, on trainings."""
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -22,7 +21,7 @@ from optilab.config.study import (
     RaceConfig,
     read_names,
 )
-from optilab.errors import Refusals, UsageError, chosen_names, shown
+from optilab.errors import Refusals, UsageError, chosen_names, shell, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
@@ -175,7 +174,7 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
         typed = ",".join(name for name in names.split(",") if name.strip() not in OBJECTIVES)
-        formula = f"optilab optimize {shlex.quote(algos)} --function {shlex.quote(typed)}"
+        formula = shell("optimize", algos, "--function", typed)
         why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
         raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
     rules = place.refused(rules_named, request.flag("algos"), algos)

@@ -1,6 +1,5 @@
 """The report of a race on test functions as a page."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import exp, log
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from optilab.errors import shell
 from optilab.optimize.objective import OBJECTIVES, Objective, minima_inside
 from optilab.optimize.rule import RULES, Rule
 from optilab.show import chart_page
@@ -72,7 +72,7 @@ def race_page(
         chosen=[views.settings_of(result, names, every) for every in (False, True)],
         space=[(function.name, _space(function, rules)) for function in functions],
         conditions=[*asdict(conditions).items(), *((f"versions.{k}", v) for k, v in origin["versions"].items())],
-        command=shlex.join(["optilab", *map(str, origin["argv"][1:])]),
+        command=shell(*origin["argv"][1:]),
     )
 
 

@@ -3,12 +3,12 @@
 On functions the verdicts are those of `study.function_race.standings`, on trainings those of `study.comparison.judge`.
 """
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
 
+from optilab.errors import shell
 from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
 from optilab.study.comparison import Comparison, confidence_of, looked_before
@@ -315,7 +315,7 @@ def verdict_sentence(
     if comparison is None:
         return "no result"
     possible = comparison.possible_best
-    why = f"; no row is better than chance, and why is said by: optilab diagnose {shlex.quote(ignorant)}"
+    why = f"; no row is better than chance, and why is said by: {shell('diagnose', ignorant)}"
     advice = why if ignorant else more_advice(comparison, sample) if advised and len(possible) > 1 else ""
     if len(possible) == 1:
         return f"{possible[0]} is the best{advice}"

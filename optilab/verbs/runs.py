@@ -1,6 +1,5 @@
 """`optilab runs`: what ran, in which state, and with which numbers."""
 
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
-from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, for_each, printable
+from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, for_each, printable, shell
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
@@ -361,7 +360,8 @@ class OneRun(LabRun):
                 yield f"{plural(len(took), 'epoch')} in {duration(sum(took))}"
         if len(results) > 1:
             listed = ", ".join(f"{label} {status}" for label, status in results.items())
-            yield f"{len(results)} optimizers: {listed}; every row: optilab runs show {self.entry.name} --format csv"
+            every = shell("runs", "show", self.entry.name, "--format", "csv")
+            yield f"{len(results)} optimizers: {listed}; every row: {every}"
         if self.entry.state == "interrupted":
             yield f"continue with: {runs.resume_command(self.entry.path)}"
         if not self.config:
@@ -404,7 +404,7 @@ def _facts(entry: Record | Study) -> Iterator[Part]:
     (line,) = lines([entry])
     yield Sentence(f"{entry.name}   {entry.state}", "bold")
     watched = isinstance(entry, Record) and entry.is_watched
-    typed = shlex.join(["optilab", *map(str, manifest.get("argv", [])[1:])])
+    typed = shell(*manifest.get("argv", [])[1:])
     command = "optilab.watch, in a loop of yours" if watched else typed
     facts: list[list[str]] = [["command", command]]
     facts += [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
@@ -248,7 +247,7 @@ def _run(
 
         def one_thread() -> str:
             begun = training.epoch >= config.checkpoint_every
-            start = f"optilab train --config {quote(str(path / 'config.yaml'))}"
+            start = runs.again(path)
             return f"{runs.resume_command(path, '--fork') if begun else start} --threads 1"
 
         undisturbed = config.threads == 1 or training.device.type != "cpu" or place.library or place.silent

@@ -22,7 +22,7 @@ from optilab.config.load import Override, load
 from optilab.config.load import function as read_function
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import is_config
-from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
+from optilab.errors import ExitCode, UsageError, chosen_names, printable, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.own import OwnRule, fitting, kind_of
@@ -124,8 +124,8 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
             many = {"points", "feedback", "format", "memory"} & {*request.given}
             applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
             asked = ["--against", request.against or "adam", *request.words(*of_files[1:])]
-            example = ["optilab", "verify", "submissions/*.py:Adam" if many else "my_adam.py:Adam", *asked]
-            place.refused.append(UsageError(f"{listed(flags)} {applies}, as in: {shlex.join(example)}"))
+            example = ["verify", "submissions/*.py:Adam" if many else "my_adam.py:Adam", *asked]
+            place.refused.append(UsageError(f"{listed(flags)} {applies}, as in: {shell(*example)}"))
         algo, flag = request.algo, request.flag("algo")
         names = place.refused(chosen_names, flag, algo, "optimizer", RULES) if algo else []
         place.refused.settle()
@@ -136,7 +136,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
     first, against = str(given[0]), str(request.against)
     if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
         file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
-        raise UsageError(f"the two are swapped; write: optilab verify {file} --against {first}")
+        raise UsageError(f"the two are swapped; write: {shell('verify', file, '--against', first)}")
     exam: Any = place.refused(Exam.of, request) if request.against else None
     if not all(isinstance(one, str) or callable(one) for one in given):
         raise UsageError(
@@ -148,7 +148,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
     if config := next((one for one in configs if Path(one).is_file()), None):
         raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
     ours = [one for one in specs if one in RULES]
-    named = " ".join(one for one in specs if one not in RULES)
+    named = [one for one in specs if one not in RULES]
     if ours and not named:
         raise UsageError(
             f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
@@ -159,14 +159,14 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
             place.refused(lambda spec: locate(spec).require(), f"{file}:{name}") if name else None
     if ours or request.against is None:
         against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
-        line = f"optilab verify {named or 'CANDIDATE'} --against {against}"
+        line = shell("verify", *(named or ["CANDIDATE"]), "--against", against)
         raise UsageError(f"name the optimizer to compare with, as in: {line}")
     if request.algo is not None:
         raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
     if directories := [one for one in specs if Path(one).is_dir()]:
         kinds = ("*.py", "*.ipynb", "*/*.py", "*/*.ipynb")
         found = {one: [kind for kind in kinds if any(Path(one).glob(kind))] or ["*.py"] for one in directories}
-        files = {one: " ".join(f"'{Path(one, kind)}'" for kind in found[one]) for one in directories}
+        files = {one: shlex.join(str(Path(one, kind)) for kind in found[one]) for one in directories}
         raise UsageError("\n".join(f"{one} is a directory; for its files write {files[one]}" for one in files))
     if several_files:
         return _grade_all(request, exam, specs, place)
