@@ -81,13 +81,13 @@ def _run() -> int:
 
 def _system_failure(error: Exception) -> str | None:
     """What the system refused, as text; None if this is another kind of exception."""
+    from optilab.errors import system_text
+
     if isinstance(error, ImportError) and _is_about_memory(str(error)):
         return f"not enough memory to import {error.name or 'a library'}: {error}"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _is_about_memory(str(error))):
         return "not enough memory; a smaller model or batch would need less"
-    if isinstance(error, OSError):
-        return f"{error.filename or 'the output'}: {error.strerror or error}"
-    return None
+    return system_text(error) if isinstance(error, OSError) else None
 
 
 def _is_about_memory(text: str) -> bool:

@@ -4,6 +4,7 @@ Every message names where the problem is, what was given, what is accepted and w
 prints it as text and exits with `code`; a traceback is printed only for a bug in optilab.
 """
 
+import errno
 import re
 import shlex
 import unicodedata
@@ -392,6 +393,14 @@ CONTROL = re.compile(
 def shell(*words: object) -> str:
     """The command `optilab WORDS` as it is typed, each word quoted for the shell."""
     return shlex.join(["optilab", *map(str, words)])
+
+
+_SUBJECTS = {errno.ENOENT: "the working directory", errno.EMFILE: "this process", errno.ENFILE: "the system"}
+
+
+def system_text(error: OSError) -> str:
+    """What the system refuses: the file that the error names, or what else there is none of."""
+    return f"{error.filename or _SUBJECTS.get(error.errno or 0, 'the output')}: {error.strerror or error}"
 
 
 def shown(value: Any, limit: int = 60) -> str:

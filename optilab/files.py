@@ -118,6 +118,9 @@ def make_folder(path: Path) -> None:
     for folder in reversed([path, *path.parents]):
         if not folder.is_dir():
             folder.mkdir(FOLDER_MODE, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                folder.rmdir()
+                raise WriteFailure(f"cannot write in a new directory of {folder.parent}: the umask forbids it")
 
 
 def write_new(path: Path, data: bytes | Iterable[bytes]) -> None:

@@ -23,25 +23,26 @@ class Command(TyperCommand):
     """Options by their former names, which are still accepted."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        typed = args[: args.index("--")] if "--" in args else args
+        end = args.index("--") if "--" in args else len(args)
+        typed, names = args[:end], args[end:]
         for place, word in enumerate(typed):
             name, equals, value = word.partition("=")
             if name in self.renamed:
-                args[place] = self.renamed[name] + equals + value
+                typed[place] = self.renamed[name] + equals + value
                 typer.echo(
                     f"optilab: {name} is now called {self.renamed[name]}; the old name still works", err=True
                 )
         if ctx.resilient_parsing:  # what is completed need not fit yet
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, [*typed, *names])
         from optilab.verbs.line import read
 
         refused: Refusals = ctx.meta.setdefault(REFUSED, Refusals())
-        line = read([*ctx.command_path.split(" ")[1:], *args])
+        line = read([*ctx.command_path.split(" ")[1:], *typed])
         while problems := [repair[1] for _, repair in line.repairs() if repair]:
             refused += map(UsageError, problems)
             line = read([*line.path, *line.mended()])
         try:
-            return super().parse_args(ctx, line.mended())
+            return super().parse_args(ctx, [*line.mended(), *names])
         except Exception as error:
             missing = type(error).__name__ == "MissingParameter"
             if (message := line.needs() if missing else usage_error(error)) is None:

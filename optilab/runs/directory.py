@@ -185,7 +185,7 @@ def stage(folder: Path, files: Mapping[str, bytes | Iterable[bytes]], folders: S
         with write_errors(folder, sum(sizes) if len(sizes) == len(files) else None):
             make_folder(folder)
             _clear(folder)
-            staging.mkdir(FOLDER_MODE)
+            make_folder(staging)
             for name in folders:
                 (staging / name).mkdir(FOLDER_MODE)
             for name, data in files.items():

@@ -77,6 +77,8 @@ def timestamp() -> str:
 LATEST = "latest"
 """In place of a name: the run that was started last."""
 
+_CLOCK_ERROR = timedelta(minutes=1)
+"""By how much the clock of another machine may be ahead."""
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -228,6 +230,8 @@ def _latest(folder: Path, command: str | None) -> Path:
     for name, reason in unreadable.items():
         if _was_made(folder / name) and (folder / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
             raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}; name the run")
+    if (created := _age(runs[-1])[0]) > f"{datetime.now(UTC) + _CLOCK_ERROR:%Y-%m-%dT%H:%M:%SZ}":
+        raise RunError(f"{LATEST} may not be {runs[-1].name}, created in the future ({created}); name the run")
     return runs[-1].path
 
 

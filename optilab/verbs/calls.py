@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean, shown
+from optilab.errors import OptilabError, SystemFailure, UsageError, did_you_mean, shown, system_text
 
 if TYPE_CHECKING:
     from optilab.marks import Field
@@ -120,7 +120,7 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
         error.args = (re.sub(written, lambda found: f"{found[1]}{_literal(f'{{{found[2]}}}')[1:-1]}", text),)
         raise
     except OSError as error:  # what the system refuses, as the command says it
-        raise SystemFailure(f"{error.filename or 'the output'}: {error.strerror or error}") from error
+        raise SystemFailure(system_text(error)) from error
 
 
 def keys_named(verb: str, name: str) -> list[str]:

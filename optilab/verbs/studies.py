@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optilab import runs
 from optilab.config.load import lines_of, load, relocated
 from optilab.config.training import DataConfig, TrainConfig
-from optilab.errors import ConfigError, OptilabError, Refusals, RunError, UsageError, shell, shown
+from optilab.errors import ConfigError, OptilabError, Refusals, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
@@ -115,13 +115,12 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
     if not isinstance(entry, runs.Study):
         more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
         raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
-    outside = os.path.realpath(path.parent) != os.path.realpath(folder)
-    elsewhere = ["--runs-dir", path.parent] if outside else []
-    how = ["--seeds", "N", "--name"] if made == "train" != command else ["--resume"]
-    again = shell(made, *how, path.name, *elsewhere)
+    again = runs.resume_command(path, command=made)
+    if made == "train" != command:
+        again = f"{runs.resume_command(path, '--name')} --seeds N"
     if made != command:
         raise RunError(f"{path} is a study of `optilab {made}`; continue it with: {again}")
-    if elsewhere:
+    if os.path.realpath(path.parent) != os.path.realpath(folder):
         raise RunError(f"{path} is not in {folder}; continue it with: {again}")
     entry.require_unedited()
 

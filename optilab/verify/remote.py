@@ -288,7 +288,7 @@ class Submission:
             self._require_modest(processes)
         self._used += clock.total if clock else 0.0
         if time.monotonic() - self._looked > POLL_SECONDS:  # it may write a little in each of many steps
-            self._require_little_written()
+            self._require_modest({})
         line, _, self._received = self._received.partition(b"\n")
         return line
 
@@ -300,11 +300,7 @@ class Submission:
             raise UsageError(f"{self._label}: its processes used more than {self._limits.memory} MiB (--memory)")
         if len(processes) > MOST_PROCESSES:
             raise UsageError(f"{self._label}: it started more than {MOST_PROCESSES} processes")
-        self._require_little_written()
-
-    def _require_little_written(self) -> None:
-        """UsageError where there is more in its directory than one may write."""
-        if self._limits.memory is not None and self._isolated and (excess := _excess(str(self._path.parent))):
+        if self._isolated and (excess := _excess(str(self._path.parent))):
             raise UsageError(f"{self._label}: it {excess}")
         self._looked = time.monotonic()
 

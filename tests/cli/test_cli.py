@@ -20,6 +20,7 @@ from optilab.config.presets import named
 from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS
 from tests.faults.harness import on_a_terminal
 from tests.pages import ROOT
+from tests.run import run
 from tests.study.generated import training
 
 ALL_STREAMS = ("stdin", "stdout", "stderr")
@@ -1010,3 +1011,47 @@ def test_a_range_over_a_key_that_is_a_number_of_one_optimizer_only(optilab, smal
     """`clip` is a switch of another one."""
     axis = ["--over", "optimizer.clip=0.5:1:3", "--optimizer", "adafactor", "--dry-run"]
     assert "3 trials" in optilab("sweep", small, *axis).stdout
+
+
+ODD = "dir with $(id) space"
+"""A directory, a run and a file of this name: what is pasted from their messages must be words, and run nothing."""
+SMALL = ["--set", "data.dataset=synthetic", "--set", "data.images=300", "--epochs", 1]
+PRINTING = [
+    ["train", f"{ODD}.yaml", *SMALL, "--runs-dir", ODD, "--name", "x"],
+    ["train", f"{ODD}.yaml", *SMALL, "--seeds", 2, "--runs-dir", ODD, "--name", "y"],
+    ["lr", f"{ODD}.yaml", *SMALL[:-2]],
+    ["optimize", "--algo", f"{ODD}.py:SGD,adam", "--no-save"],
+    ["diagnose", f"{ODD}/{ODD}"],
+    ["diagnose", f"{ODD}/{ODD}", "--set", "model.init=he"],
+    ["runs", "show", ODD, "--runs-dir", ODD],
+    ["runs", "show", f"{ODD}/{ODD}/no", "--runs-dir", ODD],
+    ["runs", "compare", f"{ODD}/*", "--runs-dir", ODD],
+    ["report", f"{ODD}/*", "--runs-dir", ODD, "--out", "page.html"],
+    ["train", "--resume", ODD, "--set", "optimizer.lr=3", "--runs-dir", ODD],
+    ["train", "--resume", "y", "--epochs", 2, "--runs-dir", ODD],
+    ["sweep", "--resume", f"{ODD}/y"],
+    ["config", "new", "relu", f"{ODD}/relu.yaml"],
+    ["config", "show", f"{ODD}.yaml"],
+    ["sweep", f"{ODD}/y/study.yaml"],
+    ["train", f"{ODD}/y/study.yaml"],
+    ["verify", f"{ODD}.py"],
+    ["verify", ODD, "--against", "sgd"],
+    ["play", f"{ODD}.py:SGD"],
+    ["map", f"{ODD}.py:SGD"],
+    ["data", "verify", "npz", "--data-dir", ODD],
+]
+
+
+def test_every_printed_command_can_be_pasted(tmp_path):
+    (tmp_path / f"{ODD}.py").write_text("def SGD(w, g, lr=0.01):\n    return w - lr * g\n")
+    (tmp_path / f"{ODD}.yaml").write_text("optimizer: {name: sgd, lr: 1e-6}\n")
+    printed = list[str]()
+    for arguments in PRINTING:
+        done = run([*map(str, arguments)], tmp_path, dict(os.environ))
+        printed += re.findall(r"(?m)optilab [a-z][^\n`]*", done.stdout + done.stderr)
+        if "x" in arguments:
+            shutil.copytree(tmp_path / ODD / "x", tmp_path / ODD / ODD)
+    assert len([line for line in printed if ODD in line]) > 12
+    for line in printed:
+        words = shlex.split(line)
+        assert shlex.split(line.replace(ODD, "plain")) == [word.replace(ODD, "plain") for word in words], line
