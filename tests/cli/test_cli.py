@@ -1055,3 +1055,18 @@ def test_every_printed_command_can_be_pasted(tmp_path):
     for line in printed:
         words = shlex.split(line)
         assert shlex.split(line.replace(ODD, "plain")) == [word.replace(ODD, "plain") for word in words], line
+
+
+@pytest.mark.parametrize("line", ["optimize --algo adam", "train relu.yaml", "verify a.py:A --against adam"])
+def test_a_deleted_working_directory_is_named(tmp_path, line):
+    script = f"mkdir d; cd d; rmdir ../d; exec {sys.executable} -m optilab {line}"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (7, "optilab: the working directory: No such file or directory\n")
+
+
+@pytest.mark.parametrize("command", ["runs show --quiet", "runs path", "runs diff b", "runs rm --yes"])
+def test_a_double_dash_ends_the_options(optilab, tmp_path, command):
+    optilab("optimize", "sgd", "--name", "b", "--quiet")
+    shutil.copytree(tmp_path / "runs" / "b", tmp_path / "runs" / "-rf")
+    assert "runs/-rf" in optilab(*command.split(), "--", "-rf").stdout or command == "runs diff b"
+    assert "No such option: -rf" in optilab(*command.split(), "-rf", code=2).stderr

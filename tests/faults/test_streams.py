@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import optilab
 from tests.faults.conftest import Drawn, Figure, Tally
 from tests.faults.harness import Lab, Warm, environment, fresh, run, said
 
@@ -102,8 +103,14 @@ def test_a_training_without_streams_is_the_same_training(lab: Lab) -> None:
     lab.compare("log-full")
 
 
-OURS = re.compile(r'File "[^"]*/optilab/(?:(?!__main__|__init__)[^"]*", line|[^"]*", line \d+, in (?!<module>))')
-"""A frame of a traceback in optilab after the first lines of its entry point; Python's own start is not ours."""
+def frames_of(package: Path) -> re.Pattern[str]:
+    """Frames of a traceback in a package after the first lines of its entry point; Python's own start is not ours."""
+    later = r'(?:(?!__main__|__init__)[^"]*", line|[^"]*", line \d+, in (?!<module>))'
+    return re.compile(f'File "{re.escape(str(package))}/{later}')
+
+
+PACKAGE = Path(optilab.__file__).parent
+OURS = frames_of(PACKAGE)
 
 
 @pytest.mark.parametrize("moments", [12, pytest.param(50, marks=pytest.mark.slow)])
@@ -120,7 +127,7 @@ def test_an_early_interrupt_leaves_no_traceback(
             process.send(2)
         done = process.finish()
         if (
-            done.code == 1 and "optilab" not in done.err
+            done.code == 1 and str(PACKAGE) not in done.err
         ):  # Python's own start was interrupted: "Could not import runpy"
             continue
         assert done.code in (0, -2), done
@@ -135,12 +142,19 @@ def test_an_early_interrupt_leaves_no_traceback(
 
 def test_the_pattern_sees_a_traceback() -> None:
     """A check that cannot fail is not one."""
-    ours = 'Traceback\n  File "/x/optilab/errors.py", line 9, in <module>\n    import re\nKeyboardInterrupt'
-    also = 'Traceback\n  File "/x/optilab/__main__.py", line 9, in main\nKeyboardInterrupt'
-    start = 'Traceback\n  File "/x/optilab/__main__.py", line 3, in <module>\n    import io\nKeyboardInterrupt'
-    assert OURS.search(ours)
-    assert OURS.search(also)
-    assert not OURS.search(start)
+    traceback = 'Traceback\n  File "/x/optilab/optilab/{}, in {}\n    import re\nKeyboardInterrupt'
+    frames = frames_of(Path("/x/optilab/optilab"))  # a clone has the name of the package
+    assert frames.search(traceback.format('errors.py", line 9', "<module>"))
+    assert frames.search(traceback.format('__main__.py", line 9', "main"))
+    assert not frames.search(traceback.format('__main__.py", line 3', "<module>"))
+    assert not frames.search(traceback.format('__init__.py", line 3', "<module>"))
+
+
+def test_few_open_files_are_named(lab: Lab) -> None:
+    before = ["bash", "-c", 'ulimit -n 20; exec "$@"', "limited"]
+    study = ["sweep", "lab.yaml", "--over", "optimizer.lr=0.1,0.2", "--epochs", "1", "--name", "few"]
+    done = fresh(study, lab.folder, before=before).finish()
+    assert (done.code, done.err.splitlines()[-1]) == (7, "optilab: this process: Too many open files"), done
 
 
 @pytest.mark.parametrize("kilobytes", [100_000, 150_000, 400_000, 600_000])

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from optilab import files, runs
-from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError
+from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs import tables
+from optilab.runs.directory import stage
 
 
 def optimize(optilab, *arguments, **options):
@@ -120,6 +122,15 @@ def test_latest_is_the_run_that_started_last(optilab, tmp_path):
     assert json.loads(optilab("runs", "path", "latest", "--json").stdout) == {"schema_version": 1, "run": "runs/c"}
     assert "no run in nowhere" in optilab("runs", "show", "latest", "--runs-dir", "nowhere", code=4).stderr
     assert "no run of `optilab train`" in optilab("train", "--resume", "latest", code=4).stderr
+
+
+def test_a_run_of_the_future_is_not_latest(one, optilab):
+    optimize(optilab, "--name", "later")
+    manifest = one / "manifest.json"
+    manifest.write_text(re.sub(r'"created": "\d{4}', '"created": "2999', manifest.read_text()))
+    for command in (["runs", "path", "latest"], ["check", "latest", "--expect", "f < 1"]):
+        done = optilab(*command, code=4)
+        assert "latest may not be one, created in the future (2999-" in done.stdout + done.stderr
 
 
 def test_a_path_is_found_without_a_look_at_its_thousand_neighbors(one, monkeypatch):
@@ -363,6 +374,21 @@ def test_nothing_is_writable_by_others_whatever_the_umask(small, tmp_path):
     assert len(found) > 12
     assert {oct(mode) for path, mode in found.items() if path.is_dir()} == {"0o755"}
     assert {oct(mode) for path, mode in found.items() if path.is_file()} == {"0o644"}
+
+
+@pytest.mark.parametrize("umask", [0o777, 0o277, 0o177])
+def test_a_umask_that_forbids_leaves_nothing(tmp_path, monkeypatch, umask):
+    """As a plain user, whom the mode of a directory binds."""
+    monkeypatch.setattr(os, "access", lambda path, mode: os.stat(path).st_mode & mode << 6 == mode << 6)
+    before = os.umask(umask)
+    try:
+        with pytest.raises(
+            WriteFailure, match=f"cannot write in a new directory of {tmp_path}: the umask forbids it"
+        ):
+            stage(tmp_path, {"config.yaml": b""})
+    finally:
+        os.umask(before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_synced_directory_is_closed(tmp_path):
