@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Drawn, Figure
-from tests.faults.harness import Lab, Process, Violation, Warm, environment, fresh, said
+from tests.faults.harness import SECONDS, Lab, Process, Violation, Warm, environment, fresh, said
 
 STOPS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 OPTILAB = [sys.executable, "-m", "optilab"]
 
 
-def _wait_for(process: Process, text: str, seconds: float = 60.0) -> None:
+def _wait_for(process: Process, text: str, seconds: float = SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while text not in process.printed():
         assert process.alive()
@@ -148,7 +148,7 @@ def _on_terminal(argv: list[str], cwd: Path, stop: bool, **env: str) -> tuple[in
         stderr=screen,
     )
     os.close(screen)
-    seen, deadline, typed = b"", time.monotonic() + 60, False
+    seen, deadline, typed = b"", time.monotonic() + SECONDS, False
     while time.monotonic() < deadline:
         if select.select([keyboard], [], [], 0.1)[0]:
             try:

@@ -12,7 +12,7 @@ import pytest
 
 from optilab import runs
 from tests.faults.conftest import Drawn, Figure
-from tests.faults.harness import Lab, Outcome, Warm, environment, fresh, in_parallel
+from tests.faults.harness import SECONDS, Lab, Outcome, Warm, environment, fresh, in_parallel
 
 PAYLOADS = [
     *("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg/onload=alert(1)>', "</script>", "<!--"),
@@ -195,7 +195,7 @@ def test_a_hostile_repository_runs_nothing(
     assert not canary.exists()
     state = json.loads((tmp_path / done.out.strip() / "manifest.json").read_bytes())["git"]
     assert state["dirty"] is True
-    subprocess.run(["git", "status"], cwd=tmp_path, capture_output=True, check=False, timeout=20)
+    subprocess.run(["git", "status"], cwd=tmp_path, capture_output=True, check=False, timeout=SECONDS)
     assert canary.exists()  # the trap is one
 
 

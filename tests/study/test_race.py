@@ -22,6 +22,7 @@ from optilab.study.function_race import Race, expected_best, profile, run, stand
 from optilab.study.tuning import RaceSettings, Tuning, measure
 from optilab.verbs import race_tables
 from optilab.verbs.race_page import _decide
+from tests.faults.harness import SECONDS
 
 CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
@@ -302,11 +303,11 @@ def test_ctrl_c_says_how_to_continue(tmp_path):
     race = subprocess.Popen(
         [sys.executable, "-m", "optilab", "race", *arguments], env=environment, stderr=subprocess.PIPE, text=True
     )
-    results, limit = tmp_path / "optilab" / "races", time.monotonic() + 60
+    results, limit = tmp_path / "optilab" / "races", time.monotonic() + SECONDS
     while not results.is_dir() and time.monotonic() < limit:  # the first result is kept: the race is running
         time.sleep(0.05)
     race.send_signal(signal.SIGINT)
-    _, errors = race.communicate(timeout=30)
+    _, errors = race.communicate(timeout=SECONDS)
     assert race.returncode == -signal.SIGINT
     assert "optilab: stopped; the same command resumes the race" in errors
 
