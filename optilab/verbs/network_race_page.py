@@ -64,7 +64,7 @@ def _more(study: Study, result: RaceResult) -> tuple[str, str]:
     """How to train with more of what the verdicts generalize over, or with more rates."""
     comparison = result.networks[0].comparison if len(result.networks) == 1 else None
     if any(own.improvable for own in _judged(result)):
-        command = f"optilab {study.manifest['command']} --resume {shlex.quote(study.name)} {result.larger}"
+        command = f"{shell(study.manifest['command'], '--resume', study.name)} {result.larger}"
         return "To try more rates:", command
     if result.sample == "seeds":
         return grown(study, result.seeds, comparison)
