@@ -87,6 +87,8 @@ def _system_failure(error: Exception) -> str | None:
         return f"not enough memory to import {error.name or 'a library'}: {error}"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _is_about_memory(str(error))):
         return "not enough memory; a smaller model or batch would need less"
+    if isinstance(error, ValueError | OverflowError) and str(error).startswith(("year ", "timestamp ")):
+        return f"the clock of this machine is beyond the calendar: {error}"
     return system_text(error) if isinstance(error, OSError) else None
 
 

@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,18 @@ def one(optilab, tmp_path):
 def test_the_processes_of_one_second_pick_different_names():
     """With 16 random bits 700 were different once in 42 times; with 32 they are not once in 17,000 times."""
     assert len({runs.new_name("sigmoid").rpartition("-")[2] for _ in range(700)}) == 700
+
+
+@pytest.mark.parametrize("error", [ValueError("year 14645 is out of range"), OverflowError("timestamp too large")])
+def test_a_clock_beyond_the_calendar_is_named(optilab, monkeypatch, error):
+    class Late(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            raise error
+
+    monkeypatch.setattr("optilab.runs.find.datetime", Late)
+    said = optilab("optimize", "--algo", "adam", "--epochs", 1, code=7).stderr
+    assert said == f"optilab: the clock of this machine is beyond the calendar: {error}\n"
 
 
 def test_a_picked_name_is_a_name_however_long_its_label():
