@@ -62,7 +62,7 @@ def restored() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     threshold, path = gc.get_threshold(), list(sys.path)
     torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else None
+    threads, leaving = torch.get_num_threads() if torch else None, os._exit
     try:
         yield
     finally:
@@ -72,6 +72,7 @@ def restored() -> Iterator[None]:
         gc.set_threshold(*threshold)
         gc.enable()
         sys.path[:] = path
+        os._exit = leaving
         if torch := sys.modules.get("torch"):
             torch.set_default_dtype(torch.float32)
             torch.set_flush_denormal(False)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Lock, Thread
@@ -227,6 +227,8 @@ def _begin(requested: Any) -> None:
     """
     global _stop
     _stop = _Stop(requested)
+    # Last of what multiprocessing does before it waits for threads that are no daemons: a user's may never end.
+    util.Finalize(None, os._exit, (0,), exitpriority=-100)
     Thread(target=_end_with_study, daemon=True).start()
 
     def terminate(number: int, frame: Any) -> None:

@@ -148,6 +148,7 @@ def _hand_over_the_fork_server() -> None:
 def _become(request: dict[str, Any]) -> None:
     """The child: a fresh session that runs one command line and never returns."""
     code: Any = 1
+    leave = os._exit
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # an interrupted harness leaves nobody behind
         os.setsid()
@@ -183,7 +184,7 @@ def _become(request: dict[str, Any]) -> None:
             sys.stdout.flush()  # as Python's end does
             sys.stderr.flush()
         finally:
-            os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+            leave(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 if __name__ == "__main__":
