@@ -47,6 +47,10 @@ class ExitCode(IntEnum):
     """A check that the user asked for did not hold, or `lr` found no rate."""
 
 
+class Interrupted(BaseException):
+    """Ctrl-C. Not KeyboardInterrupt: typer turns that into an exit status, which does not stop a shell loop."""
+
+
 class OptilabError(Exception):
     """Base of everything that is reported to the user without a traceback.
 

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from optilab.errors import Interrupted
+
 _SHOW_CURSOR = b"\x1b[?25h"
-
-
-class Interrupted(BaseException):
-    """Ctrl-C. Not KeyboardInterrupt: typer turns that into an exit status, which does not stop a shell loop."""
 
 
 @dataclass

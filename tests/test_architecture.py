@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "marks": set(),
     "files": {"errors"},
-    "signals": set(),
+    "signals": {"errors"},
     "optimize": {"errors"},
     "runs": {"errors", "files"},
     "data": {"errors", "files"},

@@ -30,7 +30,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from optilab.errors import UsageError, shown
+from optilab.errors import Interrupted, UsageError, shown
 from optilab.optimize.own_source import Origin, locate, of_object
 from optilab.optimize.rule import Array, Rule
 
@@ -566,7 +566,9 @@ def _traced() -> Iterator[None]:
 
     try:
         yield
-    except Exception as error:
+    except (KeyboardInterrupt, Interrupted):
+        raise
+    except BaseException as error:
         raise Untraceable(f"{type(error).__name__}: {error}") from None
 
 

@@ -13,7 +13,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.machinery import PathFinder
@@ -21,16 +21,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from optilab.errors import SystemFailure, UsageError, did_you_mean, printable, shown
+from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 
 shipped: dict[str, bytes] = {}
 """Files of the machine that sent this process its work: absolute path there -> content, used instead of any here."""
 
 
-ENDS = (Exception, SystemExit, GeneratorExit)
-"""What a user's code may raise; KeyboardInterrupt and what a signal raises are the person's at the keyboard."""
 STEPS = ("update", "step", "forward")
 """What a class is called by at each step or batch."""
+CHDIR = os.chdir
 LONGEST, LONGEST_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 HINTS = (
@@ -82,6 +81,31 @@ def words_of(error: BaseException) -> str:
     return printable(f"{type(error).__name__}: {text}"[:LONGEST])
 
 
+class Surroundings:
+    """Code of a user's runs inside: it prints to stderr, and a working directory that it changes to is its own."""
+
+    def __init__(self) -> None:
+        self.directories: tuple[str, str] | None = None
+        """That of the command and that of the code; None until the code changes it."""
+
+    def __enter__(self) -> None:
+        self.outside = sys.stdout, os.chdir
+        sys.stdout, os.chdir = sys.stderr, self.change  # asking for the directory at each step would take too long
+        if self.directories:
+            self.change(self.directories[1], os.getcwd())
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout, os.chdir = self.outside
+        if self.directories:
+            CHDIR(self.directories[0])
+
+    def change(self, path: Any, outside: str = "") -> None:
+        """Take the place of os.chdir."""
+        outside = outside or (self.directories or [os.getcwd()])[0]
+        CHDIR(path)
+        self.directories = outside, os.getcwd()
+
+
 @dataclass(frozen=True)
 class Origin:
     """`spec` is what a config contains, with an absolute path; `source` the content of the file when it was read."""
@@ -91,6 +115,7 @@ class Origin:
     attribute: str
     source: bytes = field(repr=False, compare=False)
     sha256: str
+    inside: Surroundings = field(default_factory=Surroundings, repr=False, compare=False)
 
     def __deepcopy__(self, memo: Any) -> "Origin":
         return self
@@ -131,9 +156,11 @@ class Origin:
         """
         _ = self.tree
         try:
-            with redirect_stdout(sys.stderr):
+            with self.inside:
                 module = self._executed() if self.is_file else importlib.import_module(self._module)
-        except ENDS as error:
+        except (KeyboardInterrupt, Interrupted):
+            raise
+        except BaseException as error:
             line = self.line_of(error)
             raise UsageError(f"{self.file}{f':{line}' if line else ''}: {self._said(error, line)}") from None
         code = getattr(module, self.attribute, None)
@@ -194,14 +221,15 @@ class Origin:
         `at` is the number of a step, or says what goes on, such as `in its forward pass`.
         """
         try:
-            with redirect_stdout(sys.stderr):
+            _ = self.code  # before the code runs inside: it may change the working directory
+            with self.inside:
                 yield
         except UsageError as error:
             step = f", step {at}: line {self.line}" if isinstance(at, int) and at else ""
             raise UsageError(f"{self.label}{step}: {error}") from None
-        except SystemFailure:
+        except (SystemFailure, KeyboardInterrupt, Interrupted):
             raise
-        except ENDS as error:
+        except BaseException as error:
             raise self.failure(error, at) from None
 
     def failure(self, error: BaseException, at: int | str) -> UsageError:
@@ -332,4 +360,4 @@ def of_object(given: Callable[..., Any]) -> Origin:
         raise UsageError(f"expected a class, a function or FILE.py:NAME, got {shown(given)}")
     code = getattr(given, "__code__", None) or getattr(getattr(given, "update", None), "__code__", None)
     path = Path(code.co_filename if code else "<unknown>")
-    return ObjectOrigin(f"{given.__module__}:{name}", path, name.strip("<>"), b"", "", given)
+    return ObjectOrigin(f"{given.__module__}:{name}", path, name.strip("<>"), b"", "", given=given)

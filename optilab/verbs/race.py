@@ -21,7 +21,7 @@ from optilab.config.study import (
     RaceConfig,
     read_names,
 )
-from optilab.errors import Refusals, UsageError, chosen_names, shell, shown
+from optilab.errors import Interrupted, Refusals, UsageError, chosen_names, shell, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
@@ -29,7 +29,6 @@ from optilab.show import terminal
 from optilab.show.page import page_file
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Table
-from optilab.signals import Interrupted
 from optilab.study import function_race as study
 from optilab.study import network_race as races
 from optilab.study.claims import ClaimResult, of_network_race, of_race, require_judgeable

@@ -307,6 +307,11 @@ def test_state_may_have_a_default(own, states, returned):
         ("def f(w, g, name='x'): return w", "a parameter cannot be called name"),
         ("class f:\n    shaped = True\n    def update(self, w, g): return w", "works on weight matrices"),
         ("import math\ndef f(w, g): return w - g / math.exp(g)", "do not: np.exp and not math.exp"),
+        (
+            "class E(BaseException): pass\ndef f(w, g): raise E",
+            "mine.py:f failed at step 1: line 2: E: , in: def f",
+        ),
+        ("import os\ndef f(w, g): os._exit(0)", "mine.py:f failed at step 1: line 2: SystemExit: os._exit(0)"),
         ("from math import sqrt\ndef f(w, g): return w - g / sqrt(g)", "do not: np.sqrt and not math.sqrt"),
     ],
 )
@@ -335,6 +340,16 @@ def test_a_rule_runs_with_the_garbage_collector_on(optilab, tmp_path):
     source = "import gc\ndef f(w, g, lr=0.1):\n    assert gc.isenabled()\n    return w - lr * g\n"
     (tmp_path / "mine.py").write_text(source)
     optilab("optimize", "--algo", "mine.py:f", "--no-save")
+
+
+def test_it_changes_no_directory_of_the_command(optilab, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mine.py").write_text(
+        "import os\nos.chdir('elsewhere')\ndef f(w, g): os.chdir('.'); return w - g / 9\n"
+    )
+    optilab("optimize", "--algo", "mine.py:f", "--name", "here", "--out", "plot.svg")
+    assert (tmp_path / "runs" / "here" / "metrics.csv").is_file()
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_an_error_in_some_cells_of_a_map_is_the_users(own, optilab, tmp_path):
