@@ -82,6 +82,7 @@ def restore(training: Training, data: bytes, written_by: TrainConfig | None = No
         if (stage := training.config.stage_at(len(rows))) != training.stage:
             training.enter(stage)
         _check(training, state, rows)
+        training.model.load_state_dict(state["model"])
     except OptilabError:
         raise
     except Exception as error:  # torch raises half a dozen types for tensors that are not plain numbers in memory
@@ -89,7 +90,6 @@ def restore(training: Training, data: bytes, written_by: TrainConfig | None = No
         raise CheckpointError(text) from None
     training.rows[:] = rows
     training.first_loss = state["first_loss"]
-    training.model.load_state_dict(state["model"])
     training.optimizer.load_state_dict(state["optimizer"])
     # Last, because building and loading may draw.
     torch.set_rng_state(state["generator"])
@@ -103,14 +103,16 @@ def size_limit(training: Training) -> int:
     numbers: int
     if isinstance(model := training.model, OwnModel):
         shapes = [(len(w), w[0].numel()) for w in model.weights if w.dim() >= 2]
-        numbers = sum(t.numel() + 8 * (len(t) if t.dim() else 1) for t in model.state_dict().values())
+        tensors = [leaf for leaf in leaves(model.state_dict()) if isinstance(leaf, Tensor)]
+        numbers = sum(t.numel() + 8 * (len(t) if t.dim() else 1) for t in tensors)
     else:
         # Of all stages, whether built yet or not.
         shapes = [(fan_out, fan_in) for fan_in, fan_out in pairwise((*model.widths, model.classes))]
         numbers = sum((fan_in + 8) * fan_out for fan_out, fan_in in shapes)
     if training.config.optimizer.weights == "matrices":  # square ones next to each weight matrix
         numbers += sum(fan_in * fan_in + fan_out * fan_out for fan_out, fan_in in shapes)
-    of_its_own = 1 << 34 if own.is_own(training.optimizer) else 0  # the state of a user's rule may be anything
+    # The state of a user's rule may be anything, and so may what get_extra_state of a network gives.
+    of_its_own = 1 << 34 if own.is_own(training.optimizer) or isinstance(model, OwnModel) else 0
     return 64 * numbers + 1024 * training.config.epochs + (1 << 20) + of_its_own
 
 
@@ -205,10 +207,12 @@ def _check_number(where: str, value: Any) -> None:
         raise CheckpointError(f"the checkpoint's {where} is not finite")
 
 
-def _check_tensors(where: str, tensors: dict[str, Any], expected: dict[str, Tensor]) -> None:
+def _check_tensors(where: str, tensors: dict[str, Any], expected: dict[str, Any]) -> None:
     if list(tensors) != list(expected):
         raise CheckpointError(f"the checkpoint's {where} has other parts than the config's")
     for name, tensor in expected.items():
+        if not isinstance(tensor, Tensor):  # of get_extra_state
+            continue
         value = tensors[name]
         form = isinstance(value, Tensor) and (value.shape, value.dtype, value.requires_grad)
         if form != (tensor.shape, tensor.dtype, False):

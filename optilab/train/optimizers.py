@@ -362,7 +362,14 @@ class Closure:
         else:
             if isinstance(optimizer, RuleOptimizer):
                 optimizer.quantities = {"hessian_diagonal": self.hessian_diagonal}
-            optimizer.step()
+            ours = optimizer.param_groups[0]["params"] if isinstance(optimizer, EagerOptimizer) else []
+            frozen = [
+                parameter for parameter in ours if parameter.grad is None
+            ]  # by the network, since it was built
+            for parameter in frozen:
+                parameter.grad = torch.zeros_like(parameter)
+            with kept(frozen):
+                optimizer.step()
 
     @torch.enable_grad()
     def hessian_diagonal(self) -> Tensor:

@@ -85,13 +85,13 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: f
         if weight_decay:
             with torch.no_grad():
                 for parameter in parameters:
-                    gradient: Any = parameter.grad
-                    parameter.grad = gradient.add(parameter, alpha=weight_decay)
+                    if (gradient := parameter.grad) is not None:
+                        parameter.grad = gradient.add(parameter, alpha=weight_decay)
         self.own_steps += 1
         with rule.origin.running(self.own_steps):
             super(watched, self).step()
             if self.own_steps == 1:
-                _require_data(self.state, "state")
+                require_data(self.state, "state")
 
     def state_dict(self: Any) -> dict[str, Any]:
         numbers = {name: value for name, value in vars(self).items() if type(value) in PLAIN and name[0] != "_"}
@@ -191,13 +191,13 @@ def unpacked(data: Any, like: Any) -> Any:
     return {key: unpacked(part, known.get(key)) for key, part in pairs}
 
 
-def _require_data(tree: Any, name: str) -> None:
-    """UsageError for a part of the state of a torch optimizer that a checkpoint cannot hold."""
+def require_data(tree: Any, name: str) -> None:
+    """UsageError for a part of the state of a torch optimizer or a network that a checkpoint cannot hold."""
     if isinstance(tree, dict):
         for key, value in tree.items():
-            _require_data(value, name if isinstance(key, Tensor) else f"{name}[{key!r}]")
+            require_data(value, name if isinstance(key, Tensor) else f"{name}[{key!r}]")
     elif isinstance(tree, list | tuple):
         for number, value in enumerate(tree):
-            _require_data(value, f"{name}[{number}]")
+            require_data(value, f"{name}[{number}]")
     elif not isinstance(tree, Tensor) and type(tree) not in PLAIN:
         raise UsageError(f"{name} is a {type(tree).__name__}, which cannot be saved: {HOLDS}")

@@ -13,7 +13,7 @@ from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import too_large
 from optilab.errors import UsageError
-from optilab.train.device import failures_explained
+from optilab.train.device import all_finite, failures_explained
 from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
@@ -33,6 +33,7 @@ from optilab.train.layers import (
     without_gradient,
 )
 from optilab.train.model import MLP, fill
+from optilab.train.own import require_data
 from optilab.train.probes import MOST_IMAGES, EpochProbes, undisturbed
 
 SINGLE = 32
@@ -51,7 +52,7 @@ class OwnModel(nn.Module):
         UsageError where it cannot be built, is no network, or returns something else than logits.
         """
         super().__init__()
-        self.config, self.shape = config, tuple(shape)
+        self.config, self.shape, self.classes, self.example = config, tuple(shape), classes, example
         with self.running("when it is built"):
             code = config.origin.code
             if isinstance(code, nn.Module):
@@ -78,9 +79,10 @@ class OwnModel(nn.Module):
                 "self.out = nn.Linear(256, 10)"
             )
         self._initialize()
-        self.constant = {
-            name for name, tensor in self.state_dict().items() if not bool(torch.isfinite(tensor).all())
-        }
+        if not (state := self.state_dict()):
+            raise UsageError(f"{self._at} has an empty state_dict(), so a checkpoint would not hold its weights")
+        require_data(state, f"{self._at}: its state_dict()")
+        self.constant = {name for name, value in state.items() if not all_finite([value])}
         """Tensors that are not finite from the start, such as the mask of an attention."""
 
     def forward(self, images: Tensor) -> Tensor:

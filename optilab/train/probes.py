@@ -135,7 +135,7 @@ def _layer(row: dict[str, float]) -> dict[str, float | None]:
 
 def _noise(gradients: Sequence[Tensor]) -> float:
     """tr(cov)/|mean|^2 from k batches: the spread over k - 1, the squared mean freed of its own noise."""
-    if len(gradients) < 2:
+    if len(gradients) < 2 or len({len(gradient) for gradient in gradients}) > 1:  # a layer was frozen in between
         return math.nan
     stacked = torch.stack(list(gradients))
     mean = stacked.mean(dim=0)
