@@ -14,7 +14,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -195,6 +195,19 @@ class Origin:
             with contextlib.suppress(ValueError):
                 sys.path.remove(str(self.path.parent))
         return module
+
+    @contextmanager
+    def again(self) -> Iterator["Origin"]:
+        """The file, to be executed once more with the modules of its directory, as another process would do."""
+        of_path = str(self.path.parent) if self.is_file else None
+        for name in (loaded := dict(sys.modules)):
+            file = getattr(loaded[name], "__file__", None)
+            if file and name != "__main__" and os.path.dirname(file) == of_path:
+                del sys.modules[name]
+        try:
+            yield replace(self, inside=Surroundings())
+        finally:
+            sys.modules.update(loaded)
 
     def require(self) -> None:
         """UsageError where the name cannot be in the file; nothing is executed."""

@@ -99,6 +99,7 @@ class Training:
     digests: dict[str, str] = field(default_factory=dict)  # of the dataset's files
     first_loss: float = math.nan  # of the first batch, before any step
     last_rule: Any = None  # the optimizer with the learning rate of its last step
+    losses: list[float] = field(default_factory=list)  # of the batches of the last epoch
     cost: theory.MeasurementCost = field(
         default_factory=theory.MeasurementCost
     )  # of the measurements of the curvature
@@ -136,7 +137,7 @@ class Training:
         model.to(device)
         if replay.training_seed is not None:
             torch.manual_seed(replay.training_seed)
-        optimizer = _optimizer(config, model)
+        optimizer = optimizer_of(config, model)
         train, validation = train.to(device, config.data), validation.to(device, config.data)
         test = test and test.to(device, config.data)
         digests = dict(dataset.digests)
@@ -176,7 +177,7 @@ class Training:
         self.model.enter(now.layers, frozen)
         self.model.to(self.device)
         self.model.zero_grad()  # layers that are frozen from now on have no gradient
-        self.optimizer, self.stage = _optimizer(self.config, self.model), stage
+        self.optimizer, self.stage = optimizer_of(self.config, self.model), stage
 
     def change(self, config: TrainConfig) -> bool:
         """Go on with another config of the same network and data; whether the optimizer keeps its state.
@@ -191,7 +192,7 @@ class Training:
             torch.manual_seed(replay.training_seed)
         if replay.shuffle_seed != before.replay.shuffle_seed:
             self.shuffler = draws.generator(replay.shuffle_seed)
-        old, self.config, self.optimizer = self.optimizer, config, _optimizer(config, self.model)
+        old, self.config, self.optimizer = self.optimizer, config, optimizer_of(config, self.model)
         if optimizers.carry(old, before.optimizer, self.optimizer, config.optimizer):
             return True
         optimizers.settle(old)
@@ -272,6 +273,7 @@ class Training:
         tally = Tally()
         probed = probes.probed(batches, config.probes)
         evidence = probes_of(self.model)
+        self.losses = []
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
             probe = evidence.probe(self.model) if batch in probed else None
@@ -282,6 +284,7 @@ class Training:
                 origin = probes.origin_of_overflow(self.model, images)
                 where = f"epoch {self.epoch + 1}, batch {batch + 1}"
                 raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
+            self.losses.append(value)
             if math.isnan(self.first_loss):
                 self.first_loss = value
             self._backward(loss)
@@ -384,7 +387,8 @@ def _multilayer_perceptron(config: TrainConfig, network: ModelConfig, inputs: in
     return model
 
 
-def _optimizer(config: TrainConfig, model: Network) -> torch.optim.Optimizer:
+def optimizer_of(config: TrainConfig, model: Network) -> torch.optim.Optimizer:
+    """The optimizer of a config on the weights of a network. UsageError where it does not fit them."""
     _require_matrices(config, model)
     optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay, model.weights)
     if config.replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():

@@ -3,11 +3,14 @@
 import contextlib
 import hashlib
 import platform
+import random
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from optilab import runs
@@ -20,7 +23,12 @@ from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
 from optilab.train.device import configure, failures_explained, numerics, resolve_device
 from optilab.train.engine import Stopped, Training
+from optilab.train.own_model import OwnModel
+from optilab.train.probes import undisturbed
 from optilab.train.resume import Branch
+
+COMPARED = 3
+"""Batches after a checkpoint whose losses a resume has to give again."""
 
 
 class Listener(Protocol):
@@ -143,6 +151,7 @@ def resume(
             checkpoint.resume(training, run, warn)
         before, now = record.manifest.get("numerics", {}), _numerics(training)
         changed = [f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key]]
+        changed += filter(None, [record.manifest.get("inexact")])
         if changed:
             warn(f"resume will not be bit-exact: {', '.join(changed)}")
         entry = {"resumed": runs.timestamp(), "epoch": training.epoch, "changed": changed}
@@ -164,15 +173,22 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
     Raises DivergedError, or the error that ended the run, after recording it in the run's directory.
     """
     config, status, reason, tested, at_best = training.config, "failed", "", {}, {}
+    state, resumed = None, None
     try:
         with failures_explained(str(training.device)):
             for row, seconds in training.run(listener.batch, stop):
+                _compare(run, resumed or [], training.losses)
                 due = row["epoch"] % config.checkpoint_every == 0 or training.finished
                 state, best = checkpoint.save(training) if due else None, runs.best(training.rows)["epoch"]
                 run.commit(row, seconds, state, best, training.record)
                 listener.epoch(row, seconds, training.record)
+                look = state is not None and (resumed is None or training.finished)
+                resumed = _resumed_losses(training, run, state) if look and state else resumed and []
             tested = training.tested()
             at_best = checkpoint.tested_at_best(training, run, tested)
+            if resumed and state:  # no epoch follows
+                with contextlib.suppress(Exception):
+                    _compare(run, resumed, _next_losses(training, state))
         status = "done"
     except Stopped:
         status = "interrupted"
@@ -204,6 +220,48 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
                 raise
             # The disk that failed the run fails this too; the free lock still marks the run as interrupted.
     return status
+
+
+def _next_losses(training: Training, data: bytes) -> list[float]:
+    """The losses of the first batches after the checkpoint `data`; the training takes their steps."""
+    checkpoint.restore(training, data)
+    rows = training.rows[: training.config.epochs - 1]  # a schedule ends with the last epoch
+    ahead = replace(training, rows=rows, losses=[])
+    with contextlib.suppress(Stopped, DivergedError):
+        next(ahead.run(lambda *_: None, lambda: len(ahead.losses) == COMPARED))
+    return ahead.losses
+
+
+def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[float]:
+    """The same as another process has them that resumes the run: the file of the user's network is executed again, and
+    no bit of this training changes. Empty where they are not known. An error is recorded."""
+    model = training.model
+    if not isinstance(model, OwnModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
+        return []  # code of a user's optimizer may have state that this would change
+    drawn = random.getstate(), np.random.get_state()
+    random.seed()
+    np.random.seed()
+    try:
+        with undisturbed(model, training.device), model.config.origin.again() as origin:
+            arguments = replace(model.config, origin=origin), model.shape, model.classes, model.example
+            network, shuffler = OwnModel(*arguments).to(training.device), training.shuffler and torch.Generator()
+            optimizer = engine.optimizer_of(training.config, network)
+            again = replace(training, model=network, optimizer=optimizer, shuffler=shuffler, rows=[])
+            return _next_losses(again, data)
+    except Exception as error:
+        if not isinstance(error, SystemFailure | MemoryError):
+            run.update(inexact=" ".join(str(error).split()))
+        return []
+    finally:
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
+
+
+def _compare(run: runs.Run, resumed: Sequence[float], here: Sequence[float]) -> None:
+    """Record the first batch after a checkpoint that has another loss in a resume."""
+    pairs = enumerate(zip(resumed, here, strict=False), 1)
+    if other := [f"loss {a} of batch {batch} is then {b}" for batch, (b, a) in pairs if a != b]:
+        run.update(inexact=f"a checkpoint does not hold all that the network's outputs depend on ({other[0]})")
 
 
 def look_into(

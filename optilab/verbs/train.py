@@ -255,7 +255,10 @@ def _run(
         with TrainingDisplay(config.epochs, training.rows, place.silent, crowding) as display:
             logged = request.log is not None
             listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
-            return training, session.proceed(training, run, listener, stop)
+            status = session.proceed(training, run, listener, stop)
+    if request.resume is None and (inexact := run.manifest.get("inexact")):
+        terminal.note(f"resume will not be bit-exact: {inexact}")
+    return training, status
 
 
 def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool = True) -> "LabTraining":

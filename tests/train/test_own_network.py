@@ -441,3 +441,166 @@ def test_a_run_of_the_library_takes_it_as_a_mapping(project):
     assert len(run.rows) == 1
     with pytest.raises(ConfigError, match="widht"):
         lab.Lab(project / "runs").train("cnn.yaml", model={"name": "net.py:CNN", "widht": 2}, epochs=1)
+
+
+@pytest.fixture
+def network(project):
+    """Write net.py: a network with these lines in four places, whose forward passes in training `self.n` counts."""
+
+    def write(**lines):
+        top, init, forward, methods = (lines.get(place, "") for place in ("top", "init", "forward", "methods"))
+        (project / "net.py").write_text(
+            "import atexit, os, pathlib, random, threading, time\nimport torch\nfrom torch import nn\n"
+            "class Odd(BaseException): pass\n"
+            f"{top}\n"
+            "class Net(nn.Module):\n"
+            "    def __init__(self, shape, classes):\n"
+            "        super().__init__()\n"
+            "        self.n, self.inputs = 0, shape[0] * shape[1] * shape[2]\n"
+            "        self.a, self.b = nn.Linear(self.inputs, 8), nn.Linear(8, classes)\n"
+            f"        {init}\n"
+            "    def forward(self, x):\n"
+            "        self.n += self.training\n"
+            "        x = x.flatten(1)\n"
+            f"        {forward}\n"
+            "        return self.b(self.a(x).relu())\n"
+            f"    {methods}\n"
+        )
+        return ("--set", "model=net.py:Net", "--set", "data.batch_size=40")
+
+    return write
+
+
+SAVED = "def get_extra_state(self): return {'n': [self.n, None]}\n"
+SAVED += "    def set_extra_state(self, state): self.n = state['n'][0]"
+
+
+@pytest.mark.parametrize(
+    ("lines", "exact"),
+    [
+        ({"forward": "x = x * (1 + torch.rand(1))"}, True),
+        ({"forward": "x = x * (1 + self.n / 100)", "methods": SAVED}, True),
+        ({"forward": "x = x * (1 + self.n / 100)"}, False),
+        (
+            {
+                "init": "self.register_buffer('m', torch.zeros(1), persistent=False)",
+                "forward": "x = x - self.m.mul_(0.9).add_(x.mean())",
+            },
+            False,
+        ),
+        ({"init": "self.m = torch.zeros(1)", "forward": "self.m = self.m + 0.1; x = x - self.m"}, False),
+        (
+            {
+                "init": "self.g = torch.Generator().manual_seed(1)",
+                "forward": "x = x + torch.rand(1, generator=self.g)",
+            },
+            False,
+        ),
+        ({"top": "L = []", "forward": "L.append(1); x = x * (1 + len(L) / 100)"}, False),
+        ({"top": "random.seed(1)", "forward": "x = x + random.random()"}, False),
+        ({"forward": "if self.n == 9: self.a = nn.Linear(self.inputs, 8)"}, False),
+        ({"forward": "if self.n == 9: self.a.requires_grad_(False)"}, False),
+        ({"methods": "def get_extra_state(self): return 1"}, False),  # and no set_extra_state
+    ],
+)
+def test_state_outside_the_checkpoint_is_said(optilab, project, network, lines, exact):
+    asked = ("train", "cnn.yaml", *network(**lines))
+    run = project / "runs" / "first"
+    done = optilab(*asked, "--epochs", 1 + ("self.n" in str(lines)), "--name", "first")
+    assert ("resume will not be bit-exact: " in done.stderr) is not exact
+    assert ("inexact" in json.loads((run / "manifest.json").read_text())) is not exact
+    resumes = "get_extra_state(self): return 1" not in str(lines)
+    done = optilab("train", "--resume", "first", "--epochs", 3, code=0 if resumes else 5)
+    assert ("resume will not be bit-exact: " in done.stderr) is not (exact or not resumes)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lion", "adopt", "shampoo", "rule.py:f", "rule.py:Adam"])
+def test_a_layer_that_is_frozen_late_stays(optilab, project, network, optimizer):
+    (project / "rule.py").write_text(
+        "import torch\ndef f(w, g, V, lr=0.1):\n    V = 0.9 * V + g\n    return w - lr * V, V\n"
+        "class Adam(torch.optim.Adam):\n    def __init__(self, params, lr=0.01): super().__init__(params, lr=lr)\n"
+    )
+    freeze = "if self.n == 4: self.a.requires_grad_(False); self.at = self.a.weight.clone()"
+    check = "if self.n > 4: assert torch.equal(self.a.weight, self.at)"
+    asked = (
+        *network(forward=f"{freeze}\n        {check}"),
+        "--optimizer",
+        optimizer,
+        "--set",
+        "weight_decay=0.01",
+    )
+    optilab("train", "cnn.yaml", *asked, "--epochs", 2, "--name", "frozen")
+    optilab("train", "--resume", "frozen", "--epochs", 3)
+
+
+def test_the_comparison_with_a_resume_changes_no_bit(optilab, project, network, monkeypatch):
+    from optilab.train import session
+
+    (project / "beside.py").write_text("calls = []\n")
+    lines = {
+        "top": "import beside\nrandom.seed(1)\nL = []",
+        "init": "self.drop = nn.Dropout(0.2)",
+        "forward": "L.append(1); beside.calls.append(1); x = self.drop(x) * (1 + (len(L) + len(beside.calls) + self.n)"
+        " / 100 + random.random())",
+    }
+    asked = ("train", "cnn.yaml", *network(**lines), "--epochs", 3, "--name")
+    optilab(*asked, "compared")
+    sys.modules.pop("beside")
+    monkeypatch.setattr(session, "_resumed_losses", lambda *_: [])
+    optilab(*asked, "alone")
+    sys.modules.pop("beside")
+    first, second = ((project / "runs" / name / "metrics.csv").read_bytes() for name in ("compared", "alone"))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ({"methods": "def state_dict(self, *_, **__): return {}"}, "net.py:12: Net has an empty state_dict()"),
+        (
+            {"methods": "def get_extra_state(self): return object()"},
+            "its state_dict()['network._extra_state'] is a object, which cannot be saved",
+        ),
+        ({"top": "raise Odd('x')"}, "net.py:5: Odd: x"),
+        ({"init": "raise Odd('x')"}, "net.py:Net failed when it is built: line 11: Odd: x"),
+        ({"forward": "raise Odd('x')"}, "net.py:Net failed in its forward pass: line 15: Odd: x"),
+        ({"top": "os._exit(0)"}, "net.py:5: SystemExit: os._exit(0)"),
+        ({"forward": "if self.n == 3: os._exit(0)"}, "failed in its forward pass: line 15: SystemExit: os._exit"),
+    ],
+)
+def test_its_errors_before_success_are_sentences(optilab, network, lines, said):
+    error = optilab("train", "cnn.yaml", *network(**lines), "--expect", "val_acc > 0.99", code=2).stderr
+    assert said in error
+
+
+@pytest.mark.parametrize("place", ["top", "init", "forward"])
+def test_its_working_directory_is_its_own(optilab, project, network, place):
+    (project / "elsewhere").mkdir()
+    (project / "elsewhere" / "scale").write_text("2")
+    change = "os.getcwd().endswith('elsewhere') or os.chdir('elsewhere')"
+    asked = network(**{place: change, "forward": f"{change}; x = x * float(pathlib.Path('scale').read_text())"})
+    done = optilab("train", "cnn.yaml", *asked, "--epochs", 2, "--name", "here", "--plot", "plot.png")
+    assert done.stdout.split()[-2:] == ["plot.png", "runs/here"]
+    assert (project / "runs" / "here" / "metrics.csv").is_file()
+    assert {file.name for file in (project / "elsewhere").iterdir()} == {"scale"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ({"top": "atexit.register(os._exit, 0)", "forward": "raise ValueError"}, 2),
+        ({"top": "atexit.register(lambda: os._exit(0))", "forward": "raise ValueError"}, 2),
+        ({"top": "threading.Timer(0.1, os._exit, [0]).start()", "forward": "time.sleep(9)"}, 2),
+        ({"top": "threading.Timer(60, open, ['late', 'w']).start()"}, 0),
+    ],
+)
+def test_neither_its_threads_nor_its_exits_decide(optilab_process, project, network, lines, code):
+    optilab_process("train", "cnn.yaml", *network(**lines), "--epochs", 1, "--quiet", code=code)
+    assert not (project / "late").exists()
+
+
+def test_a_study_does_not_wait_for_its_threads(optilab_process, project, network):
+    asked = network(top="threading.Timer(60, open, ['late', 'w']).start()")
+    over = ("--over", "optimizer.lr=0.1,0.2", "--epochs", 1, "--jobs", 1)
+    assert "2 values of optimizer.lr" in optilab_process("sweep", "cnn.yaml", *asked, *over).stdout
+    assert not (project / "late").exists()
