@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 
 
 def pytest_addoption(parser):
+    parser.addoption("--accept", action="store_true", help="write tests/transcripts and tests/golden again")
     parser.addoption("--draw", type=int, default=0, help="which random faults tests/faults draws [0]")
 
 
