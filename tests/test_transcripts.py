@@ -21,13 +21,16 @@ from tests.data.idx import write_idx_dataset
 from tests.run import restored, run
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
-ENTRY = re.compile(r"^(?:\$|>>>) .*\n(?:(?<=<<END\n)(?:.*\n)*?END\n)?", re.MULTILINE)
+ENTRY = re.compile(r"^(?:\$|>>>) (?:.*<<END\n(?:.*\n)*?END\n|.*\n)", re.MULTILINE)
 VARYING = {
     r"\b\d{8}-\d{6}-([\w.-]+)-[0-9a-f]{8}\b": r"YYYYMMDD-HHMMSS-\1-xxxxxxxx",
-    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?\S*": "DATE",
+    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\dZ?)?": "DATE",
     r"\b\d+\.\d+ ?s\b": "N s",
     r"\b\d+:\d\d\b": "M:SS",
     r"[\d,.]+ (epochs|trials|steps|paths)/s": r"N \1/s",
+    r"\(\d+ at a time": "(N at a time",
+    r"(?m)^versions .*": "versions   VERSIONS",
+    r"(?m)^optilab: \d+/\d+ .*\n": "",  # progress of processes that work side by side
     re.escape(__version__): "VERSION",
 }
 """What differs from run to run, and its word in a transcript."""
@@ -57,7 +60,13 @@ class Session:
         self.folder, self.names = folder, {}
         write_idx_dataset(folder / "data")
         (folder / "small.yaml").write_text(SMALL)
-        self.environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
+        self.environment = {
+            "HOME": str(folder),
+            "PATH": os.environ["PATH"],
+            "OMP_NUM_THREADS": "1",
+            "OPTILAB_DATA": "data",  # nothing is fetched
+            "REFERENCE": str(Path(__file__).parent / "reference"),
+        }
 
     def answer(self, line):
         """What a line prints, and `[exit N]` where its exit status is not 0; a refused line makes nothing."""
@@ -72,7 +81,7 @@ class Session:
         return text + (f"[exit {code}]\n" if code else "")
 
     def _shell(self, line):
-        if line.startswith("optilab ") and not re.search(r" [|>&] ", line):
+        if line.startswith("optilab "):
             done = run(shlex.split(line)[1:], self.folder, self.environment)
         else:
             done = subprocess.run(
