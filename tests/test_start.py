@@ -75,6 +75,6 @@ def test_loaded_library_is_noticed(tmp_path):
 
 
 def test_no_optimizer_loads_pytorchs_compiler():
-    """Its import takes as long as that of torch itself. The second line is the control: torch's constructor loads it."""
+    """Its import takes as long as that of torch itself. The second line is the control."""
     done = subprocess.run([sys.executable, "-c", OPTIMIZERS], capture_output=True, text=True)
     assert done.stdout.splitlines() == ["[]", "True"], done.stderr
