@@ -20,13 +20,11 @@ import torch
 
 import optilab
 from optilab import Lab, runs, words
-from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, RunError, UsageError, printable
+from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
 from optilab.verbs.calls import in_python
-from optilab.verbs.lr import VERB as LR
-from optilab.verbs.optimize import VERB as OPTIMIZE
 from optilab.verbs.results import LabStudy
 from tests.run import restored
 from tests.study.generated import layered, training
@@ -211,262 +209,10 @@ def test_code_that_fails_names_its_line(lab):
 # --- refusals ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("call", "typed"),
-    [
-        (lambda lab: lab.optimize(algo="adam", set={"algo.lr": -1}), ["optimize", "--algo", "adam", "--lr", "-1"]),
-        (lambda lab: lab.optimize(algo=RULES["sgd"](lr=-1)), ["optimize", "--algo", "sgd", "--lr", "-1"]),
-        (lambda lab: lab.optimize(algo="adm"), ["optimize", "--algo", "adm"]),
-        (lambda lab: lab.optimize(algo="adam", epoch=3), ["optimize", "--algo", "adam", "--set", "epoch=3"]),
-        (lambda lab: lab.train("sigmoid.yaml", set={"optimizer.lr": -1}), ["train", "sigmoid.yaml", "--lr", "-1"]),
-        (lambda lab: lab.train("sigmod.yaml"), ["train", "sigmod.yaml"]),
-        (lambda lab: lab.train(resume="x"), ["train", "--resume", "x"]),
-        (lambda lab: lab.sweep("relu.yaml", {"seed": [1, 2]}), ["sweep", "relu.yaml", "--over", "seed=1,2"]),
-        (lambda lab: lab.sweep("relu.yaml", seeds=0), ["sweep", "relu.yaml", "--seeds", "0"]),
-        (lambda lab: lab.race("sgd,adm"), ["race", "--algo", "sgd,adm"]),
-        (lambda lab: lab.race("sgd", on="relu.yaml"), ["race", "--algo", "sgd", "--on", "relu.yaml"]),
-        (lambda lab: lab.compare("x"), ["runs", "compare", "x"]),
-        (lambda lab: lab.verify(momentum, "momentm"), ["verify", "x.py:f", "--against", "momentm"]),
-        (lambda lab: lab.load("x"), ["runs", "show", "x"]),
-    ],
-)
-def test_refusals_are_those_of_the_command(lab, optilab, call, typed):
-    """The same sentence, but for the name of the argument: a line of it ends the command's."""
-    with pytest.raises((UsageError, ConfigError, RunError)) as caught:
-        call(lab)
-    said = str(caught.value).splitlines()
-    line = said[1] if said[0].startswith(("1 problem", "2 problems")) else said[0]
-    sentence = line.rpartition(": ")[2] if caught.value.where else line
-    assert sentence in in_python(optilab(*typed, code=int(caught.value.code)).stderr)
-
-
-@pytest.mark.parametrize(
-    ("typed", "written"),
-    [
-        ("needs --x lr=0.01:2; or --basins", 'needs x="lr=0.01:2"; or basins'),
-        ("train with --seeds 5", "train with seeds=5"),
-        (
-            "--set 'optimizer={name: adam, eps: 1e-6, clip: true}'",
-            'set={"optimizer": {"name": "adam", "eps": 1e-6, "clip": True}}',
-        ),
-        ("--set data.holdout=N keeps it", 'set={"data.holdout": N} keeps it'),
-        ("as in --over lr=0.01,0.1, or --dry-run", 'as in over={"lr": [0.01, 0.1]}, or dry_run'),
-        ("`optilab runs ls` lists them", "`lab.runs()` lists them"),
-        ("`optilab runs ls --runs-dir x` lists them", "`lab.runs()` lists them"),
-        (
-            "try: optilab lr a.yaml --confirm\nadd --on CONFIG",
-            'try: lab.lr("a.yaml", confirm=True)\nadd on=CONFIG',
-        ),
-        ("as in: optilab verify a.py --against adam", 'as in: lab.verify("a.py", against="adam")'),
-        ("`optilab explain adam --format latex`; more", '`lab.explain("adam", style="latex")`; more'),
-        ("not of `optilab train`, --help: optilab race", "not of `lab.train`, help: lab.race"),
-        ("by --set 'algo=[sgd, {name: adam}]'", 'by set={"algo": ["sgd", {"name": "adam"}]}'),
-        ("optilab train --set 'optimizer={name: adam}'", 'lab.train(set={"optimizer": {"name": "adam"}})'),
-        ("optilab runs rm x --yes", "optilab runs rm x --yes"),
-        ("`optilab runs show sw` names its runs", '`lab.load("sw")` names its runs'),
-        (
-            "optilab sweep a.yaml --over lr=1:2:log --over init=a,b --fail-fast to try --set a=b",
-            'lab.sweep("a.yaml", over={"lr": "1:2:log", "init": ["a", "b"]}, fail_fast=True) to try set={"a": "b"}',
-        ),
-    ],
-)
-def test_sentences_about_options_are_about_keywords_in_a_script(typed, written):
-    assert in_python(typed) == written
-
-
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (
-            lambda lab: lab.optimize(algo="adam", beta1=0.5),
-            'beta1: unknown key; did you mean set={"algo.beta1": 0.5}?',
-        ),
-        (
-            lambda lab: lab.map("adam"),
-            'map needs two axes or basins, as in: lab.map("adam", x="lr=0.01:2", y=',
-        ),
-        (
-            lambda lab: lab.train({"optimizer": "sgd", "model": {"layers": [64], "activaton": "relu"}}),
-            'model.layers: unknown key; did you mean "hidden"?',
-        ),
-        (lambda lab: lab.sweep("relu.yaml"), 'needs an axis, as in over={"optimizer.lr": [0.01, 0.1]}'),
-        (
-            lambda lab: lab.sweep("relu.yaml", seeds=2, threads=2),
-            "one thread each, got 2; leave it out (jobs=N sets",
-        ),
-        (
-            lambda lab: lab.train("relu.yaml", cluster="x:1"),
-            "cluster needs seeds; add seeds=N",
-        ),
-        (
-            lambda lab: lab.train({"data.images": 64}, epochs=1),
-            'write "data": {"images": 64}\n',
-        ),
-        (lambda lab: lab.train({"model": {"hidden": [64]}}), 'optimizer: missing; add "optimizer": "sgd"\n'),
-        (lambda lab: lab.load("x"), "no run 'x' in runs: there is no such directory"),
-        (lambda lab: lab.train(object), "expected a preset, a YAML file or a mapping of keys"),
-        (
-            lambda lab: lab.optimize([[1], [2]]),
-            "algo: expected a name or a mapping ({name: sgd, ...})",
-        ),
-        (lambda lab: lab.verify([1], "adam"), "candidate: expected a class, a function or FILE.py:NAME"),
-        (
-            lambda lab: lab.optimize("sgd,adam", set={"algo.beta1": 0.5}),
-            'set it for adam alone by set={"algo": ["sgd", {"name": "adam", "beta1": 0.5}]} instead of sgd,adam',
-        ),
-        (lambda lab: lab.verify("a.py"), 'as in: lab.verify("a.py", against="adam")'),
-        (lambda lab: lab.train(), 'train needs a config, as in: lab.train("sigmoid.yaml")'),
-        (
-            lambda lab: lab.train("relu.yaml", resume="x"),
-            "'relu.yaml' and resume cannot be combined: resume has a config of its own, so leave out 'relu.yaml'",
-        ),
-        (
-            lambda lab: lab.train({"epochs": 1}, resume="x"),
-            "config and resume cannot be combined: resume has a config of its own, so leave out config",
-        ),
-        (lambda lab: lab.train(7), "expected a preset, a YAML file or a mapping of keys, got 7"),
-        (lambda lab: lab.race(on="relu.yaml", starts=3), "starts can only be used in a race on test functions"),
-        (lambda lab: lab.race(seeds=3), "seeds can only be used in a race on trainings"),
-        (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: expected a whole number from 1 to 10,000, got 0"),
-        (
-            lambda lab: lab.lr("relu.yaml", steps=7),
-            "steps: expected a whole number from 100 to 100,000, got 7; for example 1000",
-        ),
-        (lambda lab: lab.sweep("relu.yaml", jobs=999), "jobs: expected a whole number from 1 to 256, got 999"),
-        (lambda lab: type(lab).train("a.yaml"), "write lab = optilab.Lab(), and then lab.train('a.yaml')"),
-        (lambda lab: type(lab).load("run"), 'write lab = optilab.Lab(), and then lab.load("latest")'),
-        (
-            lambda lab: lab.train("optimizer: sgd"),
-            "text of a config; give a file, or the mapping {'optimizer': 'sgd'}",
-        ),
-        (
-            lambda lab: lab.train("relu.yaml", nosave=True),
-            "nosave: unknown keyword; leave it out, or see help(lab.train)",
-        ),
-        (lambda lab: lab.optimize("adam", nosave=True), 'nosave: unknown key; did you mean "no_save"?'),
-        (lambda lab: lab.optimize(optimizer="adam"), 'optimizer: unknown key; did you mean "algo"?'),
-        (
-            lambda lab: lab.explain("adam", step=range(1, 3)),
-            "expected text, got [1, 2]; for example step='1,2'",
-        ),
-        (
-            lambda lab: lab.sweep("relu.yaml", {"optimizer.lr": [0.1, 0.2]}, seeds=[1, 2, 3]),
-            'got [1, 2, 3]; write 3, and set={"seed": 1}',
-        ),
-        (lambda lab: lab.race("sgd", "adam"), 'several as a list: lab.race(["sgd", "adam"])'),
-        (lambda lab: lab.explain("adam", beta1=0.5), "unknown keyword 'beta1'; write set={\"algo.beta1\": 0.5}"),
-        (lambda lab: lab.train("relu.yaml", hidden=[8]), 'did you mean set={"model.hidden": [8]}?'),
-        (lambda lab: lab.sweep("relu.yaml", seed=range(3)), "such as 0; for several seeds: seeds=3"),
-        (
-            lambda lab: lab.sweep("relu.yaml", {"model.hidden": [8, 4]}),
-            'expected a list, got 8; write over={"model.hidden": [[8], [4]]}',
-        ),
-        (
-            lambda lab: lab.sweep({"optimizer": "sgd", "epoch": 1}, {"optimizer.lr": [0.1, 0.2]}),
-            'config.epoch: unknown key; did you mean "epochs"?',
-        ),
-        (lambda lab: lab.explain("adam", style="tex"), "got 'tex'; did you mean \"latex\"?"),
-        (lambda lab: lab.optimize("adam", "booth", 3), "takes by place only algo and function; 3 needs a name"),
-        (lambda lab: lab.train("relu.yaml", "sgd"), "train takes by place only config; 'sgd' needs a name"),
-        (lambda lab: lab.race("sgd,adam", zzz=3), "unknown keyword 'zzz'; leave it out, or see help(lab.race)"),
-        (lambda lab: lab.check("val_acc > 0.5"), 'write: lab.check("latest", expect="val_acc > 0.5")'),
-        (
-            lambda lab: lab.sweep("relu.yaml", {"optimizer": {"lr": [0.1, 0.2]}}),
-            'a key inside another follows a dot; write over={"optimizer.lr": [0.1, 0.2]}',
-        ),
-        (lambda lab: lab.race(budgt=3), "unknown keyword 'budgt'; did you mean \"budget\""),
-        (
-            lambda lab: lab.sweep("relu.yaml", {"optimiser.lr": [0.1, 0.2]}),
-            'unknown key; did you mean "optimizer.lr"?',
-        ),
-    ],
-)
-def test_what_only_python_can_say(lab, call, sentence):
-    with pytest.raises((UsageError, ConfigError, RunError)) as caught:
-        call(lab)
-    assert sentence in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("call", "said"),
-    [
-        (
-            lambda lab: lab.optimize("adam", tune="x", lr="y", beta7=3),
-            ["tune: expected", "lr: expected", "beta7: unknown"],
-        ),
-        (
-            lambda lab: lab.optimize("adm", progress=3, out="a.xyz"),
-            ["progress: ", "out: expected a name", "algo: unknown"],
-        ),
-        (
-            lambda lab: lab.train("nope.yaml", epochs="ten", seeds=0),
-            ["seeds: ", "'nope.yaml': no file", "epochs: "],
-        ),
-        (
-            lambda lab: lab.train("sigmoid.yaml", jobs="all", seeds="many", set={"foo": 1}),
-            ["seeds: expected a whole number", "jobs: expected a whole number", "set foo: unknown key"],
-        ),
-        (lambda lab: lab.map("adam", x="lr=1:0.1", y="beta9=0:1"), ["x lr=1:0.1: LOW", "y beta9: not a numeric"]),
-        (
-            lambda lab: lab.race(["sgd", "adm"], budgt=3, functions=["ravin"]),
-            ["unknown keyword 'budgt'", "algos: unknown optimizer", "functions: unknown function"],
-        ),
-        (
-            lambda lab: lab.sweep("sigmoid.yaml", {"optimizr.lr": [1, 2]}, seeds=0, foo=3),
-            [
-                "unknown keyword 'foo'",
-                "seeds: must be at least 1",
-                'over={"optimizr.lr": [1, 2]}: unknown key',
-            ],
-        ),
-        (
-            lambda lab: lab.compare(["a", "b"], target="x", at="y"),
-            ["target: ", "at: ", "no run 'a'", "no run 'b'"],
-        ),
-        (
-            lambda lab: lab.lr("nope.yaml", steps=1, expect="bogus > 1"),
-            ["steps: ", "'nope.yaml'", "expect: unknown"],
-        ),
-        (
-            lambda lab: lab.verify("nope.py", against="adm", timeout=0),
-            ["timeout: ", "against: ", "there is no file"],
-        ),
-        (
-            lambda lab: lab.diagnose("nope", fail_on="bad", foo=2),
-            ["keyword 'foo'", "fail_on: unknown", "no run in runs"],
-        ),
-    ],
-)
-def test_all_that_is_wrong_with_a_call_is_said_at_once(lab, call, said):
-    with pytest.raises(UsageError) as caught:
-        call(lab)
-    lines = str(caught.value).splitlines()
-    assert [part for part in said if not any(part in line for line in lines)] == []
-    assert len(lines) == len(said)
-
-
 def test_a_plan_is_sentences(lab, small):
     planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, seeds=2, dry_run=True)
     assert re.fullmatch(r"4 trials: .*\n\nwould find, .*", str(planned))
     assert "{" not in planned._repr_html_()
-
-
-def test_what_python_has_is_typed_again_as_options():
-    path = OPTIMIZE.request({"start": [-5, -2], "set": ["noise=0.1", "epochs=4"]})
-    assert path.retyped("start", "set") == "--start -5,-2 --set noise=0.1 --set epochs=4"
-    assert LR.request({"seed": 0}).retyped("seed", "steps") == "--seed 0"
-
-
-def test_a_start_is_proposed_as_python_has_it(lab):
-    with pytest.raises(ConfigError, match=re.escape("got 3 numbers; for example start=(-5, -2)")):
-        lab.optimize("adam", start=(1, 2, 3))
-
-
-def test_a_race_on_functions_checks_its_numbers(lab):
-    with pytest.raises(ConfigError) as caught:
-        lab.race("sgd,adam", budget=0, accuracy=2)
-    assert "budget: must be at least 1, got 0" in str(caught.value)
-    assert "accuracy: must be at most 0.5, got 2" in str(caught.value)
 
 
 def test_a_run_shows_its_diagnosis_and_what_to_call(lab, small, capsys):
@@ -494,16 +240,6 @@ def test_a_training_that_diverges_raises_and_is_kept(lab, small):
         lab.train(small, set={"optimizer.lr": 1e9}, name="far")
     assert caught.value.__notes__ == ["the run is kept: lab.load('far')"]
     assert lab.load("far").state == "diverged"
-
-
-@pytest.mark.parametrize(("registry", "wrong", "close"), [(RULES, "adm", "adam"), (OBJECTIVES, "boot", "booth")])
-def test_a_registry_suggests(registry, wrong, close):
-    with pytest.raises(KeyError) as caught:
-        registry[wrong]
-    assert str(caught.value).endswith(f"'{wrong}'; did you mean \"{close}\"?")
-    assert wrong not in registry
-    assert registry.get(wrong) is None
-    assert None not in registry
 
 
 def test_names_of_optimizers_need_no_keyword(lab, optilab, tmp_path):
@@ -626,19 +362,6 @@ def test_every_result_has_every_form(results, tmp_path):
         assert result.headline in repr(result)
         assert len(str(result).splitlines()) >= (2 if kind == "equal" else 4)
         assert result.report(str(tmp_path / f"{kind}.html")).stat().st_size > 10_000
-
-
-@pytest.mark.parametrize(
-    ("name", "instead"), [("savefig", "plot"), ("df", "frame"), ("losses", "rows"), ("to_dict", "document")]
-)
-def test_a_result_is_known_by_the_names_of_other_libraries(results, name, instead):
-    with pytest.raises(AttributeError, match=f"has no method '{name}'; did you mean \"{instead}\""):
-        getattr(results["differs"], name)
-
-
-def test_errors_are_said_to_have_a_module_of_their_own():
-    with pytest.raises(AttributeError, match=r"'UsageError'; errors are in optilab\.errors"):
-        optilab.UsageError  # noqa: B018
 
 
 @pytest.mark.browser
@@ -825,63 +548,10 @@ def test_results_paths_and_classes_stand_for_their_names(lab, small):
     assert lab.optimize(algo="sgd", set=["algo.lr=0.25"]).rows == lab.optimize(algo="sgd", lr=0.25).rows
 
 
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (lambda lab: lab.optimize(algo="sgd", tune=0), "tune: expected a whole number from 1 to 10,000, got 0"),
-        (
-            lambda lab: lab.optimize(algo="sgd", tune="x"),
-            "tune: expected a whole number from 1 to 10,000, got 'x'; for example 100",
-        ),
-        (lambda lab: lab.compare("one", target="0.8"), "target: expected a number, got '0.8'"),
-        (lambda lab: lab.compare([]), "compare needs names"),
-        (lambda lab: lab.report(), "report needs names"),
-        (lambda lab: lab.train(5), "expected a preset, a YAML file or a mapping of keys, got 5"),
-        (lambda lab: lab.report("one", out=""), "out: empty path"),
-        (lambda lab: lab.load(5), "name: expected a run or study, got 5"),
-        (lambda lab: lab.diagnose("a\0b"), "target: expected text without NUL"),
-        (lambda lab: lab.compare("one", "two"), 'several as a list: lab.compare(["one", "two"])'),
-        (
-            lambda lab: lab.verify(lambda w, g: w),
-            'name the optimizer to compare with, as in: lab.verify(CANDIDATE, against="adam")',
-        ),
-        (lambda lab: lab.optimize("sgd", function=lambda x: x), 'a formula such as "w1^2 + w2^2"'),
-        (
-            lambda lab: lab.check("one", expect=3),
-            "expect: expected a text such as expect='val_acc > 0.8', or a list of them, got 3",
-        ),
-        (lambda lab: lab.play(algo="sgd", tune=True), "tune: expected a whole number from 1 to 10,000, got true"),
-        (lambda lab: type(lab)(3), "folder: expected the directory of the runs, got 3"),
-        (lambda lab: type(lab)("runs", jobs=2), "Lab: unknown keyword 'jobs'; it takes folder: Lab(\"runs\")"),
-        (lambda lab: lab.load(), 'lab.load: needs name; write lab.load("latest")'),
-        (lambda lab: lab.train(resume=True), "resume: expected text, got true; for example resume='latest'"),
-        (lambda lab: lab.runs(limit=3), "lab.runs: unknown keyword 'limit'; write lab.runs()"),
-        (lambda lab: lab.optimize("sgd", progress="yes"), "progress: expected True or False, got 'yes'"),
-        (lambda lab: lab.verify(lambda w: w, "adam"), "it has 1: write lambda w, g, lr=0.1: ..."),
-        (lambda lab: lab.train("relu.yaml", optimizer=torch.optim.Adam), '; write optimizer="adam"'),
-        (lambda lab: lab.train({"optimizer": torch.optim.SGD}), '; write optimizer="sgd"'),
-        (lambda lab: lab.train("relu.yaml", model=torch.nn.ReLU()), 'a network of yours: "FILE.py:NAME"'),
-        (
-            lambda lab: lab.sweep("relu.yaml", seeds=2, jobs="all"),
-            "jobs: expected a whole number from 1 to 256, got 'all'; for example 100",
-        ),
-        (lambda lab: lab.sweep("relu.yaml", {"optimizer.lr": []}), 'as in over={"optimizer.lr": [0.01, 0.1]}'),
-    ],
-)
-def test_a_wrong_argument_is_refused_in_a_sentence(lab, call, sentence):
-    with pytest.raises(UsageError, match=re.escape(sentence)):
-        call(lab)
-
-
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_file_to_write_is_a_name_or_a_path(lab, tmp_path, kind):
     lab.optimize("sgd", epochs=3, out=kind(tmp_path / "paths.svg"))
     assert (tmp_path / "paths.svg").read_bytes().startswith(b"<?xml")
-
-
-def test_a_claim_that_cannot_be_read_is_refused(lab):
-    with pytest.raises(ConfigError, match="'f': no comparison"):
-        lab.check("adam.yaml", expect="f")
 
 
 def test_a_sweep_in_a_script_without_a_guard(small, tmp_path):
@@ -919,30 +589,3 @@ def test_a_mapping_is_diagnosed(tmp_path):
         "threads": 1,
     }
     assert Lab(tmp_path).diagnose(config).headline == "the config: critical: vanishing-gradient"
-
-
-@pytest.mark.parametrize(
-    ("name", "instead"), [("plot", 'lab.load("NAME").plot()'), ("ls", "lab.runs()"), ("rm", "optilab runs rm")]
-)
-def test_a_command_about_runs_that_is_no_method_is_named(lab, name, instead):
-    with pytest.raises(AttributeError, match=f"Lab has no method '{name}'.*{re.escape(instead)}"):
-        getattr(lab, name)
-
-
-class Mute:
-    """It has no text."""
-
-    def __repr__(self):
-        raise RuntimeError
-
-
-@pytest.mark.parametrize(
-    ("method", "arguments", "message"),
-    [
-        ("race", {"algos": "sgd,adam", "on": 0}, "expected a preset, a YAML file or a mapping of keys, got 0"),
-        ("sweep", {"config": "sigmoid.yaml", "over": {"optimizer.lr": [0.1, 1]}, "jobs": Mute()}, "got a Mute"),
-    ],
-)
-def test_an_object_of_any_kind_is_refused(method, arguments, message, tmp_path):
-    with pytest.raises(UsageError, match=message):
-        getattr(Lab(tmp_path), method)(**arguments)

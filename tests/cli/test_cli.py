@@ -124,23 +124,11 @@ def test_verdicts(arguments, status, word, optilab):
     optilab("optimize", *arguments, "--fail-on-divergence", code=code)
 
 
-def test_a_comparison_ranks_the_algorithms(optilab):
-    lines = optilab("optimize", "--algo", "sgd,momentum,rmsprop,adam", "--epochs", 30).stdout.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("algo"))
-    assert [line.split()[0] for line in lines[start + 1 : start + 5]] == ["rmsprop", "momentum", "adam", "sgd"]
-
-
 def test_one_rule_twice_and_each_with_its_own_settings(optilab):
     rules = "algo=[{name: adam, beta1: 0.5}, {name: adam, lr: 0.1}, sgd]"
     done = optilab("optimize", "--set", rules, "--epochs", 3)
     settings = re.findall(r"lr (\S+)(?:   beta1 (\S+))?", done.stdout)
     assert {("0.2", "0.5"), ("0.1", "0.9"), ("0.4", "")} <= set(settings)  # the presets', with one field changed
-
-
-def test_a_start_where_the_function_has_no_value_is_refused(optilab):
-    said = optilab("optimize", "--algo", "adam", "--function", "log(w1)", "--start", "-1", code=2).stderr
-    assert "--start: f is nan at the start -1; for example --start=1" in said
-    optilab("optimize", "--algo", "adam", "--function", "log(w1) + w2^2", "--start", "2,1")
 
 
 def test_one_of_several_is_shown_in_full_by_the_command_that_is_told(optilab):
@@ -150,13 +138,6 @@ def test_one_of_several_is_shown_in_full_by_the_command_that_is_told(optilab):
     alone = optilab(*shlex.split(line), "--json").stdout
     both = json.loads(optilab("optimize", "--algo", "sgd,adam", *options, "--json").stdout)["results"]
     assert json.loads(alone)["results"][0] in both
-
-
-def test_long_tables_are_elided_in_the_middle(optilab):
-    lines = optilab("optimize", "--algo", "sgd", "--epochs", 1000).stdout.splitlines()
-    assert len(lines) < 40
-    assert any(line.split()[:1] == ["..."] for line in lines)
-    assert any(line.split()[:1] == ["1000"] for line in lines)
 
 
 # --- train -------------------------------------------------------------------------------------------------
@@ -194,33 +175,7 @@ def test_the_run_directory_of_train(optilab, small, tmp_path):
     assert (tmp_path / again / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 
 
-def test_an_absent_device_is_an_error_before_any_work(optilab, small, tmp_path):
-    done = optilab("train", "--config", small, "--device", "cuda:7", code=2)
-    assert "cuda:7" in done.stderr
-    assert "(available: cpu)" in done.stderr
-    assert not (tmp_path / "runs").exists()
-
-
-def test_a_name_is_taken_once(optilab, small):
-    optilab("train", "--config", small, "--name", "mine", "--quiet")
-    assert "already exists" in optilab("train", "--config", small, "--name", "mine", code=4).stderr
-
-
 # --- config, data, runs ------------------------------------------------------------------------------------
-
-
-def test_config_ls_show_cp_check(optilab, tmp_path):
-    assert "sigmoid.yaml" in optilab("config", "ls").stdout
-    assert optilab("config", "show", "sigmoid").stdout.startswith("# ")
-    assert "model.hidden" in optilab("config", "show", "train").stdout
-    optilab("config", "cp", "sigmoid.yaml", "my.yaml")
-    assert yaml.safe_load((tmp_path / "my.yaml").read_text())["optimizer"] == "sgd"
-    assert "exists" in optilab("config", "cp", "sigmoid.yaml", "my.yaml", code=2).stderr
-    (tmp_path / "bad.yaml").write_text("optimizer: {name: sgd, lr: -1}\nepocs: 3\n")
-    done = optilab("config", "check", "my.yaml", "bad.yaml", code=2)
-    assert "my.yaml: ok" in done.stdout
-    assert "bad.yaml:1: optimizer.lr: must be greater than 0, got -1" in done.stderr
-    assert 'bad.yaml:2: epocs: unknown key; did you mean "epochs"?' in done.stderr
 
 
 def test_runs_ls_show_path_rm(optilab, tmp_path):
@@ -242,31 +197,7 @@ def test_runs_go_where_they_are_sent(optilab, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_data_where_and_verify(optilab, tmp_path):
-    assert "user cache" in optilab("data", "where", OPTILAB_DATA="").stdout
-    done = optilab("data", "verify", "--data-dir", tmp_path, code=3)
-    assert str(tmp_path) in done.stderr
-
-
 # --- surroundings ------------------------------------------------------------------------------------------
-
-
-def test_version_and_help(optilab):
-    assert optilab("--version").stdout.startswith("optilab 0.")
-    for command in ([], ["optimize"], ["train"], ["config"], ["data"], ["runs"]):
-        assert "Usage: " in optilab(*command, "--help").stdout
-
-
-@pytest.mark.parametrize(
-    "command",
-    [[], *([name] for name in COMMANDS), ["config", "cp"], ["data", "fetch"], ["runs", "rm"]],
-    ids=" ".join,
-)
-def test_every_help_ends_with_examples_one_a_line(command, optilab):
-    said = optilab(*command, "--help").stdout
-    examples = said.partition("Examples:\n")[2].splitlines()
-    assert examples[0].startswith(" ".join(["    optilab", *command]))
-    assert "\\b" not in said
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -284,15 +215,6 @@ def test_a_help_screen_fits_80_columns_and_its_examples_can_be_pasted(name, opti
         assert [shlex.split(line) for line in pasted] == [shlex.split(line) for line in examples]
 
 
-def test_a_check_of_no_file_speaks_of_no_flag(optilab):
-    assert optilab("config", "check", "nosuch.yaml", code=2).stderr.startswith("optilab: 'nosuch.yaml': no file ")
-
-
-def test_the_commands_are_shown_one_a_line(optilab):
-    said = optilab("--help").stdout
-    assert "..." not in said.partition("Commands:")[2]
-
-
 @pytest.mark.parametrize(
     "environment", [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1"}]
 )
@@ -300,15 +222,6 @@ def test_odd_terminals(environment, optilab_process):
     done = optilab_process("optimize", "--algo", "sgd,adam", **environment)
     assert "adam" in done.stdout
     assert done.stdout.isascii()
-
-
-def test_in_a_pipe_a_row_is_a_line(optilab):
-    optilab("optimize", "--algo", "sgd,momentum,nesterov,adam,nadam,rmsprop", "--name", "six-rules-in-one-run")
-    row = next(line for line in optilab("runs", "ls").stdout.splitlines() if line.startswith("six-rules"))
-    names = "sgd,momentum,nesterov,adam,nadam,rmsprop"
-    assert row.split() == ["six-rules-in-one-run", "optimize", "done", names, *["1", "of", "6", "converged"]]
-    titles = optilab("config", "ls").stdout
-    assert any(line.startswith("adam.yaml") and line.rstrip().endswith(")") for line in titles.splitlines())
 
 
 def test_colour_only_on_a_terminal_that_wants_it(light, tmp_path):
@@ -431,326 +344,6 @@ def test_an_error_with_json_is_a_document(arguments, code, where, message, optil
     assert message in done.stderr  # a person reads it there, as without --json
 
 
-@pytest.mark.parametrize(
-    ("line", "answer"),
-    [
-        ("data download", "write: optilab data fetch"),
-        ("data list", "write: optilab data ls"),
-        ("laundry", "one of optimize, explain, verify, map, play, race, train"),
-        ("repot", 'did you mean "report"?'),
-        ("config list", "write: optilab config ls"),
-        ("runs delete x", "write: optilab runs rm x"),
-        ("train --config sigmoid --optim adam", "write --optimizer"),
-        ("train sigmoid --weight-decay 0.1", "write --set weight_decay=0.1"),
-        ("train --config sigmoid --hidden 64", "write --set 'model.hidden=[64]'"),
-        ("train --config sigmoid --set lr=0.1", 'did you mean "optimizer.lr"?'),
-        ("train --config sigmoid --set activation=relu", 'did you mean "model.activation"?'),
-        ("train --config sigmoid --set optimizer.learning_rate=0.1", 'did you mean "optimizer.lr"?'),
-        ("train --config sigmoid --set batchsize=64", 'did you mean "data.batch_size"?'),
-        ("train --config sigmoid --set data.batchsize=64", 'did you mean "data.batch_size"?'),
-        ("train --config sigmoid --set norm=batch", 'did you mean "model.norm"?'),
-        ("train --config sigmoid --set model.hidden=128,128", "expected a list, got '128,128'; write [128,128]"),
-        ("train --config sigmoid --set model.hidden=128", "expected a list, got 128; write [128]"),
-        ("optimize --algo adam --set lr=0.1", 'did you mean "algo.lr"?'),
-        ("optimize --algo adam --set learning_rate=0.1", 'did you mean "algo.lr"?'),
-        ("optimize --algo adma", 'did you mean "adam"?'),
-        (
-            "race sgd,adam --function x^2",
-            "a race takes named functions with a known minimum, such as ravine,booth; for a formula: optilab",
-        ),
-        ("data ls --data-dir /etc/passwd", "--data-dir: /etc/passwd is a file; expected a directory"),
-        ("optimize adm", "algo: unknown optimizer 'adm'; did you mean \"adam\"?"),
-        ("optimize adam --algo sgd", "adam and --algo sgd: leave one of them out"),
-        ("map adam.yaml --config sgd.yaml --basins", "adam.yaml and --config sgd.yaml: leave one of them out"),
-        ("race adam", "a race needs at least two different optimizers, got adam"),
-        ("optimize rosenbrock --algo adam", "write --function=rosenbrock"),
-        ("explain adam.yaml", "expected the name of an optimizer, got the config 'adam.yaml'"),
-        (
-            "optimize sgd,rmsprop --set algo.decay=0.5",
-            "set it for rmsprop alone by --set 'algo=[sgd, {name: rmsprop, decay: 0.5}]' instead of sgd,rmsprop",
-        ),
-        ("optimize sigmoid", "sigmoid is a preset of `optilab train`"),
-        ("optimize --algo sgd --start -5 -2", "too many arguments: -2; write --start -5,-2\n"),
-        ("optimize --algo sgd --start 5 2", "too many arguments: 2; write --start 5,2\n"),
-        ("optimize --algo sgd --funtion beale", 'did you mean "--function"?'),
-        ("train sigmoid other.yaml", "train takes CONFIG"),
-        ("explain adam 3a", "explain takes NAME"),
-        ("env extra", "env takes no arguments"),
-        (
-            "train sigmoid --stop-after 3",
-            "No such option: --stop-after; leave it out: optilab train --help lists its options",
-        ),
-        ("train -j", "No such option: -j; did you mean --jobs or --json?"),
-        ("train --fork relu-1@last", "--fork: expected RUN or RUN@EPOCH, for example relu-1@3; got 'relu-1@last'"),
-        ("optimize --algo sgd --out=", "--out: empty path"),
-        ("optimize --algo sgd --runs-dir=", "--runs-dir: empty path"),
-        ("train --config sigmoid --data-dir=", "--data-dir: empty path"),
-        ("diagnose sigmoid --data-dir=", "--data-dir: empty path"),
-        ("sweep relu.yaml --jobs 0", "--jobs: expected a whole number from 1 to 256, got '0'"),
-        ("check relu.yaml --seeds many", "--seeds: expected a whole number from 1 to 1,000, got 'many'"),
-        ("verify --algo adam --timeout 0", "--timeout: expected a number from 0.1 to 86,400, got '0'"),
-        ("config show train adm", 'did you mean "adam"?'),
-        ("config show train model.activaton", 'did you mean "model.activation"?'),
-        (
-            "config show sigmoid model",
-            "sigmoid is a preset, which has no parts; its keys: optilab config show train model",
-        ),
-        ("config cp sigmoid /dev/null --force", "only regular files are replaced"),
-        ("optimize --algo sgd,,adam", "--algo: 'sgd,,adam' has an empty name; write sgd,adam"),
-        (
-            "optimize --algo sgd --size poster --out p.png",
-            "--size: expected one of column, page, slide, got 'poster'",
-        ),
-        ("optimize --algo sgd --set lr", "--set: expected KEY=VALUE, got 'lr'; for example epochs=10"),
-        ("optimize --algo adam --set algo.beta1=[0.9", "'[0.9': ',' or ']' is missing\n"),
-        ("optimize --algo sgd --expect f<<3", "--expect: 'f<<3': << is no comparison; write for example 'f<3'"),
-        ("optimize --algo sgd --epochs", "--epochs needs a value: --epochs N"),
-        ("optimize --algo sgd --function log(x)", "optilab: start: f is nan at the start -1"),
-        ("optimize --algo sgd --function x^2/0+y", "column 4: 'x^2/0+y' divides by 0 everywhere"),
-        ("optimize --algo sgd --function 3", "'3' is constant; a function has a variable, for example x^2 + 3"),
-        ("optimize --algo sgd --function 0*x", "is constant; a function has a variable"),
-        (
-            "sweep --study relu.yaml --over optimizer.lr=0.1,1",
-            "write: optilab sweep relu.yaml --over optimizer.lr=",
-        ),
-        ("sweep --study adam", "adam is a preset of `optilab optimize`; write: optilab optimize adam"),
-        (
-            "remedy --study relu.yaml",
-            "begins with config:; relu is a preset of `optilab train`; write: optilab remedy",
-        ),
-        ("race --study lr", "write: optilab race --on lr"),
-        (
-            "train sigmoid --expect val_acc>80",
-            "an accuracy is a fraction from 0 to 1, as in 0.8; got 80; for 80% write",
-        ),
-        ("train sigmoid --expect val_acc<1.5", "an accuracy is a fraction from 0 to 1, as in 0.8; got 1.5\n"),
-        ("train sigmoid --expect val_acc==0.46+-1", "'+- 1' admits every accuracy; write for example +- 0.01"),
-        ("race --on relu --algo sgd,adam --expect test_acc>80", "an accuracy is a fraction from 0 to 1"),
-        ("sweep sigmoid --seeds 2 --expect val_acc>=90", "an accuracy is a fraction from 0 to 1"),
-        ("train sigmoid --expect val_acc>50%", "expected a number, got '50%'; write 0.5"),
-        ("train sigmoid --expect val_acc>0.3+-0.1", "'+- 0.1' goes only with ==, as in val_acc == 0.85 +- 0.01"),
-        ("train sigmoid --expect {metric:val_acc,over:0.5}", "expected text, such as 'val_acc > 0.5'; a mapping"),
-        ("train sigmoid --set model.norm=no", "YAML reads no as false: write none"),
-        ("sweep sigmoid --over optimizer.lr=0.1:1:3:lg", "'lg' is not log; write --over optimizer.lr=0.1:1:3:log"),
-        (
-            "sweep sigmoid --optimizer momentum --over optimizer.momentum=0.1,0.9",
-            "momentum has no setting 'momentum'; did you mean \"optimizer.beta\"?",
-        ),
-        ("explain adam --step 3-1", "--step: a range begins with its first step: write 1-3, not 3-1"),
-        ("train --resume a --fork b", "--resume and --fork cannot be combined; give one"),
-        ("play --algo sgd --out play.pdf", "ends in .html or .htm, got 'play.pdf'; for example play.html"),
-        ("map --algo sgd --x lr=0.1:1 --y w3=0:1", "w3: ravine has w1, w2; an axis is one of them, or a setting"),
-        (
-            "map --algo sgd --x lr=0.1:1 --y w1=0:1 --show speed",
-            "--show: expected one of value, steps, got 'speed'",
-        ),
-        ("train sigmoid --jobs 2", "--jobs needs --seeds; add --seeds N"),
-        ("train sigmoid --set model.dropout=50", "must be less than 1, got 50; for 50% write 0.5"),
-        ("train sigmoid --set schedule.warmup=3", "no schedule is named; set its name to one of constant, step"),
-        ("train sigmoid --config relu", "'sigmoid' and --config cannot be combined; give one"),
-        ("train https://example.org/a.yaml", "is an address; download the config, and give the name of the file"),
-        ("sweep sigmoid --study s.yaml", "'sigmoid' and --study cannot be combined; give one"),
-        (
-            "sweep sigmoid --over optimizer.lr=loguniform(1e-4,1e-1)",
-            "; write --over optimizer.lr=1e-4:1e-1:log",
-        ),
-        (
-            "sweep sigmoid --over optimizer.lr=1e-4..1e-1",
-            "expected KEY=LOW:HIGH[:COUNT][:log]; write --over optimizer.lr=1e-4:1e-1\n",
-        ),
-        ("train relu --optimizer AdamW --lr -0.1", "--lr: must be greater than 0, got -0.1"),
-        (
-            "train relu --optimizer AdamW --lr -0.1",
-            "--optimizer: unknown optimizer 'AdamW'; did you mean \"adamw\"?",
-        ),
-        ("optimize adam --expect f<", "'f<': no value after the sign; write for example 'f < 0.1'"),
-        ("sweep sigmoid --over optimizer.lr", "the values are missing, for example optimizer.lr=0.01,0.1"),
-        ("sweep sigmoid --over model.hidden=1:9 --dry-run", "a range is for numbers, and model.hidden takes list"),
-        (
-            "diagnose sigmoid --epochs 3",
-            "--epochs; a config is diagnosed within its first batches; to train it: optilab",
-        ),
-        ("check latest --epochs 3", "--epochs: it is for a config, and latest is none: leave it out"),
-        ("check latest --only x", "--only: it is for a file of claims, and latest is none: leave it out"),
-        (
-            "check relu.yaml --momentum 0.9",
-            "momentum is another optimizer: write --set optimizer=momentum --set optimizer.beta=0.9\n",
-        ),
-        ("verify mine.py:f --against sgd --memory 600", "--memory needs several files"),
-        ("play adam,sdg", "optilab: --algo: unknown optimizer 'sdg'; did you mean \"sgd\"?"),
-        ("race adam --on relu.yaml", "--algo: expected a list of at least 2, got adam; add 1 or more"),
-        ("config show optimzer.lr", "no key is called 'optimzer.lr'; did you mean \"optimizer.lr\"?"),
-        ("runs rm --all", "No such option: --all; all runs are '*'"),
-        (
-            "runs ls --limit 5",
-            "No such option: --limit; all runs are listed, oldest first; the last ones: optilab",
-        ),
-        ("train relu --set name=no", "expected text, got false; put quotes around it: '\"no\"'\n"),
-        (
-            "optimize adam --format csv",
-            "an option of explain, verify, race and 5 others, not of optimize: leave it",
-        ),
-        ("optimize sgd --algo adam", "sgd and --algo adam: leave one of them out"),
-        ("train relu --expect val_acc=>0.5", "=> is no comparison; write for example 'val_acc>=0.5'"),
-        ("train relu --expect val_acc!=0.5", "!= is no comparison; write for example 'val_acc<0.5'"),
-        ("verify a.py b.py --against sgd --memory 600MB", "got '600MB'; write 600\n"),
-        ("map adam --grid 50x50", "No such option: --grid; the number of points belongs to an axis"),
-        ("lr relu --min 1e-4", "No such option: --min; the range test raises the rate until the loss grows"),
-        ("train relu --set model.hidden=5*[64]", "got '5*[64]'; write [64,64,64,64,64]"),
-        ("runs diff a..b", "optilab: runs diff needs RUN_B, as in: optilab runs diff a b\n"),
-        ("race --algo all", "unknown optimizer 'all'; write names with commas between them, as in sgd,momentum"),
-        ("optimize out.png", "'out.png' is no optimizer; to write a file of this name: --out out.png"),
-        ("report --all", "No such option: --all; all runs are '*': optilab report '*'"),
-        ("runs plot latest --dark-mode", 'No such option: --dark-mode; did you mean "--dark"?'),
-        ("optimize sgd --set algo.lr(1)=1", "--set algo.lr(1): sgd has no setting 'lr(1)'; it has lr"),
-        ("config cp mine.yaml x.yaml", "no preset is called 'mine.yaml'"),
-        (
-            "runs ls --where state",
-            "--where: a comparison is missing; write for example 'val_acc>0.5' or 'state=done'",
-        ),
-        (
-            "runs ls --where seed>>1",
-            "--where: >> is none of = != < <= > >= ~; write for example 'val_acc>0.5'; got 'seed>>1'",
-        ),
-        ("optimize adam --tune 5 --lr 0.1", "--lr: --tune searches lr; leave one of them out"),
-        (
-            "optimize adam --tune 5 --set algo.beta1=0.5",
-            "--set algo.beta1: --tune searches beta1; leave one of them out",
-        ),
-        ("race adam sgd lion", "too many arguments: sgd lion; optimizers are separated by commas: adam,sgd,lion"),
-        ("play mine.yaml sgd", "too many arguments: sgd; write --algo sgd"),
-        ("lr relu --confirm 2", "too many arguments: 2; --confirm takes no value; write --confirm --seeds 2"),
-        (
-            "optimize sgd,momentum --set momentum.lr=0.1",
-            "the settings of the optimizer momentum belong to algo: algo.lr",
-        ),
-        (
-            "optimize sgd --start (1,2,3)",
-            "--start: ravine has 2 coordinates, got 3 numbers; for example --start=-5,-2",
-        ),
-        ("verify . --against adam", ". is a directory; for its files write '*.py'"),
-        ("optimize torch.optim.SGD", "unknown optimizer 'torch.optim.SGD'; did you mean \"sgd\"?"),
-        ("optimize ADMM", "unknown optimizer 'ADMM'; did you mean \"adam\"?"),
-        (
-            "optimize sgd --set beta2=0.5",
-            "--set beta2: sgd has no setting 'beta2'; it has lr; for beta2 choose another optimizer, such as adam",
-        ),
-        (
-            "train sigmoid --set hidden=8x8",
-            "did you mean \"model.hidden\"? Also, expected a list, got '8x8'; write [8,8]",
-        ),
-        ("optimize adam --set bta1=0.5", 'unknown key; did you mean "algo.beta1"?'),
-        (
-            "map adam --x lr=0.01..1",
-            "; write --x lr=0.01:1\nmap needs two axes or --basins; add --y w2=-2:2\n",
-        ),
-        ("map adam --x lr=1%:10% --y w1=0:1", "got '1%'; write --x lr=0.01:0.1"),
-        (
-            "map adam --x lr=0.1:1 --y function=a:b",
-            "--y function: not a numeric setting of adam; one of lr, beta1",
-        ),
-        ("optimize --function x^2+y**", "'x^2+y**' ends in *"),
-        ("data fetch mnist,kmnist", "expected one dataset, got 'mnist,kmnist'; write mnist"),
-        (
-            "sweep sigmoid --over optimizer.lr=0.1,,0.2",
-            "values are separated by commas: --over optimizer.lr=0.1,0.2",
-        ),
-        ("train sigmoid --set early_stopping=5", "expected a mapping (key: value), got 5, such as {patience: 5}"),
-        ("train sigmoid --device gpu", "cuda:N or mps, got 'gpu'; did you mean \"cuda\"?"),
-        ("runs show a b", "too many arguments: b; optilab runs show takes RUN"),
-        ("runs show a*", "expected one run, got the pattern 'a*'; `optilab runs ls 'a*'` lists its runs"),
-        ("runs show ../..", "there is no run at '../..'; `optilab runs ls` lists those that are there"),
-        ("explain sgd --epochs 5", "No such option: --epochs; explain works out single steps; write --step 5"),
-        ("runs diff a", "optilab: runs diff needs RUN_B, as in: optilab runs diff a latest\nno run 'a' in runs"),
-        ("help nothing-like-it", "'nothing-like-it' is no topic and no word of the glossary"),
-        ("train relu --gpus 1", "No such option: --gpus; write --device cuda\n"),
-        ("train relu --device gpu:0", "cuda:N or mps, got 'gpu:0'; did you mean \"cuda:0\"?"),
-        ("runs rm x --force", 'No such option: --force; did you mean "--yes"?'),
-        ("sweep relu --n-trials 10", 'No such option: --n-trials; did you mean "--samples"?'),
-        ("config cp relu.yaml", "optilab: config cp needs DEST, as in: optilab config cp relu.yaml my.yaml\n"),
-        ("train --momentum 0.9", "write --optimizer momentum --set optimizer.beta=0.9\n"),
-        ("adam.yaml --epochs", "; write: optilab optimize adam.yaml (--epochs needs a value)\n"),
-        ("config new my.yaml", "; write: optilab config cp sigmoid.yaml my.yaml\n"),
-        ("config edit relu.yaml", "; write: optilab config cp relu.yaml my.yaml\n"),
-        ("env --verison", "No such option: --verison; write: optilab --version\n"),
-        ("optimize adam --set algo.lr 0.1", "too many arguments: 0.1; write --set algo.lr=0.1\n"),
-        ("optimize --set algo.lr 0.1 --algo adam", "too many arguments: 0.1; write --set algo.lr=0.1\n"),
-        ("optimize 0.1", "too many arguments: 0.1; optilab optimize takes NAME[,NAME...]; leave out 0.1\n"),
-        ("train --version", "No such option: --version; write: optilab --version\n"),
-        ("export --format", "; write: optilab runs export latest --out rows.csv\n"),
-        ("runs export x --format csv", "not of runs export: write --out rows.csv\n"),
-        ("fit", "; write: optilab train sigmoid.yaml\n"),
-        ("bench sgd,adam", "; write: optilab race sgd,adam\n"),
-        ("runs help", "; write: optilab runs --help\n"),
-        (
-            "train relu --tags a b",
-            "No such option: --tags; leave it out: optilab train --help lists its options\n",
-        ),
-        ("optimize adam --start -5 -2 --json=1", "--json takes no value; write --json"),
-        ("train --optim adam relu.yaml --lr x", "No such option: --optim; write --optimizer adam\n--lr: expected"),
-    ],
-)
-def test_a_wrong_line_is_answered_with_the_right_one(line, answer, optilab):
-    assert answer in optilab(*line.split(), code=2).stderr
-
-
-@pytest.mark.parametrize(
-    ("line", "text", "answer"),
-    [
-        ("train", "optimizer: sgd\nlr: 0.1", "y.yaml:2: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
-        ("optimize", "algo: sgd\nstart: (4, 4)", "y.yaml:2: start: expected a list, got '(4, 4)'; write [4,4]"),
-        ("train", "lr: 0.1", "y.yaml:1: lr: unknown key; write optimizer: {name: sgd, lr: 0.1}"),
-        (
-            "train",
-            "lr: 0.1\noptimizer: {name: momentum, wrong: 3}",
-            "y.yaml:1: lr: unknown key; write optimizer: {name: momentum, lr: 0.1}",
-        ),
-        (
-            "train",
-            "model: {layers: [64], activaton: relu}",
-            'model.layers: unknown key; did you mean "hidden"?\n'
-            '  y.yaml:1: model.activaton: unknown key; did you mean "activation"?',
-        ),
-        ("train", "data: {batchsize: 64}", 'data.batchsize: unknown key; did you mean "batch_size"?'),
-        (
-            "train",
-            "optimizer:\n  learning_rate: 0.1\n  name: SGD",
-            "y.yaml:2: optimizer.learning_rate: sgd has no setting 'learning_rate'; did you mean \"lr\"?\n"
-            "  y.yaml:3: optimizer.name: unknown optimizer 'SGD'; did you mean \"sgd\"?",
-        ),
-        (
-            "train",
-            "optimizer: sgd\noptimizer.lr: 0.1",
-            "dotted keys are for --set; write optimizer: {name: sgd, lr: 0.1}",
-        ),
-        (
-            "train",
-            "algo: sgd\nepochs: 3",
-            "y.yaml is a config of `optilab optimize`; write: optilab optimize y.yaml",
-        ),
-        (
-            "train",
-            "config: relu\nover: {}",
-            "y.yaml is a config of `optilab sweep`; write: optilab sweep --study y.yaml",
-        ),
-        ("sweep --study", "optimizer: sgd\nepochs: 3", "write: optilab sweep y.yaml --over optimizer.lr=0.01,0.1"),
-        ("race --study", "optimizer: sgd\nepochs: 3", "write: optilab race --on y.yaml"),
-        ("sweep --study", "algo: sgd", "y.yaml is a config of `optilab optimize`; write: optilab optimize y.yaml"),
-    ],
-)
-def test_a_wrong_file_is_answered_with_the_right_one(line, text, answer, optilab, tmp_path):
-    (tmp_path / "y.yaml").write_text(text)
-    assert answer in optilab(*line.split(), "y.yaml", code=2).stderr
-
-
-@pytest.mark.parametrize("line", ["runs ls", "train sigmoid", "sweep sigmoid --over optimizer.lr=0.1,0.2"])
-def test_a_file_is_no_directory_of_runs(line, optilab, tmp_path):
-    (tmp_path / "a.txt").write_text("mine")
-    told = "a.txt is a file; expected the directory of the runs"
-    assert f"--runs-dir: {told}" in optilab(*line.split(), "--runs-dir", "a.txt", code=2).stderr
-    assert f"OPTILAB_RUNS: {told}" in optilab(*line.split(), code=2, OPTILAB_RUNS="a.txt").stderr
-
-
 @pytest.mark.parametrize("name", ["ds #2", "2024", "yes", "a: b", "[x]", "null"])
 def test_a_flag_that_is_a_path_is_a_path(name, optilab, small, tmp_path):
     folder = tmp_path / name
@@ -809,29 +402,6 @@ def test_config_check_as_a_document(optilab, tmp_path):
     assert [problem["where"] for problem in bad["error"]["problems"]] == ["bad.yaml:1", "bad.yaml:2"]
     quiet = optilab("config", "check", "good.yaml", "bad.yaml", "--quiet", code=2)
     assert quiet.stdout + quiet.stderr == ""
-
-
-@pytest.mark.parametrize("kind", ["train", "optimize"])
-def test_the_keys_of_a_config_fit_a_few_screens(kind, optilab):
-    lines = optilab("config", "show", kind).stdout.splitlines()
-    assert len(lines) < 200
-    assert lines[3] == "everyday"
-    keys = json.loads(optilab("config", "show", kind, "--json").stdout)["keys"]
-    text = "\n".join(lines)
-    for key in keys:  # each is there, with the entry that has it
-        name = key["key"].rpartition(".")[2]
-        assert re.search(rf"^{re.escape(key['of'])}\b.*\b{name} |^{re.escape(key['key'])}\b", text, re.MULTILINE)
-    assert not re.search(r"\b(None|True|False)\b", text)
-
-
-def test_a_part_of_the_keys(optilab):
-    shown = optilab("config", "show", "train", "model.norm").stdout
-    assert re.search(r"^batch\nkey +default +meaning\nmodel.norm.position +before", shown, re.MULTILINE)
-    assert "optimizer" not in shown
-    shown = optilab("config", "show", "optimize", "adam").stdout
-    assert re.search(r"^algo.lr +0.001 +0.2 ", shown, re.MULTILINE)  # the literature's, the exercise's
-    assert "0.2" not in optilab("config", "show", "train", "adam").stdout
-    assert "one of identity, sigmoid" in optilab("config", "show", "train", "relu").stdout
 
 
 LINES = [
@@ -909,29 +479,6 @@ def test_every_command_is_in_the_list_above(optilab):
         assert "--quiet" in shown
 
 
-def test_the_commands_stand_below_their_tasks(optilab):
-    shown = optilab("--help").stdout
-    tasks = re.findall(r"^(\w[\w ]+):\n((?:  [a-z]+ +[A-Z].*\n)+)", shown, flags=re.MULTILINE)
-    assert [task for task, _ in tasks] == ["Optimizers on test functions", "Training networks", "Results", "Setup"]
-    assert re.findall(r"^  ([a-z]+) ", "".join(lines for _, lines in tasks), flags=re.MULTILINE) == [*COMMANDS]
-
-
-def test_the_options_of_a_race_say_what_they_are_for(optilab):
-    shown = optilab("race", "--help").stdout
-    sections = dict(re.findall(r"^(\w[^:\n]+):\n((?:  .*\n)+)", shown, flags=re.MULTILINE))
-    assert "--function NAME,..." in sections["On test functions"]
-    assert "--on CONFIG,..." in sections["On networks, with --on"]
-    assert "--json" in sections["Output"]
-    assert "(1 to 1,000)" in shown
-    assert not re.search(r"<=x|<int|<str|<list", shown)
-    assert shown.count("\n") <= 66  # two screens
-
-
-def test_a_preset_with_the_name_of_a_command_says_that_it_is_the_preset(optilab):
-    assert "the preset lr.yaml; the command lr reads configs of train" in optilab("config", "show", "lr").stderr
-    assert optilab("config", "show", "lr.yaml").stderr == ""
-
-
 def test_the_page_on_races_has_the_defaults_that_its_help_counts():
     text = " ".join((ROOT / "docs" / "races.md").read_text().split())
     for names in (ALGOS, NETWORK_ALGOS, FUNCTIONS):
@@ -967,44 +514,6 @@ def test_a_former_name_of_an_option_is_accepted_with_a_note(optilab, typed, form
     if former not in ("--epochs", "--config"):  # which are options of races on trainings, and of other commands
         command = typed.partition(" --")[0].partition(" latest")[0].partition(" adam")[0]
         assert former not in optilab(*command.split(), "--help").stdout.split()
-
-
-def test_what_a_command_declares_itself_comes_first_in_its_help(optilab):
-    headings = [line for line in optilab("explain", "--help").stdout.splitlines() if line.endswith(":")]
-    assert headings[:2] == ["Arguments:", "What to run:"]
-
-
-def test_what_a_directory_lacks_is_named_with_the_command_that_makes_it(optilab):
-    missing = optilab("config", "cp", "sigmoid", "no/my.yaml", code=7).stderr
-    assert "cannot write no/my.yaml: there is no directory no; create it with: mkdir -p no\n" in missing
-
-
-def test_a_run_in_the_place_of_a_config_is_told_where_its_config_is(optilab, tmp_path):
-    optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
-    other = "the run of this name is one of `optilab optimize`; write: optilab optimize runs/one/config.yaml\n"
-    for typed in ("one", "runs/one"):
-        assert other in optilab("train", typed, code=2).stderr
-    training(tmp_path / "runs", "two")
-    told = optilab("remedy", "two", "--seeds", 2, code=2).stderr
-    name = "no file and no preset has this name; for the config of the run of this name write"
-    assert f"{name}: optilab remedy runs/two/config.yaml --seeds 2\n" in told
-    (tmp_path / "runs" / "all").mkdir()
-    (tmp_path / "runs" / "all" / "manifest.json").write_text("{}")
-    (tmp_path / "runs" / "two").rename(tmp_path / "runs" / "all" / "two")
-    told = optilab("remedy", "runs/all", "--seeds", 2, code=2).stderr
-    assert "of a run of the study of this name write: optilab remedy runs/all/two/config.yaml --seeds 2\n" in told
-
-
-def test_an_optimizer_of_ones_own_without_its_name_is_told_the_line(optilab, tmp_path):
-    (tmp_path / "my.py").write_text("import abc\nclass Mine:\n    def update(self, w, g): return w\n")
-    assert "; write my.py:Mine" in optilab("optimize", "my.py", code=2).stderr
-
-
-def test_a_setting_of_many_optimizers_is_one_table(optilab):
-    shown = optilab("config", "show", "train", "optimizer.lr").stdout
-    assert shown.count("learning rate: the factor of every step") == 1
-    assert "\nadam " in shown
-    assert "did you mean" not in optilab("config", "show", "train", "nonsens", code=2).stderr
 
 
 def test_a_range_over_a_key_that_is_a_number_of_one_optimizer_only(optilab, small):

@@ -62,26 +62,6 @@ def test_a_pattern_means_trials_of_a_study_and_runs_of_a_directory(optilab, smal
     assert "0.1-s42" in optilab(*line.split()).stdout
 
 
-def test_what_differs_the_table_and_the_verdict(optilab, compared):
-    lines = optilab("runs", "compare", "*").stdout.splitlines()
-    assert lines[0] == (
-        "differs: model.norm (none, batch, layer)   equal: 51 settings, seeds 42 to 46, data, versions, host"
-    )
-    heading, *rows = lines[2:6]
-    assert heading.split("   ")[0] == "group"
-    assert "last val_acc" in heading
-    assert "against the best" in heading
-    assert [row[:10] for row in rows] == ["norm batch", "norm layer", "norm none "]
-    assert rows[0].rstrip().endswith("cannot tell")
-    assert "cannot tell   56 or more" in rows[1]
-    assert rows[2].rstrip().endswith("worse")
-    assert lines[7].startswith(
-        "verdict: norm batch has the highest last val_acc: 85.1% (95% interval 84.1 to 86.2), 0.3 percentage points "
-        "above norm layer; cannot tell it from norm layer; if the difference is real, "
-        "56 or more further seeds would, with a probability of 80%, tell them apart"
-    )
-
-
 def test_of_several_that_may_be_the_best_the_one_that_seeds_would_exclude_is_named(optilab, compared):
     for seed, level in enumerate((0.83, 0.865, 0.82, 0.84, 0.87), start=42):
         changes = (f"seed={seed}", "model.norm=batch", "data.batch_size=7", "epochs=10")
@@ -103,24 +83,6 @@ def test_a_difference_that_is_shown_as_zero_has_no_sign():
         "-0.1",
     ]
     assert Units(share=False).difference(0.0) == "0"
-
-
-def test_two_groups_and_a_baseline(optilab, compared):
-    output = optilab("runs", "compare", "batch-*", "none-*", "--baseline", "none").stdout
-    assert "verdict: against norm none by last val_acc, better: norm batch" in output
-    assert "against norm none" in output
-    assert (
-        "verdict: norm batch is the best by last val_acc: 85.1%"
-        in optilab("runs", "compare", "batch-*", "none-*").stdout
-    )
-
-
-def test_the_time_until_a_target(optilab, compared):
-    rows = optilab("runs", "compare", "batch-*", "none-*", "--target", "0.75").stdout.splitlines()[2:5]
-    assert "epochs to 75%" in rows[0]
-    assert "4 (3 to 4)" in rows[1]
-    assert "never in 5 of 5" in rows[2]
-    assert "8 (6 to 8)" in optilab("runs", "compare", "batch-*", "--target", "0.75", "--until", "seconds").stdout
 
 
 def test_a_target_that_no_run_reached_has_no_verdict_on_its_time(optilab, compared):
@@ -160,47 +122,6 @@ def test_quiet_prints_the_groups_that_can_be_the_best(optilab, compared):
     assert optilab("runs", "compare", "batch-*", "none-*", "-q").stdout == "norm batch\n"
 
 
-def test_documents(optilab, compared):
-    assert optilab("runs", "compare", "*", "--format", "markdown").stdout.startswith(
-        "| group | n | last val\\_acc |"
-    )
-    assert "last val\\_acc & std" in optilab("runs", "compare", "*", "--format", "latex").stdout
-
-
-def test_one_run_is_shown_and_nothing_is_claimed(optilab, compared):
-    output = optilab("runs", "compare", "latest").stdout
-    assert re.search(r"verdict: .*: last val_acc \d+\.\d%; nothing to compare it with", output)
-    assert "note: one group: nothing to compare with" in output
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["*", "--format", "html"], "--format: expected one of table, csv, markdown, latex, json, got 'html'"),
-        (["*", "--metric", "val_ac"], "--metric: no run has 'val_ac'; did you mean \"val_acc\"?"),
-        (["*", "--at", "zero"], "--at: expected last, best, area or an epoch from 1, got 'zero'"),
-        (
-            ["*", "--at", "final", "--metric", "val_accuracy", "--by", "learning_rate", "--target", "80%"],
-            "write 0.8\n--at: expected last, best, area or an epoch from 1, got 'final'; did you mean \"last\"?\n"
-            "--metric: no run has 'val_accuracy'; did you mean \"val_acc\"?\n--by learning_rate: no such setting",
-        ),
-        (["*", "--baseline", "adam"], "--baseline: no row is called 'adam'"),
-        (["*", "--by", "norm,foo"], "--by foo: no such setting; what differs: model.norm"),
-        (["*", "--by", "optimizer"], "--by optimizer: the same in all runs"),
-        (
-            ["*", "--by", "optimizer", "--over", "days"],
-            "--sample: expected one of seeds, problems, best, got 'days'",
-        ),
-    ],
-)
-def test_refusals(optilab, compared, arguments, message):
-    assert message in optilab("runs", "compare", *arguments, code=2).stderr
-
-
-def test_unknown_runs_are_refused(optilab, compared):
-    assert "no run 'batch-99'" in optilab("runs", "compare", "batch-99", code=4).stderr
-
-
 def test_it_starts_without_torch_and_matplotlib(compared):
     program = (
         "import atexit, sys\n"
@@ -238,14 +159,6 @@ def test_rows_that_no_pair_tells_apart_are_joined_by_a_bar(optilab, compared):
     means = {row.key: row.summary.mean for row in side.comparison.rows}
     assert bar.x == sorted(means[i] for i, own in enumerate(side.candidates) if own.label != "norm none")
     assert bar.y == [1.0, 1.0]
-
-
-def test_a_part_of_the_config_is_suggested_and_what_lacks_a_setting_is_named(compared, optilab):
-    refused = optilab("runs", "compare", "*-42", "--by", "model.nrm", code=2).stderr
-    assert 'no such setting; did you mean "model.norm"?' in refused
-    shown = optilab("runs", "compare", "batch-*", "none-*", "--by", "model.norm.eps").stdout
-    assert "no eps" in shown
-    assert "eps 1e-05" in shown
 
 
 def test_claims_on_what_the_runs_do_not_have(compared, optilab):

@@ -79,10 +79,6 @@ def test_a_bar_is_full_for_the_largest_gradient_and_empty_for_a_ten_thousandth(m
     assert view.bar(0.07, 7.0) == "####"
 
 
-def test_the_caption_of_the_layers_fits_a_wide_terminal():
-    assert max(map(len, view.COLUMNS.splitlines())) <= 100
-
-
 def test_a_config_is_tried_for_a_few_batches(optilab, small, tmp_path):
     tanh = small.parent / "tanh.yaml"
     text = small.read_text().replace("[16, 16]", "[16, 16], activation: tanh, init: xavier")
@@ -119,17 +115,6 @@ SUBTLE = {"gradient-norm", "optimizers/shampoo", "published/relu"}
 def test_of_every_preset_a_trial_tells_whether_it_works(name, optilab):
     found = json.loads(optilab("diagnose", name, "--json").stdout)["findings"]
     assert [finding["finding"] for finding in found if finding["severity"] != "info"] == FAILING.get(name, [])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["nothing"], 2, "no run in runs, no file and no preset is called 'nothing'"),
-        (["sigmoid.yaml", "--fail-on", "warnin"], 2, 'did you mean "warning"?'),
-    ],
-)
-def test_what_diagnose_refuses(arguments, code, said, optilab):
-    assert said in optilab("diagnose", *arguments, code=code).stderr
 
 
 def test_remedies_side_by_side(optilab, small, tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 
 import pytest
@@ -80,23 +81,6 @@ def test_a_trial_in_progress_has_its_optimizer(optilab, tmp_path):
     assert lines["adam-s42"][1:3] == ["adam", "42"]
 
 
-def test_a_command_is_shown_as_it_is_pasted(optilab, tmp_path):
-    typed = ["optilab", "train", "relu.yaml", "--set", "optimizer={name: adam, lr: 0.1}", "--lr", "$RATE"]
-    training(tmp_path / "runs", "it", argv=typed)
-    shown = optilab("runs", "show", "it").stdout
-    assert "optilab train relu.yaml --set 'optimizer={name: adam, lr: 0.1}' --lr '$RATE'" in shown
-
-
-def test_a_study_opens(optilab, some):
-    table = optilab("runs", "ls", "lr-study").stdout.splitlines()
-    assert table[0].split() == ["trial", "lr", "seed", "state", "epoch", "val_acc", "best", "at"]
-    assert table[4].split() == ["1.0-s43", "1", "43", "diverged", "2", "50.0%", "50.0%", "2"]
-    assert listed(optilab, "lr-study", "--where", "lr=1", "--sort", "-seed") == ["1.0-s43", "1.0-s42"]
-    shown = optilab("runs", "show", "lr-study").stdout
-    assert table[4] in shown
-    assert shown.rstrip().endswith("3 of 4 trials done, 1 diverged, best 50.0%")
-
-
 @pytest.mark.parametrize(
     ("where", "names"),
     [
@@ -127,22 +111,6 @@ def test_conditions_add_up_and_lists_are_sorted(optilab, some):
     assert listed(optilab, "--sort", "lr")[:3] == ["adam", "plain", "faster"]
     assert optilab("runs", "ls", "--sort", "-val_acc", "--quiet").stdout.split()[0] == "faster"
     assert listed(optilab, "*a*", "--sort", "run") == ["adam", "faster", "plain"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--where", "lr"], "--where: a comparison is missing; write for example 'val_acc>0.5'"),
-        (["--where", "lr>"], "the value after > is missing; write for example 'lr>0.5'; got 'lr>'"),
-        (["--where", "lr>>1"], ">> is none of = != < <= > >= ~; write for example 'val_acc>0.5'; got 'lr>>1'"),
-        (["--where", "lr>abc"], "optimizer.lr is a number; it cannot be compared with 'abc'"),
-        (["--where", "optimizer.lrr=1"], "no listed run has 'optimizer.lrr'; did you mean \"optimizer.lr\"?"),
-        (["--sort", "zzz"], "--sort: no listed run has 'zzz'; one of run, command, state"),
-        (["--format", "html"], "--format: expected one of table, csv, markdown, latex, json, got 'html'"),
-    ],
-)
-def test_refusals(optilab, some, arguments, message):
-    assert message in optilab("runs", "ls", *arguments, code=2).stderr
 
 
 def test_the_formats_hold_the_values(optilab, some):
@@ -207,3 +175,18 @@ def test_a_run_in_progress_is_read_from_its_metrics(tmp_path):
     path = training(tmp_path, "t", accuracies=(0.5, 0.7), outcome=stale, status="running")
     assert runs.read(path).recorded_outcome()["best_val_acc"] == 0.7
     assert isinstance(runs.read(path), Record)
+
+
+def test_rm_removes_all_that_is_named_or_nothing(optilab, some, tmp_path):
+    first, second, *_ = sorted(path for path in (tmp_path / "runs").iterdir() if (path / "manifest.json").exists())
+    (second / "manifest.json").unlink()
+    refused = optilab("runs", "rm", first.name, second.name, "--yes", code=4).stderr
+    assert "nothing was removed" in refused
+    assert first.is_dir()
+
+
+def test_unreadable_data_directory_is_named(optilab, tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused = optilab("data", "where", "--data-dir", "locked", code=7).stderr
+    assert "cannot read locked: Permission denied" in refused

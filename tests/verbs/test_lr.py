@@ -116,26 +116,6 @@ def test_a_rule_of_the_users_own_and_one_around_another(optilab, small, tmp_path
     assert runs.read(tmp_path / run).manifest["config"]["optimizer"]["base"]["lr"] == rate
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "lr needs a config, as in: optilab lr sigmoid.yaml"),
-        (["nosuch.yaml"], "nosuch.yaml"),
-        (["sigmoid.yaml", "--seeds", 3], "--seeds needs --confirm"),
-        (["sigmoid.yaml", "--runs-dir", "x"], "--runs-dir needs --confirm"),
-        (["sigmoid.yaml", "--steps", 10], "100"),
-        (["sigmoid.yaml", "--out", "rates.bmp"], ".png, .svg or .pdf"),
-        (["sigmoid.yaml", "--optimizer", "adm"], 'did you mean "adam"'),
-        (["sigmoid.yaml", "--set", "optimizer=l-bfgs"], "l-bfgs needs"),
-        (["sigmoid.yaml", "--set", "optimizer={name: polyak}"], "polyak needs"),
-        (["sigmoid.yaml", "--json", "--quiet"], "cannot be combined"),
-    ],
-)
-def test_what_is_refused(arguments, message, optilab, tmp_path):
-    assert message in optilab("lr", *arguments, code=2).stderr
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_rule_without_a_rate_is_refused(optilab, small, tmp_path):
     (tmp_path / "mine.py").write_text("def fixed(w, g, step=0.1):\n    return w - step * g\n")
     done = optilab("lr", small, "--optimizer", "mine.py:fixed", code=2)

@@ -1,0 +1,54 @@
+"""The scripts of the pages under TypeScript's checker, which reads their JSDoc: no unknown name, no call with too many
+arguments; base.js, which all pages share, in strict mode.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.pages import ROOT
+
+pytestmark = pytest.mark.nightly
+ASSETS = ROOT / "optilab" / "show" / "assets"
+PAGES = {
+    "comparison": ("base.js", "chart.js", "parts.js", "report.js", "race.js"),
+    "playground": ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"),
+}
+TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"
+INSTALL = "npm install --no-save --ignore-scripts typescript"
+WRONG = {"TS1005", "TS2304", "TS2451", "TS2551", "TS2552", "TS2554", "TS2588", "TS7027"}
+"""Syntax, unknown names, names defined twice, misspelled ones, numbers of arguments, constants assigned, dead code."""
+
+
+def complaints(folder, *scripts, strict):
+    """What the checker says: (code, sentence)."""
+    if not TYPESCRIPT.is_file():
+        if os.environ.get("CI"):
+            raise RuntimeError(f"TypeScript is not installed; CI must not skip: {INSTALL}")
+        pytest.skip(f"no TypeScript; install it with: {INSTALL}")
+    (folder / "given.d.ts").write_text("declare var uPlot: any; declare var PROGRAMS: any[];\n")
+    options = ["--noEmit", "--allowJs", "--checkJs", "--target", "es2023", "--lib", "es2023,dom,dom.iterable"]
+    command = ["node", str(TYPESCRIPT), *options, "--strict", str(strict).lower()]
+    paths = [str(ASSETS / script) for script in scripts]
+    done = subprocess.run(
+        [*command, str(folder / "given.d.ts"), *paths], capture_output=True, text=True, check=False, cwd=folder
+    )
+    return re.findall(r"error (TS\d+): (.*)", done.stdout)
+
+
+def test_what_all_pages_share_has_types(tmp_path):
+    assert complaints(tmp_path, "base.js", strict=True) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_name_is_defined_and_every_call_fits(page, tmp_path):
+    assert [one for one in complaints(tmp_path, *PAGES[page], strict=False) if one[0] in WRONG] == []
+
+
+def test_a_wrong_name_would_be_noticed(tmp_path):
+    (tmp_path / "wrong.js").write_text('"use strict";\nBase.number(1, 2, 3); missing();\n')
+    found = complaints(tmp_path, "base.js", tmp_path / "wrong.js", strict=False)
+    assert {code for code, _ in found} & WRONG == {"TS2304", "TS2554"}
