@@ -20,7 +20,6 @@ from optilab.diagnose import CAUSES, Severity, diagnose
 from optilab.errors import DataError, RunError, UsageError
 from optilab.loop.watch import Watch
 from optilab.train.layers import activation_before, layers_of, operations
-from tests.diagnosis import loops
 
 
 @pytest.fixture(autouse=True)
@@ -1593,22 +1592,3 @@ def test_a_compiled_network_has_no_outputs_but_all_else():
     assert [layer["name"] for layer in layers] == ["0", "2", "4"]
     assert all(layer["gradient_norm"] > 0 and layer["activation_std"] is None for layer in layers)
     assert names(watch) == []
-
-
-@pytest.mark.parametrize(("half", "flagged", "right"), [("design", 0.95, 0.95), ("held-out", 0.93, 0.95)])
-def test_loops_are_diagnosed_as_well_as_the_docs_say(half, flagged, right):
-    found = loops.look(half)
-    sick, healthy = ([one for one in found if one.truth == truth] for truth in ("sick", "healthy"))
-    assert len(sick) >= 30
-    assert len(healthy) >= 30
-    assert sum(one.flagged for one in sick) >= flagged * len(sick)
-    assert sum(one.right for one in sick) >= right * sum(one.flagged for one in sick)
-    assert not any(one.flagged for one in healthy)
-
-
-def test_loops_that_were_missed_when_the_held_out_half_was_opened():
-    found = {one.loop.name: one.named[0] for one in loops.look("held-out") if one.flagged}
-    assert found.keys() >= loops.OPENED.keys()
-    assert found["autoencoder: shuffled labels"] == "labels-unrelated"
-    assert found["patches: inputs"] == found["wide-regression: inputs"] == "inputs-out-of-scale"
-    assert found["tagger: rate too high"] == "learning-rate-too-high"
