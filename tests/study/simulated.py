@@ -1,0 +1,205 @@
+"""Simulated tables of outcomes, for which it is known which verdicts are wrong.
+
+Complete tables are judged by a second implementation of `judge`, for many tables at once. test_error_rates.py checks
+that both agree; docs/measured/error_rates.py measures with it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from unittest import mock
+
+import numpy as np
+
+from optilab.study import comparison
+from optilab.study.comparison import judge
+from optilab.study.statistics import (
+    EXPONENT,
+    FEW,
+    ROUNDING,
+    level_after,
+    quantile,
+    simulated_critical,
+    single_level,
+)
+
+NUMBERS = 3_000_000
+"""Drawn numbers at once."""
+SEED = 2027
+"""Another one draws all tables again."""
+LOST = 70.0
+"""By which a seed that diverged is worse, in standard deviations of the others: 80% and 10%, +-1."""
+FAILS, HEAVY = "one seed in ten diverges", "heavy tails (t with 3 degrees of freedom)"
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+NOISE: dict[str, Draw] = {
+    "normal": lambda generator, size: generator.normal(0, 1, size),
+    "skewed": lambda generator, size: generator.exponential(1, size) - 1,
+    "skewed the other way": lambda generator, size: 1 - generator.exponential(1, size),
+    HEAVY: lambda generator, size: generator.standard_t(3, size),
+    "rounded to a standard deviation": lambda generator, size: np.round(generator.normal(0, 1, size)),
+    FAILS: lambda generator, size: generator.normal(0, 1, size) - LOST * (generator.random(size) < 0.1),
+}
+"""Of one outcome; the distribution is the same for all groups."""
+
+
+def generator_of(number: int, *sizes: int) -> np.random.Generator:
+    return np.random.default_rng([SEED, number, *sizes])
+
+
+def spreads(groups: int) -> dict[str, np.ndarray]:
+    """Standard deviations of groups that vary differently."""
+    half, quarter, rest = groups // 2, max(1, groups // 4), np.ones(groups - 1)
+    return {
+        "one 10 times": np.r_[10, rest],
+        "one 100 times": np.r_[100, rest],
+        "one a twentieth": np.r_[0.05, rest],
+        "a quarter 10 times": np.r_[np.full(quarter, 10), np.ones(groups - quarter)],
+        "half 10 times": np.r_[np.full(half, 10), np.ones(groups - half)],
+        "half 100 times": np.r_[np.full(half, 100), np.ones(groups - half)],
+        "from 1 to 10": np.geomspace(1, 10, groups),
+        "from 1 to 100": np.geomspace(1, 100, groups),
+    }
+
+
+class SimulatedComparisons:
+    """Many complete tables at once, judged: values (tables, groups, seeds), where higher is better.
+
+    `failed`: the number of seeds of each group that diverged, (tables, groups).
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        baseline: int | None = None,
+        level: float = 0.05,
+        failed: np.ndarray | None = None,
+    ) -> None:
+        tables, groups, seeds = values.shape
+        means, every = values.mean(axis=2), np.arange(tables)
+        chosen = baseline is None
+        self.first = means.argmax(axis=1) if chosen else np.full(tables, baseline)
+        differences = values - values[every, self.first][:, None]
+        self.difference, variances = differences.mean(axis=2), differences.var(axis=2, ddof=1)
+        variances[np.sqrt(variances / seeds) <= ROUNDING * np.abs(self.difference)] = 0
+        if groups > 2 and seeds < FEW:
+            table = ((variances**EXPONENT).sum(axis=1, keepdims=True) / (groups - 1)) ** (1 / EXPONENT)
+            variances = np.maximum(variances, table)
+            critical = max(quantile(seeds - 1, level), simulated_critical(groups, seeds, level, chosen))
+        else:
+            critical = quantile(seeds - 1, single_level(groups, seeds, level, chosen))
+        half, without = critical * np.sqrt(variances / seeds), variances == 0
+        pairs = groups * (groups - 1) // 2 if chosen else groups - 1
+        by_sign = (2.0 ** (1 - seeds) * pairs <= level) & (self.difference != 0)
+        self.half_width = np.where(without, np.inf, half)
+        """Infinite where there is no interval."""
+        self.rejected = np.where(without, by_sign, np.abs(self.difference) > half)
+        """Whether a row has a verdict, (tables, groups)."""
+        self.rejected[every, self.first] = False
+        if failed is not None:
+            of_first = failed[every, self.first][:, None]
+            better = self.difference > 0
+            self.rejected &= np.where(better, failed <= of_first, of_first <= failed)
+
+
+def percentage(make: Callable[[int], np.ndarray], groups: int, seeds: int, count: int) -> float:
+    """Percentage of the tables for which `make(tables)` is true."""
+    return 100 * float(np.concatenate([make(tables) for tables in _portions(groups, seeds, count)]).mean())
+
+
+def _portions(groups: int, seeds: int, count: int) -> Iterator[int]:
+    most = max(1, NUMBERS // (groups * seeds))
+    while count > 0:
+        yield (tables := min(most, count))
+        count -= tables
+
+
+def familywise_error(
+    groups: int, seeds: int, noise: str = "normal", spread: object = 1.0, count: int = 1000
+) -> float:
+    """Percentage of tables of equal groups with any verdict. The seeds have luck of their own."""
+    generator = generator_of(7, groups, seeds)
+    scale = np.broadcast_to(np.asarray(spread, float), groups)[:, None]
+
+    def make(tables: int) -> np.ndarray:
+        values = NOISE[noise](generator, (tables, groups, seeds)) * scale
+        failed = (values < -LOST / 2).sum(axis=2) if noise == FAILS else None
+        luck = generator.normal(0, 1, (tables, 1, seeds))
+        return SimulatedComparisons(values + luck, failed=failed).rejected.any(axis=1)
+
+    return percentage(make, groups, seeds, count)
+
+
+def one_worse(generator: np.random.Generator, size: tuple[int, int, int], effect: float) -> np.ndarray:
+    """Tables whose first group is `effect` standard deviations worse than the others."""
+    tables, _, seeds = size
+    values = generator.normal(0, 1, size) + generator.normal(0, 2, (tables, 1, seeds))
+    values[:, 0] -= effect
+    return values
+
+
+def power(groups: int, seeds: int, effect: float, count: int = 1000) -> float:
+    """Percentage of tables in which the one group that is `effect` standard deviations worse is called so."""
+    generator = generator_of(33, groups, seeds)
+
+    def make(tables: int) -> np.ndarray:
+        return SimulatedComparisons(one_worse(generator, (tables, groups, seeds), effect)).rejected[:, 0]
+
+    return percentage(make, groups, seeds, count)
+
+
+def sequential_error(looks: Sequence[tuple[int, int]], count: int = 1000) -> float:
+    """Percentage of equal groups with a verdict at any look; a look is the number of groups and of seeds."""
+    groups, seeds = looks[-1]
+    generator = generator_of(15, groups, seeds)
+
+    def make(tables: int) -> np.ndarray:
+        values = generator.normal(0, 1, (tables, groups, seeds))
+        levels = [(look, level_after(number)) for number, look in enumerate(looks)]
+        each = [SimulatedComparisons(values[:, :g, :n], level=level).rejected for (g, n), level in levels]
+        return np.any([rejected.any(axis=1) for rejected in each], axis=0)
+
+    return percentage(make, groups, seeds, count)
+
+
+def followed(effect: float, count: int = 500) -> float:
+    """Percentage of differences that 5 seeds cannot tell which are told with the further seeds that `judge` advises.
+
+    A difference is `effect` of its standard deviations.
+    """
+    generator, told, undecided = generator_of(17, int(10 * effect)), 0, 0
+    while undecided < count:
+        first = generator.normal(effect, 1, 5)
+        tables = {0: dict.fromkeys(range(5), 0.0), 1: dict(enumerate(first.tolist()))}
+        row = judge(tables, baseline=0).rows[1].difference
+        assert row is not None
+        if row.verdict != "cannot tell":
+            continue
+        undecided += 1
+        pairs = np.r_[first, generator.normal(effect, 1, row.more or 10_000)]
+        error = pairs.std(ddof=1) / np.sqrt(len(pairs))
+        told += abs(pairs.mean()) > quantile(len(pairs) - 1, level_after(1)) * error
+    return 100 * told / count
+
+
+def unpaired_error(
+    sizes: Sequence[int], spread: Sequence[float], baseline: int | None = None, count: int = 400
+) -> float:
+    """Percentage of tables of equal groups with a verdict: these numbers of seeds, of which they share none."""
+    generator = generator_of(12, *sizes)
+
+    def table() -> dict[int, dict[int, float]]:
+        return {
+            group: dict(enumerate(generator.normal(0, own, size).tolist(), start=1000 * group))
+            for group, (size, own) in enumerate(zip(sizes, spread, strict=True))
+        }
+
+    return judged((table() for _ in range(count)), baseline)
+
+
+def judged(tables: Iterable[dict[int, dict[int, float]]], baseline: int | None = None) -> float:
+    """Percentage of tables, which need not be complete, with any verdict of `judge`."""
+    wrong = []
+    with mock.patch.object(comparison, "_more", return_value=(None, None)):  # which takes long
+        for table in tables:
+            rows = [row.difference for row in judge(table, baseline=baseline).rows if row.difference]
+            wrong.append(any(difference.verdict != "cannot tell" for difference in rows))
+    return 100 * float(np.mean(wrong))
