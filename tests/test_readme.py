@@ -2,8 +2,6 @@
 
 import ast
 import re
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
@@ -16,7 +14,6 @@ from tests.run import run
 README, CI = ROOT / "README.md", ROOT / "docs" / "ci.md"
 BLOCKS = scripts(README)
 SETUP = [block.strip() for block in BLOCKS if "venv" in block]
-BENCHMARKS = [block for block in scripts(ROOT / "docs" / "performance.md") if "tests.benchmarks" in block]
 TOUR = [block for block in BLOCKS if block.strip() not in SETUP]
 
 
@@ -24,12 +21,6 @@ TOUR = [block for block in BLOCKS if block.strip() not in SETUP]
 def test_the_tour(block, tmp_path):
     for line in block.splitlines():
         answer(line, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("line", "".join(BENCHMARKS).splitlines())
-def test_the_benchmarks_run(line):
-    subprocess.run([sys.executable, *line.split()[1:]], cwd=ROOT, check=True)
 
 
 def test_the_two_setup_commands_are_what_ci_runs():

@@ -311,12 +311,3 @@ def test_every_rule_has_a_lattice_of_slips(name):
     assert len(words) >= 3
     for form in forms_of(rule):
         assert program_of(type(rule)(**form))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["momentum", "rmsprop", "lion", "ftrl", "adafactor", "shampoo"])
-def test_no_change_of_a_token_is_called_equal(name):
-    """The other rules: python -m tests.verify.mutants."""
-    from tests.verify.mutants import survivors
-
-    assert not [words for words, reason in survivors(name) if reason is None]
