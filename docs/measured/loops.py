@@ -1,20 +1,19 @@
-"""Labelled loops: plain PyTorch trainings of networks that are not optilab's, healthy or with one change.
+"""The diagnosis of plain PyTorch loops under `optilab.watch`: healthy ones, and ones with one change.
 
-`python -m tests.diagnosis.loops --half HALF` trains them (a second or two each) and stores what `optilab.watch` saw.
-A bug of a loop makes it sick, whatever it costs. A bad setting does if it costs five points of skill beside the same
+Without an option, the stored loops are diagnosed again. `--train HALF` trains them, a second or two each.
+A bug of a loop makes it sick, whatever it costs. A bad setting does if it costs five points of skill next to the same
 loop without it, is harmless below half of that, and is left out between. Skill is validation accuracy above chance, or
-the explained share of the variance. A healthy loop that learned much less than the unchanged one is left out, too.
+the explained fraction of the variance. A healthy loop that learned much less than the unchanged one is left out, too.
 The held-out half has other families, seeds and strengths.
 """
 
-import argparse
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,9 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 import optilab
-from optilab.diagnose import Evidence, Setup, Severity, diagnose
-from tests.diagnosis import generate
-from tests.diagnosis.measure import _share
+from docs.measured import figures
+from docs.measured.diagnosis import train as storing
+from optilab.diagnose import Severity, diagnose
+from tests.diagnosis import stored
 
 CLASSES = 5
 TRAIN, VALIDATION = 480, 400
@@ -471,17 +471,13 @@ def train(loop: Loop) -> dict[str, Any]:
     return {**seen, "trial": e.trial, "skill": skill}
 
 
-def evidence(stored: dict[str, Any]) -> Evidence:
-    setup = Setup(**{**stored["setup"], "rule": SimpleNamespace(**stored["setup"]["rule"])})
-    return Evidence(setup, stored["rows"], stored["records"], stored["divergence"], stored["trial"])
-
-
 @dataclass(frozen=True)
 class Outcome:
+    """A loop, what became of it, and its findings that are more than a note."""
+
     loop: Loop
     truth: str
     named: tuple[str, ...]
-    """Findings that are more than a note, the first cause first."""
 
     @property
     def flagged(self) -> bool:
@@ -489,7 +485,8 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        return self.named[:1] != () and self.named[0] in self.loop.accepted
+        """The first finding names the cause."""
+        return self.flagged and self.named[0] in self.loop.accepted
 
 
 OPENED: dict[str, tuple[str, ...]] = {
@@ -501,69 +498,70 @@ OPENED: dict[str, tuple[str, ...]] = {
 """Held-out loop -> what it was called when that half was opened, where later rules, made for it, say more."""
 
 
-def look(half: str, opened: bool = False) -> list[Outcome]:
+def path_of(half: str) -> Path:
+    """Held-out loops are what the tests diagnose."""
+    return (stored.HERE if half == "held-out" else Path(__file__).parent) / f"loops-{half}.json.gz"
+
+
+def truth(loop: Loop, skill: float, unchanged: float) -> str:
+    """`sick`, `healthy` or `unclear`, by the skill of the loop and of the unchanged one."""
+    if loop.change in BUGS:
+        return "sick"
+    if loop.change in SETTINGS:
+        return "sick" if unchanged - skill >= 0.05 else "healthy" if unchanged - skill < 0.025 else "unclear"
+    return "healthy" if loop.change == "short" or unchanged - skill < 0.1 else "unclear"  # two epochs teach little
+
+
+def diagnosed(half: str, opened: bool = False) -> list[Outcome]:
     """Every stored loop that is clearly sick or clearly healthy; `opened`: by the rules that had not seen it."""
-    path = generate.HERE / f"loops-{half}.json.gz"
-    stored = generate.read(path) if path.exists() else {}
-    found = []
-    for loop in loops(half):
-        if loop.name not in stored:
-            continue
-        own, twin = stored[loop.name]["skill"], stored[f"{loop.family}: unchanged"]["skill"]
-        if loop.change in BUGS:
-            truth = "sick"
-        elif loop.change in SETTINGS:
-            truth = "sick" if twin - own >= 0.05 else "healthy" if twin - own < 0.025 else "unclear"
-        else:  # two epochs are too short to learn; any other healthy loop has learned
-            truth = "healthy" if loop.change == "short" or twin - own < 0.1 else "unclear"
-        if truth != "unclear":
-            findings = diagnose(evidence(stored[loop.name]))
+    recorded, found = stored.read(path_of(half)), []
+    for loop in (loop for loop in loops(half) if loop.name in recorded):
+        entry, unchanged = recorded[loop.name], recorded[f"{loop.family}: unchanged"]["skill"]
+        case = stored.Case(loop.name, loop.change, truth(loop, entry["skill"], unchanged), ())
+        if case.truth != "unclear":
+            findings = diagnose(stored.evidence(case, entry))
             named = tuple(one.rule for one in findings if one.severity > Severity.INFO)
-            found.append(Outcome(loop, truth, OPENED.get(loop.name, named) if opened else named))
+            found.append(Outcome(loop, case.truth, OPENED.get(loop.name, named) if opened else named))
     return found
 
 
-def table() -> str:
+def rows() -> Iterator[figures.Row]:
     """Flagged, first cause right and healthy left alone, of both halves."""
-    lines = ["| loops | sick: flagged | flagged: first cause right | healthy: not flagged |", "|---|---|---|---|"]
     for title, half, opened in (
         ("design half", "design", False),
         ("held-out half, when it was opened", "held-out", True),
         ("held-out half, with later rules", "held-out", False),
     ):
-        found = look(half, opened)
-        sick = [one for one in found if one.truth == "sick"]
-        healthy = [one for one in found if one.truth == "healthy"]
-        flagged = [one for one in sick if one.flagged]
-        cells = [
-            title,
-            _share(len(flagged), len(sick)),
-            _share(sum(one.right for one in flagged), len(flagged)),
-            _share(sum(not one.flagged for one in healthy), len(healthy)),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        found = diagnosed(half, opened)
+        flagged = [one for one in found if one.truth == "sick" and one.flagged]
+        sick, healthy = (sum(one.truth == name for one in found) for name in ("sick", "healthy"))
+        clean = sum(one.truth == "healthy" and not one.flagged for one in found)
+        right = sum(one.right for one in flagged)
+        yield [title, [len(flagged), sick], [right, len(flagged)], [clean, healthy]]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.diagnosis.loops", description=__doc__)
-    parser.add_argument("--half", choices=FAMILIES, required=True)
-    parser.add_argument("--only", default="", metavar="NAME", help="loops whose name begins so")
-    parser.add_argument("--missing", action="store_true", help="loops that are not stored")
-    parser.add_argument("--jobs", type=int, default=2)
-    options = parser.parse_args()
-    path = generate.HERE / f"loops-{options.half}.json.gz"
-    stored = generate.read(path) if path.exists() else {}
-    wanted = [loop for loop in loops(options.half) if loop.name.startswith(options.only)]
-    wanted = [loop for loop in wanted if not (options.missing and loop.name in stored)]
-    with ProcessPoolExecutor(options.jobs) as pool:
+def train_half(half: str, only: str, missing: bool, jobs: int) -> None:
+    """Train the loops of a half whose name begins with `only`, and store what the watch saw."""
+    path = path_of(half)
+    found = stored.read(path) if path.exists() else {}
+    wanted = [loop for loop in loops(half) if loop.name.startswith(only)]
+    wanted = [loop for loop in wanted if not (missing and loop.name in found)]
+    with ProcessPoolExecutor(jobs) as pool:
         for loop, result in zip(wanted, pool.map(train, wanted), strict=True):
-            stored[loop.name] = generate._short(result)
+            found[loop.name] = storing.shortened(result)
             print(loop.name, round(result["skill"], 3), file=sys.stderr, flush=True)
-            generate.write(
-                path, {loop.name: stored[loop.name] for loop in loops(options.half) if loop.name in stored}
-            )
+            storing.write(path, found)
 
 
-if __name__ == "__main__":
-    main()
+def main(arguments: list[str]) -> None:
+    parser = figures.parser("loops", __doc__)
+    parser.add_argument("--train", choices=FAMILIES, metavar="HALF", help="train the loops of a half")
+    parser.add_argument("--only", default="", metavar="NAME", help="those whose name begins so")
+    parser.add_argument("--missing", action="store_true", help="those that are not stored")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args(arguments)
+    if options.train:
+        train_half(options.train, options.only, options.missing, options.jobs)
+    else:
+        columns = ["loops", "sick: flagged", "flagged: first cause right", "healthy: not flagged"]
+        figures.record("loops", "loops", columns, [*rows()], options.print)

@@ -1,32 +1,31 @@
-"""How well the rules do on the stored trainings: the numbers of docs/diagnosis-measured.md."""
+"""The diagnosis of trainings whose cause is known: how many are flagged, rightly, and repaired by the first remedy.
 
-import math
+Without an option, the stored trainings are diagnosed again, which takes a minute. `--train HALF` trains them again
+(hours), `--remedies HALF` runs the first remedy of each flagged one, `--draw NAME --seed N` draws new trainings.
+"""
+
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optilab.diagnose import CAUSES, Evidence, Finding, diagnose, in_loop, verdict
-from tests.diagnosis import generate, own
-from tests.diagnosis.cases import ACCEPTED, SICK, TWO, VISIBLE, Case, cases
-from tests.diagnosis.drawn import held_out, opened
-from tests.diagnosis.outcome import beats, judged
+from docs.measured import figures
+from docs.measured.diagnosis import causes, draw, train
+from optilab.diagnose import Finding, diagnose, verdict
+from tests.diagnosis import stored
+from tests.diagnosis.stored import Case
 
-PERCEPTRONS = {"design": lambda: [*cases(), *opened()], "held-out": held_out}
-"""The rules were made for the design half; the other was drawn by chance, and opened once they were finished."""
-OWN = {half: partial(own.drawn, half) for half in own.FAMILIES}
-"""The same of networks of the user's own."""
-HALVES = {**PERCEPTRONS, **OWN}
-REMEDIES, OWN_REMEDIES = generate.HERE / "remedies.json.gz", generate.HERE / "own-remedies.json.gz"
+PERCEPTRONS, OWN = ("design", "held-out"), ("own-design", "own-held-out")
+"""The causes were made for the design halves; the others were drawn by chance, and opened once these were finished."""
+COLUMNS = ["trainings", "sick: flagged", "flagged: first cause right", "healthy: not flagged"]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A case, what became of it, and what the rules find in the whole training or in a trial."""
+class Diagnosed:
+    """A case, what it recorded, and what the diagnosis finds in the whole training or in a probe run."""
 
     case: Case
-    truth: str
     recorded: dict[str, Any]
     findings: list[Finding]
 
@@ -37,186 +36,130 @@ class Judged:
     @property
     def right(self) -> bool:
         """The first finding names the cause."""
-        return self.flagged and self.findings[0].rule in (ACCEPTED | own.ACCEPTED)[self.case.cause]
+        return self.flagged and any(self.findings[0].rule in names for names in self.case.accepted)
 
+    @property
+    def remedy(self) -> tuple[str, ...]:
+        """The first remedy of the first finding; of two causes, those of both. Empty where there is none."""
+        if not self.flagged:
+            return ()
+        return verdict.both(self.findings) if len(self.case.accepted) == 2 else (*self.findings[0].remedies, ())[0]
 
-def evidence(case: Case, recorded: dict[str, Any], trial: bool = False) -> Evidence:
-    source = recorded["trial"] if trial else recorded
-    rows, records = generate.rows(source), generate.records(source)
-    return Evidence(generate.settings(case), rows, records, source["divergence"], trial)
-
-
-def look(half: str, trial: bool = False) -> list[Judged]:
-    """Every stored case of a half that is clearly sick or clearly healthy; of a half they are looked at once."""
-    return _looked(half, trial)
-
-
-@cache
-def _stored(half: str) -> dict[str, Any]:
-    return generate.read(generate.HERE / f"{half}.json.gz")
+    @property
+    def key(self) -> str:
+        """Case and remedy, in the files of remedies."""
+        return " ".join([self.case.name, "+", *self.remedy])
 
 
 @cache
-def _looked(half: str, trial: bool) -> list[Judged]:
-    stored, found = _stored(half), []
-    for case in HALVES[half]():
-        if case.name in stored:
-            recorded = stored[case.name]
-            truth = judged(case, recorded)
-            found.append(Judged(case, truth, recorded, diagnose(evidence(case, recorded, trial))))
-    return [entry for entry in found if entry.truth != "unclear"]
-
-
-def figures(entries: list[Judged]) -> dict[str, int]:
-    """Counts: sick, flagged, right (first finding names the cause), healthy, clean (healthy and not flagged)."""
-    sick = [entry for entry in entries if entry.truth == "sick"]
-    healthy = [entry for entry in entries if entry.truth == "healthy"]
-    return {
-        "sick": len(sick),
-        "flagged": sum(entry.flagged for entry in sick),
-        "right": sum(entry.right for entry in sick),
-        "healthy": len(healthy),
-        "clean": sum(not entry.flagged for entry in healthy),
-    }
-
-
-def remedied(entries: list[Judged], two: bool = False, path: Path = REMEDIES) -> dict[str, int]:
-    """Counts of the sick cases with a remedy: run, and better than the sick network; those with one cause, or `two`."""
-    stored = generate.read(path)
-    known = [
-        (entry, stored[key])
-        for entry in entries
-        if entry.truth == "sick" and (entry.case.cause in TWO) == two and (key := remedy_key(entry)) in stored
+def diagnosed(half: str, probe: bool = False) -> list[Diagnosed]:
+    """Every stored case of a half that is clearly sick or clearly healthy."""
+    folder = train.folder_of(half)
+    recorded = stored.read(folder / f"{half}.json.gz")
+    return [
+        Diagnosed(case, recorded[case.name], diagnose(stored.evidence(case, recorded[case.name], probe)))
+        for case in stored.cases(half, folder)
+        if case.truth != "unclear" and case.name in recorded
     ]
-    return {"run": len(known), "better": sum(beats(entry.recorded, outcome) for entry, outcome in known)}
 
 
-def remedy(entry: Judged) -> tuple[str, ...]:
-    """The first remedy of the first finding; of two causes, those of both. Empty where there is none."""
-    if not entry.flagged:
-        return ()
-    return verdict.both(entry.findings) if entry.case.cause in TWO else (*entry.findings[0].remedies, ())[0]
+def sick(entries: list[Diagnosed]) -> list[Diagnosed]:
+    return [entry for entry in entries if entry.case.truth == "sick"]
 
 
-def remedy_key(entry: Judged) -> str | None:
-    """Case and remedy; None where nothing was found or no setting helps."""
-    sets = remedy(entry)
-    return " ".join([entry.case.name, "+", *sets]) if sets else None
+def row(title: str, entries: list[Diagnosed]) -> figures.Row:
+    """Sensitivity, first causes and specificity."""
+    flagged = [entry for entry in sick(entries) if entry.flagged]
+    healthy = [entry for entry in entries if entry.case.truth == "healthy"]
+    clean = sum(not entry.flagged for entry in healthy)
+    right = sum(entry.right for entry in flagged)
+    return [title, [len(flagged), len(sick(entries))], [right, len(flagged)], [clean, len(healthy)]]
 
 
-def both_named(entries: list[Judged]) -> dict[str, int]:
-    """Counts of the sick cases with two causes: all, and those whose first two findings name both, in any order."""
-    known = [entry for entry in entries if entry.truth == "sick" and entry.case.cause in TWO]
-    named = [{finding.rule for finding in entry.findings[:2]} for entry in known]
-    whole = [
-        all(ACCEPTED[cause] & rules for cause in TWO[entry.case.cause])
-        for entry, rules in zip(known, named, strict=True)
-    ]
-    return {"sick": len(known), "named": sum(whole)}
-
-
-def visible(entries: list[Judged]) -> list[Judged]:
-    """Those whose cause sixty batches can show, and the healthy ones."""
-    return [entry for entry in entries if entry.case.cause in VISIBLE or entry.truth == "healthy"]
-
-
-def findings() -> str:
-    """One row per rule: what it measures, its threshold, what is normal, its remedy."""
-    lines = ["| finding | measures | threshold | normal | remedy |", "|---|---|---|---|---|"]
-    only = {*in_loop.DATA_AND_LOOP, *in_loop.THEN, *in_loop.NOTES}
-    for rule in (rule for rule in CAUSES if rule not in only):
-        text = " | ".join((rule.measures, rule.threshold, rule.normal, rule.remedy)).replace("|dw|/|w|", "dw/w")
-        lines.append(f"| `{rule.name}` | {text} |")
-    return "\n".join(lines) + "\n"
-
-
-def findings_of_loops() -> str:
-    """The same of the bugs of loops, and when they are silent."""
-    lines = ["| finding | measures | threshold | normal | silent when | remedy |", "|---|---|---|---|---|---|"]
-    for rule in (rule for rule in CAUSES if rule.silent):
-        text = " | ".join((rule.measures, rule.threshold, rule.normal, rule.silent, rule.remedy))
-        lines.append(f"| `{rule.name}` | {text.replace('|dw|/|w|', 'dw/w')} |")
-    return "\n".join(lines) + "\n"
-
-
-def table() -> str:
-    """Sensitivity, specificity and the rest, of both halves, for whole trainings and trials."""
-    lines = [
-        "| trainings | sick: flagged | flagged: first cause right | healthy: not flagged |",
-        "|---|---|---|---|",
-    ]
-    for trial in (False, True):
-        for half in PERCEPTRONS:
-            n = figures(look(half, trial))
-            cells = [
-                f"{'probe run of 60 batches' if trial else 'whole training'}, {half} half",
-                _share(n["flagged"], n["sick"]),
-                _share(n["right"], n["flagged"]),
-                _share(n["clean"], n["healthy"]),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
+def trainings() -> list[figures.Row]:
+    rows = [row(f"perceptrons, {half} half", diagnosed(half)) for half in PERCEPTRONS]
+    rows += [row(f"networks of a user, {half.removeprefix('own-')} half", diagnosed(half)) for half in OWN]
     for half in PERCEPTRONS:
-        n = figures(visible(look(half, trial=True)))
-        found = [
-            _share(n["flagged"], n["sick"]),
-            _share(n["right"], n["flagged"]),
-            _share(n["clean"], n["healthy"]),
-        ]
-        lines.append(f"| probe run, causes that it can show, {half} half | {' | '.join(found)} |")
-    entries = look("held-out")
-    one, two, named = remedied(entries), remedied(entries, two=True), both_named(entries)
-    lines += ["", "| held-out half | |", "|---|---|"]
-    lines.append(f"| first remedy, run: better than the sick network | {_share(one['better'], one['run'])} |")
-    lines.append(f"| two causes: the first two findings | {_share(named['named'], named['sick'])} |")
-    lines.append(f"| two causes: both remedies, run: better | {_share(two['better'], two['run'])} |")
-    return "\n".join(lines) + "\n"
+        entries = diagnosed(half, probe=True)
+        visible = [entry for entry in entries if entry.case.visible or entry.case.truth == "healthy"]
+        rows.append(row(f"probe run of 60 batches, {half} half", entries))
+        rows.append(row(f"probe run, causes that it can show, {half} half", visible))
+    return rows
 
 
-def table_of_own() -> str:
-    """The same of networks of the user's own, and how many first remedies were better."""
-    lines = [
-        "| trainings | sick: flagged | flagged: first cause right | healthy: not flagged | first remedy, run: better |",
-        "|---|---|---|---|---|",
-    ]
-    for half in OWN:
-        entries = look(half)
-        n, remedies = figures(entries), remedied(entries, path=OWN_REMEDIES)
-        cells = [
-            half.replace("own-", "") + " half",
-            _share(n["flagged"], n["sick"]),
-            _share(n["right"], n["flagged"]),
-            _share(n["clean"], n["healthy"]),
-            _share(remedies["better"], remedies["run"]),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+def remedies() -> list[figures.Row]:
+    """Of the sick cases whose first remedies were run, those that ended better; and how often two causes are named."""
+    rows: list[figures.Row] = []
+    for half, title in (("held-out", "perceptrons"), ("own-held-out", "networks of a user")):
+        one = [entry for entry in sick(diagnosed(half)) if len(entry.case.accepted) == 1]
+        rows.append([f"{title}: the first remedy ends better", better(one, file_of(half))])
+    two = [entry for entry in sick(diagnosed("held-out")) if len(entry.case.accepted) == 2]
+    named = sum(
+        all(names & {f.rule for f in entry.findings[:2]} for names in entry.case.accepted) for entry in two
+    )
+    rows.append(["two causes: the first two findings name them", [named, len(two)]])
+    rows.append(["two causes: both remedies end better", better(two, file_of("held-out"))])
+    return rows
 
 
-def causes() -> str:
-    """One row per cause, of the held-out half: how many were flagged, and how many first findings were right."""
-    lines = ["| cause | finding | sick | flagged | first cause right |", "|---|---|---|---|---|"]
-    entries = [entry for entry in look("held-out") if entry.truth == "sick"]
+def better(entries: list[Diagnosed], path: Path) -> list[int]:
+    """How many remedies that were run ended better, of how many."""
+    run = stored.read(path)
+    known = [(entry.recorded, run[entry.key]) for entry in entries if entry.remedy and entry.key in run]
+    return [sum(causes.improves_on(*pair) for pair in known), len(known)]
+
+
+def file_of(half: str) -> Path:
+    """Where the remedies of a half are stored."""
+    return train.HERE / ("own-remedies.json.gz" if half in OWN else "remedies.json.gz")
+
+
+def by_cause() -> list[figures.Row]:
+    """Of the held-out perceptrons: how many had each cause, were flagged, and rightly."""
+    entries = sick(diagnosed("held-out"))
     counts = Counter(entry.case.cause for entry in entries)
-    for cause in SICK:
-        flagged = sum(entry.flagged for entry in entries if entry.case.cause == cause)
-        right = sum(entry.right for entry in entries if entry.case.cause == cause)
-        names = ", ".join(f"`{name}`" for name in sorted(ACCEPTED[cause]))
-        written = cause.replace("memorised", "memorized")  # its name in the stored trainings
-        lines.append(f"| {written} | {names} | {counts[cause]} | {flagged} | {right} |")
-    return "\n".join(lines) + "\n"
+    return [
+        [
+            cause.replace("memorised", "memorized"),
+            float(count),
+            float(sum(entry.flagged for entry in entries if entry.case.cause == cause)),
+            float(sum(entry.right for entry in entries if entry.case.cause == cause)),
+        ]
+        for cause, count in sorted(counts.items())
+    ]
 
 
-def _share(part: int, whole: int) -> str:
-    low, high = interval(part, whole)
-    return f"{part} of {whole} ({part / whole:.0%}; {low:.0%} to {high:.0%})" if whole else "none"
+def new_half(name: str, seed: int, of_each: int) -> None:
+    """Draw a half and write its cases; `own` in its name asks for the networks of nets.py."""
+    path = train.HERE / "cases.json.gz"
+    drawn = dict(draw.drawn(seed, "own" in name, of_each))
+    for case_name, entry in drawn.items():
+        stored.case_of(case_name, entry).config()  # refuses what is not valid
+    train.write(path, stored.read(path) | {name: drawn})
+    print(f"{len(drawn)} cases in the half {name}; train them by --train {name}")
 
 
-def interval(part: int, whole: int) -> tuple[float, float]:
-    """The 95 % interval of a binomial share (Wilson 1927); 0 to 1 without any."""
-    if not whole:
-        return 0.0, 1.0
-    z, share = 1.959964, part / whole
-    middle = share + z * z / (2 * whole)
-    spread = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    scale = 1 + z * z / whole
-    return (middle - spread) / scale, min(1.0, (middle + spread) / scale)
+def main(arguments: list[str]) -> None:
+    parser = figures.parser("diagnosis", __doc__)
+    parser.add_argument("--train", metavar="HALF", help="train the cases of a half")
+    parser.add_argument("--only", default="", metavar="CASE", help="those whose name begins so")
+    parser.add_argument("--missing", action="store_true", help="those that are not stored")
+    parser.add_argument("--remedies", metavar="HALF", help="run the first remedies of a half")
+    parser.add_argument("--draw", metavar="NAME", help="draw a new half")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--each", type=int, default=5, help="cases of each cause in the draw")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
+    options = parser.parse_args(arguments)
+    if options.draw:
+        new_half(options.draw, options.seed, options.each)
+    elif options.train:
+        train.train_half(options.train, options.only, options.missing, options.jobs)
+    elif options.remedies:
+        asked = {
+            entry.key: (entry.case, entry.remedy) for entry in sick(diagnosed(options.remedies)) if entry.remedy
+        }
+        train.run_remedies(asked, file_of(options.remedies), options.jobs)
+    else:
+        figures.record("trainings", "diagnosis", COLUMNS, trainings(), options.print)
+        figures.record("remedies", "diagnosis", ["held-out half", "trainings"], remedies(), options.print)
+        print(figures.table(["cause", "sick", "flagged", "first cause right"], by_cause()))
