@@ -17,11 +17,12 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from docs.measured import figures
 from optilab.data import fetch
 from optilab.data.sources import DATASETS
+from optilab.diagnose import CAUSES, in_loop
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.verify.correspondence import CASES, shown
-from tests.diagnosis import autotrainer, loops, measure, peers
 from tests.faults.harness import SECONDS
 from tests.optimize.test_golden import GOLDEN
 from tests.pages import (
@@ -169,19 +170,33 @@ def datasets():
     return "\n".join(lines) + "\n"
 
 
+def findings():
+    """One row per finding of a training: what it measures, its threshold, what is normal, its remedy."""
+    only = {*in_loop.DATA_AND_LOOP, *in_loop.THEN, *in_loop.NOTES}
+    return _findings([cause for cause in CAUSES if cause not in only], "measures", "threshold", "normal", "remedy")
+
+
+def findings_of_loops():
+    """The same of the bugs of loops, and when they are silent."""
+    causes = [cause for cause in CAUSES if cause.silent]
+    return _findings(causes, "measures", "threshold", "normal", "silent", "remedy")
+
+
+def _findings(causes, *columns):
+    heads = ["finding", *columns]
+    lines = [f"| {' | '.join(heads)} |".replace("silent", "silent when"), "|---" * len(heads) + "|"]
+    for cause in causes:
+        text = " | ".join(getattr(cause, column) for column in columns).replace("|dw|/|w|", "dw/w")
+        lines.append(f"| `{cause.name}` | {text} |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES = {
     "data": {"datasets": datasets},
     "optimizers": {"rules": rules, "functions": functions},
     "equivalents": {"compared": compared, "correspondence": correspondence},
-    "diagnose": {"findings": measure.findings},
-    "diagnosis-measured": {"measured": measure.table, "causes": measure.causes},
-    "watch": {
-        "findings": measure.findings_of_loops,
-        "measured": loops.table,
-        "peers": peers.table,
-        "problems": autotrainer.table,
-    },
-    "own-network": {"measured": measure.table_of_own},
+    "diagnose": {"findings": findings},
+    "watch": {"findings": findings_of_loops},
 }
 
 
@@ -197,6 +212,10 @@ def written(name, table):
 def test_a_table_of_a_page_is_what_the_registry_holds(page, name):
     text = (ROOT / "docs" / f"{page}.md").read_text()
     assert place(name).search(text)[0] == written(name, TABLES[page][name])
+
+
+def test_the_page_of_figures_is_made_from_them():
+    assert figures.PAGE.read_text() == figures.page()
 
 
 @pytest.mark.parametrize("name", ["library", "watch"])
@@ -268,8 +287,6 @@ def test_the_commands_of_a_page(page, block, tmp_path):
     ).folder  # as a reader has it who has trained before
     shutil.copytree(found, tmp_path / "cache" / "optilab" / "fashion-mnist", copy_function=_linked)
     for line in block.splitlines():
-        if line.startswith("python -m tests.benchmarks."):  # test_readme runs them
-            continue
         fewer = "".join(more for start, more in FEWER.items() if re.match(start, line))
         shown = answer(line + fewer, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
         for file in re.findall(r"--out (\S+\.(?:png|svg|pdf|gif))", line):

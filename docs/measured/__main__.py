@@ -4,22 +4,25 @@ Each prints its tables and puts them into figures.json and docs/measured.md, wit
 """
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+ROOT = str(Path(__file__).parents[2])
+sys.path.insert(0, ROOT)
+os.environ["PYTHONPATH"] = ROOT  # the processes that a program starts measure this checkout, too
+os.environ.pop("OPTILAB_RUNS", None)
 
 PROGRAMS = {
     "diagnosis": "the diagnosis of trainings whose cause is known; trains and draws them, too",
     "loops": "the same of loops of plain PyTorch under `optilab.watch`",
     "peers": "other tools on the same loops",
-    "autotrainer": "five problems of a paper, found and repaired",
     "error_rates": "how often verdicts and intervals err, and what they find",
     "rates": "what the recommended learning rate loses, and races of an optimizer against itself",
     "speed": "epochs, starts, studies, maps and watched steps, next to what they replace",
     "growth": "what commands cost with up to 10,000 runs",
     "mutants": "small changes to the package, or to the rules, that nothing notices",
-    "claims": "the numbers of the pages that come from hours of training",
+    "claims": "the numbers of the pages that come from hours of training; a table that is printed only",
     "page": "docs/measured.md from figures.json, without measuring",
 }
 

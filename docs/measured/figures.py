@@ -32,22 +32,26 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     return found
 
 
-def record(name: str, program: str, columns: list[str], rows: list[Row], only_print: bool = False) -> None:
-    """Print a table; put it into figures.json and the page."""
+def record(
+    name: str, program: str, columns: list[str], rows: list[Row], only_print: bool = False, source: str = ""
+) -> None:
+    """Print a table; put it into figures.json and the page. `source`: where its numbers lay until now."""
     print(table(columns, rows), flush=True)
     if not only_print:
         made = {"program": program, "commit": commit(), "date": str(datetime.date.today()), "machine": machine()}
+        made |= {"source": source} if source else {}
         write({**read(), name: {**made, "columns": columns, "rows": rows}})
         PAGE.write_text(page())
 
 
 def commit() -> str:
-    """The commit of this checkout; a plus sign says that the package differs from it."""
+    """The last commit that changed the package; a plus sign says that the package differs from it."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "optilab") else "")
+    changed = git("status", "--porcelain", "--", "optilab")
+    return git("log", "-1", "--format=%h", "--", "optilab") + ("+" if changed else "")
 
 
 def machine() -> str:
@@ -70,9 +74,9 @@ def page() -> str:
     for name, figure in read().items():
         place = re.compile(PLACE.format(re.escape(name), ".*?"), re.DOTALL)
         assert place.search(text), f"docs/measured.md has no place for {name}"
-        source = f" from {figure['source']}," if "source" in figure else ""
-        origin = f"`{figure['program']}`,{source} commit {figure['commit']}, {figure['date']}, {figure['machine']}"
-        content = f"{table(figure['columns'], figure['rows'])}\nMeasured by {origin}.\n"
+        source = f"; taken from {figure['source']}" if "source" in figure else ""
+        origin = f"{figure['program']}, {figure['date']}, commit {figure['commit']}, {figure['machine']}{source}"
+        content = f"{table(figure['columns'], figure['rows'])}\n*{origin}*\n"
         text = place.sub(lambda _, name=name, content=content: PLACE.format(name, content), text)
     return text
 

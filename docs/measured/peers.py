@@ -1,40 +1,42 @@
 """The held-out loops under other tools that attach to a loop of PyTorch: what each flags, and what a step costs.
 
     python -m venv peers && peers/bin/pip install -e . torchmortem==0.1.1 torch-audit==0.3.0 torchdiag==0.1.0
-    peers/bin/python -m tests.diagnosis.peers          # what is missing in peers.json.gz; then with --cost
+    peers/bin/python docs/measured peers --run         # what is missing in peers.json.gz; then with --cost
 
-They are no dependency of optilab; one that is missing says so. Each is used as its documentation shows it: torchmortem
+Without an option, the tables are made from what is stored. Each is used as its documentation shows it: torchmortem
 with its default sampling, torch-audit by `autopatch` at its default of 1,000 steps and at every step, torchdiag's three
 checks once before the training and once per twenty steps. A network counts as flagged by a finding that is a warning or
 worse; hints about hardware (TA2xx) and what a tool calls information do not count. What each of their words could mean
 is in MEANS, in optilab's names of causes; where in doubt, it is in the tool's favor.
 """
 
-import argparse
 import contextlib
 import copy
 import importlib.metadata
 import io
+import itertools
 import logging
 import random
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tests.benchmarks.watch import NETWORKS, seconds, stepper
-from tests.diagnosis import generate, loops
-from tests.diagnosis.measure import _share
+from docs.measured import figures, loops
+from docs.measured.diagnosis.train import write
+from docs.measured.speed import NETWORKS, per_step, stepper
+from tests.diagnosis import stored
 
 SEED = 27
 SAMPLES = 4
 """Of a batch where the time of a step is measured."""
-STORED = generate.HERE / "peers.json.gz"
+STORED = Path(__file__).with_name("peers.json.gz")
 TOO_LARGE = {
     "weights-too-large",
     "learning-rate-too-high",
@@ -240,67 +242,55 @@ class Row:
 
 @cache
 def drawn() -> list[loops.Outcome]:
-    """The loops of the held-out half that are clearly sick or healthy, in an order drawn by a seed: those that were
-    looked at before a run was stopped are a sample of all."""
-    found = loops.look("held-out", opened=True)
+    """The loops of the held-out half that are clearly sick or healthy, by the rules that had not seen them.
+
+    Their order is drawn: those that were looked at before a run was stopped are a sample of all.
+    """
+    found = loops.diagnosed("held-out", opened=True)
     return random.Random(SEED).sample(found, len(found))
 
 
-def rows(tool: str, worst: bool = False) -> list[Row]:
+def seen_by(tool: str, findings: dict[str, Any], worst: bool = False) -> list[Row]:
     """The loops that every tool has seen; `worst`: only what a tool calls worse than a warning."""
-    stored = generate.read(STORED)["findings"]
-    found = []
+    rows = []
     for one in drawn():
-        if not all(one.loop.name in seen for seen in stored.values()):
+        if not all(one.loop.name in seen for seen in findings.values()):
             continue
         if tool == "optilab.watch":
             named = [{rule} for rule in one.named]
         else:
-            words = stored.get(tool, {}).get(one.loop.name, [])
+            words = findings[tool][one.loop.name]
             named = [MEANS.get(text, set()) for text, level in words if level >= 1 + worst]
-        found.append(Row(one.loop, one.truth, named))
-    return found
+        rows.append(Row(one.loop, one.truth, named))
+    return rows
 
 
-def table() -> str:
-    """Flagged, falsely flagged and causes, of every tool; then what a step costs."""
-    stored = generate.read(STORED)
-    head = ["tool", "sick: flagged", "healthy: flagged", "sick: first cause right", "sick: some cause right"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+def rows(found: dict[str, Any]) -> Iterator[figures.Row]:
+    """Flagged, falsely flagged and causes, of every tool."""
     for tool in ("optilab.watch", *PEERS):
         package = PEERS[tool].package if tool in PEERS else ""
-        title = tool.replace(package, f"{package} {stored['versions'].get(package)}") if package else tool
+        title = tool.replace(package, f"{package} {found['versions'][package]}") if package else tool
         for worst in (False, True) if tool in WORSE else (False,):
-            found = rows(tool, worst)
-            sick = [row for row in found if row.truth == "sick"]
-            healthy = [row for row in found if row.truth == "healthy"]
-            cells = [
+            seen = seen_by(tool, found["findings"], worst)
+            sick = [row for row in seen if row.truth == "sick"]
+            healthy = [row for row in seen if row.truth == "healthy"]
+            yield [
                 title + (f", {WORSE[tool]} alone" if worst else ""),
-                _share(sum(row.flagged for row in sick), len(sick)),
-                _share(sum(row.flagged for row in healthy), len(healthy)),
-                _share(sum(row.first for row in sick), len(sick)),
-                _share(sum(row.any for row in sick), len(sick)),
+                [sum(row.flagged for row in sick), len(sick)],
+                [sum(row.flagged for row in healthy), len(healthy)],
+                [sum(row.first for row in sick), len(sick)],
+                [sum(row.any for row in sick), len(sick)],
             ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *costs(stored["cost"])]) + "\n"
 
 
-def costs(measured: dict[str, dict[str, list[float]]]) -> list[str]:
+def costs(measured: dict[str, dict[str, list[float]]]) -> Iterator[figures.Row]:
     """The median over blocks of the time of a step over that of the plain step in the same block."""
-    heads = [f"{name}, {1000 * statistics.median(times['plain']):.2g} ms" for name, times in measured.items()]
-    lines = [
-        f"| time of a step over that of the plain step | {' | '.join(heads)} |",
-        "|---" * (1 + len(heads)) + "|",
-    ]
     for tool in ("optilab.watch", *PEERS):
         ratios = [
             statistics.median(own / plain for own, plain in zip(times[tool], times["plain"], strict=True))
             for times in measured.values()
-            if tool in times
         ]
-        if ratios:
-            lines.append(f"| {tool} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
-    return lines
+        yield [tool, *(f"{ratio:.2f}" for ratio in ratios)]
 
 
 def cost(steps: int, block: int) -> dict[str, dict[str, list[float]]]:
@@ -310,57 +300,49 @@ def cost(steps: int, block: int) -> dict[str, dict[str, list[float]]]:
     """
     found: dict[str, dict[str, list[float]]] = {}
     for name in NETWORKS:
-        makers: dict[str, Any] = {"plain": Peer, "optilab.watch": loops.watched, **installed()}
-        taken = {tool: stepper(name, attach, SAMPLES)[0] for tool, attach in makers.items()}
-        for step in taken.values():
-            seconds(step, 3)
+        makers: dict[str, Any] = {"plain": Peer, "optilab.watch": loops.watched, **PEERS}
+        taken = {tool: stepper(name, attach, SAMPLES) for tool, attach in makers.items()}
         times: dict[str, list[float]] = {tool: [] for tool in taken}
+        for step in taken.values():
+            per_step(step, 3)
         for _ in range(steps // block):
             for tool, step in taken.items():
-                times[tool].append(seconds(step, block))
+                times[tool].append(per_step(step, block))
         found[name] = times
-        print(
-            name, {tool: f"{1000 * statistics.mean(some):.3f} ms" for tool, some in times.items()}, file=sys.stderr
-        )
     return found
 
 
-def installed() -> dict[str, type[Peer]]:
-    """The tools that are there, and a line for those that are not."""
-    found = {}
-    for name, peer in PEERS.items():
-        try:
-            importlib.metadata.version(peer.package)
-        except importlib.metadata.PackageNotFoundError:
-            print(f"{name}: not installed: pip install {peer.package}", file=sys.stderr)
-        else:
-            found[name] = peer
-    return found
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.diagnosis.peers", description=__doc__)
-    parser.add_argument("--only", default="", choices=["", *PEERS])
-    parser.add_argument("--cost", action="store_true", help="measure what a step costs instead")
+def main(arguments: list[str]) -> None:
+    parser = figures.parser("peers", __doc__)
+    parser.add_argument("--run", action="store_true", help="run the tools on the loops that they have not seen")
+    parser.add_argument("--cost", action="store_true", help="measure what a step costs")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--block", type=int, default=50)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    stored = generate.read(STORED) if STORED.exists() else {"findings": {}, "cost": {}, "versions": {}}
+    found = stored.read(STORED) if STORED.exists() else {"findings": {}, "cost": {}, "versions": {}}
     if options.cost:
-        stored["cost"] = cost(options.steps, options.block)
-        generate.write(STORED, stored)
-        return
-    tools = {tool: peer for tool, peer in installed().items() if options.only in ("", tool)}
-    for one in drawn():
-        for tool, peer in tools.items():
-            stored["versions"][peer.package] = importlib.metadata.version(peer.package)
-            known = stored["findings"].setdefault(tool, {})
+        write(STORED, found | {"cost": cost(options.steps, options.block)})
+    elif options.run:
+        found["versions"] |= {peer.package: importlib.metadata.version(peer.package) for peer in PEERS.values()}
+        for one, tool in itertools.product(drawn(), PEERS):
+            known = found["findings"].setdefault(tool, {})
             if one.loop.name not in known:
                 known[one.loop.name] = look(tool, one.loop)
                 print(tool, one.loop.name, one.truth, known[one.loop.name], file=sys.stderr, flush=True)
-                generate.write(STORED, stored)
-
-
-if __name__ == "__main__":
-    main()
+                write(STORED, found)
+    else:
+        columns = [
+            "tool",
+            "sick: flagged",
+            "healthy: flagged",
+            "sick: first cause right",
+            "sick: some cause right",
+        ]
+        figures.record("tools", "peers", columns, [*rows(found)], options.print, STORED.name)
+        plain = {name: 1000 * statistics.median(times["plain"]) for name, times in found["cost"].items()}
+        columns = [
+            "time of a step over that of the plain step",
+            *(f"{name}, {ms:.2g} ms" for name, ms in plain.items()),
+        ]
+        figures.record("cost", "peers", columns, [*costs(found["cost"])], options.print, STORED.name)

@@ -1,18 +1,13 @@
-"""python -m tests.benchmarks.growth [RUNS ...]: what commands cost with 10, 100, 1,000 and 10,000 runs.
+"""What commands cost with 10, 100, 1,000 and 10,000 runs: CPU seconds, peak memory, and what one more run adds."""
 
-Per command CPU seconds and the peak memory of its process, and what one more run adds in milliseconds, between the
-first and the last number of runs.
-"""
-
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
+from docs.measured import figures
 from optilab import runs
 from optilab.config.load import load, to_yaml
 from optilab.config.training import TrainConfig
@@ -35,7 +30,7 @@ COMMANDS = {
 
 
 def make(folder: Path, count: int) -> None:
-    """So many finished trainings of 100 epochs, ten seeds of each setting, and a study with as many rows."""
+    """Finished trainings of 100 epochs, ten seeds of each setting, and a study with the same number of rows."""
     model = training(folder / "alone", "model", "epochs=100", accuracies=[0.1 + e / 200 for e in range(100)])
     files = {file.name: file.read_bytes() for file in model.iterdir() if file.name != "manifest.json"}
     manifest = runs.read(model).manifest | {"outcome": runs.read(model).outcome()}
@@ -64,26 +59,21 @@ def cost(arguments: list[str], folder: Path) -> tuple[float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.growth", description=__doc__)
+def main(arguments: list[str]) -> None:
+    parser = figures.parser("growth", __doc__)
     parser.add_argument("runs", nargs="*", type=int, default=SIZES, metavar="RUNS")
-    sizes = parser.parse_args().runs
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
+    options = parser.parse_args(arguments)
+    sizes, found = options.runs, dict[str, list[tuple[float, float]]]()
     for count in sizes:
         with tempfile.TemporaryDirectory() as folder:
             make(Path(folder), count)
             for name, line in COMMANDS.items():
-                words: list[Any] = [word.format(runs=count) for word in line.split()]
-                found[name].append(cost(words, Path(folder)))
-    print(f"{'':26}" + "".join(f"{count:>18,}" for count in sizes) + "     one more run")
+                words = [word.format(runs=count) for word in line.split()]
+                found.setdefault(name, []).append(cost(words, Path(folder)))
+    rows: list[figures.Row] = []
     for name, measured in found.items():
-        added = [
-            (last - first) / max(1, sizes[-1] - sizes[0])
-            for first, last in zip(measured[0], measured[-1], strict=True)
-        ]
-        cells = "".join(f"{seconds:8.2f} s {memory:4.0f} MiB" for seconds, memory in measured)
-        print(f"{name:26}{cells}   {1000 * added[0]:5.2f} ms {1024 * added[1]:5.1f} KiB")
-
-
-if __name__ == "__main__":
-    main()
+        added = 1000 * (measured[-1][0] - measured[0][0]) / max(1, sizes[-1] - sizes[0])
+        cells = [f"{seconds:.2f} s, {memory:.0f} MiB" for seconds, memory in measured]
+        rows.append([f"`{name}`", *cells, f"{added:.2f} ms"])
+    columns = ["CPU time and memory", *(f"{count:,} runs" for count in sizes), "one more run"]
+    figures.record("growth", "growth", columns, rows, options.print or tuple(sizes) != SIZES)

@@ -1,0 +1,141 @@
+"""What the recommended learning rate loses, next to fastai's; and races of an optimizer against itself.
+
+Trainings of digits and of synthetic images: half an hour on one core.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from docs.measured import figures
+from optilab.config.load import Override, load
+from optilab.config.training import TrainConfig
+from optilab.study import rates
+from optilab.study.plan import SPAN
+from tests.study.simulated import generator_of, judged
+
+TRAININGS = [  # network, optimizer, dataset, batch, epochs
+    ("sigmoid", "adam", "digits", 32, 8),
+    ("relu", "sgd", "digits", 32, 8),
+    ("relu", "momentum", "digits", 32, 8),
+    ("relu", "adam", "digits", 32, 8),
+    ("relu", "lion", "digits", 32, 8),
+    ("tanh", "sgd", "digits", 32, 8),
+    ("tanh", "adam", "digits", 128, 16),
+    ("batchnorm", "sgd", "digits", 32, 8),
+    ("batchnorm", "lion", "digits", 128, 16),
+    ("unit-gain", "sgd", "digits", 32, 8),
+    ("tanh", "momentum", "synthetic", 256, 4),
+    ("relu", "adam", "synthetic", 256, 4),
+    ("layernorm", "adamw", "synthetic", 256, 4),
+]
+SEEDS = (11, 12)
+CHANCE_LEVEL = 0.1
+
+
+def compared(network: str, rule: str, dataset: str, batch: int, epochs: int) -> dict[str, float]:
+    """Percentage points of accuracy lost to the best of nine rates over four decades, by the method that names one."""
+    from optilab.train.session import build
+    from optilab.verbs.studies import dataset_of
+
+    def config(seed: int) -> TrainConfig:
+        keys = {"optimizer": rule, "data.dataset": dataset, "data.batch_size": batch, "seed": seed}
+        keys |= {"device": "cpu", "threads": 1}
+        return load(TrainConfig, f"{network}.yaml", [Override(key, key, value) for key, value in keys.items()])
+
+    images = dataset_of(config(1).data)
+    ramp = rates.rate_ramp(config(1).optimizer)
+
+    def tested(lowest: float, highest: float, steps: int, as_fastai: bool) -> rates.RangeTest:
+        training, losses = build(config(44), images), list[float]()
+        own = rates.RateRamp(ramp.key, ramp.lr, np.geomspace(lowest, highest, steps))
+        for loss in training.ramp(rate / own.lr for rate in own.rates):
+            losses.append(loss)
+            far = len(losses) > 10 and loss > rates.FAR * min(losses)
+            if far if as_fastai else rates.runs_away(losses, training.chance_loss):
+                break
+        return rates.read_range_test(own, losses, training.chance_loss)
+
+    def accuracy(rate: float | None) -> float:
+        if rate is None:
+            return CHANCE_LEVEL
+        return fmean(trained(build(config(seed), images), rate / ramp.lr, epochs, batch) for seed in SEEDS)
+
+    low, high = ramp.rates[0], ramp.rates[-1]
+    others = tested(1e-7, 10, 100, True).others
+    methods = {
+        "`lr`": tested(low, high, rates.STEPS, False).rate,
+        "`lr --steps 300`": tested(low, high, 300, False).rate,
+    }
+    methods |= {"fastai valley": others["fastai valley"], "fastai steep": others["fastai steep"]}
+    methods["the optimizer's default"] = ramp.lr
+    best = max(map(accuracy, np.geomspace(low * 10, high / 10, 9).tolist()))
+    return {name: 100 * (best - accuracy(rate)) for name, rate in methods.items()}
+
+
+def trained(training: Any, factor: float, epochs: int, batch: int) -> float:
+    """The accuracy of a training at a constant rate; the chance level where it diverged."""
+    steps = epochs * -(-len(training.train) // batch)
+    if sum(1 for _ in training.ramp([factor] * steps)) < steps:
+        return CHANCE_LEVEL
+    return float(training._row("val", training._validate())["val_acc"])
+
+
+def lost() -> Iterator[figures.Row]:
+    every = [compared(*training) for training in TRAININGS]
+    for name in every[0]:
+        values = [one[name] for one in every]
+        yield [name, f"{fmean(values):.1f}", f"{median(values):.1f}", f"{max(values):.1f}"]
+
+
+RACED = ("sgd", "adam")
+DRAWS = 12
+"""Draws of five settings of each optimizer, each evaluated on three new seeds."""
+
+
+def draws() -> dict[str, list[list[float]]]:
+    """The test accuracies of each optimizer, for each draw of its settings."""
+    line = (
+        f"race --on relu.yaml --algo {','.join(RACED)} --budget 5 --epochs 5 --seeds 3 --repeats {DRAWS} --seed 7"
+    )
+    line += (
+        " --set seed=7 --set data.dataset=digits --set data.holdout=300 --set data.batch_size=32 --jobs 1 --json"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "optilab", *line.split()]
+        done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, list[list[float]]] = {rule: [[] for _ in range(DRAWS)] for rule in RACED}
+    (network,) = json.loads(done.stdout)["networks"]
+    for row in network["rules"]:
+        for seed, accuracy in row["test_acc"].items():
+            found[row["rule"]][(int(seed) - 7) // SPAN].append(accuracy)
+    return found
+
+
+def against_itself() -> Iterator[figures.Row]:
+    """Percentage of pairs of draws of the same optimizer with a verdict: with one repeat the seeds are the sample."""
+    for rule, own in draws().items():
+        for repeats in (1, 3):
+            generator = generator_of(30, repeats)
+
+            def table(repeats: int = repeats, own: list[list[float]] = own, generator: Any = generator) -> Any:
+                places = generator.permutation(DRAWS)[: 2 * repeats].tolist()
+                if repeats == 1:
+                    return {side: dict(enumerate(own[places[side]])) for side in (0, 1)}
+                return {side: {k: fmean(own[places[2 * k + side]]) for k in range(repeats)} for side in (0, 1)}
+
+            yield [f"`{rule}`, `--repeats {repeats}`", f"{judged(table() for _ in range(2000)):.1f}"]
+
+
+def main(arguments: list[str]) -> None:
+    only_print = figures.parser("rates", __doc__).parse_args(arguments).print
+    columns = ["accuracy lost to the best of nine rates", "mean", "median", "most"]
+    figures.record("learning-rates", "rates", columns, [*lost()], only_print)
+    columns = ["a race on a network against itself: any verdict, %", "measured"]
+    figures.record("against-itself", "rates", columns, [*against_itself()], only_print)
