@@ -1,0 +1,161 @@
+"""What everything pluggable promises: a class of properties for each kind. A subclass says which thing it is about.
+
+@pytest.mark.parametrize("rule", forms(RULES["adam"]), ids=str)
+class TestAdam(RuleContract): ...
+"""
+
+from dataclasses import fields, is_dataclass, replace
+from itertools import islice, product
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.testing import assert_allclose
+
+from optilab.optimize import OBJECTIVES, RULES
+from optilab.optimize.path import worked_steps
+
+few_examples = settings(max_examples=5, suppress_health_check=[HealthCheck.differing_executors])
+
+# --- update rules ------------------------------------------------------------------------------------------
+
+LINE_SEARCH = {"l-bfgs", "conjugate-gradient"}
+"""Rules whose formula is a sentence, and which follow one start at a time."""
+GRADIENTS = arrays.arrays(
+    np.float64, (6, 3), elements=st.floats(-10, 10).filter(lambda x: x == 0 or abs(x) > 1e-3)
+)
+START = np.array([1.0, -2.0, 0.5])
+
+
+def forms(kind: Any) -> list[Any]:
+    """The rule in every combination of its texts and switches; a rule for matrices with one of them changed."""
+    hints = get_type_hints(kind)
+    choices = {
+        f.name: get_args(hints[f.name]) if get_origin(hints[f.name]) is Literal else (False, True)
+        for f in fields(kind)
+        if get_origin(hints[f.name]) is Literal or hints[f.name] is bool
+    }
+    combined = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
+    if kind.weights == "matrices":
+        usual = vars(kind())
+        combined = [c for c in combined if sum(usual[name] != value for name, value in c.items()) <= 1]
+    return [kind(**one) for one in combined]
+
+
+def walk(rule: Any, x: Any, gradients: Any, hessians: Any = None) -> list[Any]:
+    """The points of a rule that gets these gradients; more than a gradient is that of a quadratic function."""
+    state, points = rule.init(x), []
+    for t, gradient in enumerate(gradients):
+        quantities = _quantities(gradient, hessians[t]) if rule.needs else {}
+        step, state = rule.update(gradient, state, **{name: quantities[name] for name in rule.needs})
+        x = x + step
+        points.append(x)
+    return points
+
+
+def _quantities(gradient: Any, hessian: Any) -> dict[str, Any]:
+    return {
+        "value": (gradient**2).sum(-1),
+        "hessian": hessian,
+        "hessian_diagonal": lambda: hessian.diagonal(0, -2, -1),
+        "gradient_at": lambda step: gradient + (hessian @ step[..., None])[..., 0],
+    }
+
+
+def follow(rule: Any, gradient: Any, x: Any, steps: int) -> Any:
+    """The points (steps, ...) of a rule that needs the gradient alone, which is a function of the point."""
+    state, points = rule.init(x), []
+    for _ in range(steps):
+        step, state = rule.update(gradient(x), state)
+        x = x + step
+        points.append(x)
+    return np.stack(points)
+
+
+def symmetric(random: np.random.Generator, count: int, size: int) -> Any:
+    """Drawn Hessians, with curvature of both signs."""
+    halves = random.normal(0, 1, (count, size, size))
+    return halves + np.swapaxes(halves, -1, -2)
+
+
+class RuleContract:
+    """Every rule is a value, and its printed formula is what runs."""
+
+    def test_rule_is_a_frozen_value(self, rule):
+        assert is_dataclass(rule)
+        assert rule == replace(rule)
+        assert RULES[rule.name] is type(rule)
+        with pytest.raises(AttributeError):
+            rule.name = "other"
+
+    @pytest.mark.parametrize("function", ["ravine", "himmelblau"])
+    def test_printed_formula_is_what_runs(self, rule, function):
+        tamed = replace(rule, lr=min(rule.lr, 0.01)) if hasattr(rule, "lr") else rule
+        calculation = next(islice(worked_steps(tamed, OBJECTIVES[function]()), 24, None))
+        assert calculation.difference < 1e-11
+        assert bool(calculation.lines) == (rule.name not in LINE_SEARCH)
+        if calculation.lines:
+            assert_allclose(calculation.lines[-1].value, calculation.result, rtol=1e-10)
+
+
+class StepContract:
+    """A step on arrays: a batch is its points, and an array of settings is its settings."""
+
+    HESSIANS = symmetric(np.random.default_rng(5), 6, 3)
+
+    @few_examples
+    @given(gradients=GRADIENTS)
+    def test_batch_is_its_single_points(self, rule, gradients):
+        batches = np.array([[[g, -g], [g / 2, 2 * g]] for g in gradients])
+        points = walk(rule, np.tile(START, (2, 2, 1)), batches, self.HESSIANS[:, None, None])
+        assert points[-1].shape == (2, 2, 3)
+        alone = walk(rule, START, 2 * gradients, self.HESSIANS)
+        assert_allclose([point[1, 1] for point in points], alone, rtol=1e-12, atol=1e-13)
+
+    def test_settings_may_be_arrays(self, rule):
+        random = np.random.default_rng(6)
+        gradients = random.normal(0, 1, (6, 3)) * 10.0 ** random.integers(-3, 2, (6, 1))
+        for name in (f.name for f in fields(rule) if isinstance(getattr(rule, f.name), float)):
+            values = getattr(rule, name) * np.array([0.5, 0.9, 0.99])
+            changed = replace(rule, **{name: values[:, None]})
+            together = walk(changed, np.tile(START, (3, 1)), gradients, self.HESSIANS)[-1]
+            for value, point in zip(values, together, strict=True):
+                alone = walk(replace(rule, **{name: float(value)}), START, gradients, self.HESSIANS)[-1]
+                assert_allclose(point, alone, rtol=1e-12, atol=1e-14, err_msg=name)
+
+
+class TensorContract:
+    """The lines that run on arrays run on tensors, and single precision stays single precision."""
+
+    HESSIANS = StepContract.HESSIANS
+
+    @few_examples
+    @given(gradients=GRADIENTS)
+    def test_tensors_follow_the_path_of_arrays(self, rule, gradients):
+        hessians = torch.from_numpy(self.HESSIANS)
+        points = walk(rule, torch.from_numpy(START), torch.from_numpy(gradients), hessians)
+        assert all(point.dtype == torch.float64 for point in points)
+        assert_allclose(torch.stack(points), walk(rule, START, gradients, self.HESSIANS), rtol=1e-9, atol=1e-12)
+
+    @few_examples
+    @given(gradients=GRADIENTS)
+    def test_single_precision_stays_single_and_finite(self, rule, gradients):
+        single = gradients.astype(np.float32), self.HESSIANS.astype(np.float32)
+        points = walk(rule, START.astype(np.float32), *single)
+        tensors = walk(rule, torch.from_numpy(START).float(), *(torch.from_numpy(a) for a in single))
+        assert {point.dtype for point in points} == {np.dtype("float32")}
+        assert {point.dtype for point in tensors} == {torch.float32}
+        assert np.isfinite(points).all()
+        assert torch.stack(tensors).isfinite().all()
+
+    def test_state_is_what_a_checkpoint_holds(self, rule):
+        start = torch.nn.Parameter(torch.from_numpy(START))
+        quantities = _quantities(torch.from_numpy(START), torch.from_numpy(self.HESSIANS[0]))
+        needed = {name: quantities[name] for name in rule.needs}
+        with torch.no_grad():
+            _, state = rule.update(torch.from_numpy(START), rule.init(start), **needed)
+        assert all(isinstance(value, torch.Tensor | int | float | tuple) for value in state._asdict().values())
