@@ -159,3 +159,33 @@ class TensorContract:
         with torch.no_grad():
             _, state = rule.update(torch.from_numpy(START), rule.init(start), **needed)
         assert all(isinstance(value, torch.Tensor | int | float | tuple) for value in state._asdict().values())
+
+
+class MatrixContract:
+    """A rule for weight matrices: on tensors as on arrays, and finite where gradients vanish."""
+
+    TINY = torch.tensor([[0.0, 1e-8, 1e-20, 1e-30]] * 3)
+    """What five layers of sigmoids and the border of an image leave of a gradient; the squares are zero."""
+
+    def test_tensors_follow_the_path_of_arrays(self, rule):
+        random = np.random.default_rng(7)
+        tolerance = 1e-5 if rule.name == "soap" else 1e-9  # SOAP decomposes in single precision
+        for shape in [(3, 2), (2, 3)] if rule.name == "muon" else [(3, 2), (2, 3), (4,)]:
+            start, gradients = random.normal(0, 1, shape), random.normal(0, 1, (12, *shape))
+            tensors = torch.from_numpy(start), torch.from_numpy(gradients)
+            exact = walk(replace(rule, precision="full") if rule.name == "muon" else rule, *tensors)
+            assert_allclose(exact, walk(rule, start, gradients), rtol=tolerance, atol=tolerance)
+            if rule.name == "muon":
+                half = walk(replace(rule, precision="bfloat16"), *tensors)
+                assert_allclose(half, exact, atol=0.05 * rule.lr * len(gradients))
+                assert not torch.equal(half[-1], exact[-1])
+
+    def test_vanishing_gradients_divide_nothing_by_zero(self, rule):
+        points = walk(rule, torch.ones(3, 4), [scale * self.TINY for scale in (1.0, 1e-3, 1.0)])
+        assert torch.stack(points).isfinite().all()
+
+    def test_infinite_gradients_reach_the_state(self, rule):
+        """Without an error: the training then ends as diverged."""
+        _, state = rule.update(torch.full((3, 2), torch.inf), rule.init(torch.ones(3, 2)))
+        tensors = [part for value in state for part in (value if isinstance(value, tuple) else [value])]
+        assert not all(part.isfinite().all() for part in tensors if isinstance(part, torch.Tensor))

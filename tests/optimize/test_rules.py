@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
-from tests.contracts import RuleContract, StepContract, TensorContract, follow, forms
+from tests.contracts import MatrixContract, RuleContract, StepContract, TensorContract, follow, forms
 
 ON_VECTORS = [
     *(rule for kind in RULES.values() if kind.weights != "matrices" for rule in forms(kind)),
@@ -31,6 +31,13 @@ class TestSteps(StepContract):
 
 @pytest.mark.parametrize("rule", [rule for rule in STEPPING if "hessian" not in rule.needs], ids=str)
 class TestTensors(TensorContract):
+    pass
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for kind in RULES.values() if kind.weights == "matrices" for rule in forms(kind)], ids=str
+)
+class TestMatrices(MatrixContract):
     pass
 
 
