@@ -32,12 +32,12 @@ def other_settings(rule, far):
     for number, field in enumerate(fields(rule)):
         value = getattr(rule, field.name)
         if type(value) is int:
-            changed[field.name] = 2 if far else 3
+            changed[field.name] = (2 if field.name == "largest_side" else 4) if far else 3
         elif field.name == "base":
             changed[field.name] = other_settings(value, far)
         elif type(value) is float and value == 0:
             changed[field.name] = 0.4 + 0.8 * number if far else 0.3 + 0.07 * number
-        elif type(value) is float and value < 1e-4:
+        elif type(value) is float and value < (0.02 if far else 1e-4):
             changed[field.name] = (0.4 if far else 0.02) + 0.01 * number
         elif type(value) is float:
             factor = ((0.3, 0.9) if far else (0.7, 0.5))[number % 2]
@@ -66,19 +66,17 @@ def paths(rule):
     return [points[t - 1].ravel().tolist() for points in found for t in STORED]
 
 
+ALSO = {"lookahead": {"base": RULES["adamw"](lr=0.1)}, "prodigy": {"d_coef": 20.0}}
+"""Settings by rule that have a branch of their own: a base that keeps the point, an estimate that grows."""
+
+
 def variants(kind):
     """(name, rule): every form, with the usual settings, with others, and with far ones."""
-    made = forms(kind)
-    if kind.name == "lookahead":
-        made.append(kind(base=RULES["adamw"](lr=0.1)))
-    for rule in made:
-        form = "".join(f" {key}={v}" for key, v in vars(rule).items() if type(v) in (str, bool) or key == "base")
-        name = f"{kind.name}{form}"
-        yield from (
-            (name, rule),
-            (f"{name}, other", other_settings(rule, False)),
-            (f"{name}, far", other_settings(rule, True)),
-        )
+    for rule in [*forms(kind), *([kind(**ALSO[kind.name])] if kind.name in ALSO else [])]:
+        form = "".join(f" {key}={value}" for key, value in vars(rule).items() if value != getattr(kind(), key))
+        yield f"{kind.name}{form}", rule
+        yield f"{kind.name}{form}, other numbers", other_settings(rule, far=False)
+        yield f"{kind.name}{form}, far numbers", other_settings(rule, far=True)
 
 
 def rules():
