@@ -1,7 +1,7 @@
 """The commands on an object, for notebooks and scripts: `from optilab import Lab`.
 
 A method is made from the request of its command when it is first asked for. What an editor and mypy see is lab.pyi,
-which `python -m tests.test_lab_stub` writes from the same requests.
+which `python .ci/generate.py` writes from the same requests.
 """
 
 import inspect

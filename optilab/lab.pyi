@@ -1,4 +1,4 @@
-"""Written by `python -m tests.test_lab_stub` from the requests of the commands."""
+"""Written by `python .ci/generate.py` from the requests of the commands."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence

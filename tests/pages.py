@@ -4,7 +4,7 @@ A page shows a command in one of two ways:
 
 * a block of `sh` holds commands, which must succeed;
 * a block without a language whose first line is `$ COMMAND` shows what that command prints. A line
-  `[N lines left out]` stands for N lines of the output. `python -m tests.pages` writes all outputs again.
+  `[N lines left out]` stands for N lines of the output. `python .ci/generate.py --outputs` writes all outputs again.
 """
 
 import os
@@ -12,7 +12,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tempfile
 from itertools import zip_longest
 from pathlib import Path
 
@@ -145,9 +144,3 @@ def renewed(page: Path, folder: Path) -> str:
             lines[head : len(lines) - tail] = [f"[{len(lines) - head - tail} lines left out]"]
         text = text.replace(f"$ {command}\n{shown}\n", f"$ {command}\n{chr(10).join(lines)}\n")
     return text
-
-
-if __name__ == "__main__":
-    for page in PAGES:
-        with tempfile.TemporaryDirectory() as folder:
-            page.write_text(renewed(page, Path(folder)))

@@ -1,7 +1,4 @@
-"""The pages of docs/: their commands run, their links lead somewhere, their tables are those of the registries.
-
-`python -m tests.test_docs` writes the tables anew.
-"""
+"""The pages of docs/: their commands run, and their links lead somewhere."""
 
 import json
 import os
@@ -11,20 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from dataclasses import fields
-from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from docs.measured import figures
 from optilab.data import fetch
-from optilab.data.sources import DATASETS
-from optilab.diagnose import CAUSES, in_loop
-from optilab.optimize import OBJECTIVES, RULES
-from optilab.verify.correspondence import CASES, shown
 from tests.faults.harness import SECONDS
-from tests.optimize.test_golden import GOLDEN
 from tests.pages import (
     PAGES,
     ROOT,
@@ -73,149 +61,6 @@ OUTPUTS = [
     if page not in TUTORIALS
     for command, shown in outputs(page)
 ]
-START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
-
-
-def rules():
-    """One row per rule: name, fields, what it is and where it is from."""
-    lines = ["| optimizer | fields and their defaults | what it is |", "|---|---|---|"]
-    for name, kind in RULES.items():
-        hints, rule = get_type_hints(kind), kind()
-        texts = []
-        for f in fields(kind):
-            value = getattr(rule, f.name)
-            choices = f" ({', '.join(get_args(hints[f.name]))})" if get_origin(hints[f.name]) is Literal else ""
-            shown_value = value.name if f.name == "base" else f"{value:g}" if isinstance(value, float) else value
-            texts.append(f"`{f.name}` {shown_value}{choices}")
-        title = kind.__doc__.split("\n\n")[0].replace("\n    ", " ")
-        needs = f" Needs `{kind.needs[0]}`." if isinstance(kind.needs, tuple) and kind.needs else ""
-        lines.append(f"| `{name}` | {'; '.join(texts)} | {title}{needs} |")
-    return "\n".join(lines) + "\n"
-
-
-def correspondence():
-    """One row per form: what to write in torch.optim and optax for the same path."""
-    lines = ["| optimizer | form | torch.optim | optax |", "|---|---|---|---|"]
-    for case in CASES:
-        cells = []
-        for library in ("torch", "optax"):
-            reference, other = case.references[library], case.others.get(library)
-            if reference is None:
-                cells.append("")
-            elif other:
-                cells.append(f"has {other.text}")
-            else:
-                cells.append(f"`{reference.text.removeprefix('torch.optim.').removeprefix('optax.')}`")
-        lines.append(f"| `{case.name}` | {shown(case.settings)} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def compared():
-    """What each rule is compared with, in a sentence with the counts and one row per rule."""
-    found = {name: _compared(name) for name in RULES}
-    torch, optax, elsewhere, numbers = (sum(bool(row[n]) for row in found.values()) for n in range(4))
-    alone = sum(not row[0] and not row[1] for row in found.values())
-    lines = [
-        f"Of the {len(found)} optimizers, {torch} are compared with `torch.optim` and {optax} with optax; {alone} are "
-        "compared with neither,",
-        f"and {elsewhere} are compared with a further library, with SciPy or with their equations written out. For "
-        f"{numbers}, numbers that other projects printed are reproduced.",
-        "",
-        "| optimizer | torch.optim | optax | elsewhere | numbers printed by |",
-        "|---|---|---|---|---|",
-        *(f"| `{name}` | {' | '.join(row)} |" for name, row in found.items()),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _compared(name):
-    """torch.optim and optax: the forms that are theirs; other references; whose printed numbers are met."""
-    forms = [case for case in CASES if case.name == name]
-    cells = []
-    for library in ("torch", "optax"):
-        there = [case for case in forms if case.references[library]]
-        same = sum(library not in case.others for case in there)
-        whole = "yes" if same == len(forms) else f"{same} of {len(forms)} forms"
-        cells.append(whole if same else "another form" if there else "")
-    further = Counter("pytorch_optimizer" for case in forms if case.pytorch_optimizer)
-    others = [
-        library if n == len(forms) else f"{library}: {n} of {len(forms)} forms" for library, n in further.items()
-    ]
-    cells.append("; ".join(dict.fromkeys([*others, *(case.plain.text for case in forms if case.plain)])))
-    authors = [text.split()[0] for text, golden in GOLDEN.items() if golden.rule.name == name]
-    exercise = ["[the exercise](exercise.md)" for case in EXERCISE if case["algo"] == name]
-    cells.append(", ".join(sorted({*authors, *exercise}, key=str.lower)))
-    return cells
-
-
-def functions():
-    """One row per test function."""
-    lines = ["| function | f(w) | minima | source |", "|---|---|---|---|"]
-    for name, kind in OBJECTIVES.items():
-        function = kind()
-        minima = "; ".join(f"({', '.join(f'{v:.6g}' for v in point)})" for point in function.minima) or "-"
-        lines.append(f"| `{name}` | `{function.formula}` | {minima} | {function.source} |")
-    return "\n".join(lines) + "\n"
-
-
-def datasets():
-    """One row per dataset: its sizes, and where it is from."""
-    lines = ["| `data.dataset` | images | classes | train | test | source |", "|---|---|---|---|---|---|"]
-    for name, info in DATASETS.items():
-        sizes = f"{' x '.join(map(str, info.shape))} | {len(info.classes)} | {info.train:,} | {info.test:,}"
-        title = "" if info.title == name else f"{info.title}, "
-        lines.append(
-            f"| `{name}` | {'yours | yours | yours | yours' if info.own else sizes} | {title}{info.source} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def findings():
-    """One row per finding of a training: what it measures, its threshold, what is normal, its remedy."""
-    only = {*in_loop.DATA_AND_LOOP, *in_loop.THEN, *in_loop.NOTES}
-    return _findings([cause for cause in CAUSES if cause not in only], "measures", "threshold", "normal", "remedy")
-
-
-def findings_of_loops():
-    """The same of the bugs of loops, and when they are silent."""
-    causes = [cause for cause in CAUSES if cause.silent]
-    return _findings(causes, "measures", "threshold", "normal", "silent", "remedy")
-
-
-def _findings(causes, *columns):
-    heads = ["finding", *columns]
-    lines = [f"| {' | '.join(heads)} |".replace("silent", "silent when"), "|---" * len(heads) + "|"]
-    for cause in causes:
-        text = " | ".join(getattr(cause, column) for column in columns).replace("|dw|/|w|", "dw/w")
-        lines.append(f"| `{cause.name}` | {text} |")
-    return "\n".join(lines) + "\n"
-
-
-TABLES = {
-    "data": {"datasets": datasets},
-    "optimizers": {"rules": rules, "functions": functions},
-    "equivalents": {"compared": compared, "correspondence": correspondence},
-    "diagnose": {"findings": findings},
-    "watch": {"findings": findings_of_loops},
-}
-
-
-def place(name):
-    return re.compile(re.escape(START.format(name)) + ".*?" + re.escape(END.format(name)), flags=re.DOTALL)
-
-
-def written(name, table):
-    return START.format(name) + table() + END.format(name)
-
-
-@pytest.mark.parametrize(("page", "name"), [(page, name) for page, tables in TABLES.items() for name in tables])
-def test_a_table_of_a_page_is_what_the_registry_holds(page, name):
-    text = (ROOT / "docs" / f"{page}.md").read_text()
-    assert place(name).search(text)[0] == written(name, TABLES[page][name])
-
-
-def test_the_page_of_figures_is_made_from_them():
-    assert figures.PAGE.read_text() == figures.page()
 
 
 @pytest.mark.parametrize("name", ["library", "watch"])
@@ -344,12 +189,3 @@ def test_the_pictures_of_the_pages_are_there_and_small():
         data = (pictures / name).read_bytes()
         assert data.startswith(b"\x89PNG")
         assert len(data) < 200_000
-
-
-if __name__ == "__main__":
-    for page, tables in TABLES.items():
-        path = ROOT / "docs" / f"{page}.md"
-        text = path.read_text()
-        for name, table in tables.items():
-            text = place(name).sub(lambda _, name=name, table=table: written(name, table), text)
-        path.write_text(text)

@@ -1,0 +1,325 @@
+"""Write every generated file: tables of docs, the schemas of configs, what editors see of `Lab`, docs/measured.md.
+
+python .ci/generate.py            write them
+python .ci/generate.py --check    name those that differ, and fail
+python .ci/generate.py --outputs  also the outputs of commands that pages show; it runs these commands
+"""
+
+import inspect
+import json
+import re
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from docs.measured import figures  # noqa: E402
+from optilab import lab  # noqa: E402
+from optilab.config import fields as config_fields  # noqa: E402
+from optilab.data.sources import DATASETS  # noqa: E402
+from optilab.diagnose import CAUSES, in_loop  # noqa: E402
+from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
+from optilab.verify.correspondence import CASES, shown  # noqa: E402
+from tests.optimize.test_golden import GOLDEN  # noqa: E402
+from tests.pages import PAGES, renewed  # noqa: E402
+
+EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
+SCHEMAS = ("optimize", "train", "sweep", "remedy", "race", "check")
+
+# --- tables of pages ---
+
+START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
+
+
+def rules():
+    """One row per rule: name, fields, what it is and where it is from."""
+    lines = ["| optimizer | fields and their defaults | what it is |", "|---|---|---|"]
+    for name, kind in RULES.items():
+        hints, rule = get_type_hints(kind), kind()
+        texts = []
+        for f in fields(kind):
+            value = getattr(rule, f.name)
+            choices = f" ({', '.join(get_args(hints[f.name]))})" if get_origin(hints[f.name]) is Literal else ""
+            shown_value = value.name if f.name == "base" else f"{value:g}" if isinstance(value, float) else value
+            texts.append(f"`{f.name}` {shown_value}{choices}")
+        title = kind.__doc__.split("\n\n")[0].replace("\n    ", " ")
+        needs = f" Needs `{kind.needs[0]}`." if isinstance(kind.needs, tuple) and kind.needs else ""
+        lines.append(f"| `{name}` | {'; '.join(texts)} | {title}{needs} |")
+    return "\n".join(lines) + "\n"
+
+
+def correspondence():
+    """One row per form: what to write in torch.optim and optax for the same path."""
+    lines = ["| optimizer | form | torch.optim | optax |", "|---|---|---|---|"]
+    for case in CASES:
+        cells = []
+        for library in ("torch", "optax"):
+            reference, other = case.references[library], case.others.get(library)
+            if reference is None:
+                cells.append("")
+            elif other:
+                cells.append(f"has {other.text}")
+            else:
+                cells.append(f"`{reference.text.removeprefix('torch.optim.').removeprefix('optax.')}`")
+        lines.append(f"| `{case.name}` | {shown(case.settings)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def compared():
+    """What each rule is compared with, in a sentence with the counts and one row per rule."""
+    found = {name: _compared(name) for name in RULES}
+    torch, optax, elsewhere, numbers = (sum(bool(row[n]) for row in found.values()) for n in range(4))
+    alone = sum(not row[0] and not row[1] for row in found.values())
+    lines = [
+        f"Of the {len(found)} optimizers, {torch} are compared with `torch.optim` and {optax} with optax; {alone} are "
+        "compared with neither,",
+        f"and {elsewhere} are compared with a further library, with SciPy or with their equations written out. For "
+        f"{numbers}, numbers that other projects printed are reproduced.",
+        "",
+        "| optimizer | torch.optim | optax | elsewhere | numbers printed by |",
+        "|---|---|---|---|---|",
+        *(f"| `{name}` | {' | '.join(row)} |" for name, row in found.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _compared(name):
+    """torch.optim and optax: the forms that are theirs; other references; whose printed numbers are met."""
+    forms = [case for case in CASES if case.name == name]
+    cells = []
+    for library in ("torch", "optax"):
+        there = [case for case in forms if case.references[library]]
+        same = sum(library not in case.others for case in there)
+        whole = "yes" if same == len(forms) else f"{same} of {len(forms)} forms"
+        cells.append(whole if same else "another form" if there else "")
+    further = Counter("pytorch_optimizer" for case in forms if case.pytorch_optimizer)
+    others = [
+        library if n == len(forms) else f"{library}: {n} of {len(forms)} forms" for library, n in further.items()
+    ]
+    cells.append("; ".join(dict.fromkeys([*others, *(case.plain.text for case in forms if case.plain)])))
+    authors = [text.split()[0] for text, golden in GOLDEN.items() if golden.rule.name == name]
+    exercise = ["[the exercise](exercise.md)" for case in EXERCISE if case["algo"] == name]
+    cells.append(", ".join(sorted({*authors, *exercise}, key=str.lower)))
+    return cells
+
+
+def functions():
+    """One row per test function."""
+    lines = ["| function | f(w) | minima | source |", "|---|---|---|---|"]
+    for name, kind in OBJECTIVES.items():
+        function = kind()
+        minima = "; ".join(f"({', '.join(f'{v:.6g}' for v in point)})" for point in function.minima) or "-"
+        lines.append(f"| `{name}` | `{function.formula}` | {minima} | {function.source} |")
+    return "\n".join(lines) + "\n"
+
+
+def datasets():
+    """One row per dataset: its sizes, and where it is from."""
+    lines = ["| `data.dataset` | images | classes | train | test | source |", "|---|---|---|---|---|---|"]
+    for name, info in DATASETS.items():
+        sizes = f"{' x '.join(map(str, info.shape))} | {len(info.classes)} | {info.train:,} | {info.test:,}"
+        title = "" if info.title == name else f"{info.title}, "
+        lines.append(
+            f"| `{name}` | {'yours | yours | yours | yours' if info.own else sizes} | {title}{info.source} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def findings():
+    """One row per finding of a training: what it measures, its threshold, what is normal, its remedy."""
+    only = {*in_loop.DATA_AND_LOOP, *in_loop.THEN, *in_loop.NOTES}
+    return _findings([cause for cause in CAUSES if cause not in only], "measures", "threshold", "normal", "remedy")
+
+
+def findings_of_loops():
+    """The same of the bugs of loops, and when they are silent."""
+    causes = [cause for cause in CAUSES if cause.silent]
+    return _findings(causes, "measures", "threshold", "normal", "silent", "remedy")
+
+
+def _findings(causes, *columns):
+    heads = ["finding", *columns]
+    lines = [f"| {' | '.join(heads)} |".replace("silent", "silent when"), "|---" * len(heads) + "|"]
+    for cause in causes:
+        text = " | ".join(getattr(cause, column) for column in columns).replace("|dw|/|w|", "dw/w")
+        lines.append(f"| `{cause.name}` | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {
+    "data": {"datasets": datasets},
+    "optimizers": {"rules": rules, "functions": functions},
+    "equivalents": {"compared": compared, "correspondence": correspondence},
+    "diagnose": {"findings": findings},
+    "watch": {"findings": findings_of_loops},
+}
+
+
+def place(name):
+    return re.compile(re.escape(START.format(name)) + ".*?" + re.escape(END.format(name)), flags=re.DOTALL)
+
+
+def written(name, table):
+    return START.format(name) + table() + END.format(name)
+
+
+# --- lab.pyi ---
+
+STUB = Path(lab.__file__).with_suffix(".pyi")
+HEAD = '''"""Written by `python .ci/generate.py` from the requests of the commands."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+{imports}
+
+Config = str | os.PathLike[str] | Mapping[str, Any]
+"""A YAML file, the name of a preset, or the keys themselves."""
+Names = str | Sequence[Any]
+"""One name or `a,b`, or several."""
+
+class Lab:
+    folder: Path
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None: ...
+    def load(self, name: str) -> LabRun | LabStudy: ...
+    def runs(self) -> list[LabRun | LabStudy]: ...
+'''
+KINDS = {
+    "config": "Config",
+    "candidate": "str | Callable[..., Any] | Sequence[str]",
+    "seed": "int",
+    "epochs": "int",
+    "batch_size": "int",
+    "lr": "float",
+    "step": "int | str",
+    "over": "Mapping[str, Any] | str",
+    "set": "Mapping[str, Any]",
+    "on": "Config | Sequence[Config]",
+    "start": "Sequence[float] | str",
+    "algo": "Names | Any",
+    "function": "str | Any",
+}
+"""Types that a field does not say, because a command line gives it as text."""
+RUNS = {"dry_run": "Literal[False] | None"}
+OVERLOADS: dict[str, list[tuple[dict[str, str], str]]] = {
+    "train": [({"seeds": "int"}, "LabStudy"), ({"seeds": "None"}, "LabRun")],
+    "sweep": [({"dry_run": "Literal[True]"}, "PlannedStudy"), (RUNS, "LabStudy")],
+    "remedy": [({"dry_run": "Literal[True]"}, "PlannedStudy"), (RUNS, "LabStudy")],
+    "race": [
+        ({"dry_run": "Literal[True]"}, "PlannedStudy"),
+        ({"on": KINDS["on"], **RUNS}, "LabStudy"),
+        ({"on": "None", **RUNS}, "LabRace"),
+    ],
+    "verify": [
+        ({"candidate": "Callable[..., Any]"}, "LabVerification"),
+        ({"candidate": "str"}, "LabVerification | Grades"),
+        ({"candidate": "list[str] | tuple[str, ...]"}, "Grades"),
+        ({"candidate": "None"}, "Parity"),
+    ],
+}
+"""What a method returns where it depends on a keyword: the type of the keyword, and that of the answer."""
+
+
+def kind(field: Any) -> str:
+    """The type of a keyword."""
+    if field.name in KINDS:
+        return KINDS[field.name]
+    types = [one for one in (get_args(field.type) or (field.type,)) if one is not type(None)]
+    if any(one is list or get_origin(one) in (list, tuple) for one in [field.type, *types]) or field.repeated:
+        return "Names"
+    types = [str if get_origin(one) is Literal else one for one in types]
+    names = {bool: "bool", int: "int", float: "float", str: "str"}
+    known = [names[one] for one in types if one in names]
+    return " | ".join(known) if known and len(known) == len(types) else "Any"
+
+
+def method(name: str) -> tuple[str, str]:
+    """The lines of one method, and the names of what it returns."""
+    returned = lab.verb_of(name).run.__annotations__["return"]
+    returned = returned if isinstance(returned, str) else returned.__name__
+    doc = inspect.getdoc(lab.verb_of(name).requests[0]) or ""
+    first = doc.partition("\n")[0]
+    variants = OVERLOADS.get(name, [({}, returned)])
+    lines = [definition(name, *variant, first) for variant in variants]
+    return "".join(lines if len(lines) == 1 else [f"    @overload\n{line}" for line in lines]), returned
+
+
+def definition(name: str, types: dict[str, str], returned: str, doc: str) -> str:
+    """A method whose keywords have these types."""
+    fields = lab.keywords(name)
+    parameters = []
+    for one in lab.signature(name).parameters.values():
+        if one.kind is one.KEYWORD_ONLY and "*" not in parameters:
+            parameters.append("*")
+        known = types.get(one.name, "")
+        if one.name == "progress":
+            parameters.append("progress: bool | None = None")
+        elif known:
+            parameters.append(f"{one.name}: {known}{' = None' * known.endswith('None')}")
+        elif one.default is inspect.Parameter.empty:
+            parameters.append(f"{one.name}: {kind(fields[one.name])}")
+        else:
+            parameters.append(f"{one.name}: {kind(fields[one.name])} | None = None")
+    if lab.verb_of(name).requests[0].OPEN:
+        parameters.append("**keys: Any")
+    lines = "".join(f"        {one},\n" for one in parameters)
+    return f'    def {name}(\n        self,\n{lines}    ) -> {returned}:\n        """{doc}"""\n'
+
+
+def stub() -> str:
+    """The file as it has to be."""
+    methods = {name: method(name) for name in lab.VERBS}
+    words = {("results", "LabRun"), ("results", "LabStudy")}
+    words |= {(name, word) for name, (_, returned) in methods.items() for word in returned.split(" | ")}
+    modules: dict[str, set[str]] = {}
+    for verb, word in words:
+        found = getattr(import_module(f"optilab.verbs.{verb}"), word)
+        modules.setdefault(found.__module__, set()).add(word)
+    imports = "\n".join(
+        f"from {module} import {', '.join(sorted(found))}" for module, found in sorted(modules.items())
+    )
+    return HEAD.format(imports=imports) + "".join(text for text, _ in methods.values())
+
+
+# --- files ---
+
+
+def generated() -> dict[Path, str]:
+    """Each generated file and the text that it has to have."""
+    texts = {STUB: stub(), figures.PAGE: figures.page()}
+    for kind in SCHEMAS:
+        texts[ROOT / "configs" / "schema" / f"{kind}.schema.json"] = config_fields.schema_text(kind)
+    for page, tables in TABLES.items():
+        path = ROOT / "docs" / f"{page}.md"
+        text = path.read_text()
+        for name, table in tables.items():
+            text = place(name).sub(lambda _, name=name, table=table: written(name, table), text)
+        texts[path] = text
+    return texts
+
+
+def main() -> None:
+    different = {
+        path: text for path, text in generated().items() if not path.is_file() or path.read_text() != text
+    }
+    if "--check" in sys.argv:
+        for path in different:
+            print(f"{path.relative_to(ROOT)} is not what .ci/generate.py writes")
+        raise SystemExit(bool(different))
+    for path, text in different.items():
+        path.write_text(text)
+    for page in PAGES if "--outputs" in sys.argv else ():
+        with tempfile.TemporaryDirectory() as folder:
+            page.write_text(renewed(page, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
