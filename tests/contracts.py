@@ -4,8 +4,14 @@
 class TestAdam(RuleContract): ...
 """
 
+import json
+import re
+from base64 import b64encode
 from dataclasses import fields, is_dataclass, replace
+from hashlib import sha256
+from html.parser import HTMLParser
 from itertools import islice, product
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -189,3 +195,102 @@ class MatrixContract:
         _, state = rule.update(torch.full((3, 2), torch.inf), rule.init(torch.ones(3, 2)))
         tensors = [part for value in state for part in (value if isinstance(value, tuple) else [value])]
         assert not all(part.isfinite().all() for part in tensors if isinstance(part, torch.Tensor))
+
+
+# --- pages -------------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    "</script><script>window.live=1</script>",
+    "<!--<script>",
+    '"><img src=x onerror="window.live=1">',
+    "' onmouseover='window.live=1",
+    "javascript:window.live=1",
+    "{{ 7 * 7 }}{% raw %}",
+    "]]>&lt;b&gt;&amp;</style><svg onload=window.live=1>",
+    "\u2028\u2029\x1b[31m\u202eabc",
+]
+
+
+class Elements(HTMLParser):
+    """What a page consists of: its elements with the names of their attributes, and the texts of scripts and styles."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, ...]] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.texts: dict[str, list[str]] = {"script": [], "style": [], "title": []}
+        self.data = ""
+        self._inside: tuple[str, dict[str, str]] = ("", {})
+        self.feed(page.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, *sorted(found)))
+        self.attributes += [(tag, name, value) for name, value in found.items()]
+        self._inside = tag, found
+        if tag in self.texts and found.get("id") != "data":
+            self.texts[tag].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = "", {}
+
+    def handle_data(self, data: str) -> None:
+        tag, attributes = self._inside
+        if attributes.get("id") == "data":
+            self.data += data
+        elif tag in self.texts:
+            self.texts[tag][-1] += data
+
+
+class PageContract:
+    """A page is one file that loads nothing, and in which no name or value is more than text, without a browser."""
+
+    def page(self, folder: Path, text: str) -> bytes:
+        """A page in which `text` stands wherever a name, a note or a value of somebody else may."""
+        raise NotImplementedError
+
+    def test_nothing_is_loaded(self, tmp_path):
+        page = Elements(self.page(tmp_path, "text"))
+        links = [
+            value for _, name, value in page.attributes if name in ("src", "href", "action", "data", "srcset")
+        ]
+        assert [link for link in links if not link.startswith(("data:", "#"))] == []
+        assert [style for style in page.texts["style"] if re.search(r"@import|url\((?!['\"]?data:)", style)] == []
+        assert not {name for _, name, _ in page.attributes if name.startswith("on")}
+
+    def test_policy_allows_its_own_scripts_alone(self, tmp_path):
+        page = Elements(self.page(tmp_path, "text"))
+        (policy,) = (v for tag, name, v in page.attributes if name == "content" and v.startswith("default-src"))
+        allowed = dict(part.split(" ", 1) for part in policy.split("; "))
+        assert allowed["default-src"] == "'none'"
+        for element in ("script", "style"):
+            digests = [b64encode(sha256(text.encode()).digest()).decode() for text in page.texts[element]]
+            assert set(allowed[f"{element}-src"].split()) == {f"'sha256-{digest}'" for digest in digests} or {
+                "'none'"
+            }
+        assert "unsafe" not in policy
+
+    @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+    def test_hostile_text_changes_no_element(self, tmp_path, text):
+        (tmp_path / "harmless").mkdir()
+        (tmp_path / "hostile").mkdir()
+        harmless = Elements(
+            self.page(tmp_path / "harmless", re.sub(r"\S", "x", text))
+        )  # broken into the same lines
+        written = self.page(tmp_path / "hostile", text)
+        hostile = Elements(written)
+        assert {*hostile.elements} == {*harmless.elements}
+        assert hostile.texts["script"] == harmless.texts["script"]
+        assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(written.decode())
+
+    @pytest.mark.parametrize("text", HOSTILE[:3], ids=ascii)
+    def test_data_is_ascii_json(self, tmp_path, text):
+        page = Elements(self.page(tmp_path, text))
+        assert page.data.isascii()
+        assert not set("<>&") & set(page.data)
+        json.loads(page.data, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+    def test_title_names_the_page(self, tmp_path):
+        (title,) = Elements(self.page(tmp_path, "text")).texts["title"]
+        assert title.strip()
