@@ -362,27 +362,25 @@ CLAIMS = {
     "sgd: test_acc > 0.99 confidence 0.95": {"sgd": "fails"},
     "lost.py:lost: verdict == best": {"lost.py:lost": "fails"},
 }
-LINE = [
-    *("race", "--algo", "sgd,sam,lost.py:lost", "--set", "data.holdout=50", "--epochs", "2", "--budget", "2"),
-    *("--seeds", "3", "--repeats", "1", "--target", "0.01", "--name", "r"),
-    *(word for claim in CLAIMS for word in ("--expect", claim)),
-]
+SIZES = ["--set", "data.holdout=50", "--epochs", "2", "--budget", "2", "--seeds", "3", "--repeats", "1"]
 
 
 @pytest.fixture(scope="module")
 def raced(small, tmp_path_factory):
-    """The directory of a race of three optimizers, one of which always diverges, and its document."""
+    """The line of a race of three optimizers, one of which always diverges, its directory and its document."""
     folder = tmp_path_factory.mktemp("raced")
     (folder / "lost.py").write_text("def lost(w, g, lr=0.1):\n    return w - lr * g * float('nan')\n")
-    done = run([*LINE, "--on", str(small), "--json"], folder, {})
+    line = ["race", "--on", str(small), "--algo", f"sgd,sam,{folder}/lost.py:lost", *SIZES, "--target", "0.01"]
+    line += ["--name", "r"]
+    done = run([*line, *(word for claim in CLAIMS for word in ("--expect", claim)), "--json"], folder, {})
     assert done.returncode == 9, done.stderr  # claims fail
-    return folder, json.loads(done.stdout)
+    return SimpleNamespace(line=line, folder=folder / "runs", document=json.loads(done.stdout))
 
 
 @pytest.fixture
 def study(raced, tmp_path):
     """A copy of the race."""
-    shutil.copytree(raced[0], tmp_path, dirs_exist_ok=True)
+    shutil.copytree(raced.folder, tmp_path / "runs")
     return runs.read_study(tmp_path / "runs" / "r")
 
 
@@ -392,20 +390,19 @@ def rows_of(document):
 
 
 def test_an_epoch_of_two_gradients_per_step_counts_as_two(raced):
-    rows = rows_of(raced[1])
+    rows = rows_of(raced.document)
     assert (rows["sgd"]["epochs"], rows["sam"]["epochs"]) == (1.0, 2.0)  # both in the first epoch
 
 
 def test_a_rule_that_always_diverges_is_the_worst(raced):
-    assert [*rows_of(raced[1])][-1] == "lost.py:lost"
-    lost = rows_of(raced[1])["lost.py:lost"]
+    lost = rows_of(raced.document)["lost.py:lost"]
     assert (lost["mean"], lost["settings"]) == (0.1, [])
     assert set(lost["worst"].values()) == {"every setting diverged"}
 
 
 def test_a_chosen_setting_is_the_best_of_its_tuning(raced):
     """And it is evaluated on the test set, from seeds that did not choose it."""
-    rows = runs.read_study(raced[0] / "runs" / "r").trials()
+    rows = runs.read_study(raced.folder / "r").trials()
     for rule in ("sgd", "sam"):
         own = [row for row in rows if row["rule"] == rule]
         finalists = [row for row in own if row["stage"] == "finalist"]
@@ -418,19 +415,19 @@ def test_a_chosen_setting_is_the_best_of_its_tuning(raced):
         }
         best = next(row for row in own if row["setting"] == max(scores, key=scores.__getitem__))
         key = "lr" if rule == "sgd" else "base.lr"
-        assert rows_of(raced[1])[rule]["settings"][0][key] == best[key]
+        assert rows_of(raced.document)[rule]["settings"][0][key] == best[key]
         final = {str(row["seed"]): row["test_acc"] for row in own if row["stage"] == "final"}
-        assert rows_of(raced[1])[rule]["test_acc"] == final
+        assert rows_of(raced.document)[rule]["test_acc"] == final
         assert not set(final) & {str(row["seed"]) for row in own if row["stage"] != "final"}
 
 
 def test_claims_about_rules_are_judged_and_kept(raced, study, optilab):
-    judged = raced[1]["expect"]
+    judged = raced.document["expect"]
     results = {}
     for row in judged:
         results.setdefault(row["claim"], {})[row["of"]] = row["result"]
     assert results == {claim.rpartition(": ")[2]: expected for claim, expected in CLAIMS.items()}
-    rows = rows_of(raced[1])
+    rows = rows_of(raced.document)
     measured = {(row["claim"], row["of"]): row["measured"] for row in judged}
     assert measured["test_acc > 0.99 confidence 0.95", "sgd"] == pytest.approx(rows["sgd"]["mean"])
     assert measured["test_acc >= 0", "sam"] == min(rows["sam"]["test_acc"].values())
@@ -439,18 +436,18 @@ def test_claims_about_rules_are_judged_and_kept(raced, study, optilab):
     assert json.loads(optilab("check", "r", "--json", code=9).stdout)["checks"][0]["claims"] == judged
 
 
-def test_a_race_grows_and_its_second_look_costs(raced, study, optilab, small):
+def test_a_race_grows_and_its_second_look_costs(raced, study, optilab):
     done = {path: path.stat().st_mtime_ns for path in runs.directories(study.path)}
-    line = [*LINE[: LINE.index("--expect")], "--on", small]
-    grown = json.loads(optilab(*line, "--budget", 3, "--seeds", 4, "--json", code=9).stdout)
+    line = [*raced.line, "--budget", 3, "--seeds", 4]
+    grown = json.loads(optilab(*line, "--json").stdout)
     assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
     for rule in ("sgd", "sam"):
         assert len(rows_of(grown)[rule]["test_acc"]) == 4
         assert len(rows_of(grown)[rule]["best_of"]) == 3
-    shown = optilab("race", "--resume", "r", code=9).stdout
+    shown = optilab("race", "--resume", "r").stdout
     assert "compared once before with other trainings" in shown
     assert "97.5% of difference" in shown
-    assert json.loads(optilab("race", "--resume", "r", "--json", code=9).stdout)["networks"] == grown["networks"]
+    assert json.loads(optilab("race", "--resume", "r", "--json").stdout)["networks"] == grown["networks"]
     found = network_race.read(runs.read_study(study.path))
     sample = replace(found.networks[0].candidates[0], rule="adam", sample={0: 0.5, 1: 0.6, 2: 0.7})
     found = replace(found, networks=(replace(found.networks[0], candidates=(sample,)),))
@@ -465,7 +462,7 @@ def test_failed_trials_are_named(study, optilab):
     lost = next(row["trial"] for row in study.trials() if row["rule"] == "sam" and row["stage"] == "tuning")
     (study.path / "trials.csv").unlink()
     (study.path / lost / "manifest.json").write_text("{")
-    shown = optilab("race", "--resume", "r", code=8)
+    shown = optilab("race", "--resume", "r", code=9)
     assert "not equal: 1 trial of sam failed; the command tries it again" in shown.stdout
     assert lost in shown.stderr
 
