@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -18,13 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-import optilab
-from optilab import Lab, runs, words
+from optilab import Lab, runs
 from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
-from optilab.verbs.calls import in_python
 from optilab.verbs.results import LabStudy
 from tests.run import restored
 from tests.study.generated import layered, training
@@ -196,43 +193,7 @@ def test_a_verdict_is_that_of_the_command(lab, optilab, tmp_path, code, equal):
         assert [row["yours"] for row in found.rows] == list(typed["point"] or [])
 
 
-def test_code_that_fails_names_its_line(lab):
-    def mine(w, g, lr):
-        return w - g / [][0]
-
-    with pytest.raises(UsageError, match=r"mine failed at step 1: line \d+: IndexError"):
-        lab.verify(mine, "sgd")
-    with pytest.raises(UsageError, match="a class, a function or FILE"):
-        lab.verify(7, "sgd")
-
-
 # --- refusals ----------------------------------------------------------------------------------------------
-
-
-def test_a_plan_is_sentences(lab, small):
-    planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, seeds=2, dry_run=True)
-    assert re.fullmatch(r"4 trials: .*\n\nwould find, .*", str(planned))
-    assert "{" not in planned._repr_html_()
-
-
-def test_a_run_shows_its_diagnosis_and_what_to_call(lab, small, capsys):
-    run = lab.train(small, epochs=2)
-    assert "\ndiagnosis: " in str(run)
-    assert "diagnosis: " in run._repr_html_()
-    last = run.rows[-1]
-    assert re.search(rf"{last['val_loss']:.4f} +{words.percent(last['val_acc'])}\n", str(run))
-    page = run.diagnosis._repr_html_()
-    assert "<pre>layer " in page
-    assert "lab." in page
-    sick = lab.train(small, epochs=1, set={"model.init": "normal", "optimizer.lr": 1e-9})
-    for text in (str(sick), str(sick.diagnosis)):
-        assert 'try: lab.train(config="' in text
-        assert "--" not in text
-    with terminal.saying(in_python):
-        terminal.note("go on with: optilab train --resume a --threads 1")
-    terminal.note("add --seeds 3")
-    said = capsys.readouterr().err.splitlines()
-    assert said == ['optilab: go on with: lab.train(resume="a", threads=1)', "optilab: add --seeds 3"]
 
 
 def test_a_training_that_diverges_raises_and_is_kept(lab, small):
@@ -281,34 +242,12 @@ def test_a_file_is_verified_by_its_only_name(lab, tmp_path):
     assert [row["verdict"] for row in lab.verify(["a.py", "a*.py"], against="sgd").rows] == ["equal"]
 
 
-def test_a_keyword_may_have_the_name_of_its_option(lab):
-    assert str(lab.explain("sgd", format="latex")) == str(lab.explain("sgd", style="latex"))
-    with pytest.raises(UsageError, match="at least two different optimizers, got sgd"):
-        lab.race(algo="sgd", function="booth")
-
-
 def test_an_axis_may_be_text_or_a_list_of_texts(lab, small):
     planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, dry_run=True).document()["plan"]
     for over in ("optimizer.lr=0.1,0.2", ["optimizer.lr=0.1,0.2"]):
         assert lab.sweep(small, over=over, dry_run=True).document()["plan"] == planned
     with pytest.raises(ConfigError, match=r"over: optimizer\.lr: expected KEY=LOW:HIGH"):
         lab.sweep(small, over="optimizer.lr")
-
-
-def test_the_ends_of_paths_are_the_table_of_the_command(lab, optilab):
-    paths = lab.optimize(algo="sgd,adam", epochs=5)
-    table = str(paths).splitlines()[2:5]
-    shown = optilab("optimize", "--algo", "sgd,adam", "--epochs", 5, "--no-save").stdout.splitlines()
-    assert table == shown[2:5]
-    assert paths.verdicts == {"sgd": "moving", "adam": "moving"}
-    assert paths.sentences["sgd"].startswith("still moving: f = 1.13 at")
-
-
-def test_claims_are_rows(lab):
-    (row,) = lab.check("adam.yaml", expect="f < 0.1").rows
-    assert row["target"] == "adam.yaml"
-    assert (row["claim"], row["of"], row["result"]) == ("f < 0.1", "adam", "holds")
-    assert "holds" in str(lab.check("adam.yaml", expect="f < 0.1")).splitlines()[-1]
 
 
 # --- results -----------------------------------------------------------------------------------------------
@@ -362,16 +301,6 @@ def test_every_result_has_every_form(results, tmp_path):
         assert result.headline in repr(result)
         assert len(str(result).splitlines()) >= (2 if kind == "equal" else 4)
         assert result.report(str(tmp_path / f"{kind}.html")).stat().st_size > 10_000
-
-
-@pytest.mark.browser
-def test_the_page_of_a_result(results, tmp_path, page):
-    """Of one that has no page of its own: heading, table and picture, in the width of a telephone."""
-    page.open(results["differs"].report(str(tmp_path / "page.html")), width=400)
-    assert page.text("h1") == results["differs"].headline
-    assert page.script("return document.querySelectorAll('tbody tr').length") == 2
-    assert 0 < page.script("return document.querySelector('img').getBoundingClientRect().width") <= 400
-    assert page.script("return document.documentElement.scrollWidth") <= 400
 
 
 @pytest.mark.parametrize("library", FRAMES)
@@ -449,35 +378,6 @@ def test_a_script_is_silent_unless_it_asks(lab, small, capsys):
     assert "epoch 1/1" in shown.get()
 
 
-def test_progress_in_a_notebook_is_one_line_that_is_updated(monkeypatch):
-    from types import ModuleType, SimpleNamespace
-
-    from optilab.show import progress
-
-    sent, module = [], ModuleType("IPython.display")
-    module.display = lambda content, **options: (
-        sent.append((content, options))
-        or SimpleNamespace(update=lambda content, **options: sent.append((content, options)))
-    )
-    monkeypatch.setitem(sys.modules, "IPython.display", module)
-    monkeypatch.setattr(progress, "EVERY", 0.0)
-    line = progress.ProgressLine(quiet=False)
-    line.draw(0.1, "nothing outside of a notebook")
-    line.live = True
-    line.draw(0.25, "epoch 1 <b>")
-    line.close()
-    assert sent == [
-        (
-            {
-                "text/html": '<progress max="1" value="0.250"></progress> epoch 1 &lt;b&gt;',
-                "text/plain": "25% epoch 1 <b>",
-            },
-            {"raw": True, "display_id": True},
-        ),
-        ({"text/html": "", "text/plain": ""}, {"raw": True}),
-    ]
-
-
 def test_control_c_commits_and_raises(lab, small):
     def interrupt():
         table = lab.folder / "long" / "metrics.csv"
@@ -499,10 +399,6 @@ def test_a_training_in_a_thread(lab, small):
     assert run.state == "done"
 
 
-def test_a_plain_session_shows_what_there_is_to_import():
-    assert dir(optilab) == ["Lab", "__version__", "watch"]
-
-
 def test_a_second_training_of_a_process_is_refused(lab, small):
     """Each would draw from the generator of the other, and give other numbers than it does alone."""
     with device.alone(), pytest.raises(UsageError, match="another training goes on in this process"):
@@ -518,23 +414,6 @@ def test_a_training_leaves_torch_as_it_was(lab, small):
     assert torch.get_default_dtype() == torch.float64
     assert torch.equal(torch.get_rng_state(), before)
     assert float(torch.tensor(5e-320) * 0.5) > 0.0  # denormals are numbers again
-
-
-def test_a_study_in_a_daemonic_process_says_why_it_cannot_be(small, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from multiprocessing import get_context\n"
-        "from optilab import Lab\n"
-        "def sweep(folder):\n"
-        f"    Lab(folder).sweep({str(small)!r}, {{'optimizer.lr': [0.1, 1]}}, epochs=1)\n"
-        "if __name__ == '__main__':\n"
-        "    try:\n"
-        "        get_context('spawn').Pool(1).apply(sweep, ('runs',))\n"
-        "    except Exception as error:\n"
-        "        print(type(error).__name__, error)\n"
-    )
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.startswith("UsageError a study starts processes, which a daemonic process"), done.stderr
 
 
 def test_results_paths_and_classes_stand_for_their_names(lab, small):
@@ -578,14 +457,3 @@ def test_nothing_but_a_training_needs_torch(tmp_path):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
-
-
-def test_a_mapping_is_diagnosed(tmp_path):
-    config = {
-        "model": {"hidden": [16] * 5, "activation": "sigmoid"},
-        "data": {"dataset": "synthetic"},
-        "optimizer": "sgd",
-        "epochs": 1,
-        "threads": 1,
-    }
-    assert Lab(tmp_path).diagnose(config).headline == "the config: critical: vanishing-gradient"

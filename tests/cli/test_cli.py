@@ -17,9 +17,7 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
-from optilab.config.study import ALGOS, FUNCTIONS, NETWORK_ALGOS
 from tests.faults.harness import on_a_terminal
-from tests.pages import ROOT
 from tests.run import run
 from tests.study.generated import training
 
@@ -31,19 +29,6 @@ def table(path):
 
 
 # --- optimize ----------------------------------------------------------------------------------------------
-
-
-def test_the_json_document_of_optimize(optilab):
-    done = optilab("optimize", "--algo", "momentum", "--set", "algo.lr=0.6", "--epochs", 2, "--json")
-    document = json.loads(done.stdout)
-    assert document["schema_version"] == 1
-    (result,) = document["results"]
-    assert result["algo"] == "momentum"
-    assert {"lr": 0.6, "beta": 0.5, "form": "ema"}.items() <= result["params"].items()
-    assert (result["function"], result["epochs"], result["status"]) == ("ravine", 2, "moving")
-    assert result["points"][0] == [-5.0, -2.0]
-    assert len(result["points"]) == len(result["values"]) == 3
-    assert result["values"][0] == 0.1 * 25 + 2 * 4
 
 
 def test_the_run_directory_of_optimize(optilab, tmp_path):
@@ -124,41 +109,7 @@ def test_verdicts(arguments, status, word, optilab):
     optilab("optimize", *arguments, "--fail-on-divergence", code=code)
 
 
-def test_one_rule_twice_and_each_with_its_own_settings(optilab):
-    rules = "algo=[{name: adam, beta1: 0.5}, {name: adam, lr: 0.1}, sgd]"
-    done = optilab("optimize", "--set", rules, "--epochs", 3)
-    settings = re.findall(r"lr (\S+)(?:   beta1 (\S+))?", done.stdout)
-    assert {("0.2", "0.5"), ("0.1", "0.9"), ("0.4", "")} <= set(settings)  # the presets', with one field changed
-
-
-def test_one_of_several_is_shown_in_full_by_the_command_that_is_told(optilab):
-    options = ["--function", "w1^2 + 3*w2^4", "--start", "-1,2", "--set", "noise=0.1", "--epochs", 4]
-    said = optilab("optimize", "--algo", "sgd,adam", *options).stdout
-    line = re.search(r"^see one in detail: optilab (.*)$", said, flags=re.MULTILINE)[1]
-    alone = optilab(*shlex.split(line), "--json").stdout
-    both = json.loads(optilab("optimize", "--algo", "sgd,adam", *options, "--json").stdout)["results"]
-    assert json.loads(alone)["results"][0] in both
-
-
 # --- train -------------------------------------------------------------------------------------------------
-
-
-def test_the_json_document_of_train(optilab, small):
-    done = optilab("train", "--config", small, "--json")
-    document = json.loads(done.stdout)
-    assert (document["schema_version"], document["status"]) == (2, "done")
-    assert [row["epoch"] for row in document["rows"]] == [1, 2, 3]
-    assert {"train_loss", "train_acc", "val_loss", "val_acc"} <= document["rows"][0].keys()
-    assert done.stderr == ""
-
-
-def test_a_pipe_gets_one_plain_line_per_epoch(optilab, small):
-    done = optilab("train", "--config", small)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("epoch ")]
-    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
-    assert lines[0].split()[2::2][:4] == ["train_loss", "train_acc", "val_loss", "val_acc"]
-    assert "\x1b" not in done.stdout + done.stderr
-    assert "\r" not in done.stdout + done.stderr
 
 
 def test_the_run_directory_of_train(optilab, small, tmp_path):
@@ -176,17 +127,6 @@ def test_the_run_directory_of_train(optilab, small, tmp_path):
 
 
 # --- config, data, runs ------------------------------------------------------------------------------------
-
-
-def test_runs_ls_show_path_rm(optilab, tmp_path):
-    optilab("optimize", "--algo", "adam", "--name", "one", "--quiet")
-    assert "one" in optilab("runs", "ls").stdout
-    assert "eps_placement: added" in optilab("runs", "show", "one", "--config").stdout
-    assert optilab("runs", "path", "one").stdout.strip() == "runs/one"
-    assert 'did you mean "one"?' in optilab("runs", "show", "onne", code=4).stderr
-    assert "--yes" in optilab("runs", "rm", "one", code=2).stderr
-    optilab("runs", "rm", "one", "--yes")
-    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_runs_go_where_they_are_sent(optilab, tmp_path):
@@ -280,11 +220,6 @@ def test_shell_completion(typed, offered, optilab):
     assert offered in optilab(**shell).stdout.split()
 
 
-def test_completion_in_zsh_keeps_the_key(optilab):
-    shell = {"_OPTILAB_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "optilab train --set optimizer=ada"}
-    assert '"optimizer=adam"' in optilab(**shell).stdout
-
-
 def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, sys\n"
@@ -295,23 +230,6 @@ def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_pa
     needed = "['optilab.cli.usage', 'optilab.cli.help']"
     assert optilab_process(**shell, **here).stderr.strip() == needed
     assert optilab_process("--help", **here).stderr.strip() == needed
-
-
-def test_help_without_docstrings(tmp_path):
-    program = (
-        "import sys\nfrom contextlib import suppress\nfrom optilab.__main__ import main\n"
-        "for line in sys.argv[1:]:\n"
-        "    sys.argv = ['optilab', *line.split(), '--help']\n"
-        "    with suppress(SystemExit):\n        main()\n"
-        "    print('end of a page')\n"
-    )
-    commands = ["", "optimize", "config", "config ls", "data where", "runs ls"]
-    line = [sys.executable, "-OO", "-c", program, *commands]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
-    *pages, rest = done.stdout.split("end of a page\n")
-    assert (len(pages), rest) == (len(commands), "")
-    for shown in pages:
-        assert re.match(r"Usage: .*\n\n  [A-Z]\w* ", shown), shown
 
 
 def test_a_full_disk_behind_stdout(light, tmp_path):
@@ -393,17 +311,6 @@ def test_config_check_escapes_a_file_name(optilab, tmp_path):
     assert r"\u001b]52" in done.stdout
 
 
-def test_config_check_as_a_document(optilab, tmp_path):
-    (tmp_path / "good.yaml").write_text("algo: sgd\n")
-    (tmp_path / "bad.yaml").write_text("optimizer: {name: sgd, lr: -1}\nepocs: 3\n")
-    done = optilab("config", "check", "good.yaml", "bad.yaml", "--json", code=2)
-    good, bad = json.loads(done.stdout)["files"]
-    assert good == {"file": "good.yaml", "ok": True, "command": "optimize"}
-    assert [problem["where"] for problem in bad["error"]["problems"]] == ["bad.yaml:1", "bad.yaml:2"]
-    quiet = optilab("config", "check", "good.yaml", "bad.yaml", "--quiet", code=2)
-    assert quiet.stdout + quiet.stderr == ""
-
-
 LINES = [
     "help",
     "optimize --algo sgd",
@@ -477,49 +384,6 @@ def test_every_command_is_in_the_list_above(optilab):
         shown = optilab(*line.split(), "--help").stdout
         assert "--json" in shown
         assert "--quiet" in shown
-
-
-def test_the_page_on_races_has_the_defaults_that_its_help_counts():
-    text = " ".join((ROOT / "docs" / "races.md").read_text().split())
-    for names in (ALGOS, NETWORK_ALGOS, FUNCTIONS):
-        assert f": {names.replace(',', ', ')}." in text
-    assert [names.count(",") + 1 for names in (ALGOS, NETWORK_ALGOS, FUNCTIONS)] == [10, 10, 16]
-
-
-RACE = "race --algo sgd,adam --function booth --budget 1 --starts 1 --repeats 1 --no-cache --gradients 5"
-
-
-@pytest.mark.parametrize(
-    ("typed", "former", "name", "code"),
-    [
-        (RACE, "--algos", "--algo", 0),
-        (RACE, "--functions", "--function", 0),
-        (RACE, "--epochs", "--gradients", 0),
-        (f"{RACE} --out race.html", "--report", "--out", 0),
-        ("optimize --algo sgd --no-save --out sgd.png", "--plot", "--out", 0),
-        ("optimize --algo sgd --no-save --out sgd.gif", "--animate", "--out", 0),
-        ("check adam.yaml --expect f>9 --out a.xml", "--junit", "--out", 9),
-        ("runs export latest --out rows.csv", "--to", "--out", 4),
-        ("runs compare latest --by seed --sample seeds", "--over", "--sample", 4),
-        ("sweep --study study.yaml", "--config", "--study", 2),
-    ],
-)
-def test_a_former_name_of_an_option_is_accepted_with_a_note(optilab, typed, former, name, code):
-    """Each answers, or refuses what does not exist here, as under its present name."""
-    now = optilab(*shlex.split(typed), code=code)
-    before = optilab(*[former if word == name else word for word in shlex.split(typed)], code=code)
-    assert before.stdout == now.stdout
-    assert before.stderr.splitlines()[0].startswith(f"optilab: {former} is now called {name}")
-    assert before.stderr.splitlines()[1:] == now.stderr.splitlines()
-    if former not in ("--epochs", "--config"):  # which are options of races on trainings, and of other commands
-        command = typed.partition(" --")[0].partition(" latest")[0].partition(" adam")[0]
-        assert former not in optilab(*command.split(), "--help").stdout.split()
-
-
-def test_a_range_over_a_key_that_is_a_number_of_one_optimizer_only(optilab, small):
-    """`clip` is a switch of another one."""
-    axis = ["--over", "optimizer.clip=0.5:1:3", "--optimizer", "adafactor", "--dry-run"]
-    assert "3 trials" in optilab("sweep", small, *axis).stdout
 
 
 ODD = "dir with $(id) space"

@@ -1,6 +1,5 @@
 """Run directories as users, and accidents, meet them: what is recognised, found, listed, shown and removed."""
 
-import csv
 import json
 import os
 import re
@@ -49,10 +48,6 @@ def test_a_clock_beyond_the_calendar_is_named(optilab, monkeypatch, error):
     monkeypatch.setattr("optilab.runs.find.datetime", Late)
     said = optilab("optimize", "--algo", "adam", "--epochs", 1, code=7).stderr
     assert said == f"optilab: the clock of this machine is beyond the calendar: {error}\n"
-
-
-def test_a_picked_name_is_a_name_however_long_its_label():
-    assert runs.run_name(name := runs.new_name("x" * 100)) == name
 
 
 # --- what is removed ---------------------------------------------------------------------------------------
@@ -156,17 +151,6 @@ def started(run, when):
     """Change the time at which a run says that it started."""
     file = run / "manifest.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "created": when}))
-
-
-def test_every_optimizer_of_a_run_is_shown(optilab, tmp_path):
-    optilab("optimize", "adam,sgd", "--epochs", 3, "--name", "two", "--quiet")
-    shown = optilab("runs", "show", "two").stdout
-    table = optilab("runs", "show", "two", "--format", "csv").stdout.splitlines()
-    ends = {row["algo"]: row for row in csv.DictReader(table)}
-    lines = [line.split() for line in shown.splitlines()]
-    for name, row in ends.items():
-        assert [line[3][:6] for line in lines if line[:3] == ["last", name, "3"]] == [row["w1"][:6]]
-    assert set(ends) == {"adam", "sgd"}
 
 
 def test_patterns_and_ages(optilab, tmp_path):
@@ -350,12 +334,6 @@ def test_edited_metrics_are_reported_with_their_line(what, tmp_path):
     with pytest.raises(DataError) as raised:
         runs.read_metrics(tmp_path / "metrics.csv")
     assert message in str(raised.value)
-
-
-def test_timings_of_something_else_are_reported(tmp_path):
-    (tmp_path / "timings.csv").write_text("date,euro\n1,2\n")
-    with pytest.raises(DataError, match=r"timings.csv:1: no column epoch, seconds"):
-        runs.read_timings(tmp_path / "timings.csv")
 
 
 def test_damage_is_an_exit_code_of_every_reader(optilab, small, tmp_path):

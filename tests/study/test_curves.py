@@ -69,27 +69,6 @@ def test_the_title_is_what_all_share(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "seeds", "expected"),
-    [
-        (["model.hidden=[64, 32]"], [1], "hidden [64, 32], "),
-        (["model.hidden=[64]"], [1, 4], "seeds 1, 4"),
-        (["model.norm={name: batch, momentum: 0.5}"], [1, 2], "norm batch, momentum 0.5, dataset"),
-        (["weight_decay=0.25"], [9], "weight_decay 0.25, epochs 300, seed 9"),
-    ],
-)
-def test_the_parts_of_a_title(tmp_path, changes, seeds, expected):
-    for seed in seeds:
-        training(tmp_path, f"run{seed}", f"seed={seed}", *changes)
-    assert expected in drawn(tmp_path).title
-
-
-def test_a_rule_of_the_users_is_named_by_its_file(tmp_path):
-    (tmp_path / "mine.py").write_text("def step(w, g, lr=0.5):\n    return w - lr * g\n")
-    training(tmp_path / "runs", "run", f"optimizer={{name: '{tmp_path}/mine.py:step'}}")
-    assert "batch_size 512, optimizer mine.py:step, lr 0.5, epochs" in drawn(tmp_path / "runs").title
-
-
 def test_runs_without_an_epoch_are_left_out_of_curves_and_labels(tmp_path):
     training(tmp_path, "a", "model.activation=relu")
     training(tmp_path, "b", "model.activation=tanh")

@@ -93,27 +93,6 @@ def test_a_damaged_run_is_left_out_and_said(optilab, some, tmp_path):
     assert not (tmp_path / "none.csv").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "expected --out FILE, --tensorboard DIR or --mlflow DIR"),
-        (
-            ["--out", "rows.xlsx"],
-            "--out: expected a name that ends in .csv, .parquet or .sqlite, got 'rows.xlsx'; for example rows.csv",
-        ),
-        (["--out", "none/rows.csv"], "--out: there is no directory none; create it with: mkdir -p none"),
-        (["--tensorboard", "runs"], "--tensorboard: runs is not an empty directory; choose another"),
-        (
-            ["--mlflow", "http://localhost:5000"],
-            "--mlflow: expected a new directory, got the address http:/localhost",
-        ),
-        (["--mlflow", "runs/plain/config.yaml"], "--mlflow: runs/plain/config.yaml is not an empty directory"),
-    ],
-)
-def test_refusals(optilab, some, arguments, message):
-    assert message in optilab("runs", "export", "plain", *arguments, code=2).stderr
-
-
 def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"--out FILE.parquet needs pyarrow: pip install 'optilab\[export\]'"):

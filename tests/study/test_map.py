@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.show import chart_file
 from optilab.study.axes import Axis
@@ -21,26 +20,6 @@ def test_an_axis_as_it_is_typed():
     assert read_axis("--x", "w1=-5:5") == Axis("w1", -5, 5, 200)
     log = read_axis("--y", "algo.lr=1e-3:1:4:log")
     np.testing.assert_allclose(log.points, [1e-3, 1e-2, 1e-1, 1])
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("lr", "the range is missing: expected KEY=LOW:HIGH"),
-        ("lr=0.01", "the upper end is missing: expected KEY=LOW:HIGH"),
-        ("algo.lr=2:1", "LOW has to be less than HIGH, got 2 and 1"),
-        ("lr=0:1:5:log", "a log axis has to begin above 0, got 0"),
-        ("algo.lr=1:2:3:4", "4 numbers are too many"),
-        ("lr=1:2:x", "'x' is not a COUNT from 2 to 100,000"),
-        ("=1:2", "the setting is missing before =; write KEY=LOW:HIGH"),
-        ("w1=a:b", "expected a number for LOW, got 'a'"),
-    ],
-)
-def test_an_axis_that_is_none(text, reason):
-    """What is wrong with it, behind what was typed."""
-    with pytest.raises(UsageError, match=f"^--x.*{reason.replace('[', '.')}") as caught:
-        read_axis("--x", text)
-    assert text in str(caught.value)
 
 
 def test_a_cell_of_the_map_is_a_run():
@@ -101,26 +80,6 @@ def test_basins_are_where_paths_end():
     assert sum(summary(found)["basins"].values()) == 121
 
 
-@pytest.mark.parametrize(
-    ("axes", "said"),
-    [
-        (("algo.lr=0.1:1", "algo.lr=0.1:1"), "both lr"),
-        (("algo.lr=0.1:1", "w3=0:1"), "w3: ravine has w1, w2; an axis is one of them, or a setting such as lr"),
-        (("algo.lr=-1:1", "w1=0:1"), "greater than 0"),
-        (("algo.lrr=0.1:1", "w1=0:1"), "--x lrr: not a numeric setting of sgd; did you mean"),
-        (("w1=0:1", "form=0:1"), "--y form: not a numeric setting of sgd; one of lr"),
-        (("algo.lr=0.1:1:9000", "w1=0:1:9000"), "9,000 x 9,000 cells"),
-    ],
-)
-def test_what_cannot_be_mapped_is_said(optilab, axes, said):
-    assert said in optilab("map", "--algo", "sgd", "--x", axes[0], "--y", axes[1], code=2).stderr
-
-
-def test_a_map_is_of_the_bare_rule(optilab):
-    said = optilab("map", "--algo", "sgd", "--lr", "0.1", "--basins", "--set", "schedule=cosine", code=2).stderr
-    assert "map runs an optimizer as it is" in said
-
-
 def test_converged_moving_and_diverged_cells_are_told_apart(optilab):
     """sgd on the ravine: the limit is lr 0.5; 150 epochs are too few for a small lr."""
     grid = ("--x", "lr=0.01:1:70", "--y", "w1=-5:5:20", "--epochs", 150, "--show", "steps")
@@ -157,14 +116,6 @@ def test_a_map_states_the_settings_that_are_no_axis(optilab):
     )
 
 
-def test_basins_do_not_contradict_themselves(optilab_process):
-    """Adam ends near a minimum from every start, and its gradient is not below the tolerance yet."""
-    shown = optilab_process("map", "--algo", "adam", "--function", "himmelblau", "--basins").stdout
-    assert "% converged" not in shown
-    assert "  . none (0.0% diverged): 0.0%" in shown
-    assert "0.0% had |grad| < 0.001 by epoch 100" in shown
-
-
 def test_the_command(optilab_process, tmp_path):
     optilab = optilab_process  # a map forks, which a process with the threads of JAX must not do
     arguments = ["--x", "algo.lr=0.01:2:20", "--y", "algo.beta=0:0.9:10", "--epochs", "50"]
@@ -183,22 +134,3 @@ def test_the_command(optilab_process, tmp_path):
     grid = ["--x", "w1=-1:1:5", "--y", "w2=-1:1:5"]
     assert "log10 of f" in optilab("map", "--algo", "sgd", "--function", "w1^3 + w2^4", *grid).stdout
     assert optilab("map", "--algo", "l-bfgs", "--basins", code=2).stderr
-
-
-def test_settings_of_a_wrapped_rule_are_axes_and_shown(optilab):
-    shown = optilab(
-        "map", "--algo", "lookahead", "--x", "base.lr=0.01:1:8", "--y", "base.beta1=0:0.9:8", "--epochs", 5
-    )
-    settings = shown.stdout.splitlines()[1]
-    assert "base adam   base.beta2 0.999" in settings
-    assert "base.lr" not in settings
-    assert all("|" in line for line in shown.stdout.splitlines()[5:12])
-
-
-@pytest.mark.parametrize(
-    "command", [["map", "--x", "lr=0.1:1", "--y", "w1=-1:1"], ["play", "--out", "p.html"], ["race"]]
-)
-def test_a_rule_for_matrices_is_refused_with_that_reason(command, optilab):
-    rules = "sgd,shampoo" if command == ["race"] else "shampoo"
-    refused = optilab(*command, "--algo", rules, code=2).stderr
-    assert "shampoo needs weight matrices, so it cannot run on a test function" in refused

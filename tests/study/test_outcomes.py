@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from optilab.errors import DataError, UsageError
+from optilab.errors import DataError
 from optilab.runs import best, read
 from optilab.study.groups import Measure, groups, read_measure, select, values_of
 from tests.study.generated import training
@@ -178,29 +178,6 @@ def test_a_training_that_did_not_end_has_no_outcome(one, measure):
 def test_an_epoch_that_a_stopped_training_has_counts(one):
     training(one, "stopped", "seed=2", accuracies=(0.1, 0.2), status="interrupted")
     assert outcomes(one, Measure(at=2))[0].values == {1: 0.8, 2: 0.2}
-
-
-def test_an_unknown_metric_is_refused_with_the_nearest(one):
-    with pytest.raises(UsageError, match=r"no run has 'val_ac'; did you mean \"val_acc\""):
-        outcomes(one, Measure("val_ac"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("val_acc", "first", None, "epochs"), "--at: expected last, best, area or an epoch from 1, got 'first'"),
-        (("val_acc", "0", None, "epochs"), "--at: expected last, best"),
-        (("val_acc", "last", 80.0, "epochs"), "--target: an accuracy is a fraction from 0 to 1"),
-        (("val_acc", "last", 0.0, "epochs"), "--target: every training has an accuracy of 0 at once"),
-        (("val_acc", "best", 0.8, "epochs"), "--target and --at cannot be combined"),
-        (("test_acc", "last", 0.8, "epochs"), "--target needs a metric of every epoch"),
-        (("test_acc", "area", None, "epochs"), "expected last or best"),
-        (("val_loss", "last", float("nan"), "epochs"), "--target: expected a finite number, got nan"),
-    ],
-)
-def test_what_a_measure_cannot_be(arguments, message):
-    with pytest.raises(UsageError, match=message):
-        read_measure(*arguments)
 
 
 def test_a_measure_has_a_name():

@@ -2,11 +2,8 @@
 
 import itertools
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +19,6 @@ from optilab.study.function_race import Race, expected_best, profile, run, stand
 from optilab.study.tuning import RaceSettings, Tuning, measure
 from optilab.verbs import race_tables
 from optilab.verbs.race_page import _decide
-from tests.faults.harness import SECONDS
 
 CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
@@ -259,63 +255,4 @@ def test_the_command(optilab, tmp_path):
     assert document["search_space"]["booth"]["lr"]["high"] == 20.0
     assert optilab(*ARGUMENTS, "--quiet", **environment).stdout.split() == [
         row["rule"] for row in document["standings"] if row["verdict"] != "worse"
-    ]
-
-
-def test_one_of_each_is_written_in_the_singular_and_nothing_solved_is_no_order(optilab, tmp_path):
-    ones = ["--budget", "1", "--starts", "1", "--repeats", "1", "--epochs", "1"]
-    refused = optilab("race", "--algo", "sgd", "--function", "easom", *ones, code=2).stderr
-    assert "--algo: a race needs at least two different optimizers, got sgd" in refused
-    shown = optilab("race", "--algo", "sgd,momentum", "--function", "easom", *ones, "--no-cache")
-    assert (
-        "2 optimizers on 1 function   1 setting tuned on 1 start, evaluated on the same "
-        "number of new ones; 1 repeat; 1 gradient evaluation" in shown.stdout
-    )
-    assert (
-        "2 tunings (2 optimizers x 1 function x 1 repeat) of 1 setting, each from 1 start to choose and the "
-        "same number to judge: at most 4 gradient evaluations" in shown.stderr
-    )
-    assert "no optimizer solved any problem" in shown.stdout
-    assert "best" not in shown.stdout.replace("may be the best", "")
-
-
-def test_unknown_names_are_all_listed_with_what_is_accepted(optilab):
-    wrong = optilab("race", "--algo", "sgd,adamm,frog", code=2).stderr
-    assert "unknown optimizer 'adamm'; did you mean \"adam\"?" in wrong
-    assert "unknown optimizer 'frog'; for example sgd; all" in wrong
-    wrong = optilab("race", "--function", "fashion-mnist", code=2).stderr
-    assert "unknown function 'fashion-mnist'" in wrong
-    assert "; for example ravine; all 32 are listed by: optilab config show optimize function" in wrong
-
-
-def test_a_rule_that_uses_more_than_gradients_is_marked(optilab, tmp_path):
-    rules = ["--algo", "newton,polyak,sgd", "--function", "ravine,booth", "--budget", "5", "--starts", "4"]
-    table = optilab("race", *rules, XDG_CACHE_HOME=str(tmp_path)).stdout
-    assert "newton*" in table
-    assert "* newton uses the Hessian besides the gradient; a step is charged 3 gradients" in table
-    assert "* polyak uses f and f_min besides the gradient; at no charge" in table
-    assert "sgd*" not in table
-
-
-def test_ctrl_c_says_how_to_continue(tmp_path):
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    arguments = ["--algo", "adam,sgd", "--function", "rosenbrock,beale", "--epochs", "20000"]
-    race = subprocess.Popen(
-        [sys.executable, "-m", "optilab", "race", *arguments], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    results, limit = tmp_path / "optilab" / "races", time.monotonic() + SECONDS
-    while not results.is_dir() and time.monotonic() < limit:  # the first result is kept: the race is running
-        time.sleep(0.05)
-    race.send_signal(signal.SIGINT)
-    _, errors = race.communicate(timeout=SECONDS)
-    assert race.returncode == -signal.SIGINT
-    assert "optilab: stopped; the same command resumes the race" in errors
-
-
-def test_an_end_of_a_ratio_has_the_digits_that_say_something():
-    assert [race_tables._ratio(value) for value in (0.5, 1.004, 5.3, 32690099368.92)] == [
-        "0.50",
-        "1.0040",
-        "5.30",
-        "3.27e+10",
     ]

@@ -111,19 +111,6 @@ def _ask_and_tell(folder, space, samples=40):
     return distances
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--search", "tpe"], "--search: needs the number of points: add --samples N"),
-        (["--search", "tpe", "--samples", 9, "--halving", 3], "--search and --halving cannot be combined"),
-        (["--search", "bayes", "--samples", 9], "--search: expected tpe, got 'bayes'"),
-        (["--search", "tpe", "--samples", 9, "--metric", "acc"], "unknown metric 'acc'"),
-    ],
-)
-def test_what_does_not_combine_is_refused(more, message, optilab, small):
-    assert message in optilab("sweep", small, "--over", "optimizer.lr=0.1:1", *more, code=2).stderr
-
-
 def test_a_later_axis_does_not_replace_the_key_of_an_earlier_one(optilab, small, tmp_path):
     over = ["--over", "optimizer.lr=0.1:1", "--over", "optimizer=sgd,adam", "--search", "tpe", "--samples", 2]
     optilab("sweep", small, *over, "--confirm", 0, "--epochs", 1, "--jobs", 1, "--name", "found", "--quiet")
@@ -133,24 +120,6 @@ def test_a_later_axis_does_not_replace_the_key_of_an_earlier_one(optilab, small,
         assert (written["name"], written["lr"]) == (row["optimizer"], row["optimizer.lr"])
 
 
-def test_a_search_keeps_its_question(optilab, small, tmp_path):
-    command = [
-        "sweep",
-        small,
-        "--over",
-        "optimizer.lr=0.1:1",
-        "--search",
-        "tpe",
-        "--quiet",
-        "--name",
-        "s",
-        "--samples",
-    ]
-    optilab(*command, 2, "--epochs", 1)
-    refused = optilab(*command, 2, "--epochs", 2, code=4).stderr
-    assert "was started with other settings: epochs: 1 -> 2" in refused
-
-
 def test_without_the_extra_it_is_named(optilab, small, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     over = ["--over", "optimizer.lr=0.1:1", "--search", "tpe", "--samples", 9]
@@ -158,16 +127,3 @@ def test_without_the_extra_it_is_named(optilab, small, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     refused = optilab("sweep", small, *over[:2], "--cluster", "tcp://127.0.0.1:9", code=2).stderr
     assert "--cluster: dask.distributed is not installed: pip install 'optilab[cluster]'" in refused
-
-
-def test_values_that_do_not_go_together_are_refused_before_the_search(optilab, small):
-    over = [
-        "--over",
-        "model.hidden=[8,8,8],[8]",
-        "--over",
-        "model.freeze=[1],[3]",
-        "--over",
-        "optimizer.lr=1e-3:1:log",
-    ]
-    refused = optilab("sweep", small, *over, "--search", "tpe", "--samples", 4, "--dry-run", code=2).stderr
-    assert "--over model.freeze=[3]: there is no layer 3" in refused

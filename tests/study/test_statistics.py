@@ -1,7 +1,5 @@
 """The referee of trainings: its tests against SciPy and statsmodels, and its error rates in simulated tables."""
 
-from itertools import permutations
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -174,14 +172,6 @@ def test_names_order_and_scale_of_the_values_change_no_verdict(values, higher, s
     assert {row.key: row.verdict for row in other.rows} == {row.key.upper(): row.verdict for row in table.rows}
     mirrored = comparison.judge({k: {s: -v for s, v in own.items()} for k, own in rows.items()}, not higher)
     assert [row.verdict for row in mirrored.rows] == [row.verdict for row in table.rows]
-
-
-def test_the_order_of_the_groups_does_not_matter():
-    groups = normal_groups(np.random.default_rng(8), 4, 5)
-    table = judge(groups)
-    for order in permutations(range(4)):
-        other = judge([groups[i] for i in order])
-        assert [row.difference for row in other.rows] == [table.rows[i].difference for i in order]
 
 
 def raised(values, exponent=1.5):
@@ -368,18 +358,6 @@ def test_equal_groups_rarely_get_a_verdict(groups, seeds, spread, paired):
     assert error_rate(count, groups, seeds, spread, paired) <= at_most(0.05, count)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("baseline", [None, 0])
-@pytest.mark.parametrize(("groups", "seeds", "spread", "paired"), TABLES)
-def test_equal_groups_rarely_get_a_verdict_in_ten_thousand_tables(groups, seeds, spread, paired, baseline):
-    wrong = error_rate(10_000, groups, seeds, spread, paired, seed=1, baseline=baseline)
-    print(
-        f"{groups} groups, {seeds} seeds, std {spread}, paired {paired}, baseline {baseline}: {wrong / 100:.2f} %"
-    )
-    # Welch's test itself is not exact: with five values and very different variances it errs in up to 6 of 100.
-    assert wrong <= at_most(0.05 if paired else 0.06, 10_000)
-
-
 def covered(count, seeds, paired, seed=0):
     """In how many comparisons of two groups the interval holds the true difference, and those of the mean theirs."""
     generator = np.random.default_rng([seed, seeds])
@@ -399,16 +377,6 @@ def test_intervals_cover_the_truth(seeds):
     count = 1000
     low, high = stats.binom.ppf([0.0001, 0.9999], count, 0.95)
     assert all(low <= number <= high for number in covered(count, seeds, True))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("paired", [True, False])
-@pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_intervals_cover_the_truth_in_ten_thousand_comparisons(seeds, paired):
-    differences, means = covered(10_000, seeds, paired, seed=1)
-    print(f"{seeds} seeds, paired {paired}: difference {differences / 100:.2f} %, mean {means / 100:.2f} %")
-    assert 9400 <= means <= 9600
-    assert 9450 - 50 <= differences <= (9550 + 50 if paired else 10_000)  # Welch with few values is careful
 
 
 def test_the_simulation_catches_tests_at_five_per_cent_each():

@@ -4,16 +4,12 @@ import contextlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
-from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from optilab.config.load import load
 from optilab.config.presets import presets
@@ -21,28 +17,12 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
 from optilab.lab import Lab
 from optilab.runs import read, read_records
-from optilab.study.execution import StudyResult
 from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
 from optilab.study.trials import Outcome, Trial
-from optilab.verbs import diagnose as view
-from optilab.verbs import studies
-from optilab.verbs.remedy import RemedyAnswer
 from optilab.verbs.studies import StudyProgress
-from optilab.verbs.sweep import SweepRequest
-from optilab.verbs.train import TrainRequest
 from tests.faults.harness import until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
-
-
-def test_a_training_ends_with_its_gravest_finding(optilab, small):
-    said = optilab("train", "--config", small, *SIGMOIDS).stdout
-    assert "diagnosis: critical: vanishing-gradient: the gradient of layer 1 is" in said
-    assert "mean-field theory" in said
-    assert "before training, on single images, layer 1's gradient is" in said
-    command = next(line for line in said.splitlines() if line.startswith("  try: optilab train --config runs/"))
-    assert "--set " in command
-    assert "\n  more: optilab diagnose runs/" in said
 
 
 def test_diagnosing_a_run_and_trying_its_remedy(optilab, small, tmp_path):
@@ -67,16 +47,6 @@ def test_a_run_with_the_name_of_a_preset_is_the_run(optilab, small):
     optilab("train", "--config", small, *SIGMOIDS, "--name", "sigmoid", "--quiet")
     (first, *_) = json.loads(optilab("diagnose", "sigmoid", "--json").stdout)["findings"]
     assert first["remedies"][0].startswith("optilab train --config runs/sigmoid/config.yaml")
-
-
-def test_a_bar_is_full_for_the_largest_gradient_and_empty_for_a_ten_thousandth(monkeypatch):
-    monkeypatch.setattr("optilab.show.terminal.out", Console(file=TextIOWrapper(BytesIO(), "utf-8")))
-    assert view.bar(7.0, 7.0) == 8 * "█"
-    assert view.bar(0.07, 7.0) == 4 * "█"
-    assert view.bar(0.07, 7.0, 3) == "█▌"
-    assert view.bar(7e-4, 7.0) == view.bar(7e-9, 7.0) == view.bar(0.0, 7.0) == view.bar(None, None) == ""
-    monkeypatch.setattr("optilab.show.terminal.out", Console(file=TextIOWrapper(BytesIO(), "ascii")))
-    assert view.bar(0.07, 7.0) == "####"
 
 
 def test_a_config_is_tried_for_a_few_batches(optilab, small, tmp_path):
@@ -212,18 +182,6 @@ def test_a_dry_run_of_remedies_counts_trainings_and_writes_nothing(tuned, optila
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_study_is_not_made_in_a_run(optilab, small, tmp_path):
-    optilab("train", "--config", small, "--epochs", 1, "--name", "r", "--quiet")
-    before = sorted((tmp_path / "runs").rglob("*"))
-    (tmp_path / "runs" / "notes").mkdir()
-    for name, why in (("r", "runs/r is a run of `optilab train`, not a study"), ("notes", "already exists")):
-        refused = optilab("remedy", small, "--only", "tanh", "--epochs", 1, "--name", name, code=4)
-        assert why in refused.stderr
-    (tmp_path / "runs" / "notes").rmdir()
-    assert sorted((tmp_path / "runs").rglob("*")) == before
-    assert "r " in optilab("runs", "ls").stdout
-
-
 def test_a_trial_that_fails_takes_no_other_with_it(optilab, small, tmp_path):
     arguments = ["remedy", small, "--only", "tanh,batchnorm", "--epochs", 1, "--name", "broken", "--json"]
     optilab(*arguments)
@@ -258,22 +216,6 @@ def test_the_smallest_fix_is_one_that_was_seen_to_work():
     assert smallest_fix([_result(None, None, "failed"), _result("tanh", 0.8)]) is None  # nothing to compare with
 
 
-def test_the_table_of_a_diagnosis_without_a_finding_says_what_to_try(monkeypatch):
-    monkeypatch.setattr(view.verdict, "next_steps", lambda *_: ["optilab lr a", "optilab remedy a"])
-    monkeypatch.setattr(view.verdict, "stability", lambda _: "")
-    notes = view.Diagnosis("runs/a", None, [], "a").table().notes
-    assert notes == ["try: optilab lr a", "or: optilab remedy a"]
-
-
-def test_where_remedies_do_not_fit_only_those_that_fit_are_spoken_of():
-    results = [_result(None, 0.7), _result("tanh", 0.7), _result("adam", None, "does not fit")]
-    plan = SimpleNamespace(tried=[SimpleNamespace(trials=trials) for trials in ("t", "t", "")])
-    for steps, few in ((61, []), (60, ["60 steps are too few to tell: raise --epochs"])):
-        plan.asked = SimpleNamespace(config=SimpleNamespace(steps=steps))
-        found = RemedyAnswer._found.fget(SimpleNamespace(results=results, plan=plan))
-        assert found == ["none of the 1 that fit it does much better than the network as it is", *few]
-
-
 def test_a_fix_of_many_settings_does_not_hide_one_that_helps():
     many, one, none = _result("kitchen-sink", 0.8), _result("batchnorm", 0.4), _result("tanh", 0.1)
     results = [_result(None, 0.1), many, one, none]
@@ -281,40 +223,6 @@ def test_a_fix_of_many_settings_does_not_hide_one_that_helps():
     assert smaller_fix(results, many) is one
     assert smaller_fix([_result(None, 0.1), many, none], many) is None
     assert smaller_fix(results, one) is None
-
-
-@pytest.mark.parametrize(
-    ("kind", "command", "said"),
-    [
-        (SweepRequest, "sweep", "stopped; continue with: optilab sweep --resume s"),
-        (TrainRequest, "train", "stopped; the same command with --name s continues with what is missing"),
-    ],
-)
-def test_a_study_that_is_stopped_prints_what_to_paste(kind, command, said, monkeypatch):
-    stopped = StudyResult(Path("runs/s"), [], signal.SIGINT)
-    monkeypatch.setattr("optilab.study.execution.run", lambda *arguments: stopped)
-    monkeypatch.setattr("optilab.study.claims.require_judgeable_by", lambda plan: None)
-    told = []
-    place = SimpleNamespace(
-        folder=Path("runs"), argv=[], silent=True, stopped=lambda number, message, call: told.append(message)
-    )
-    plan = SimpleNamespace(command=command)
-    assert studies.run(plan, "s", kind.of({}, typed=True), place) is stopped
-    assert told == [said]
-
-
-def test_progress_counts_epochs_and_estimates_what_is_left(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr("optilab.verbs.studies.time.monotonic", lambda: now[0])
-    progress = StudyProgress(2, 6, quiet=True)
-    assert progress.left() == ""
-    progress.epochs(0)
-    now[0] = 140.0
-    progress.epochs(1)  # after forty seconds, in which processes started
-    assert progress.left() == ""
-    now[0] = 150.0
-    progress.epochs(3)  # two new ones in ten seconds, three to go
-    assert progress.left() == "about 0:15 left"
 
 
 def test_trials_that_start_together_do_not_say_how_fast_the_others_are(monkeypatch):
@@ -360,12 +268,6 @@ def descendants(process):
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {process}
-
-
-def test_the_learning_rate_is_the_first_remedy_and_a_mapping_counts_its_entries():
-    assert next(iter(remedies().values())).sets == ("optimizer.lr=3.0",)
-    assert remedies()["batchnorm"].size == 1
-    assert remedies()["adam"].size == 3
 
 
 def test_a_few_steps_are_not_blamed_on_the_rate(optilab):

@@ -62,13 +62,6 @@ def test_a_network_that_does_not_move_is_said_and_has_no_rate(optilab, small):
     assert "a network that trains may not move" in alone.stderr
 
 
-def test_a_range_test_of_the_usual_length_is_not_called_short(optilab, small):
-    (doubt,) = optilab("lr", small, *QUICK[2:], "--quiet").stderr.splitlines()
-    assert "memorized" in doubt
-    assert "steps are few" not in optilab("lr", small, *QUICK[2:]).stdout
-    assert "200 steps are few" in optilab("lr", small, *QUICK).stdout
-
-
 def test_trainings_confirm_a_rate(optilab, small, tmp_path):
     size = ["--confirm", "--seeds", 2, "--epochs", 4, "--jobs", 1, "--name", "rates"]
     document = json.loads(optilab("lr", small, *QUICK, *size, "--out", "rates.png", "--json").stdout)
@@ -114,20 +107,3 @@ def test_a_rule_of_the_users_own_and_one_around_another(optilab, small, tmp_path
     tried = shlex.split(re.search(r"^  try: optilab (train .*)$", around, re.MULTILINE)[1])
     run = optilab(*tried, "--epochs", 1, "--quiet").stdout.strip()
     assert runs.read(tmp_path / run).manifest["config"]["optimizer"]["base"]["lr"] == rate
-
-
-def test_a_rule_without_a_rate_is_refused(optilab, small, tmp_path):
-    (tmp_path / "mine.py").write_text("def fixed(w, g, step=0.1):\n    return w - step * g\n")
-    done = optilab("lr", small, "--optimizer", "mine.py:fixed", code=2)
-    assert "has no learning rate `lr`" in done.stderr
-
-
-def test_pictures(optilab, small, tmp_path):
-    for name in ("light.png", "dark.svg"):
-        more = ["--dark"] if name.startswith("dark") else []
-        done = optilab("lr", small, *QUICK, "--out", name, *more)
-        assert done.stdout.splitlines()[-1] == name
-        assert (tmp_path / name).stat().st_size > 10_000
-    text = (tmp_path / "dark.svg").read_text()
-    assert "recommended" in text
-    assert "#15181c" in text
