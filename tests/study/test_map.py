@@ -118,19 +118,8 @@ def test_a_map_states_the_settings_that_are_no_axis(optilab):
 
 def test_the_command(optilab_process, tmp_path):
     optilab = optilab_process  # a map forks, which a process with the threads of JAX must not do
-    arguments = ["--x", "algo.lr=0.01:2:20", "--y", "algo.beta=0:0.9:10", "--epochs", "50"]
-    shown = optilab("map", "--algo", "momentum", *arguments, "--out", "map.svg").stdout
-    assert shown.isascii()
-    assert "x diverged   | limit of stability by theory" in shown
-    assert b"<svg" in (tmp_path / "map.svg").read_bytes()
+    arguments = ["--x", "algo.lr=0.01:2:20", "--y", "algo.beta=0:0.9:10", "--epochs", "50", "--out", "map.svg"]
     document = json.loads(optilab("map", "--algo", "momentum", *arguments, "--json").stdout)
-    assert len(document["f"]) == 10
-    assert len(document["f"][0]) == 20
+    assert b"<svg" in (tmp_path / "map.svg").read_bytes()
+    assert np.shape(document["f"]) == (10, 20)
     assert document["f"][0][-1] is None
-    basins = optilab("map", "--algo", "sgd", "--lr", "0.01", "--function", "himmelblau", "--basins").stdout
-    assert "  a (3, 2): " in basins
-    said = optilab("map", "--algo", "sgd", "--basins", "--function", "w1^3 + w2^4", code=2).stderr
-    assert "no minimum of w1^3 + w2^4 is known" in said
-    grid = ["--x", "w1=-1:1:5", "--y", "w2=-1:1:5"]
-    assert "log10 of f" in optilab("map", "--algo", "sgd", "--function", "w1^3 + w2^4", *grid).stdout
-    assert optilab("map", "--algo", "l-bfgs", "--basins", code=2).stderr

@@ -25,7 +25,7 @@ CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
 WHERE = [OBJECTIVES[name]() for name in ("ravine", "rosenbrock")]
 
 
-def test_the_same_race_gives_the_same_numbers_and_another_seed_gives_others():
+def test_a_race_repeats_and_another_seed_differs():
     assert run(CHOSEN_RULES, WHERE, CONDITIONS, None) == run(CHOSEN_RULES, WHERE, CONDITIONS, None)
     other = replace(CONDITIONS, seed=1)
     assert run(CHOSEN_RULES, WHERE, CONDITIONS, None).tunings != run(CHOSEN_RULES, WHERE, other, None).tunings
@@ -37,7 +37,7 @@ def test_the_company_changes_nothing():
     assert alone in run(CHOSEN_RULES, WHERE, CONDITIONS, None).tunings
 
 
-def test_an_interrupted_race_continues_and_a_longer_one_reuses_its_repeats(tmp_path, monkeypatch):
+def test_a_race_continues_and_reuses_repeats(tmp_path, monkeypatch):
     class Stop(Exception):
         pass
 
@@ -79,7 +79,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_way_around(optilab, tm
     optilab(*race, "--no-cache")
 
 
-def test_the_code_that_invalidates_the_cache_is_all_that_the_numbers_depend_on():
+def test_all_code_behind_numbers_invalidates_the_cache():
     """Every module of optilab that a tuning imports is named in CODE, but for those without arithmetic."""
     program = (
         "import sys\n"
@@ -108,25 +108,20 @@ def test_those_that_cannot_race_are_all_named():
         run([*CHOSEN_RULES, RULES["l-bfgs"]()], wrong, CONDITIONS, None)
 
 
-def test_the_expected_best_is_the_mean_over_all_choices_of_the_score_that_tuning_chooses():
+def test_the_expected_best_is_a_mean_over_choices():
     scores = np.array([[3.0, 1.0, 4.0, 1.5, 9.0, 2.6]])  # tuning prefers the first
     for k in range(1, 7):
         choices = [choice[0] for choice in itertools.combinations(scores[0], k)]
         assert expected_best(scores)[0, k - 1] == pytest.approx(np.mean(choices))
 
 
-def test_the_tuning_curve_ends_at_the_cost_of_the_table():
+def test_curves_end_at_the_numbers_of_the_table():
     race = run(CHOSEN_RULES, WHERE, CONDITIONS, None)
-    costs = {row.rule: row.cost for row in standings(race)}
-    for rule, curve in zip(race.rules, race.best_of, strict=True):
-        assert curve[-1] == pytest.approx(costs[rule])
-
-
-def test_the_profile_ends_at_the_share_solved_of_the_table():
-    race = run(CHOSEN_RULES, WHERE, CONDITIONS, None)
-    solved = {row.rule: row.solved for row in standings(race)}
-    shares = profile(race.costs, np.array([1e9]))[:, 0]
-    assert dict(zip(race.rules, shares, strict=True)) == pytest.approx(solved)
+    rows = {row.rule: row for row in standings(race)}
+    solved = profile(race.costs, np.array([1e9]))[:, 0]
+    for rule, curve, fraction in zip(race.rules, race.best_of, solved, strict=True):
+        assert curve[-1] == pytest.approx(rows[rule].cost)
+        assert fraction == pytest.approx(rows[rule].solved)
 
 
 def test_a_performance_profile_by_hand():
@@ -157,7 +152,7 @@ def test_a_clear_winner_and_a_draw():
     assert [row.verdict for row in standings(made([slower, faster]))] == ["cannot tell", "cannot tell"]
 
 
-def test_a_rate_at_the_end_of_those_tried_makes_its_function_a_tie():
+def test_a_rate_at_an_end_is_a_tie():
     generator = np.random.default_rng(0)
     faster, slower = generator.integers(5, 20, (2, 8, 10))
     race = made([slower + 30, faster])
@@ -182,7 +177,7 @@ def test_a_tuning_says_whether_its_rate_is_at_an_end():
     assert not measure(RULES["sgd"](), WHERE[0], 0, replace(CONDITIONS, budget=2)).at_end
 
 
-def test_the_cost_is_the_geometric_mean_with_unsolved_problems_counted_twice():
+def test_unsolved_problems_count_twice_in_the_cost():
     row = standings(made([[[10, 40], [0, -1]]], gradients=50))[0]
     assert row.cost == pytest.approx((10 * 40 * 1 * 100) ** 0.25)
     assert row.solved == 0.75
@@ -239,12 +234,6 @@ def test_the_command(optilab, tmp_path):
     assert optilab(*ARGUMENTS, "--json", **environment).stdout == first.stdout
     assert len(list((tmp_path / "optilab" / "races").iterdir())) == 12
     table = optilab(*ARGUMENTS, "--out", "race.png", "--settings", **environment)
-    assert (
-        "12 tunings (2 optimizers x 2 functions x 3 repeats) of 5 settings, each from 4 starts to choose"
-        in table.stderr
-    )
-    assert "at most 96,000 gradient evaluations" in table.stderr
-    assert table.stdout.splitlines()[-1] == "race.png"
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
     document = json.loads(first.stdout)
     for tuning in document["tunings"]:
@@ -253,6 +242,3 @@ def test_the_command(optilab, tmp_path):
         assert f"{row['cost']:.1f}" in table.stdout
         assert row["cost_after_k_settings"][-1] == pytest.approx(row["cost"])
     assert document["search_space"]["booth"]["lr"]["high"] == 20.0
-    assert optilab(*ARGUMENTS, "--quiet", **environment).stdout.split() == [
-        row["rule"] for row in document["standings"] if row["verdict"] != "worse"
-    ]

@@ -16,50 +16,28 @@ def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
     done = optilab("lr", small, *QUICK)
     rate = re.search(r"^recommended: lr (\S+)$", done.stdout, re.MULTILINE)[1]
     assert 1e-5 < float(rate) < 0.3
-    assert "half of the gain is made at" in done.stdout
-    assert re.search(
-        r"other suggestion methods on the same curve: fastai valley \S+, fastai steep \S+, .*lightning",
-        done.stdout,
-    )
-    assert re.search(
-        r"at most 200 steps \(32 epochs\), lr 1e-06 to 1; about \d:\d\d; nothing is written", done.stderr
-    )
     assert list(tmp_path.iterdir()) == []
-    assert "these images are memorized before the rates become large" in done.stdout
-    assert re.search(r"^  try: optilab lr \S+small.yaml .*--confirm$", done.stdout, re.MULTILINE)
-    tried = re.search(r"^  train at it: optilab (train .*)$", done.stdout, re.MULTILINE)[1]
-    tried = shlex.split(tried)
+    tried = shlex.split(re.search(r"^  train at it: optilab (train .*)$", done.stdout, re.MULTILINE)[1])
     assert tried[-4:] == ["--epochs", "3", "--set", f"optimizer.lr={rate}"]
     learned = json.loads(optilab(*tried, "--epochs", 20, "--json").stdout)["rows"]
     assert learned[-1]["val_acc"] > 0.5
-
-
-def test_the_rate_alone_is_the_documents(optilab, small):
     alone = optilab("lr", small, *QUICK, "--quiet")
-    assert "200 steps are few for a range test, and the rate may be several times too high" in alone.stderr
     document = json.loads(optilab("lr", small, *QUICK, "--json").stdout)
-    assert float(alone.stdout) == document["rate"] == document["range_test"]["rate"]
-    found = document["range_test"]
-    assert (document["key"], found["status"], document["confirmation"]) == ("optimizer.lr", "found", None)
-    assert (found["low"], found["high"]) == pytest.approx((1e-6, 1.0))
-    assert len(found["curve"]["rate"]) == len(found["curve"]["loss"]) == len(found["curve"]["smoothed"])
-    assert found["half"] < found["rate"]
-    assert set(found["other_rules"]) == {"fastai valley", "fastai steep", "fastai minimum", "lightning"}
+    ramp = document["range_test"]
+    assert float(alone.stdout) == document["rate"] == ramp["rate"]
+    assert (document["key"], ramp["status"], document["confirmation"]) == ("optimizer.lr", "found", None)
+    assert (ramp["low"], ramp["high"]) == pytest.approx((1e-6, 1.0))
+    assert len(ramp["curve"]["rate"]) == len(ramp["curve"]["loss"]) == len(ramp["curve"]["smoothed"])
+    assert ramp["half"] < ramp["rate"]
 
 
-def test_a_network_that_does_not_move_is_said_and_has_no_rate(optilab, small):
+def test_a_network_that_does_not_move_has_no_rate(optilab, small):
     deep = [small, *SHORT, "--set", f"model.hidden={[16] * 8}"]
-    done = optilab("lr", *deep, code=9)
-    assert "the network does not move" in done.stdout
-    assert "no recommendation" in done.stdout
-    assert "recommended" not in done.stdout
-    assert "other suggestion methods on the same curve: fastai valley" in done.stdout
     document = json.loads(optilab("lr", *deep, "--json", code=9).stdout)
     assert (document["rate"], document["range_test"]["status"]) == (None, "unmoved")
     alone = optilab("lr", *deep, "--quiet", code=9)
     assert alone.stdout == ""
     assert "the network does not move" in alone.stderr
-    assert "a network that trains may not move" in alone.stderr
 
 
 def test_trainings_confirm_a_rate(optilab, small, tmp_path):
@@ -83,10 +61,7 @@ def test_trainings_confirm_a_rate(optilab, small, tmp_path):
     config = study.path / rows[0]["trial"] / "config.yaml"
     assert "holdout: 33" in config.read_text()  # a sixth of 200 images
     assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
-    again = optilab("lr", small, *QUICK, *size)
-    assert f"recommended: lr {document['rate']:g} (" in again.stdout
-    assert "trainings at 5 rates, 4 epochs, 2 seeds each, judged on held-out images" in again.stdout
-    assert again.stdout.splitlines()[-1] == "runs/rates"
+    optilab("lr", small, *QUICK, *size)
     assert len(runs.read_study(study.path).trials()) == 10  # recognised as done
 
 
