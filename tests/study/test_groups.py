@@ -119,12 +119,6 @@ def test_runs_of_other_commands_are_refused(tmp_path):
         select(tmp_path, ["a"])
 
 
-def test_a_long_list_of_equal_entries_is_short(tmp_path):
-    training(tmp_path, "a", "model.hidden=[64, 64, 64, 64]")
-    training(tmp_path, "b", "model.hidden=[64, 32, 64]")
-    assert [group.label for group in grouped(tmp_path).groups] == ["hidden 4 x 64", "hidden [64, 32, 64]"]
-
-
 @pytest.mark.parametrize("where", ["config.yaml", "manifest.json"])
 def test_a_setting_that_was_edited_is_refused_wherever_it_was(where, tmp_path):
     """The checksum of both says that neither was; a run without one, of an earlier version, is compared key by key."""
