@@ -384,7 +384,7 @@ def test_an_epoch_of_two_gradients_per_step_counts_as_two(raced):
 
 def test_a_rule_that_always_diverges_is_the_worst(raced):
     lost = rows_of(raced.document)["lost.py:lost"]
-    assert (lost["mean"], lost["settings"]) == (0.1, [])
+    assert (lost["mean"], lost["settings"]) == (pytest.approx(0.1), [])
     assert set(lost["worst"].values()) == {"every setting diverged"}
 
 
@@ -442,8 +442,9 @@ def test_a_race_grows_and_its_second_look_costs(raced, study, optilab):
     (claim,) = expectations("race --on", ["adam: test_acc > 0.1 confidence 0.95"])
     (judged,) = claims.of_network_race([claim], found)
     assert "0.95 interval at look 2" in judged.why
-    for change in (["--epochs", 3], ["--set", "model.activation=tanh"], ["--algo", "sgd,sam"]):
-        optilab(*line, *change, code=4)
+    few = ["sgd,sam" if ":lost" in str(word) else word for word in line]
+    for refused in ([*line, "--epochs", 3], [*line, "--set", "model.activation=tanh"], few):
+        optilab(*refused, code=4)
 
 
 def test_failed_trials_are_named(study, optilab):
@@ -457,7 +458,7 @@ def test_failed_trials_are_named(study, optilab):
 
 def test_a_race_is_drawn_and_written_as_a_table(study, optilab, tmp_path):
     shown = optilab("race", "--resume", "r", "--out", "r.png", "--out", "r.html", code=9).stdout
-    assert shown.endswith("\nr.png\nr.html\n")
+    assert "\nr.png\nr.html\n" in shown
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     table = optilab("race", "--resume", "r", "--format", "csv", code=9).stdout.splitlines()
     assert table[0].startswith("network,rule,n,mean,low,high,difference")
