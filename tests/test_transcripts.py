@@ -31,6 +31,7 @@ VARYING = {
     r"\(\d+ at a time": "(N at a time",
     r"(?m)^versions .*": "versions   VERSIONS",
     r"(?m)^optilab: \d+/\d+ .*\n": "",  # progress of processes that work side by side
+    r"(?m)^optilab: starting .*busy machine\n": "",
     re.escape(__version__): "VERSION",
 }
 """What differs from run to run, and its word in a transcript."""
