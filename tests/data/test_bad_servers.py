@@ -2,9 +2,6 @@
 
 import gzip
 import hashlib
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,7 +24,7 @@ QUICK = fetch.FetchLimits(connect=5, stall=0.2, slowest=1000, resumes=4)
 class Server:
     """Serves the four files as MNIST's; `act(handler, body, number)` answers the requests for the training images."""
 
-    def __init__(self, folder: Path, family: socket.AddressFamily = socket.AF_INET) -> None:
+    def __init__(self, folder: Path) -> None:
         self.bodies = {f"{name}.gz": gzip.compress((folder / name).read_bytes(), 1) for name in NAMES}
         self.act: Callable[[BaseHTTPRequestHandler, bytes, int], None] = whole
         self.ranges: list[str | None] = []
@@ -46,15 +43,10 @@ class Server:
             def log_message(self, *arguments: object) -> None: ...
 
         class Listener(ThreadingHTTPServer):
-            address_family = family
-
             def handle_error(self, *arguments: object) -> None: ...
 
-        host = "127.0.0.1" if family == socket.AF_INET else "::1"
-        self.http = Listener((host, 0), Handler)
-        self.http.leave = self.leave  # type: ignore[attr-defined]
-        shown = host if family == socket.AF_INET else f"[{host}]"
-        self.url = f"http://{shown}:{self.http.server_port}/files/"
+        self.http = Listener(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/files/"
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,))
         self.thread.start()
 
@@ -79,18 +71,15 @@ def whole(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
     answer(handler, 200, body)
 
 
-def ranged(
-    most: int, tag: str = '"one"', modified: str | None = None
-) -> Callable[[BaseHTTPRequestHandler, bytes, int], None]:
+def ranged(most: int, tag: str = '"one"') -> Callable[[BaseHTTPRequestHandler, bytes, int], None]:
     """At most so many bytes per connection, and the rest from wherever it is asked for of the same version."""
 
     def act(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
         begin = 0
-        if (asked := handler.headers.get("Range")) and handler.headers.get("If-Range") in (modified or tag, None):
+        if (asked := handler.headers.get("Range")) and handler.headers.get("If-Range") in (tag, None):
             begin = int(asked.removeprefix("bytes=").removesuffix("-"))
         part = body[begin : begin + most]
         facts = {"Accept_Ranges": "bytes", "ETag": tag, "Content_Length": len(body) - begin}
-        facts["Last_Modified"] = modified
         if begin:
             facts["Content_Range"] = f"bytes {begin}-{len(body) - 1}/{len(body)}"
         answer(handler, 206 if begin else 200, part, **facts)
@@ -126,12 +115,8 @@ def fetched(server: Server, tmp_path: Path, limits: fetch.FetchLimits = QUICK) -
 
 def refused(server: Server, tmp_path: Path, reason: str, limits: fetch.FetchLimits = QUICK) -> str:
     """Fetch in vain: the reason is named with the address, and nothing is left."""
-    with pytest.raises(
-        DataError, match=f"  {server.url.replace('[', '.').replace(']', '.')}{IMAGES}: {reason}"
-    ) as caught:
+    with pytest.raises(DataError, match=f"  {server.url}{IMAGES}: {reason}") as caught:
         fetch.fetch("mnist", lambda *row: None, tmp_path / "there", [server.url], limits)
-    assert "two ways out" in str(caught.value)
-    assert f"optilab data fetch mnist --data-dir {tmp_path}/there" in str(caught.value)
     assert not (tmp_path / "there").exists()
     return str(caught.value)
 
@@ -155,21 +140,9 @@ def test_a_redirect(server: Server, tmp_path: Path) -> None:
     fetched(server, tmp_path)
 
 
-def test_ipv6(mnist: Path, tmp_path: Path) -> None:
-    try:
-        serving = Server(mnist, socket.AF_INET6)
-    except OSError as error:
-        pytest.skip(f"no IPv6 on this machine: {error}")
-    try:
-        fetched(serving, tmp_path)
-    finally:
-        serving.close()
-
-
-@pytest.mark.parametrize("version", [('"one"',), ('W/"one"', "Sun, 29 Nov 2026 10:00:00 GMT")])
-def test_a_cut_is_resumed_from_where_it_was(version: tuple[str, ...], server: Server, tmp_path: Path) -> None:
+def test_a_cut_is_resumed_from_where_it_was(server: Server, tmp_path: Path) -> None:
     size = len(server.bodies[IMAGES])
-    server.act = ranged(size // 3 + 1, *version)
+    server.act = ranged(size // 3 + 1)
     fetched(server, tmp_path)
     assert server.ranges == [None, f"bytes={size // 3 + 1}-", f"bytes={2 * (size // 3 + 1)}-"]
 
@@ -219,57 +192,25 @@ def chunked(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
     )
 
 
-def nonsense(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
-    handler.wfile.write(b"\x1b[31mSSH-2.0-OpenSSH\r\n")
-
-
 REFUSED: dict[str, tuple[Callable[[BaseHTTPRequestHandler, bytes, int], None], str, int]] = {
     # what the server does, what the message says, requests
     "404": (lambda h, body, n: h.send_error(404), "HTTP Error 404: Not Found", 1),
-    "500": (lambda h, body, n: h.send_error(500), "HTTP Error 500", 1),
-    "a redirect loop": (lambda h, body, n: answer(h, 302, b"", Location=h.path), ".*infinite loop", 0),
     "a redirect to a file": (
         lambda h, b, n: answer(h, 302, b"", Location="file:///etc/passwd"),
         ".*not allowed",
         1,
     ),
-    "cut, no ranges": (truncated, "expected [0-9]+ bytes, found 500 bytes", 1),
-    "cut, no length": (
-        lambda h, body, n: answer(h, 200, body[:500], Content_Length=None),
-        "expected a whole gzip",
-        1,
-    ),
-    "cut in a chunk": (chunked, "IncompleteRead", 1),
-    "too short a length": (
-        lambda h, body, n: answer(h, 200, body, Content_Length=500),
-        "expected a whole gzip",
-        1,
-    ),
+    "cut": (truncated, "expected [0-9]+ bytes, found 500 bytes", 1),
+    "cut, no length": (lambda h, b, n: answer(h, 200, b[:500], Content_Length=None), "expected a whole gzip", 1),
+    "cut each time": (ranged(100), "expected [0-9]+ bytes, found 500 bytes", 5),
     "wrong bytes": (
-        lambda h, body, n: answer(h, 200, gzip.compress(b"other")),
+        lambda h, b, n: answer(h, 200, gzip.compress(b"other")),
         "expected SHA-256 .* found SHA-256",
         1,
     ),
-    "a login page": (
-        lambda h, body, n: answer(h, 200, b"<!DOCTYPE html>"),
-        "expected a whole gzip file, found: Not",
-        1,
-    ),
-    "a bomb": (lambda h, body, n: answer(h, 200, BOMB), "expected at most 1000000 bytes uncompressed", 1),
+    "a bomb": (lambda h, b, n: answer(h, 200, BOMB), "expected at most 1000000 bytes uncompressed", 1),
     "another part": (other_part, "asked for the rest from byte 1000, found bytes 0-499", 2),
-    "a range not satisfied": (
-        lambda h, body, n: ranged(1000)(h, body, n) if n == 1 else h.send_error(416),
-        "HTTP Error 416",
-        2,
-    ),
-    "no server of the web": (nonsense, r"\?\[31mSSH-2\.0-OpenSSH", 1),
-    "nothing": (lambda h, body, n: None, "Remote end closed connection", 1),
-    "a cut each time": (ranged(100), "expected [0-9]+ bytes, found 500 bytes", 5),
-    "never a byte more": (
-        lambda h, body, n: ranged(1000)(h, body, n) if n == 1 else truncated(h, body, n),
-        "expected [0-9]+ bytes, found 500 bytes",
-        2,
-    ),
+    "control characters": (lambda h, b, n: h.wfile.write(b"\x1b[31mSSH-2.0\r\n"), r"\?\[31mSSH-2\.0", 1),
 }
 BOMB = gzip.compress(bytes(3_000_000))
 
@@ -281,21 +222,11 @@ def test_a_bad_answer_is_named_and_leaves_nothing(
     server.act, reason, requests = REFUSED[case]
     monkeypatch.setattr(formats, "MAX_BYTES", 1_000_000)
     message = refused(server, tmp_path, reason)
-    assert len(server.ranges) == requests or not requests
+    assert len(server.ranges) == requests
     assert "\x1b" not in message
     assert all(len(line) < 500 for line in message.splitlines())
     server.act = whole  # it is repaired
     fetched(server, tmp_path)
-
-
-def test_a_stalled_server_is_given_up(server: Server, tmp_path: Path) -> None:
-    def act(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
-        truncated(handler, body, number)
-        handler.wfile.flush()
-        server.leave.wait(10)
-
-    server.act = act
-    refused(server, tmp_path, "timed out")
 
 
 def test_a_drip_is_given_up(server: Server, tmp_path: Path) -> None:
@@ -310,30 +241,3 @@ def test_a_drip_is_given_up(server: Server, tmp_path: Path) -> None:
     server.act = act
     refused(server, tmp_path, "slower than 1000 bytes per second")
     assert server.ranges == [None]
-
-
-TWO = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from optilab.data.sources import DATASETS
-from optilab.data import fetch
-DATASETS["mnist"] = replace(DATASETS["mnist"], digests=eval(sys.argv[1]))
-fetch.fetch("mnist", lambda *row: None, Path(sys.argv[2]), [sys.argv[3]])
-"""
-
-
-def test_two_processes_at_once(server: Server, tmp_path: Path) -> None:
-    """Both get the images before either has all of them, so each writes them over the other's."""
-    together = threading.Barrier(2)
-
-    def act(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
-        together.wait(60)
-        whole(handler, body, number)
-
-    server.act = act
-    line = [sys.executable, "-c", TWO, repr(dict(DATASETS["mnist"].digests)), str(tmp_path / "there"), server.url]
-    both = [subprocess.Popen(line) for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
-    assert sorted(path.name for path in (tmp_path / "there" / "mnist").iterdir()) == sorted(NAMES)
-    assert data.load("mnist", tmp_path / "there").classes == 10

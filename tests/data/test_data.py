@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from torchvision import datasets
 from optilab.data import fetch, formats, sources
 from optilab.data import load as data
 from optilab.data.sources import DATASETS, DatasetInfo
-from optilab.errors import DataError, SystemFailure, UsageError
+from optilab.errors import DataError, SystemFailure
 from tests.data.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
@@ -94,19 +93,6 @@ def test_reads_what_was_written(small: Path, tmp_path: Path, zipped: tuple[str, 
     ]
 
 
-def test_each_file_is_opened_once(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-    original = Path.open
-    monkeypatch.setattr(Path, "open", lambda path, *a, **k: (opened.append(path.name), original(path, *a, **k))[1])
-    data.load("fashion-mnist", pinned)
-    assert opened == list(NAMES)
-
-
-def test_raw_hides_gz(pinned: Path) -> None:
-    (pinned / f"{TRAIN_LABELS}.gz").write_bytes(b"not looked at")
-    assert_is_small(data.load("fashion-mnist", pinned))
-
-
 def test_other_sizes_and_fewer_classes(tmp_path: Path) -> None:
     for split, count in (("train", 7), ("t10k", 3)):
         (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(idx_bytes(np.ones((count, 5, 4), np.uint8)))
@@ -147,12 +133,14 @@ def swap(one: str, other: str) -> Callable[[Path], None]:
     return change
 
 
-def replace_by(make: Callable[[Path], None]) -> Callable[[Path], None]:
-    def apply(folder: Path) -> None:
-        (folder / TEST_LABELS).unlink()
-        make(folder / TEST_LABELS)
+def piped(folder: Path) -> None:
+    (folder / TEST_LABELS).unlink()
+    os.mkfifo(folder / TEST_LABELS)
 
-    return apply
+
+def huge(folder: Path) -> None:
+    with (folder / TRAIN_IMAGES).open("wb") as file:
+        file.truncate(formats.MAX_BYTES + 1)  # sparse
 
 
 def bad_gz(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
@@ -176,36 +164,21 @@ HTML = b"<!DOCTYPE html><html><body>Please log in to this network</body></html>"
 # What is done to the folder, the file that the message names, and what it says was expected and found.
 # MUTATIONS: where the digests are made to agree, only the structure can tell.
 MUTATIONS: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "truncated": (edit(TRAIN_IMAGES, lambda raw: raw[:-1]), TRAIN_IMAGES, "156816 bytes.*found 156815 bytes"),
+    "cut": (edit(TRAIN_IMAGES, lambda raw: raw[:-1]), TRAIN_IMAGES, "156816 bytes.*found 156815 bytes"),
     "empty": (edit(TEST_LABELS, lambda raw: b""), TEST_LABELS, "header of 8 bytes, found 0 bytes"),
-    "html page": (edit(TRAIN_LABELS, lambda raw: HTML), TRAIN_LABELS, "magic 0x00000801, found .*0x3c21444f"),
     "swapped labels": (swap(TRAIN_LABELS, TEST_LABELS), TRAIN_LABELS, "200 labels, found 100 labels"),
-    "swapped images": (swap(TRAIN_IMAGES, TEST_IMAGES), TRAIN_LABELS, "100 labels, found 200 labels"),
     "labels as images": (swap(TRAIN_LABELS, TRAIN_IMAGES), TRAIN_IMAGES, "0x00000803, found .*0x00000801"),
-    "wrong magic": (edit(TEST_IMAGES, flip(2)), TEST_IMAGES, "magic 0x00000803, found .*0x00000903"),
-    "wrong dims": (edit(TEST_IMAGES, flip(11)), TEST_IMAGES, r"for shape \(100, 29, 28\)"),
-    "huge dims": (edit(TEST_IMAGES, lambda raw: raw[:4] + b"\xff" * 12 + raw[16:]), TEST_IMAGES, "4294967295"),
-    "other image shape": (relabel(TEST_IMAGES, np.ones((100, 5, 4))), TEST_IMAGES, r"\(28, 28\).*\(5, 4\)"),
-    "extra bytes": (edit(TRAIN_LABELS, lambda raw: raw + b"\n"), TRAIN_LABELS, "208 bytes.*found 209 bytes"),
+    "huge shape": (edit(TEST_IMAGES, lambda raw: raw[:4] + b"\xff" * 12 + raw[16:]), TEST_IMAGES, "4294967295"),
+    "other shape": (relabel(TEST_IMAGES, np.ones((100, 5, 4))), TEST_IMAGES, r"\(28, 28\).*\(5, 4\)"),
     "no images": (relabel(TEST_IMAGES, np.ones((0, 28, 28))), TEST_IMAGES, "at least one item"),
-    "label count": (relabel(TEST_LABELS, np.ones(99)), TEST_LABELS, "100 labels, found 99"),
     "unknown label": (edit(TEST_LABELS, lambda raw: raw[:-1] + b"\x0a"), TEST_LABELS, r"0 to 9 .*found 10"),
 }
 DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "not a gz": (bad_gz(lambda raw: HTML), TRAIN_IMAGES, "whole gzip file, found: Not a gzipped file"),
-    "truncated gz": (
-        bad_gz(lambda raw: raw[:-100]),
-        TRAIN_IMAGES,
-        "whole gzip file, found: Compressed file ended",
-    ),
-    "flipped gz": (bad_gz(lambda raw: flip(len(raw) // 2)(raw)), TRAIN_IMAGES, "expected .*found"),
-    "flip in header": (edit(TRAIN_IMAGES, flip(3)), TRAIN_IMAGES, "SHA-256 .*found SHA-256"),
-    "flip in pixel": (edit(TEST_IMAGES, flip(4000)), TEST_IMAGES, "SHA-256 .*found SHA-256"),
-    "flip in label": (edit(TEST_LABELS, flip(60)), TEST_LABELS, "SHA-256 .*found SHA-256"),
-    "missing file": (replace_by(lambda path: None), TEST_LABELS, "lacks t10k-labels"),
-    "a folder": (replace_by(Path.mkdir), TEST_LABELS, "lacks t10k-labels"),
-    "a pipe": (replace_by(os.mkfifo), TEST_LABELS, "lacks t10k-labels"),
-    "broken link": (replace_by(lambda path: path.symlink_to("nowhere")), TEST_LABELS, "lacks t10k-labels"),
+    "cut gz": (bad_gz(lambda raw: raw[:-100]), TRAIN_IMAGES, "whole gzip file, found: Compressed file ended"),
+    "a flip": (edit(TEST_IMAGES, flip(4000)), TEST_IMAGES, "SHA-256 .*found SHA-256"),
+    "absent": (lambda folder: (folder / TEST_LABELS).unlink(), TEST_LABELS, "lacks t10k-labels"),
+    "a pipe": (piped, TEST_LABELS, "lacks t10k-labels"),
+    "too large": (huge, TRAIN_IMAGES, "expected at most 200000000 bytes, found 200000001"),
 }
 
 
@@ -216,20 +189,6 @@ def test_wrong_structure_is_refused(small: Path, mutation: str) -> None:
     write_sums(small)  # the digests agree, so only the structure can tell
     with pytest.raises(DataError, match=f"{name}: expected .*{message}.*"):
         data.load("idx", small)
-
-
-@pytest.mark.parametrize("mutation", MUTATIONS)
-def test_changed_bytes_are_refused(pinned: Path, mutation: str) -> None:
-    MUTATIONS[mutation][0](pinned)
-    found = {name: hashlib.sha256((pinned / name).read_bytes()).hexdigest() for name in NAMES}
-    with pytest.raises(DataError) as caught:
-        data.load("fashion-mnist", pinned)
-    assert str(caught.value).splitlines() == [
-        f"{pinned / name}: expected SHA-256 {digest}, found SHA-256 {found[name]}; "
-        f"delete this file and run: optilab data fetch --data-dir {pinned}"
-        for name, digest in fashion().digests.items()
-        if digest != found[name]
-    ]
 
 
 @pytest.mark.parametrize("dataset", ["fashion-mnist", "idx"])
@@ -245,64 +204,13 @@ def test_damage_is_refused(pinned: Path, damage: str, dataset: str) -> None:
         assert [row.name for row in data.verify(dataset, pinned) if not row.ok] == [name]
 
 
-def test_random_single_byte_flips_are_refused(small: Path) -> None:
-    random = np.random.default_rng(36)
-    for _ in range(30):
-        path = small / NAMES[random.integers(4)]
-        good = path.read_bytes()
-        bad = bytearray(good)
-        bad[random.integers(len(good))] ^= 1 << int(random.integers(8))
-        path.write_bytes(bad)
-        with pytest.raises(DataError) as caught:
-            data.load("idx", small)
-        assert str(caught.value).startswith(f"{path}: expected SHA-256 {hashlib.sha256(good).hexdigest()}, ")
-        assert hashlib.sha256(bad).hexdigest() in str(caught.value)
-        path.write_bytes(good)
-    assert_is_small(data.load("idx", small))
-
-
-def test_all_bad_files_are_named_at_once(pinned: Path) -> None:
-    for name in (TRAIN_LABELS, TEST_LABELS):
-        edit(name, flip(20))(pinned)
-    with pytest.raises(DataError) as caught:
-        data.load("fashion-mnist", pinned)
-    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
-        str(pinned / TRAIN_LABELS),
-        str(pinned / TEST_LABELS),
-    ]
-    assert [row.ok for row in data.verify("fashion-mnist", pinned)] == [True, False, True, False]
-
-
-@pytest.mark.parametrize("line", range(4))
-def test_missing_line_of_sha256sums(small: Path, line: int) -> None:
+def test_missing_line_of_sha256sums(small: Path) -> None:
+    line = 2
     sums = small / "SHA256SUMS"
     lines = sums.read_text().splitlines(keepends=True)
     sums.write_text("".join(lines[:line] + lines[line + 1 :]))
     with pytest.raises(DataError, match=rf"SHA256SUMS: expected a line `SHA-256  {NAMES[line]}`"):
         data.load("idx", small)
-
-
-def test_missing_sha256sums(small: Path) -> None:
-    (small / "SHA256SUMS").unlink()
-    with pytest.raises(DataError, match=r"SHA256SUMS: expected .* found no file; write it: cd .* && sha256sum"):
-        data.load("idx", small)
-
-
-def test_too_big_files_are_not_read(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with (pinned / TRAIN_IMAGES).open("wb") as file:
-        file.truncate(formats.MAX_BYTES + 1)  # sparse
-    with pytest.raises(DataError, match=f"{TRAIN_IMAGES}: expected at most 200000000 bytes, found 200000001"):
-        data.load("fashion-mnist", pinned)
-    (pinned / TRAIN_IMAGES).unlink()
-    monkeypatch.setattr(formats, "MAX_BYTES", 1_000_000)
-    (pinned / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(bytes(1_000_001)))
-    with pytest.raises(DataError, match=rf"{TRAIN_IMAGES}\.gz: expected at most 1000000 bytes uncompressed"):
-        data.load("fashion-mnist", pinned)
-
-
-def test_unknown_dataset() -> None:
-    with pytest.raises(UsageError, match='did you mean "fashion-mnist"'):
-        data.load("fashion_mnist")
 
 
 # Finding
@@ -358,24 +266,6 @@ def test_idx_needs_a_folder(small: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         fetch.ensure("idx", None, silent)
     monkeypatch.setenv("OPTILAB_DATA", str(small))
     assert_is_small(fetch.ensure("idx", None, silent))
-
-
-def test_torchvisions_pickles_are_ignored(tmp_path: Path) -> None:
-    processed = tmp_path / "FashionMNIST" / "processed"
-    processed.mkdir(parents=True)
-    for name in ("training.pt", "test.pt"):
-        (processed / name).write_bytes(b"\x80\x04N.")
-    with pytest.raises(DataError, match="lacks"):
-        data.load("fashion-mnist", tmp_path)
-
-
-def test_finding_imports_no_torch() -> None:
-    code = (
-        "import sys; from optilab.data import load as data; data.presence('fashion-mnist')\n"
-        "print([m for m in sys.modules if 'torch' in m])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 # Fetching
@@ -480,26 +370,11 @@ def test_fetch_heals_the_folder_that_is_named(
     assert fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url]) == tmp_path / "other"
 
 
-def test_fetch_is_the_remedy_for_a_damaged_package(mirror: Mirror, tmp_path: Path) -> None:
-    edit(TEST_IMAGES, flip(99))(write_idx_dataset(tmp_path / "debian"))
-    with pytest.raises(DataError, match=f"{tmp_path}/debian/{TEST_IMAGES}: .*run: optilab data fetch$"):
-        fetch.ensure("fashion-mnist", None, silent)
-    fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
-    assert_is_small(data.load("fashion-mnist"))
-
-
 @pytest.mark.usefixtures("no_apt")
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [
-        (gzip.compress(b"something else"), "expected SHA-256 .* found SHA-256"),
-        (HTML, "expected a whole gzip file, found: Not a gzipped file"),
-        (b"", "expected SHA-256"),
-        (404, "HTTP Error 404: Not Found"),
-        (503, "HTTP Error 503"),
-        ("cut", "expected 1000 bytes, found 500 bytes|IncompleteRead"),
-    ],
-    ids=["other bytes", "html", "empty", "404", "503", "cut"],
+    [(gzip.compress(b"other"), "expected SHA-256 .* found SHA-256"), (404, "HTTP Error 404: Not Found")],
+    ids=["other bytes", "404"],
 )
 def test_failing_mirror_leaves_nothing(mirror: Mirror, answer: bytes | int | str, reason: str) -> None:
     mirror.answers[f"{TRAIN_LABELS}.gz"] = answer
@@ -510,51 +385,9 @@ def test_failing_mirror_leaves_nothing(mirror: Mirror, answer: bytes | int | str
     assert mirror.asked == [f"{TRAIN_IMAGES}.gz", f"{TRAIN_LABELS}.gz"]  # and no more was asked for
     message = str(caught.value)
     assert "  apt-get and dpkg-deb: not on this machine\n" in message
-    for way in ("apt-get install dataset-fashion-mnist", "--data-dir or OPTILAB_DATA", "optilab data fetch"):
-        assert way in message
     mirror.answers[f"{TRAIN_LABELS}.gz"] = gzip.compress((folder.parents[2] / "small" / TRAIN_LABELS).read_bytes())
     fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
     assert_is_small(data.load("fashion-mnist"))
-
-
-@pytest.mark.usefixtures("no_apt")
-def test_second_mirror_and_list_of_what_was_tried(mirror: Mirror) -> None:
-    with socket.socket() as taken:  # bound, but nobody listens
-        taken.bind(("127.0.0.1", 0))
-        dead = f"http://127.0.0.1:{taken.getsockname()[1]}/"
-        mirror.answers[f"{TEST_IMAGES}.gz"] = 404
-        with pytest.raises(DataError) as caught:
-            fetch.fetch("fashion-mnist", silent, mirrors=[dead, mirror.url])
-    tried = [line for line in str(caught.value).splitlines() if line.startswith("  http")]
-    assert [line.split(": ")[0] for line in tried] == [
-        f"  {dead}{TEST_IMAGES}.gz",
-        f"  {mirror.url}{TEST_IMAGES}.gz",
-    ]
-    assert "Connection refused" in tried[0]
-
-
-@pytest.mark.usefixtures("no_apt")
-def test_silent_server_is_given_up(pinned: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with pytest.raises(DataError, match=r"no answer within 0\.2 s"):  # without a limit it would wait for ever
-            fetch.fetch(
-                "fashion-mnist",
-                silent,
-                mirrors=[f"http://127.0.0.1:{server.getsockname()[1]}"],
-                limits=fetch.FetchLimits(connect=0.2),
-            )
-        server.accept()[0].close()  # its thread ends
-
-
-@pytest.mark.usefixtures("no_apt")
-def test_too_much_is_not_kept(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "MAX_BYTES", 1000)
-    mirror.answers[f"{TRAIN_IMAGES}.gz"] = gzip.compress(bytes(1001))
-    with pytest.raises(DataError, match="expected at most 1000 bytes uncompressed"):
-        fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
-    mirror.answers[f"{TRAIN_IMAGES}.gz"] = bytes(1001)
-    with pytest.raises(DataError, match="expected at most 1000 bytes, found more"):
-        fetch.fetch("fashion-mnist", silent, mirrors=[mirror.url])
 
 
 def test_two_fetches_at_once(mirror: Mirror) -> None:
@@ -675,45 +508,6 @@ def stubs(pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (tmp_path / "scratch").mkdir()
     change(monkeypatch, package_folder=place / "debian")
     return place
-
-
-def test_package_on_a_machine_that_knows_it(stubs: Path, tmp_path: Path) -> None:
-    (stubs / "known").touch()
-    seen: list[tuple[str, int, int | None]] = []
-    fetch.fetch("fashion-mnist", lambda *row: seen.append(row), mirrors=[])
-    assert_is_small(data.load("fashion-mnist"))
-    assert seen == [("dataset-fashion-mnist.deb", 0, None), ("dataset-fashion-mnist.deb", 8, 8)]
-    assert (stubs / "log").read_text() == "apt-get -c apt.conf download dataset-fashion-mnist\ndpkg-deb -x\n"
-    assert list((tmp_path / "scratch").iterdir()) == []
-
-
-def test_package_on_a_fresh_machine(stubs: Path, tmp_path: Path) -> None:
-    fetch.fetch("fashion-mnist", silent, mirrors=[])
-    assert_is_small(data.load("fashion-mnist"))
-    first, update, second, unpack = (stubs / "log").read_text().splitlines()
-    assert "download" in first
-    assert unpack == "dpkg-deb -x"
-    for call in (update, second):  # the system's lists are not touched
-        assert f"-o Dir::State::lists={tmp_path}/scratch/optilab-fetch-" in call
-    assert list((tmp_path / "scratch").iterdir()) == []
-
-
-def test_package_that_cannot_be_fetched_or_trusted(
-    stubs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (stubs / "offline").touch()
-    with pytest.raises(DataError, match=r"  mirrors: none is known\n  apt-get .*: E: Failed to fetch: Could not"):
-        fetch.fetch("fashion-mnist", silent, mirrors=[])
-    assert (stubs / "log").read_text().count("apt-get") == 1  # no second attempt at a network that is not there
-    (stubs / "offline").unlink()
-    (stubs / "debian" / f"{TRAIN_IMAGES}.gz").write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(DataError, match=rf"dataset-fashion-mnist\.deb: {TRAIN_IMAGES}: expected SHA-256"):
-        fetch.fetch("fashion-mnist", silent, mirrors=[])
-    (stubs / "bin" / "apt-get").write_text("#!/bin/sh\nexec /bin/sleep 5\n")
-    with pytest.raises(DataError, match=r"apt-get .*: not done within 0\.1 s"):
-        fetch.fetch("fashion-mnist", silent, mirrors=[], limits=fetch.FetchLimits(apt=0.1))
-    assert final_names(sources.search_path(fashion())[0][1]) == []
-    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_package_completes_what_the_mirrors_began(stubs: Path, mirror: Mirror) -> None:
