@@ -11,6 +11,7 @@ import pytest
 from tests.browser import browser, page
 from tests.data.idx import write_idx_dataset
 from tests.faults.harness import Warm
+from tests.processes import Forked, prepare
 from tests.run import run
 
 __all__ = ["browser", "page"]  # fixtures of all tests
@@ -104,6 +105,20 @@ def light():
     server = Warm(light=True)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def forked_with_torch():
+    """Forks `optilab` processes that have PyTorch already, for what a process decides but its start."""
+    prepare(torch=True)
+    return Forked(torch=True)
+
+
+@pytest.fixture(scope="session")
+def forked_without_torch():
+    """The same without PyTorch; an import of it ends the process with IMPORTED_TORCH."""
+    prepare(torch=False)
+    return Forked(torch=False)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,10 @@ from typing import Protocol
 import pytest
 
 from tests.data.idx import write_idx_dataset
+from tests.faults import sandbox as sandboxes
 from tests.faults.harness import Lab, Warm, missing
+from tests.faults.sandbox import Sandbox
+from tests.processes import Forked
 
 CONFIG = """\
 model: {hidden: [64], activation: relu}
@@ -64,6 +67,30 @@ def lab(trained: Lab) -> Iterator[Lab]:
     """As it was made: no module finds the runs that another one damaged, whichever modules share a worker."""
     yield trained
     trained.tidy()
+
+
+@pytest.fixture(scope="session")
+def undisturbed_sandbox(tmp_path_factory: pytest.TempPathFactory, forked_with_torch: Forked) -> Sandbox:
+    folder = tmp_path_factory.mktemp("sandbox")
+    write_idx_dataset(folder / "data", 240, 100)
+    (folder / "lab.yaml").write_text(sandboxes.CONFIG, encoding="utf-8")
+    made = Sandbox(folder, forked_with_torch)
+    assert made.train("reference").code == 0
+    made.reference = made.result("reference")
+    return made
+
+
+@pytest.fixture
+def sandbox(undisturbed_sandbox: Sandbox) -> Iterator[Sandbox]:
+    """A dataset, a config and its undisturbed run of 3 epochs; what a test adds is removed afterwards."""
+    yield undisturbed_sandbox
+    undisturbed_sandbox.remove_all()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """The same chance in every run of a test."""
+    return random.Random(request.node.nodeid)
 
 
 @pytest.fixture

@@ -52,6 +52,36 @@ def killed_before_pruning() -> None:
     runs.Run.prune = killed  # type: ignore[method-assign]
 
 
+def inline_workers() -> None:
+    """No fault: the trials of a study run in the process of its command, one after the other."""
+    import pkgutil
+    from concurrent.futures import Future
+
+    from optilab.study import execution
+
+    class Inline:
+        slots = 1
+
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __enter__(self) -> "Inline":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def submit(self, function: str, arguments: Any) -> "Future[Any]":
+            done: Future[Any] = Future()
+            done.set_result(pkgutil.resolve_name(function)(**arguments, stop=lambda: False))
+            return done
+
+        def result(self, future: "Future[Any]") -> Any:
+            return future.result()
+
+        def stop(self) -> None: ...
+
+    execution.Pool = Inline  # type: ignore[assignment, misc]
+
+
 def slow_epochs() -> None:
     """No fault: every batch takes 20 ms longer, so that a signal meets a running epoch."""
     import time
@@ -65,7 +95,7 @@ def slow_epochs() -> None:
 
 
 def held_epochs() -> None:
-    """No fault: slow epochs, and the eighth does not end before there is a file `go` where the process was started."""
+    """No fault: slow epochs, and the second does not end before there is a file `go` where the process was started."""
     import time
 
     from optilab.verbs.train import TrainingDisplay
@@ -75,7 +105,7 @@ def held_epochs() -> None:
 
     def held(self: Any, row: Any, *more: Any) -> None:
         epoch(self, row, *more)
-        while row["epoch"] == 8 and not Path("go").exists():
+        while row["epoch"] >= 2 and not Path("go").exists():
             time.sleep(0.005)
 
     TrainingDisplay.epoch = held  # type: ignore[method-assign]

@@ -1,0 +1,140 @@
+"""A damaged file of a study, and every command that reads it: none passes over what it cannot read.
+
+The claim fails by one trial of four. Whatever happens to a file, `check` does not succeed, and a command that compares
+or exports fails, names the trial that it leaves out, or has the numbers of the whole study.
+"""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optilab import runs
+from optilab.config.study import SweepConfig
+from optilab.runs.tables import outcome
+from optilab.study import sweep
+from tests.faults.damage import DAMAGES, Damage
+from tests.run import Done, run
+from tests.study.generated import training
+
+ACCURACIES = {(0.01, 42): 0.7, (0.01, 43): 0.8, (0.1, 42): 0.9, (0.1, 43): 0.1}
+CLAIM = "lr 0.1: val_acc > 0.5"
+FILES = (
+    *("manifest.json", "study.yaml", "trials.csv", "timings.csv"),
+    *(f"TRIAL/{name}" for name in ("manifest.json", "config.yaml", "metrics.csv", "timings.csv")),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose runs/study is a sweep of two learning rates with two seeds."""
+    folder = tmp_path_factory.mktemp("damage")
+    over = {"optimizer.lr": [0.01, 0.1]}
+    plan = sweep.plan(sweep.resolve(SweepConfig(config="sigmoid", over=over, seeds=2, name="study")))
+    facts = {"command": "sweep", "versions": {"optilab": "0"}, "trials": 4, "argv": ["optilab", "sweep"]}
+    study = runs.open_study(folder / "runs", "study", plan.study(), facts)
+    for trial in plan.trials:
+        rate, seed = trial.config.optimizer.lr, trial.config.seed
+        values = (0.05, ACCURACIES[rate, seed])
+        rows = [
+            {"epoch": epoch, "train_loss": 1 - acc, "train_acc": acc, "val_loss": 1 - acc, "val_acc": acc}
+            for epoch, acc in enumerate(values, start=1)
+        ]
+        changes = (f"optimizer.lr={rate}", f"seed={seed}", "threads=1", "device=cpu", "name=study")
+        training(study.path, trial.name, *changes, accuracies=values, outcome=outcome(rows))
+        study.add(trial.row("done", "", outcome(rows)), 1.0)
+    study.finish("done")
+    return folder
+
+
+def trials(folder: Path) -> list[str]:
+    return [row["trial"] for row in runs.read_study(folder / "runs" / "study").trials()]
+
+
+def read(folder: Path, *command: str) -> Done:
+    done = run([*command], folder, os.environ)
+    assert done.returncode != 1, (command, done)
+    assert "Traceback" not in done.stderr, (command, done)
+    assert "root:" not in done.stdout + done.stderr, (command, "quotes a foreign file")
+    return done
+
+
+def compared(done: Done) -> Any:
+    return [(group["group"], group["outcomes"]) for group in json.loads(done.stdout)["groups"]]
+
+
+def exported(folder: Path) -> Any:
+    with (folder / "rows.csv").open() as file:
+        keys = ("run", "optimizer.lr", "seed", "epoch", "val_acc")
+        return [[row[key] for key in keys] for row in csv.DictReader(file)]
+
+
+def check_readers(folder: Path, groups: Any, rows: Any, names: list[str]) -> None:
+    """No command leaves out a trial in silence, and the claim does not hold."""
+    assert read(folder, "check", "study", "--expect", CLAIM).returncode, "the claim passes"
+    done = read(folder, "runs", "compare", "study", "--json")
+    if not done.returncode and "left out" not in done.stdout and "not the same data" not in done.stdout:
+        assert compared(done) == groups
+    if not read(folder, "runs", "export", "study", "--out", "rows.csv").returncode:
+        assert exported(folder) == rows
+    report = read(folder, "report", "study")
+    if not report.returncode:
+        page = (folder / "report.html").read_text(encoding="utf-8")
+        assert all(name in page for name in names)
+        assert report.stdout.count(" is left out: ") == done.stdout.count(" is left out: ")
+    for command in ("show", "plot", "ls"):
+        read(folder, "runs", command, "study")
+
+
+@pytest.fixture(scope="module")
+def expected(whole: Path) -> tuple[Any, Any, list[str]]:
+    groups = compared(read(whole, "runs", "compare", "study", "--json"))
+    read(whole, "runs", "export", "study", "--out", "rows.csv")
+    answers = groups, exported(whole), trials(whole)
+    check_readers(whole, *answers)
+    return answers
+
+
+@pytest.mark.parametrize("examples", [12, pytest.param(400, marks=pytest.mark.release)])
+def test_no_damage_is_passed_over(examples: int, whole: Path, expected: Any, tmp_path: Path) -> None:
+    @settings(max_examples=examples)
+    @given(file=st.sampled_from(FILES), damage=DAMAGES)
+    def check(file: str, damage: Damage) -> None:
+        folder = tmp_path / "damaged"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(whole, folder)
+        damage(folder / "runs" / "study" / file.replace("TRIAL", trials(whole)[-1]))
+        check_readers(folder, *expected)
+
+    check()
+
+
+@pytest.mark.parametrize("what", ["a copy of another trial", "a row that says failed"])
+def test_a_wrong_trial_is_not_passed_over(what: str, whole: Path, expected: Any, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "damaged")
+    study, (first, *_, last) = tmp_path / "damaged" / "runs" / "study", trials(whole)
+    if what == "a copy of another trial":
+        shutil.rmtree(study / last)
+        shutil.copytree(study / first, study / last)
+    else:
+        before, _, after = (study / "trials.csv").read_text(encoding="utf-8").rpartition(",done,")
+        (study / "trials.csv").write_text(f"{before},failed,{after}", encoding="utf-8")
+    check_readers(tmp_path / "damaged", *expected)
+
+
+def test_negative_control_what_readers_are_asked(
+    whole: Path, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups, rows, names = expected
+    for wrong in ((groups[:1], rows, names), (groups, rows[:-1], names), (groups, rows, [*names, "lost"])):
+        with pytest.raises(AssertionError):
+            check_readers(whole, *wrong)
+    monkeypatch.setattr("tests.faults.test_damaged_study.CLAIM", "lr 0.1: val_acc > 0.01")
+    with pytest.raises(AssertionError, match="the claim passes"):
+        check_readers(whole, *expected)

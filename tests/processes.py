@@ -1,0 +1,347 @@
+"""Processes that run optilab: forked from the tests' own process in milliseconds, or fresh interpreters.
+
+A forked process has what the tests have imported. It has its own streams, session, signals and memory, runs `main` as
+the console script does, can be killed, and dies of what kills it. It does not show how Python starts.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import os
+import pkgutil
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker, util
+from pathlib import Path
+from typing import Any, NoReturn
+
+import optilab.optimize.rules
+import optilab.verbs
+from tests.run import run
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 300.0
+"""A process hangs if it takes longer: some need a minute on a machine on which ten others compute."""
+
+STREAMS = ("stdin", "stdout", "stderr")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGALRM)
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+IMPORTED_TORCH = 99
+"""The exit status of a process `forked_without_torch` that imports PyTorch."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: `code` as in subprocess (negative: the signal that it died of), and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Process:
+    """A child of the tests whose output goes to two files."""
+
+    def __init__(self, pid: int, out: Path, err: Path) -> None:
+        self.pid, self._out, self._err = pid, out, err
+        self._gone = os.pidfd_open(pid)
+
+    def send(self, number: int) -> None:
+        signal.pidfd_send_signal(self._gone, number)
+
+    def alive(self) -> bool:
+        return not select.select([self._gone], [], [], 0)[0]
+
+    def stop(self) -> None:
+        """Halt it where it is; SIGCONT lets it go on."""
+        self.send(signal.SIGSTOP)
+        status = Path(f"/proc/{self.pid}/status")
+        wait_until(lambda: "(stopped)" in status.read_text() or not self.alive())
+
+    def printed(self) -> str:
+        return self._out.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for(self, text: str) -> None:
+        """Wait until it has printed the text."""
+        wait_until(lambda: text in self.printed() or not self.alive())
+        assert text in self.printed(), self.finish()
+
+    def finish(self, seconds: float = SECONDS) -> Ended:
+        """Wait for the end; a process that is still there after `seconds` is killed and reported."""
+        late = not select.select([self._gone], [], [], seconds)[0]
+        if late:
+            self.send(signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self._gone)
+        error = without_loading_notice(self._err.read_text(encoding="utf-8", errors="replace"))
+        assert not late, f"still running after {seconds} s; stderr: {error}"
+        return Ended(os.waitstatus_to_exitcode(status), self.printed(), error)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Wait until it holds, which must be within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        time.sleep(0.001)
+
+
+def without_loading_notice(error: str) -> str:
+    """A text of stderr without the line that says, on a busy machine, that PyTorch is still loading."""
+    lines = error.splitlines(keepends=True)
+    return "".join(line for line in lines if ": loading PyTorch, which takes" not in line)
+
+
+def missing_tools(*tools: str) -> list[str]:
+    """The programs that are not installed. Where CI is set nothing may be skipped."""
+    absent = [tool for tool in tools if shutil.which(tool) is None]
+    if absent and os.environ.get("CI"):
+        raise RuntimeError(f"{', '.join(absent)} not installed; CI must not skip")
+    return absent
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The tests' own environment, with the optilab that is tested and nothing of a user's settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPTILAB_", "NO_COLOR", "COLUMNS"))}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **changes}
+
+
+_numbers = iter(range(10**9))
+
+
+def _outputs(folder: Path) -> tuple[Path, Path]:
+    """New files for stdout and stderr."""
+    outputs = folder / ".outputs"
+    outputs.mkdir(exist_ok=True)
+    out, err = (outputs / f"{os.getpid()}-{next(_numbers)}.{kind}" for kind in ("out", "err"))
+    out.touch()
+    err.touch()
+    return out, err
+
+
+# --- fresh processes ---------------------------------------------------------------------------------------
+
+
+def start_process(
+    argv: Sequence[str],
+    folder: Path,
+    before: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+) -> Process:
+    """`python -m optilab ARGV` in a session of its own; `before` is put in front (strace, unshare)."""
+    out, err = _outputs(folder)
+    with out.open("wb") as to_out, err.open("wb") as to_err:
+        process = subprocess.Popen(
+            [*before, sys.executable, "-m", "optilab", *argv],
+            cwd=folder,
+            env=environment() if env is None else env,
+            stdin=subprocess.DEVNULL,
+            stdout=to_out if stdout is None else stdout,
+            stderr=to_err,
+            start_new_session=True,
+        )
+    process.returncode = 0  # `Process` waits for it, Popen does not
+    return Process(process.pid, out, err)
+
+
+def run_process(argv: Sequence[str], folder: Path, **options: Any) -> Ended:
+    """A fresh process, to its end."""
+    return start_process(argv, folder, **options).finish()
+
+
+# --- forked processes --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Forked:
+    """Forks processes, with PyTorch loaded or with the promise not to load it."""
+
+    torch: bool
+
+    def start(
+        self,
+        argv: Sequence[str],
+        folder: Path,
+        before: Callable[[], object] | None = None,
+        env: Mapping[str, str] | None = None,
+        **streams: str,
+    ) -> Process:
+        """Run optilab with `argv` in a forked process, which calls `before` first.
+
+        A stream is the path of a file, `closed`, or a `pipe` whose other end is closed.
+        """
+        out, err = _outputs(folder)
+        targets = {"stdin": os.devnull, "stdout": str(out), "stderr": str(err), **streams}
+        with contextlib.suppress(ValueError):  # closed by an earlier test
+            sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            _run_in_child(argv, folder, environment(**(env or {})), targets, self.torch, before)
+        return Process(pid, out, err)
+
+    def run(self, argv: Sequence[str], folder: Path, **options: Any) -> Ended:
+        return self.start(argv, folder, **options).finish()
+
+    def on_a_terminal(
+        self,
+        argv: Sequence[str],
+        folder: Path,
+        streams: Sequence[str] = STREAMS,
+        typed: tuple[str, str] | None = None,
+        code: int = 0,
+        **env: str,
+    ) -> str:
+        """What it writes to a terminal of its own, which `streams` are; `typed` is a text to wait for and an answer."""
+        keyboard, screen = os.openpty()
+        targets = {name: os.ttyname(screen) if name in streams else os.devnull for name in STREAMS}
+        process = self.start(argv, folder, env={"TERM": "xterm-256color", **env}, **targets)
+        seen = b""
+        while (ready := select.select([keyboard], [], [], 0.02)[0]) or process.alive():
+            seen += os.read(keyboard, 65536) if ready else b""
+            if typed and typed[0].encode() in seen:
+                os.write(keyboard, typed[1].encode())
+                typed = None
+        ended = process.finish()
+        os.close(screen)
+        os.close(keyboard)
+        assert ended.code == code, (ended, seen)
+        return seen.decode()
+
+
+def prepare(torch: bool) -> None:
+    """What the first commands of a process import and build is there for all that are forked from it."""
+    for package in (optilab.verbs, optilab.optimize.rules):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    lines = ["optimize sgd --epochs 1 --name one", "runs ls", "config show train"]
+    if torch:
+        small = "--set model.hidden=[4] --set data.dataset=synthetic --set data.images=20"
+        lines += [f"train sigmoid.yaml --epochs 1 --threads 1 --name two {small}", "runs show two"]
+    with tempfile.TemporaryDirectory() as folder:
+        for line in lines:
+            done = run(line.split(), Path(folder), environment())
+            assert done.returncode == 0, done
+
+
+def _run_in_child(
+    argv: Sequence[str],
+    folder: Path,
+    env: Mapping[str, str],
+    streams: Mapping[str, str],
+    torch: bool,
+    before: Callable[[], object] | None,
+) -> NoReturn:
+    code: object = 1
+    try:
+        gc.freeze()  # a collection would write to all pages, and so copy them
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # an interrupted test leaves nobody behind
+        os.setsid()
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(env)
+        for number, name in enumerate(STREAMS):
+            _connect(number, name, streams[name])
+        os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16))
+        _reset()
+        if not torch:
+            _forget_torch()
+        if before:
+            before()
+        sys.argv = ["optilab", *argv]
+        from optilab.__main__ import main
+
+        main()
+        code = 0
+    except SystemExit as leaving:
+        code = leaving.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()  # as Python's end does
+            sys.stderr.flush()
+        finally:
+            os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+def _connect(number: int, name: str, target: str) -> None:
+    """A standard stream as a shell hands it over and as Python opens it at its start."""
+    if target == "closed":
+        os.close(number)
+        setattr(sys, name, None)
+        return
+    if target == "pipe":
+        reading, writing = os.pipe()
+        os.dup2(writing if number else reading, number)
+    else:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY
+        os.dup2(os.open(target, flags, 0o644), number)
+    lines = os.isatty(number) or name == "stderr"
+    stream = open(  # noqa: SIM115
+        number, "w" if number else "r", 1 if lines else -1, "utf-8", "surrogateescape", closefd=False
+    )
+    setattr(sys, name, stream)
+
+
+def _reset() -> None:
+    """What a new process does not have from the tests: handlers, helper processes, the width of a terminal."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    forkserver._forkserver.__init__()  # type: ignore[misc]
+    resource_tracker._resource_tracker.__init__()  # type: ignore[misc]
+    from optilab.show import terminal
+
+    terminal.out, terminal.err = terminal._console(), terminal._console(stderr=True)
+
+
+_hidden: list[object] = []
+
+
+def _forget_torch() -> None:
+    """As if PyTorch had not been imported, nor what imports it; an import of it ends the process."""
+
+    class Guard:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "torch":
+                os.write(2, b"torch was imported\n")
+                os._exit(IMPORTED_TORCH)
+
+    names = [name for name in sys.modules if name.startswith(("torch", "optilab.train", "optilab.loop"))]
+    _hidden.extend(sys.modules.pop(name) for name in names)  # kept: their end would be PyTorch's
+    sys.meta_path.insert(0, Guard())  # type: ignore[arg-type]
+
+
+def fork_the_forkserver() -> None:
+    """A study's fork server is forked where it would be a new interpreter, which imports PyTorch for seconds."""
+    spawn = util.spawnv_passfds
+
+    def start(path: Any, arguments: Any, passed: Any) -> int:
+        if "forkserver" not in str(arguments[-1]):
+            return spawn(path, arguments, passed)
+        if pid := os.fork():
+            return pid
+        try:
+            for number in set(range(3, 256)) - set(passed):
+                with contextlib.suppress(OSError):
+                    os.close(number)
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            ctypes.CDLL(None).prctl(PR_SET_NAME, b"forkserver")
+            exec(arguments[-1], {})
+        finally:
+            os._exit(0)
+
+    util.spawnv_passfds = start
