@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.harness import SECONDS, missing, until
+from tests.processes import SECONDS, missing_tools, wait_until
 
 INSTALL = "apt-get install chromium chromium-driver"
 _FLAGS = (
@@ -57,7 +57,7 @@ class BrowserPage:
         self.driver.get(self.opened + (f"#{fragment}" if fragment else ""))
         # On a busy machine the driver takes the end of the blank page for that of the file.
         loaded = "return document.readyState === 'complete' && location.href.startsWith(arguments[0])"
-        until(lambda: bool(self.script(loaded, self.opened)))
+        wait_until(lambda: bool(self.script(loaded, self.opened)))
 
     def resize(self, width: int, height: int = 900, scale: int = 1) -> None:
         if self._shown == (width, height, scale):
@@ -141,7 +141,7 @@ class BrowserPage:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Headless Chromium, started once."""
-    if missing("chromium", "chromedriver"):
+    if missing_tools("chromium", "chromedriver"):
         pytest.skip(f"no browser; install one with: {INSTALL}")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service

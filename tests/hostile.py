@@ -1,7 +1,7 @@
 """Texts that mean harm, one for each way in which a medium could obey them, for every medium."""
 
 HOSTILE = (
-    "</script><!--<script>window.live=1</script></style><svg onload=window.live=1>",
+    "</script><script>window.live=1</script></style><svg onload=window.live=1><!--<script>",
     "\"'><img src=x onerror=\"window.live=1\" onmouseover='window.live=1'>",
     "javascript:window.live=1",
     "]]>&lt;b&gt;&amp;<!--",

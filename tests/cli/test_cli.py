@@ -17,11 +17,8 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
-from tests.faults.harness import on_a_terminal
 from tests.run import run
 from tests.study.generated import training
-
-ALL_STREAMS = ("stdin", "stdout", "stderr")
 
 
 def table(path):
@@ -164,19 +161,19 @@ def test_odd_terminals(environment, optilab_process):
     assert done.stdout.isascii()
 
 
-def test_colour_only_on_a_terminal_that_wants_it(light, tmp_path):
+def test_colour_only_on_a_terminal_that_wants_it(forked_without_torch, tmp_path):
     def colours(**environment):
         arguments = ["optimize", "--algo", "sgd"]
-        return on_a_terminal(light, arguments, tmp_path, ALL_STREAMS, COLUMNS="100", **environment)
+        return forked_without_torch.on_a_terminal(arguments, tmp_path, COLUMNS="100", **environment)
 
     assert "\x1b[33m" in colours()  # still moving: yellow
     assert "\x1b[3" not in colours(NO_COLOR="1")
     assert "\x1b[3" not in colours(TERM="dumb")
 
 
-def test_a_terminal_gets_live_progress_and_its_cursor_back(warm, small, tmp_path):
+def test_a_terminal_gets_live_progress_and_its_cursor_back(forked_with_torch, small, tmp_path):
     arguments = ["train", "--config", str(small), "--epochs", "40"]
-    written = on_a_terminal(warm, arguments, tmp_path, ALL_STREAMS, COLUMNS="100")
+    written = forked_with_torch.on_a_terminal(arguments, tmp_path, COLUMNS="100")
     assert "epochs/s" in written
     assert written.rfind("\x1b[?25h") > written.rfind("\x1b[?25l") >= 0
 
@@ -221,10 +218,10 @@ def test_completion_of_a_command_name_imports_no_command(optilab_process, tmp_pa
     assert optilab_process("--help", **here).stderr.strip() == needed
 
 
-def test_a_full_disk_behind_stdout(light, tmp_path):
+def test_a_full_disk_behind_stdout(forked_without_torch, tmp_path):
     if not Path("/dev/full").exists():
         pytest.fail("this test needs /dev/full")
-    done = light.run(["optimize", "--algo", "sgd"], tmp_path, stdout="/dev/full")
+    done = forked_without_torch.run(["optimize", "--algo", "sgd"], tmp_path, stdout="/dev/full")
     assert done.code == 7
     assert "No space left" in done.err
     assert "Traceback" not in done.err

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.harness import missing
+from tests.processes import missing_tools
 from tests.run import run
 
 EVALUATE = 'eval "$(optilab --show-completion)"\n'
@@ -48,7 +48,7 @@ LINES = {
 def completed(request, tmp_path_factory):
     """All lines as one of the shells completes them: line -> what is printed of its last word."""
     name, folder = request.param, tmp_path_factory.mktemp("shell")
-    if missing(name):
+    if missing_tools(name):
         pytest.skip(f"needs {name}: apt-get install {name}")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("OPTILAB_")}
     assert run(["optimize", "--algo", "sgd", "--name", "mine-7", "--quiet"], folder, kept).returncode == 0

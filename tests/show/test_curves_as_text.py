@@ -1,12 +1,12 @@
 """Trainings drawn as text: after a training and by `runs plot`, on terminals and in pipes."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from optilab.show.chart_text import Canvas
-from tests.faults.harness import on_a_terminal
 from tests.study.generated import layered, training
 
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
@@ -109,24 +109,24 @@ def _again(runs):
     return training(runs, "again", "seed=1", "model.norm=batch").name
 
 
-def test_a_terminal_shows_braille(light, runs):
-    shown = on_a_terminal(light, ["runs", "plot", "good1"], runs.parent, ["stdout"], COLUMNS="80")
+def test_a_terminal_shows_braille(forked_without_torch, runs):
+    shown = forked_without_torch.on_a_terminal(["runs", "plot", "good1"], runs.parent, ["stdout"], COLUMNS="80")
     assert any(0x2800 < ord(sign) < 0x2900 for sign in shown)
     assert "✚ best 80.0% at epoch 3" in shown
 
 
 @pytest.mark.parametrize(("columns", "drawn"), [(70, False), (80, True), (160, True)])
-def test_the_end_of_a_training_on_a_terminal(warm, small, tmp_path, columns, drawn):
+def test_the_end_of_a_training_on_a_terminal(forked_with_torch, small, tmp_path, columns, drawn):
     arguments = ["train", str(small), "--epochs", "2"]
-    shown = on_a_terminal(warm, arguments, tmp_path, ["stdout"], COLUMNS=str(columns))
+    shown = forked_with_torch.on_a_terminal(arguments, tmp_path, ["stdout"], COLUMNS=str(columns))
     assert any(0x2800 < ord(sign) < 0x2900 for sign in shown) == drawn
     assert ("gradient |g| of each layer" in shown) == drawn
     assert ("curves and layers: --picture" in shown) != drawn
 
 
-def test_no_picture_is_no_picture(warm, small, tmp_path):
+def test_no_picture_is_no_picture(forked_with_torch, small, tmp_path):
     arguments = ["train", str(small), "--epochs", "1", "--no-picture"]
-    shown = on_a_terminal(warm, arguments, tmp_path, ["stdout"], COLUMNS="100")
+    shown = forked_with_torch.on_a_terminal(arguments, tmp_path, ["stdout"], COLUMNS="100")
     assert "--picture" not in shown
     assert not any(0x2800 < ord(sign) < 0x2900 for sign in shown)
 
@@ -154,9 +154,23 @@ def test_a_training_that_diverges_is_drawn_as_far_as_it_came(optilab, small, tmp
     assert not (tmp_path / "a.png").exists()
 
 
-def test_matplotlib_is_loaded_after_the_training(warm, small, tmp_path):
+def tell_of_matplotlib():
+    """At the end of the last epoch stderr says whether matplotlib is loaded."""
+    from optilab.train import session
+
+    proceed = session.proceed
+
+    def after(*arguments):
+        status = proceed(*arguments)
+        print("matplotlib" in sys.modules, file=sys.stderr)
+        return status
+
+    session.proceed = after
+
+
+def test_matplotlib_is_loaded_after_the_training(forked_with_torch, small, tmp_path):
     arguments = ["train", str(small), "--epochs", "1", "--out", "a.png", "--quiet"]
-    done = warm.run(arguments, tmp_path, sabotage="tell_of_matplotlib")
+    done = forked_with_torch.run(arguments, tmp_path, before=tell_of_matplotlib)
     assert done.err == "False\n"
     assert (tmp_path / "a.png").exists()
 

@@ -9,8 +9,6 @@ import sys
 
 import pytest
 
-from tests.faults.harness import on_a_terminal
-
 ARGUMENTS = ["optimize", "--algo", "sgd,momentum,adam", "--epochs", "40"]
 
 
@@ -40,15 +38,15 @@ def test_the_start_and_the_minimum_are_where_they_are(optilab):
     assert minimum == round(6.36 / 9.72 * (width - 1))
 
 
-def test_a_wide_terminal_shows_braille_in_colour(light, tmp_path):
-    shown = on_a_terminal(light, ARGUMENTS, tmp_path, ["stdout"], COLUMNS="120")
+def test_a_wide_terminal_shows_braille_in_colour(forked_without_torch, tmp_path):
+    shown = forked_without_torch.on_a_terminal(ARGUMENTS, tmp_path, ["stdout"], COLUMNS="120")
     assert any(0x2800 < ord(sign) < 0x2900 for sign in shown)
     assert "\x1b[" in shown
     assert "● start" in shown
 
 
-def test_a_narrow_terminal_shows_none_unasked(light, tmp_path):
-    shown = on_a_terminal(light, ARGUMENTS, tmp_path, ["stdout"], COLUMNS="80")
+def test_a_narrow_terminal_shows_none_unasked(forked_without_torch, tmp_path):
+    shown = forked_without_torch.on_a_terminal(ARGUMENTS, tmp_path, ["stdout"], COLUMNS="80")
     assert "● start" not in shown
 
 
@@ -77,10 +75,10 @@ def test_a_diverging_path_and_a_function_without_minimum_are_drawn(optilab, func
     assert "log scale" in shown
 
 
-def test_a_narrow_terminal_names_the_option(light, tmp_path):
-    shown = on_a_terminal(light, ARGUMENTS, tmp_path, ["stdout"], COLUMNS="80")
+def test_a_narrow_terminal_names_the_option(forked_without_torch, tmp_path):
+    shown = forked_without_torch.on_a_terminal(ARGUMENTS, tmp_path, ["stdout"], COLUMNS="80")
     assert "contour and curves: --picture" in shown
-    assert "--picture" not in on_a_terminal(light, ARGUMENTS, tmp_path, ["stdout"], COLUMNS="120")
+    assert "--picture" not in forked_without_torch.on_a_terminal(ARGUMENTS, tmp_path, ["stdout"], COLUMNS="120")
 
 
 def test_theory_of_newton_and_of_a_lucky_start(optilab):

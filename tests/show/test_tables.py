@@ -11,7 +11,7 @@ from rich.console import Console
 
 from optilab.show import terminal
 from optilab.show.table import Column, latex, markdown, write
-from tests.faults.test_text import LIVE, PAYLOADS
+from tests.hostile import HOSTILE, LIVE
 
 COLUMNS = [
     Column("name", "name", left=True),
@@ -45,7 +45,7 @@ def test_the_formats(capsys):
     )
 
 
-@pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize("payload", HOSTILE)
 def test_a_hostile_name_stays_text(capsys, payload):
     columns, rows = (
         [Column("name", "name", left=True), Column("value", "value")],

@@ -11,7 +11,7 @@ from optilab import runs
 from optilab.errors import UsageError
 from optilab.study import export
 from optilab.study.groups import select
-from tests.faults.test_text import LIVE, PAYLOADS
+from tests.hostile import HOSTILE, LIVE
 from tests.study.generated import training
 
 FORMATS = (".csv", ".sqlite", ".parquet")
@@ -159,7 +159,7 @@ def poisoned(some, payload):
 
 @pytest.mark.parametrize("ending", FORMATS)
 def test_a_hostile_text_stays_text(some, tmp_path, ending):
-    for number, payload in enumerate(PAYLOADS):
+    for number, payload in enumerate(HOSTILE):
         file = tmp_path / f"rows{number}{ending}"
         export.write(file, poisoned(some, payload))
         rows = read(file)
@@ -178,7 +178,7 @@ def test_a_hostile_text_stays_text_in_trackers(some, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     pytest.importorskip("mlflow.tracking")
     (record,) = select(some, ["plain"]).records
-    exported = [export.Exported(record, {payload: payload for payload in PAYLOADS})]
+    exported = [export.Exported(record, {payload: payload for payload in HOSTILE})]
     export.tensorboard(tmp_path / "logs", exported)
     export.mlflow(tmp_path / "store", exported)
     events = accumulator.EventAccumulator(str(tmp_path / "logs" / "plain"))

@@ -6,8 +6,6 @@ import json
 import pytest
 import yaml
 
-from tests.faults.warm import TORCH
-
 
 @pytest.fixture
 def trunk(optilab, small, tmp_path):
@@ -193,14 +191,13 @@ def test_the_config_of_a_fork_repeats_the_training_from_the_start(optilab, trunk
     assert "fork" not in config
 
 
-def test_every_refusal_comes_without_torch(optilab, light, small, tmp_path):
+def test_every_refusal_comes_without_torch(optilab, forked_without_torch, small, tmp_path):
     optilab("train", small, "--name", "trunk", "--quiet")
     for arguments, code in (
         (["--set", "model.hidden=[4]"], 4),
         (["--epochs", "2"], 2),
         (["--set", "epochs=3"], 2),
     ):
-        done = light.run(["train", "--fork", "trunk", *arguments], tmp_path)
+        done = forked_without_torch.run(["train", "--fork", "trunk", *arguments], tmp_path)
         assert done.code == code
-        assert "optilab: " in done.err
-        assert TORCH not in done.err
+        assert done.err.startswith("optilab: ")

@@ -8,7 +8,6 @@ import pytest
 
 from optilab.config.load import load
 from optilab.config.training import MOVED, TrainConfig, changeable
-from tests.faults.warm import TORCH
 
 
 @pytest.fixture
@@ -65,10 +64,9 @@ def test_a_run_of_a_version_that_kept_less_is_not_called_damaged(run, tmp_path):
     assert "optilab train --config runs/done/config.yaml" in message
 
 
-def test_every_refusal_comes_without_torch(optilab, light, small, tmp_path):
+def test_every_refusal_comes_without_torch(optilab, forked_without_torch, small, tmp_path):
     optilab("train", "--config", small, "--name", "done", "--quiet")
     for arguments, code in ((["--lr", "0.2"], 4), (["--epochs", "2"], 2), (["--seed", "x"], 2)):
-        done = light.run(["train", "--resume", "done", *arguments], tmp_path)
+        done = forked_without_torch.run(["train", "--resume", "done", *arguments], tmp_path)
         assert done.code == code
-        assert "optilab: " in done.err
-        assert TORCH not in done.err
+        assert done.err.startswith("optilab: ")

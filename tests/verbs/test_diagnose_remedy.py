@@ -20,7 +20,7 @@ from optilab.runs import read, read_records
 from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
 from optilab.study.trials import Outcome, Trial
 from optilab.verbs.studies import StudyProgress
-from tests.faults.harness import until
+from tests.processes import wait_until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
 
@@ -233,8 +233,8 @@ def test_trainings_end_with_the_study_that_started_them(small, tmp_path):
     assert len(workers) >= 3  # the fork server and two trials
     study.kill()
     study.wait()
-    until(lambda: read(_trial(folder, "tanh-s42")).state == "interrupted")
-    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    wait_until(lambda: read(_trial(folder, "tanh-s42")).state == "interrupted")
+    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
 def descendants(process):

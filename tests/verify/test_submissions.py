@@ -28,7 +28,7 @@ from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, TimeLimit, Warden
 from optilab.verify.submissions import POINTS, files, grade_one, is_pattern, read_points, split
 from optilab.verify.warden import descendants, remove_tree
-from tests.faults.harness import until
+from tests.processes import wait_until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
 WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
@@ -269,11 +269,11 @@ def test_killed_grader_leaves_nothing(tmp_path, number):
     command = [sys.executable, "-m", "optilab", "verify", "*.py:SGD", "--against", "sgd"]
     environment = {**os.environ, "TMPDIR": str(tmp_path / "out")}
     grader = subprocess.Popen(command, cwd=tmp_path / "in", env=environment, stderr=subprocess.PIPE)
-    until(lambda: len(descendants(grader.pid)) == 3)
+    wait_until(lambda: len(descendants(grader.pid)) == 3)
     left = descendants(grader.pid)
     grader.send_signal(number)
     assert grader.communicate()[1] == b""
-    until(lambda: not any(_is_alive(pid) for pid in left))
+    wait_until(lambda: not any(_is_alive(pid) for pid in left))
     assert not list((tmp_path / "out").iterdir())
 
 
