@@ -39,6 +39,9 @@ PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 IMPORTED_TORCH = 99
 """The exit status of a process `forked_without_torch` that imports PyTorch."""
 
+EXIT = os._exit
+"""Taken before a command replaces it."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -272,7 +275,7 @@ def _run_in_child(
             sys.stdout.flush()  # as Python's end does
             sys.stderr.flush()
         finally:
-            os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+            EXIT(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 def _connect(number: int, name: str, target: str) -> None:
@@ -317,7 +320,7 @@ def _forget_torch() -> None:
         def find_spec(self, name: str, *_: object) -> None:
             if name == "torch":
                 os.write(2, b"torch was imported\n")
-                os._exit(IMPORTED_TORCH)
+                EXIT(IMPORTED_TORCH)
 
     names = [name for name in sys.modules if name.startswith(("torch", "optilab.train", "optilab.loop"))]
     _hidden.extend(sys.modules.pop(name) for name in names)  # kept: their end would be PyTorch's
@@ -342,6 +345,6 @@ def fork_the_forkserver() -> None:
             ctypes.CDLL(None).prctl(PR_SET_NAME, b"forkserver")
             exec(arguments[-1], {})
         finally:
-            os._exit(0)
+            EXIT(0)
 
     util.spawnv_passfds = start

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.processes import EXIT
+
 CHANGES = {"create", "append", "overwrite", "mkdir", "write", "rename", "remove", "rmdir", "truncate", "link"}
 POINTS = {
     "death": CHANGES,  # after a sync there is on disk, for who reads it, what was there before
@@ -72,7 +74,7 @@ class FileCalls:
 
     def _fail(self) -> None:
         if self.fault == "death":
-            os._exit(DEATH)
+            EXIT(DEATH)
         if self.fault == "SIGTERM":
             os.kill(os.getpid(), signal.SIGTERM)
             return
