@@ -81,8 +81,9 @@ def check_readers(folder: Path, groups: Any, rows: Any, names: list[str]) -> Non
     done = read(folder, "runs", "compare", "study", "--json")
     if not done.returncode and "left out" not in done.stdout and "not the same data" not in done.stdout:
         assert compared(done) == groups
-    if not read(folder, "runs", "export", "study", "--out", "rows.csv").returncode:
+    if not read(folder, "runs", "export", "study", "--out", "rows.csv", "--force").returncode:
         assert exported(folder) == rows
+    (folder / "report.html").unlink(missing_ok=True)
     report = read(folder, "report", "study")
     if not report.returncode:
         page = (folder / "report.html").read_text(encoding="utf-8")
@@ -132,9 +133,9 @@ def test_negative_control_what_readers_are_asked(
     whole: Path, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups, rows, names = expected
-    for wrong in ((groups[:1], rows, names), (groups, rows[:-1], names), (groups, rows, [*names, "lost"])):
+    for wrong in ((groups[:1], rows, names), (groups, rows[:-1], names), (groups, rows, [*names, "no such trial"])):
         with pytest.raises(AssertionError):
             check_readers(whole, *wrong)
-    monkeypatch.setattr("tests.faults.test_damaged_study.CLAIM", "lr 0.1: val_acc > 0.01")
+    monkeypatch.setitem(globals(), "CLAIM", "lr 0.1: val_acc > 0.01")
     with pytest.raises(AssertionError, match="the claim passes"):
         check_readers(whole, *expected)
