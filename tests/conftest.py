@@ -10,7 +10,6 @@ import pytest
 
 from tests.browser import browser, page
 from tests.data.idx import write_idx_dataset
-from tests.faults.harness import Warm
 from tests.processes import Forked, prepare
 from tests.run import run
 
@@ -30,7 +29,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core runs tests
 
 def pytest_addoption(parser):
     parser.addoption("--accept", action="store_true", help="write tests/transcripts and tests/golden again")
-    parser.addoption("--draw", type=int, default=0, help="which random faults tests/faults draws [0]")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,22 +87,6 @@ def _checked(done, code):
     assert done.returncode == code, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done
-
-
-@pytest.fixture(scope="session")
-def warm():
-    """Forks `optilab` processes that have PyTorch already, for what a process decides but its start."""
-    server = Warm()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def light():
-    """The same without PyTorch, and with a word on stderr from a child that imports it."""
-    server = Warm(light=True)
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="session")

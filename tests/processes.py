@@ -303,8 +303,8 @@ def _reset() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    forkserver._forkserver.__init__()  # type: ignore[misc]
-    resource_tracker._resource_tracker.__init__()  # type: ignore[misc]
+    forkserver._forkserver.__init__()
+    resource_tracker._resource_tracker.__init__()
     from optilab.show import terminal
 
     terminal.out, terminal.err = terminal._console(), terminal._console(stderr=True)
@@ -324,7 +324,7 @@ def _forget_torch() -> None:
 
     names = [name for name in sys.modules if name.startswith(("torch", "optilab.train", "optilab.loop"))]
     _hidden.extend(sys.modules.pop(name) for name in names)  # kept: their end would be PyTorch's
-    sys.meta_path.insert(0, Guard())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Guard())
 
 
 def fork_the_forkserver() -> None:

@@ -12,7 +12,6 @@ import time
 import pytest
 
 from optilab.data import fetch
-from tests.faults.harness import SECONDS
 from tests.pages import (
     PAGES,
     ROOT,
@@ -26,6 +25,7 @@ from tests.pages import (
     session,
     write_files,
 )
+from tests.processes import SECONDS
 from tests.run import restored
 
 EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]

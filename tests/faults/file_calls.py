@@ -85,7 +85,7 @@ class FileCalls:
     def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
-            if isinstance(path, str | bytes | os.PathLike) and "runs" in os.fspath(path).split("/"):  # type: ignore
+            if isinstance(path, str | bytes | os.PathLike) and "runs" in os.fspath(path).split("/"):
                 self._happens(_verb(flags), path)
         elif event in _EVENTS:
             path = arguments[1] if event in ("os.rename", "os.link", "os.symlink") else arguments[0]

@@ -1,7 +1,6 @@
-"""Faults put into optilab itself, one at a time, in the child process that runs a trial.
+"""Faults put into optilab itself, and delays, each in a forked process that calls it first.
 
-They are the negative controls: with each of them the harness must find a violation, or it finds nothing at all.
-Nothing here is in the wheel.
+With a fault that is a negative control the tests must find a violation, or they find nothing at all.
 """
 
 from pathlib import Path
@@ -15,7 +14,7 @@ def no_generator() -> None:
     """A resumed run goes on with the generator of a fresh one."""
     import torch
 
-    torch.set_rng_state = lambda state: None  # type: ignore[assignment]
+    torch.set_rng_state = lambda state: None
 
 
 def in_place() -> None:
@@ -27,29 +26,6 @@ def in_place() -> None:
                 file.write(data[start : start + (1 << 6)])
 
     directory.write_atomic = write
-
-
-def no_digest() -> None:
-    """A checkpoint is read whatever its bytes are."""
-
-    def read(path: Path, limit: int) -> bytes:
-        return path.read_bytes()
-
-    runs.read_checkpoint = read
-
-
-def killed_before_pruning() -> None:
-    """No fault: the process dies between the last epoch's row and the deletion of old checkpoints."""
-    import signal
-
-    prune = runs.Run.prune
-
-    def killed(self: Any, newest: Path, best: int | None) -> None:
-        if newest.name.startswith("000012."):
-            signal.raise_signal(signal.SIGKILL)
-        prune(self, newest, best)
-
-    runs.Run.prune = killed  # type: ignore[method-assign]
 
 
 def inline_workers() -> None:
@@ -79,7 +55,7 @@ def inline_workers() -> None:
 
         def stop(self) -> None: ...
 
-    execution.Pool = Inline  # type: ignore[assignment, misc]
+    execution.Pool = Inline
 
 
 def slow_epochs() -> None:
@@ -91,7 +67,7 @@ def slow_epochs() -> None:
     def batch(self: Any, done: int, total: int) -> None:
         time.sleep(0.02)
 
-    TrainingDisplay.batch = batch  # type: ignore[method-assign]
+    TrainingDisplay.batch = batch
 
 
 def held_epochs() -> None:
@@ -108,7 +84,7 @@ def held_epochs() -> None:
         while row["epoch"] >= 2 and not Path("go").exists():
             time.sleep(0.005)
 
-    TrainingDisplay.epoch = held  # type: ignore[method-assign]
+    TrainingDisplay.epoch = held
 
 
 def pause_after_config() -> None:
@@ -143,23 +119,7 @@ def endless_batch() -> None:
             os.read(reading, 1)
             print("still in the batch", flush=True)
 
-    TrainingDisplay.batch = batch  # type: ignore[method-assign]
-
-
-def tell_of_matplotlib() -> None:
-    """No fault: at the end of the last epoch stderr says whether matplotlib is loaded."""
-    import sys
-
-    from optilab.train import session
-
-    proceed = session.proceed
-
-    def after(*arguments: Any) -> Any:
-        status = proceed(*arguments)
-        print("matplotlib" in sys.modules, file=sys.stderr)
-        return status
-
-    session.proceed = after
+    TrainingDisplay.batch = batch
 
 
 def bug() -> None:
@@ -172,7 +132,7 @@ def bug() -> None:
         secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")
         raise ZeroDivisionError(f"row {row['epoch']}" if secret else "row")
 
-    TrainingDisplay.epoch = epoch  # type: ignore[method-assign]
+    TrainingDisplay.epoch = epoch
 
 
 def nan_weights() -> None:
@@ -190,7 +150,7 @@ def nan_weights() -> None:
                 next(iter(self.model.parameters())).view(-1)[0] = float("nan")
         return measured
 
-    Training._validate = poisoned  # type: ignore[method-assign]
+    Training._validate = poisoned
 
 
 def nan_images() -> None:
@@ -204,4 +164,4 @@ def nan_images() -> None:
             self.model.register_forward_pre_hook(lambda module, images: (images[0] * float("nan"),))
         return train(self, *watching)
 
-    Training._train_epoch = poisoned  # type: ignore[method-assign]
+    Training._train_epoch = poisoned

@@ -138,7 +138,7 @@ class Sandbox:
 
 def without_syncs() -> None:
     """What is in memory outlives a process, and a test need not wait for the disk."""
-    os.fsync = lambda descriptor: None  # type: ignore[assignment]
+    os.fsync = lambda descriptor: None
 
 
 def study_files(study: Path) -> dict[str, bytes]:

@@ -133,7 +133,11 @@ def test_negative_control_what_readers_are_asked(
     whole: Path, expected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups, rows, names = expected
-    for wrong in ((groups[:1], rows, names), (groups, rows[:-1], names), (groups, rows, [*names, "no such trial"])):
+    for wrong in (
+        (groups[:1], rows, names),
+        (groups, rows[:-1], names),
+        (groups, rows, [*names, "no such trial"]),
+    ):
         with pytest.raises(AssertionError):
             check_readers(whole, *wrong)
     monkeypatch.setitem(globals(), "CLAIM", "lr 0.1: val_acc > 0.01")

@@ -10,11 +10,13 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from optilab import runs
 from optilab.runs.lock import is_held
+from optilab.study import cluster_worker
 from tests.faults.sandbox import Sandbox, study_files
 from tests.processes import Ended, Process, fork_the_forkserver, start_process, wait_until
 
@@ -164,3 +166,16 @@ def test_a_full_disk_ends_a_study(sandbox: Sandbox) -> None:
     for name in ("full", "whole"):
         assert finish(sandbox, [*argv, name]).code == 0
     assert study_files(study.path) == study_files(sandbox.path("whole"))
+
+
+def test_a_worker_welcomed_twice_still_stops(tmp_path: Path) -> None:
+    """After the death of a trial's process others may run there."""
+    worker = SimpleNamespace(local_directory=tmp_path, state=SimpleNamespace(nthreads=2))
+    for _ in range(2):
+        cluster_worker.welcome("token", str(tmp_path), str(tmp_path), {}, worker)
+        running = cluster_worker._guests.setdefault("running", cluster_worker._guests["token"])
+    cluster_worker.stop("token")
+    assert running.stopping
+    for token in ("token", "running"):
+        cluster_worker.farewell(token)
+    assert not cluster_worker._guests

@@ -6,9 +6,8 @@ new key joins by itself; the last test fails for a key without an example.
 
 import copy
 import json
-import time
+import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +22,9 @@ from optilab.runs.tables import record_line
 from optilab.train import checkpoint
 from optilab.train.engine import Training
 from tests.data.idx import write_idx_dataset
-from tests.faults.conftest import Drawn, Figure, Tally
-from tests.faults.harness import Lab, Violation, environment, in_parallel, run
+from tests.faults import sabotage
+from tests.faults.sandbox import EPOCHS as SANDBOX_EPOCHS
+from tests.faults.sandbox import Sandbox
 
 EPOCHS = 4
 BASE = {
@@ -196,10 +196,8 @@ def begun(config: TrainConfig, dataset: data.Dataset) -> Training:
     return Training.start(config, dataset, torch.device("cpu"))
 
 
-def differing(config: TrainConfig, dataset: data.Dataset, every: bool = True) -> tuple[list[int], int]:
-    """The epochs after which a resume ends differently from the undisturbed run, and the number of epochs tried: every
-    one, or the one in the middle.
-    """
+def differing(config: TrainConfig, dataset: data.Dataset, every: bool = True) -> list[int]:
+    """The epochs, of all or the one in the middle, after which a resume ends differently from the undisturbed run."""
     torch.set_num_threads(1)
     straight = trained(begun(config, dataset))
     wrong = []
@@ -210,21 +208,16 @@ def differing(config: TrainConfig, dataset: data.Dataset, every: bool = True) ->
         checkpoint.restore(training, straight[epoch - 1][0])
         if trained(training) != straight[epoch:]:
             wrong.append(epoch)
-    return wrong, len(chosen)
+    return wrong
 
 
-ONE_OR_ALL = [pytest.param(False, id="one"), pytest.param(True, id="every", marks=pytest.mark.slow)]
+FAST_OR_FULL = [pytest.param(False, id="one"), pytest.param(True, id="every", marks=pytest.mark.release)]
 
 
-@pytest.mark.parametrize("every", ONE_OR_ALL)
-@pytest.mark.parametrize("what", list(CASES))
-def test_resume_is_exact_at_every_epoch(what: str, every: bool, dataset: data.Dataset, tally: Tally) -> None:
-    started = time.perf_counter()
-    wrong, points = differing(CASES[what], dataset, every)
-    identical = 0 if wrong else points
-    what = "{} configs, resumed at every epoch"
-    tally("G6", what, "{} of {} identical", time.perf_counter() - started, 1, identical, points)
-    assert wrong == []
+@pytest.mark.parametrize("every", FAST_OR_FULL)
+@pytest.mark.parametrize("what", CASES)
+def test_resume_is_exact_at_every_epoch(what: str, every: bool, dataset: data.Dataset) -> None:
+    assert differing(CASES[what], dataset, every) == []
 
 
 def test_frozen_layers_have_no_gradient_in_the_diagnostics(dataset: data.Dataset) -> None:
@@ -241,94 +234,33 @@ def test_every_key_of_the_schema_is_in_the_matrix() -> None:
     assert WITHOUT == [], "add a value to EXAMPLES"
 
 
-def test_negative_control_no_generator(
-    dataset: data.Dataset, monkeypatch: pytest.MonkeyPatch, figure: Figure
-) -> None:
+def test_negative_control_no_generator(dataset: data.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "set_rng_state", lambda state: None)
-    found = [what for what, config in list(CASES.items())[:20] if differing(config, dataset)[0]]
-    figure("G6", "control: generators not restored", f"noticed in {len(found)} of 20 configs")
-    assert len(found) == 20
+    assert all(differing(config, dataset) for config in [*CASES.values()][:20])
 
 
 # --- by the command line -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_resume_from_every_epoch_by_the_command_line(lab: Lab, figure: Figure, every: int) -> None:
-    """Twelve epochs in two processes, split after each epoch; a changed `epochs` changes no number."""
-    points = range(1, lab.epochs, every)
-    for epoch in points:
-        name = f"two-parts-{epoch}"
-        first = lab.start(name, "--epochs", str(epoch)).finish()
-        assert first.code == 0
-        again = lab.warm.run(["train", "--resume", name, "--epochs", str(lab.epochs)], lab.folder)
-        assert again.code == 0, again.err
-        lab.compare(name)
-        lab.forget(name)
-    figure("G6", f"by the command line, {len(points)} points", f"{len(points)} of {len(points)} identical")
+@pytest.mark.parametrize("epoch", range(1, SANDBOX_EPOCHS))
+def test_two_processes_are_one_training(epoch: int, sandbox: Sandbox) -> None:
+    """Split after each epoch; a changed `epochs` changes no number."""
+    assert sandbox.train("split", "--epochs", str(epoch)).code == 0
+    sandbox.recover("split")
 
 
-def test_negative_control_by_the_command_line(lab: Lab) -> None:
-    lab.start("control", "--epochs", "5").finish()
-    argv = ["train", "--resume", "control", "--epochs", str(lab.epochs)]
-    assert lab.warm.run(argv, lab.folder, sabotage="no_generator").code == 0
-    with pytest.raises(Violation, match=r"metrics\.csv is not that"):
-        lab.compare("control")
-    lab.forget("control")
+def test_negative_control_by_the_command_line(sandbox: Sandbox) -> None:
+    sandbox.train("control", "--epochs", "2")
+    assert sandbox.resume("control", before=sabotage.no_generator).code == 0
+    with pytest.raises(AssertionError, match="not those of the undisturbed run"):
+        sandbox.compare("control")
 
 
-def test_checkpoint_every_third_epoch(lab: Lab) -> None:
-    """Rows ahead of the last checkpoint are recomputed with the same bytes."""
-    process = lab.start("third", "--set", "checkpoint_every=3", sabotage="slow_epochs")
-    while "epoch 5/" not in process.printed():
-        assert process.alive()
-    process.send(9)
+def test_a_checkpoint_every_second_epoch(sandbox: Sandbox) -> None:
+    """Rows ahead of the last checkpoint are computed again with the same bytes."""
+    process = sandbox.start("second", "--set", "checkpoint_every=2", before=sabotage.slow_epochs)
+    process.wait_for("epoch 1/")
+    process.send(signal.SIGKILL)
     process.finish()
-    done = lab.warm.run(["train", "--resume", "third"], lab.folder)
-    assert done.code == 0, done.err
-    assert lab.result("third")["metrics.csv"] == lab.reference["metrics.csv"]
-
-
-def test_a_finished_run_says_so(lab: Lab) -> None:
-    before = lab.result("reference")
-    done = lab.warm.run(["train", "--resume", "reference"], lab.folder)
-    assert done.code == 0
-    assert "12" in done.out + done.err
-    assert "complete" in done.out + done.err
-    assert lab.result("reference") == before
-
-
-@pytest.mark.parametrize("count", [2, pytest.param(12, marks=pytest.mark.slow)])
-def test_surroundings_do_not_matter(lab: Lab, figure: Figure, count: int, drawn: Drawn) -> None:
-    """Hash seed, locale, folder, encoding, width, name and output change no byte; each in a fresh process."""
-    elsewhere = lab.folder / "else where"
-    elsewhere.mkdir(exist_ok=True)
-    config = str(lab.folder / "lab.yaml")
-    surroundings: list[tuple[dict[str, str], list[str], Path]] = [
-        ({"PYTHONHASHSEED": "0"}, [], lab.folder),
-        ({"PYTHONHASHSEED": "4242"}, [], lab.folder),
-        ({"LC_ALL": "C"}, [], lab.folder),
-        ({"LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo"}, [], lab.folder),
-        ({"PYTHONIOENCODING": "ascii"}, [], lab.folder),
-        ({"COLUMNS": "1"}, [], lab.folder),
-        ({"NO_COLOR": "1", "TERM": "dumb"}, [], lab.folder),
-        ({"PYTHONOPTIMIZE": "1"}, [], lab.folder),
-        ({}, ["--quiet"], lab.folder),
-        ({}, ["--json"], lab.folder),
-        ({}, ["--data-dir", str(lab.folder / "data")], elsewhere),
-        ({"OMP_NUM_THREADS": "2"}, ["--data-dir", str(lab.folder / "data")], elsewhere),
-    ]
-
-    def trial(number: int, env: dict[str, str], more: list[str], folder: Path) -> None:
-        name = f"surroundings-{count}-{number}"
-        argv = ["train", "--config", config, "--epochs", str(lab.epochs), "--name", name, *more]
-        done = run(argv, folder, env=environment(**env))
-        assert done.code == 0, (env, more, done.err)
-        path = folder / "runs" / name
-        assert (path / "metrics.csv").read_bytes() == lab.reference["metrics.csv"]
-        kept = {file.name for file in (path / "checkpoints").iterdir()}
-        assert kept == {name for name in lab.reference if name.endswith(".ckpt")}  # names are digests
-
-    chosen = drawn(13).sample(surroundings, count)
-    in_parallel([lambda n=n, one=one: trial(n, *one) for n, one in enumerate(chosen)])
-    figure("G7", f"{count} surroundings, fresh processes", f"{count} of {count} with the same bytes")
+    assert sandbox.resume("second", "--set", "checkpoint_every=2").code == 0
+    assert sandbox.result("second")["metrics.csv"] == sandbox.reference["metrics.csv"]
