@@ -46,7 +46,7 @@ FEWER = {
 
 
 def _marks(command):
-    return [pytest.mark.slow] if any(text in command for text in LONG) else []
+    return [pytest.mark.release] if any(text in command for text in LONG) else []
 
 
 BLOCKS = [

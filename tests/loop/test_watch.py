@@ -1584,7 +1584,7 @@ def test_tied_weights_groups_clipping_and_a_schedule_are_no_finding():
     assert str(watch.diagnosis()).splitlines()[-1].startswith("healthy: training accuracy")
 
 
-@pytest.mark.slow  # the compiler starts
+@pytest.mark.release  # the compiler starts
 def test_a_compiled_network_has_no_outputs_but_all_else():
     net = torch.compile(mlp(), backend="eager")
     watch = learn(net, X, Y, steps=80, lr=1e-2)

@@ -66,7 +66,7 @@ def test_equal_rules_are_rarely_called_slower(rules, functions, effect):
     assert wrong <= at_most(0.05, count)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(("rules", "functions", "effect"), SETTINGS)
 def test_equal_rules_are_rarely_called_slower_in_ten_thousand_races(rules, functions, effect):
     wrong = sum(verdicts(races(1000, rules, functions, effect, seed=i)).any(axis=1).sum() for i in range(1, 11))
@@ -102,7 +102,7 @@ SHAPES = {  # of the effect of a rule on a function, all with mean 0 and standar
 }
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(("rules", "functions"), [(2, 10), (10, 10), (4, 3)])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_effects_that_are_not_normal_do_little_harm(shape, rules, functions):
@@ -136,7 +136,7 @@ def test_the_intervals_hold_for_all_rules_at_once():
     assert missed <= at_most(0.05, 400)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(("rules", "functions"), [(2, 10), (4, 10), (10, 10), (10, 16), (10, 3)])
 @pytest.mark.parametrize("factor", [1.5, 2.0])
 def test_power(rules, functions, factor):

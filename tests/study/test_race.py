@@ -209,7 +209,7 @@ def copies(rule, count):
     return [kind(**vars(rule)) for kind in kinds]
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_copies_of_one_rule_are_rarely_told_apart_in_real_races():
     """Only the luck of the draws differs; tiny budgets make it large."""
     functions = [

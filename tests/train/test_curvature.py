@@ -376,7 +376,7 @@ def shares(small, settings, epochs):
     return np.array(found)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_gradient_descent_sharpens_up_to_the_limit_and_goes_on_there(small):
     """Cohen et al. 2021, figure 1: progressive sharpening to 2/lr, then the sharpness stays at or just above it."""
     share = shares(small, ["optimizer.lr=0.3"], 250)
@@ -390,7 +390,7 @@ def test_gradient_descent_sharpens_up_to_the_limit_and_goes_on_there(small):
     assert (slower < 0.9).all()  # the edge is a property of the rate, not of the time
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_adam_goes_to_38_over_lr(small):
     """Cohen et al. 2022, figure 1: the preconditioned sharpness equilibrates at (2 + 2 beta1)/((1 - beta1) lr)."""
     share = shares(small, ["optimizer={name: adam, lr: 0.01}"], 250)

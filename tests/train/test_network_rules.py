@@ -405,7 +405,7 @@ def test_every_rule_stays_finite_where_inputs_are_always_zero(name):
     assert finite(*short_training(name, "digits", steps=10), steps=10)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("batch", [32, 512])
 @pytest.mark.parametrize("activation", SUITED)
 @pytest.mark.parametrize("dataset", ["digits", "fashion-mnist", "synthetic"])

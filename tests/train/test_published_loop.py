@@ -27,7 +27,7 @@ def test_the_dataset_is_the_real_one():
     assert round(float(found.train_images.mean() / 255), 4) == 0.2860  # the published mean
 
 
-FULL = [pytest.param(n, 60_000, marks=pytest.mark.slow) for n in (1, 2)]
+FULL = [pytest.param(n, 60_000, marks=pytest.mark.release) for n in (1, 2)]
 """Beside another worker of the suite the second thread waits longer than it works."""
 
 
@@ -56,7 +56,7 @@ def test_losses_and_weights_are_those_of_the_plain_loop_bit_for_bit(threads, ima
 
 
 @pytest.mark.parametrize(
-    ("threads", "epochs"), [(1, 3), *(pytest.param(n, 10, marks=pytest.mark.slow) for n in (1, 2))]
+    ("threads", "epochs"), [(1, 3), *(pytest.param(n, 10, marks=pytest.mark.release) for n in (1, 2))]
 )
 def test_the_ten_printed_lines(threads, epochs, optilab):
     """The first three, or all."""

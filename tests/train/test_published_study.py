@@ -34,28 +34,28 @@ def differences(rows, log):
     }
 
 
-@pytest.mark.parametrize("epochs", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("epochs", [2, pytest.param(10, marks=pytest.mark.release)])
 @pytest.mark.parametrize(("case", "tolerance"), [("weight_std1", 1e-4), ("batchnorm", 1e-4), ("relu", 3e-4)])
 def test_the_first_epochs(case, tolerance, epochs):
     rows = rows_of(f"published/{case.replace('_', '-')}", epochs)
     assert max(differences(rows, LOGS[case][:epochs]).values()) < tolerance + 1e-9
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("case", ["weight_std1", "batchnorm"])
 def test_three_hundred_epochs(case):
     rows = rows_of(f"published/{case.replace('_', '-')}", 300)
     assert max(differences(rows, LOGS[case]).values()) < 1e-4 + 1e-9
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_relu_is_chaotic_and_ends_near_the_published_place():
     last = rows_of("published/relu", 300)[-1]
     printed = dict(zip(COLUMNS, LOGS["relu"][-1][1:], strict=True))
     assert all(abs(last[column] - printed[column]) < 0.01 for column in ("train_loss", "train_acc", "val_acc"))
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(
     ("preset", "published"),
     [

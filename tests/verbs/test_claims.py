@@ -542,7 +542,7 @@ def test_the_numbers_of_the_documentation(optilab):
     optilab("check", ROOT / "docs" / "claims.yaml")
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_the_numbers_of_the_documentation_that_take_long(optilab):
     optilab("check", ROOT / "docs" / "claims.yaml", "--slow")
 

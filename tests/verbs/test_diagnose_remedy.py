@@ -78,7 +78,7 @@ SUBTLE = {"gradient-norm", "optimizers/shampoo", "published/relu"}
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(preset.name, marks=() if preset.name in SUBTLE else pytest.mark.slow)
+        pytest.param(preset.name, marks=() if preset.name in SUBTLE else pytest.mark.release)
         for preset in presets("train")
     ],
 )
