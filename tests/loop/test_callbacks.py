@@ -1,6 +1,6 @@
 """The callbacks of Lightning and of Transformers, with the real packages where they are installed.
 
-`pip install lightning transformers accelerate` (about 200 MB): CI does without them.
+`pip install lightning transformers accelerate` (about 200 MB): CI does without them, and so does the commit set (`-m nightly`).
 """
 
 import warnings
@@ -11,19 +11,7 @@ import torch
 from torch import nn
 
 import optilab
-from optilab.errors import UsageError
 from optilab.loop import callbacks
-
-
-def test_what_is_not_installed_is_named(monkeypatch):
-    def absent(name):
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(callbacks, "import_module", absent)
-    with pytest.raises(UsageError, match="this callback needs lightning: pip install lightning"):
-        optilab.watch.lightning()
-    with pytest.raises(UsageError, match="this callback needs transformers"):
-        optilab.watch.transformers()
 
 
 def test_callbacks_without_a_training_and_with_metrics_that_are_wrong(monkeypatch):
@@ -48,6 +36,7 @@ def test_callbacks_without_a_training_and_with_metrics_that_are_wrong(monkeypatc
     assert "expected a fraction from 0 to 1, got a mapping" in transformers.watch.diagnosis().findings[-1].text
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("sick", [False, True], ids=["healthy", "softmax twice"])
 def test_a_training_of_lightning(sick, tmp_path):
     pytest.importorskip("pytorch_lightning")
@@ -91,6 +80,7 @@ def test_a_training_of_lightning(sick, tmp_path):
     assert [finding.name for finding in callback.watch.diagnosis().findings] == ["softmax-twice"] * sick
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("sick", [False, True], ids=["healthy", "rate too high"])
 def test_a_training_of_transformers(sick, tmp_path):
     pytest.importorskip("transformers")
