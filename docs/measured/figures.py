@@ -55,7 +55,10 @@ def commit() -> str:
 
 
 def machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}"
+    """The number of cores, and the processor's name where Linux tells it."""
+    facts = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*: (.*)$", facts.read_text() if facts.exists() else "", re.MULTILINE)
+    return f"{os.cpu_count()} cores, {names[0] if names else platform.machine()}"
 
 
 def write(document: dict[str, dict[str, Any]]) -> None:
