@@ -1,6 +1,6 @@
 """The callbacks of Lightning and of Transformers, with the real packages where they are installed.
 
-`pip install lightning transformers accelerate` (about 200 MB): CI does without them, and so does the commit set (`-m nightly`).
+`pip install lightning transformers accelerate` (about 200 MB): the nightly set does it.
 """
 
 import warnings
