@@ -128,7 +128,7 @@ class Sandbox:
     def compare(self, name: str) -> None:
         """The run has the reference's bytes and no file that is not documented."""
         path, result = self.path(name), self.result(name)
-        assert result.keys() == self.reference.keys()
+        assert result.keys() == self.reference.keys(), "not the files of the undisturbed run"
         different = [file for file, data in self.reference.items() if result[file] != data]
         assert not different, f"not those of the undisturbed run: {different}"
         names = [str(file.relative_to(path)) for file in path.rglob("*")]

@@ -56,6 +56,7 @@ def pages(tmp_path_factory):
     return {name: folder / f"{name}.html" for name in commands}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("kind", KINDS)
 def test_axe_finds_nothing(axe, pages, kind, width, page):

@@ -1,7 +1,6 @@
 """Trainings drawn as text: after a training and by `runs plot`, on terminals and in pipes."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -152,27 +151,6 @@ def test_a_training_that_diverges_is_drawn_as_far_as_it_came(optilab, small, tmp
     shown = optilab("train", small, "--lr", "1e30", "--set=model.activation=relu", "--out", "a.png", code=6)
     assert "a.png is not written: there is no epoch to draw" in shown.stderr
     assert not (tmp_path / "a.png").exists()
-
-
-def tell_of_matplotlib():
-    """At the end of the last epoch stderr says whether matplotlib is loaded."""
-    from optilab.train import session
-
-    proceed = session.proceed
-
-    def after(*arguments):
-        status = proceed(*arguments)
-        print("matplotlib" in sys.modules, file=sys.stderr)
-        return status
-
-    session.proceed = after
-
-
-def test_matplotlib_is_loaded_after_the_training(forked_with_torch, small, tmp_path):
-    arguments = ["train", str(small), "--epochs", "1", "--out", "a.png", "--quiet"]
-    done = forked_with_torch.run(arguments, tmp_path, before=tell_of_matplotlib)
-    assert done.err == "False\n"
-    assert (tmp_path / "a.png").exists()
 
 
 def test_a_steep_curve_has_no_gap():
