@@ -25,9 +25,10 @@ START = {
 }
 """By shell: its start-up file, what is in it, and the arguments with which it is interactive."""
 SECONDS = 300  # after which a shell hangs, for all lines together
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:os.fork:RuntimeWarning"
-)  # of JAX, where other tests have loaded it
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),  # of JAX, where other tests have loaded it
+]
 
 
 LINES = {
