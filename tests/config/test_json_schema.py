@@ -3,7 +3,6 @@
 `python -m tests.config.test_json_schema` writes configs/schema/ anew.
 """
 
-import json
 import re
 from itertools import pairwise
 
@@ -72,60 +71,24 @@ REFUSED = {
         "optimizer: sgdd",
         "optimizer: {name: sgd, lr: -0.01}",
         "optimizer: {name: sgd, beta1: 0.5}",
-        "optimizer: {name: adam, beta1: 1.0}",
         "optimizer: sgd\nepochs: 3O",
-        "optimizer: sgd\nepochs: 0",
         "optimizer: sgd\nepochs: 2.5",
         "optimizer: sgd\nepoch: 3",
         "optimizer: sgd\nname: a/b",
-        "optimizer: sgd\nseed: -1",
-        "optimizer: sgd\ndevice: gpu",
-        "optimizer: sgd\nclip_norm: 0",
         "optimizer: sgd\nmodel: {activaton: relu}",
-        "optimizer: sgd\nmodel: {activation: rellu}",
-        "optimizer: sgd\nmodel: {hidden: 128}",
         "optimizer: sgd\nmodel: {hidden: [0]}",
         "optimizer: sgd\nmodel: {norm: {name: batch, eps: -1}}",
-        "optimizer: sgd\ndata: {batch_size: 0}",
-        "optimizer: sgd\ndata: {dataset: cifar}",
         "optimizer: sgd\ndata: {shuffle: 1}",
-        "optimizer: sgd\nschedule: {name: step, every: 0}",
-        "optimizer: sgd\nearly_stopping: {}",
-        "optimizer: sgd\nstages: [{epochs: 3}]",
-        "optimizer: sgd\nexpect: val_acc",
         "optimizer: sgd\nexpect: [{metric: val_acc, above: 0.5, confidence: 2}]",
     ],
-    "optimize": [
-        "{}",
-        "algo: adm",
-        "algo: []",
-        "algo: {name: adam, lr: fast}",
-        "algo: adam\nepochs: 0",
-        "algo: adam\nfunction: ravin",
-        "algo: adam\nstart: near",
-        "algo: adam\nnoise: -1",
-        "algo: adam\nweight_decay_form: both",
-    ],
-    "sweep": [
-        "{}",
-        "config: 3",
-        "config: relu\nseeds: 0",
-        "config: relu\nhalving: 1",
-        "config: relu\nkeep: some",
-        "config: {optimizer: sgdd}",
-    ],
-    "remedy": ["{}", "config: relu\nonly: []", "config: relu\ntune: 0", "config: relu\nover: {}"],
-    "race": [
-        "{}",
-        '"on": []\nalgos: [sgd, adam]',
-        '"on": [relu]\nalgos: [sgd]',
-        '"on": [relu]\nalgos: [a, b]\nseeds: 0',
-    ],
+    "optimize": ["{}", "algo: adm", "algo: []", "algo: {name: adam, lr: fast}", "algo: adam\nnoise: -1"],
+    "sweep": ["{}", "config: 3", "config: relu\nseeds: 0", "config: {optimizer: sgdd}"],
+    "remedy": ["{}", "config: relu\nonly: []", "config: relu\nover: {}"],
+    "race": ["{}", '"on": []\nalgos: [sgd, adam]', '"on": [relu]\nalgos: [sgd]'],
     "check": ["{}", "checks: []", "checks: [{optimize: adam}]", "checks: [{name: a, optimze: adam}]"],
 }
 ACCEPTED = {
     "train": [
-        "optimizer: my.py:Rule",
         "optimizer: {name: lookahead, base: adam}",
         "optimizer: {name: my.py:Rule, lr: 1}",
         "optimizer: sgd\nclip_norm: null\nexpect: val_acc > 0.5",
@@ -167,21 +130,6 @@ def test_every_key_has_a_description_and_its_default(validators):
 
 def test_the_claims_of_the_documentation_agree(validators):
     assert not list(validators["check"].iter_errors(yaml.safe_load((ROOT / "docs" / "claims.yaml").read_text())))
-
-
-def test_other_kinds_are_named(optilab):
-    assert (
-        "one of optimize, train, sweep, remedy, race, check" in optilab("config", "schema", "mnist", code=2).stderr
-    )
-    assert (
-        "map reads configs of optimize: optilab config schema optimize"
-        in optilab("config", "schema", "map", code=2).stderr
-    )
-    for kind, key in {"sweep": "over", "remedy": "tune", "race": "budget", "check": "checks.set"}.items():
-        assert key in optilab("config", "show", kind).stdout
-    assert (
-        "halving" in json.loads(optilab("config", "show", "sweep", "halving", "--json").stdout)["keys"][0]["key"]
-    )
 
 
 if __name__ == "__main__":

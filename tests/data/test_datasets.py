@@ -2,9 +2,7 @@
 
 import hashlib
 import io
-import json
 import math
-import re
 import sys
 import zipfile
 from pathlib import Path
@@ -109,7 +107,7 @@ def save(path: Path, compressed: bool = False, **arrays: np.ndarray) -> Path:
     return path
 
 
-@pytest.mark.parametrize("shape", [(6, 5), (4, 4, 3), (28, 28)], ids=lambda shape: "x".join(map(str, shape)))
+@pytest.mark.parametrize("shape", [(6, 5), (4, 4, 3)], ids=lambda shape: "x".join(map(str, shape)))
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize(
     "change", [lambda a: a, np.asfortranarray, lambda a: a[::-1]], ids=["C", "Fortran", "view"]
@@ -157,23 +155,14 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
         {"x_train": np.full((40, 6, 5), 0.5)},
         r"x_train: .*found float64 with 0.5 to 0.5; save numpy.rint\(255 \* x\)",
     ),
-    "negative floats": ({"x_train": -np.ones((40, 6, 5))}, "x_train: .*found float64 with -1 to -1$"),
     "NaN": ({"x_train": np.full((40, 6, 5), np.nan)}, "x_train: .*found float64 with NaN$"),
-    "uint16": ({"x_train": np.full((40, 6, 5), 65535, ">u2")}, "x_train: .*found >u2 with 65535 to 65535$"),
-    "int64": ({"x_test": np.full((12, 6, 5), 555)}, "x_test: .*found int64 with 555 to 555$"),
-    "one-hot floats": ({"y_train": np.eye(40)}, r"y_train: expected shape .*save y.argmax\(axis=1\)"),
-    "half labels": ({"y_test": np.full(12, 0.5)}, "y_test: expected whole numbers, .*found float64$"),
     "flat": ({"x_test": np.zeros((12, 30), np.uint8)}, r"x_test: expected shape \(images, .*found \(12, 30\)"),
-    "one-hot": ({"y_train": np.eye(40, dtype=int)}, r"y_train: expected shape \(images,\).*found \(40, 40\)"),
-    "real labels": ({"y_test": np.zeros(12)}, "y_test: expected whole numbers, .*found float64"),
     "negative": ({"y_train": np.arange(40) - 1}, "y_train: expected labels 0 to 255, found -1 to 38"),
     "from one": (
         {"y_train": np.arange(40) % 3 + 1},
         "y_train: expected labels from 0, found 1 to 3; save y_train - 1",
     ),
-    "large": ({"y_train": np.arange(40) * 10}, "y_train: expected labels 0 to 255, found 0 to 390"),
     "empty": ({"x_test": np.zeros((0, 6, 5), np.uint8)}, "x_test: expected at least one item"),
-    "scalar": ({"y_test": np.array(1)}, "y_test: expected at least one item"),
     "counts": ({"y_train": np.arange(39) % 3}, "y_train: expected 40 labels, found 39 labels"),
     "other size": ({"x_test": np.zeros((12, 5, 5), np.uint8)}, r"x_test: expected images of shape \(6, 5\)"),
     "new class": ({"y_test": np.arange(12) % 4}, r"y_test: expected labels 0 to 2 as in training, found 3"),
@@ -321,29 +310,6 @@ def test_digests_of_compressed_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
 # As a user sees them
 
 
-def test_ls(optilab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pin(monkeypatch, "mnist", write_idx_dataset(tmp_path / "here" / "mnist"))
-    document = json.loads(optilab("data", "ls", "--data-dir", "here", "--json").stdout)["datasets"]
-    rows = {row["dataset"]: row for row in document}
-    assert list(rows) == list(DATASETS)
-    assert (rows["mnist"]["state"], rows["mnist"]["folder"]) == ("ok", "here/mnist")
-    assert rows["fashion-mnist"]["state"] == rows["kmnist"]["state"] == "not here"
-    assert (rows["synthetic"]["shape"], rows["npz"]["shape"]) == ([16, 16], None)
-    assert rows["fashion-mnist"]["classes"][9] == "ankle boot"
-    assert optilab("data", "ls", "--data-dir", "here", "--quiet").stdout.split() == [
-        "mnist",
-        "digits",
-        "synthetic",
-    ]
-    (tmp_path / "here" / "mnist" / "train-labels-idx1-ubyte").write_bytes(b"damaged")
-    shown = optilab("data", "ls", "--data-dir", "here").stdout
-    assert re.search(r"mnist +28 x 28 +10 +60,000 +10,000 +REFUSED: train-labels-idx1-ubyte: here/mnist", shown)
-    assert optilab("data", "where", "mnist", "--data-dir", "here", "--quiet").stdout.strip() == "here/mnist"
-    assert "REFUSED" in optilab("data", "verify", "mnist", "--data-dir", "here", code=3).stdout
-    assert 'did you mean "mnist"?' in optilab("data", "verify", "mnits", code=2).stderr
-    assert "it has no files" in optilab("data", "where", "digits").stdout
-
-
 @pytest.mark.parametrize("form", ["npz", "idx"])
 def test_sizes_and_classes_of_own_images_reach_everything(optilab, tmp_path: Path, form: str) -> None:
     arrays = four(train=90, test=30, shape=(6, 5), classes=3)
@@ -383,14 +349,6 @@ def test_sizes_and_classes_of_own_images_reach_everything(optilab, tmp_path: Pat
     if form == "npz":
         save(place, **four(train=90, test=30, classes=2))
         assert "another dataset" in optilab("train", "--resume", "own", "--epochs", "4", code=4).stderr
-
-
-def test_a_network_too_large_for_the_images_is_refused(optilab, tmp_path: Path) -> None:
-    place = save(tmp_path / "wide.npz", **four(train=3, test=2, shape=(1000, 1000), classes=2))
-    sets = ["--set", "data.dataset=npz", "--data-dir", place, "--set", "model.hidden=[101]"]
-    done = optilab("train", "sigmoid", *sets, code=2)
-    assert "model.hidden: 101,000,305 parameters" in done.stderr
-    assert not (tmp_path / "runs").exists()
 
 
 def test_a_sweep_over_datasets_trains_each_on_its_own(optilab, tmp_path: Path) -> None:
