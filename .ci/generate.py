@@ -281,7 +281,7 @@ def stub() -> str:
     words |= {(name, word) for name, (_, returned) in methods.items() for word in returned.split(" | ")}
     modules: dict[str, set[str]] = {}
     for verb, word in words:
-        found = getattr(import_module(f"optilab.verbs.{verb}"), word)
+        found = getattr(import_module(f"optilab.commands.{verb}"), word)
         modules.setdefault(found.__module__, set()).add(word)
     imports = "\n".join(
         f"from {module} import {', '.join(sorted(found))}" for module, found in sorted(modules.items())

@@ -42,7 +42,7 @@ def commands() -> str:
 
     parts = ["# Commands", "", "```text", said("--help"), "```"]
     for name in COMMANDS:
-        verbs = getattr(import_module(f"optilab.verbs.{name}"), "VERBS", {})
+        verbs = getattr(import_module(f"optilab.commands.{name}"), "VERBS", {})
         for words in [(name,), *((name, part) for part in verbs)]:
             parts += ["", f"## optilab {' '.join(words)}", "", "```text", said(*words, "--help"), "```"]
     return "\n".join(parts)
@@ -63,7 +63,7 @@ def keys() -> str:
 
 def topics() -> dict[str, str]:
     """The sections of pages that are a reference, as `optilab help` prints them: one page each."""
-    from optilab.verbs.help import TOPICS, section
+    from optilab.commands.help import TOPICS, section
 
     pages = {}
     for name in ("claims", "exit-codes", "documents", "diagnosis", "own"):

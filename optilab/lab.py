@@ -16,13 +16,22 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
+from optilab.commands.calls import (
+    VERBS,
+    as_in_python,
+    folder_of,
+    in_python,
+    keys_named,
+    keyword,
+    keywords,
+    options,
+)
 from optilab.errors import Refusals, UsageError, called_as, no_attribute, require_object, shown
-from optilab.verbs.calls import VERBS, as_in_python, folder_of, in_python, keys_named, keyword, keywords, options
 
 if TYPE_CHECKING:
+    from optilab.commands.results import LabRun, LabStudy
+    from optilab.commands.verb import Verb
     from optilab.marks import Field
-    from optilab.verbs.results import LabRun, LabStudy
-    from optilab.verbs.verb import Verb
 
 BY_PLACE = 2
 """Arguments that need no name."""
@@ -68,8 +77,8 @@ class Lab:
     """A directory of runs: `folder`, else OPTILAB_RUNS, else ./runs.
 
     Each method does what the command of its name does, and takes its options as keywords. It returns an answer
-    (`optilab.verbs.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a picture
-    in a notebook. Errors are those of the commands, as exceptions (`optilab.errors`). `progress` shows how far a
+    (`optilab.commands.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a
+    picture in a notebook. Errors are those of the commands, as exceptions (`optilab.errors`). `progress` shows how far a
     call has got: True or False; None: in a notebook only.
     """
 
@@ -81,7 +90,7 @@ class Lab:
         return f"Lab({str(self.folder)!r})"
 
     def __getattr__(self, name: str) -> Any:
-        if name in import_module("optilab.verbs.runs").VERBS:
+        if name in import_module("optilab.commands.runs").VERBS:
             raise AttributeError(
                 f"Lab has no method {name!r}; {IN_PYTHON.get(name, f'type: optilab runs {name}')}"
             )
@@ -90,7 +99,7 @@ class Lab:
     @called_as('lab.load("latest")')
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
-        from optilab.verbs.results import entry
+        from optilab.commands.results import entry
 
         found = _taken("name", None, name)
         if not isinstance(found, str):
@@ -101,7 +110,7 @@ class Lab:
     @called_as("lab.runs()")
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
-        from optilab.verbs.results import entry
+        from optilab.commands.results import entry
 
         return [entry(found) for found in runs.entries(self.folder)[0]]
 
@@ -112,15 +121,15 @@ for _name in VERBS:
 
 def verb_of(name: str) -> "Verb":
     """The verb of a method."""
-    found: Verb = import_module(f"optilab.verbs.{name}").VERB
+    found: Verb = import_module(f"optilab.commands.{name}").VERB
     return found
 
 
 @cache
 def _read_by_schemas(name: str) -> frozenset[str]:
     """The keywords whose values the schema of a config or of a study's file reads, and refuses."""
+    from optilab.commands.verb import kept_of
     from optilab.marks import ConfigKey, InFile
-    from optilab.verbs.verb import kept_of
 
     keys = [one for request in verb_of(name).requests for one in kept_of(request)]
     kept = {one.name for one in keys if one.mark(InFile) is None}
@@ -151,7 +160,7 @@ def signature(name: str) -> inspect.Signature:
 
 def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
     """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.verbs.verb import Place, are_rules, argv, meant, plain, usual
+    from optilab.commands.verb import Place, are_rules, argv, meant, plain, usual
 
     refused = Refusals()
     if not isinstance(progress, bool | None):
@@ -215,8 +224,8 @@ _EXAMPLES |= dict.fromkeys(("RUN", "STUDY"), "latest")
 
 def _taken(name: str, field: "Field | None", value: Any) -> Any:
     """A value of a script as the command would read it. UsageError for one of another kind."""
+    from optilab.commands.verb import foreign, plain
     from optilab.marks import Flag
-    from optilab.verbs.verb import foreign, plain
 
     if callable(value) and name == "candidate":
         return value

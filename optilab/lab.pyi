@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from optilab.verbs.answer import Printed
-from optilab.verbs.compare import LabComparison
-from optilab.verbs.diagnose import Diagnosis
-from optilab.verbs.explain import WorkedSteps
-from optilab.verbs.lr import LabRate
-from optilab.verbs.map import LabMap
-from optilab.verbs.optimize import LabPaths
-from optilab.verbs.play import Playground
-from optilab.verbs.race import LabRace
-from optilab.verbs.results import LabRun, LabStudy
-from optilab.verbs.studies import PlannedStudy
-from optilab.verbs.verify import Grades, LabVerification, Parity
+from optilab.commands.answer import Printed
+from optilab.commands.compare import LabComparison
+from optilab.commands.diagnose import Diagnosis
+from optilab.commands.explain import WorkedSteps
+from optilab.commands.lr import LabRate
+from optilab.commands.map import LabMap
+from optilab.commands.optimize import LabPaths
+from optilab.commands.play import Playground
+from optilab.commands.race import LabRace
+from optilab.commands.results import LabRun, LabStudy
+from optilab.commands.studies import PlannedStudy
+from optilab.commands.verify import Grades, LabVerification, Parity
 
 Config = str | os.PathLike[str] | Mapping[str, Any]
 """A YAML file, the name of a preset, or the keys themselves."""

@@ -31,7 +31,7 @@ class Flag:
     names: tuple[str, ...] = ()
     """Instead of `--` and the field's name."""
     complete: str = ""
-    """What completes it: a function of `verbs.completion`, or NAME,NAME,..., of which an option takes one."""
+    """What completes it: a function of `commands.completion`, or NAME,NAME,..., of which an option takes one."""
     shown: str = ""
     """The default in the help text, where the field's own says less."""
     repeated: bool = False

@@ -18,14 +18,14 @@ import pytest
 import torch
 
 from optilab import Lab, runs
+from optilab.commands.results import LabStudy
 from optilab.errors import ConfigError, DataError, DivergedError, OptilabError, UsageError, printable
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.show import terminal
 from optilab.train import device
-from optilab.verbs.results import LabStudy
+from tests.commands.test_hostile import HOSTILE
 from tests.run import restored
 from tests.study.generated import layered, training
-from tests.verbs.test_hostile import HOSTILE
 
 TAGS = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}
 FRAMES = ("pandas", "polars")

@@ -2,11 +2,11 @@
 
 import pytest
 
+from optilab.commands.answer import cell
+from optilab.commands.studies import announcement
 from optilab.config.study import SweepConfig
 from optilab.study.sweep import plan, resolve
 from optilab.study.trials import Cost
-from optilab.verbs.answer import cell
-from optilab.verbs.studies import announcement
 from optilab.words import of_key, percent, plural, points
 
 

@@ -41,8 +41,8 @@ CHANCE_LEVEL = 0.1
 
 def compared(network: str, rule: str, dataset: str, batch: int, epochs: int) -> dict[str, float]:
     """Percentage points of accuracy lost to the best of nine rates over four decades, by the method that names one."""
+    from optilab.commands.studies import dataset_of
     from optilab.train.session import build
-    from optilab.verbs.studies import dataset_of
 
     def config(seed: int) -> TrainConfig:
         keys = {"optimizer": rule, "data.dataset": dataset, "data.batch_size": batch, "seed": seed}

@@ -1,4 +1,4 @@
-"""The command line, made from the requests of `optilab.verbs`; it knows no command but by its name.
+"""The command line, made from the requests of `optilab.commands`; it knows no command but by its name.
 
 Only the module of the command that is called is imported. For `optilab --help`, and for the completion of a command's
 name, COMMANDS holds all that is shown.
@@ -13,10 +13,10 @@ import typer
 
 from optilab.cli.help import Root
 from optilab.cli.usage import usage_error
-from optilab.verbs import COMMANDS, TASKS, completion
+from optilab.commands import COMMANDS, TASKS, completion
 
 if TYPE_CHECKING:
-    from optilab.verbs.verb import Verb
+    from optilab.commands.verb import Verb
 
 __all__ = ["COMMANDS", "build", "usage_error"]
 
@@ -77,7 +77,7 @@ def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
     """Add a command, or a group of commands, of which only the one that is called gets its options."""
     from optilab.cli.flags import brief, epilog
 
-    verb = import_module(f"optilab.verbs.{name}")
+    verb = import_module(f"optilab.commands.{name}")
     if not hasattr(verb, "VERBS"):
         _register(app, name, verb.VERB, line)
         return

@@ -9,10 +9,10 @@ from typing import Annotated, Any, get_args
 import typer
 
 from optilab.cli.usage import REFUSED
+from optilab.commands import completion
+from optilab.commands.verb import Place, Request, Verb, fields_of, meant
 from optilab.errors import UsageError
 from optilab.marks import Argument, Field, Flag
-from optilab.verbs import completion
-from optilab.verbs.verb import Place, Request, Verb, fields_of, meant
 
 OWN = "What to run"
 """The heading of what a request declares itself."""
@@ -44,7 +44,7 @@ def command(verb: Verb) -> Callable[..., int]:
         refused.settle()
         if isinstance(answer, int):
             return answer
-        from optilab.verbs.answer import present
+        from optilab.commands.answer import present
 
         return present(answer, request)
 

@@ -34,7 +34,7 @@ class Command(TyperCommand):
                 )
         if ctx.resilient_parsing:  # what is completed need not fit yet
             return super().parse_args(ctx, [*typed, *names])
-        from optilab.verbs.line import read
+        from optilab.commands.line import read
 
         refused: Refusals = ctx.meta.setdefault(REFUSED, Refusals())
         line = read([*ctx.command_path.split(" ")[1:], *typed])

@@ -24,7 +24,7 @@ def usage_error(error: Exception) -> str | None:
         return f"a command is needed\n\n{message}"
     if context is None:
         return message
-    from optilab.verbs import line
+    from optilab.commands import line
 
     path, names = context.command_path.split(" ")[1:], [*getattr(context.command, "commands", ())]
     words = sys.argv[1 + len(path) :]

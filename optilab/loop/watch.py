@@ -45,9 +45,9 @@ from optilab.train.layers import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from optilab.commands.diagnose import Diagnosis
+    from optilab.commands.results import LabRun
     from optilab.diagnose import Evidence, Setup
-    from optilab.verbs.diagnose import Diagnosis
-    from optilab.verbs.results import LabRun
 
 FIRST, EVERY = 3, 50
 """Steps at the start that are looked into, and between those that are later."""
@@ -175,8 +175,8 @@ class Watch:
     @called_as("watch.diagnosis()")
     def diagnosis(self) -> "Diagnosis":
         """What keeps the network from learning: `findings`, most severe first. Print it, or look at `rows`."""
+        from optilab.commands.diagnose import Diagnosis
         from optilab.diagnose import diagnose
-        from optilab.verbs.diagnose import Diagnosis
 
         evidence = self.evidence()
         return Diagnosis(type(self._model).__name__, evidence, diagnose(evidence), "")
@@ -190,7 +190,7 @@ class Watch:
         `folder`: as for `optilab.Lab`. `overwrite`: replace the directory of this name that `save` wrote. RunError
         where the name is taken.
         """
-        from optilab.verbs.calls import as_in_python, folder_of
+        from optilab.commands.calls import as_in_python, folder_of
 
         if not isinstance(name, str | None):
             raise UsageError(f'expected text, got {shown(name)}; write watch.save("my-loop")', "name")
@@ -220,7 +220,7 @@ class Watch:
             return view(self._written(type(self._model).__name__.lower(), Path(folder)))
 
     def _written(self, name: str | None, folder: Path, overwrite: bool = False) -> "LabRun":
-        from optilab.verbs.results import write_watched
+        from optilab.commands.results import write_watched
 
         evidence, seconds = self.evidence(), [at for _, _, at in self._ends]
         return write_watched(evidence, self._config(evidence.setup), seconds, name, folder, overwrite)

@@ -140,7 +140,7 @@ def test_runs_go_where_they_are_sent(optilab, tmp_path):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_help_screen_fits_80_columns_and_its_examples_can_be_pasted(name, optilab):
     """A long example is broken as a shell reads it."""
-    module = importlib.import_module(f"optilab.verbs.{name}")
+    module = importlib.import_module(f"optilab.commands.{name}")
     verbs = {(name, part): verb for part, verb in getattr(module, "VERBS", {}).items()} or {(name,): module.VERB}
     assert max(map(len, optilab(name, "--help").stdout.splitlines())) <= 80
     for words, verb in verbs.items():

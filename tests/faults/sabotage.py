@@ -62,7 +62,7 @@ def slow_epochs() -> None:
     """No fault: every batch takes 20 ms longer, so that a signal meets a running epoch."""
     import time
 
-    from optilab.verbs.train import TrainingDisplay
+    from optilab.commands.train import TrainingDisplay
 
     def batch(self: Any, done: int, total: int) -> None:
         time.sleep(0.02)
@@ -74,7 +74,7 @@ def held_epochs() -> None:
     """No fault: slow epochs, and the second does not end before there is a file `go` where the process was started."""
     import time
 
-    from optilab.verbs.train import TrainingDisplay
+    from optilab.commands.train import TrainingDisplay
 
     slow_epochs()
     epoch = TrainingDisplay.epoch
@@ -107,7 +107,7 @@ def endless_batch() -> None:
     import os
     import signal
 
-    from optilab.verbs.train import TrainingDisplay
+    from optilab.commands.train import TrainingDisplay
 
     reading, writing = os.pipe()
 
@@ -126,7 +126,7 @@ def bug() -> None:
     """An error of ours after the first epoch, with something secret in the frame."""
     import os
 
-    from optilab.verbs.train import TrainingDisplay
+    from optilab.commands.train import TrainingDisplay
 
     def epoch(self: Any, row: Any, *more: Any) -> None:
         secret = os.environ.get("AWS_SECRET_ACCESS_KEY", "")

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from optilab.commands.comparison_tables import to_confirm, verdict
 from optilab.errors import UsageError
 from optilab.study.comparison import compare_runs, judge
 from optilab.study.groups import Measure, select
-from optilab.verbs.comparison_tables import to_confirm, verdict
 from tests.study.generated import DIGESTS, VERSIONS, training
 
 RELU = "model.activation=relu"

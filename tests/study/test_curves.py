@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from optilab.commands.charts.training import metric_scale
 from optilab.study.curves import curve, histories
 from optilab.study.groups import select
-from optilab.verbs.charts.training import metric_scale
 from tests.study.generated import layered, training
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from optilab.commands.diagnose import Diagnosis
 from optilab.config.load import load, override_from_text
 from optilab.config.model import BatchNorm
 from optilab.config.training import TrainConfig
@@ -17,7 +18,6 @@ from optilab.diagnose.remedies import remedies
 from optilab.errors import DivergedError, UsageError
 from optilab.train import engine
 from optilab.train.device import configure
-from optilab.verbs.diagnose import Diagnosis
 from tests.data.idx import arrays
 
 HEALTHY = ("model.hidden=[32, 32, 32]", "model.activation=tanh", "model.init=xavier", "optimizer.lr=0.1")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from optilab import runs
+from optilab.commands import race_tables
 from optilab.config.claims import expectations
 from optilab.config.load import Override, load
 from optilab.config.presets import presets_folder
@@ -23,7 +24,6 @@ from optilab.study.comparison import judge
 from optilab.study.groups import GroupValues
 from optilab.study.plan import choice, finalists
 from optilab.study.trials import Outcome
-from optilab.verbs import race_tables
 from tests.run import run
 
 OWN = """

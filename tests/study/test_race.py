@@ -12,13 +12,13 @@ import pytest
 from scipy import stats
 
 import optilab
+from optilab.commands import race_tables
+from optilab.commands.race_page import _decide
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.study import function_race as study
 from optilab.study.function_race import Race, expected_best, profile, run, standings
 from optilab.study.tuning import RaceSettings, Tuning, measure
-from optilab.verbs import race_tables
-from optilab.verbs.race_page import _decide
 
 CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]

@@ -12,6 +12,7 @@ import scipy.stats
 from scipy.stats import qmc
 
 from optilab import runs
+from optilab.commands import studies
 from optilab.config.load import dump, load
 from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
@@ -21,7 +22,6 @@ from optilab.study import remedy, sweep
 from optilab.study.groups import Measure, outcome, spread
 from optilab.study.plan import rungs
 from optilab.study.statistics import smallest_difference
-from optilab.verbs import studies
 from tests.run import run
 
 OVER = ["--over", "optimizer.lr=0.01,1", "--over", "model.init=default,xavier"]

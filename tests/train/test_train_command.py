@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pytest
 
+from optilab.commands import studies
 from optilab.show import terminal
-from optilab.verbs import studies
 from tests.data.idx import arrays, idx_bytes, write_sums
 
 

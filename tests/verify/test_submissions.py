@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from optilab.commands.verify import _with_progress
 from optilab.errors import UsageError
 from optilab.lab import Lab
 from optilab.optimize import RULES
 from optilab.optimize.own import fitting
-from optilab.verbs.verify import _with_progress
 from optilab.verify.candidate import load
 from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, TimeLimit, Warden
@@ -420,6 +420,6 @@ def test_formula_is_that_of_the_equal_reading(tmp_path):
 
 def test_last_line_of_progress_is_the_last_file(monkeypatch, capsys):
     clock = iter([0, 11, 11, 12, 12, 13, 13])
-    monkeypatch.setattr("optilab.verbs.verify.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("optilab.commands.verify.time", SimpleNamespace(monotonic=lambda: next(clock)))
     assert list(_with_progress(iter("abc"), 3)) == ["a", "b", "c"]
     assert capsys.readouterr().err.splitlines() == ["optilab: graded 1 of 3", "optilab: graded 3 of 3"]

@@ -1,0 +1,32 @@
+"""One module for each command: what may be asked, what is done, how the answer reads."""
+
+TASKS = {
+    "Optimizers on test functions": {
+        "optimize": "Run optimizers on a test function, step by step.",
+        "explain": "Show the arithmetic of single steps, number by number.",
+        "verify": "Check an implementation of an optimizer, yours or ours.",
+        "map": "Map one optimizer over a grid of settings or starting points.",
+        "play": "Write an HTML page with sliders; the trajectories follow.",
+        "race": "Compare optimizers that were tuned with the same budget.",
+    },
+    "Training networks": {
+        "train": "Train a network; a run can be stopped and resumed.",
+        "diagnose": "Find out why a network does not learn, and what to change.",
+        "remedy": "Try every known remedy on one network.",
+        "lr": "Find a learning rate: a range test, confirmed with seeds.",
+        "sweep": "Train one network over axes of settings, on every core.",
+    },
+    "Results": {
+        "runs": "Work with runs: ls, show, compare, diff, plot, export, path, rm.",
+        "report": "Write runs and studies as one HTML page.",
+        "check": "Judge claims about results; exit with status 9 if one fails.",
+    },
+    "Setup": {
+        "config": "Work with configs and their keys: ls, show, schema, cp, check.",
+        "data": "Work with datasets: ls, where, fetch, verify.",
+        "env": "Print versions and machine, for a bug report.",
+        "help": "Explain a topic, such as claims or verdicts.",
+    },
+}
+"""What `--help` shows: the commands, each a module of `optilab.commands`, by task."""
+COMMANDS = {name: line for commands in TASKS.values() for name, line in commands.items()}

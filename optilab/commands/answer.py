@@ -1,0 +1,311 @@
+"""What a command returns: the verdict in words, tables, a picture, a document; shown in a terminal or a notebook."""
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from optilab.commands.calls import in_python
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, called_as, no_attribute, printable, shown
+from optilab.show import terminal
+from optilab.show.table import Column, Table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from optilab.show.chart import Chart
+    from optilab.study.claims import ClaimResult
+
+HEAD, TAIL = 8, 8
+"""Rows that a table shows of a result that has more than both."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence with a style of the terminal."""
+
+    text: str
+    style: str = ""
+
+
+class Verbatim(str):
+    """A text that a program may read, such as a path: printed as it is, whatever characters it has."""
+
+
+Part = str | Sentence | Table | Any
+"""A piece of an answer in a terminal: a sentence, a table, a chart, or what rich renders."""
+
+
+class Answer(ABC):
+    """What a verb found: values first, every view of them on request."""
+
+    schema_version: ClassVar[int] = 1
+    """Of its document: it rises when a key goes, or changes its type or meaning (docs/documents.schema.json)."""
+    judged: "Sequence[ClaimResult]" = ()
+    """The claims of `expect`."""
+    written: Sequence[str] = ()
+    """Files and directories that were written, the run's own last."""
+
+    @property
+    @abstractmethod
+    def headline(self) -> str:
+        """What it is and what came out, in one line."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> list[dict[str, Any]]:
+        """The result as flat rows of plain values."""
+
+    @property
+    def code(self) -> ExitCode:
+        """The exit status, without regard to claims."""
+        return ExitCode.OK
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name)
+
+    def parts(self) -> "Iterable[Part]":
+        """What a person reads in a terminal, in this order."""
+        yield self.headline
+        yield self.table()
+
+    def table(self) -> Table:
+        """The table that stands for the result in every format; by default its rows."""
+        rows = self.rows
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        texts = {key for row in rows for key, value in row.items() if isinstance(value, str)}
+        return Table([Column(key, key, cell, left=key in texts) for key in keys], rows)
+
+    def write(self, format: str) -> None:
+        """Print the table in a format of documents."""
+        self.table().write(format)
+
+    def document(self) -> Mapping[str, Any]:
+        """What `--json` prints."""
+        return {"rows": self.rows}
+
+    def short(self) -> Iterable[str]:
+        """What `--quiet` prints."""
+        return self.written[-1:]
+
+    def chart(self) -> "Chart":
+        """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
+        raise DataError("there is no plot of this result; .rows has its numbers")
+
+    @called_as('plot(dark=True).savefig("plot.png")')
+    def plot(self, *, dark: bool = False) -> "Figure":
+        """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
+        from optilab.show import chart_file
+
+        if not isinstance(dark, bool):
+            raise UsageError(f"dark: expected True or False, got {shown(dark)}")
+        return chart_file.draw(self.chart(), dark)
+
+    @called_as("frame()")
+    def frame(self) -> Any:
+        """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
+        for name, options in (("pandas", {}), ("polars", {"infer_schema_length": None})):
+            try:
+                library = import_module(name)
+            except ModuleNotFoundError:
+                continue
+            return library.DataFrame(self.rows, **options)
+        raise UsageError("a data frame needs pandas or polars: pip install 'optilab[pandas]'; .rows needs neither")
+
+    @called_as('report("page.html")')
+    def report(self, path: "str | os.PathLike[str]", title: str | None = None) -> "Path":
+        """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
+        from optilab.show.page import page_file, write_page
+
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f'expected the name of a file, got {shown(path)}; write report("page.html")', "path")
+        if not isinstance(title, str | None):
+            raise UsageError(f"expected text, got {shown(title)}; write title={str(title)!r}", "title")
+        file = page_file(os.fspath(path))
+        write_page(file, self.page(title))
+        return file
+
+    def page(self, title: str | None) -> bytes:
+        """The page of `report`: the table and the picture."""
+        from optilab.show.page import render
+
+        heading = title or self.headline
+        return render("result.html", None, title=heading, heading=heading, **self._content())
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the table and the picture, with every name escaped."""
+        from optilab.show.page import fragment
+
+        return fragment("notebook.html", heading=in_python(self.headline), **self._content(in_python))
+
+    def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
+        """The table and the picture; `said` is how its sentences are put."""
+        from optilab.show import chart_file
+
+        try:
+            picture = chart_file.png(self.plot())
+        except OptilabError:  # nothing to draw
+            picture = None
+        columns, cells, notes = self._texts(said)
+        return {"columns": columns, "rows": cells, "notes": notes, "picture": picture}
+
+    def _texts(self, said: Callable[[str], str]) -> tuple[Sequence[Column], list[list[str]], list[str]]:
+        table = self.table()
+        columns, cells = table.texts(HEAD, TAIL)
+        return columns, [[said(text) for text in row] for row in cells], [said(note) for note in table.notes]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.headline}>"
+
+    def __str__(self) -> str:
+        """The table as text."""
+        columns, cells, notes = self._texts(in_python)
+        left = [place for place, column in enumerate(columns) if column.left]
+        grid = terminal.grid([column.title for column in columns], cells, left)
+        parts = [in_python(self.headline), "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
+        return "\n\n".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, repr=False)
+class Printed(Answer):
+    """An answer of a few values that are at hand: what is read, the document of `--json`, what `--quiet` prints."""
+
+    shown: Sequence[Part]
+    facts: Mapping[str, Any]
+    brief: Sequence[str] = ()
+    exit_code: ExitCode = ExitCode.OK
+
+    @property
+    def headline(self) -> str:
+        return next((part for part in self.shown if isinstance(part, str)), "")
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(row) for part in self.shown if isinstance(part, Table) for row in part.rows]
+
+    @property
+    def code(self) -> ExitCode:
+        return self.exit_code
+
+    def parts(self) -> Iterable[Part]:
+        return self.shown
+
+    def table(self) -> Table:
+        """The first table among the parts, and below it their other sentences."""
+        shown = next((part for part in self.shown if isinstance(part, Table)), Table([], []))
+        return replace(shown, notes=[part for part in self.shown if isinstance(part, str)][1:])
+
+    def document(self) -> Mapping[str, Any]:
+        return self.facts
+
+    def short(self) -> Iterable[str]:
+        return self.brief
+
+
+def present(answer: Answer, request: object) -> int:
+    """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
+    json, quiet = getattr(request, "json", False), getattr(request, "quiet", False)
+    format = "json" if json else getattr(request, "format", "table")
+    if format == "json":
+        judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}
+        terminal.document({**answer.document(), **judgement}, answer.schema_version)
+    elif quiet:
+        paint(answer.short())
+    elif format != "table":
+        answer.write(format)
+    else:
+        paint(answer.parts())
+        paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
+    return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
+
+
+def paint(parts: "Iterable[Part]") -> None:
+    """Print the parts of an answer."""
+    for part in parts:
+        if isinstance(part, Verbatim):
+            print(part, flush=True)
+        elif isinstance(part, str):
+            terminal.say(part)
+        elif isinstance(part, Sentence):
+            terminal.say(part.text, part.style or None)
+        elif isinstance(part, Table):
+            part.write("table")
+        elif isinstance(part, terminal.Grid):
+            terminal.show(part)
+        else:
+            from optilab.show.chart import Chart  # with NumPy, which not every answer needs
+
+            terminal.draw(part) if isinstance(part, Chart) else terminal.show(part)
+
+
+def lines_of(parts: "Iterable[Part]") -> Iterator[str]:
+    """Parts as lines of text, where there are no styles and pictures."""
+    for part in parts:
+        yield from part.lines() if isinstance(part, terminal.Grid) else [str(getattr(part, "text", part))]
+
+
+def cell(value: Any) -> str:
+    """A value of a table: numbers with five digits, those of a list as a point."""
+    if isinstance(value, list):
+        return f"({', '.join(map(cell, value))})"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+# --- claims ------------------------------------------------------------------------------------------------
+
+STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
+"""For a claim, by its result."""
+
+
+def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
+    """Show the claims of a command that was run with `--expect`, and the exit status: 9 unless all hold.
+
+    `silent`: only what does not hold, on stderr.
+    """
+    lines = claim_lines(judged)
+    for one, line in zip(judged, lines, strict=True):
+        if not silent:
+            terminal.say(line, STYLES[one.result])
+        elif not one.holds:
+            terminal.note(claim_sentence(one))
+    annotate(f"{one.of}: {claim_sentence(one)}" for one in judged if not one.holds)
+    return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
+
+
+def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
+    """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`, in columns."""
+    columns = [[f"{one.result:11}" for one in judged], [one.claim for one in judged], [*map(_measured, judged)]]
+    columns.append([one.of for one in judged])
+    wide = [max(map(len, texts), default=0) for texts in columns]
+    lines = [
+        "   ".join(text.ljust(n) for text, n in zip([*row, one.why], [*wide, 0], strict=True) if n or text)
+        for *row, one in zip(*columns, judged, strict=True)
+    ]
+    return [line.rstrip() for line in lines]
+
+
+def _measured(one: "ClaimResult") -> str:
+    value = "-" if one.measured is None else one.measured
+    return value if isinstance(value, str) else f"{value:.8g}"
+
+
+def claim_sentence(one: "ClaimResult") -> str:
+    """`fails: val_acc > 0.8; measured 0.0998 (sigmoid); met by 2 of 3 seeds`."""
+    measured = "" if one.measured is None else f"measured {_measured(one)}{f' ({one.of})' * bool(one.of)}"
+    return "; ".join(filter(None, (f"{one.result}: {one.claim}", measured, one.why)))
+
+
+def annotate(lines: Iterable[str]) -> None:
+    """Errors where GitHub's runner reads them; on stderr, so that stdout keeps its format."""
+    if os.environ.get("GITHUB_ACTIONS", "").lower() not in ("true", "1"):
+        return
+    for line in lines:
+        text = printable(" ".join(line.replace("\n", "; ").split())).replace("%", "%25")
+        print(f"::error title=optilab::{text}", file=sys.stderr)

@@ -1,0 +1,430 @@
+"""`optilab check`: claims about results, judged one by one."""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab import runs
+from optilab.commands import studies
+from optilab.commands.answer import STYLES, Printed, annotate, claim_lines, claim_sentence
+from optilab.commands.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
+from optilab.commands.verb import Place, Verb
+from optilab.config.claims import Check, CheckFile, Claim, expectations
+from optilab.config.fields import schema_for
+from optilab.config.load import Override, command_of, dump, lines_of, load, relocated
+from optilab.config.optimize import OptimizeConfig
+from optilab.config.presets import algorithms
+from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
+from optilab.config.training import TrainConfig
+from optilab.errors import (
+    ConfigError,
+    ExitCode,
+    OptilabError,
+    Refusals,
+    RunError,
+    UsageError,
+    one_of,
+    shown,
+    together,
+)
+from optilab.marks import Argument, ConfigKey, Flag
+from optilab.show import terminal
+from optilab.show.junit import Suite, TestCase, xml
+from optilab.show.table import Column, Table
+from optilab.study import network_race, remedy, sweep
+from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_training, require_judgeable
+from optilab.study.function_race import standings
+from optilab.study.groups import settings
+from optilab.study.plan import StudyPlan
+from optilab.words import listed, plural
+
+
+class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
+    """Run configs, or read runs and studies, and judge the claims about them: one line per claim."""
+
+    EXAMPLES = (
+        "optilab check my.yaml --out results.xml",
+        "optilab check my.yaml --epochs 10 --seeds 5 --expect 'val_acc > 0.5 confidence 0.95'",
+        "optilab check latest --expect 'val_acc > 0.8'",
+        "optilab check claims.yaml --slow --json",
+    )
+
+    targets: Annotated[
+        list[str],
+        Argument("FILE|RUN|STUDY...", complete="run_or_preset"),
+        Doc("Configs with `expect:`, files of claims, runs, studies"),
+    ]
+    expect: Expect = None
+    epochs: Annotated[
+        str | None, ConfigKey("epochs"), Flag("N"), Doc("For a config: epochs of a training, steps of a path")
+    ] = None
+    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("For a training: train with N seeds")] = 1
+    slow: Annotated[bool, Doc("Also check entries marked slow (claims files only)")] = False
+    only: Annotated[
+        str,
+        Flag("PATTERN"),
+        Doc("Check only entries whose name matches PATTERN, for example 'README*' (claims files only)"),
+    ] = "*"
+    RENAMED: ClassVar[Mapping[str, str]] = {"--junit": "--out"}
+    junit: Annotated[
+        str | None, Flag("FILE.xml", names=("--out",), path=True), Doc("Write the results as JUnit XML")
+    ] = None
+
+
+CONFIG = ("train", "optimize"), "a config"
+TRAINING = ("train",), "a training config"
+CLAIMS = ("check",), "a file of claims"
+CONCERNS = {
+    "epochs": CONFIG,
+    "set": CONFIG,
+    "data_dir": TRAINING,
+    "seeds": (("train", "check"), "a training config or a file of claims"),
+    "jobs": (("train", "check"), "a training config or a file of claims"),
+    "slow": CLAIMS,
+    "only": CLAIMS,
+}
+"""The options that mean nothing for other targets: the kinds of files that they are for."""
+
+
+def check(request: CheckClaims, place: Place) -> Printed:
+    """Each target is shown when it has been judged; an error of one leaves the others."""
+    wrong = [
+        UsageError(f"it is for {what}, and {listed(request.targets)} is none: leave it out", request.flag(name))
+        for name, (kinds, what) in CONCERNS.items()
+        if name in request.given and not any(_may_be(target, kinds) for target in request.targets)
+    ]
+    claims = [one for one in request.targets if re.search(r"\w *[<>=]", one) and not Path(one).exists()]
+    judged = "is a claim, and no result; write: optilab check latest --expect"
+    place.refused.extend([*wrong, *(UsageError(f"{one!r} {judged} {shlex.quote(one)}") for one in claims)])
+    junit = None if request.junit is None else place.refused(runs.output_file, request.junit, (".xml",), "--out")
+    for name in request.targets if place.refused and not claims else ():  # else each is judged by itself
+        place.refused.extend(Checker(request, place).wrong(name))
+    place.refused.settle()
+    checked: list[CheckedTarget] = []
+    for target in request.targets:
+        for one in Checker(request, place).checks(target):
+            checked.append(one)
+            _show(one, place.silent, request.quiet)
+    if junit is not None:
+        runs.write_atomic(junit, xml([one.suite() for one in checked]))
+    errors = [one.error for one in checked if one.error is not None]
+    if errors and place.library and not any(one.judged for one in checked):
+        raise errors[0]
+    holds = all(claim.holds for one in checked for claim in one.judged)
+    code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
+    said = _summary(checked)
+    rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
+    shown: list[Any] = [said]
+    if place.library:
+        shown += [f"{one.target}: {one.error}" for one in checked if one.error is not None]
+        shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
+    return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
+
+
+def _is_file(target: str) -> bool:
+    """Whether a target is a file, and no run or study."""
+    return target.endswith((".yaml", ".yml")) or Path(target).is_file()
+
+
+def _may_be(target: str, kinds: Sequence[str]) -> bool:
+    """Whether a target is a file of such a kind, or one that is refused when it is read."""
+    if not _is_file(target):
+        return False
+    try:
+        return command_of(target) in kinds
+    except OptilabError:
+        return True
+
+
+# --- what is judged ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CheckedTarget:
+    """One target of `optilab check`: a file, a run or a study, or an entry of a file of claims."""
+
+    target: str
+    judged: Sequence[ClaimResult] = ()
+    runs: Sequence[str] = ()
+    """The directories that were made or read."""
+    wrong: Sequence[OptilabError] = ()
+    """Why its claims, or some of them, were not judged."""
+    seconds: float = 0.0
+
+    @property
+    def error(self) -> OptilabError | None:
+        """All that is wrong."""
+        return together(self.wrong) if self.wrong else None
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "runs": list(self.runs),
+            "claims": [one.document() for one in self.judged],
+            **({"error": self.error.document()} if self.error else {}),
+        }
+
+    def suite(self) -> Suite:
+        """For JUnit: a case per claim; `cannot tell` is a failure of that type."""
+        cases = [
+            TestCase(
+                f"{one.of}: {one.claim}" if one.of else one.claim,
+                claim_sentence(one),
+                "" if one.holds else one.result,
+            )
+            for one in self.judged
+        ]
+        if self.error:
+            cases.append(TestCase("run", str(self.error), type(self.error).__name__, True))
+        return Suite(self.target, cases, self.seconds)
+
+
+Judgement = tuple[Sequence[ClaimResult], Sequence[str], Sequence[OptilabError]]
+"""Claims as they were judged, the directories that were made or read, and why other claims were not judged."""
+
+
+class TrialsFailed(OptilabError):
+    code = ExitCode.SWEEP
+
+
+@dataclass(frozen=True)
+class Checker:
+    """What is asked of every target."""
+
+    request: CheckClaims
+    place: Place
+
+    @property
+    def expect(self) -> Sequence[str]:
+        return tuple(self.request.expect or ())
+
+    def wrong(self, target: str) -> Sequence[OptilabError]:
+        """What is wrong with a target, as far as nothing has to run for it."""
+        if not _is_file(target):
+            return [error for one in self._entries(target) for error in one.wrong]
+        refused = Refusals()
+        if (kind := refused(command_of, target)) in CONFIG[0]:
+            claims = [Override("--expect", "expect", list(self.expect), adds=True)] * bool(self.expect)
+            refused(load, schema_for(kind), target, [*self.request.changes(), *claims])
+        return refused
+
+    def checks(self, target: str) -> Sequence[CheckedTarget]:
+        """The claims of a target, judged; those of a file of claims one command at a time."""
+        if not _is_file(target):
+            return self._entries(target)
+        try:
+            kind = command_of(target)
+            if kind != "check":
+                return [_judged(target, partial(self._config, kind, target, self.request.changes(), ()))]
+            file, lines = load(CheckFile, target), lines_of(target)
+        except OptilabError as error:
+            return [CheckedTarget(target, wrong=[error])]
+        chosen = file.chosen(self.request.slow, self.request.only)
+        if not chosen:
+            which = "" if self.request.slow else " that is not slow"
+            names = one_of([entry.name for _, entry in file.chosen(True, "*")][:5])
+            raise UsageError(f"no check{which} has a name like {shown(self.request.only)}; {names}", "--only")
+        if not self.request.slow and (left := len(file.chosen(True, self.request.only)) - len(chosen)):
+            terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
+        return [_judged(entry.name, partial(self._entry, entry, lines, number)) for number, entry in chosen]
+
+    def _entry(self, check: Check, lines: Mapping[Any, str], number: int) -> Judgement:
+        try:
+            if check.run is not None:
+                return self._read(runs.locate(self.place.folder, check.run), dump(check)["expect"])
+            changes = [Override("set", key, value) for key, value in check.set.items()]
+            return self._config(check.command, check.target, changes, dump(check)["expect"])
+        except (UsageError, ConfigError, RunError) as error:
+            at = ("checks", number)
+            raise relocated(error, lines, at, (*at, check.command)) from None
+
+    def _config(self, kind: str, given: Any, changes: Sequence[Override], claims: Sequence[Any]) -> Judgement:
+        """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
+        claimed = [
+            Override(where, "expect", list(texts), adds=True)
+            for where, texts in (("expect", claims), ("--expect", self.expect))
+            if texts
+        ]
+        if kind == "optimize":
+            return _paths(load(OptimizeConfig, given, [*changes, *claimed])), [], []
+        if kind == "lr":
+            return self._rate(given, changes, claims), [], []
+        if kind == "race" and isinstance(given, dict) and "on" not in given:
+            if changes:
+                raise UsageError("a race on test functions has no settings to set", "set")
+            return self._function_race(given, claimed), [], []
+        return self._study(kind, given, changes, claimed)
+
+    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> list[ClaimResult]:
+        from optilab.commands.lr import range_test
+        from optilab.study.rates import rate_ramp
+
+        claims = _require(expectations("lr", [*texts, *self.expect]))
+        asked = load(TrainConfig, given, changes)
+        require_judgeable(claims, [asked.name])
+        dataset = studies.dataset_of(asked.data)
+        test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
+        return of_rate(claims, test.rate, asked.name)
+
+    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Sequence[ClaimResult]:
+        from optilab.commands.race import FunctionRace, found_on_functions, renamed
+
+        asked = load(FunctionRaceConfig, renamed(given), claimed)
+        claims = _require(asked.expect)
+        place = Place(self.place.folder, (), self.place.silent, library=True)
+        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace.of({}), place).race)))
+
+    def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Judgement:
+        asked, plan = self._asked(kind, given, changes, claimed)
+        claims = _require(asked.expect)
+        label = asked.config.name if kind == "remedy" else asked.name
+        ran = studies.run(
+            plan, runs.new_name(f"{label}-check"), JobOptions.of({"jobs": self.request.jobs}), self.place
+        )
+        failed = [outcome for outcome in ran.outcomes if outcome.failed]
+        if failed:
+            raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
+        return of_study(claims, runs.read_study(ran.path)), [str(ran.path)], []
+
+    def _asked(
+        self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]
+    ) -> tuple[Any, StudyPlan]:
+        """The study that a training, a sweep, remedies or a race on trainings mean."""
+        if kind == "remedy":
+            tried = remedy.resolve(load(RemedyConfig, given, claimed), changes)
+            return tried, remedy.plan(tried)
+        if kind == "race":
+            if isinstance(given, dict):
+                given = {"algos": algorithms(NETWORK_ALGOS), **given}
+            raced = network_race.resolve(load(RaceConfig, given, claimed), changes)
+            return raced, network_race.plan(raced)
+        if kind == "sweep":
+            swept = sweep.resolve(load(SweepConfig, given, claimed), changes)
+        else:
+            trained = load(TrainConfig, given, [*changes, *claimed])
+            swept = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
+        return swept, sweep.plan(swept, kind)
+
+    def _entries(self, target: str) -> Sequence[CheckedTarget]:
+        """The runs and studies that a name, path or pattern means."""
+        try:
+            paths = runs.select(self.place.folder, [target])
+        except OptilabError as error:
+            return [CheckedTarget(target, wrong=[error])]
+        return [_judged(path.name, partial(self._read, path)) for path in paths]
+
+    def _read(self, path: Path, texts: Sequence[Any] = ()) -> Judgement:
+        entry = runs.read_entry(path)
+        command = entry.manifest["command"]
+        if command not in ("train", "watch", "sweep", "race", "remedy", "optimize"):
+            raise UsageError(
+                f"expected a run of optimize, train, sweep, race or remedy, got one of {shown(command)}"
+            )
+        judge: Callable[[Sequence[Claim]], Sequence[ClaimResult]]
+        own: Sequence[Claim]
+        if isinstance(entry, runs.Study):
+            entry.require_unedited()
+            config: Any = load(schema_for("sweep" if command == "train" else command), str(path / runs.STUDY))
+            raced = command == "race" or getattr(config, "tune", None) is not None
+            kind, own, judge = "race --on" if raced else "train", config.expect, partial(of_study, study=entry)
+        elif command == "optimize":
+            config, statuses = load(OptimizeConfig, str(path / "config.yaml")), entry.manifest.get("results", {})
+            kind, own = command, config.expect
+            judge = partial(of_paths, config=config, rows=entry.rows(), statuses=statuses)
+        else:
+            tree = settings(entry)
+            kind, judge = "train", partial(of_training, record=entry, settings=tree)
+            own = expectations(kind, tree.get("expect", ()))
+        claims, wrong = [*own, *expectations(kind, texts)], Refusals()
+        for text in self.expect:
+            claims += wrong(expectations, kind, [text]) or ()
+        judged, unjudged = _each(claims if wrong else _require(claims), judge)
+        return judged, [str(path)], [*wrong, *unjudged]
+
+
+def _each(
+    claims: Sequence[Claim], judge: Callable[[Sequence[Claim]], Sequence[ClaimResult]]
+) -> tuple[Sequence[ClaimResult], Sequence[OptilabError]]:
+    """The claims that can be judged, and why others cannot."""
+    try:
+        return judge(claims), []
+    except UsageError as error:
+        if len(claims) < 2:
+            return [], [error]
+    parts = [_each([claim], judge) for claim in claims]
+    return [one for judged, _ in parts for one in judged], [error for _, wrong in parts for error in wrong]
+
+
+def _judged(target: str, judge: Callable[[], Judgement]) -> CheckedTarget:
+    """What `judge` returns, timed; an error of one target, or of one claim, leaves the others."""
+    started = perf_counter()
+    try:
+        found = judge()
+    except OptilabError as error:
+        found = [], [], [error]
+    return CheckedTarget(target, *found, perf_counter() - started)
+
+
+def _paths(settings: OptimizeConfig) -> Sequence[ClaimResult]:
+    from optilab.commands.paths import follow, judge
+
+    asked = settings.model_copy(update={"expect": _require(settings.expect)})
+    return judge(asked, follow(asked))
+
+
+def _require(claims: Sequence[Any]) -> Sequence[Any]:
+    """Each claim once. UsageError without one."""
+    if not claims:
+        raise UsageError("no claim to judge: add `expect:` to the config, or --expect 'val_acc > 0.8'")
+    return tuple(dict.fromkeys(claims))
+
+
+# --- what is shown -----------------------------------------------------------------------------------------
+
+
+def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
+    """One target, when it has been judged: one line per claim, and each that does not hold as an annotation.
+
+    With `quiet` only those that do not hold, on stderr.
+    """
+    lines: list[tuple[str, str]] = list(
+        zip(claim_lines(checked.judged), (one.result for one in checked.judged), strict=True)
+    )
+    if checked.error is not None:
+        message = str(checked.error).replace("\n", f"\n{'':16}")
+        lines.append((f"{'error':11}   {message}", "error"))
+    if not silent:
+        terminal.say(checked.target, "bold")
+        for line, result in lines:
+            terminal.say(f"  {line}", STYLES[result])
+        for run in checked.runs:
+            if Path(run).name != checked.target:
+                terminal.say(f"  {run}")
+    failed = [f"{checked.target}: {claim_sentence(one)}" for one in checked.judged if not one.holds]
+    failed += [f"{checked.target}: error: {checked.error}"] if checked.error is not None else []
+    if quiet:
+        for text in failed:
+            terminal.note(text)
+    annotate(failed)
+
+
+def _summary(checked: Sequence[CheckedTarget]) -> str:
+    """`7 claims: 5 hold, 1 fails, 1 cannot tell; 1 error`."""
+    results: list[str] = [one.result for target in checked for one in target.judged]
+    words = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "cannot tell": ("cannot tell",) * 2}
+    counts = {result: results.count(result) for result in words}
+    parts = [f"{n} {words[result][n != 1]}" for result, n in counts.items() if n]
+    errors = sum(target.error is not None for target in checked)
+    text = f"{plural(len(results), 'claim')}: {', '.join(parts) or 'none judged'}"
+    return text + (f"; {plural(errors, 'error')}" if errors else "")
+
+
+VERB = Verb(check, (CheckClaims,))

@@ -1,0 +1,390 @@
+"""`optilab runs compare`: groups of runs side by side, with verdicts; also the end of a study."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_doc import Doc
+
+from optilab.commands import comparison_tables as tables
+from optilab.commands.answer import Answer, Part, Sentence, Verbatim
+from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.commands.verb import Place, Request, Verb, fields_of
+from optilab.errors import DataError, Refusals, UsageError, shown
+from optilab.marks import Argument, Flag
+from optilab.runs import Record, Study
+from optilab.show.table import Table
+
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
+    from optilab.study.comparison import RunComparison
+    from optilab.study.groups import Selection
+
+MOST = 12
+"""Groups that a picture shows: the best ones by the comparison."""
+
+
+Metric = Annotated[
+    str | None,
+    Flag("NAME", named=True),
+    Doc(
+        "A column of metrics.csv, seconds, test_acc or test_loss [val_acc; of a sweep its own, of a race test_acc]"
+    ),
+]
+
+
+class ComparisonOptions(Request):
+    """What groups of runs are compared by."""
+
+    GROUP: ClassVar[str] = "What to compare"
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"target": ("until",), "by": ("over",)}
+
+    metric: Metric = "val_acc"
+    at: Annotated[str, Flag("EPOCH"), Doc("last, best, an epoch, or area: the mean over the epochs")] = "last"
+    target: Annotated[float | None, Flag("X"), Doc("Compare by when the metric first reaches X")] = None
+    until: Annotated[Literal["epochs", "seconds"], Flag("UNIT"), Doc("With --target: epochs or seconds")] = (
+        "epochs"
+    )
+    baseline: Annotated[
+        str | None, Flag("NAME"), Doc("Compare with this group: its label, config or run [the best group]")
+    ] = None
+    by: Annotated[
+        str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
+    ] = None
+    RENAMED: ClassVar[Mapping[str, str]] = {"--over": "--sample"}
+    over: Annotated[
+        Literal["seeds", "problems", "best"],
+        Flag("WHAT", names=("--sample",)),
+        Doc(
+            "With --by: verdicts for other seeds, for other problems, or best: each row at its best other settings"
+        ),
+    ] = "seeds"
+    pairs: Annotated[bool, Doc("Compare all rows with each other, too: those that share a letter are alike")] = (
+        False
+    )
+
+    def complete(self) -> None:
+        from optilab.study.groups import read_measure
+
+        read_measure(self.metric or "val_acc", str(self.at), self.target, self.until)
+
+
+class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOptions, OutputOptions):
+    """Compare trainings: what differs, the outcome of each group over its seeds, and verdicts."""
+
+    EXAMPLES = (
+        "optilab runs compare 'relu-*' 'tanh-*'",
+        "optilab runs compare remedies --metric val_loss --at best --baseline sigmoid",
+        "optilab runs compare lr-sweep --target 0.8 --format latex",
+        "optilab runs compare lr-sweep --pairs --out pairs.pdf",
+    )
+
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    quiet: Annotated[
+        bool,
+        QUIET,
+        Doc("Print the groups that can be the best and nothing else"),
+    ] = False
+
+
+def compare(request: CompareRuns, place: Place) -> "LabComparison":
+    """A race is compared by its evaluated trainings, and by the test set unless `metric` is another; a confirmed sweep
+    by its new seeds, unless an option asks for another comparison."""
+    found = judged_runs(place.folder, request.names, request.given.get("metric"))
+    answer = answered(*found, request)
+    place.refused.settle()
+    request.draw(answer.chart)
+    return answer
+
+
+def answered(
+    entries: Sequence[Record | Study],
+    selection: "Selection",
+    metric: str,
+    options: ComparisonOptions | None = None,
+) -> "LabComparison":
+    """The comparison that options ask for of `judged_runs`; of a confirmed sweep with the confirmation."""
+    given = options.given.keys() if options else ()
+    again = None if {one.name for one in fields_of(ComparisonOptions)} & {*given} else confirmation(entries)
+    if again is not None:
+        selection = selection._replace(confirming={})  # which answer
+    if options and options.baseline is not None:  # named after a study was judged without it
+        studies = (one for one in entries if isinstance(one, Study) and one.manifest["command"] != "train")
+        judged = (one.earlier_looks + 1 for one in studies if one.state == "done" and one.manifest.get("looks"))
+        selection = selection._replace(looks=max([selection.looks, *judged]))
+    return LabComparison(compared(selection, metric, options), entries, again)
+
+
+def confirmation(entries: Sequence[Record | Study]) -> "RunComparison | None":
+    """The best settings of a single sweep from new seeds, by the test set where that did not choose them; None
+    without."""
+    from optilab.study.comparison import compare_runs
+    from optilab.study.groups import TESTED, Measure, asked_of, confirming
+
+    study = entries[0] if len(entries) == 1 else None
+    if not isinstance(study, Study) or not (names := confirming(study)):
+        return None
+    again = [record for record in study.runs()[0] if record.name in names and record.state in ("done", "diverged")]
+    if not again:
+        return None
+    metric = str(asked_of(study).get("metric", "val_acc"))
+    holdouts = [record.manifest.get("config", {}).get("data", {}).get("holdout") for record in again]
+    tested = f"test_{metric.rpartition('_')[2]}"
+    return compare_runs(
+        again,
+        Measure(tested if tested in TESTED and all(holdouts) else metric),
+        looks=study.earlier_confirmations,
+    )
+
+
+def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
+    """The comparison that options ask for. UsageError for what they do not accept."""
+    from optilab.study.comparison import compare_runs
+    from optilab.study.groups import read_measure
+
+    options = options or ComparisonOptions.of({})
+    refused = Refusals()
+    measure = refused(read_measure, metric, str(options.at), options.target, options.until, rest=True)
+    records, notes = selection.records, selection.notes
+    if not records:
+        missing = "nothing to compare: the study has no run yet; `optilab runs ls` shows how far it is"
+        raise UsageError("\n".join([missing, *notes]))
+    keys: Any = options.by or ()
+    by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
+    if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
+        once = ",".join(dict.fromkeys(filter(None, map(str, by)))) or "KEY,KEY"
+        wrong = f"expected keys, each once, got {shown(options.by)}; write {once}"
+        refused.append(UsageError(wrong, options.flag("by")))
+        by = []
+    asked = (options.baseline, by, options.over, notes, options.pairs, selection.looks)
+    side: RunComparison = refused(compare_runs, records, measure, *asked)
+    refused.settle()
+    return side
+
+
+def judged_runs(
+    folder: Path, names: Sequence[str], metric: str | None
+) -> tuple[list[Record | Study], "Selection", str]:
+    """The runs and studies that names mean, the trainings to compare, and the metric.
+
+    For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another; for
+    a single sweep those that chose among its settings, by its own metric.
+    """
+    from optilab.study.groups import asked_of, read_chosen, select_from
+
+    entries, others = read_chosen(folder, names)
+    tuned = tables.tuning(entries)
+    found = select_from(entries, confirmations=False)
+    records = [record for record in found.records if record.name not in tuned]
+    usual = "test_acc" if tuned else "val_acc"
+    if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
+        usual = str(asked_of(study).get("metric", usual))
+    return entries, found._replace(records=records, others=others), metric or usual
+
+
+# --- the answer --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class LabComparison(Answer):
+    """Runs side by side, and the runs and studies that were named."""
+
+    side: "RunComparison"
+    entries: Sequence[Record | Study] = ()
+    again: "RunComparison | None" = None
+    """The best settings of a sweep from new seeds, which is the answer then; `side` is what chose them."""
+
+    @property
+    def _answer(self) -> "RunComparison":
+        return self.again or self.side
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one sentence."""
+        return tables.verdict(self._answer)
+
+    @property
+    def may_be_best(self) -> list[str]:
+        """The groups that no verdict excludes from being the best."""
+        return self._answer.possible_best
+
+    @property
+    def headline(self) -> str:
+        return self.verdict
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per group, best first: its settings, mean, interval, difference and verdict."""
+        keys = [column.key for column in tables.columns(self._answer) if column.only != "text"]
+        return [{key: row.get(key) for key in keys} for row in tables.rows(self._answer)]
+
+    def parts(self) -> Iterator[Part]:
+        yield from self.compared()
+        yield from self.next_steps()
+
+    def compared(self) -> Iterator[Part]:
+        """What differs, the table, of a confirmed sweep both tables, and the verdict."""
+        yield from tables.differences(self.side)
+        yield ""
+        if self.again is not None:
+            yield (first := replace(self, again=None).table())
+            yield from ["", *first.notes, ""] if first.notes else [""]
+            yield Sentence(tables.again_by(self.again), "bold")
+            yield from tables.differences(self.again)
+            yield ""
+        yield (table := self.table())
+        yield ""
+        yield Sentence(f"verdict: {self.verdict}", "bold")
+        yield from table.notes
+        if self.again is not None:
+            yield from tables.at_stake(self.again)
+
+    def next_steps(self) -> Iterator[str]:
+        """What to type after the comparison of a sweep, and what it costs."""
+        study, measure = self.entries[0] if len(self.entries) == 1 else None, self._answer.measure
+        if not isinstance(study, Study) or study.manifest["command"] != "sweep" or study.state != "done":
+            return
+        if self._answer.problems or measure.at != "last" or measure.target is not None:
+            return
+        found = tables.next_steps(self._answer, study, self.again is not None)
+        for number, (command, why) in enumerate(found):
+            text = f"{command} ({why})" if command and why else command or why
+            yield f"{'    or' if number else '  next'}: {text}"
+
+    def table(self) -> Table:
+        side, notes = self._answer, self._notes
+        return Table(tables.columns(side), tables.rows(side), [f"note: {note}" for note in notes])
+
+    @property
+    def _notes(self) -> list[str]:
+        return [*self._answer.notes, *tables.tuning_notes(self.entries)]
+
+    def short(self) -> Iterable[str]:
+        return map(Verbatim, self.may_be_best)
+
+    def chart(self) -> "Chart":
+        """The curves of the groups, the best MOST of them; of all pairs, which are alike."""
+        if self.side.letters:
+            return pairs_chart(self.side)
+        order = list(self.side.comparison.order) if self.side.comparison else []
+        order += [i for i in range(len(self.side.candidates)) if i not in order]
+        ranked = [self.side.candidates[i].groups for i in order[:MOST]]
+        return curves([run for groups in ranked for group in groups for run in group.runs.values()])
+
+    def page(self, title: str | None) -> bytes:
+        from optilab.commands.comparison_page import comparison_page
+
+        return comparison_page(self.side, self.entries, title, self.again)
+
+    def document(self) -> Mapping[str, Any]:
+        """The comparison; of a confirmed sweep that of the new seeds, and the `selection` that chose its settings."""
+        return {**self.of(self._answer), "selection": self.again and self.of(self.side)}
+
+    def of(self, side: "RunComparison") -> Mapping[str, Any]:
+        """The document of the comparison, or of the one that chose what it compares."""
+        comparison = side.comparison
+        groups: list[Mapping[str, Any]] = []
+        for i, candidate in enumerate(side.candidates):
+            facts: dict[str, Any] = {
+                "group": candidate.label,
+                "settings": dict(candidate.settings),
+                "runs": {
+                    str(seed): str(run.path) for group in candidate.groups for seed, run in group.runs.items()
+                },
+                "outcomes": {str(seed): value for seed, value in candidate.outcomes.values.items()},
+                "worst": {str(seed): why for seed, why in candidate.outcomes.worst.items()},
+                "absent": {str(seed): why for seed, why in candidate.outcomes.absent.items()},
+            }
+            if comparison is not None:
+                own = comparison.rows[i]
+                facts |= {
+                    "summary": asdict(own.summary),
+                    "contrast": asdict(own.difference) if own.difference else None,
+                }
+            if side.ranks:
+                facts["rank"] = side.ranks[i]
+            if side.aggregates:
+                facts |= asdict(side.aggregates[i])
+            if side.letters:
+                facts["alike"] = side.letters[i]
+            groups.append(facts)
+        return {
+            "measure": {
+                **asdict(side.measure),
+                "name": side.measure.name,
+                "higher_is_better": side.measure.higher,
+            },
+            "differs": side.grouping.differing,
+            "equal": side.grouping.shared,
+            "circumstances": side.circumstances,
+            "baseline": None if comparison is None else side.candidates[comparison.baseline.key].label,
+            "level": None if comparison is None else comparison.level,
+            "baseline_chosen_by_data": None if comparison is None else comparison.chosen,
+            "order": [] if comparison is None else [side.candidates[i].label for i in comparison.order],
+            "sample": side.sample,
+            "problems": side.problems,
+            "groups": groups,
+            "verdict": tables.verdict(side),
+            "notes": [*side.notes, *tables.tuning_notes(self.entries)],
+        }
+
+
+def no_epoch(records: Sequence[Record]) -> DataError:
+    """The error of trainings that have nothing to draw yet."""
+    names = ", ".join(record.name for record in records)
+    return DataError(
+        f"nothing to draw: no epoch yet in {names or 'any run'}; `optilab runs ls` shows how far they are"
+    )
+
+
+def curves(records: Sequence[Record]) -> "Chart":
+    """Loss, accuracy and layers of trainings. DataError where none has an epoch."""
+    from optilab.commands.charts.training import training_chart
+    from optilab.study.curves import histories
+
+    found = histories(records) if records else None
+    if found is None or not found.groups:
+        raise no_epoch(records)
+    return training_chart(found)
+
+
+def pairs_chart(side: "RunComparison") -> "Chart":
+    """The mean and interval of each row, best on top, and below a bar for each letter, which joins the rows that cannot
+    be told apart (Demsar 2006, of outcomes instead of mean ranks).
+
+    A comparison of all pairs with an outcome.
+    """
+    from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale
+
+    assert side.comparison is not None
+    ranked = side.comparison.ranked
+    of_row = [re.findall(r"[a-z]\d*", side.letters[row.key]) for row in ranked]
+    counts = Counter(letter for own in of_row for letter in own)
+    letters = [letter for letter, count in counts.items() if count > 1]
+    names = [*(side.candidates[row.key].label for row in ranked), *letters]
+    height = {name: float(len(names) - place) for place, name in enumerate(names)}
+    marks: list[Mark] = []
+    for row in ranked:
+        own = height[side.candidates[row.key].label]
+        if row.summary.interval:
+            marks.append(Polyline([*row.summary.interval], [own, own], 0, width=1.2))
+        marks.append(Points([row.summary.mean], [own], "dot", 0, size=9))
+    for letter in letters:
+        means = [row.summary.mean for row, own in zip(ranked, of_row, strict=True) if letter in own]
+        marks.append(Polyline([min(means), max(means)], [height[letter]] * 2, 1, width=4.0, dash="solid"))
+    better = "higher" if side.measure.higher else "lower"
+    outcome = Scale(
+        f"{side.measure.name} ({better} is better)", unit="fraction" if side.measure.share else "", margin=0.04
+    )
+    rows = Scale(low=0.5, high=len(names) + 0.5, names=tuple(reversed(names)))
+    return Chart(
+        (PanelRow((Panel(tuple(marks), outcome, rows, "a bar joins rows that cannot be told apart"),)),),
+        width=7.5,
+        height=1.4 + 0.3 * len(names),
+    )
+
+
+VERB = Verb(compare, (CompareRuns,))

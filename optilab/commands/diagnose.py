@@ -1,0 +1,370 @@
+"""`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.commands.answer import Answer, Part, Sentence, lines_of
+from optilab.commands.calls import in_python
+from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
+from optilab.commands.verb import Place, Verb
+from optilab.config import presets
+from optilab.config.load import load
+from optilab.config.training import TrainConfig
+from optilab.config.yaml import flow
+from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, unrecorded, verdict
+from optilab.diagnose import diagnose as findings_of
+from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shell, shown
+from optilab.marks import Argument, Flag
+from optilab.show import terminal
+from optilab.show.table import Column, Table
+from optilab.words import plural
+
+LEVELS = ("info", "warning", "critical")
+
+
+class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
+    """Name what keeps a network from learning, with the numbers that show it and what to change.
+
+    For a run, diagnose reads its records. For a config, it first trains for sixty batches (a probe run) and writes
+    nothing.
+    """
+
+    EXAMPLES = (
+        "optilab diagnose sigmoid.yaml",
+        "optilab diagnose 20261124-143512-sigmoid-1c2d9e05",
+        "optilab diagnose latest --json --fail-on warning",
+    )
+
+    target: Annotated[
+        str | Mapping[str, Any],
+        Argument("RUN|CONFIG", complete="run_or_preset"),
+        Doc("A run, a YAML file or a preset"),
+    ]
+    fail_on: Annotated[
+        str | None,
+        Flag("LEVEL"),
+        Doc(
+            "Exit with status 9 unless the network has learned, the watch is whole and no finding is at least LEVEL; "
+            "of a config, which is not trained, only the findings count [with --quiet: warning]"
+        ),
+    ] = None
+
+
+def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
+    """The evidence of a run, or of a probe run of a config, judged."""
+    level = "warning" if request.quiet and request.fail_on is None else request.fail_on
+    levels = [] if level is None else place.refused(chosen_names, "--fail-on", level, "level", LEVELS)
+    found: Any = place.refused(_asked, request, place)
+    place.refused.settle()
+    asked, config = found
+    evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
+    changes = [f"{change.key}={flow(change.value)}" for change in request.changes()]
+    target = "the config" if isinstance(request.target, Mapping) else request.target
+    return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
+
+
+def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, str]:
+    """What it is about, and the argument that `--config` takes for it."""
+    target = request.target
+    if isinstance(target, Mapping):
+        return load(TrainConfig, target, request.changes()), "CONFIG.yaml"
+    if not isinstance(target, str):
+        raise UsageError(f"target: expected a run, a config or a mapping of its keys, got {shown(target)}")
+    try:  # a run may have the name of a preset, which NAME.yaml still means
+        path = runs.locate(place.folder, target, "train")
+    except (RunError, UsageError) as missing:
+        try:
+            presets.find("train", target)
+        except UsageError as error:
+            if "shows the presets" not in str(error):  # it says what it is, or which preset is near
+                raise
+            if "; did you mean " in str(missing):
+                raise missing from None
+            unknown = UsageError(
+                f"no run in {place.folder}, no file and no preset is called {shown(target)}; "
+                "`optilab runs ls` lists the runs, `optilab config ls` the presets"
+            )
+            return load(TrainConfig, unknown, request.changes()), target
+    else:
+        record = runs.read(path)
+        if not record.is_training:
+            raise UsageError(f"{path} is not a training run; `optilab runs ls --where command=train` lists those")
+        if changes := request.changes():
+            anew = f"{shell('diagnose', path / 'config.yaml')} {request.retyped('set', 'data_dir')}"
+            raise UsageError(f"{path} is a run, which has ended; to try {changes[0].where}: {anew}")
+        if why := unrecorded(record):
+            raise DataError(why)
+        return record, str(path / "config.yaml")
+
+    return load(TrainConfig, target, request.changes()), target
+
+
+def _probed(config: TrainConfig) -> Evidence:
+    """The evidence of a probe run."""
+    from optilab.commands.studies import dataset_of
+
+    dataset = dataset_of(config.data)
+    from optilab.train import session
+    from optilab.train.device import alone
+
+    with alone():
+        try:
+            rows, records, divergence = session.look_into(config, dataset, TRIAL_BATCHES)
+            return Evidence(config, rows, records, divergence, trial=True)
+        except UsageError:
+            # What the engine refuses, such as batch norm over one image, may be what a rule names.
+            evidence = Evidence(config, [], [], trial=True)
+            if not findings_of(evidence):
+                raise
+            return evidence
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis(Answer):
+    """What a training's records show: the layers with bars for their gradients, the findings, the commands to try."""
+
+    target: str
+    evidence: Evidence
+    findings: Sequence[Finding]
+    config: str
+    """What `--config` takes for it."""
+    changes: Sequence[str] = ()
+    """The keys that were set besides, as `--set` takes them."""
+    schema_version: ClassVar[int] = 2
+    levels: Sequence[str] = ()
+    """The exit status is 9 unless the network is `verdict.healthy` at these levels."""
+
+    @property
+    def headline(self) -> str:
+        return f"{self.target}: {verdict.sentence(self.evidence, self.findings)}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per finding, most severe first."""
+        return [
+            {
+                "finding": finding.rule,
+                "severity": finding.severity.name.lower(),
+                "text": finding.text,
+                "threshold": finding.threshold,
+                "normal": finding.normal,
+                "evidence": finding.evidence,
+                "remedies": commands(finding, self.config, self.changes),
+                "advice": finding.advice,
+            }
+            for finding in self.findings
+        ]
+
+    def table(self) -> Table:
+        """The findings as a notebook shows them: what was seen, and what to try."""
+        rows = [
+            {
+                "finding": f"{row['severity']}: {row['finding']}",
+                "seen": row["text"],
+                "normal": row["normal"],
+                "try": "\n".join(
+                    f"{n}. {text}" for n, text in enumerate(filter(None, [*row["remedies"], row["advice"]]), 1)
+                ),
+            }
+            for row in self.rows
+        ]
+        columns = [Column(key, key, str, left=True) for key in ("finding", "seen", "normal", "try") if rows]
+        return Table(columns, rows, [*self._tries, *filter(None, [verdict.stability(self.evidence)]), *self._all])
+
+    def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
+        """The layers, and below them the table."""
+        layers = [*_layers(self.evidence).lines(), COLUMNS] if self.evidence.epochs else []
+        return {**super()._content(said), "above": "\n".join(layers)}
+
+    @property
+    def _tries(self) -> list[str]:
+        """What to try where there is no finding, a line each."""
+        steps = verdict.next_steps(self.evidence, self.findings, self.config, self.changes)
+        return [f"{'try' if number == 0 else 'or'}: {step}" for number, step in enumerate(steps)]
+
+    @property
+    def _all(self) -> list[str]:
+        """What tries several remedies, a line each."""
+        asked = self.findings, self.config, self.changes
+        lines = {
+            "for the first two at once": verdict.command_of_both(*asked),
+            "to try them all": verdict.command_of_all(*asked),
+        }
+        return [f"{what}: {command}" for what, command in lines.items() if command]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the network has learned, the watch is whole, and no finding is a warning or critical."""
+        return verdict.healthy(self.evidence, self.findings)
+
+    @property
+    def code(self) -> ExitCode:
+        levels = [Severity(LEVELS.index(level)) for level in self.levels]
+        if self.evidence.trial and not self.evidence.loop:  # of a config, which is not trained
+            passes = not levels or all(finding.severity < min(levels) for finding in self.findings)
+        else:
+            passes = all(verdict.healthy(self.evidence, self.findings, level) for level in levels)
+        return ExitCode.OK if passes else ExitCode.EXPECTATION
+
+    def parts(self) -> Iterator[Part]:
+        """The layers, the verdict, and for each finding what to try."""
+        evidence, epochs = self.evidence, plural(len(self.evidence.rows), "epoch")
+        if evidence.setup.loop:
+            what = f"{evidence.steps:,} steps watched, {evidence.loop.get('samples', 0)} looked into"
+        else:
+            what = f"probe run of {TRIAL_BATCHES} batches, nothing is written" if evidence.trial else epochs
+        yield Sentence(f"{self.target} ({what})", "bold")
+        if evidence.epochs:
+            yield ""
+            yield _layers(evidence)
+            yield Sentence(COLUMNS, "dim")
+        if evidence.loop.get("compiled"):
+            yield Sentence(
+                "torch.compile hides the layers' outputs: their mean, std, sat. and dead are unknown", "dim"
+            )
+        yield ""
+        sick = verdict.sick(self.findings)
+        yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
+        yield from (f"  {step:>{len(step) + step.startswith('or')}}" for step in self._tries)
+        if evidence.trial:
+            yield Sentence(_of_trials(verdict.UNSEEN_IN_A_TRIAL, evidence), "dim")
+        if text := verdict.stability(evidence):
+            yield text
+        for finding in self.findings:
+            yield ""
+            yield Sentence(_line(finding, evidence), STYLES[finding.severity])
+            for number, command in enumerate(commands(finding, self.config, self.changes)):
+                yield f"  {'try' if number == 0 else ' or'}: {command}"
+            if finding.advice:
+                yield f"  {finding.advice}"
+        if sick and (text := _predicted(evidence)):
+            yield from ("", text)
+        for text in self._all:
+            yield from ("", text)
+
+    def __str__(self) -> str:
+        """What a person reads in a terminal, with calls instead of commands."""
+        return "\n".join(map(in_python, lines_of(self.parts())))
+
+    def brief(self) -> Iterator[Part]:
+        """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
+        text, learns = verdict.learning(self.evidence)
+        yield Sentence(text, "green" if learns else "yellow")
+        if text := verdict.stability(self.evidence):
+            yield text
+        if not verdict.sick(self.findings):
+            yield f"diagnosis: {verdict.sentence(self.evidence, self.findings)}"
+            yield from (f"  {step}" for step in self._tries[:1])
+            return
+        first = self.findings[0]
+        yield Sentence(f"diagnosis: {_line(first, self.evidence)}", STYLES[first.severity])
+        for command in commands(first, self.config, self.changes)[:1]:
+            yield f"  try: {command}"
+        if first.advice:
+            yield f"  {first.advice}"
+        if text := verdict.command_of_both(self.findings, self.config, self.changes):
+            yield f"also {self.findings[1].rule}; for both at once: {text}"
+        if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
+            yield text
+        if len(self.findings) > 1 or len(first.remedies) > 1:
+            yield f"  more: {shell('diagnose', self.config.removesuffix('/config.yaml'))}"
+
+    def document(self) -> Mapping[str, Any]:
+        """Verdict, findings, and the last epoch's layers at full precision."""
+        evidence = self.evidence
+        return {
+            "target": self.target,
+            "trial": evidence.trial,
+            "verdict": verdict.sentence(evidence, self.findings),
+            "healthy": self.healthy,
+            "both": verdict.command_of_both(self.findings, self.config, self.changes) or None,
+            "stability": verdict.stability(evidence) or None,
+            "predicted_ratio": evidence.start.get("predicted_ratio"),
+            "measured_ratio": evidence.first_ratio,
+            "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],
+            "findings": self.rows,
+        }
+
+
+STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
+COLUMNS = (
+    "|g|, |w|, |dw|: norms of a layer's gradient, weights and step, means over the probed batches\n"
+    "bars: |g| against the largest, empty at 1e-4 of it; mean, std: of the outputs\n"
+    "sat.: outputs where the activation is flat; dead: units that are flat for every image of a batch"
+)
+
+
+def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
+    from optilab.show import chart_text
+
+    return chart_text.bar(norm, largest, width, blocks=terminal.out.encoding.startswith("utf"))
+
+
+def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
+    return max((layer["gradient_norm"] for layer in layers if layer["gradient_norm"] is not None), default=None)
+
+
+def thermometer(layers: Sequence[dict[str, Any]], width: int = 100) -> str:
+    """`gradient  1 ▎ 9e-09   2 ▌ 2e-07 ...`: a bar per layer; the middle of a deep network is left out."""
+    names = [*map(str, range(1, len(layers))), "out"]
+    cells = [
+        f"{name} {bar(layer['gradient_norm'], _largest(layers), 3)} {_short(layer['gradient_norm'], 0)}"
+        for name, layer in zip(names, layers, strict=True)
+    ]
+    room = max(2, (width - 9) // 14)
+    if len(cells) > room:
+        cells = [*cells[: room - 2], "...", cells[-1]]
+    return "gradient  " + "   ".join(cells)
+
+
+def _short(value: float | None, digits: int = 2) -> str:
+    return "none" if value is None else f"{value:.{digits}e}"
+
+
+def _of_trials(text: str, evidence: Evidence) -> str:
+    """A text without what only holds in a probe run, or of a short loop of the user's own, which is none."""
+    if evidence.trial:
+        return text.replace("a probe run", "a short training") if evidence.setup.loop else text
+    return re.sub(r" \(in a probe run [^)]*\)|; in a probe run [^)]*(?=\))", "", text)
+
+
+def _line(finding: Finding, evidence: Evidence) -> str:
+    """A finding with its number, the threshold and what is normal."""
+    bounds = f"threshold: {_of_trials(finding.threshold, evidence)}; normal: {finding.normal}"
+    return f"{finding.severity.name.lower()}: {finding.rule}: {finding.text} ({bounds})"
+
+
+def _layers(evidence: Evidence) -> Any:
+    layers = evidence.epochs[-1]["layers"]
+    names = [*map(str, range(1, len(layers))), "out"]
+    keep = range(len(layers)) if len(layers) <= 12 else [*range(6), *range(len(layers) - 4, len(layers))]
+    headings = ["layer", "|g|", "", "|g|/|w|", "|dw|/|w|", "mean", "std", "sat.", "dead"]
+    rows = []
+    for number in keep:
+        layer = layers[number]
+        norms = [_short(layer["gradient_norm"]), bar(layer["gradient_norm"], _largest(layers))]
+        ratios = [_short(layer[key]) for key in ("gradient_to_weight", "update_to_weight")]
+        moments = ["" if layer[k] is None else f"{layer[k]:.3g}" for k in ("activation_mean", "activation_std")]
+        shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
+        name = f"{names[number]} ({module})" if (module := layer.get("name")) else names[number]
+        rows.append([name, *norms, *ratios, *moments, *shares])
+    return terminal.grid(headings, rows, left=(0, 2))
+
+
+def _predicted(evidence: Evidence) -> str:
+    """The gradient ratio of the initial weights next to the one that theory predicts; empty without theory."""
+    ratio, theory = evidence.first_ratio, evidence.start.get("predicted_ratio")
+    if ratio is None or theory is None:
+        return ""
+    layers = len(evidence.start["sample_gradients"]) - 1
+    measured = f"before training, on single images, layer 1's gradient is {ratio:.2g} times layer {layers}'s"
+    predicted = f"mean-field theory for very wide networks: {theory:.2g}"
+    return f"{measured} ({predicted}); the finding is about whole batches at the end of training"
+
+
+VERB = Verb(diagnose, (Diagnose,))

@@ -1,0 +1,351 @@
+"""`optilab explain`: single steps of optimizers, worked out as text, Markdown or LaTeX."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from annotated_doc import Doc
+
+from optilab.commands.answer import Answer
+from optilab.commands.options import QUIET, OutputOptions, SetOptions
+from optilab.commands.paths import Algo, Function, LearningRate, Start, chosen, require_bare
+from optilab.commands.verb import Conflicts, Place, Verb
+from optilab.errors import UsageError, did_you_mean, shell, shown
+from optilab.marks import Flag
+from optilab.optimize import RULES
+from optilab.optimize import formula as formulas
+from optilab.optimize.formula import Node
+from optilab.optimize.own import OwnRule
+from optilab.optimize.path import Line, WorkedStep, worked_steps
+from optilab.words import settings
+
+LAST_STEP = 100_000
+MOST = 100
+"""Steps of one optimizer that are worked out at once."""
+
+
+class ExplainRequest(SetOptions, OutputOptions):
+    """Work out steps of an optimizer: every intermediate result with its numbers, checked against the run."""
+
+    EXAMPLES = (
+        "optilab explain adam --step 2",
+        "optilab explain sgd,momentum --step 1-3",
+        "optilab explain momentum --step 3 --format markdown",
+        'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
+    )
+
+    CONFLICTS: ClassVar[Conflicts] = (("json", "style"), ("quiet", "style"))
+
+    algo: Algo = None
+    step: Annotated[
+        str, Flag("N,N-M"), Doc("Step numbers (starting at 1) and ranges, such as 2, 1-3 or 1,4-6")
+    ] = "1"
+    function: Function = None
+    start: Start = None
+    lr: LearningRate = None
+    style: Annotated[
+        Literal["text", "markdown", "latex"],
+        Flag("FORMAT", names=("--format",), complete="text,markdown,latex"),
+        Doc("text, markdown or latex"),
+    ] = "text"
+    quiet: Annotated[bool, QUIET, Doc("Print w after each step and nothing else")] = False
+
+
+def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
+    """The steps. UsageError for a step that is none, and for what changes more than the rule."""
+    if isinstance(request.algo, str) and re.fullmatch("[A-Za-z][A-Za-z -]+", request.algo):
+        _require_optimizer(request.algo)
+    steps = place.refused(_steps, request.step, request.flag("step"))
+    config = place.refused(chosen, request)
+    place.refused.settle()
+    require_bare(config, "explain")
+    paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
+    return WorkedSteps(
+        [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], request.style
+    )
+
+
+def _require_optimizer(word: str) -> None:
+    """UsageError, with what prints it, for a topic or a word of the glossary in the place of an optimizer."""
+    from optilab.commands.help import found
+
+    if did_you_mean(word, [*RULES]):
+        return
+    try:
+        found(word)
+    except UsageError:  # it is neither
+        return
+    instead = shell("help", word)
+    raise UsageError(f"explain works out steps of optimizers; for a text on {word} write: {instead}")
+
+
+def _steps(text: Any, flag: str) -> list[int]:
+    """The steps of `2`, `1-3` or `1,4-6`, in ascending order."""
+    found = set[int]()
+    for part in str(text).split(","):
+        match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if first > last:
+            raise UsageError(f"a range begins with its first step: write {last}-{first}, not {part.strip()}", flag)
+        if not 1 <= first <= last <= LAST_STEP:
+            meant = re.sub(r"\s*(?:\.\.+|:|to)\s*", "-", str(text).strip("[]() "))
+            meant = re.sub(r"[,;\s]+", ",", meant)
+            instead = f"; write {meant}" if meant != str(text) and re.fullmatch(r"[1-9][\d,-]*", meant) else ""
+            raise UsageError(
+                f"expected a step from 1 to {LAST_STEP:,}, a range such as 1-3, or several such as 1,4-6, "
+                f"got {shown(text)}{instead}",
+                flag,
+            )
+        found |= set(range(first, last + 1))
+    if len(found) > MOST:
+        raise UsageError(f"at most {MOST} steps at once, got {len(found):,}", flag)
+    return sorted(found)
+
+
+@dataclass(frozen=True, repr=False)
+class WorkedSteps(Answer):
+    """Steps that were worked out."""
+
+    steps: Sequence[WorkedStep]
+    style: str
+
+    @property
+    def headline(self) -> str:
+        return "; ".join(map(_title, self.steps))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each statement of each step."""
+        return [
+            {"algo": worked.rule.name, "step": worked.step, **line, "value": line["value"].tolist()}
+            for worked in self.steps
+            for line in _lines(worked)
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(self.parts())
+
+    def parts(self) -> Iterator[str]:
+        """Each step: the calculation, then its difference from the run."""
+        for number, worked in enumerate(self.steps):
+            if number:
+                yield ""
+            yield from _written(worked, STYLES[self.style])
+
+    def document(self) -> dict[str, Any]:
+        """The facts of one step, or a list of those of several."""
+        facts = [_facts(worked) for worked in self.steps]
+        return facts[0] if len(facts) == 1 else {"results": facts}
+
+    def short(self) -> list[str]:
+        """The points after the steps."""
+        return [" ".join(map(repr, one.result.tolist())) for one in self.steps]
+
+
+def _title(worked: WorkedStep) -> str:
+    return f"{worked.rule.name} on {worked.function.name}, step {worked.step}"
+
+
+def _facts(worked: WorkedStep) -> dict[str, Any]:
+    return {
+        "algo": worked.rule.name,
+        "function": worked.function.name,
+        "step": worked.step,
+        "point": worked.point,
+        "gradient": worked.gradient,
+        "lines": _lines(worked),
+        "result": worked.result,
+        "difference": worked.difference,
+    }
+
+
+def _lines(worked: WorkedStep) -> list[dict[str, Any]]:
+    return [
+        {"target": line.target, "formula": formulas.text(line.node), "value": np.ravel(line.value)}
+        for line in worked.lines
+    ]
+
+
+# --- the calculation ----------------------------------------------------------------------------------------
+
+_ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
+"""Functions of all coordinates at once: their numbers cannot be shown coordinate by coordinate."""
+
+
+def _written(worked: WorkedStep, style: "_Text") -> Iterator[str]:
+    yield style.title(_title(worked))
+    yield from style.sentence(settings(worked.rule))
+    yield from style.sentence(worked.rule.formula)
+    if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):
+        yield from style.sentence(typed)
+    yield style.begin
+    for line in (_given("w", worked.point), *_gradient(worked), *worked.lines):
+        yield from _line(line, style)
+    if not worked.lines:
+        yield from _states(worked)
+    if style.end:
+        yield style.end
+    end = ", ".join(_Text().number(value) for value in worked.result)
+    yield from style.sentence(f"w after step {worked.step}: ({end})")
+    if worked.lines:
+        gap = f"differs by {worked.difference:.0e} at most" if worked.difference else "no difference"
+        yield from style.sentence(f"checked against the run, step by step: {gap}")
+
+
+def _given(name: str, value: Any) -> Line:
+    return Line(name, formulas.symbol(name), {name: value}, value, renews=False)
+
+
+def _gradient(worked: WorkedStep) -> Iterator[Line]:
+    """The gradient: each partial derivative with the numbers put in, where the function's formula can be read."""
+    names = [f"w{i + 1}" for i in range(len(worked.point))]
+    known: dict[str, Any] = {name: float(w) for name, w in zip(names, worked.point, strict=True)}
+    known |= {key: value for key, value in vars(worked.function).items() if isinstance(value, float | int)}
+    try:
+        tree = formulas.parse(worked.function.formula)
+    except UsageError:
+        yield _given("g", worked.gradient)
+        return
+    for i, name in enumerate(names):
+        slope = formulas.derivative(tree, name)
+        if formulas.symbols(slope) <= set(known):
+            yield Line(f"g{i + 1}", slope, known, float(worked.gradient[i]), renews=False)
+
+
+def _line(line: Line, style: "_Text") -> Iterator[str]:
+    """A statement, and what it gives for each coordinate."""
+    yield style.statement(line)
+    value = np.atleast_1d(line.value)
+    across = bool(_operations(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
+    for i, result in enumerate(value.ravel()):
+
+        def number(symbol: str, i: int = i) -> str:
+            known = np.asarray(line.known[symbol])
+            if known.ndim > 1:
+                return symbol
+            text = style.number(float(known.ravel()[i if known.size > 1 else 0]))
+            return f"({text})" if text.startswith("-") else text
+
+        numbers = "" if across else f"{style.formula(line.node, number)} = "
+        yield style.value(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
+    yield from style.after
+
+
+def _operations(node: Node) -> set[str]:
+    return {node.op}.union(*(_operations(child) for child in node.args))
+
+
+def _states(worked: WorkedStep) -> Iterator[str]:
+    own = worked.rule if isinstance(worked.rule, OwnRule) else None
+    for when, state in (("before", worked.state), ("after", worked.next_state)):
+        for name, value in (own.remembered(state) if own else state._asdict()).items():
+            if isinstance(value, tuple):  # of all points that SciPy went through
+                continue
+            yield f"{name} {when}: {np.asarray(value) if isinstance(value, list) else value}"
+
+
+# --- how it is written --------------------------------------------------------------------------------------
+
+
+class _Text:
+    """A calculation as plain text."""
+
+    begin, end = "", ""
+    after: tuple[str, ...] = ()
+    """What follows a statement and its values."""
+    renews = "<-"
+
+    def title(self, text: str) -> str:
+        return text
+
+    def sentence(self, text: str) -> Iterator[str]:
+        """A sentence next to the calculation."""
+        yield text
+
+    def statement(self, line: Line) -> str:
+        """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
+        target = self.symbol(line.target)
+        if line.node == formulas.symbol(line.target):
+            return target
+        return f"{target} {self.renews if line.renews else '='} {self.formula(line.node, self.symbol)}"
+
+    def value(self, name: str, equation: str) -> str:
+        """The value for a coordinate."""
+        return f"    {name:3} {equation}"
+
+    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
+        return formulas.text(node, shown)
+
+    def symbol(self, name: str) -> str:
+        return name
+
+    def number(self, value: float) -> str:
+        return f"{value:.9g}"
+
+
+_LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
+_GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
+
+
+class _Latex(_Text):
+    """A calculation as LaTeX's `align*`; sentences are comments."""
+
+    begin, end = r"\begin{align*}", r"\end{align*}"
+    renews = r"\leftarrow"
+
+    def title(self, text: str) -> str:
+        return f"% {text}"
+
+    def sentence(self, text: str) -> Iterator[str]:
+        yield f"% {text}"
+
+    def statement(self, line: Line) -> str:
+        return rf"& {super().statement(line)} \\"
+
+    def value(self, name: str, equation: str) -> str:
+        where = rf"{self.symbol(name)}:\quad " if name else ""
+        return rf"& {where}{equation} \\"
+
+    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
+        return formulas.latex(node, shown)
+
+    def symbol(self, name: str) -> str:
+        """A name as a mathematician writes it: beta1 is a beta with an index."""
+        if name in _LETTERS:
+            return _LETTERS[name]
+        letters = name.rstrip("0123456789")
+        index = name[len(letters) :]
+        words = letters.replace("_", r"\ ")
+        base = f"\\{letters}" if letters in _GREEK else letters if len(letters) == 1 else rf"\mathrm{{{words}}}"
+        return f"{base}_{{{index}}}" if index else base
+
+    def number(self, value: float) -> str:
+        digits, e, exponent = super().number(value).partition("e")
+        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if e else digits
+
+
+class _Markdown(_Latex):
+    """A calculation as Markdown with formulas between dollars."""
+
+    begin, end = "", ""
+    after = ("",)
+
+    def title(self, text: str) -> str:
+        return f"### {text}"
+
+    def sentence(self, text: str) -> Iterator[str]:
+        yield from ("", f"`{text}`" if "<-" in text else text)
+
+    def statement(self, line: Line) -> str:
+        return f"$${_Text.statement(self, line)}$$\n"
+
+    def value(self, name: str, equation: str) -> str:
+        return f"- {f'${self.symbol(name)}$: ' if name else ''}${equation}$"
+
+
+STYLES: Mapping[str, _Text] = {"text": _Text(), "markdown": _Markdown(), "latex": _Latex()}
+
+VERB = Verb(explain, (ExplainRequest,))

@@ -1,0 +1,293 @@
+"""`optilab map`: one rule over a grid of settings or of starts."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from string import ascii_lowercase
+from textwrap import wrap
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_doc import Doc
+
+from optilab.commands.answer import Answer, Sentence
+from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
+from optilab.commands.paths import Function, LearningRate, Source, Start, chosen, require_bare
+from optilab.commands.verb import Place, Verb
+from optilab.config.load import Override
+from optilab.config.optimize import OptimizeConfig
+from optilab.config.presets import algorithms
+from optilab.errors import UsageError, did_you_mean, shell
+from optilab.marks import RANGE, ConfigKey, Flag, Read
+from optilab.optimize.objective import called
+from optilab.optimize.rule import settings_of
+from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
+from optilab.study import maps as study
+from optilab.study.axes import Axis
+from optilab.words import plural, setting, short_setting
+
+EPOCHS = 100
+"""Steps of every cell where neither the command line nor a config says how many."""
+STARTS = 300
+"""Starts along each side of the box of a map of basins."""
+
+
+class MapRequest(SetOptions, PictureOptions, SilentOptions):
+    """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
+
+    EXAMPLES = (
+        "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
+        "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",
+        "optilab map --algo momentum --function himmelblau --lr 0.01 --basins --epochs 200 --out basins.png",
+    )
+    CONFLICTS = (("basins", "x"), ("basins", "y"), ("basins", "show"))
+
+    algo: Annotated[
+        Any,
+        ConfigKey("algo"),
+        Read(algorithms),
+        Flag("NAME", complete="rule", place=True),
+        Doc("Optimizer, with the settings of its preset"),
+    ] = None
+    x: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Horizontal axis, a setting or w1: {RANGE}")] = (
+        None
+    )
+    y: Annotated[str | None, Flag("AXIS", complete="axis"), Doc(f"Vertical axis, a setting or w2: {RANGE}")] = None
+    basins: Annotated[bool, Doc("Map every starting point to the minimum that it reaches")] = False
+    config: Source = None
+    function: Function = None
+    start: Start = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc(f"Steps of every cell [{EPOCHS}]")] = None
+    lr: LearningRate = None
+    show: Annotated[
+        Literal["value", "steps"],
+        Flag("WHAT", complete="value,steps"),
+        Doc("value (f above its minimum) or steps (until it converged)"),
+    ] = "value"
+
+
+def map(request: MapRequest, place: Place) -> "LabMap":
+    """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
+    config = place.refused(chosen, request, EPOCHS, rest=True)
+    typed = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
+    own = config and config.algo[0].name
+    if config is not None and len(config.algo) != 1:
+        keys = {text.partition("=")[0].removeprefix("algo.") for _, text in typed}
+        own = next((one for one in config.algo if keys <= {"w1", "w2", *settings_of(one)}), config.algo[0]).name
+        names, options = ",".join(rule.name for rule in config.algo), request.retyped("x", "y", "basins")
+        whole = options and (request.basins or (request.x and request.y))
+        line = f"; write: {shell('map', own)} {options}" if whole else f"; write {own}"
+        why = f"a map shows one optimizer, got {names}{line}; to compare their paths: {shell('optimize', names)}"
+        place.refused.append(UsageError(why, request.flag("algo")))
+        config = None
+    axes = [place.refused(_axis, request, config, *one) for one in typed]
+    if own and not request.basins and not axes[1:]:
+        place.refused(_need_axes, request, own, None in axes)
+    place.refused.settle()
+    x, y = _box(config) if request.basins else axes
+    if request.start is not None and not x.field and not y.field:
+        raise UsageError("every cell has a starting point of its own, so leave it out", request.flag("start"))
+    require_bare(config, "map")
+    found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
+    answer = LabMap(found, request.show, [request.plot] if request.plot else [])
+    request.draw(answer.chart)
+    return answer
+
+
+def _need_axes(request: MapRequest, rule: str, refused: bool) -> None:
+    """UsageError with the axis that is there, and another one; without that where it is refused."""
+    kept = request.retyped("x", "y") or "--x lr=0.01:2"
+    other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
+    other = "--y beta=0:0.99" if rule == "momentum" and "--y" in other else other
+    line = f", as in: {shell('map', rule)} {kept} {other}"
+    raise UsageError(f"map needs two axes or --basins{f'; add {other}' if refused else line}")
+
+
+def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
+    """The starts of the function's box. UsageError where it has no plane of starts, or no minimum."""
+    function = config.function
+    if len(function.start) != 2:
+        count = f"{called(function)} has {len(function.start)}"
+        raise UsageError(f"--basins needs a function of two variables; {count}; for example --function himmelblau")
+    if not function.minima:
+        message = f"no minimum of {called(function)} is known, so --basins has nothing to map"
+        raise UsageError(f"{message}; choose another function, such as himmelblau")
+    return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
+
+
+def _axis(request: MapRequest, config: OptimizeConfig | None, flag: str, text: str) -> Axis:
+    """An axis. UsageError for what is no number of the rule; its ends are settings like any."""
+    key = text.partition("=")[0].removeprefix("algo.")
+    if config is not None and re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
+        numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
+        if key not in numeric:
+            advice = did_you_mean(key, numeric) or f"; one of {', '.join(numeric)}"
+            raise UsageError(f"{flag} {key}: not a numeric setting of {config.algo[0].name}{advice}")
+    axis = study.read_axis(flag, text)
+    if config is None or not axis.field:
+        return axis
+    for change in request.changes():
+        if change.key == axis.key:
+            raise UsageError(f"{key} is an axis ({flag}), whose values take its place; leave it out", change.where)
+    for value in (axis.low, axis.high):
+        chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
+    return axis
+
+
+@dataclass(frozen=True, repr=False)
+class LabMap(Answer):
+    """A map: what every cell came to."""
+
+    map: study.Map
+    what: str = "value"
+    """What the picture shows: value or steps."""
+    written: list[str] | tuple[()] = ()
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """The map in a few numbers."""
+        return study.summary(self.map)
+
+    @property
+    def headline(self) -> str:
+        found = self.map
+        over = f"{found.x.key} {_span(found.x)}   {found.y.key} {_span(found.y)}"
+        return f"{found.rule.name} on {found.function.name}   {over}   {plural(found.steps, 'epoch')}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per cell: its settings, the final f, the epoch at which |grad| first was below the tolerance (-1: at
+        none), whether it diverged, and the number of the minimum that it reached (-1: none)."""
+        found = self.map
+        return [
+            {
+                found.x.key: float(x),
+                found.y.key: float(y),
+                "f": float(found.ends.values[row, column]),
+                "first_below": int(found.first_below[row, column]),
+                "diverged": bool(found.diverged[row, column]),
+                "basin": int(found.basin[row, column]),
+            }
+            for row, y in enumerate(found.y.points)
+            for column, x in enumerate(found.x.points)
+        ]
+
+    def chart(self) -> Chart:
+        """The map as a picture, with the limits of theory where they are known."""
+        return map_chart(self.map, self.what)
+
+    def parts(self) -> Iterator[Any]:
+        """The picture, then the numbers."""
+        found = self.map
+        yield Sentence(self.headline, "bold")
+        if found.settings:
+            yield "   ".join(f"{name} {setting(value)}" for name, value in found.settings.items())
+        yield ""
+        yield self.chart()
+        yield ""
+        yield from self._reached() if found.of_starts else self._counted()
+        yield from self.written
+
+    def _counted(self) -> Iterator[str]:
+        """How many cells diverged and converged, the best one, and what theory says is best."""
+        numbers, cells = self.summary, self.summary["cells"]
+        share = f"{numbers['diverged'] / cells:.1%} diverged, {numbers['converged'] / cells:.1%}"
+        yield f"{cells:,} cells: {share} converged (|grad| < {self.map.tolerance:g} at some epoch)"
+        if numbers["best"]:
+            yield "lowest: " + "   ".join(f"{key} {value:.4g}" for key, value in numbers["best"].items())
+        if numbers["theory"]:
+            best = "   ".join(f"{key} {value:.4g}" for key, value in numbers["theory"].items())
+            yield f"theory, in the long run: {best}"
+
+    def _reached(self) -> Iterator[str]:
+        """The fraction of the starts per minimum, and how many of their paths have settled there."""
+        found, numbers, cells = self.map, self.summary, self.summary["cells"]
+        yield f"{cells:,} starts by the minimum that is near the end of the path:"
+        names = [
+            f"{letter} ({', '.join(f'{value:.6g}' for value in minimum)})"
+            for letter, minimum in zip(ascii_lowercase, found.function.minima, strict=False)
+        ]
+        rest = f". none ({numbers['diverged'] / cells:.1%} diverged)"
+        for name, count in zip([*names, rest], numbers["basins"].values(), strict=True):
+            yield f"  {name}: {count / cells:.1%}"
+        if numbers["converged"] + numbers["diverged"] < cells:
+            settled = f"{numbers['converged'] / cells:.1%} had |grad| < {found.tolerance:g}"
+            yield f"{settled} by epoch {found.steps}; more --epochs would settle others"
+
+    def document(self) -> dict[str, Any]:
+        """Axes, summary, and per cell the final f, null where it diverged."""
+        found = self.map
+        values = np.where(np.isfinite(found.ends.values) & ~found.diverged, found.ends.values, np.nan)
+        return {
+            "algo": found.rule.name,
+            "function": found.function.name,
+            "epochs": found.steps,
+            "x": {"key": found.x.key, "values": found.x.points.tolist()},
+            "y": {"key": found.y.key, "values": found.y.points.tolist()},
+            **self.summary,
+            "limit": None if found.limit is None else found.limit.tolist(),
+            "f": values.tolist(),
+            "first_below": found.first_below.tolist(),
+            "basin": found.basin.tolist(),
+        }
+
+    def short(self) -> tuple[()]:
+        return ()
+
+
+def _span(axis: Axis) -> str:
+    return f"{axis.low:g} to {axis.high:g} ({axis.count}{', log' if axis.log else ''})"
+
+
+# --- the chart ---------------------------------------------------------------------------------------------
+
+
+def map_chart(found: study.Map, show: str = "value") -> Chart:
+    """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
+    x, y = (
+        Scale(
+            axis.key.removeprefix("algo."), axis.low, axis.high, axis.log,
+            tex="" if axis.field else f"$w_{{{axis.key[1:]}}}$",
+        )
+        for axis in (found.x, found.y)
+    )  # fmt: skip
+    marks, short = _basins(found) if found.of_starts else _values(found, show)
+    settings = ", ".join(f"{name} {short_setting(value)}" for name, value in found.settings.items())
+    title = "\n".join(
+        [f"{found.rule.name} on {found.function.name}, {plural(found.steps, 'epoch')}", *wrap(settings, 70)]
+    )
+    panel = Panel(tuple(marks), x, y, title, short)
+    return Chart((PanelRow((panel,)),), width=7.4, height=5.2, columns=4, text=TextSize(20))
+
+
+def _values(found: study.Map, show: str) -> tuple[list[Mark], str]:
+    """The marks, and the title of text."""
+    if show == "value":
+        above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
+        values, short = found.height, f"log10 of {found.above}"
+        scale = Scale(f"{short} after the last epoch", tex=rf"$\log_{{10}}({above})$ after the last epoch")
+    else:
+        values, short = found.steps_to_tolerance, f"epochs to |grad| < {found.tolerance:g}"
+        scale = Scale(f"epochs to |gradient| < {found.tolerance:g}")
+    exact = None
+    if found.limit is not None:
+        exact = (found.limit, found.y.points) if found.x.field == "lr" else (found.x.points, found.limit)
+    marks: list[Mark] = [
+        Heatmap(values, found.x.points, found.y.points, scale, gone=found.diverged),
+        Contour(found.radius, level=1.0, exact=exact, label="limit of stability by theory"),
+    ]
+    if found.optimum is not None:
+        x, y = found.optimum
+        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", detail=True))
+    return marks, short
+
+
+def _basins(found: study.Map) -> tuple[list[Mark], str]:
+    marks: list[Mark] = [Heatmap(found.basin, found.x.points, found.y.points, kinds=True)]
+    for number, (x, y) in enumerate(found.function.minima):
+        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))
+    return marks, "the minimum that each start reaches; . is none"
+
+
+VERB = Verb(map, (MapRequest,))

@@ -1,0 +1,487 @@
+"""`optilab optimize`: the paths of optimizers on a test function."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from math import inf, isclose
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab import runs
+from optilab.commands.answer import Answer, Part, Sentence, Verbatim
+from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
+from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
+from optilab.commands.verb import Conflicts, Place, Verb
+from optilab.config.load import Override, dump, load, to_yaml
+from optilab.config.optimize import OptimizeConfig
+from optilab.errors import ExitCode, shell
+from optilab.marks import ConfigKey, Flag, claim_doc
+from optilab.optimize import Regime, Status, Trajectory
+from optilab.optimize.formula import coordinates
+from optilab.optimize.own import OwnRule, described, sources
+from optilab.optimize.path import beside, chaotic_from, measured_rate
+from optilab.optimize.rule import Rule
+from optilab.optimize.theory import best_rates, predict
+from optilab.show import terminal
+from optilab.show.table import Column, Table
+from optilab.words import plural, setting, settings
+
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
+    from optilab.study.claims import ClaimResult
+
+HEAD, TAIL = 12, 8
+"""Rows shown of a path that is longer than both."""
+STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
+"""In the order in which the paths of a comparison stand."""
+
+
+class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
+    """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
+
+    OPEN: ClassVar[bool] = True
+    EXAMPLES = (
+        "optilab optimize adam --epochs 30",
+        "optilab optimize sgd,momentum,rmsprop,adam",
+        "optilab optimize --algo adam --function rosenbrock --epochs 200 --start -1,1",
+        'optilab optimize --algo nesterov --function "0.1*w1^2 + 2*w2^2" --start -5,-2',
+        "optilab optimize --algo sgd --set schedule=cosine --set clip_norm=1",
+        "optilab optimize --algo momentum --set algo.lr=1.2 --set algo.beta=0.5 --json",
+        "optilab optimize adam.yaml --quiet",
+        "optilab optimize --algo adam --expect 'distance < 0.2' --expect 'status == moving'",
+        "optilab optimize --algo sgd,momentum,adam --out paths.png --out paths.gif",
+    )
+    CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4", ".html")}
+    RENAMED: ClassVar[Mapping[str, str]] = {"--animate": "--out"}
+    animate: ClassVar[str | None] = None
+
+    algo: Algo = None
+    function: Function = None
+    config: Source = None
+    start: Start = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("Number of steps")] = None
+    lr: LearningRate = None
+    expect: Annotated[list[str] | None, Flag("CLAIM"), claim_doc("distance < 0.2"), ConfigKey("expect")] = None
+    no_save: Annotated[bool, Doc("Write no run directory")] = False
+    tune: Annotated[
+        int | None, Ge(1), Le(10_000), Doc("Try N random settings of each optimizer first and show the best")
+    ] = None
+    picture: Annotated[
+        bool | None,
+        Flag(names=("--picture/--no-picture",)),
+        Doc("Draw contours and loss curves in the terminal [on if it is at least 100 columns wide]"),
+    ] = None
+    out: Annotated[
+        list[str] | None,
+        OUT,
+        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4) or a page (.html)"),
+    ] = None
+    fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
+
+
+def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
+    """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
+    config, note = place.refused(chosen, request), ""
+    place.refused.settle()
+    if request.tune:
+        config, note = tuned(config, request.tune, request.changes())
+    paths = follow(config)
+    found = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
+    _draw(found, request)
+    unsaved = request.no_save or (place.library and request.name is None)
+    run = None if unsaved else _save(found, request.name, place)
+    same = request.retyped("function", "start", "epochs", "lr", "set")
+    return replace(
+        found,
+        run=run,
+        judged=judge(config, paths),
+        picture=request.picture,
+        written=[file for file in (request.plot, request.animate, run) if file],
+        fail_on_divergence=request.fail_on_divergence,
+        options=None if request.config or request.tune or not request.algo else same,
+    )
+
+
+def _draw(found: "LabPaths", request: OptimizeRequest) -> None:
+    """The picture files; matplotlib is imported only here. A moving picture that ends in .html is a page."""
+    if not (request.plot or request.animate):
+        return
+    from optilab.commands.charts.paths import require_plane
+    from optilab.show import chart_file
+
+    chart = found.chart()
+    request.draw(lambda: chart)
+    if request.animate and request.animate.lower().endswith(".html"):
+        found.report(request.animate)
+    elif request.animate:
+        require_plane(found.function)
+        chart_file.animate(chart, request.animate, request.dark)
+
+
+def _save(found: "LabPaths", name: str | None, place: Place) -> str:
+    """The run directory: one metrics row per optimizer and epoch."""
+    from optilab.runs.provenance import provenance  # with subprocess, which is slow to import
+
+    config = found.config
+    manifest = {
+        "command": "optimize",
+        "formulas": {label: rule.formula for label, rule in zip(found.paths, config.algo, strict=True)},
+        "results": {label: path.status.value for label, path in found.paths.items()},
+        **provenance(place.argv, ["numpy"]),
+        "config": dump(config),
+        "status": "done",
+        "finished": runs.timestamp(),
+    }
+    own = sources(config.algo)
+    files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(found.paths))}
+    files |= {file: origin.source for file, origin in own.items()}
+    manifest |= {"own_rules": described(own.values(), own)} if own else {}
+    label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(rule.name for rule in config.algo))
+    return str(runs.write(place.folder, runs.chosen_name(name, label), files, manifest))
+
+
+@dataclass(frozen=True, repr=False)
+class LabPaths(Answer):
+    """The path of each rule, by its label, the run that keeps them, and what is claimed of them."""
+
+    config: OptimizeConfig
+    paths: Mapping[str, Trajectory]
+    note: str = ""
+    """How the rules were tuned, if they were."""
+    run: str | None = None
+    judged: "Sequence[ClaimResult]" = ()
+    picture: bool | None = None
+    """Whether the terminal shows a picture; None: where there is room."""
+    written: Sequence[str] = ()
+    fail_on_divergence: bool = False
+    options: str | None = None
+    """Those that run one of several alone, next to --algo; None where --algo alone would be another rule."""
+
+    @property
+    def function(self) -> Any:
+        return self.config.function
+
+    @property
+    def headline(self) -> str:
+        return f"{', '.join(self.paths)} on {self.function.name}, {plural(self.config.epochs, 'epoch')}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per rule and epoch: algo, epoch, w1 to wd, f, gradient_norm."""
+        return list(rows(self.paths))
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """How each path ended: converged, moving or diverged."""
+        return {label: path.status.value for label, path in self.paths.items()}
+
+    @property
+    def sentences(self) -> dict[str, str]:
+        """How each path ended, where, and how far from the minimum, in one sentence."""
+        return {label: verdict(self.config, path) for label, path in self.paths.items()}
+
+    def chart(self) -> "Chart":
+        """The paths on the contours of the function, as `optimize --out` draws them."""
+        from optilab.commands.charts.paths import paths_chart
+
+        named = dict(zip(self.config.legend, self.paths.values(), strict=True))
+        return paths_chart(self.function, named, self.note)
+
+    def table(self) -> Table:
+        """The end of each path, and its status: the best first."""
+        config = self.config
+        names = [f"w{i + 1}" for i in range(min(len(self._ranked[0][2].points[-1]), 4))]
+        headings = ["algo", *names, "f(w)", "distance", f"|grad|<{config.tolerance:g}", "status"]
+        columns = [Column(name, name, left=name in ("algo", "status")) for name in headings]
+        ends = [dict(zip(headings, _end(config, label, path), strict=True)) for label, _, path in self._ranked]
+        return Table(columns, ends, [self.note] if self.note else [])
+
+    @cached_property
+    def _ranked(self) -> list[tuple[str, Rule, Trajectory]]:
+        """Label, rule and path, the best first."""
+        order = list(STYLES)
+        return sorted(
+            zip(self.config.labels, self.config.algo, self.paths.values(), strict=True),
+            key=lambda one: (order.index(one[2].status), float(one[2].values[-1])),
+        )
+
+    def page(self, title: str | None) -> bytes:
+        """The page of `play`, on which the settings of the rules can be moved."""
+        from optilab.commands.play import page
+
+        return page(self.config, title or self.note, list(self.paths.values()))
+
+    @property
+    def code(self) -> ExitCode:
+        diverged = any(path.status is Status.DIVERGED for path in self.paths.values())
+        return ExitCode.DIVERGED if self.fail_on_divergence and diverged else ExitCode.OK
+
+    @cached_property
+    def chaotic(self) -> dict[str, int | None]:
+        """Per path the first epoch from which rounding decides it, or None."""
+        pairs = zip(self.config.algo, self.paths.items(), strict=True)
+        regime = self.config.regime
+        return {label: chaotic_from(rule, self.function, path, regime) for rule, (label, path) in pairs}
+
+    def document(self) -> dict[str, Any]:
+        config = self.config
+        per_rule = zip(dump(config)["algo"], config.algo, self.paths.items(), strict=True)
+        results = [
+            {
+                "algo": values.pop("name"),
+                "params": values,
+                "function": self.function.name,
+                "epochs": config.epochs,
+                "points": path.points.tolist(),
+                "values": path.values.tolist(),
+                "status": path.status.value,
+                "diverged_at": path.diverged_at,
+                "chaotic_from": self.chaotic[label],
+                "theory": _theory_facts(config, rule, path),
+            }
+            for values, rule, (label, path) in per_rule
+        ]
+        return {"run": self.run, "results": results}
+
+    def short(self) -> list[str]:
+        if self.code:
+            ended = [label for label, path in self.paths.items() if path.status is Status.DIVERGED]
+            terminal.note(f"diverged: {', '.join(ended)}")
+        return [Verbatim(self.run)] if self.run else []
+
+    def parts(self) -> Iterator[Part]:
+        """One path in full, or a line for each of several, then the picture and what was written."""
+        yield from self._one() if len(self.paths) == 1 else self._several()
+        if terminal.is_wide() if self.picture is None else self.picture:
+            named = dict(zip(self.config.legend, self.paths.values(), strict=True))
+            from optilab.commands.charts.paths import paths_chart  # slow to import
+
+            yield from ("", paths_chart(self.function, named), "")
+        elif self.picture is None and terminal.out.is_terminal:
+            yield "contour and curves: --picture"
+        yield from self.written
+
+    def _conditions(self) -> Iterator[str]:
+        """The schedule, decay, clipping and noise of the config, how rules were tuned, and an empty line."""
+        usual, regime = Regime(), self.config.regime
+        changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(usual, f.name)]
+        form = ["weight_decay_form"] if "weight_decay" in changed else []
+        names = dict.fromkeys(changed + form)
+        yield from filter(
+            None, ("   ".join(f"{name} {setting(getattr(regime, name))}" for name in names), self.note)
+        )
+        yield ""
+
+    def _chaos(self) -> Iterator[str]:
+        epochs = {label: epoch for label, epoch in self.chaotic.items() if epoch is not None}
+        if names := ", ".join(f"{label} from epoch {epoch}" for label, epoch in epochs.items()):
+            yield f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
+
+    def _one(self) -> Iterator[Part]:
+        (path,), (rule,), config = self.paths.values(), self.config.algo, self.config
+        yield Sentence(f"{rule.name} on {_where(config)}", "bold")
+        yield settings(rule)
+        yield rule.formula
+        yield from self._conditions()
+        yield _steps(path)
+        yield ""
+        yield Sentence(verdict(config, path), STYLES[path.status])
+        if sentence := theory(config, rule, path):
+            yield sentence
+        yield from self._chaos()
+
+    def _several(self) -> Iterator[Part]:
+        config, ranked = self.config, self._ranked
+        yield Sentence(
+            f"{len(self.paths)} optimizers on {_where(config)}   {plural(config.epochs, 'epoch')}", "bold"
+        )
+        yield from self._conditions()
+        yield self.table()
+        yield ""
+        whose = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
+        shown = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, whose, strict=True)]
+        yield terminal.grid(["", "", ""], shown, left=(0, 1, 2), show_header=False)
+        ours = {of for of, (_, rule, _) in zip(whose, ranked, strict=True) if not isinstance(rule, OwnRule)}
+        if "default" in ours and len(set(whose)) > 1:
+            yield "default settings are made for networks: tune all optimizers alike with --tune 50"
+        yield ""
+        yield from _rates(config, ranked)
+        yield from self._chaos()
+        if self.options is not None:
+            again = shell("optimize", "--algo", ranked[0][1].name)
+            yield f"see one in detail: {f'{again} {self.options}'.rstrip()}"
+
+
+def _where(config: OptimizeConfig) -> str:
+    function: Any = config.function
+    named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
+    own = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
+    start = _point(config.start or function.start)
+    typed = coordinates(function.formula) if function.name == "expression" else ""
+    return f"{function.name}   f(w) = {function.formula}{f', where {typed}' * bool(typed)}{own}   start {start}"
+
+
+def _point(point: Sequence[float]) -> str:
+    shown = [f"{value:g}" for value in point[:4]] + ["..."] * (len(point) > 4)
+    return f"({', '.join(shown)})"
+
+
+def _steps(path: Trajectory) -> terminal.Grid:
+    """Every point of a path, or its first and last ones, and those where f or a coordinate is lowest or highest."""
+    dimension, last = min(path.points.shape[-1], 4), len(path.values)
+    epochs = list(range(last))
+    if last > HEAD + TAIL + 1:
+        numbers = np.nan_to_num(np.column_stack([path.values, path.points[:, :dimension]]))
+        extreme = [*numbers.argmin(axis=0).tolist(), *numbers.argmax(axis=0).tolist()]
+        epochs = sorted({*epochs[:HEAD], *extreme, *epochs[-TAIL:]})
+    shown = []
+    for before, epoch in zip([-1, *epochs], epochs, strict=False):
+        if epoch > before + 1:
+            shown.append(["..."] * (dimension + 3))
+        point = [_number(value) for value in (*path.points[epoch][:dimension], path.values[epoch])]
+        shown.append([str(epoch), *point, f"{path.gradient_norms[epoch]:.5g}"])
+    names = [f"w{i + 1}" for i in range(dimension)]
+    return terminal.grid(["epoch", *names, "f(w)", "|grad|"], shown, left=())
+
+
+def _number(value: float) -> str:
+    """Six decimals for a number between 1e-3 and 1e7, else the exponent form."""
+    return f"{value:.6f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.5e}"
+
+
+def _end(config: OptimizeConfig, label: str, path: Trajectory) -> list[str]:
+    """A row of the comparison."""
+    nearest = path.distance(config.function.minima)
+    first = path.first_below(config.tolerance)
+    return [
+        label,
+        *(f"{value:.3g}" for value in path.points[-1][:4]),
+        f"{path.values[-1]:.3g}",
+        f"{nearest[0]:.3g}" if nearest else "-",
+        "-" if first is None else str(first),
+        ", ".join(filter(None, (path.status.value, beside(path, config.function, config.tolerance)))),
+    ]
+
+
+def verdict(config: OptimizeConfig, path: Trajectory) -> str:
+    """One line: how the path ended, where, how far from the minimum, what to do."""
+    end, start = float(path.values[-1]), float(path.values[0])
+    at = f"f = {end:.3g} at {_point(path.points[-1])}"
+    nearest = path.distance(config.function.minima)
+    away = f"; {nearest[0]:.3g} from the minimum {_point(nearest[1])}" if nearest else ""
+    but = f", {left_out}" if (left_out := beside(path, config.function, config.tolerance)) else ""
+    if path.status is Status.CONVERGED:
+        first = path.first_below(config.tolerance)
+        return f"converged{but}: {at}{away}; |grad| below {config.tolerance:g} from epoch {first}"
+    if path.status is Status.MOVING and len(path.points) > 2 and np.ptp(path.points[-3:], axis=0).max() == 0:
+        steps = f"its steps are 0, although |grad| is {path.gradient_norms[-1]:.3g}"
+        newton = any(rule.name == "newton" for rule in config.algo)
+        why = "; newton has no step where the Hessian is 0: try damped-newton" if newton else ""
+        return f"stands still{but}: {at}; {steps}{why}{away}"
+    if path.status is Status.MOVING:
+        before = float(path.values[-2]) if len(path.values) > 1 else inf
+        course = "falling" if end < before else "constant" if end == before else "rising"
+        return f"still moving{but}: {at} and {course}{away}"
+    if path.diverged_at is not None:
+        return f"diverged: not finite after step {path.diverged_at}; last finite {at}; try a smaller lr"
+    return f"diverged: f rose from {start:.3g} to {end:.3g} in {plural(len(path.values) - 1, 'step')}; try a smaller lr"
+
+
+def origin(rule: Any) -> str:
+    """Whose settings a rule has: the exercise's (its preset), the default ones, or others."""
+    usual = [f.default for f in fields(rule)]
+    if [getattr(rule, f.name) for f in fields(rule)] == usual:
+        return "default"
+    if isinstance(rule, OwnRule):
+        return "set here"
+    (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
+    return "preset: exercise" if rule == preset else "set here"
+
+
+# --- theory of quadratic functions --------------------------------------------------------------------------
+
+
+def _bounds(config: OptimizeConfig) -> dict[str, float] | None:
+    """The best possible rates; None where the function is no quadratic, or something is around the rule."""
+    return best_rates(config.function) if config.regime == Regime() else None
+
+
+def _theory_facts(config: OptimizeConfig, rule: Any, path: Trajectory) -> dict[str, Any] | None:
+    bounds = _bounds(config)
+    if bounds is None:
+        return None
+    prediction = predict(rule, config.function, config.start)
+    known = {} if prediction is None else {**asdict(prediction), "stable": prediction.stable}
+    return {**known, "measured_rate": measured_rate(path, config.function), "best_rates": bounds}
+
+
+def theory(config: OptimizeConfig, rule: Any, path: Trajectory) -> str | None:
+    """One line: the prediction for a rule on a quadratic next to the measured rate; None on other functions."""
+    bounds = _bounds(config)
+    if bounds is None:
+        return None
+    rate = measured_rate(path, config.function)
+    measured = f" (measured x{rate:.4g})" if rate is not None else ""
+    prediction = predict(rule, config.function, config.start)
+    if prediction is None:
+        own = f"; measured x{rate:.4g} per step" if rate is not None else ""
+        return f"theory: no formula for {rule.name}{own}; {_best_possible(bounds)}"
+    if not prediction.stable and not prediction.unstable_share:
+        return (
+            f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no part in the unstable "
+            f"direction{measured}"
+        )
+    best = _best(prediction)
+    stable = "stable up to" if prediction.stable else "unstable, stable below"
+    if isclose(rule.lr, prediction.largest_lr, rel_tol=1e-9):
+        stable = "at the limit, where one direction neither shrinks nor grows: stable below"
+    return (
+        f"theory: {stable} lr {prediction.largest_lr:.4g}; distance x{prediction.rate:.4g} per step in the long run"
+        f"{measured}{_defect(prediction, path)}{f'; best: {best}' if best else ''}"
+    )
+
+
+def _best(prediction: Any) -> str:
+    best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
+    return f"{best} with x{prediction.best_rate:.4g}" if best else ""
+
+
+def _defect(prediction: Any, path: Trajectory) -> str:
+    """Why the measured rate is slower where both eigenvalues coincide, within what the steps of the path can tell."""
+    double = prediction.stable and prediction.eigenvalue_gap * len(path.points) < 1
+    return "; slower than that at first, as k*rate^k: the two eigenvalues coincide" if double else ""
+
+
+def _best_possible(bounds: Mapping[str, float]) -> str:
+    descent, momentum = bounds["sgd"], bounds["momentum"]
+    return f"best possible per step: x{descent:.4g} with gradient descent, x{momentum:.4g} with momentum"
+
+
+def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]) -> Iterator[Part]:
+    """The rates of several rules on a quadratic as a table; nothing on other functions."""
+    bounds = _bounds(config)
+    if bounds is None:
+        return
+    shown, notes = [], []
+    for label, rule, path in ranked:
+        rate, prediction = measured_rate(path, config.function), predict(rule, config.function, config.start)
+        measured = f"x{rate:.4g}" if rate is not None else "-"
+        if prediction is None:
+            shown.append([label, "-", measured, "-", "-"])
+            continue
+        stable = f"lr {prediction.largest_lr:.4g}"
+        shown.append([label, f"x{prediction.rate:.4g}", measured, stable, _best(prediction) or "-"])
+        if not prediction.stable and not prediction.unstable_share:
+            notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
+        elif defect := _defect(prediction, path):
+            notes.append(f"{label}{defect.replace(';', ':', 1)}")
+    yield terminal.grid(["convergence rate", "theory", "measured", "stable up to", "best"], shown, left=(0, 4))
+    yield from (*notes, _best_possible(bounds), "")
+
+
+VERB = Verb(optimize, (OptimizeRequest,))

@@ -1,0 +1,236 @@
+"""Groups of fields that several requests share; each group is a part of their help text."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab import runs
+from optilab.commands.verb import Conflicts, Request
+from optilab.errors import UsageError, for_each, shell, wrong_extension
+from optilab.marks import ConfigKey, Flag, Read, claim_doc
+from optilab.show.table import FORMATS
+from optilab.words import listed
+
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
+
+
+PICTURES = (".png", ".svg", ".pdf")
+"""The extensions of files with a plot."""
+
+
+def as_utf8(path: str) -> str:
+    """A path as UTF-8, like a config, in every locale."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+QUIET = Flag(names=("--quiet", "-q"))
+RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as 'relu-*'")
+
+
+Expect = Annotated[list[str] | None, Flag("CLAIM"), claim_doc("val_acc > 0.8")]
+Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
+Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
+Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads, whatever OMP_NUM_THREADS says")]
+LearningRate = Annotated[float | None, ConfigKey("optimizer.lr"), Flag("LR"), Doc("Learning rate (optimizer.lr)")]
+BatchSize = Annotated[
+    str | None, ConfigKey("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")
+]
+Optimizer = Annotated[
+    str | None,
+    ConfigKey("optimizer"),
+    Flag("NAME", complete="rule"),
+    Doc("Optimizer, with its defaults"),
+]
+
+
+class OutputOptions(Request):
+    GROUP: ClassVar[str] = "Output"
+    CONFLICTS: ClassVar[Conflicts] = (("json", "quiet"),)
+
+    json: Annotated[bool, Doc("Print one JSON document and nothing else")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the run directory and nothing else")] = False
+
+
+class SilentOptions(OutputOptions):
+    quiet: Annotated[bool, QUIET, Doc("Print nothing; the exit status is the result")] = False
+
+
+class FormatOptions(Request):
+    GROUP: ClassVar[str] = "Output"
+    CONFLICTS: ClassVar[Conflicts] = (("json", "format"),)
+
+    format: Annotated[
+        str,
+        Flag("FORMAT", complete=",".join(FORMATS)),
+        Doc(listed(FORMATS, "or")),
+    ] = "table"
+
+
+class FolderOptions(Request):
+    GROUP: ClassVar[str] = "Saving and resuming"
+
+    runs_dir: Annotated[
+        str | None, Flag("DIR", path=True), Doc("Directory of the runs [OPTILAB_RUNS, else ./runs]")
+    ] = None
+
+
+class SaveOptions(FolderOptions):
+    name: Annotated[str | None, Flag("NAME"), Doc("Name of the run directory")] = None
+
+    def complete(self) -> None:
+        runs.chosen_name(self.name, "")
+
+
+OUT = Flag("FILE", path=True, repeated=True)
+
+
+class FileOptions(Request):
+    """Files that a command writes: the extension of each chooses its kind."""
+
+    GROUP: ClassVar[str] = "Output"
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """The extensions of each kind of file; the name of the file is the attribute of that name, or None."""
+
+    out: Annotated[list[str] | None, OUT, Doc("Write a file")] = None
+
+    def complete(self) -> None:
+        found = dict[str, str | None].fromkeys(self.WRITES)
+
+        def add(file: str) -> None:
+            ending = Path(file).suffix.lower()
+            kind = next((kind for kind, endings in self.WRITES.items() if ending in endings), None)
+            if kind is None:
+                endings = [one for each in self.WRITES.values() for one in each]
+                format = {".tex": "--format latex", ".md": "--format markdown", ".csv": "--format csv"}.get(ending)
+                printed = f"; for its table write {format} > {file}" if format and hasattr(self, "format") else ""
+                raise UsageError(f"{wrong_extension(file, endings)}{printed}", "--out")
+            runs.output_file(file, [ending], "--out")
+            if found[kind] is not None:
+                kinds = listed(list(dict.fromkeys(Path(one).suffix for one in (str(found[kind]), file))), "or")
+                raise UsageError(
+                    f"{found[kind]} and {file}: one {kinds} file can be written; leave one out", "--out"
+                )
+            found[kind] = file
+
+        for_each(add, self.out or ())
+        self.__dict__.update(found)
+
+
+class PictureOptions(FileOptions):
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES}
+    RENAMED: ClassVar[Mapping[str, str]] = {"--plot": "--out"}
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"out": ("size", "dark")}
+    plot: ClassVar[str | None] = None
+
+    out: Annotated[list[str] | None, OUT, Doc("Write the plot to a .png, .svg or .pdf file")] = None
+    dark: Annotated[bool, Doc("Draw the plot on a dark background")] = False
+    size: Annotated[
+        Literal["column", "page", "slide"] | None,
+        Flag("SIZE"),
+        Doc("Width of the plot: column (3.3 in), page (6.9), slide (10)"),
+    ] = None
+
+    @cached_property
+    def saved(self) -> list[str]:
+        """The files of `out` that are written, for a command that names them at its end."""
+        return []
+
+    def draw(self, chart: "Callable[[], Chart]") -> None:
+        """Write the picture file where one was asked for."""
+        if self.plot:
+            from optilab.show import chart_file
+
+            command = shell(*sys.argv[1:]) if self.typed else ""
+            chart_file.save(chart(), self.plot, self.dark, self.size, command)
+            self.saved.append(self.plot)
+
+
+class SetOptions(Request):
+    """Keys of the config that a command reads."""
+
+    GROUP: ClassVar[str] = "What to run"
+
+    set: Annotated[
+        list[str] | dict[str, Any] | None,
+        Flag("KEY=VALUE", complete="key", repeated=True),
+        Doc("Set any key (optilab config show); may be repeated"),
+    ] = None
+
+
+class DataOptions(Request):
+    GROUP: ClassVar[str] = "What to run"
+
+    data_dir: Annotated[
+        str | None,
+        ConfigKey("data.dir"),
+        Read(as_utf8),
+        Flag("DIR", path=True),
+        Doc("Directory of the dataset [OPTILAB_DATA]"),
+    ] = None
+
+
+class JobOptions(Request):
+    GROUP: ClassVar[str] = "How to run it"
+
+    jobs: Annotated[int | None, Flag("N"), Ge(1), Le(256), Doc("Runs at once [one per physical core]")] = None
+
+
+class ClusterOptions(JobOptions):
+    cluster: Annotated[
+        str | None,
+        Flag("ADDRESS"),
+        Doc("Train on a dask cluster: tcp://HOST:PORT, or its file"),
+    ] = None
+
+
+def require_one_thread(request: SetOptions | JobOptions) -> None:
+    """UsageError for another number of threads, which no training of a study has."""
+    asked = [(request.flag("threads"), request.given.get("threads", 1))]
+    asked += [(change.where, change.value) for change in request._set() if change.key == "threads"]
+    for where, value in asked:
+        if value not in (None, 1, "1"):
+            raise UsageError(
+                f"several trainings have one thread each, got {value}; leave it out (--jobs N sets how many run at "
+                "once)",
+                where,
+            )
+
+
+class StudyOptions(
+    ClusterOptions, SaveOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions
+):
+    """How a study is executed, repeated, continued and shown."""
+
+    GROUP: ClassVar[str] = "How to run it"
+    CONFLICTS: ClassVar[Conflicts] = (
+        ("dry_run", "quiet"),
+        ("dry_run", "cluster"),
+        ("config", "resume", "file"),
+        ("resume", "name"),
+    )
+    RENAMED: ClassVar[Mapping[str, str]] = {"--config": "--study"}
+
+    batch_size: BatchSize = None
+    threads: Annotated[
+        int | None, Flag("N", hidden=True), Doc("CPU threads of each training, always 1; see --jobs")
+    ] = None
+    device: Annotated[
+        str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto (the CPU), cpu, cuda, cuda:N or mps")
+    ] = None
+    dry_run: Annotated[bool, Doc("Print the plan and its cost; train nothing")] = False
+    resume: Annotated[str | None, Flag("STUDY", complete="run"), Doc("Continue a stopped study")] = None
+    file: Annotated[
+        str | None,
+        Flag("FILE", names=("--study",)),
+        Doc("Repeat a study: its study.yaml, or one of yours"),
+    ] = None
+
+    def complete(self) -> None:
+        require_one_thread(self)

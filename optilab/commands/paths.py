@@ -1,0 +1,123 @@
+"""What the commands share that follow paths: the options that choose rule, function and start; following and tuning."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from annotated_doc import Doc
+
+from optilab.commands.verb import Request, fields_of, plain
+from optilab.config.load import Override, function, load, numbers
+from optilab.config.optimize import OptimizeConfig
+from optilab.config.presets import algorithms
+from optilab.errors import ELSEWHERE, UsageError
+from optilab.marks import ConfigKey, Flag, Read
+from optilab.optimize import Regime, Trajectory, descend
+from optilab.words import listed, plural
+
+if TYPE_CHECKING:
+    from optilab.study.claims import ClaimResult
+
+Algo = Annotated[
+    Any,
+    ConfigKey("algo"),
+    Read(algorithms),
+    Flag("NAME[,NAME...]", complete="rule", place=True),
+    Doc("One or more optimizers, with the settings of their presets"),
+]
+Source = Annotated[Any, Flag("FILE", complete="preset:optimize"), Doc("YAML file or preset")]
+Function = Annotated[
+    Any,
+    ConfigKey("function"),
+    Read(function),
+    Flag("NAME|FORMULA", complete="objective"),
+    Doc("Test function, or a formula of x, y"),
+]
+Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("Starting point, for example -5,-2")]
+LearningRate = Annotated[Any, ConfigKey("algo.lr"), Flag("LR"), Doc("Learning rate (algo.lr)")]
+
+
+def chosen(request: Request, epochs: int | None = None, *more: Override) -> OptimizeConfig:
+    """The config that a request chooses: its own with the keys that were given, and `more`.
+
+    Without a config there are `epochs` unless they are given. UsageError without an optimizer, ConfigError with every
+    problem at once.
+    """
+    config, changes = request.given.get("config"), request.changes()
+    steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
+    if config is None and not any(change.key in ("algo", *ELSEWHERE) for change in changes):
+        example, has_config = request.EXAMPLES[0], any(one.name == "config" for one in fields_of(type(request)))
+        wanted = "an optimizer or a config" if has_config else "an optimizer"
+        config = UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
+    return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
+
+
+def require_bare(config: OptimizeConfig, what: str) -> None:
+    """UsageError where the config puts something around the optimizer, which `what` runs as it is."""
+    nothing = Regime()
+    around = [one.name for one in fields(Regime) if getattr(config.regime, one.name) != getattr(nothing, one.name)]
+    if around:
+        raise UsageError(
+            f"{what} runs an optimizer as it is; remove {listed(around)}, or follow the path: optilab optimize"
+        )
+
+
+def follow(config: OptimizeConfig) -> list[Trajectory]:
+    """The path of each rule. UsageError for a claim that they cannot meet or fail."""
+    if config.expect:
+        from optilab.study.claims import require_judgeable
+
+        require_judgeable(config.expect, config.labels, epochs=config.epochs)
+    return [
+        descend(rule, config.function, config.start, config.epochs, config.tolerance, config.regime)
+        for rule in config.algo
+    ]
+
+
+def rows(paths: Mapping[str, Trajectory]) -> Iterator[dict[str, Any]]:
+    """One row per optimizer and epoch, as in metrics.csv."""
+    for label, path in paths.items():
+        for epoch, norm in enumerate(path.gradient_norms):
+            yield {
+                "algo": label,
+                "epoch": epoch,
+                **{f"w{i + 1}": float(value) for i, value in enumerate(path.points[epoch])},
+                "f": float(path.values[epoch]),
+                "gradient_norm": float(norm),
+            }
+
+
+def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[ClaimResult]":
+    """The claims of the config about its paths."""
+    if not config.expect:
+        return []
+    from optilab.study.claims import of_paths
+
+    named = dict(zip(config.labels, paths, strict=True))
+    return of_paths(
+        config.expect, config, list(rows(named)), {label: path.status.value for label, path in named.items()}
+    )
+
+
+def tuned(config: OptimizeConfig, budget: int, changes: Sequence[Override] = ()) -> tuple[OptimizeConfig, str]:
+    """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it.
+
+    UsageError for `changes` of what is tuned.
+    """
+    from optilab.study import search_space
+    from optilab.study.tuning import RaceSettings, tune
+
+    require_bare(config, "--tune")
+    searched = {f"algo.{name}" for rule in config.algo for name in search_space.tuned(rule)}
+    for change in changes:
+        if change.key in searched:
+            raise UsageError(
+                f"--tune searches {change.key.removeprefix('algo.')}; leave one of them out", change.where
+            )
+    conditions = RaceSettings(budget=budget, gradients=config.epochs)
+    start = np.array([config.function.start if config.start is None else config.start], dtype=float)
+    rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)
+    cost = f"{plural(budget, 'path')} of {plural(config.epochs, 'epoch')} each"
+    note = f"tuned: the best of {budget} random settings per optimizer from this start ({cost})"
+    return config.model_copy(update={"algo": rules}), note

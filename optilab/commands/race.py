@@ -1,0 +1,381 @@
+"""`optilab race`: which optimizer is the best after the same tuning, on test functions or, with --on, on trainings."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from annotated_doc import Doc
+from platformdirs import user_cache_path
+
+from optilab import runs
+from optilab.commands import race_tables as tables
+from optilab.commands import studies
+from optilab.commands.answer import Answer, Part, Sentence
+from optilab.commands.options import (
+    OUT,
+    PICTURES,
+    QUIET,
+    OutputOptions,
+    PictureOptions,
+    StudyOptions,
+)
+from optilab.commands.results import EndedStudy, LabStudy
+from optilab.commands.studies import PlannedStudy
+from optilab.commands.verb import Place, Verb, fields_of
+from optilab.config.load import load
+from optilab.config.presets import algorithms, rules_named
+from optilab.config.study import (
+    ALGOS,
+    FINALISTS,
+    FUNCTIONS,
+    NETWORK_ALGOS,
+    FunctionRaceConfig,
+    RaceConfig,
+    read_names,
+)
+from optilab.errors import Interrupted, Refusals, UsageError, chosen_names, shell, shown
+from optilab.marks import ConfigKey, Flag
+from optilab.optimize import OBJECTIVES, Objective, Rule
+from optilab.runs.provenance import provenance
+from optilab.show import terminal
+from optilab.show.page import page_file
+from optilab.show.progress import ProgressLine
+from optilab.show.table import Table
+from optilab.study import function_race as study
+from optilab.study import network_race as races
+from optilab.study.claims import ClaimResult, of_network_race, of_race, require_judgeable
+from optilab.study.function_race import Race, may_be_best, standings
+from optilab.study.network_race import NetworkRace, RaceResult
+from optilab.study.search_space import ON_NETWORKS
+from optilab.study.tuning import RaceSettings
+from optilab.words import duration, plural
+
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
+
+EXAMPLES = (
+    "optilab race --algo sgd,momentum,adam --function rosenbrock,beale,himmelblau --budget 20 --starts 10",
+    "optilab race --budget 50 --starts 20 --out race.png --out race.html",
+    "optilab race --settings",
+    "optilab race --on sigmoid.yaml,relu.yaml --algo sgd,momentum,adam --budget 10 --epochs 5 --seeds 5 --dry-run",
+)
+
+
+class RaceOptions(PictureOptions, OutputOptions):
+    """What both kinds of races have."""
+
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
+    RENAMED: ClassVar[Mapping[str, str]] = {"--report": "--out", "--algos": "--algo", "--functions": "--function"}
+    report: ClassVar[str | None] = None
+
+    out: Annotated[list[str] | None, OUT, Doc("Write a .png, .svg, .pdf or .html file")] = None
+    quiet: Annotated[
+        bool,
+        QUIET,
+        Doc("Print what may be the best; with --on, the directory"),
+    ] = False
+
+    @classmethod
+    def unknown(cls, name: str, typed: bool) -> str:
+        networks = cls is TrainingRace
+        other = {one.name: one.flag for one in fields_of(FunctionRace if networks else TrainingRace)}
+        if name not in other:
+            return super().unknown(name, typed)
+        on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
+        where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
+        flag = other[name] if typed else other[name][2:].replace("-", "_")
+        instead = ("; or --repeats N" if typed else "; or repeats=N") * (name == "seeds")
+        return f"{flag} can only be used in a race {where}{instead}"
+
+    def complete(self) -> None:
+        if self.report:
+            page_file(self.report)
+
+    def save(self, answer: Answer) -> None:
+        """Write the picture and the page that were asked for."""
+        self.draw(answer.chart)
+        if self.report:
+            answer.report(self.report)
+            self.saved.append(self.report)
+
+
+class FunctionRace(RaceOptions):
+    """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
+
+    HEADING = "On test functions"
+    KEPT = FunctionRaceConfig
+    EXAMPLES = EXAMPLES
+    CONFLICTS = (("json", "settings"), ("quiet", "settings"))
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Self:
+        return super().of(renamed(given, "--" * typed), typed, refused)
+
+    settings: Annotated[bool, Doc("Print the tuned settings for each function")] = False
+    cache: Annotated[
+        bool,
+        Flag(names=("--cache/--no-cache",), shown="cache"),
+        Doc("Keep results in a cache, and reuse them"),
+    ] = True
+
+
+class TrainingRace(StudyOptions, RaceOptions):
+    """Compare rules on trainings."""
+
+    HEADING = "On networks, with --on"
+    KEPT = RaceConfig
+    CONFLICTS = (("on", "file"), ("on", "resume"))
+
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
+    dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
+
+
+def renamed(asked: Any, dashes: str = "") -> Any:
+    """What a race on functions is asked, with its former name of the gradient evaluations."""
+    if not isinstance(asked, Mapping) or "epochs" not in asked:
+        return asked
+    if dashes:
+        terminal.note("--epochs is now called --gradients in a race on functions; the old name still works")
+    return {"gradients" if key == "epochs" else key: value for key, value in asked.items()}
+
+
+def choose(given: Mapping[str, Any]) -> type[FunctionRace | TrainingRace]:
+    """The kind of race that is asked for."""
+    networks = any(given.get(name) is not None for name in ("on", "file", "resume"))
+    return TrainingRace if networks else FunctionRace
+
+
+def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabStudy | PlannedStudy":
+    if isinstance(request, TrainingRace):
+        return race_on_trainings(request, place)
+    return race_on_functions(request, place)
+
+
+# --- on test functions --------------------------------------------------------------------------------------
+
+
+def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
+    asked = place.refused(load, FunctionRaceConfig, None, request.changes(kept=True), rest=True)
+    answer = found_on_functions(asked or FunctionRaceConfig(), request, place)
+    request.save(answer)
+    return answer
+
+
+def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
+    """The race that `asked` describes. UsageError for names that do not exist, and for what cannot race."""
+    conditions = RaceSettings(
+        asked.budget, asked.starts, asked.repeats, asked.gradients, asked.accuracy, asked.seed
+    )
+    algos = ",".join(asked.algos or ALGOS.split(","))
+    names = ",".join(asked.functions or FUNCTIONS.split(","))
+    if re.search(r"[\^*+/()]", names):
+        typed = ",".join(name for name in names.split(",") if name.strip() not in OBJECTIVES)
+        formula = shell("optimize", algos, "--function", typed)
+        why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
+        raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
+    rules = place.refused(rules_named, request.flag("algos"), algos)
+    chosen = place.refused(chosen_names, request.flag("functions"), names, "function", OBJECTIVES)
+    if rules is not None and len(rules) < 2:
+        other = "adam" if rules[0].name == "sgd" else "sgd"
+        got = f"got {rules[0].name}; write {rules[0].name},{other}"
+        raise UsageError(f"a race needs at least two different optimizers, {got}", request.flag("algos"))
+    place.refused.settle()
+    tests = [OBJECTIVES[name]() for name in chosen]
+    study.check(rules, tests)
+    require_judgeable(asked.expect, [rule.name for rule in rules])
+    if not (place.silent or place.library):
+        announce(len(rules), len(tests), conditions)
+    folder = user_cache_path("optilab") / "races" if request.cache else None
+    try:
+        found = study.run(rules, tests, conditions, folder, RaceProgress(place.silent))
+    except Interrupted:
+        if not place.library:
+            terminal.note("stopped; the same command resumes the race" if request.cache else "stopped")
+        raise
+    judged = list(of_race(asked.expect, standings(found)))
+    return LabRace(found, rules, tests, place.argv, request.settings, request.plot, request.report, judged)
+
+
+@dataclass(frozen=True, repr=False)
+class LabRace(Answer):
+    """What a race on test functions found."""
+
+    race: Race
+    rules: Sequence[Rule]
+    functions: Sequence[Objective]
+    argv: Sequence[str]
+    """The command that finds the same."""
+    settings: bool = False
+    """Whether the tuned settings of every function are shown."""
+    plotted: str | None = None
+    reported: str | None = None
+    """The files that the command writes."""
+    judged: Sequence[ClaimResult] = ()
+
+    @property
+    def may_be_best(self) -> list[str]:
+        """The rules that no verdict excludes, lowest cost first."""
+        return may_be_best(standings(self.race))
+
+    @property
+    def headline(self) -> str:
+        return tables.heading(self.race)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per rule, lowest cost first: rule, cost, ratio to the lowest, its interval, p, solved, verdict."""
+        keys = [column.key for column in tables.COLUMNS if column.only != "text"]
+        return [{key: row[key] for key in keys} for row in tables.standing_rows(self.race, self.rules)]
+
+    def parts(self) -> Iterable[Part]:
+        """The standings, what they measure, and the tuned settings."""
+        race, rules, functions = self.race, self.rules, self.functions
+        table = tables.standing_rows(race, rules)
+        yield Sentence(tables.heading(race), "bold")
+        yield ""
+        yield self.table()
+        yield ""
+        yield from tables.race_notes(race, rules, functions)
+        yield ""
+        yield from tables.race_verdict_sentences(race)
+        yield ""
+        headings, values = tables.settings_of(race, [row["rule"] for row in table], self.settings)
+        left = (0, 1, 3) if self.settings else (0, 1)
+        yield (terminal.grid(headings, values, left=left))
+        hints = [] if self.settings else ["add --settings to see them for each function"]
+        hints += ["everything: --json", *([] if self.plotted else ["profile and tuning curves: --out race.png"])]
+        hints += [] if self.reported else ["as a report: --out race.html"]
+        yield "; ".join(hints)
+
+    def table(self) -> Table:
+        """The standings."""
+        said = [
+            *tables.race_verdict_sentences(self.race),
+            *tables.race_notes(self.race, self.rules, self.functions),
+        ]
+        return Table(tables.COLUMNS, tables.standing_rows(self.race, self.rules), said)
+
+    def document(self) -> Mapping[str, Any]:
+        return study.document(self.race, self.rules, self.functions)
+
+    def short(self) -> Iterable[str]:
+        return self.may_be_best
+
+    def chart(self) -> "Chart":
+        """The performance profile, and the cost after more and more tuning."""
+        from optilab.commands.charts.races import race_chart
+
+        return race_chart(self.race)
+
+    def page(self, title: str | None) -> bytes:
+        from optilab.commands.race_page import race_page
+
+        return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
+
+
+def announce(rules: int, functions: int, conditions: RaceSettings) -> None:
+    """What the race will cost, before it starts."""
+    tunings = rules * functions * conditions.repeats
+    gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
+    parts = [plural(rules, "optimizer"), plural(functions, "function"), plural(conditions.repeats, "repeat")]
+    terminal.note(
+        f"{plural(tunings, 'tuning')} ({' x '.join(parts)}) of {plural(conditions.budget, 'setting')}, each from "
+        f"{plural(conditions.starts, 'start')} to choose and the same number to judge: at most "
+        f"{plural(gradients, 'gradient evaluation')}"
+    )
+
+
+class RaceProgress:
+    """A line that is overwritten on a terminal and in a notebook, with the time left; nothing in a pipe."""
+
+    def __init__(self, silent: bool) -> None:
+        self._shown = terminal.err.is_terminal and not silent
+        self._line = ProgressLine(silent)
+        self._start = monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        left = (monotonic() - self._start) / done * (total - done)
+        text = f"tuning {done} of {total}, {duration(left)} left "
+        if self._shown:
+            terminal.err.print(text, end="\r" if done < total else "\n")
+        elif done < total:
+            self._line.draw(done / total, text)
+        else:
+            self._line.close()
+
+
+# --- on trainings -------------------------------------------------------------------------------------------
+
+
+def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
+    source, changes = source_of(request, place), request.changes()
+    kept = place.refused(studies.asked, request, source, rest=True)
+    asked = kept and place.refused(studies.placed, source, request, races.resolve, kept, changes)
+    if kept and not asked:
+        place.refused(rules_named, "--algo", ",".join(kept.algos))
+    if tuned := next((change for change in changes if change.key.startswith("optimizer.")), None):
+        raise UsageError("a race tunes the optimizers that --algo names, so leave it out", tuned.where)
+    plan = asked and place.refused(races.plan, asked)
+    place.refused.settle()
+    name = runs.chosen_name(source.name, f"{asked.name}-race")
+    if request.dry_run:
+        return studies.dry_run(plan, name, request, place)
+    ran = studies.run(plan, name, request, place)
+    study = runs.read_study(ran.path)
+    found = races.read(study)
+    assert found is not None
+    answer = NetworkRaceAnswer(study, ran, plan, found, judged=list(of_network_race(asked.expect, found)))
+    request.save(answer)
+    return answer
+
+
+def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
+    """The trainings of `on`, or the study that is repeated or continued."""
+    if (on := request.given.get("on")) is not None:
+        listed = read_names(on) if isinstance(on, str) else [*on] if isinstance(on, list | tuple) else [on]
+        if not listed or "" in listed:
+            whole = ",".join(filter(None, map(str, listed))) or "CONFIG,CONFIG"
+            raise UsageError(f"{shown(on)} has an empty name; write {whole}", request.flag("on"))
+        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
+        return studies.StudySource(started | {"on": [studies.training(config) for config in listed]}, request.name)
+    return studies.source("race --on", request, None, place)
+
+
+@dataclass(frozen=True, repr=False)
+class NetworkRaceAnswer(EndedStudy):
+    """A race on trainings, or of remedies with their own rates, at its end."""
+
+    planned: NetworkRace
+    found: RaceResult
+
+    def parts(self) -> Iterable[Part]:
+        """A table per training, one over all of them, the settings, and what holds."""
+        planned, result = self.planned, self.found
+        yield Sentence(planned.shape, "bold")
+        for heat in result.networks:
+            config = planned.problems[heat.problem]
+            yield ""
+            yield Sentence(f"{heat.problem}   {plural(config.epochs, 'epoch')}", "bold")
+            if not heat.candidates:
+                yield "no optimizer has a judged training"
+                continue
+            yield Table(tables.columns(heat, result), tables.rows(heat))
+            yield Sentence(f"verdict: {tables.verdict_of(heat, result)}", "bold")
+        if result.overall is not None:
+            yield ""
+            yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
+            yield Table(tables.overall_columns(result.overall), tables.judged_rows(result.overall))
+            yield Sentence(f"verdict: {tables.overall_verdict(result)}", "bold")
+        yield ""
+        yield from tables.notes(result)
+        yield str(self.ran.path)
+
+    def document(self) -> Mapping[str, Any]:
+        asked = self.planned.asked.model_dump(mode="json", exclude={"on"})
+        return {"run": str(self.ran.path), "asked": asked, **tables.document(self.found)}
+
+
+VERB = Verb(race, (FunctionRace, TrainingRace), choose)

@@ -1,0 +1,185 @@
+"""`optilab remedy`: every remedy of the study on one network, side by side."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.commands import studies
+from optilab.commands.answer import Part, Sentence
+from optilab.commands.options import (
+    LearningRate,
+    Optimizer,
+    StudyOptions,
+)
+from optilab.commands.race import NetworkRaceAnswer
+from optilab.commands.results import EndedStudy, LabStudy
+from optilab.commands.studies import PlannedStudy
+from optilab.commands.verb import Place, Verb
+from optilab.config.study import FINALISTS, RemedyConfig
+from optilab.diagnose import TRIAL_BATCHES, remedies
+from optilab.marks import ConfigKey, Flag
+from optilab.show.table import Column, Table
+from optilab.study import claims
+from optilab.study import network_race as races
+from optilab.study import remedy as plans
+from optilab.study.remedy import Result, smaller_fix, smallest_fix
+from optilab.words import duration, percent, plural
+
+
+class RemedyRequest(StudyOptions):
+    """Train a network with each known fix for vanishing gradients, one at a time, and compare the results.
+
+    All start from the same random numbers, several run at once; the table gives each change and its result. The same
+    command with the same --name, or --resume, continues a stopped study.
+    """
+
+    KEPT = RemedyConfig
+    EXAMPLES = (
+        "optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam",
+        "optilab remedy sigmoid.yaml --seeds 3 --epochs 30",
+        "optilab remedy sigmoid.yaml --only batchnorm,relu,unit-gain --pairs --tune 5 --seeds 3 --epochs 10",
+    )
+
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    optimizer: Optimizer = None
+    lr: LearningRate = None
+
+
+def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
+    started = {"finalists": FINALISTS} if request.given.get("tune") is not None else {}
+    source = studies.source("remedy", request, request.given.get("config"), place, **started)
+    kept = place.refused(studies.asked, request, source, rest=True)
+    asked = kept and place.refused(studies.placed, source, request, plans.resolve, kept, request.changes())
+    if kept and not asked:
+        place.refused(remedies.chosen, kept.only)
+    plan = asked and place.refused(plans.plan, asked)
+    place.refused.settle()
+    name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
+    if request.dry_run:
+        return studies.dry_run(plan, name, request, place)
+    ran = studies.run(plan, name, request, place)
+    study = runs.read_study(ran.path)
+    judged = claims.of_study(asked.expect, study) if asked.expect else []
+    if isinstance(plan, plans.Remedies):
+        results = plans.results(plan.tried, ran.outcomes, ran.path)
+        answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
+    else:
+        found = races.read(study)
+        assert found is not None
+        answer = NetworkRaceAnswer(study, ran, plan, found, judged=judged)
+    request.draw(answer.chart)
+    return answer
+
+
+@dataclass(frozen=True, repr=False)
+class RemedyAnswer(EndedStudy):
+    """Remedies at their end, each with the learning rate of the config."""
+
+    label: str
+    plan: plans.Remedies
+    results: Sequence[Result]
+
+    @property
+    def heading(self) -> str:
+        seeds, epochs = self.plan.asked.seeds, self.plan.trials[0].config.epochs
+        tried = plural(len(self.results) - 1, "remedy")
+        return f"{self.label}: {tried}, {plural(seeds, 'seed')}, {plural(epochs, 'epoch')}"
+
+    def parts(self) -> Iterable[Part]:
+        """The results, the best first, and the smallest change that fixes the network."""
+        shown = self.table()
+        yield Sentence(self.heading, "bold")
+        yield ""
+        yield Table(shown.columns, shown.rows)
+        yield Sentence("\n".join(shown.notes), "dim")
+        yield ""
+        yield from (Sentence(text, self._style) for text in self._found)
+        yield str(self.ran.path)
+
+    def table(self) -> Table:
+        """A row per remedy, the best first."""
+        ranked = sorted(self.results, key=lambda result: -(result.accuracy or 0.0))
+        rows = [
+            {
+                "remedy": result.plan.name,
+                "val_acc": result.state if result.accuracy is None else result.accuracy,
+                "spread": result.spread,
+                "ratio": result.ratio,
+                "time": result.seconds,
+                "change": result.plan.misfit or result.plan.sets,
+            }
+            for result in ranked
+        ]
+        columns = [
+            Column("remedy", "remedy", left=True),
+            Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else percent(value)),
+            Column("spread", "+-", percent, detail=1),
+            Column("ratio", "|g1|/|gL|", "{:.0e}".format),
+            Column("time", "time", duration),
+            Column("change", "change", left=True),
+        ]
+        seen = (
+            "+-: standard deviation over the seeds"
+            if self.plan.asked.seeds > 1
+            else "one seed: other seeds can differ by several percentage points"
+        )
+        seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
+        chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
+        return Table(columns, rows, [chosen, seen])
+
+    @property
+    def verdict(self) -> str:
+        return "; ".join(self._found)
+
+    @property
+    def _found(self) -> list[str]:
+        """The smallest change that fixes the network, and where only a large one does, the best small one."""
+        if (fix := smallest_fix(self.results)) is None:
+            if all(result.accuracy is None for result in self.results):
+                return ["no training has a result"]
+            fit = sum(bool(one.trials) for one in self.plan.tried) - 1
+            none = "no remedy" if fit == len(self.results) - 1 else f"none of the {fit} that fit it"
+            found = [f"{none} does much better than the network as it is"]
+            if (steps := self.plan.asked.config.steps) <= TRIAL_BATCHES:
+                found.append(f"{steps} steps are too few to tell: raise --epochs")
+            return found
+        sure = "" if self.plan.asked.seeds > 1 else "; one seed: --seeds 3 says how sure that is"
+        smaller = smaller_fix(self.results, fix)
+        what = "the only one within a tenth of the best" if smaller else "smallest change that fixes it"
+        found = [f"{what}: {fix.plan.name}: {fix.plan.sets}{sure}"]
+        if smaller:
+            reached = percent(smaller.accuracy or 0.0)
+            found.append(f"with fewer settings: {smaller.plan.name}: {smaller.plan.sets}, {reached}")
+        return found
+
+    @property
+    def _style(self) -> str:
+        if smallest_fix(self.results) is not None:
+            return "green"
+        return "red" if all(result.accuracy is None for result in self.results) else "yellow"
+
+    def document(self) -> Mapping[str, Any]:
+        fix = smallest_fix(self.results)
+        return {
+            "run": str(self.ran.path),
+            "results": [
+                {
+                    "remedy": result.plan.name,
+                    "changes": dict(result.plan.remedy.changes) if result.plan.remedy else {},
+                    "val_acc": list(result.accuracies),
+                    "mean": result.accuracy,
+                    "std": result.spread,
+                    "gradient_ratio": result.ratio,
+                    "seconds": result.seconds,
+                    "state": result.plan.misfit or result.state,
+                }
+                for result in self.results
+            ],
+            "smallest_fix": fix and fix.plan.name,
+        }
+
+
+VERB = Verb(remedy, (RemedyRequest,))

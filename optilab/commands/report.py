@@ -1,0 +1,86 @@
+"""`optilab report`: trainings and studies as a page for readers who do not have optilab installed: question, answer,
+and all that supports it.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from annotated_doc import Doc
+
+from optilab.commands.answer import Printed, Sentence, Verbatim
+from optilab.commands.compare import ComparisonOptions, Metric, answered, judged_runs
+from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
+from optilab.commands.verb import Place, Verb, fields_of
+from optilab.marks import Argument, Flag
+from optilab.runs import Record, Study
+from optilab.show import terminal
+from optilab.show.page import page_file, write_page
+from optilab.study import network_race
+from optilab.study.remedy import AS_IT_IS
+
+
+class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
+    """Write runs and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
+
+    The page is self-contained. The command overwrites its own pages only. For a race on trainings, the report covers
+    the evaluated runs, with the verdicts of the race; with --metric or another comparison option, they are compared
+    again.
+    """
+
+    EXAMPLES = (
+        "optilab report latest --out report.html",
+        "optilab report lr-sweep --title 'Which learning rate?'",
+        "optilab report 'relu-*' 'tanh-*' --metric val_loss --baseline relu",
+    )
+
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    out: Annotated[str, Flag("FILE", path=True), Doc("The page to write")] = "report.html"
+    title: Annotated[str | None, Flag("TEXT"), Doc("Heading [the question that the page answers]")] = None
+    metric: Metric = None
+    quiet: Annotated[bool, QUIET, Doc("Print the file's name and nothing else")] = False
+
+
+def report(request: ReportRequest, place: Place) -> Printed:
+    path = place.refused(page_file, request.out, request.flag("out"))
+    with terminal.busy("reading the runs"):
+        content, verdict, left_out, facts = _written(request, place)
+    place.refused.settle()
+    write_page(path, content)
+    size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
+    document = {"page": str(path), "bytes": len(content), **facts}
+    said = [Sentence(f"verdict: {verdict}", "bold"), *(f"note: {one}" for one in left_out), size]
+    return Printed(said, document, [Verbatim(path)])
+
+
+def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
+    """The page, its verdict, a sentence for each trial left out, and what it shows as the document of `--json`."""
+    from optilab.commands import race_tables
+    from optilab.commands.network_race_page import network_race_page
+
+    entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
+    study, by = entries[0], {one.name for one in fields_of(ComparisonOptions)}
+    raced = None
+    if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():
+        raced = network_race.read(study)
+    if raced is not None and isinstance(study, Study):
+        page = network_race_page(raced, study, request.title)
+        return page, race_tables.answer_of(raced), selection.notes, {"race": race_tables.document(raced)}
+    options = request
+    remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
+    if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
+        options = ReportRequest.of({"baseline": name, **request.given}, request.typed)
+    answer = answered(entries, selection, metric, options)
+    verdict, left_out = answer.verdict, selection.notes
+    if answer.again is not None:
+        verdict, left_out = f"from new seeds, {verdict}", selection._replace(confirming={}).notes
+    return answer.page(request.title), verdict, left_out, {"comparison": answer.document()}
+
+
+def _untouched(study: Study, records: Sequence[Record]) -> str | None:
+    """The run of a remedy study whose network is as it is; None where it has none."""
+    names = {record.name for record in records}
+    own = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
+    return next((name for name in own if name in names), None)
+
+
+VERB = Verb(report, (ReportRequest,))

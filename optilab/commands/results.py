@@ -1,0 +1,283 @@
+"""Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from optilab import runs
+from optilab.commands.answer import Answer, Verbatim, lines_of
+from optilab.commands.compare import LabComparison, answered, compared, curves, judged_runs, no_epoch
+from optilab.config.load import yaml_bytes
+from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
+from optilab.runs import Record, Study, score
+from optilab.runs.provenance import provenance
+from optilab.runs.tables import record_line
+from optilab.show.table import Column, Table
+from optilab.words import metric, percent, plural
+
+if TYPE_CHECKING:
+    from optilab.commands.diagnose import Diagnosis
+    from optilab.commands.optimize import LabPaths
+    from optilab.diagnose import Evidence
+    from optilab.show.chart import Chart
+    from optilab.study.claims import ClaimResult
+    from optilab.study.execution import StudyResult
+    from optilab.study.network_race import RaceResult
+
+
+E = TypeVar("E", bound=Record | Study)
+
+
+@dataclass(frozen=True, repr=False)
+class LabEntry(Answer, Generic[E]):
+    """What a directory of runs holds."""
+
+    entry: E
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self.entry.path
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """manifest.json: versions, host, times, status; of a run its config."""
+        return self.entry.manifest
+
+    @property
+    def state(self) -> str:
+        """running, interrupted, or how it ended: done, diverged, failed; a study has failed where a trial did."""
+        return self.entry.state
+
+    def short(self) -> Iterable[str]:
+        return [Verbatim(self.path)]
+
+
+class LabRun(LabEntry[Record]):
+    """A run: a training, or the paths of `optimize` that the command wrote."""
+
+    @property
+    def diagnosis(self) -> "Diagnosis":
+        """What keeps the network of a training from learning, or that it is healthy: `optilab diagnose`."""
+        from optilab.commands.diagnose import Diagnosis
+        from optilab.diagnose import diagnose, of_run
+
+        evidence = of_run(self.entry)
+        return Diagnosis(str(self.path), evidence, diagnose(evidence), str(self.path / "config.yaml"))
+
+    @property
+    def headline(self) -> str:
+        return f"{self.name}: {self.state}{self._last}"
+
+    @property
+    def _last(self) -> str:
+        try:
+            rows = self.rows if self._is_training else []
+        except DataError:
+            return ", metrics.csv is damaged"
+        if not rows:
+            return ""
+        count = plural(len(rows), "epoch")
+        tested = f", test_acc {percent(acc)}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
+        key = score(rows)
+        return f", {count}, {key} {metric(key, rows[-1][key])}{tested}"
+
+    @property
+    def _is_training(self) -> bool:
+        return self.entry.is_training
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """metrics.csv: a row per epoch, of an `optimize` run per optimizer and epoch."""
+        return self.entry.rows()
+
+    def chart(self) -> "Chart":
+        """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
+        return curves([self.entry]) if self._is_training else self._paths.chart()
+
+    def table(self) -> Table:
+        """The epochs, and below them what the diagnosis says in short; the paths of an `optimize` run."""
+        if not self._is_training:
+            return self._paths.table()
+        notes = list[str]()
+        with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
+            notes = [line.strip() for line in lines_of(self.diagnosis.brief())]
+        return replace(self._every_row, notes=notes)
+
+    @property
+    def _every_row(self) -> Table:
+        rows = self.rows
+        return Table([Column(key, key, partial(metric, key)) for key in (rows[-1] if rows else ())], rows)
+
+    def page(self, title: str | None) -> bytes:
+        if not self._is_training:
+            return self._paths.page(title)
+        from optilab.commands.comparison_page import comparison_page
+        from optilab.study.groups import Selection
+
+        metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
+        return comparison_page(compared(Selection([self.entry], {}), metric), [self.entry], title)
+
+    @cached_property
+    def _paths(self) -> "LabPaths":
+        """The paths, followed once more: they are the same to the last digit."""
+        from optilab.commands.optimize import LabPaths
+        from optilab.commands.paths import follow
+        from optilab.config.load import load
+        from optilab.config.optimize import OptimizeConfig
+
+        config = load(OptimizeConfig, str(self.path / "config.yaml"))
+        return LabPaths(config, dict(zip(config.labels, follow(config), strict=True)))
+
+
+class LabStudy(LabEntry[Study]):
+    """A study: the trainings of a sweep, of `train --seeds`, of `remedy`, or of a race on trainings."""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """trials.csv: a row per trial that has ended, with its settings, seed, status and last epoch."""
+        return self.entry.trials()
+
+    @property
+    def runs(self) -> list[LabRun]:
+        """The trainings, in the order of `rows`. DataError where one cannot be read; `comparison` leaves it out."""
+        found, left_out = self.entry.runs()
+        for name, reason in left_out.items():
+            raise DataError(f"{name}: {reason}")
+        return [LabRun(record) for record in found]
+
+    @cached_property
+    def comparison(self) -> LabComparison:
+        """The trainings that ran through, by their settings; of a race those of its judgement."""
+        entries, found, metric = judged_runs(self.path.parent, [str(self.path)], None)
+        ended = [record for record in found.records if record.state in ("done", "diverged")]
+        return answered(entries, found._replace(records=ended), metric)
+
+    @cached_property
+    def heats(self) -> "RaceResult | None":
+        """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
+        from optilab.study import network_race as races
+
+        return races.read(self.entry)
+
+    @property
+    def headline(self) -> str:
+        return f"{self.name}: {self.verdict}"
+
+    def __repr__(self) -> str:
+        """Without the verdict, for which all trainings are read."""
+        return f"<LabStudy: {self.name}: {self.state}, {plural(self.manifest.get('trials', 0), 'trial')}>"
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one sentence; of a race on several trainings that over all of them."""
+        if self.heats is not None:
+            from optilab.commands.race_tables import answer_of
+
+            return answer_of(self.heats)
+        try:
+            return self.comparison.verdict
+        except UsageError:
+            return f"{self.state}, no training has a result"
+
+    def chart(self) -> "Chart":
+        """The curves of the best settings; of a race its judged and tuning curves."""
+        if self.heats is not None:
+            from optilab.commands.charts.races import network_race_chart
+
+            return network_race_chart(self.heats)
+        if not self.entry.runs()[0]:
+            raise no_epoch([])
+        return self.comparison.chart()
+
+    def table(self) -> Table:
+        from optilab.commands import race_tables as views
+
+        notes = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
+        if self.heats is not None:
+            return Table(*views.whole(self.heats), [*views.notes(self.heats), *notes])
+        try:
+            shown = self.comparison.table()
+        except UsageError:
+            return Table([], [], notes)
+        return Table(shown.columns, shown.rows, [*shown.notes, *notes])
+
+    def page(self, title: str | None) -> bytes:
+        if self.heats is not None:
+            from optilab.commands.network_race_page import network_race_page
+
+            return network_race_page(self.heats, self.entry, title)
+        return self.comparison.page(title)
+
+
+@dataclass(frozen=True, repr=False)
+class EndedStudy(LabStudy):
+    """A study at the end of the command that ran it."""
+
+    ran: "StudyResult"
+    judged: "Sequence[ClaimResult]" = field(default=(), kw_only=True)
+
+    @property
+    def code(self) -> ExitCode:
+        return self.ran.code
+
+
+def write_watched(
+    evidence: "Evidence",
+    config: Mapping[str, Any],
+    seconds: Sequence[float],
+    name: str | None,
+    folder: Path,
+    overwrite: bool = False,
+) -> LabRun:
+    """The run directory of a loop that was watched. `seconds`: when each epoch that it marked ended, from its start.
+
+    RunError where the name is taken; with `overwrite`, by anything but another such directory.
+    """
+    rows, start = evidence.rows, evidence.start
+    columns = dict.fromkeys(key for row in rows for key in row)
+    ends = zip(seconds[: len(rows)], [0.0, *seconds], strict=False)
+    timings = [{"epoch": n, "seconds": round(end - before, 6)} for n, (end, before) in enumerate(ends, 1)]
+    files = {
+        "config.yaml": yaml_bytes(config),
+        "metrics.csv": runs.table([{key: row.get(key) for key in columns} for row in rows]),
+        "timings.csv": runs.table(timings),
+        "diagnostics.jsonl": b"".join(record_line(dict(record)) for record in evidence.records),
+    }
+    manifest = {
+        "command": "watch",
+        **provenance([], ["torch"]),
+        "seed": config["seed"],
+        "config": config,
+        "data": {
+            "train": int(start.get("train_images", 0)),
+            "validation": int(start.get("validation_images", 0)),
+            "classes": int(start.get("classes", 0)),
+            "sha256": {},
+        },
+        "epoch": len(rows),
+        "marked": bool(seconds),
+        "status": "diverged" if evidence.divergence else "done",
+        "finished": runs.timestamp(),
+        **({"reason": reason} if (reason := evidence.divergence or evidence.loop.get("error")) else {}),
+    }
+    label = runs.chosen_name(name, config["name"].lower())
+    try:
+        return LabRun(runs.read(runs.write(folder, label, files, manifest, overwrite)))
+    except RunError as error:
+        only = "overwrite=True replaces only a directory of watch.save without other files; " if overwrite else ""
+        other = ", or overwrite=True" if runs.replaceable(folder / label, manifest["command"]) else ""
+        error.args = (f'{only}{error}: watch.save("{label}-2"){other}',)
+        raise
+
+
+def entry(found: Record | Study) -> LabRun | LabStudy:
+    """A run or a study as a result."""
+    return LabRun(found) if isinstance(found, Record) else LabStudy(found)

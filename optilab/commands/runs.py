@@ -1,0 +1,726 @@
+"""`optilab runs`: what ran, in which state, and with which numbers."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.commands import compare
+from optilab.commands.answer import Answer, Part, Printed, Sentence, Verbatim
+from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.commands.results import LabRun, LabStudy
+from optilab.commands.verb import Conflicts, Place, Verb
+from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, for_each, printable, shell
+from optilab.marks import Argument, Flag
+from optilab.runs import Record, Study
+from optilab.show import terminal
+from optilab.show.table import Column, Table
+from optilab.words import duration, listed, metric, of_key, percent, plural, some
+
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
+    from optilab.study.curves import Curve, Histories
+    from optilab.study.diff import Diff, Pairs
+    from optilab.study.groups import Selection
+    from optilab.study.listing import Condition, ListedRun
+
+_RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
+
+RunName = Annotated[
+    str, Argument("RUN", complete="run"), Doc("Name of a run or study, a path to one, or `latest`")
+]
+_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'")
+RunNames = Annotated[list[str], Argument("RUN...", complete="run"), _NAMES]
+AnyRunNames = Annotated[list[str] | None, Argument("RUN...", complete="run"), _NAMES]
+NAMED = 3
+"""Directories, and runs, that a line about those left out names."""
+
+
+# --- ls ----------------------------------------------------------------------------------------------------
+
+
+class ListRuns(FormatOptions, FolderOptions, OutputOptions):
+    """List runs and studies, oldest first: state, what each changed against its preset, result.
+
+    Name a study to list its trials.
+    """
+
+    EXAMPLES = (
+        "optilab runs ls",
+        "optilab runs ls --where 'optimizer.lr>0.1' --where state=done --sort -val_acc",
+        "optilab runs ls --format csv",
+        "optilab runs ls 20261124-231207-sigmoid-sweep-91c07d4e --sort -val_acc",
+    )
+
+    names: Annotated[
+        list[str] | None,
+        Argument("[RUN...]", complete="run"),
+        Doc("A study, to list its trials; or names and patterns such as '2026*' [everything]"),
+    ] = None
+    where: Annotated[
+        list[str] | None,
+        Flag("CONDITION"),
+        Doc("KEY with = != < <= > >= or ~ (a pattern), and a value; may be repeated"),
+    ] = None
+    sort: Annotated[str | None, Flag("KEY"), Doc("Sort by a key of the config or a result; -KEY: descending")] = (
+        None
+    )
+    quiet: Annotated[bool, QUIET, Doc("Print the names and nothing else")] = False
+
+
+def ls(request: ListRuns, place: Place) -> Answer:
+    names, where = request.names or [], request.where or []
+    if request.runs_dir is not None and not place.folder.is_dir():
+        near = did_you_mean(place.folder.name, [path.name for path in place.folder.parent.glob("*/")])
+        raise RunError(f"no runs in {place.folder}: there is no such directory{near}", "--runs-dir")
+    paths = place.refused(runs.select, place.folder, names)
+    conditions: list[Condition] = []
+    if where:
+        from optilab.study.listing import read_conditions
+
+        conditions = place.refused(read_conditions, where)
+    place.refused.settle()
+    entries, unreadable = _read(paths) if names else runs.entries(place.folder)
+    if request.quiet and not (where or request.sort or names):
+        return Printed([], {}, [Verbatim(entry.name) for entry in entries])
+    from optilab.study import listing
+
+    axes = None
+    if names and len(entries) == 1 and isinstance(study := entries[0], Study):
+        found, axes = listing.trials(study)
+    else:
+        found = listing.lines(entries)
+    lines = listing.select(found, conditions, request.sort)
+    if unreadable and not request.quiet:
+        terminal.note(_skipped(unreadable, place.folder))
+    empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
+    if found and where:
+        facts = [facts for line in found for facts in (line.facts, *line.trials)]
+        have = ""
+        for key in dict.fromkeys(key for condition in conditions for key in condition.keys):
+            full = listing.full_keys("--where", key, [name for one in facts for name in one])
+            words = list(dict.fromkeys(one[k] for k in full for one in facts if isinstance(one.get(k), str)))
+            have += f"; {key} here is {listed(words, 'or') if len(words) < 7 else some(words, 6)}" if words else ""
+        empty = f"no run in {place.folder} meets {' and '.join(where)}{have}"
+    return RunList(lines, axes, empty, values=request.format == "csv")
+
+
+def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
+    """The runs and studies in these directories, and why others cannot be read; raises that if none can."""
+    entries, errors = list[Record | Study](), dict[str, OptilabError]()
+    for path in paths:
+        try:
+            entries.append(runs.read_entry(path))
+        except OptilabError as error:
+            errors[path.name] = error
+    if errors and not entries:
+        raise next(iter(errors.values()))
+    return entries, {name: str(error) for name, error in errors.items()}
+
+
+def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
+    """One line about all directories that are not readable runs."""
+    one = len(unreadable) == 1
+    number = "1 directory is not a readable run" if one else f"{len(unreadable)} directories are not readable runs"
+    names = some([repr(printable(name)) for name in unreadable], NAMED)
+    return f"{folder}: {number}: {names}; `optilab runs show NAME` gives the reason"
+
+
+@dataclass(frozen=True, repr=False)
+class RunList(Answer):
+    """A line per run and study; of one study's trials, with its axes as columns."""
+
+    lines: "Sequence[ListedRun]"
+    axes: Sequence[str] | None
+    empty: str
+    """What is said where there is no line."""
+    values: bool = False
+    """For programs: a column for each key of the config that is not the same in all, instead of words."""
+
+    @property
+    def headline(self) -> str:
+        return plural(len(self.lines), "line") if self.lines else self.empty
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [line.facts for line in self.lines]
+
+    def parts(self) -> Iterable[Part]:
+        yield self.table() if self.lines else self.empty
+
+    def table(self) -> Table:
+        if self.axes is not None:
+            return _trials(self.lines, self.axes)
+        if self.values:
+            return Table(_value_columns(self.lines), list(map(_values, self.lines)))
+        return Table(_LIST_COLUMNS, list(map(_list_row, self.lines)))
+
+    def document(self) -> Mapping[str, Any]:
+        return {"runs": list(map(_document, self.lines))}
+
+    def short(self) -> Iterable[str]:
+        return [Verbatim(line.about["run"]) for line in self.lines]
+
+
+_LIST_COLUMNS = (
+    Column("run", "run", left=True),
+    Column("command", "command", left=True, detail=1),
+    Column("state", "state", left=True),
+    Column("config", "config", left=True),
+    Column("result", "result", left=True),
+)
+"""The table that `runs ls` prints; that of one study's trials: `_trials`."""
+
+
+def _list_row(line: "ListedRun") -> dict[str, Any]:
+    facts = {key: line.about[key] for key in ("run", "command", "state")}
+    return {**facts, "config": _configured(line), "result": _result(line)}
+
+
+def _value_columns(lines: "Sequence[ListedRun]") -> list[Column]:
+    first = lines[0].facts if lines else {}
+    keys = dict.fromkeys(key for line in lines for key in line.variant.changed)
+    varying = [k for k in keys if k not in first or any(line.facts.get(k) != first[k] for line in lines)]
+    about = ("run", "command", "state", "preset", "changed", "created", "trials")
+    outcome = ("result", "epoch", "val_acc", "best_val_acc", "best_epoch")
+    return [Column(key, key) for key in (*about, *varying, *outcome)]
+
+
+def _values(line: "ListedRun") -> dict[str, Any]:
+    from optilab.study.groups import without_directory
+
+    changed = _changes(line, many=len(line.variant.changed))
+    facts = {key: without_directory(value) for key, value in line.facts.items()}
+    return {**facts, "preset": line.variant.preset, "changed": changed, "result": _result(line)}
+
+
+def _document(line: "ListedRun") -> dict[str, Any]:
+    """A line in the document of `--json`."""
+    if line.entry is None:
+        return dict(line.facts)
+    facts: dict[str, Any] = {
+        "run": str(line.entry.path),
+        "state": line.entry.state,
+        "manifest": line.entry.manifest,
+    }
+    facts |= {"preset": line.variant.preset or None, "changed": dict(line.variant.changed)}
+    if isinstance(line.entry, Study):
+        facts |= {"study": True, "axes": dict(line.axes), "trials": dict(line.counts)}
+    return facts | {"best_val_acc": line.about.get("best_val_acc")}
+
+
+_MANY = 6
+"""Changes that a line lists."""
+
+
+def _configured(line: "ListedRun") -> str:
+    """`sigmoid, lr 0.1, norm batch`; of a study also its axes: `sigmoid, 9 values of lr x 3 seeds`, or before all
+    of its trials have ended `sigmoid, over lr`."""
+    from optilab.study.groups import short
+
+    if "stage" in line.axes:  # a race: its settings and seeds depend on each other
+        kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
+        return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
+    words = [line.variant.preset, _changes(line, _MANY)]
+    if sum(line.counts.values()) < line.about.get(
+        "trials", 0
+    ):  # the trials that are missing may have other values
+        own = short([key for key in line.axes if key != "seed"]).values()
+        words += [f"over {', '.join(own)}"] if own else []
+    elif len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
+        names = short([key for key in line.axes if key != "seed"])
+        counts = [of_key(line.axes[key], name) for key, name in names.items()]
+        words.append(" x ".join([*counts, plural(line.axes.get("seed", 1), "seed")]))
+    return ", ".join(filter(None, words))
+
+
+def _changes(line: "ListedRun", many: int) -> str:
+    """What differs from the preset, at most `most` settings: `lr 0.1, norm batch`. Not what an axis varies."""
+    from optilab.study.groups import short, text
+
+    fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
+    varied = [key for key in line.variant.changed if any(f"{key}.".startswith(f"{axis}.") for axis in line.axes)]
+    changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
+    names = short(list(changed))
+    return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], many)
+
+
+def _result(line: "ListedRun") -> str:
+    """What came of it, in a few words."""
+    if isinstance(line.entry, Study):
+        return _progress(line)
+    if line.problem:
+        return f"metrics.csv is damaged ({line.problem})"
+    if line.entry is not None and not line.entry.is_training:
+        results = list(map(str, line.entry.manifest.get("results", {}).values()))
+        return results[0] if len(results) == 1 else f"{results.count('converged')} of {len(results)} converged"
+    if not line.about.get("epoch"):
+        return "no epoch yet"
+    best = f"{percent(line.about['best_val_acc'])} at" if "best_val_acc" in line.about else "at"
+    return f"epoch {line.about['epoch']}, best {best} {line.about['best_epoch']}"
+
+
+def _progress(line: "ListedRun") -> str:
+    """`28 of 30 trials done, 1 failed, 1 diverged, best 84.1%`."""
+    if line.problem:
+        return f"trials.csv is damaged ({line.problem})"
+    others = [f"{line.counts[s]} {s}" for s in ("stopped", "failed", "diverged") if line.counts.get(s)]
+    best = [f"best {percent(line.about['best_val_acc'])}"] if "best_val_acc" in line.about else []
+    done = f"{line.counts.get('done', 0):,} of {plural(line.about['trials'], 'trial')} done"
+    return ", ".join([done, *others, *best])
+
+
+def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
+    """The trials of a study."""
+    from optilab.study.groups import short, text
+
+    def shown(value: Any) -> str:
+        """A hyperparameter that an optimizer of a race lacks is null."""
+        return "" if value == "null" and "setting" in axes else text(value)
+
+    names = short(axes)
+    columns = [
+        Column("run", "trial", left=True),
+        *(Column(key, names[key], shown, left=True) for key in axes),
+        Column("seed", "seed", detail=1),
+        Column("state", "state", left=True),
+        Column("epoch", "epoch", detail=2),
+        *(Column(key, "", only="values") for key in ("train_loss", "train_acc")),
+        Column("val_loss", "val_loss", "{:.4g}".format, detail=4),
+        Column("val_acc", "val_acc", percent),
+        Column("best_val_acc", "best", percent),
+        Column("best_epoch", "at", detail=3),
+        Column("reason", "reason", left=True, detail=5),
+    ]
+    return Table(columns, [line.facts for line in lines])
+
+
+# --- show --------------------------------------------------------------------------------------------------
+
+
+class ShowRun(FormatOptions, FolderOptions, OutputOptions):
+    """Show a run or a study: state, what it changed, last and best rows; of a study its trials."""
+
+    EXAMPLES = (
+        "optilab runs show latest",
+        f"optilab runs show {_RUN} --config",
+        "optilab runs show latest --format csv",
+    )
+
+    CONFLICTS: ClassVar[Conflicts] = (("config", "format"),)
+
+    run: RunName
+    config: Annotated[bool, Doc("Print every key of the config, too")] = False
+
+
+def show(request: ShowRun, place: Place) -> Answer:
+    entry = runs.read_entry(runs.locate(place.folder, request.run))
+    return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, request.config)
+
+
+LARGE = 10 << 20
+"""Bytes of a table of which no more than the end is read."""
+
+
+@dataclass(frozen=True, repr=False)
+class OneRun(LabRun):
+    """A run in full: its facts, its last and its best row; in other formats every row."""
+
+    config: bool = False
+
+    def parts(self) -> Iterator[Part]:
+        last, results = self.entry.last_row(), self.entry.manifest.get("results", {})
+        results = results if isinstance(results, Mapping) else {}
+        yield from _facts(self.entry)
+        if self.config:
+            yield self.entry.config.decode("utf-8", "replace").rstrip()
+            yield ""
+        if last:
+            keys, ends = list(last), {"last": last}
+            if self.entry.is_training:
+                ends["best"] = runs.best(self.rows)
+            if len(results) > 1 and (self.entry.path / "metrics.csv").stat().st_size < LARGE:
+                ends = {f"last {row['algo']}": row for row in self.rows}
+                keys.remove("algo")
+            yield terminal.grid(
+                ["", *keys],
+                [[what, *(metric(k, row.get(k, "")) for k in keys)] for what, row in ends.items()],
+            )
+            if not self.entry.manifest.get("marked", True):
+                ended = self.entry.state == "done" and "reason" in self.entry.manifest
+                why = "the watch ended before an epoch" if ended else "the loop marked no epochs (watch.epoch())"
+                yield f"{why}; the rows are equal parts of its steps"
+            # A kill may have come between the time of an epoch and its row.
+            timings = runs.read_timings(self.entry.path / "timings.csv")
+            if took := [row["seconds"] for row in timings if row["epoch"] <= last["epoch"]]:
+                yield f"{plural(len(took), 'epoch')} in {duration(sum(took))}"
+        if len(results) > 1:
+            listed = ", ".join(f"{label} {status}" for label, status in results.items())
+            every = shell("runs", "show", self.entry.name, "--format", "csv")
+            yield f"{len(results)} optimizers: {listed}; every row: {every}"
+        if self.entry.state == "interrupted":
+            yield f"continue with: {runs.resume_command(self.entry.path)}"
+        if not self.config:
+            yield f"every key: {self.entry.path / 'config.yaml'}"
+
+    def table(self) -> Table:
+        return self._every_row
+
+    def document(self) -> Mapping[str, Any]:
+        return {**_entry_facts(self.entry), "rows": self.rows}
+
+
+@dataclass(frozen=True, repr=False)
+class OneStudy(LabStudy):
+    """A study in full: its facts and its trials."""
+
+    def parts(self) -> Iterator[Part]:
+        from optilab.study.listing import lines
+
+        yield from _facts(self.entry)
+        if (table := self.table()).rows:
+            yield table
+        yield _progress(*lines([self.entry]))
+
+    def table(self) -> Table:
+        from optilab.study.listing import trials
+
+        return _trials(*trials(self.entry))
+
+    def document(self) -> Mapping[str, Any]:
+        found, left_out = self.entry.runs()
+        return {**_entry_facts(self.entry), "runs": list(map(_entry_facts, found)), "left_out": left_out}
+
+
+def _facts(entry: Record | Study) -> Iterator[Part]:
+    from optilab.study.groups import text
+    from optilab.study.listing import lines
+
+    manifest = entry.manifest
+    (line,) = lines([entry])
+    yield Sentence(f"{entry.name}   {entry.state}", "bold")
+    watched = isinstance(entry, Record) and entry.is_watched
+    typed = shell(*manifest.get("argv", [])[1:])
+    command = "optilab.watch, in a loop of yours" if watched else typed
+    facts: list[list[str]] = [["command", command]]
+    facts += [[key, str(manifest[key])] for key in ("created", "finished", "seed", "reason") if key in manifest]
+    if origin := manifest.get("fork"):
+        facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])
+    facts.append(["versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())])
+    facts.append(["git", str(manifest.get("git", {}).get("commit", "none"))])
+    if line.variant.preset:
+        changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
+        facts.append(["preset", line.variant.preset])
+        facts.append(["changed", ", ".join(changed) or "nothing"])
+    yield terminal.grid(["", ""], facts, left=(0, 1), show_header=False)
+    yield ""
+
+
+def _entry_facts(entry: Record | Study) -> dict[str, Any]:
+    from optilab.study.listing import lines
+
+    return _document(*lines([entry]))
+
+
+# --- plot --------------------------------------------------------------------------------------------------
+
+
+class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
+    """Draw runs of networks: loss, accuracy and layers; runs that differ in nothing but the seed as one curve.
+
+    For a sweep, the outcome over its settings: a curve over one setting, a heat map of two, the means over more.
+    """
+
+    EXAMPLES = (
+        "optilab runs plot latest",
+        "optilab runs plot lr-sweep --out lr.pdf",
+        f"optilab runs plot {_RUN} --out curves.png",
+        "optilab runs plot '2026*-sigmoid-*' '2026*-batchnorm-*' --out curves.svg --dark",
+    )
+
+    names: RunNames
+    curves: Annotated[bool, Doc("For a sweep, draw the curves of its runs")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
+
+
+def plot(request: PlotRuns, place: Place) -> Printed:
+    from optilab.commands.charts.training import training_chart
+    from optilab.study.curves import histories
+    from optilab.study.groups import read_chosen, select_from
+
+    entries, others = read_chosen(place.folder, request.names)
+    selection, file = select_from(entries, confirmations=False)._replace(others=others), request.plot
+    place.refused.settle()
+    for note in selection.notes:
+        terminal.note(note)
+    chart = None if request.curves else _of_settings(selection, entries)
+    facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
+    left_out: Mapping[str, Sequence[Record]] = {}
+    if chart is None:
+        found = histories(selection.records)
+        if not found.groups:
+            raise compare.no_epoch(found.without_epochs)
+        chart, facts = training_chart(found), _plot_document(found, file)
+        left_out = {
+            "no epoch yet": found.without_epochs,
+            "another run has the same settings and seed": found.repeated,
+        }
+    request.draw(lambda: chart)
+    for reason, records in left_out.items():
+        if records and not place.silent:
+            terminal.note(f"not drawn: {some([record.name for record in records], NAMED)}: {reason}")
+    if file is None and not place.silent:
+        terminal.draw(chart)
+    return Printed([], facts, [] if file is None else [file])
+
+
+def _of_settings(chosen: "Selection", entries: Sequence[Record | Study]) -> "Chart | None":
+    """The chart of the settings, if one sweep is drawn that has tried three or more."""
+    from optilab.commands.charts.settings import settings_chart
+    from optilab.config.load import load
+    from optilab.config.study import SweepConfig
+
+    if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
+        return None
+    metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric
+    return settings_chart(compare.compared(chosen, metric)) if chosen.records else None
+
+
+def _plot_document(found: "Histories", picture: str | None) -> dict[str, Any]:
+    """What is drawn, as numbers; index 0 is epoch 1."""
+    return {
+        "picture": picture,
+        "shared": found.title,
+        "groups": [
+            {
+                "group": history.label,
+                "seeds": history.seeds,
+                "best_epoch": history.best,
+                "diverged": history.diverged,
+                "metrics": {name: _numbers(curve) for name, curve in history.curves.items()},
+                "curvature": history.curvature and asdict(history.curvature),
+                "layers": history.layers and {"names": history.layers.names, **history.layers.values},
+            }
+            for history in found.groups
+        ],
+        "without_epochs": [record.name for record in found.without_epochs],
+        "repeated": [record.name for record in found.repeated],
+    }
+
+
+def _numbers(curve: "Curve") -> dict[str, Any]:
+    low, high = curve.interval or (None, None)
+    return {"mean": curve.mean, "low": low, "high": high, "runs": curve.runs}
+
+
+# --- path, rm ----------------------------------------------------------------------------------------------
+
+
+class FindRun(FolderOptions, OutputOptions):
+    """Print the directory of a run or study."""
+
+    EXAMPLES = ("optilab runs path latest", f"optilab runs path {_RUN}")
+
+    run: RunName
+
+
+def path(request: FindRun, place: Place) -> Printed:
+    found = runs.locate(place.folder, request.run)
+    return Printed([Verbatim(found)], {"run": str(found)}, [Verbatim(found)])
+
+
+class RemoveRuns(FolderOptions, OutputOptions):
+    """Delete runs and studies; asks first. Links inside a run are removed, never followed."""
+
+    EXAMPLES = (f"optilab runs rm {_RUN}", "optilab runs rm '2026*-sgd-*' --older-than 30d")
+
+    names: AnyRunNames = None
+    older_than: Annotated[
+        str | None, Flag("AGE"), Doc("Only those that started longer ago than AGE: 90m, 12h, 30d, 8w")
+    ] = None
+    yes: Annotated[bool, Flag(names=("--yes", "-y")), Doc("Do not ask")] = False
+    quiet: Annotated[bool, QUIET, Doc("Print nothing")] = False
+
+
+def rm(request: RemoveRuns, place: Place) -> Printed:
+    if not request.names and request.older_than is None:
+        example = "optilab runs rm 'relu-*'"
+        raise UsageError(f"runs rm needs the name of a run, a pattern or --older-than AGE, as in: {example}")
+    names, text = request.names or [], request.older_than
+    age = None if text is None else place.refused(runs.age, text, "--older-than")
+    paths = place.refused(runs.select, place.folder, names, age)
+    place.refused.settle()
+    for_each(runs.require_ours, paths)
+    if paths and not request.yes:
+        _confirm(paths)
+    for path in paths:
+        runs.remove(path)
+        if not place.silent:
+            print(f"removed {path}", flush=True)
+    if not paths and not place.silent:
+        terminal.note("nothing to remove: no run is that old")
+    return Printed([], {"removed": [str(path) for path in paths]})
+
+
+def _confirm(paths: Sequence[Path]) -> None:
+    """Ask on a terminal. UsageError without one, Abort for anything but yes."""
+    if not sys.stdin.isatty():
+        raise UsageError("runs rm asks before it deletes; without a terminal, add --yes")
+    import typer
+
+    typer.confirm(f"delete {', '.join(map(str, paths))}?", abort=True)
+
+
+# --- diff --------------------------------------------------------------------------------------------------
+
+
+class DiffRuns(FolderOptions, OutputOptions):
+    """Compare two runs to the last bit: config, environment, data, the first epoch that differs, and the cause."""
+
+    EXAMPLES = ("optilab runs diff relu-1 latest", "optilab runs diff runs/lr-study/0.1-s42 latest")
+
+    a: Annotated[str, Argument("RUN_A", complete="run"), Doc("Name of a run, a path, or `latest`")]
+    b: Annotated[str, Argument("RUN_B", complete="run"), Doc("The run to compare it with")]
+    quiet: Annotated[bool, QUIET, Doc("Print the number of equal rows and nothing else")] = False
+
+
+def diff(request: DiffRuns, place: Place) -> Printed:
+    from optilab.study.diff import diff_runs
+
+    entries = for_each(lambda name: runs.read_entry(runs.locate(place.folder, name)), (request.a, request.b))
+    parting = diff_runs(*entries)
+    a, b = (entry for entry in entries if isinstance(entry, Record))
+    first = parting.first
+    facts = {
+        "runs": [str(a.path), str(b.path)],
+        "config": parting.config,
+        "environment": parting.environment,
+        "data": parting.data,
+        "rows": parting.lengths,
+        "equal_rows": parting.equal,
+        "first": first and {"row": first.row, "values": first.values, "relative": first.relative},
+        "edited": list(parting.edited),
+        "causes": parting.causes,
+    }
+    return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
+
+
+def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Part]:
+    """What differs, where the rows part, and the cause."""
+    sections = {"config": parting.config, "environment": parting.environment, "data": parting.data}
+    if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
+        titles = {"key": "differs", "a": a.name, "b": b.name}
+        yield Table([Column(key, title, left=True) for key, title in titles.items()], rows)
+    if equal := [section for section, pairs in sections.items() if not pairs]:
+        yield f"equal: {', '.join(equal)}"
+    yield from (Sentence(text, "red") for text in parting.edited)
+    yield ""
+    yield rows_in_words(parting, a.is_training)
+    for number, cause in enumerate(parting.causes):
+        yield Sentence(f"{'also' if number else 'cause'}: {cause}", "" if number else "bold")
+
+
+def rows_in_words(parting: "Diff", training: bool) -> str:
+    """`rows: equal up to epoch 3; at epoch 4 train_loss 0.51234 and 0.51235, relative 2e-05`."""
+    unit = "epoch" if training else "row"
+    first, (one, other) = parting.first, parting.lengths
+    if first is None:
+        both = min(one, other)
+        more = "" if one == other else f"; one has {plural(one, unit)}, the other {other}"
+        equal = f"{'the' if both == 1 else 'all'} {plural(both, unit)}"
+        return f"rows: equal in {equal} that both have{more}" if both else "rows: one of the runs has none"
+    before = f"equal up to {unit} {first.row - 1}; " if first.row > 1 else ""
+    pairs = [f"{key} {_exact(a)} and {_exact(b)}" for key, (a, b) in list(first.values.items())[:3]]
+    size = "" if first.relative is None else f", relative difference {first.relative:.1g}"
+    return f"rows: {before}at {unit} {first.row} {', '.join(pairs)}{size}"
+
+
+def _exact(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _pairs(section: str, pairs: "Pairs") -> list[dict[str, str]]:
+    prefix = "config." if section == "config" else ""
+    return [{"key": prefix + key, "a": _value(a), "b": _value(b)} for key, (a, b) in pairs.items()]
+
+
+def _value(value: Any) -> str:
+    from optilab.study.groups import text
+
+    words = "-" if value is None else text(value) if not isinstance(value, str) else value
+    return words if len(words) <= 40 else f"{words[:37]}..."
+
+
+# --- export ------------------------------------------------------------------------------------------------
+
+
+class ExportRuns(FolderOptions, OutputOptions):
+    """Write all rows of runs with their settings: one table, or the files of TensorBoard or MLflow."""
+
+    EXAMPLES = (
+        "optilab runs export latest --out rows.csv",
+        "optilab runs export '2026*' --out rows.parquet",
+        "optilab runs export relu-1 relu-2 --tensorboard logs",
+    )
+
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    RENAMED: ClassVar[Mapping[str, str]] = {"--to": "--out"}
+    out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv, .parquet or .sqlite file")] = None
+    tensorboard: Annotated[
+        str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
+    ] = None
+    mlflow: Annotated[
+        str | None, Flag("DIR", path=True), Doc("A tracking store of MLflow, in a new directory")
+    ] = None
+    force: Annotated[bool, Doc("Replace the file of --out")] = False
+    quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
+
+
+def export(request: ExportRuns, place: Place) -> Printed:
+    from optilab.study import export
+    from optilab.study.groups import select
+
+    file = None if request.out is None else Path(request.out)
+    named = {"tensorboard": request.tensorboard, "mlflow": request.mlflow}
+    folders = {name: Path(folder) for name, folder in named.items() if folder}
+    selection = place.refused(select, place.folder, request.names)
+    if file is None and not folders:
+        raise UsageError("expected --out FILE, --tensorboard DIR or --mlflow DIR, as in --out rows.csv")
+    if file is not None and place.refused(export.writer_of, file):
+        place.refused(export.require_free, file, "--out", request.force)
+    for name, folder in folders.items():
+        place.refused(export.require_tracker, name, folder)
+    place.refused.settle()
+    rows, damaged = export.gather(selection.records, selection.left_out)
+    for note in selection._replace(left_out=damaged).notes if not request.quiet else ():
+        terminal.note(note)
+    if file is not None:
+        export.write(file, rows)
+    if "tensorboard" in folders:
+        export.tensorboard(folders["tensorboard"], rows.exported)
+    if "mlflow" in folders:
+        export.mlflow(folders["mlflow"], rows.exported)
+    written = [str(path) for path in ([file] if file else []) + list(folders.values())]
+    facts = {
+        "written": written,
+        "runs": [one.name for one in rows.exported],
+        "left_out": damaged | selection.others,
+    }
+    return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
+
+
+VERBS = {
+    "ls": Verb(ls, (ListRuns,)),
+    "show": Verb(show, (ShowRun,)),
+    "plot": Verb(plot, (PlotRuns,)),
+    "path": Verb(path, (FindRun,)),
+    "rm": Verb(rm, (RemoveRuns,)),
+    "compare": compare.VERB,
+    "diff": Verb(diff, (DiffRuns,)),
+    "export": Verb(export, (ExportRuns,)),
+}
+EXAMPLES = ("optilab runs ls", "optilab runs show latest", "optilab runs rm '2026*' --older-than 30d")

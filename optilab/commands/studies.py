@@ -1,0 +1,383 @@
+"""What the commands share that train many networks: where they start from, what they ask, what is shown meanwhile."""
+
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optilab import runs
+from optilab.commands.answer import Answer
+from optilab.commands.options import JobOptions, StudyOptions
+from optilab.commands.verb import Place, kept_of, plain
+from optilab.config.load import lines_of, load, relocated
+from optilab.config.training import DataConfig, TrainConfig
+from optilab.errors import ConfigError, OptilabError, Refusals, RunError, UsageError, shown
+from optilab.runs import Record
+from optilab.show import terminal
+from optilab.show.progress import Bar, ProgressLine, Transfer
+from optilab.show.table import Table
+from optilab.words import duration, pace, percent, plural
+
+if TYPE_CHECKING:
+    from optilab.data.load import Dataset
+    from optilab.study.execution import StudyResult
+    from optilab.study.groups import Measure
+    from optilab.study.plan import StudyPlan
+    from optilab.study.sweep import Design
+    from optilab.study.trials import Cost, Outcome
+
+
+@dataclass(frozen=True)
+class StudySource:
+    """What a command that trains many networks starts from: a training, a study file, or a study to be continued."""
+
+    config: str | Mapping[str, Any] | OptilabError
+    """What `load` takes."""
+    name: str | None
+    """For the study."""
+
+
+def source(command: str, request: StudyOptions, config: Any, place: Place, **started: Any) -> StudySource:
+    """The source of a study, with what it has where the command starts it; an error where there is none."""
+    if request.resume is not None:
+        try:
+            path = runs.locate(place.folder, request.resume)
+            _require_study_of(command.partition(" ")[0], path, place.folder)
+            runs.run_name(path.name)
+        except OptilabError as error:
+            return StudySource(error, request.name)
+        except ValueError as error:
+            raise UsageError(f"{request.flag('resume')}: {error}; rename {path} first") from None
+        return StudySource(str(path / runs.STUDY), path.name)
+    if isinstance(config, str) and Path(config).name == runs.STUDY:
+        raise UsageError(
+            f"{config} describes a whole study, not a single training; to repeat the study, use --study {config}"
+        )
+    if config is not None:
+        return StudySource({"config": training(config), **started}, request.name)
+    if request.file is not None:
+        return StudySource(request.file, request.name)
+    return StudySource(no_config(command), request.name)
+
+
+def asked(request: StudyOptions, source: StudySource) -> Any:
+    """What the file of the study keeps: that of `source`, changed by what was given; a mapping adds to one."""
+    given = request.changes(kept=True)
+    several = {one.name for one in kept_of(type(request)) if dict in one.parts}
+    mappings = {
+        change.key: change.value for change in given if change.key in several and isinstance(change.value, dict)
+    }
+    refused = Refusals()
+    changes = [change for change in given if change.key not in mappings]
+    if (found := refused(load, request.KEPT, source.config, changes, rest=True)) is None:
+        load(TrainConfig, refused[0], request.changes())
+    found = found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
+    refused.settle(found)
+    return found
+
+
+def placed(source: StudySource, request: StudyOptions, read: Callable[..., Any], *arguments: Any) -> Any:
+    """What `read` gives. Errors of the axes of a study's file, and of a config that it names and is not there, get its
+    file and line."""
+    try:
+        return read(*arguments)
+    except (UsageError, ConfigError) as error:
+        of_axes = "--over" in str(error) and "over" not in request.given
+        of_config = isinstance(error, UsageError) and not error.where
+        if not (of_axes or of_config) or not isinstance(source.config, str):
+            raise
+        raise relocated(error, lines_of(source.config)) from None
+
+
+def training(config: Any) -> str | Mapping[str, Any]:
+    """A training as `load` takes it: a preset, a file, or its keys. UsageError for anything else."""
+    given: Any = plain(config)
+    if not isinstance(given, str | Mapping):
+        raise UsageError(f"expected a preset, a YAML file or a mapping of keys, got {shown(config)}", "config")
+    return given
+
+
+def no_config(command: str) -> UsageError:
+    """The error of a command that trains, without a config."""
+    example = f"optilab {command} sigmoid.yaml"
+    return UsageError(f"{command} needs a config, as in: {example} (`optilab config ls` lists the presets)")
+
+
+def _require_study_of(command: str, path: Path, folder: Path) -> None:
+    """RunError for a run, and for a study that another command makes or that is not in the directory of runs, with
+    the command that continues it."""
+    entry = runs.read_entry(path)
+    made = entry.manifest["command"]
+    if not isinstance(entry, runs.Study):
+        more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
+        raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
+    again = runs.resume_command(path, command=made)
+    if made == "train" != command:
+        again = f"{runs.resume_command(path, '--name')} --seeds N"
+    if made != command:
+        raise RunError(f"{path} is a study of `optilab {made}`; continue it with: {again}")
+    if os.path.realpath(path.parent) != os.path.realpath(folder):
+        raise RunError(f"{path} is not in {folder}; continue it with: {again}")
+    entry.require_unedited()
+
+
+# --- the study runs -----------------------------------------------------------------------------------------
+
+
+def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "StudyResult":
+    """Run the study `name`, or what is missing of it. A signal ends it, and does not return here."""
+    from optilab.study import execution
+
+    _require_possible(plan, place.folder / name)
+    how = execution.ExecutionOptions(
+        request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
+    )
+    told = request.typed and isinstance(request, StudyOptions)  # how far a study is, next to its document, too
+    silent = bool(request.given.get("quiet")) if told else place.silent
+    ran = execution.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
+    if ran.stopped is not None:
+        again = f"the same command with --name {shlex.quote(name)} continues with what is missing"
+        if isinstance(request, StudyOptions):
+            again = f"continue with: {runs.resume_command(ran.path, command=plan.command)}"
+        place.stopped(
+            ran.stopped,
+            f"stopped; {again}",
+            f"stopped; the same call with name={name!r} continues with what is missing",
+        )
+    return ran
+
+
+def _require_possible(plan: "StudyPlan", path: Path) -> None:
+    """Refuse claims that can never be judged, and the name of a run."""
+    from optilab.study.claims import require_judgeable_by
+
+    require_judgeable_by(plan)
+    if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
+        raise RunError(
+            f"{path} is a run of `optilab {entry.manifest['command']}`, not a study; choose another --name"
+        )
+
+
+def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
+    """What the study `name`, or what is missing of it, would cost; nothing is written."""
+    from optilab.study import execution, sweep
+    from optilab.study.groups import Measure
+
+    _require_possible(plan, place.folder / name)
+    cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.ExecutionOptions(request.jobs))
+    found = sweep.design(plan, place.folder) if isinstance(plan, sweep.Sweep) else None
+    metric = plan.judged_by if isinstance(plan, sweep.Sweep) and plan.confirmed else plan.metric
+    can_tell = [_can_tell(found, Measure(metric))] if found else []
+    return PlannedStudy(plan.shape, cost, found, (*plan.notes, *can_tell))
+
+
+@contextlib.contextmanager
+def starting(name: str, soon: bool = True) -> Iterator[None]:
+    """The first line, while PyTorch is loaded, which takes seconds: on a terminal at once where it is `soon`, else
+    after ten seconds."""
+    text = f"starting {name}: loading PyTorch, which takes long on a busy machine"
+    if soon and terminal.err.is_terminal:
+        terminal.note(text)
+        yield
+    else:
+        with terminal.after_silence(text):
+            yield
+
+
+def completed(ran: "StudyResult") -> list[Record]:
+    """The trials that ran to their end, a divergence included."""
+    return [runs.read(path) for path in ran.completed]
+
+
+def dataset_of(config: DataConfig) -> "Dataset":
+    """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
+    from optilab.data import fetch
+
+    with Transfer() as transfer:
+        return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None, transfer.report)
+
+
+@dataclass(frozen=True, repr=False)
+class PlannedStudy(Answer):
+    """The answer of a dry run."""
+
+    shape: str
+    cost: "Cost"
+    design: "Design | None"
+    """What a sweep will be able to tell."""
+    notes: Sequence[str]
+
+    @property
+    def headline(self) -> str:
+        return announcement(self.shape, self.cost)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(self.document())]
+
+    def parts(self) -> Iterable[str]:
+        return (self.headline, *self.notes)
+
+    def table(self) -> Table:
+        return Table([], [], self.notes)
+
+    def document(self) -> Mapping[str, Any]:
+        cost = {key: value for key, value in asdict(self.cost).items() if key != "problem"}
+        return {"plan": self.shape, **cost, "design": asdict(self.design) if self.design else None}
+
+
+def _can_tell(design: "Design", measure: "Measure") -> str:
+    """The smallest difference that is found, and what that rests on."""
+
+    def size(value: float) -> str:
+        if not measure.share:
+            return f"{value:.2g}"
+        points = f"{100 * value:.2g}"
+        return f"{points} percentage point{'s' * (points != '1')}"
+
+    source = f"as in {plural(design.groups, 'group')} of earlier trainings" if design.groups else "a guess"
+    noise = f"if seeds differ by {size(design.noise)} (standard deviation, {source})"
+    if measure.share and design.difference > 1:
+        return f"would hardly find any difference in {measure.metric}, {noise}; more seeds would"
+    found = f"a difference of {size(design.difference)} to the best {measure.metric}"
+    return f"would find, with a probability of 80%, {found}, {noise}"
+
+
+# --- what is shown meanwhile --------------------------------------------------------------------------------
+
+
+class TerminalView:
+    """A study on the terminal or in a notebook; `silent`: only errors and notes."""
+
+    def __init__(self, silent: bool = False) -> None:
+        self._silent = silent
+
+    def dataset(self, config: DataConfig) -> "Dataset":
+        return dataset_of(config)
+
+    def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:
+        if not self._silent:
+            with starting(shape, soon=False):
+                found = cost()
+            terminal.note(announcement(shape, found))
+
+    def progress(self, trials: int, epochs: int, metric: str, at_once: int) -> "StudyProgress":
+        return StudyProgress(trials, epochs, self._silent, metric, at_once)
+
+    def note(self, message: str) -> None:
+        terminal.note(message)
+
+
+def announcement(shape: str, cost: "Cost") -> str:
+    """What is to be trained, and about what it takes: `54 trials: 9 values of optimizer.lr x 3 seeds, ...`."""
+    all_alike = cost.epochs == cost.longest * cost.trials
+    each = (
+        f"{plural(cost.longest, 'epoch')}{' each' * (cost.trials > 1)}"
+        if all_alike
+        else f"up to {cost.longest:,} epochs"
+    )
+    parts = [f"{plural(cost.trials, 'trial')}: {shape}, {each}"]
+    if cost.missing < cost.trials:
+        parts.append(f"{cost.trials - cost.missing:,} done already")
+    if cost.seconds is not None and cost.seconds_per_epoch is not None:
+        at_once = f"{cost.at_once} at a time, {cost.seconds_per_epoch:.2g} s per epoch"
+        parts.append(f"at least {duration(cost.seconds)} ({at_once})")  # measured alone: others slow it down
+    if cost.bytes is not None:
+        parts.append(f"about {max(0.1, cost.bytes / 2**20):,.1f} MiB on disk")
+    return "; ".join(parts)
+
+
+class StudyProgress:
+    """Trials and epochs done, the best trial so far, time left: a bar on a terminal and in a notebook, a line per trial
+    in a log.
+    """
+
+    def __init__(
+        self, trials: int, epochs: int, quiet: bool = False, metric: str = "val_acc", at_once: int = 1
+    ) -> None:
+        from optilab.study.groups import Measure
+
+        self._bar = Bar(quiet)
+        self._trials, self._total = trials, epochs
+        self._ended, self._failed, self._diverged, self._stopped = set[str](), 0, 0, 0
+        self._measure, self._best = Measure(metric), list[float]()
+        self._first: int | None = None
+        self._epochs, self._started, self._quiet = 0, time.monotonic(), quiet
+        self._opened, self._moves, self._here, self._at_once = self._started, False, 0, at_once
+        self._task = self._bar.add_task("", total=self._total, left="")
+        self._line = ProgressLine(quiet)
+
+    def __enter__(self) -> "StudyProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        self._line.close()
+
+    def epochs(self, done: int) -> None:
+        """So many epochs of all trials are on disk."""
+        self._epochs = done
+        if self._first is None:
+            self._restart()
+            self._opened = self._started
+        elif done > self._first and not self._moves:  # without the time in which processes start
+            self._moves = True
+            self._restart()
+        self._draw()
+
+    def known(self, outcomes: "Collection[Outcome]") -> None:
+        """These trials had ended before."""
+        for outcome in outcomes:
+            self._count(outcome)
+
+    def done(self, outcome: "Outcome") -> None:
+        """A trial has ended."""
+        self._count(outcome)
+        self._here += 1
+        if self._here == self._at_once and time.monotonic() - self._started < self._started - self._opened:
+            self._restart()  # the first ones end together, which says nothing about the others
+        self._draw()
+        logged = self._bar.disable and not self._line.live and not self._quiet
+        if outcome.failed or logged:
+            reason = f": {outcome.reason}" if outcome.failed else ""
+            left = f", {left}" if (left := self.left()) else ""
+            terminal.note(f"{len(self._ended)}/{self._trials} {outcome.trial.name} {outcome.status}{reason}{left}")
+
+    def left(self) -> str:
+        """`about 2:30 left`, from the epochs since the first ones; empty while nothing is known."""
+        fresh, elapsed = self._epochs - (self._first or 0), time.monotonic() - self._started
+        ended = len(self._ended) == self._trials and not self._stopped
+        if fresh <= 0 or ended or self._epochs >= self._total:
+            return ""
+        return f"about {duration((self._total - self._epochs) * elapsed / fresh)} left"
+
+    def _restart(self) -> None:
+        """Epochs per second are counted from here on."""
+        self._first, self._started = self._epochs, time.monotonic()
+
+    def _count(self, outcome: "Outcome") -> None:
+        if outcome.trial.name not in self._ended:
+            self._failed += outcome.failed
+            self._diverged += outcome.status == "diverged"
+            self._stopped += outcome.status == "stopped"  # at a rung: some of these go on
+        self._ended.add(outcome.trial.name)
+        value = outcome.row.get(self._measure.metric)
+        if outcome.status in ("done", "stopped") and isinstance(value, int | float):
+            choose = max if self._measure.rises else min
+            self._best = [choose([*self._best, value])]
+
+    def _best_so_far(self) -> list[str]:
+        name = self._measure.metric
+        return [f"best {name} {percent(v)}" if self._measure.share else f"best {name} {v:.4g}" for v in self._best]
+
+    def _draw(self) -> None:
+        speed = pace(self._epochs - (self._first or 0), time.monotonic() - self._started)
+        bad = [f"{n} {what}" for n, what in ((self._failed, "failed"), (self._diverged, "diverged")) if n]
+        text = "   ".join([f"{len(self._ended)} of {self._trials} trials", *bad, *self._best_so_far(), speed])
+        self._bar.update(self._task, completed=self._epochs, description=text, left=self.left())
+        self._line.draw(self._epochs / self._total, f"{text}   {self.left()}")

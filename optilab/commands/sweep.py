@@ -1,0 +1,204 @@
+"""`optilab sweep`: one training over axes of settings and several seeds, on every core."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from typing import Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+
+from optilab import runs
+from optilab.commands import studies
+from optilab.commands.answer import Part, Sentence
+from optilab.commands.compare import LabComparison, confirmation
+from optilab.commands.options import (
+    LearningRate,
+    Optimizer,
+    Seed,
+    StudyOptions,
+)
+from optilab.commands.results import EndedStudy, LabStudy
+from optilab.commands.settings_page import importance_table
+from optilab.commands.studies import PlannedStudy
+from optilab.commands.verb import Conflicts, Place, Verb
+from optilab.config.study import SweepConfig
+from optilab.errors import UsageError
+from optilab.marks import ConfigKey, Flag
+from optilab.runs import Record
+from optilab.study import claims
+from optilab.study import sweep as plans
+from optilab.study.comparison import RunComparison, compare_runs
+from optilab.study.groups import STAGE, Measure, text
+from optilab.study.importance import Effect, effects
+from optilab.study.plan import rungs
+from optilab.study.trials import Outcome
+from optilab.words import plural
+
+MOST_POINTS = 6
+"""Points of the last rung that are written out."""
+
+
+class SweepRequest(StudyOptions):
+    """Train one network over axes of settings: several seeds per setting, in parallel, one thread per run.
+
+    The table compares the settings over their seeds. Each trial is a run directory, bit-identical to `optilab train
+    --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.
+    """
+
+    KEPT = SweepConfig  # whose fields are options, too: --over, --seeds, --metric, ...
+    CONFLICTS: ClassVar[Conflicts] = (("zip", "samples"),)
+    EXAMPLES = (
+        "optilab sweep sigmoid.yaml --over optimizer.lr=1e-3:10:9:log --over model.init=default,unit-gain --seeds 3 "
+        "--epochs 10",
+        "optilab sweep relu.yaml --over optimizer=sgd,adam --over optimizer.lr=1e-4:1:5:log --epochs 5 --dry-run",
+        "optilab sweep relu.yaml --over optimizer.lr=1e-4:1:log --samples 30 --halving 3 --epochs 9",
+        "optilab sweep relu.yaml --over optimizer.lr=1e-3:1:9:log --seeds 3 --confirm 3 --epochs 5",
+        "optilab sweep relu.yaml --over optimizer.lr=0.1,1 --seeds 5 --epochs 5 --expect "
+        "'best: val_acc > 0.8 confidence 0.95'",
+        "optilab sweep relu.yaml --over optimizer=sgd,adam --over optimizer.lr=1e-4:1:log --samples 32 --search tpe",
+        "optilab sweep --resume 20261124-231207-sigmoid-sweep-91c07d4e",
+    )
+
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    optimizer: Optimizer = None
+    lr: LearningRate = None
+    seed: Seed = None
+    fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
+
+
+def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
+    source = studies.source("sweep", request, request.given.get("config"), place)
+    kept = place.refused(studies.asked, request, source, rest=True)
+    placed = partial(studies.placed, source, request)
+    asked = kept and place.refused(placed, plans.resolve, kept, request.changes(), rest=True)
+    alone = kept and not (kept.over or request.given.get("over") or request.resume) and kept.seeds == 1
+    if alone and str(request.given.get("seeds", 1)) == "1":  # others were refused
+        need = "a sweep needs an axis, as in --over optimizer.lr=0.01,0.1, or several seeds: --seeds 3"
+        place.refused.append(UsageError(need))
+    for axis in kept.over.items() if kept and not asked else ():
+        place.refused(placed, plans.read_axis, *axis)
+    plan = asked and place.refused(placed, plans.plan, asked)
+    place.refused.settle()
+    name = runs.chosen_name(source.name, f"{asked.name}-sweep")
+    if request.dry_run:
+        return studies.dry_run(plan, name, request, place)
+    ran = studies.run(plan, name, request, place)
+    ended = {outcome.trial.name: outcome.trial for outcome in ran.outcomes}
+    through, again = list[Record](), list[Record]()
+    for record in studies.completed(ran):
+        (again if STAGE in ended[record.name].settings else through).append(record)
+    study = runs.read_study(ran.path)
+    points, looks = (0, study.earlier_confirmations) if again else (plan.points, study.earlier_looks)
+    judged = claims.of_trainings(asked.expect, again or through, points, looks)
+    answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
+    request.draw(answer.chart)
+    return answer
+
+
+@dataclass(frozen=True, repr=False)
+class SweepAnswer(EndedStudy):
+    """A sweep at its end."""
+
+    plan: plans.Sweep
+    through: Sequence[Record]
+    again: Sequence[Record]
+    """The trainings of the best settings from new seeds."""
+
+    @cached_property
+    def comparison(self) -> LabComparison:
+        """The trainings that ran through, by their settings, and the best settings from new seeds."""
+        side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
+        side = replace(side, notes=(*side.notes, *self._choice_notes(side)))
+        return LabComparison(side, [self.entry], confirmation([self.entry]) if self.again else None)
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """Which axes mattered, largest first, and pairs of them; nothing of fewer than two axes."""
+        if len(self.plan.axes) < 2 or not self.through:
+            return []
+        points = {outcome.trial.name: outcome.trial.settings for outcome in self.ran.outcomes}
+        return effects(
+            [
+                (points[next(iter(group.runs.values())).name], candidate.outcomes.values)
+                for candidate in self.comparison.side.candidates
+                for group in candidate.groups
+                if candidate.outcomes.values
+            ]
+        )
+
+    def _choice_notes(self, side: RunComparison) -> list[str]:
+        """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
+        notes, points = [], self.plan.points
+        if points > 2 and not self.again and side.comparison is not None:
+            notes.append(
+                f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm K trains "
+                "the K best means again from new seeds"
+            )
+        if points > 1 and not self.plan.base.data.holdout:
+            notes.append("the test set chose and measured the settings; --set data.holdout=N keeps it for the end")
+        return notes
+
+    @property
+    def heading(self) -> str:
+        """How the trials ended."""
+        counts = Counter(outcome.status for outcome in self.ran.outcomes)
+        ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
+        return f"{self.plan.base.name}: {self.plan.shape}, {plural(self.plan.base.epochs, 'epoch')}: {ended}"
+
+    def parts(self) -> Iterable[Part]:
+        """How the trials ended, and the comparison of those that ran through."""
+        plan = self.plan
+        yield Sentence(self.heading, "bold")
+        images = "validation images held out" if plan.base.data.holdout else "the test set, which also validates"
+        if plan.asked.search is not None:
+            best = "highest" if Measure(plan.asked.metric).higher else "lowest"
+            yield f"TPE looked for the {best} mean {plan.asked.metric} of the last epoch, on {images}"
+        if plan.asked.halving is not None:
+            yield f"{_rungs(plan, plan.asked.halving)}, on {images}"
+            yield f"to the end: {_through(self.ran.outcomes)}"
+        if not self.through:
+            yield Sentence("no training has a result", "red")
+        else:
+            yield from self.comparison.compared()
+        if self.effects:
+            yield ""
+            yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
+            yield importance_table(self.effects, self.comparison.side.measure)
+        if self.through:
+            yield from self.comparison.next_steps()
+        yield str(self.ran.path)
+
+    def document(self) -> Mapping[str, Any]:
+        """The rows of trials.csv, and the comparison of the trials that ran through."""
+        again = self.comparison.again if self.through else None
+        return {
+            "run": str(self.ran.path),
+            "plan": self.plan.shape,
+            "epochs": self.plan.base.epochs,
+            "trials": [outcome.row for outcome in self.ran.outcomes],
+            "comparison": self.comparison.of(self.comparison.side) if self.through else None,
+            "importance": [asdict(effect) for effect in self.effects],
+            "confirmation": again and self.comparison.of(again),
+        }
+
+
+def _rungs(plan: plans.Sweep, eta: int) -> str:
+    """Which points went how far, and by what they were chosen."""
+    ladder = rungs(plan.points, plan.base.epochs, eta)
+    steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
+    return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
+
+
+def _through(outcomes: Sequence[Outcome]) -> str:
+    """The settings of the points that were promoted to the last rung."""
+    points = dict.fromkeys(
+        ", ".join(f"{key} {text(value)}" for key, value in outcome.trial.settings.items())
+        for outcome in outcomes
+        if outcome.status == "done" and STAGE not in outcome.trial.settings
+    )
+    more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
+    return "; ".join([*points][:MOST_POINTS]) + more or "none"
+
+
+VERB = Verb(sweep, (SweepRequest,))

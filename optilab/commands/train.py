@@ -1,0 +1,643 @@
+"""`optilab train`: one network, trained epoch by epoch."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab import runs, signals
+from optilab.commands import studies
+from optilab.commands.answer import Part, present
+from optilab.commands.diagnose import thermometer
+from optilab.commands.options import (
+    BatchSize,
+    ClusterOptions,
+    DataOptions,
+    Device,
+    Expect,
+    LearningRate,
+    Optimizer,
+    OutputOptions,
+    PictureOptions,
+    SaveOptions,
+    Seed,
+    SetOptions,
+    Threads,
+    require_one_thread,
+)
+from optilab.commands.results import EndedStudy, LabRun, LabStudy
+from optilab.commands.verb import Conflicts, Place, Verb
+from optilab.config.claims import BEST
+from optilab.config.load import dump, flat, load
+from optilab.config.own_network import OwnNetwork
+from optilab.config.training import TrainConfig
+from optilab.diagnose import Stability, of_run, verdict
+from optilab.errors import DivergedError, Refusals, UsageError
+from optilab.marks import Argument, ConfigKey, Flag
+from optilab.runs import Record, best, read_timings
+from optilab.runs.provenance import provenance
+from optilab.show import terminal
+from optilab.show.progress import LiveView, ProgressLine
+from optilab.train.crowding import Crowding
+from optilab.train.resume import Branch, Continuation, branch, continuation, require_alike
+from optilab.words import decimals, duration, pace, percent, plural, settings
+
+if TYPE_CHECKING:
+    from optilab.data.load import Dataset
+    from optilab.study.claims import ClaimResult
+    from optilab.train.engine import Training
+
+Row = Mapping[str, Any]
+
+TIMED, MINUTE = 10, 60.0
+"""Batches after which the time of all epochs is estimated, and the seconds from which a pipe is told."""
+
+
+class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
+    """Train a network and measure it after each epoch; a run can be stopped and resumed."""
+
+    EXAMPLES = (
+        "optilab train sigmoid.yaml",
+        "optilab train sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json",
+        "optilab train sigmoid.yaml --set model.activation=relu --set optimizer.lr=0.1",
+        "optilab train sigmoid.yaml --optimizer adam --lr 0.001 --batch-size 64",
+        "optilab train relu.yaml --seeds 5",
+        "optilab train relu.yaml --log tensorboard",
+        "optilab train batchnorm.yaml --epochs 2 --expect 'val_acc > 0.7' --quiet",
+        "optilab train --resume 20261124-143512-sigmoid-1c2d9e05",
+        "optilab train --fork 20261124-143512-sigmoid-1c2d9e05@9 --set optimizer=adam",
+    )
+    CONFLICTS: ClassVar[Conflicts] = (
+        ("config", "resume", "fork", "file"),
+        ("resume", "seeds"),
+        ("fork", "seeds"),
+        ("resume", "name"),
+    )
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"seeds": ("cluster", "jobs")}
+    OPEN: ClassVar[bool] = True
+
+    config: Annotated[Any, Argument("[CONFIG]", complete="preset:train"), Doc("YAML file or preset")] = None
+    file: Annotated[
+        str | None,
+        Flag("FILE", names=("--config",), complete="preset:train", named=True),
+        Doc("The same as CONFIG"),
+    ] = None
+    epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Passes over the training data")] = None
+    seed: Seed = None
+    seeds: Annotated[
+        int | None, Flag("N"), Ge(1), Le(1000), Doc("Train with N seeds, several at once; show the spread")
+    ] = None
+    device: Device = None
+    threads: Threads = None
+    optimizer: Optimizer = None
+    lr: LearningRate = None
+    batch_size: BatchSize = None
+    expect: Annotated[Expect, ConfigKey("expect")] = None
+    resume: Annotated[str | None, Flag("RUN", complete="run"), Doc("Resume an interrupted run")] = None
+    fork: Annotated[
+        str | None, Flag("RUN[@EPOCH]", complete="run"), Doc("Start a new run from a checkpoint of another")
+    ] = None
+    log: Annotated[
+        Literal["tensorboard"] | None,
+        Flag("TRACKER"),
+        Doc("tensorboard: write each epoch to an event file in the run directory"),
+    ] = None
+    picture: Annotated[
+        bool | None,
+        Flag(names=("--picture/--no-picture",)),
+        Doc("Draw curves and layer gradients in the terminal [on if it is at least 80 columns wide]"),
+    ] = None
+
+
+def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
+    """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
+    found = place.refused(_begun, request, place)
+    if request.log is not None:
+        place.refused(_require_tracker, request)
+    if request.seeds is not None:
+        require_one_thread(request)
+    place.refused.settle()
+    if isinstance(continued := found, Continuation):
+        if continued.complete:
+            more = f"--epochs {2 * continued.done} trains it to epoch {2 * continued.done}"
+            advice = more if continued.done == continued.config.epochs else "it stopped early"
+            if not place.library:
+                terminal.note(
+                    f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')}); {advice}"
+                )
+            return _ended(continued.path, continued.config, request)
+        return _trained(continued.path, continued.config, request, place)
+    if request.seeds is not None:
+        return _trained_seeds(found, request, place)
+    forked = found if isinstance(found, Branch) else None
+    config = forked.config if forked else found
+    path = place.folder / runs.chosen_name(request.name, config.name)
+    runs.require_free(path)
+    return _trained(path, config, request, place, forked)
+
+
+def _begun(request: TrainRequest, place: Place) -> Any:
+    """The rest of a run, a fork, or the config of a new run."""
+    refused, changes = Refusals(), request.changes()
+    config: Any = request.config if request.file is None else request.file
+    if request.fork and str(config).isdecimal():
+        raise UsageError(f"the epoch of a fork follows its run: write {request.fork}@{config}")
+    if request.fork is not None and (found := refused(branch, place.folder, request.fork, changes)):
+        return found
+    if request.resume is not None and (path := refused(runs.locate, place.folder, request.resume, "train")):
+        require_alike(path, changes)
+        return continuation(path, changes)
+    source: Any = studies.no_config("train") if config is None else studies.training(config)
+    return load(TrainConfig, refused[0] if refused else source, changes)
+
+
+def _other_threads(threads: int) -> str:
+    """A sentence where the environment names another number of threads: that of a run is part of its config."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if not asked.isdecimal() or int(asked) == threads:
+        return ""
+    return f"threads: {threads}, as in the config; OMP_NUM_THREADS={asked} is not read, --threads {asked} is"
+
+
+# --- one training -------------------------------------------------------------------------------------------
+
+
+def _trained(
+    path: Path, config: TrainConfig, request: TrainRequest, place: Place, fork: Branch | None = None
+) -> "LabTraining":
+    """Train as the run `path`. Does not return where a signal stops it.
+
+    A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
+    """
+    from optilab.study.claims import require_judgeable
+
+    require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
+    dataset = studies.dataset_of(config.data)
+    with signals.on_signal() as stop:
+        try:
+            training, status = _run(path, config, dataset, request, place, stop, fork)
+        except DivergedError as error:
+            if place.library:
+                error.add_note(f"the run is kept: lab.load({path.name!r})")
+            elif request.json:
+                _ended(path, config, request)
+                found = LabTraining(runs.read(path))  # one document, with the error in it
+                error.facts = {"schema_version": found.schema_version, **found.document()}
+            else:
+                present(_ended(path, config, request), request)
+            raise
+    stopped = status == "interrupted"
+    if stopped and not place.library:
+        terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")
+        if request.plot is not None:  # a signal is answered at once
+            terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
+    if not place.silent:
+        cost = training.cost
+        if cost.measurements:
+            times = plural(cost.measurements, "time")
+            terminal.say(
+                f"curvature measured {times}: {cost.products:,} Hessian-vector products, {cost.seconds:.1f} s"
+            )
+    if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
+        if not place.library and (request.json or not stopped):
+            present(_ended(path, config, request, drawn=not stopped), request)
+        if not place.library:
+            signals.die_of(stop.signal)
+        place.stopped(stop.signal, "", f"stopped; lab.train(resume={path.name!r}) continues it")
+    return _ended(path, config, request)
+
+
+def _run(
+    path: Path,
+    config: TrainConfig,
+    dataset: "Dataset",
+    request: TrainRequest,
+    place: Place,
+    stop: signals.Stop,
+    fork: Branch | None,
+) -> "tuple[Training, str]":
+    """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
+    with studies.starting(config.name) if not place.silent else nullcontext():
+        from optilab.train import session  # torch comes in here, after everything that can be refused without it
+        from optilab.train.device import alone
+
+    if terminal.err.is_terminal and not place.silent and (advice := _other_threads(config.threads)):
+        terminal.note(advice)
+    with alone():
+        if request.resume is not None:
+            training, run = session.resume(path, config, dataset, terminal.note)
+        else:
+            where = (dataset, path.parent, path.name, provenance(place.argv, ["numpy", "torch"]))
+            training, run = session.fork(fork, *where) if fork else session.start(config, *where)
+        if not place.silent:
+            sizes = (len(training.train), len(training.validation))
+            header(
+                training.config, training.inputs, dataset.classes, *sizes, str(training.device), dataset.digests
+            )
+            if fork:
+                forked(run.manifest["fork"])
+
+        def one_thread() -> str:
+            begun = training.epoch >= config.checkpoint_every
+            start = runs.again(path)
+            return f"{runs.resume_command(path, '--fork') if begun else start} --threads 1"
+
+        undisturbed = config.threads == 1 or training.device.type != "cpu" or place.library or place.silent
+        crowding = None if undisturbed else Crowding(config.threads, one_thread)
+        with TrainingDisplay(config.epochs, training.rows, place.silent, crowding) as display:
+            logged = request.log is not None
+            listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
+            status = session.proceed(training, run, listener, stop)
+    if request.resume is None and (inexact := run.manifest.get("inexact")):
+        terminal.note(f"resume will not be bit-exact: {inexact}")
+    return training, status
+
+
+def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool = True) -> "LabTraining":
+    """The run as it is on disk, its claims judged, its picture drawn."""
+    from optilab.study import claims
+
+    record = runs.read(path)
+    written = _draw(request, [record]) if drawn else []
+    return LabTraining(
+        record, claims.of_trainings(config.expect, [record]), [*written, str(path)], request.picture
+    )
+
+
+def _draw(request: TrainRequest, records: Sequence[Record]) -> list[str]:
+    """Write the picture file, after the training: matplotlib is slow to import. Returns the files written."""
+    from optilab.commands.charts.training import training_chart
+    from optilab.study.curves import histories
+
+    if request.plot is None:
+        return []
+    found = histories(records)
+    if not found.groups:
+        terminal.note(f"{request.plot} is not written: there is no epoch to draw")
+        return []
+    request.draw(lambda: training_chart(found))
+    return [request.plot]
+
+
+@dataclass(frozen=True, repr=False)
+class LabTraining(LabRun):
+    """A training at its end."""
+
+    schema_version: ClassVar[int] = 2
+    judged: "Sequence[ClaimResult]" = ()
+    written: Sequence[str] = ()
+    picture: bool | None = None
+    """Whether the curves are shown; None: where there is room."""
+
+    def __repr__(self) -> str:
+        return f"<LabRun: {self.headline}>"
+
+    def parts(self) -> Iterator[Part]:
+        """Last and best epoch, time and speed, the curves, the diagnosis."""
+        rows = self.rows
+        if rows:
+            yield from _summary(rows, self.entry)
+            _curves([self.entry], self.picture)
+            yield from self.diagnosis.brief()
+        yield from self.written
+
+    def document(self) -> Mapping[str, Any]:
+        """Rows, best epoch, seconds, accuracy of the chance level, diagnosis, test set."""
+        record, rows = self.entry, self.rows
+        evidence = of_run(record)
+        facts: dict[str, Any] = {"run": str(self.path), "status": record.state, "rows": rows}
+        if measured := [{"epoch": r["epoch"], **r["curvature"]} for r in evidence.records if r.get("curvature")]:
+            facts["curvature"] = measured
+        if origin := record.manifest.get("fork"):
+            facts["fork"] = {key: value for key, value in origin.items() if key not in ("config", "fork")}
+        if rows:
+            facts |= {
+                "best": best(rows),
+                "seconds": sum(row["seconds"] for row in read_timings(self.path / "timings.csv")),
+                "chance": evidence.chance,
+                "diagnosis": self.diagnosis.document(),
+            }
+        tested = ("test_loss", "test_acc", "best_test_loss", "best_test_acc")
+        return facts | {key: record.manifest[key] for key in tested if key in record.manifest}
+
+
+def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
+    """Last and best epoch by validation accuracy, time and speed."""
+    timings = read_timings(record.path / "timings.csv")
+    last, top = rows[-1], best(rows)
+    keys = [key for key in last if key != "epoch"]
+    lines = (("last", last), ("best", top))
+    table = [(label, str(row["epoch"]), *(decimals(row[key]) for key in keys)) for label, row in lines]
+    yield ""
+    yield terminal.grid(["", "epoch", *keys], table)
+    seconds = sum(row["seconds"] for row in timings)
+    speed = pace(len(timings), seconds)
+    yield f"{plural(len(rows), 'epoch')} in {duration(seconds)}, {speed}"
+    if "test_acc" in record.manifest:
+        loss, accuracy = record.manifest["test_loss"], record.manifest["test_acc"]
+        yield f"test set (evaluated once, at the end): loss {loss:.4f}, accuracy {accuracy:.4f}"
+    if top["epoch"] < last["epoch"] and "best_test_acc" in record.manifest:
+        loss, accuracy = record.manifest["best_test_loss"], record.manifest["best_test_acc"]
+        yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {accuracy:.4f}"
+
+
+def _curves(records: Sequence[Record], picture: bool | None) -> None:
+    """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
+    from optilab.commands.charts.training import training_chart
+    from optilab.study.curves import histories
+
+    if terminal.out.is_terminal if picture is None else picture:
+        terminal.say()
+        if picture or terminal.out.width >= terminal.PIPE_WIDTH:
+            terminal.draw(training_chart(histories(records)))
+            terminal.say()
+        else:
+            terminal.say("curves and layers: --picture")
+
+
+# --- several seeds ------------------------------------------------------------------------------------------
+
+
+def _trained_seeds(trained: Any, request: TrainRequest, place: Place) -> "SeedsAnswer":
+    """Train from several seeds: a sweep without an axis."""
+    from optilab.config.study import SweepConfig
+    from optilab.study import claims
+    from optilab.study import sweep as sweeps
+
+    asked = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
+    plan = sweeps.plan(asked, "train")
+    ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
+    through = studies.completed(ran)
+    written = [*_draw(request, through), str(ran.path)]
+    judged = claims.of_trainings(plan.asked.expect, through)
+    return SeedsAnswer(runs.read_study(ran.path), ran, written, request.picture, judged=judged)
+
+
+@dataclass(frozen=True, repr=False)
+class SeedsAnswer(EndedStudy):
+    """One network from several seeds."""
+
+    written: Sequence[str] = ()
+    picture: bool | None = None
+
+    @property
+    def records(self) -> list[Record]:
+        """The trials that did not fail."""
+        return [runs.read(self.path / one.trial.name) for one in self.ran.outcomes if not one.failed]
+
+    def parts(self) -> Iterator[Part]:
+        """The last epoch of every seed, their mean and their standard deviation."""
+        from optilab.study.groups import outcome, spread
+
+        records = self.records
+        outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
+        if outcomes:
+            spreads = spread(list(outcomes.values()))
+            table = [(str(seed), *map(decimals, own.values())) for seed, own in outcomes.items()]
+            if len(outcomes) > 1:
+                table.append(("mean", *(decimals(value.mean) for value in spreads.values())))
+                table.append(("std", *(decimals(value.std) for value in spreads.values())))
+            yield ""
+            yield terminal.grid(["seed", *spreads], table)
+            _curves(records, self.picture)
+        trained = [record for record in records if record.last_row()]
+        if trained and not any(verdict.learning(of_run(record))[1] for record in trained):
+            if len(trained) > 1:
+                yield f"no seed is better than chance; of the first, {trained[0].name}:"
+            yield from LabRun(trained[0]).diagnosis.brief()
+        yield from self.written
+
+    def document(self) -> Mapping[str, Any]:
+        from optilab.study.groups import outcome, spread
+
+        records = self.records
+        facts = [
+            {"run": str(one.path), "status": one.state, "seed": one.manifest["seed"], "rows": one.rows()}
+            for one in records
+        ]
+        outcomes = [outcome(one["rows"]) for one in facts if one["rows"]]
+        summary = {key: value._asdict() for key, value in spread(outcomes).items()} if outcomes else {}
+        return {"run": str(self.path), "runs": facts, "summary": summary}
+
+
+# --- what is shown meanwhile --------------------------------------------------------------------------------
+
+
+def header(
+    config: TrainConfig,
+    inputs: int,
+    classes: int,
+    train: int,
+    validation: int,
+    device: str,
+    digests: Mapping[str, str],
+) -> None:
+    """The network, the optimizer, the seed and the dataset, in two lines."""
+    optimizer = settings(config.optimizer).replace("   ", " ")
+    threads = f", {plural(config.threads, 'thread')}" if device == "cpu" else ""
+    facts = [
+        config.name,
+        config.model.name
+        if isinstance(config.model, OwnNetwork)
+        else _widths(config.model.widths(inputs, classes)),
+        f"{config.optimizer.name} {optimizer}",
+        f"batch {config.data.batch_size}",
+        f"seed {config.seed}",
+        f"{device}{threads}",
+    ]
+    terminal.say("   ".join(facts), style="bold")
+    info = config.data.info
+    name, checked = info.name if info.own else info.title, "checksums ok"
+    if info.form == "npz":  # nobody has published a checksum to compare with
+        ((name, digest),) = digests.items()
+        checked = f"sha256 {digest[:16]}"
+    terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
+
+
+def forked(origin: Mapping[str, Any]) -> None:
+    """Where a fork comes from, what is changed, and whether the optimizer starts afresh."""
+    terminal.say(
+        f"fork of {origin['run']} after epoch {origin['epoch']}; optimizer state {origin['optimizer_state']}"
+    )
+    for change in origin["changed"]:
+        terminal.say(f"  {change}")
+
+
+def _widths(widths: Sequence[int]) -> str:
+    """784-128-128-10, or 784-100x(128)-10 where that would not fit a line."""
+    if len(widths) > 12 and len(set(widths[1:-1])) == 1:
+        return f"{widths[0]}-{len(widths) - 2}x({widths[1]})-{widths[-1]}"
+    return "-".join(map(str, widths))
+
+
+def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) -> str:
+    """One line per epoch for a pipe or a log; with the curvature that the epoch's record may have."""
+    numbers = [f"{key} {decimals(value)}" for key, value in row.items() if isinstance(value, float)]
+    if (measured := Stability.of(record or {})) is not None:
+        numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
+    return f"epoch {row['epoch']}/{epochs} {' '.join(numbers)} {seconds:.2f}s"
+
+
+class TrainingDisplay:
+    """Progress of a training run: one line per epoch, and a live display where stderr and stdout are a terminal.
+
+    In a notebook it is a line that is updated. `quiet` shows nothing but the advice of `crowding`. The live display is
+    drawn by a thread, so a batch costs a few assignments. A pipe gets a line after ten seconds without an epoch.
+    """
+
+    def __init__(
+        self, epochs: int, rows: Sequence[Row], quiet: bool = False, crowding: Crowding | None = None
+    ) -> None:
+        self._crowding = crowding
+        self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
+        self._batch = (0, 1)
+        self._layers: Sequence[dict[str, Any]] = []
+        self._started = time.perf_counter()
+        live = not quiet and terminal.err.is_terminal and sys.stdout.isatty()
+        self._live = LiveView(self._view) if live else None
+        self._line = ProgressLine(quiet)
+        self._plain = not quiet and not live and not self._line.live
+        self._began: float | None = None
+        self._silence = threading.Timer(terminal.SILENCE, self._unfinished)
+        self._silence.daemon = True
+
+    def __enter__(self) -> "TrainingDisplay":
+        if self._plain:
+            self._silence.start()
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._silence.cancel()
+        if self._live is not None:
+            self._live.stop()
+        self._line.close()
+
+    def batch(self, done: int, total: int) -> None:
+        self._batch = (done, total)
+        if self._plain and len(self._rows) == self._first:
+            self._tell_cost(done, total)
+        if self._crowding is not None and (advice := self._crowding.batch(done)):
+            terminal.note(advice)
+        if self._line.live:
+            share = (len(self._rows) * total + done) / (self._epochs * total)
+            self._line.draw(share, f"epoch {len(self._rows) + 1}/{self._epochs}   {self._latest()}")
+
+    def epoch(self, row: Row, seconds: float, record: Row) -> None:
+        self._rows.append(row)
+        self._layers = record.get("layers", [])
+        self._batch = (0, self._batch[1])
+        line = line_of(row, self._epochs, seconds, record)
+        if self._plain:
+            terminal.say(line)
+        elif self._live is not None:
+            self._live.above(line)  # above the display, so that the history stays
+
+    def _tell_cost(self, done: int, total: int) -> None:
+        """The line of a pipe about a training that takes minutes, in its first epoch: a live display shows the time."""
+        if done == 1:
+            self._began = time.perf_counter()
+        elif self._began is not None and done == min(TIMED, total):
+            epochs = self._epochs - self._first
+            each = (time.perf_counter() - self._began) / (done - 1) * total
+            if each * epochs > MINUTE:
+                terminal.note(
+                    f"{plural(epochs, 'epoch')}, about {duration(each * epochs)} ({each:.2g} s per epoch)"
+                )
+
+    def _unfinished(self) -> None:
+        """The line of a pipe that has had none for a while."""
+        if len(self._rows) > self._first:
+            return
+        batch, batches = self._batch
+        progress = f"batch {batch} of {batches}" if batch else "no batch is done"
+        left = f"; an epoch takes about {duration(terminal.SILENCE / batch * batches)}" if batch else ""
+        terminal.note(f"epoch {self._first + 1}/{self._epochs}: {progress} after {terminal.SILENCE:.0f} s{left}")
+        if self._crowding is not None and (advice := self._crowding.stuck()):
+            terminal.note(advice)
+
+    def _view(self) -> tuple[list[str | float], list[str]]:
+        done, (batch, batches) = len(self._rows), self._batch
+        fraction = (done + batch / batches) / self._epochs
+        elapsed = time.perf_counter() - self._started
+        fresh = done - self._first + batch / batches
+        speed = fresh / elapsed if elapsed else 0.0
+        left = (self._epochs - done - batch / batches) / speed if speed else 0.0
+        cells: list[str | float] = [
+            f"epoch {min(done + 1, self._epochs)}/{self._epochs}",
+            fraction,
+            f"{fraction:.0%}",
+            f"batch {batch}/{batches}",
+            pace(fresh, elapsed),
+            f"{duration(left)} left",
+        ]
+        return cells, [self._latest(), *([thermometer(self._layers, terminal.err.width)] if self._layers else [])]
+
+    def _latest(self) -> str:
+        if not self._rows:
+            return ""
+        row, top = self._rows[-1], best(self._rows)
+        train = f"train {decimals(row['train_loss'])}  {percent(row['train_acc'])}"
+        validation = f"validation {decimals(row['val_loss'])}  {percent(row['val_acc'])}"
+        return f"{train}     {validation}     best {percent(top['val_acc'])} at epoch {top['epoch']}"
+
+
+def _require_tracker(request: TrainRequest) -> None:
+    """UsageError for a tracker that does not exist or is not installed, and for several seeds."""
+    from optilab.study.export import require
+
+    where = request.flag("log")
+    require("tensorboard", "--log tensorboard", "tensorboard")
+    if request.seeds is not None:
+        advice = "one training at a time; runs export STUDY --tensorboard DIR writes those of a study"
+        raise UsageError(advice, where)
+
+
+class LoggedDisplay:
+    """A display of a training that also writes an event file of TensorBoard into the run directory.
+
+    Whatever goes wrong with that file is reported once, and ends the logging, never the training.
+    """
+
+    def __init__(self, display: TrainingDisplay, folder: Path, config: TrainConfig, done: int) -> None:
+        """Begin the file; `done` epochs were trained before."""
+        from optilab.study.export import LiveEvents
+
+        self._display = display
+        self._events: LiveEvents | None = None
+        try:
+            self._events = LiveEvents(folder, flat(dump(config)), done + 1)
+        except Exception as error:
+            self._give_up(error)
+
+    def batch(self, done: int, total: int) -> None:
+        """A batch was trained."""
+        self._display.batch(done, total)
+
+    def epoch(self, row: Row, seconds: float, record: Row) -> None:
+        """An epoch is on disk."""
+        self._display.epoch(row, seconds, record)
+        if self._events is not None:
+            try:
+                self._events.add(dict(row), seconds)
+            except Exception as error:
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._events = None
+        reason = getattr(error, "strerror", None) or error
+        terminal.note(
+            f"the event file of TensorBoard cannot be written ({reason}); the training goes on without it"
+        )
+
+
+VERB = Verb(train, (TrainRequest,))

@@ -1,0 +1,663 @@
+"""`optilab verify`: the rules next to torch.optim, optax or their equations, or your implementation next to a rule."""
+
+import os
+import re
+import shlex
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+from annotated_types import Ge, Le
+
+from optilab import signals
+from optilab.commands.answer import Answer, Part, Sentence, lines_of
+from optilab.commands.options import SetOptions, SilentOptions
+from optilab.commands.verb import Place, Verb
+from optilab.config.load import Override, load
+from optilab.config.load import function as read_function
+from optilab.config.optimize import OptimizeConfig
+from optilab.config.presets import is_config
+from optilab.errors import ExitCode, UsageError, chosen_names, printable, shell, shown
+from optilab.marks import Argument, ConfigKey, Flag, Read
+from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.optimize.own import OwnRule, fitting, kind_of
+from optilab.optimize.own_source import locate
+from optilab.optimize.rule import settings_of, with_settings
+from optilab.show import terminal
+from optilab.show.junit import Suite, TestCase, xml
+from optilab.show.table import FORMATS, Column, Table
+from optilab.verify import candidate as candidates
+from optilab.verify import submissions
+from optilab.verify.grade import Verdict, grade
+from optilab.verify.paths import STEPS, StartingPoint
+from optilab.verify.paths import TOLERANCE as AGREEMENT
+from optilab.verify.remote import Limits, Warden, closed_memory
+from optilab.words import listed, plural
+
+if TYPE_CHECKING:
+    from optilab.show.chart import Chart
+    from optilab.verify.cases import Row
+
+SHOWN = 40
+"""Steps of the two paths in a picture."""
+
+
+class VerifyRequest(SetOptions, SilentOptions):
+    """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
+
+    EXAMPLES = (
+        "optilab verify",
+        "optilab verify --algo adam,nadam",
+        "optilab verify my_adam.py --against adam",
+        "optilab verify 'submissions/*.py:Adam' --against adam --points equal=10,explained=6 --format csv",
+        "optilab verify 'submissions/**/*.ipynb' --against adam --feedback feedback",
+        "optilab verify my_momentum.py:step --against momentum --set algo.form=ema --json",
+    )
+    NOTES: ClassVar[str] = """\b
+A file may define (arguments are recognized by their names):
+  def momentum(w, g, lr, V, beta): return w, V
+                                     its state is what it returns after w
+  class Adam with update(w, g) -> w  hyperparameters in __init__
+  class Rule with init(x), update(g, state)
+                                     the step API of optilab.optimize
+  class Mine(torch.optim.Optimizer)
+
+Exit status 9: something differs.
+"""
+
+    candidate: Annotated[
+        Any,
+        Argument("FILE[:NAME]...", repeated=True),
+        Doc("Your class or function, by default the only one that fits; or those of many files: '*.py:Adam'"),
+    ] = None
+    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
+    algo: Annotated[
+        str | None, Flag("NAME[,NAME...]", complete="rule"), Doc("Without a file: only these optimizers")
+    ] = None
+    function: Annotated[
+        Any,
+        ConfigKey("function"),
+        Read(read_function),
+        Flag("NAME|FORMULA", complete="objective"),
+        Doc("With a file: compare on this function only"),
+    ] = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("With a file: steps to compare")] = None
+    timeout: Annotated[
+        float,
+        Ge(0.1),
+        Le(86_400),
+        Flag("SECONDS"),
+        Doc("With a file: limit of one step, in seconds of CPU time or of waiting"),
+    ] = 10.0
+    memory: Annotated[int, Ge(512), Flag("MIB"), Doc("With many files: memory limit of each")] = 4096
+    points: Annotated[
+        str | None,
+        Flag("VERDICT=N,..."),
+        Doc("With many files: points for equal, explained, differs, timeout, error"),
+    ] = None
+    feedback: Annotated[
+        str | None, Flag("DIR"), Doc("With many files: write a text for each student into this new directory")
+    ] = None
+    format: Annotated[
+        str,
+        Flag("FORMAT", complete=",".join((*FORMATS, "junit"))),
+        Doc("With many files: output format (table, csv, markdown, latex, junit or json)"),
+    ] = "table"
+
+
+def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | Parity":
+    """The table of all rules, the verdict on one implementation, or a row for each of many."""
+    if str(request.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
+        parity = f"ours are compared with {request.against} by: optilab verify"
+        raise UsageError(f"expected an optimizer, such as adam; {parity}", request.flag("against"))
+    if request.candidate in (None, []):
+        of_files = ("against", "function", "epochs", "set", "points", "feedback", "format", "timeout", "memory")
+        if flags := [request.flag(name) for name in of_files if name in request.given]:
+            many = {"points", "feedback", "format", "memory"} & {*request.given}
+            applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
+            asked = ["--against", request.against or "adam", *request.words(*of_files[1:])]
+            example = ["verify", "submissions/*.py:Adam" if many else "my_adam.py:Adam", *asked]
+            place.refused.append(UsageError(f"{listed(flags)} {applies}, as in: {shell(*example)}"))
+        algo, flag = request.algo, request.flag("algo")
+        names = place.refused(chosen_names, flag, algo, "optimizer", RULES) if algo else []
+        place.refused.settle()
+        from optilab.verify import cases  # which one implementation does not need
+
+        return Parity(list(_followed(cases.rows(names))))
+    given = request.candidate if isinstance(request.candidate, list) else [request.candidate]
+    first, against = str(given[0]), str(request.against)
+    if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
+        file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
+        raise UsageError(f"the two are swapped; write: {shell('verify', file, '--against', first)}")
+    exam: Any = place.refused(Exam.of, request) if request.against else None
+    if not all(isinstance(one, str) or callable(one) for one in given):
+        raise UsageError(
+            f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
+        )
+    specs = [one for one in given if isinstance(one, str)]
+    several_files = len(specs) > 1 or any(map(submissions.is_pattern, specs))
+    configs = (one for one in specs if is_config(one) and not one.endswith(submissions.NOTEBOOK))
+    if config := next((one for one in configs if Path(one).is_file()), None):
+        raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
+    ours = [one for one in specs if one in RULES]
+    named = [one for one in specs if one not in RULES]
+    if ours and not named:
+        raise UsageError(
+            f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
+        )
+    for file, name in map(submissions.split, () if several_files else specs):
+        if file.endswith(".py"):
+            name = name or place.refused(fitting, Path(file), str(request.against))
+            place.refused(lambda spec: locate(spec).require(), f"{file}:{name}") if name else None
+    if ours or request.against is None:
+        against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
+        line = shell("verify", *(named or ["CANDIDATE"]), "--against", against)
+        raise UsageError(f"name the optimizer to compare with, as in: {line}")
+    if request.algo is not None:
+        raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
+    if directories := [one for one in specs if Path(one).is_dir()]:
+        kinds = ("*.py", "*.ipynb", "*/*.py", "*/*.ipynb")
+        found = {one: [kind for kind in kinds if any(Path(one).glob(kind))] or ["*.py"] for one in directories}
+        files = {one: shlex.join(str(Path(one, kind)) for kind in found[one]) for one in directories}
+        raise UsageError("\n".join(f"{one} is a directory; for its files write {files[one]}" for one in files))
+    if several_files:
+        return _grade_all(request, exam, specs, place)
+    if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in request.given]:
+        needs = "need" if several[1:] else "needs"
+        raise UsageError(f"{listed(several)} {needs} several files, for example 'submissions/*.py:Adam'")
+    place.refused.settle()
+    candidate = given[0]
+    if place.library or not hasattr(os, "fork"):
+        if isinstance(candidate, str) and candidate.endswith(".py"):
+            candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
+        own = candidates.load(candidate)
+        return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
+    file, name = submissions.split(candidate)
+    with signals.without_sigpipe(), Warden() as warden:  # a submission may close its end
+        return _verify_one(warden, file, name, exam, request)
+
+
+def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: VerifyRequest) -> "LabVerification":
+    """One file, in a process of its own; what it prints goes to stderr."""
+    submission = None
+    path = Path(file)
+    with tempfile.TemporaryDirectory(prefix="optilab-") as directory:
+        if path.suffix == submissions.NOTEBOOK:
+            path = Path(directory, f"{path.stem}.py")
+            submissions.write_source(Path(file), path)
+        try:
+            with warden.running(
+                path, name, file, Limits(request.timeout), isolated=False, like=exam.rule.name
+            ) as submission:
+                candidate = submission.load()
+                verdict = exam.grade(candidate)
+        except UsageError as error:  # names the notebook, not the file with its code
+            error.args = (str(error).replace(str(path), file).replace(path.name, Path(file).name),)
+            raise
+        finally:
+            if submission is not None and submission.output:
+                terminal.note(f"what {file} printed, its last characters:")
+                sys.stderr.write(submission.output)
+    return LabVerification(
+        candidate.name.replace(path.name, Path(file).name), exam, verdict, options=request.retyped("function")
+    )
+
+
+# --- one implementation -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a candidate is compared with: the rule, where and for how long, as the options of `verify` ask for."""
+
+    config: OptimizeConfig
+    other: Any
+    """The rule with other settings that are right, too; the same where there are none."""
+    named: str
+    """What these are called."""
+    chosen: frozenset[str]
+    """The keys that were set."""
+
+    @classmethod
+    def of(cls, request: VerifyRequest) -> "Exam":
+        """ConfigError for a rule that does not exist, and for settings that it does not have.
+
+        UsageError for a function, or something around the rule, where it works on matrices.
+        """
+        changes, spec = request.changes(), str(request.against).strip()
+        asked = [
+            Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
+            Override("--epochs", "epochs", STEPS),
+            *changes,
+        ]
+        config = load(OptimizeConfig, None, asked, rules="literature")
+        rule: Any = config.algo[0]
+        other, named = load(OptimizeConfig, None, asked).algo[0], "the published exercise's settings"
+        chosen = frozenset(change.key for change in changes)
+        if rule.weights == "matrices":
+            beside = sorted(
+                key for key in chosen if not key.startswith(("algo.", "weight_decay")) and key != "epochs"
+            )
+            regime = config.regime
+            decays = hasattr(rule, "weight_decay") and regime.weight_decay_form == "decoupled"
+            if regime.weight_decay and not decays:
+                beside.append("weight_decay, which is not its own")
+            if rule.needs:
+                beside.append(f"the {rule.name} around it")
+            if beside:
+                raise UsageError(
+                    f"{rule.name} works on weight matrices, and is compared on matrices of its own: leave out "
+                    + ", ".join(beside)
+                )
+        if hasattr(rule, "precision") and "algo.precision" not in chosen:  # NumPy has no bfloat16
+            rule, named = replace(rule, precision="full"), "the iteration as on tensors"
+            config = config.model_copy(update={"algo": (rule,)})
+        return cls(config, other, named, chosen)
+
+    @property
+    def rule(self) -> Any:
+        return self.config.algo[0]
+
+    def grade(self, candidate: candidates.Candidate) -> Verdict:
+        """Both followed step by step. UsageError where the candidate's code fails."""
+        config, keys = self.config, self.chosen
+        chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
+        place = StartingPoint(config.function, tuple(config.start or config.function.start))
+        return grade(
+            candidate,
+            self.rule,
+            [place] if chosen else (),
+            config.epochs,
+            config.regime,
+            [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
+            self.other if self.other != self.rule else None,
+            self.named,
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class LabVerification(Answer):
+    """Whether an implementation is the rule that it is meant to be."""
+
+    label: str
+    exam: Exam
+    verdict: Verdict
+    candidate: candidates.Candidate | None = None
+    """The code, where it runs in this process."""
+    kind: type[OwnRule] | None = None
+    """Its class as a rule."""
+    options: str = ""
+    """Those that chose the function, to be typed again."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the candidate is the rule."""
+        return self.verdict.equal
+
+    @property
+    def explanation(self) -> tuple[str, ...]:
+        """What turns the rule into the candidate; empty where they are equal, or nothing known does."""
+        return self.verdict.explanation
+
+    @property
+    def code(self) -> ExitCode:
+        return ExitCode.OK if self.equal else ExitCode.EXPECTATION
+
+    @property
+    def headline(self) -> str:
+        return f"{self.label} against {self.exam.rule.name}: {outcome(self.verdict)}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The point of both after the first step at which they differ, a row per coordinate; none where none does."""
+        verdict = self.verdict
+        if verdict.point is None or verdict.expected is None:
+            return []
+        pairs = enumerate(zip(verdict.point, verdict.expected, strict=True), 1)
+        return [
+            {"step": verdict.first_step, "coordinate": f"w{i}", "yours": own, self.exam.rule.name: expected}
+            for i, (own, expected) in pairs
+        ]
+
+    def table(self) -> Table:
+        shown, verdict = super().table(), self.verdict
+        fixed = [f"your code takes no {', '.join(verdict.fixed)}: written in"] if verdict.fixed else []
+        fixed += [self._unchecked] if verdict.unchecked else []
+        why = [f"explained by: {reason}" for reason in verdict.explanation]
+        settings = [f"equal with {', '.join(verdict.equal_with)}"] if verdict.equal_with else []
+        by_hand = [self._by_hand] if self._by_hand else []
+        return Table(shown.columns, shown.rows, [self._rule.formula, *fixed, *why, *settings, *by_hand])
+
+    def chart(self) -> "Chart":
+        """The two paths where they differ first, or on the first function."""
+        from optilab.commands.charts.paths import paths_chart
+
+        verdict, config = self.verdict, self.exam.config
+        on_matrices = self.exam.rule.weights == "matrices"
+        if self.candidate is None or self.kind is None or on_matrices:
+            return super().chart()
+        own = verdict.function in (None, config.function.name)
+        objective = config.function if own else OBJECTIVES[str(verdict.function)]()
+        start = verdict.start or config.start or objective.start
+        rule = with_settings(self.exam.rule, verdict.settings)
+        rules = {rule.name: rule, self.label: self.kind(**self.candidate.values(verdict.settings))}
+        steps = min(verdict.steps, SHOWN)
+        paths = {
+            name: descend(rule, objective, start, steps, regime=config.regime) for name, rule in rules.items()
+        }
+        return paths_chart(objective, paths)
+
+    def document(self) -> dict[str, Any]:
+        facts = {"candidate": self.label, "against": self.exam.rule.name, "equal": self.equal}
+        return {**facts, **asdict(self.verdict)}
+
+    def parts(self) -> Iterator[Part]:
+        """Whether the candidate is the rule; else where they part, by how much, and why."""
+        verdict, rule = self.verdict, self.exam.rule
+        places = ", ".join(verdict.functions)
+        yield Sentence(f"{self.label} against {rule.name}, {plural(verdict.steps, 'step')} on {places}", "bold")
+        yield "   ".join(f"{key} {value:g}" for key, value in verdict.settings.items())
+        yield self._rule.formula
+        if verdict.fixed:
+            yield f"your code takes no {', '.join(verdict.fixed)}: written in, and compared as above"
+        if verdict.unchecked:
+            yield self._unchecked
+        yield ""
+        yield Sentence(outcome(verdict), "green" if verdict.equal else "red")
+        if verdict.point is None or verdict.expected is None:
+            return
+        points = (("yours", verdict.point), (rule.name, verdict.expected))
+        cells = [[who, *(f"{value:.12g}" for value in point[:6])] for who, point in points]
+        yield terminal.grid(["", *(f"w{i + 1}" for i in range(len(cells[0]) - 1))], cells)
+        yield ""
+        finite = all(map(isfinite, verdict.point))
+        if not finite:
+            guess = "^t" in rule.formula and not verdict.explanation
+            counts = "; where it divides by 1 - beta^t, t begins with 1" if guess else ""
+            yield f"your code returns nan or inf at step {verdict.first_step}{counts}"
+        if verdict.explanation:
+            yield Sentence("explained by:", "bold")
+            yield from (f"  {reason}" for reason in verdict.explanation)
+        elif finite:
+            above = "formula above, term by term" if rule.name in RULES else "two codes line by line"
+            yield f"no known convention or slip explains it: check the {above}"
+        if verdict.equal_with:
+            yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
+        if self._by_hand:
+            yield self._by_hand
+
+    @property
+    def _rule(self) -> Any:
+        """The form of the rule that the verdict is about."""
+        return self.exam.other if self.verdict.reading else self.exam.rule
+
+    @property
+    def _unchecked(self) -> str:
+        names, several = listed(self.verdict.unchecked), len(self.verdict.unchecked) > 1
+        what = "them only your defaults were" if several else "it only your default was"
+        return f"{self.exam.rule.name} has no {names}: of {what} compared"
+
+    @property
+    def _by_hand(self) -> str:
+        """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
+        rule, verdict = self.exam.rule, self.verdict
+        if verdict.start is None:
+            return ""
+        usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]
+        compared, known = settings_of(with_settings(rule, verdict.settings)), settings_of(usual)
+        changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != known.get(key)]
+        where = self.options or f"--function {verdict.function}"
+        start = ",".join(f"{value:g}" for value in verdict.start or ())
+        step = f"--step {verdict.first_step}"
+        words = [f"optilab explain --algo {rule.name}", where, f"--start {start}", *changed, step]
+        return f"the numbers of the step: {' '.join(words)}"
+
+
+def outcome(verdict: Verdict) -> str:
+    """Whether the two are equal; else from which step on they differ, by how much and where."""
+    if verdict.equal:
+        reading = f", with {verdict.reading}" if verdict.reading else ""
+        but = f"; on a bias it {verdict.on_biases}" if verdict.on_biases else ""
+        return f"equal to {AGREEMENT:g} at every step{' on matrices' if but else ''}{reading}{but}"
+    assert verdict.difference is not None
+    finite = isfinite(verdict.difference)
+    far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"
+    if verdict.start is None:
+        return f"differs from step {verdict.first_step} on, {far} ({verdict.function}, its numbers row by row)"
+    start = ", ".join(f"{value:g}" for value in verdict.start)
+    still = "; your code returns w as it was given" if verdict.point == verdict.start else ""
+    return f"differs from step {verdict.first_step} on, {far} ({verdict.function} from ({start})){still}"
+
+
+# --- many implementations -----------------------------------------------------------------------------------
+
+
+def _grade_all(request: VerifyRequest, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
+    """Grade many submissions."""
+    found = place.refused(submissions.files, specs)
+    points = place.refused(submissions.read_points, request.points)
+    place.refused.settle()
+    folder = _feedback_folder(request)
+    limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
+    rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)), exam.rule.name)
+    with closed_memory(not place.library), signals.without_sigpipe():
+        graded = list(_with_progress(rows, len(found)))
+    grades = Grades(graded, exam, all(found.values()))
+    if folder is not None:
+        grades.write_feedback(folder)
+        return replace(grades, written=(str(folder),))
+    return grades
+
+
+def _with_progress(rows: "Iterable[submissions.Graded]", count: int) -> "Iterator[submissions.Graded]":
+    """Pass rows through; say how many there are, in a pipe every ten seconds and, after that, at the end."""
+    last, told = time.monotonic(), False
+    slow = f"grading {plural(count, 'submission')}: the first takes long on a busy machine"
+    with terminal.err.status(f"grading {count} submissions") as status, ExitStack() as waiting:
+        waiting.enter_context(terminal.after_silence(slow))
+        for number, row in enumerate(rows, 1):
+            waiting.close()
+            yield row
+            status.update(f"graded {number} of {count}")
+            if not terminal.err.is_terminal and time.monotonic() - last > (0 if told and number == count else 10):
+                last, told = time.monotonic(), True
+                terminal.note(f"graded {number} of {count}")
+
+
+def _feedback_folder(request: VerifyRequest) -> Path | None:
+    """The directory for feedback, made; UsageError where it has anything in it."""
+    if request.feedback is None:
+        return None
+    folder, wrong = Path(request.feedback), ""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        wrong = "is not empty" if any(folder.iterdir()) else ""
+    except FileExistsError:
+        wrong = "is a file"
+    except OSError as error:
+        raise UsageError(f"cannot make {folder}: {error.strerror}", request.flag("feedback")) from None
+    if wrong:
+        raise UsageError(f"{folder} {wrong}; name a new directory, such as feedback", request.flag("feedback"))
+    return folder
+
+
+@dataclass(frozen=True, repr=False)
+class Grades(Answer):
+    """Many submissions, a row each."""
+
+    graded: Sequence[submissions.Graded]
+    exam: Exam
+    named: bool
+    """Whether the name was given, and need not be said."""
+    written: Sequence[str] = ()
+
+    @property
+    def against(self) -> str:
+        """The rule's name."""
+        return str(self.exam.rule.name)
+
+    @property
+    def headline(self) -> str:
+        counts = Counter(row.verdict for row in self.graded)
+        summary = ", ".join(f"{counts[name]} {name}" for name in submissions.VERDICTS if counts[name])
+        return f"{plural(len(self.graded), 'submission')} against {self.against}: {summary}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [{key: value for key, value in vars(row).items() if key != "compared"} for row in self.graded]
+
+    @property
+    def code(self) -> ExitCode:
+        equal = all(row.verdict == "equal" for row in self.graded)
+        return ExitCode.OK if equal else ExitCode.EXPECTATION
+
+    def table(self) -> Table:
+        """An explanation of several lines is one line."""
+        columns = (
+            Column("submission", "submission", left=True),
+            *([] if self.named else [Column("name", "name", left=True)]),
+            Column("verdict", "verdict", left=True),
+            Column("points", "points", lambda value: f"{value:g}"),
+            Column("first_step", "first step"),
+            Column("function", "on", left=True, detail=1),
+            Column("explanation", "explanation", left=True),
+        )
+        return Table(columns, [row | {"explanation": " ".join(row["explanation"].split())} for row in self.rows])
+
+    def parts(self) -> Iterator[Part]:
+        yield from (self.table(), "", self.headline)
+
+    def write(self, format: str) -> None:
+        if format != "junit":
+            super().write(format)
+            return
+        cases = [
+            TestCase(
+                row.submission,
+                row.explanation,
+                "" if row.verdict == "equal" else row.verdict,
+                row.verdict in ("timeout", "error"),
+            )
+            for row in self.graded
+        ]
+        seconds = sum(row.seconds for row in self.graded)
+        sys.stdout.write(xml([Suite(f"verify against {self.against}", cases, seconds)]).decode())
+
+    def document(self) -> dict[str, Any]:
+        counts = Counter(row.verdict for row in self.graded)
+        return {"against": self.against, "summary": dict(counts), "submissions": self.rows}
+
+    def short(self) -> tuple[()]:
+        return ()
+
+    def write_feedback(self, folder: Path) -> None:
+        """A text for each submission, at its path below the directory that all have in common."""
+        files = [Path(row.submission).absolute() for row in self.graded]
+        common = Path(os.path.commonpath([file.parent for file in files]))
+        for row, file in zip(self.graded, files, strict=True):
+            target = folder / file.relative_to(common)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target = target.with_name(f"{target.name}.txt")
+            target.write_text("\n".join([*self._feedback(row), ""]), encoding="utf-8")
+
+    def _feedback(self, row: submissions.Graded) -> Iterator[str]:
+        yield f"{row.verdict}: {row.points:g} point{'s' * (row.points != 1)}"
+        yield ""
+        if row.compared is None:
+            yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
+        else:
+            label = f"{Path(row.submission).name}:{row.name}"
+            yield from map(printable, lines_of(LabVerification(label, self.exam, row.compared).parts()))
+        if row.output:
+            yield from ("", "What your code printed:", row.output)
+
+
+# --- the rules next to other libraries -----------------------------------------------------------------------
+
+
+def _followed(rows: "Iterable[Row]") -> "Iterator[Row]":
+    """Pass rows through; on a terminal, show which rule is being compared."""
+    with terminal.err.status("comparing") as status:
+        for row in rows:
+            status.update(f"comparing {row.rule} with {row.library}")
+            yield row
+
+
+@dataclass(frozen=True, repr=False)
+class Parity(Answer):
+    """The rules next to torch.optim, optax or their equations: one row per form and library."""
+
+    compared: "Sequence[Row]"
+
+    @property
+    def headline(self) -> str:
+        wrong = sum(not row.holds for row in self.compared)
+        count = sum(row.difference is not None for row in self.compared)
+        return f"{wrong} of {count} comparisons fail" if wrong else f"all {count} comparisons hold"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [{**asdict(row), "holds": row.holds} for row in self.compared]
+
+    @property
+    def code(self) -> ExitCode:
+        return ExitCode.OK if all(row.holds for row in self.compared) else ExitCode.EXPECTATION
+
+    def document(self) -> dict[str, Any]:
+        from optilab.verify.cases import TOLERANCE
+
+        return {"tolerance": TOLERANCE, "rows": self.rows}
+
+    def parts(self) -> Iterator[Part]:
+        """One line per rule and form; per library the difference, or the form it implements instead."""
+        from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE
+        from optilab.verify.references import STEPS as EACH
+
+        yield Sentence(
+            f"{EACH} steps in float64 on {', '.join(COMPARED_ON)}, optimizers for matrices on matrices; equal is "
+            f"at most {TOLERANCE:g} of the path's size",
+            "bold",
+        )
+        yield ""
+        lines: dict[tuple[str, str], dict[str, Row]] = {}
+        for row in self.compared:
+            lines.setdefault((row.rule, row.form), {})[row.library] = row
+        cells = [
+            [*key, *(_cell(found.pop(library, None)) for library in LIBRARIES), _elsewhere(found.values())]
+            for key, found in lines.items()
+        ]
+        yield terminal.grid(["optimizer", "variant", "torch.optim", "optax", "elsewhere"], cells, left=range(5))
+        yield ""
+        absent = {row.library for row in self.compared if row.difference is None and row.reason == NOT_INSTALLED}
+        for library in sorted(absent):
+            advice = f"it comes with: pip install {library}"
+            yield f"{library} is {NOT_INSTALLED}: nothing was compared with it; {advice}"
+        yield Sentence(self.headline, "red" if self.code else "green")
+
+
+def _cell(row: "Row | None") -> str:
+    if row is None:
+        return ""
+    if row.difference is None:
+        return "-"
+    if not row.holds:
+        return f"DIFFERS by {row.difference:.1g}"
+    if not row.reason:
+        return f"equal ({row.difference:.0e})"
+    return f"has {row.reason.removeprefix('it has instead: ')}: equal ({row.difference:.0e})"
+
+
+def _elsewhere(rows: "Iterable[Row]") -> str:
+    """The comparisons with further libraries, or with the equations where there is none."""
+    return "; ".join(f"{'equations' if row.library == 'plain' else row.library}: {_cell(row)}" for row in rows)
+
+
+VERB = Verb(verify, (VerifyRequest,))

@@ -1,0 +1,39 @@
+"""`optilab help`: every topic has a text, every text is in the wheel, and every message names a topic that exists."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from optilab.commands.help import TOPICS, glossary
+from optilab.optimize.path import Status
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_a_section_of_the_documentation(topic, optilab):
+    _, heading = TOPICS[topic]
+    lines = optilab("help", topic).stdout.splitlines()
+    assert lines[0].lstrip("# ") == heading
+    assert len(lines) > 5
+    assert "](" not in re.sub(r"`[^`]*`", "", "\n".join(lines))
+
+
+@pytest.mark.parametrize("status", [*Status, "healthy", "no cause found", "chaotic", "distance", "seed", "lr"])
+def test_what_an_answer_says_is_a_word_of_the_glossary(status):
+    assert status in glossary()
+
+
+def test_the_wheel_has_the_pages_of_all_topics():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    pages = {path for path in wheel["force-include"] if path.endswith(".md")}
+    assert pages == {f"docs/{page}.md" for page, _ in TOPICS.values()}
+
+
+def test_messages_refer_to_topics_that_exist():
+    texts = [path.read_text() for path in ROOT.glob("optilab/**/*.py")]
+    named = {topic for text in texts for topic in re.findall(r"optilab help ([a-z-]+)", text)}
+    assert named
+    assert named <= set(TOPICS)

@@ -1,0 +1,71 @@
+"""Every kind of page without a browser: it loads nothing, and hostile names and values stay text."""
+
+import json
+
+from optilab import runs
+from optilab.commands import play
+from optilab.commands.network_race_page import network_race_page
+from optilab.commands.race_page import race_page
+from optilab.config.load import load
+from optilab.config.optimize import OptimizeConfig
+from optilab.errors import printable
+from optilab.lab import Lab
+from optilab.optimize.objectives import Booth
+from optilab.optimize.rules.momentum import SGD
+from optilab.study import network_race as races
+from optilab.study.function_race import Race, RaceSettings
+from optilab.study.tuning import Tuning
+from tests.contracts import PageContract
+from tests.study.generated import layered, training
+
+
+class TestReport(PageContract):
+    def page(self, folder, text):
+        for number in (1, 2):
+            run = training(
+                folder / "runs", f"run{number}", f"optimizer.lr=0.{number}", status="diverged", reason=text,
+                argv=["optilab", "train", text], host={"system": text, text: number}, environment={text: text},
+                versions={"optilab": text, "python": f"{text}{number}"},
+                data={"dataset": text, "train": 10, "validation": 10, "classes": 10, "sha256": {text: text}},
+            )  # fmt: skip
+            layered(run, (1e-6, 1.0), (1e-6, 1.0))
+        return Lab(folder / "runs").compare("*").page(text)
+
+
+class TestFunctionRace(PageContract):
+    def page(self, folder, text):
+        rules = [type("Rule", (SGD,), {"name": name})() for name in (text, "sgd")]
+        functions = [type("Function", (Booth,), {"name": name})() for name in (text, "booth")]
+        tunings = [
+            Tuning(rule.name, function.name, 0, {text: 0.1}, [float(n + 1)] * 2, [n + 1, 5])
+            for n, rule in enumerate(rules)
+            for function in functions
+        ]
+        race = Race(RaceSettings(2, 2, 1), [r.name for r in rules], [f.name for f in functions], tunings)
+        return race_page(race, rules, functions, {"argv": ["optilab", text], "versions": {text: text}}, text)
+
+
+class TestNetworkRace(PageContract):
+    def page(self, folder, text):
+        race, rows, safe = folder / "runs" / "cup", [], printable(text)  # as the tables of a study have it
+        for number, rule in enumerate((safe, "sgd")):
+            training(race, f"final-{number}", "seed=11", accuracies=(0.5,), test_acc=0.1 * number, test_loss=1.0)
+            facts = {"network": safe, "rule": rule, "setting": 1, safe: 0.5, "lr": 0.1, "seed": 11, "val_acc": 0.5}
+            facts |= {"trial": f"final-{number}", "status": "done", "reason": safe}
+            rows += [{**facts, "stage": stage} for stage in ("tuning", "final")]
+        (race / "trials.csv").write_bytes(runs.table(rows))
+        (race / "study.yaml").write_text(f"budget: 1\nseeds: 1\n# {safe}\n")
+        manifest = {**runs.read(race / "final-0").manifest, "command": "race", "argv": ["optilab", text]}
+        (race / "manifest.json").write_text(json.dumps(manifest))
+        study = runs.read_study(race)
+        return network_race_page(races.read(study), study, text)
+
+
+class TestPlayground(PageContract):
+    def page(self, folder, text):
+        return play.page(load(OptimizeConfig, {"algo": ["sgd"], "function": "ravine", "epochs": 5}), text)
+
+
+class TestPaths(PageContract):
+    def page(self, folder, text):
+        return Lab(folder / "runs").optimize("sgd", epochs=3).page(text)

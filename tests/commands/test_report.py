@@ -1,0 +1,496 @@
+"""The report in Chromium: its numbers are those of the runs, and its controls work."""
+
+import csv
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from optilab import runs
+from optilab.commands import comparison_tables
+from optilab.commands.curves_page import curves
+from optilab.errors import DataError
+from optilab.show.page import safe_json
+from optilab.study.curves import MEASURED, History, LayerHistory, curve
+from tests.study.generated import layered, training
+
+pytestmark = pytest.mark.browser
+
+RISING, FLAT = (0.123456, 0.4, 0.65), (0.1, 0.1, 0.1)
+LOSS, ACCURACY = "#curves-charts .chart:nth-child(1)", "#curves-charts .chart:nth-child(2)"
+FRAMES = "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+UNFOLD = "for (const part of document.querySelectorAll('details')) part.open = true"
+RIGHT, END, ESCAPE = "\ue014", "\ue010", "\ue00c"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A grid of two settings with three seeds each, and layers."""
+    for lr, ends in (("0.01", FLAT), ("0.1", RISING)):
+        for seed in (1, 2, 3):
+            accuracies = [value + 0.01 * seed for value in ends]
+            changes = (f"optimizer.lr={lr}", f"seed={seed}")
+            run = training(tmp_path / "runs", f"lr{lr}-{seed}", *changes, accuracies=accuracies)
+            layered(run, *[(1e-6, 1e-3, 1.0)] * 3)
+    return tmp_path
+
+
+@pytest.fixture
+def report(optilab, tmp_path, page):
+    """Write the report of some runs and open it."""
+
+    def write(*arguments, fragment="", **window):
+        optilab("report", *arguments, "--out", "report.html")
+        page.open(tmp_path / "report.html", fragment, **window)
+        return page
+
+    return write
+
+
+def write_study(folder, command, rows):
+    """Make a study of the trainings in a folder."""
+    (folder / "trials.csv").write_bytes(runs.table(rows))
+    (folder / "study.yaml").write_text(f"name: {folder.name}\n")
+    manifest = {**runs.read(folder / rows[0]["trial"]).manifest, "command": command, "argv": ["optilab", command]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def hover(page, chart, fraction):
+    """Move the mouse to a fraction of the width of a plot; the text of the tooltip."""
+    x, y = page.script(
+        "const over = document.querySelector(arguments[0]).querySelector('.u-over');"
+        "over.scrollIntoView({block: 'center'});"
+        "const box = over.getBoundingClientRect();"
+        "return [box.left + arguments[1] * box.width, box.top + box.height / 2]",
+        chart,
+        fraction,
+    )
+    for place in (x - 2, x):
+        page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": place, "y": y})
+    page.script(FRAMES)
+    return page.text(f"{chart} .tip")
+
+
+# --- numbers -------------------------------------------------------------------------------------------------
+
+
+def test_answer_and_table_are_those_of_compare(report, folder, optilab):
+    page = report("*")
+    assert page.text("h1") == "Which lr is the best by last val_acc?"
+    verdict = re.search("verdict: (.*)", optilab("runs", "compare", "*").stdout)[1]
+    assert page.text("#answer") == verdict.partition("; if the difference is real")[0]
+    table = list(csv.DictReader(optilab("runs", "compare", "*", "--format", "csv").stdout.splitlines()))
+    shown = page.script("return [...document.querySelectorAll('.results tbody tr')].map((row) => row.innerText)")
+    for text, row in zip(shown, table, strict=True):
+        assert text.split("\t")[0].strip() == row["optimizer.lr"]
+        assert f"{float(row['mean']):.1%}" in text
+        assert row["verdict"] in text
+
+
+def test_hovering_shows_numbers_of_metrics_csv(report, folder):
+    page = report("lr0.1-2")
+    for fraction, row in zip((0.01, 0.5, 0.99), runs.read(folder / "runs" / "lr0.1-2").rows(), strict=True):
+        text = hover(page, ACCURACY, fraction)
+        assert f"epoch {row['epoch']}" in text
+        assert text.count(f"{row['val_acc']:.1%}") == 2  # training and validation are equal here
+        loss = float(f"{row['val_loss']:.3g}")
+        assert hover(page, LOSS, fraction).count(f"{loss:g}") == 2
+    assert page.text("h1") == "How well does sigmoid train?"
+    assert page.text("#answer") == "Last val_acc: 67.0%"
+
+
+def test_group_shows_mean_and_interval(report, folder):
+    text = hover(report("*"), ACCURACY, 0.99)
+    half = 4.302652729911275 * 0.01 / np.sqrt(3)  # t of 2 degrees of freedom
+    low, high = (f"{0.67 + sign * half:.1%}" for sign in (-1, 1))
+    assert "lr 0.1, validation, mean of 3" in text
+    assert f"67.0% ({low} to {high})" in text
+
+
+def test_tables_hold_numbers_of_curves_and_layers(report, folder):
+    page = report("*")
+    page.script(UNFOLD)
+    page.script(FRAMES)
+    numbers = ["3", "0.33", "0.33", "67.0%", "67.0%", *["0.88"] * 2, *["12.0%"] * 2]
+    assert page.text("#numbers tbody tr:last-child").split() == numbers
+    layers = page.text("#layers-charts + details tbody")
+    assert "lr 0.1\t1\t1e-06\t1e-07\t25.0%" in layers
+    assert "lr 0.1\tout\t1\t0.1\t" in layers
+
+
+@pytest.mark.nightly
+def test_curvature_is_shown_next_to_its_limit(report, folder):
+    measured = [(2.5, 20.0, 0.5), (12.5, 20.0, -1.0), (21.25, 20.0, 3.5)]
+    records = [
+        {"epoch": epoch, "curvature": {"sharpness": a, "preconditioned": None, "limit": b, "along_gradient": c}}
+        for epoch, (a, b, c) in enumerate(measured)
+    ]
+    path = folder / "runs" / "lr0.1-1" / "diagnostics.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    page = report("lr0.1-1", width=400)
+    chart = "#curvature-charts .chart"
+    assert "sharpness\t2.5\nlimit of stability\t20\nalong the gradient\t0.5" in hover(page, chart, 0.01)
+    text = hover(page, chart, 0.5)
+    assert "sharpness\t12.5" in text
+    assert "along" not in text  # not positive: no place on a logarithmic axis
+    page.script(UNFOLD)
+    assert page.text("#curvature-charts + details tbody").split()[-4:] == ["2", "21.2", "20", "3.5"]
+
+
+@pytest.mark.nightly
+def test_vanishing_gradient_is_named_and_drawn(report, folder):
+    # Ends of an axis for which uPlot's own ticks never came to an end.
+    layered(folder / "runs" / "lr0.1-1", *[(1.4288947938840404e-07, 2e-4, 3.3179147928053215)] * 3)
+    heights = "return [...document.querySelectorAll('.uplot')].map((plot) => plot.offsetHeight)"
+    assert min(report("lr0.1-1").script(heights)) > 100
+    layered(folder / "runs" / "lr0.1-1", *[(1e-5, 1e-3, 0.5)] * 3)
+    assert "layer 1 is 2e\u22125 times that of the output" in report("lr0.1-1").text("#layers-charts")
+    layered(folder / "runs" / "lr0.1-1", (1e-5, 1e-3, 0.5), (0.0, 1e-3, 0.5), (0.0, 0.0, 0.5))
+    assert "layer 1 from epoch 2, of layer 2 from epoch 3 is 0" in report("lr0.1-1").text("#layers-charts")
+
+
+def test_grid_is_a_heat_map(report, folder):
+    for number, lr in enumerate((0.01, 0.1)):
+        for seed in (1, 2, 3):
+            changes = (f"optimizer.lr={lr}", f"seed={seed}", "model.init=unit-gain")
+            level = 0.2 + 0.1 * number + 0.005 * seed
+            training(folder / "runs", f"gain{lr}-{seed}", *changes, accuracies=[level] * 3)
+    page = report("*")
+    cells = page.script("return [...document.querySelectorAll('.heat tbody tr')].map((row) => row.innerText)")
+    assert [row.split() for row in cells] == [
+        ["default", "12.0%", "67.0%", "★", "best"],
+        ["unit-gain", "21.0%", "31.0%"],
+    ]
+
+
+def test_race_reports_its_final_trainings(report, tmp_path):
+    race, rows = tmp_path / "runs" / "cup", []
+    for rule, accuracy in (("sgd", 0.4), ("adam", 0.6)):
+        for stage, seeds in (("tuning", (1, 2)), ("final", (11, 12, 13))):
+            for seed in seeds:
+                name, score = f"{rule}-{stage}-{seed}", accuracy + 0.01 * (seed % 10) ** 2
+                training(race, name, f"optimizer={rule}", f"seed={seed}", test_acc=score, test_loss=1.0)
+                rows.append({"trial": name, "rule": rule, "stage": stage, "seed": seed, "status": "done"})
+    write_study(race, "race", rows)
+    page = report("cup")
+    assert page.text("h1") == "Which optimizer is the best by last test_acc?"
+    assert "trainings\n6\n" in page.text(".facts")
+    assert page.text(".results tbody tr:first-child").split()[:3] == ["adam", "64.7%", "cannot"]
+
+
+def test_remedies_are_compared_with_the_baseline(report, tmp_path):
+    study, rows = tmp_path / "runs" / "cures", []
+    for name, change, level in (
+        ("as it is", "seed=1", 0.1),
+        ("relu", "model.activation=relu", 0.8),
+        ("wide", "model.hidden=[64]", 0.4),
+    ):
+        for seed in (1, 2, 3):
+            trial = f"{name.split()[-1]}-{seed}"
+            reached = level + 0.01 * (7 * seed % 3 if name == "relu" else seed)
+            training(study, trial, change, f"seed={seed}", accuracies=(0.1, reached))
+            rows.append({"trial": trial, "remedy": name, "seed": seed, "status": "done"})
+    write_study(study, "remedy", rows)
+    page = report("cures")
+    assert "(baseline)" in page.text(".results tr.baseline")
+    answer = (
+        "hidden .*relu and 1 other row are better than .*sigmoid by last val_acc: .*relu 81.0%, .*sigmoid 12.0%"
+    )
+    assert re.fullmatch(answer, page.text("#answer"))
+    assert page.text(".decide pre") == "optilab diagnose cures/relu-1"
+
+
+def test_verdict_ends_in_a_command(report, tmp_path):
+    """A decided one with what limits the best; an open one with further seeds of both."""
+    levels = {
+        "best": (0.2, (0.9, 0.91, 0.92)),
+        "near": (0.3, (0.91, 0.9, 0.92)),
+        "worse": (0.4, (0.11, 0.1, 0.13)),
+    }
+    for name, (lr, reached) in levels.items():
+        for seed, level in enumerate(reached, start=1):
+            changes = (f"optimizer.lr={lr}", f"seed={seed}")
+            training(tmp_path / "runs", f"{name}-{seed}", *changes, accuracies=(0.1, level))
+    assert report("best-*", "worse-*").text(".decide pre") == "optilab diagnose best-1"
+    command = "optilab train --config runs/{}-1/config.yaml --seed {} --seeds {}"
+    open_one = report("best-1", "best-3", "near-*", "worse-*")
+    assert sorted(open_one.text(".decide pre").splitlines()) == [
+        command.format("best", 2, 1),
+        command.format("best", 4, 20),
+        command.format("near", 4, 20),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [(None, (3, False)), ((4, (2, 6)), (6, True)), ((30, (13, 87)), (20, False)), ((9, (4, None)), (20, False))],
+)
+def test_next_step_trains_as_many_seeds_as_needed(more, expected):
+    """The most of the range where that is few; else a first step."""
+    row = SimpleNamespace(verdict="cannot tell", key=0, difference=None)
+    if more:
+        row.difference = SimpleNamespace(more=more[0], more_range=more[1])
+    assert comparison_tables.next_seeds(SimpleNamespace(ranked=[row]), 3) == expected
+    if expected[1]:  # but not where another row needs more
+        needs = SimpleNamespace(more=400, more_range=(163, None))
+        other = SimpleNamespace(verdict="cannot tell", key=1, difference=needs)
+        assert comparison_tables.next_seeds(SimpleNamespace(ranked=[row, other]), 3) == (6, False)
+    if more is None:  # of one seed, another one cannot decide
+        assert comparison_tables.next_seeds(SimpleNamespace(ranked=[row]), 1) == (4, False)
+
+
+# --- controls ------------------------------------------------------------------------------------------------
+
+
+def test_groups_and_charts_follow_the_keyboard(report, folder):
+    page = report("*")
+    for is_shown in (True, False):
+        assert ("lr 0.01" in hover(page, ACCURACY, 0.5)) == is_shown
+        page.press("#groups button:last-child", " ")
+    page.press(ACCURACY, RIGHT)
+    assert "epoch 1" in page.text(f"{ACCURACY} .tip")
+    page.press(ACCURACY, END)
+    assert "epoch 3" in page.text(f"{ACCURACY} .tip")
+    page.press(ACCURACY, ESCAPE)
+    assert page.script("return document.querySelector(arguments[0] + ' .tip').hidden", ACCURACY)
+
+
+def test_run_unfolds_its_config_and_copies_it(report, folder):
+    page = report("*")
+    page.script("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    assert not page.script("return document.querySelector('.config').checkVisibility()")
+    page.press(".unfold", "\ue007")
+    config = (folder / "runs" / page.text(".unfold") / "config.yaml").read_text()
+    assert page.text(".config pre").strip() == config.strip()
+    page.press(".config .copy", " ")
+    assert page.script("return window.copied") == config
+    page.press(".copy-table", " ")
+    table = list(csv.DictReader(page.script("return window.copied").splitlines()))
+    assert [row["run"] for row in table][:3] == ["lr0.1-1", "lr0.1-2", "lr0.1-3"]
+    assert float(table[0]["val acc"]) == 0.66
+
+
+@pytest.fixture
+def drawn_study(tmp_path):
+    """Three settings, drawn at random, with two seeds each."""
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        lr, norm, size = 10 ** rng.uniform(-3, 0), ("none", "batch", "layer")[number % 3], (32, 64)[number % 2]
+        for seed in (1, 2):
+            level = 0.3 + 0.2 * (norm == "batch") - 0.1 * abs(np.log10(lr) + 1) + 0.01 * seed * rng.normal()
+            changes = (f"optimizer.lr={lr:.6g}", f"model.norm={norm}", f"data.batch_size={size}", f"seed={seed}")
+            training(tmp_path / "runs", f"n{number:02}-{seed}", *changes, accuracies=[0.1, float(level)])
+
+
+def test_table_sorts_and_filters_as_its_address_says(report, drawn_study, page, tmp_path):
+    page = report("*")
+    shown = (
+        "return [...document.querySelectorAll('.results tbody tr')].filter((r) => !r.hidden)"
+        ".map((r) => [r.innerText, parseFloat(r.querySelector('td').textContent)])"
+    )
+    assert len(page.script(shown)) == 25
+    page.enter("input[type=search]", "zzz")
+    assert page.script(shown) == []
+    page.enter("input[type=search]", "batch")
+    filtered = page.script(shown)
+    assert len(filtered) == 10
+    assert all("batch" in text for text, _ in filtered)
+    page.press(".results th:nth-child(4) .sort", " ")  # after three settings
+    in_order = sorted(value for _, value in filtered)
+    assert [value for _, value in page.script(shown)] == in_order
+    page.open(tmp_path / "report.html", page.script("return location.hash.slice(1)"))
+    assert [value for _, value in page.script(shown)] == in_order
+
+
+def test_sorting_knows_numbers_and_missing_values(report, folder):
+    for lr in ("0.001", "0.00785"):
+        training(folder / "runs", f"lr{lr}-1", f"optimizer.lr={lr}", "seed=1", accuracies=FLAT)
+    page = report("*")
+    rows = "[...document.querySelectorAll('.results tbody tr')]"
+    column = f"return {rows}.map((r) => r.cells[arguments[0]].textContent.trim())"
+    page.press(".results th:nth-child(1) .sort", " ")
+    assert page.script(column, 0) == ["0.001", "0.00785", "0.01", "0.1"]
+    heads = page.script("return [...document.querySelectorAll('.results th .sort')].map((b) => b.textContent)")
+    at = heads.index("p value")
+    values = "(row, i) => (row.cells[arguments[0]].textContent = ['0.030', '<0.001', '1.000', ''][i])"
+    page.script(f"{rows}.forEach({values})", at)
+    for order in (["<0.001", "0.030", "1.000", ""], ["1.000", "0.030", "<0.001", ""]):
+        page.press(f".results th:nth-child({at + 1}) .sort", " ")
+        assert page.script(column, at) == order
+
+
+def test_zoom_between_two_epochs_shows_both(report, folder):
+    page = report("*")
+    page.drag(f"{ACCURACY} .u-over", (60, 40), (160, 120))
+    hover(page, ACCURACY, 0.5)
+    epoch = re.search(r"epoch (\d)", page.text(f"{ACCURACY} .tip .muted"))[1]
+    page.script("URL.createObjectURL = (blob) => { window.saved = blob; return 'blob:x' }")
+    page.script("HTMLAnchorElement.prototype.click = function () {}")
+    page.enter(f"{ACCURACY} .tools select", "SVG")
+    ticks = re.findall(r'text-anchor="middle"[^>]*>(\d)</text>', page.script("return saved.text()"))
+    assert len(ticks) >= 2
+    assert epoch in ticks
+
+
+def test_chart_is_saved_as_svg_and_csv(report, folder):
+    page = report("*")
+    page.script(
+        "window.saved = []; Base.save = 0; URL.createObjectURL = (blob) => { saved.push(blob); return 'blob:x' }"
+    )
+    page.script("HTMLAnchorElement.prototype.click = function () { saved.push(this.download) }")
+    for kind in ("SVG", "CSV"):
+        page.enter(f"{ACCURACY} .tools select", kind)
+    svg, svg_name, values, values_name = page.script(
+        "return Promise.all(saved.map((one) => (typeof one === 'string' ? one : one.text())))"
+    )
+    assert (svg_name, values_name) == ("accuracy.svg", "accuracy.csv")
+    assert svg.startswith("<svg")
+    head, *table = csv.reader(values.splitlines())
+    assert float(table[-1][head.index("lr 0.1, validation, mean of 3")]) == pytest.approx(0.67)
+
+
+@pytest.mark.nightly
+def test_study_of_three_settings_shows_each(report, drawn_study):
+    page = report("*")
+    titles = page.script("return [...document.querySelectorAll('#settings-charts h3')].map((h) => h.textContent)")
+    assert set(titles) == {*(f"last val_acc by {key}" for key in ("norm", "lr", "batch_size")), "last val_acc"}
+    assert page.script("return document.querySelectorAll('.parallel path:not(.axis)').length") == 30
+    page.drag(".parallel .grip:last-of-type", (16, 0), (16, 20))
+    assert page.script("return document.querySelectorAll('.effects tr').length") == 4
+    chosen = re.fullmatch(r"(\d+) of 30 groups; the best of them: .*", page.text("#parallel [role=status]"))
+    assert int(chosen[1]) < 10
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("ends", "is_log"), [((0.2, 0.3, 0.1), "false"), ((0.2, 0.99, 0.1), "true")])
+def test_loss_axis_is_logarithmic_over_a_decade(ends, is_log, report, tmp_path):
+    for number, end in enumerate(ends):
+        training(tmp_path / "runs", f"r{number}", f"optimizer.lr={number + 1}", accuracies=(0.1, end))
+    page = report("*")
+    button = "[...document.querySelectorAll('#curves-charts button')].find((b) => b.textContent === 'log')"
+    assert page.script(f"return {button}.getAttribute('aria-pressed')") == is_log
+    page.script(f"{button}.click()")
+    assert page.script("return location.hash") == {"true": "#loss=linear", "false": "#loss=log"}[is_log]
+
+
+@pytest.mark.nightly
+def test_lines_shown_together_look_different(report, tmp_path):
+    for number in range(40):
+        training(tmp_path / "runs", f"r{number:02}", f"optimizer.lr={number + 1}", accuracies=(0.1, 0.02 * number))
+    page = report("*", fragment="groups=0.25.30.39.24")
+    looks = (
+        "return [...document.querySelectorAll('#groups [aria-pressed=true] .swatch')]"
+        ".map((swatch) => swatch.style.background)"
+    )
+    assert len(set(page.script(looks))) == 5
+
+
+# --- the page ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "dark"), [(360, False), pytest.param(1600, True, marks=pytest.mark.nightly)], ids=str
+)
+def test_report_fits_phone_and_wide_window(report, folder, width, dark):
+    page = report("*", width=width, dark=dark)
+    page.script(UNFOLD)
+    page.script(FRAMES)
+    assert page.overflow() == 0
+    ground = page.script("return getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)")
+    charts = page.script(
+        "return [...document.querySelectorAll('.chart')]"
+        ".map((chart) => [chart.clientWidth, chart.querySelector('canvas').clientWidth])"
+    )
+    assert len(charts) == 8
+    assert all(abs(box - canvas) <= 1 for box, canvas in charts)
+
+
+def test_printed_report_is_light_and_names_runs(report, folder):
+    page = report("*", width=1000, dark=True)
+    ink = "return getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()"
+    assert page.script(ink) == "#e6e9ed"
+    page.script("dispatchEvent(new Event('beforeprint'))")
+    assert page.script(ink) == "#1b1f24"
+    page.script("dispatchEvent(new Event('afterprint'))")
+    assert page.script(ink) == "#e6e9ed"
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    listed = "return [...document.querySelectorAll('.runs tbody tr:not(.config)')].map((r) => r.innerText)"
+    names = sorted(row.split()[0] for row in page.script(listed))
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert names == [f"lr{lr}-{seed}" for lr in ("0.01", "0.1") for seed in (1, 2, 3)]
+    assert page.driver.execute_cdp_cmd("Page.printToPDF", {})["data"].startswith("JVBERi0")  # %PDF-
+
+
+def test_color_of_a_group_ignores_its_rank(folder, optilab):
+    """One more seed recolors nothing."""
+
+    def looks():
+        optilab("report", "*")
+        data = re.search(r'id="data"[^>]*>(.*?)</script>', (folder / "report.html").read_text(), re.DOTALL)[1]
+        return {group["name"]: group["look"] for group in json.loads(data)["groups"]}
+
+    before = looks()
+    for seed in (4, 5, 6):
+        training(folder / "runs", f"lr0.01-{seed}", "optimizer.lr=0.01", f"seed={seed}", accuracies=(0.99,) * 3)
+    assert looks() == before == {"lr 0.01": 0, "lr 0.1": 1}
+
+
+def test_report_replaces_only_its_own_pages(optilab, folder):
+    (folder / "mine.html").write_text("mine")
+    assert "is not a page of optilab" in optilab("report", "*", "--out", "mine.html", code=2).stderr
+    assert (folder / "mine.html").read_text() == "mine"
+    for name in ("a.html", "b.html"):
+        optilab("report", "*", "--out", name)
+    assert (folder / "a.html").read_bytes() == (folder / "b.html").read_bytes()
+
+
+def test_unusable_runs_are_named(optilab, folder):
+    training(folder / "runs", "empty", accuracies=(), status="failed")
+    assert "no run has an outcome yet" in optilab("report", "empty", "--out", "empty.html").stdout
+    (folder / "runs" / "lr0.1-1" / "metrics.csv").write_text("epoch,val_acc\n1,x\n")
+    assert "metrics.csv:1" in optilab("report", "lr*", code=DataError.code).stderr
+    assert not (folder / "report.html").exists()
+
+
+# --- data of curves ------------------------------------------------------------------------------------------
+
+
+def drawn_history(number, epochs, seeds, layers=6, diverged=0):
+    rng = np.random.default_rng(number)
+    shown = {
+        metric: curve({seed: rng.uniform(0.1, 1, epochs) for seed in range(seeds)})
+        for metric in ("train_loss", "val_loss", "train_acc", "val_acc")
+    }
+    values = {quantity: rng.uniform(1e-6, 1, (layers, epochs)) for quantity in MEASURED}
+    names = (*map(str, range(1, layers)), "out")
+    best = int(np.argmax(shown["val_acc"].mean)) + 1
+    return History(f"group {number}", shown, best, LayerHistory(names, values), None, seeds, diverged, 10)
+
+
+@pytest.mark.parametrize(("groups", "seeds", "megabytes"), [(34, 3, 5), (1000, 1, 6)], ids=str)
+def test_data_of_many_trainings_stay_small(groups, seeds, megabytes):
+    data = curves([drawn_history(number, 300, seeds) for number in range(groups)])
+    assert len(safe_json(data)) < 1e6 * megabytes
+    assert (data["epochs"][0], data["epochs"][-1]) == (1, 300)
+
+
+def test_thinned_curves_show_recorded_values():
+    """With the last epoch of each group; few trainings are whole, and what is not finite is a gap."""
+    histories = [drawn_history(number, 300 if number else 17, 3, diverged=not number) for number in range(334)]
+    data = curves(histories)
+    assert data["every"] > 1
+    assert {17, 300} <= set(data["epochs"])
+    for history, shown in zip(histories, data["groups"], strict=True):
+        epochs = [epoch for epoch in data["epochs"] if epoch <= history.epochs]
+        for key, metric in (("val", "val_acc"), ("train", "train_acc")):
+            recorded = [history.curves[metric].mean[epoch - 1] for epoch in epochs]
+            assert shown["acc"][key] == pytest.approx(recorded, rel=1e-5)
+    history = drawn_history(0, 300, 3)
+    history.curves["val_loss"].mean[1] = np.inf
+    data = curves([history, None])
+    assert data["epochs"] == list(range(1, 301))
+    assert data["groups"][0]["loss"]["val"][1] is None
+    assert data["groups"][1] is None
