@@ -78,8 +78,8 @@ class Lab:
 
     Each method does what the command of its name does, and takes its options as keywords. It returns an answer
     (`optilab.commands.answer.Answer`): `.rows`, `.frame()`, `.plot()`, `.report("page.html")`, and a table with a
-    picture in a notebook. Errors are those of the commands, as exceptions (`optilab.errors`). `progress` shows how far a
-    call has got: True or False; None: in a notebook only.
+    picture in a notebook. Errors are those of the commands, as exceptions (`optilab.errors`). `progress` shows how far
+    a call has got: True or False; None: in a notebook only.
     """
 
     @called_as('Lab("runs")')
