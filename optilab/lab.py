@@ -26,7 +26,7 @@ from optilab.commands.calls import (
     keywords,
     options,
 )
-from optilab.errors import Refusals, UsageError, called_as, no_attribute, require_object, shown
+from optilab.errors import UsageError, shown
 
 if TYPE_CHECKING:
     from optilab.commands.results import LabRun, LabStudy
@@ -35,15 +35,6 @@ if TYPE_CHECKING:
 
 BY_PLACE = 2
 """Arguments that need no name."""
-
-
-IN_PYTHON = {
-    "ls": "write lab.runs()",
-    "show": 'write lab.load("NAME")',
-    "plot": 'write lab.load("NAME").plot()',
-    "export": 'write lab.load("NAME").frame()',
-}
-"""For commands about runs that are no methods."""
 
 
 class _Method:
@@ -55,12 +46,8 @@ class _Method:
     def __get__(self, lab: "Lab | None", owner: type) -> Callable[..., Any]:
         name = self.name
 
-        def method(*values: Any, **given: Any) -> Any:
-            owner: Any = next(iter(values), None)
-            if not isinstance(owner, Lab):
-                texts = [*map(repr, values), *(f"{key}={value!r}" for key, value in given.items())]
-                require_object(f"lab.{name}({', '.join(texts)})", ())
-            return _ask(owner, name, *values[1:], **given)
+        def method(lab: Lab, /, *values: Any, **given: Any) -> Any:
+            return _ask(lab, name, *values, **given)
 
         method.__name__, method.__qualname__, method.__doc__ = (
             name,
@@ -82,21 +69,12 @@ class Lab:
     a call has got: True or False; None: in a notebook only.
     """
 
-    @called_as('Lab("runs")')
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder: Path = folder_of(folder)
 
     def __repr__(self) -> str:
         return f"Lab({str(self.folder)!r})"
 
-    def __getattr__(self, name: str) -> Any:
-        if name in import_module("optilab.commands.runs").VERBS:
-            raise AttributeError(
-                f"Lab has no method {name!r}; {IN_PYTHON.get(name, f'type: optilab runs {name}')}"
-            )
-        raise no_attribute(self, name)
-
-    @called_as('lab.load("latest")')
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
         from optilab.commands.results import entry
@@ -107,7 +85,6 @@ class Lab:
         with as_in_python():
             return entry(runs.read_entry(runs.locate(self.folder, found)))
 
-    @called_as("lab.runs()")
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
         from optilab.commands.results import entry
@@ -160,11 +137,10 @@ def signature(name: str) -> inspect.Signature:
 
 def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
     """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.commands.verb import Place, are_rules, argv, meant, plain, usual
+    from optilab.commands.verb import Place, are_rules, argv, meant, plain
 
-    refused = Refusals()
     if not isinstance(progress, bool | None):
-        refused.append(UsageError(f"expected True or False, got {shown(progress)}", "progress"))
+        raise UsageError(f"expected True or False, got {shown(progress)}", "progress")
     verb, known, places = verb_of(name), keywords(name), _places(name)
     of_rules = places[0] in ("algo", "algos") and are_rules(values)
     if len(values) > (1 if of_rules else len(places)):
@@ -187,21 +163,16 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
         objects = callable(value) or (isinstance(value, list) and any(map(callable, value)))
         if objects and key not in fields and not keys_named(name, key):  # which is said of the name
             value = shown(value)
-        found = refused(_taken, key, one, value)
-        taken[key] = usual(one) if found is None and one else found
+        taken[key] = _taken(key, one, value)
     absent = (key for key, one in known.items() if one.obligatory and isinstance(given.get(key), list | None))
     if missing := [key for key in absent if not given.get(key)]:
         example = f'lab.{name}("latest")'
-        refused.append(UsageError(f"{name} needs {' and '.join(missing)}, for example {example}"))
-    whole = not missing and all(value is not None for value in taken.values())
+        raise UsageError(f"{name} needs {' and '.join(missing)}, for example {example}")
     from optilab.show import terminal
 
     with as_in_python(given, name), terminal.saying(in_python):
-        request = verb.request(taken, refused=refused)
-        place = Place(lab.folder, argv(name, request), not _shown(progress), library=True, refused=refused)
-        answer = refused(verb.run, request, place) if whole else None
-        refused.settle()
-        return answer
+        request = verb.request(taken)
+        return verb.run(request, Place(lab.folder, argv(name, request), not _shown(progress), library=True))
 
 
 _TREE = "text, a number, a list or a mapping"

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab.commands.calls import in_python
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, called_as, no_attribute, printable, shown
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable, shown
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 
@@ -66,11 +66,6 @@ class Answer(ABC):
         """The exit status, without regard to claims."""
         return ExitCode.OK
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise no_attribute(self, name)
-
     def parts(self) -> "Iterable[Part]":
         """What a person reads in a terminal, in this order."""
         yield self.headline
@@ -99,7 +94,6 @@ class Answer(ABC):
         """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
         raise DataError("there is no plot of this result; .rows has its numbers")
 
-    @called_as('plot(dark=True).savefig("plot.png")')
     def plot(self, *, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
         from optilab.show import chart_file
@@ -108,7 +102,6 @@ class Answer(ABC):
             raise UsageError(f"dark: expected True or False, got {shown(dark)}")
         return chart_file.draw(self.chart(), dark)
 
-    @called_as("frame()")
     def frame(self) -> Any:
         """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
         for name, options in (("pandas", {}), ("polars", {"infer_schema_length": None})):
@@ -119,7 +112,6 @@ class Answer(ABC):
             return library.DataFrame(self.rows, **options)
         raise UsageError("a data frame needs pandas or polars: pip install 'optilab[pandas]'; .rows needs neither")
 
-    @called_as('report("page.html")')
     def report(self, path: "str | os.PathLike[str]", title: str | None = None) -> "Path":
         """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
         from optilab.show.page import page_file, write_page

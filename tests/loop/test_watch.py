@@ -1035,14 +1035,6 @@ def test_a_wrong_value_is_named_everywhere():
             show()
 
 
-def test_an_unknown_method_is_answered_by_a_name():
-    watch = optilab.watch(mlp())
-    with pytest.raises(AttributeError, match="Watch has no method 'diagnose'; did you mean \"diagnosis\""):
-        _ = watch.diagnose
-    with pytest.raises(AttributeError, match="Diagnosis has no method 'finding'; did you mean \"findings\""):
-        _ = watch.diagnosis().finding
-
-
 def test_a_diagnosis_is_a_value():
     found = learn(mlp(nn.Softmax(1))).diagnosis()
     (finding,) = [one for one in found.findings if one.name == "softmax-twice"]
