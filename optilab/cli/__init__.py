@@ -5,14 +5,13 @@ name, COMMANDS holds all that is shown.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from optilab.cli.help import Root
-from optilab.cli.usage import usage_error
 from optilab.commands import COMMANDS, TASKS, completion
 
 if TYPE_CHECKING:
@@ -95,13 +94,16 @@ def _register(app: typer.Typer, name: str, verb: "Verb", line: str | None = None
     from optilab.cli.help import Command
 
     request = verb.requests[0]
-    former = {old: new for one in verb.requests for owner in one.__mro__ for old, new in _renamed(owner).items()}
-    kind = type("Command", (Command,), {"renamed": former})
-    app.command(name, cls=kind, epilog=f"{epilog(request.EXAMPLES)}\n{request.NOTES}", short_help=line)(
+    app.command(name, cls=Command, epilog=f"{epilog(request.EXAMPLES)}\n{request.NOTES}", short_help=line)(
         command(verb)
     )
 
 
-def _renamed(owner: type) -> Mapping[str, str]:
-    found: Mapping[str, str] = owner.__dict__.get("RENAMED", {})
-    return found
+def usage_error(error: Exception) -> str | None:
+    """The message of Typer's parser, which names near commands and options; None for another kind of exception."""
+    if isinstance(error, typer.Abort):
+        return "aborted; nothing was changed"
+    if not hasattr(error, "format_message"):
+        return None
+    needed = "a command is needed\n\n" * (type(error).__name__ == "NoArgsIsHelpError")
+    return f"{needed}{error.format_message()}"

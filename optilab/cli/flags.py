@@ -8,7 +8,6 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from optilab.cli.usage import REFUSED
 from optilab.commands import completion
 from optilab.commands.verb import Place, Request, Verb, fields_of, meant
 from optilab.errors import UsageError
@@ -30,18 +29,15 @@ def command(verb: Verb) -> Callable[..., int]:
             own = one.group in ("", OWN)
             headings[one.name] = (OWN if shared else request.HEADING) if own else one.group
 
-    def run(context: typer.Context, **values: Any) -> int:
+    def run(**values: Any) -> int:
         given = {name: value for name, value in values.items() if value not in (None, [], ())}
         unset = [name for name, value in given.items() if value is False and found[name].default is False]
         given = {name: value for name, value in given.items() if name not in unset}
-        refused = context.meta[REFUSED]
-        value = given.pop(BY_PLACE, None)
-        known = value is None or refused(_put, given, value, place, found)
+        if place and BY_PLACE in given:
+            _put(given, given.pop(BY_PLACE), place, found)
         silent = bool(given.get("json") or given.get("quiet") or given.get("format", "table") != "table")
-        where = refused(Place.of, given.get("runs_dir"), sys.argv, silent, refused)
-        request = verb.request(given, True, refused)
-        answer: Any = refused(verb.run, request, where) if known and where else None
-        refused.settle()
+        request = verb.request(given, True)
+        answer = verb.run(request, Place.of(given.get("runs_dir"), sys.argv, silent))
         if isinstance(answer, int):
             return answer
         from optilab.commands.answer import present
@@ -52,22 +48,18 @@ def command(verb: Verb) -> Callable[..., int]:
     parameters = [_parameter(one, headings[one.name]) for one in ordered]
     if place:
         parameters.insert(0, _argument(place, "config" in found))
-    parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     run.__name__, run.__doc__ = verb.run.__name__, described(verb.requests[0])
     run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
     return run
 
 
-def _put(given: dict[str, Any], value: str, place: Field, found: Mapping[str, Field]) -> bool:
+def _put(given: dict[str, Any], value: str, place: Field, found: Mapping[str, Field]) -> None:
     """Give the option that is meant what was typed without a name. UsageError where there is none."""
     name = meant(place, value, found, "" if place.name in given else f"{place.flag}=adam ")
     if name in given:
-        several = name == place.name and given[name].endswith(",")
-        instead = f"write {place.flag} {given[name]}{value}" if several else "leave one of them out"
-        raise UsageError(f"{value} and {found[name].flag} {given[name]}: {instead}")
+        raise UsageError(f"{value} and {found[name].flag} {given[name]} cannot be combined")
     given[name] = value
-    return True
 
 
 def described(request: type[Request]) -> str:
@@ -152,4 +144,4 @@ def _help(one: Field) -> str:
     often = one.repeated and not isinstance(flag, Argument) and "may be repeated" not in one.doc
     text = f"{one.doc}{f' [{shown}]' if shown and '[' not in one.doc else ''}{'; may be repeated' * often}."
     low, high = one.low, one.high
-    return text if low is None else f"{text}  [{f'x>={low}' if high is None else f'{low}<=x<={high}'}]"
+    return text if low is None else f"{text} ({f'at least {low:,}' if high is None else f'{low:,} to {high:,}'})"

@@ -1,14 +1,13 @@
 """Help screens: commands by task, options by what they are about."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, ClassVar
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from optilab.cli.usage import REFUSED, usage_error
-from optilab.errors import Refusals, UsageError, together
+from optilab.errors import UsageError
 
 FEW = 7
 """A command with at most this number of options needs no headings."""
@@ -19,35 +18,23 @@ HEADINGS = ("Arguments", "What to run", "How to run it", "Saving and resuming", 
 class Command(TyperCommand):
     """A command whose options stand below the headings of their groups, `rich_help_panel` of a parameter."""
 
-    renamed: ClassVar[Mapping[str, str]] = {}
-    """Options by their former names, which are still accepted."""
-
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
-        end = args.index("--") if "--" in args else len(args)
-        typed, names = args[:end], args[end:]
-        for place, word in enumerate(typed):
-            name, equals, value = word.partition("=")
-            if name in self.renamed:
-                typed[place] = self.renamed[name] + equals + value
-                typer.echo(
-                    f"optilab: {name} is now called {self.renamed[name]}; the old name still works", err=True
-                )
-        if ctx.resilient_parsing:  # what is completed need not fit yet
-            return super().parse_args(ctx, [*typed, *names])
-        from optilab.commands.line import read
+        if not ctx.resilient_parsing:  # a line that is completed need not be whole
+            self._require_values([*takewhile(lambda word: word != "--", args)])
+        return super().parse_args(ctx, args)
 
-        refused: Refusals = ctx.meta.setdefault(REFUSED, Refusals())
-        line = read([*ctx.command_path.split(" ")[1:], *typed])
-        while problems := [repair[1] for _, repair in line.repairs() if repair]:
-            refused += map(UsageError, problems)
-            line = read([*line.path, *line.mended()])
-        try:
-            return super().parse_args(ctx, [*line.mended(), *names])
-        except Exception as error:
-            missing = type(error).__name__ == "MissingParameter"
-            if (message := line.needs() if missing else usage_error(error)) is None:
-                raise
-            raise together([*refused, UsageError(message)]) from None
+    def _require_values(self, words: Sequence[str]) -> None:
+        """Refuse an option without its value, and a second list or axis, which would replace the first."""
+        parameters = [one for one in self.params if isinstance(one, TyperOption) and not one.is_flag]
+        options = {name: one for one in parameters for name in one.opts}
+        typed = [(options.get(word.partition("=")[0]), word) for word in words]
+        for (option, word), value in zip(typed, [*words[1:], ""], strict=False):
+            if option and "=" not in word and re.match(r"-[^\d.]", value):
+                raise UsageError(f"expected {option.metavar}, got {value}", word)
+        for option in parameters:
+            whole = not option.multiple and re.search(r",|^AXIS", option.metavar or "")
+            if whole and [one for one, _ in typed].count(option) > 1:
+                raise UsageError(f"{option.opts[0]} is given twice")
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """With `RUN...` once, where typer would add its own dots and braces."""
@@ -61,7 +48,7 @@ class Command(TyperCommand):
             if record := parameter.get_help_record(ctx):
                 place = "Arguments" if parameter.param_type_name == "argument" else "Output"
                 heading = getattr(parameter, "rich_help_panel", None) or place
-                sections.setdefault(heading, []).append((record[0].partition(" <")[0], _ranges(record[1])))
+                sections.setdefault(heading, []).append((record[0].partition(" <")[0], record[1]))
         if len(parameters) <= FEW:
             arguments = sections.pop("Arguments", [])
             sections = {"Arguments": arguments, "Options": [row for rows in sections.values() for row in rows]}
@@ -70,16 +57,6 @@ class Command(TyperCommand):
             if rows := sections.get(name):
                 with formatter.section(name):
                     formatter.write_dl(rows)
-
-
-def _ranges(text: str) -> str:
-    """The range of a number as a reader says it."""
-    text = re.sub(r" \[(\S+)<=x<=(\S+)\]", lambda ends: f" ({_grouped(ends[1])} to {_grouped(ends[2])})", text)
-    return re.sub(r" \[x>=(\S+)\]", lambda ends: f" (at least {_grouped(ends[1])})", text).replace("  (", " (")
-
-
-def _grouped(number: str) -> str:
-    return f"{int(number):,}" if number.isdigit() else number
 
 
 class Root(TyperGroup):

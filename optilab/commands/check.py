@@ -1,13 +1,12 @@
 """`optilab check`: claims about results, judged one by one."""
 
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -28,12 +27,9 @@ from optilab.errors import (
     ConfigError,
     ExitCode,
     OptilabError,
-    Refusals,
     RunError,
     UsageError,
-    one_of,
     shown,
-    together,
 )
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
@@ -44,7 +40,7 @@ from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_stu
 from optilab.study.function_race import standings
 from optilab.study.groups import settings
 from optilab.study.plan import StudyPlan
-from optilab.words import listed, plural
+from optilab.words import listed, plural, some
 
 
 class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
@@ -73,7 +69,6 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         Flag("PATTERN"),
         Doc("Check only entries whose name matches PATTERN, for example 'README*' (claims files only)"),
     ] = "*"
-    RENAMED: ClassVar[Mapping[str, str]] = {"--junit": "--out"}
     junit: Annotated[
         str | None, Flag("FILE.xml", names=("--out",), path=True), Doc("Write the results as JUnit XML")
     ] = None
@@ -96,18 +91,13 @@ CONCERNS = {
 
 def check(request: CheckClaims, place: Place) -> Printed:
     """Each target is shown when it has been judged; an error of one leaves the others."""
-    wrong = [
-        UsageError(f"it is for {what}, and {listed(request.targets)} is none: leave it out", request.flag(name))
-        for name, (kinds, what) in CONCERNS.items()
-        if name in request.given and not any(_may_be(target, kinds) for target in request.targets)
-    ]
-    claims = [one for one in request.targets if re.search(r"\w *[<>=]", one) and not Path(one).exists()]
-    judged = "is a claim, and no result; write: optilab check latest --expect"
-    place.refused.extend([*wrong, *(UsageError(f"{one!r} {judged} {shlex.quote(one)}") for one in claims)])
-    junit = None if request.junit is None else place.refused(runs.output_file, request.junit, (".xml",), "--out")
-    for name in request.targets if place.refused and not claims else ():  # else each is judged by itself
-        place.refused.extend(Checker(request, place).wrong(name))
-    place.refused.settle()
+    for name, (kinds, what) in CONCERNS.items():
+        if name in request.given and not any(_may_be(target, kinds) for target in request.targets):
+            raise UsageError(f"applies to {what}, not to {listed(request.targets)}", request.flag(name))
+    for target in request.targets:
+        if re.search(r"\w *[<>=]", target) and not Path(target).exists():
+            raise UsageError(f"expected a file, a run or a study, got the claim {target!r}")
+    junit = None if request.junit is None else runs.output_file(request.junit, (".xml",), "--out")
     checked: list[CheckedTarget] = []
     for target in request.targets:
         for one in Checker(request, place).checks(target):
@@ -162,7 +152,9 @@ class CheckedTarget:
     @property
     def error(self) -> OptilabError | None:
         """All that is wrong."""
-        return together(self.wrong) if self.wrong else None
+        if len(self.wrong) > 1:
+            return UsageError("\n".join(map(str, self.wrong)))
+        return next(iter(self.wrong), None)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -206,16 +198,6 @@ class Checker:
     def expect(self) -> Sequence[str]:
         return tuple(self.request.expect or ())
 
-    def wrong(self, target: str) -> Sequence[OptilabError]:
-        """What is wrong with a target, as far as nothing has to run for it."""
-        if not _is_file(target):
-            return [error for one in self._entries(target) for error in one.wrong]
-        refused = Refusals()
-        if (kind := refused(command_of, target)) in CONFIG[0]:
-            claims = [Override("--expect", "expect", list(self.expect), adds=True)] * bool(self.expect)
-            refused(load, schema_for(kind), target, [*self.request.changes(), *claims])
-        return refused
-
     def checks(self, target: str) -> Sequence[CheckedTarget]:
         """The claims of a target, judged; those of a file of claims one command at a time."""
         if not _is_file(target):
@@ -230,8 +212,10 @@ class Checker:
         chosen = file.chosen(self.request.slow, self.request.only)
         if not chosen:
             which = "" if self.request.slow else " that is not slow"
-            names = one_of([entry.name for _, entry in file.chosen(True, "*")][:5])
-            raise UsageError(f"no check{which} has a name like {shown(self.request.only)}; {names}", "--only")
+            names = some([entry.name for _, entry in file.chosen(True, "*")], 5)
+            raise UsageError(
+                f"no check{which} has a name like {shown(self.request.only)}; one of {names}", "--only"
+            )
         if not self.request.slow and (left := len(file.chosen(True, self.request.only)) - len(chosen)):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
         return [_judged(entry.name, partial(self._entry, entry, lines, number)) for number, entry in chosen]
@@ -275,9 +259,9 @@ class Checker:
         return of_rate(claims, test.rate, asked.name)
 
     def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Sequence[ClaimResult]:
-        from optilab.commands.race import FunctionRace, found_on_functions, renamed
+        from optilab.commands.race import FunctionRace, found_on_functions
 
-        asked = load(FunctionRaceConfig, renamed(given), claimed)
+        asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
         return list(of_race(claims, standings(found_on_functions(asked, FunctionRace.of({}), place).race)))
@@ -343,11 +327,9 @@ class Checker:
             tree = settings(entry)
             kind, judge = "train", partial(of_training, record=entry, settings=tree)
             own = expectations(kind, tree.get("expect", ()))
-        claims, wrong = [*own, *expectations(kind, texts)], Refusals()
-        for text in self.expect:
-            claims += wrong(expectations, kind, [text]) or ()
-        judged, unjudged = _each(claims if wrong else _require(claims), judge)
-        return judged, [str(path)], [*wrong, *unjudged]
+        claims = _require([*own, *expectations(kind, texts), *expectations(kind, self.expect)])
+        judged, unjudged = _each(claims, judge)
+        return judged, [str(path)], unjudged
 
 
 def _each(

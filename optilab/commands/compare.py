@@ -13,7 +13,7 @@ from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer, Part, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.verb import Place, Request, Verb, fields_of
-from optilab.errors import DataError, Refusals, UsageError, shown
+from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show.table import Table
@@ -54,7 +54,6 @@ class ComparisonOptions(Request):
     by: Annotated[
         str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
     ] = None
-    RENAMED: ClassVar[Mapping[str, str]] = {"--over": "--sample"}
     over: Annotated[
         Literal["seeds", "problems", "best"],
         Flag("WHAT", names=("--sample",)),
@@ -95,7 +94,6 @@ def compare(request: CompareRuns, place: Place) -> "LabComparison":
     by its new seeds, unless an option asks for another comparison."""
     found = judged_runs(place.folder, request.names, request.given.get("metric"))
     answer = answered(*found, request)
-    place.refused.settle()
     request.draw(answer.chart)
     return answer
 
@@ -146,8 +144,7 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     from optilab.study.groups import read_measure
 
     options = options or ComparisonOptions.of({})
-    refused = Refusals()
-    measure = refused(read_measure, metric, str(options.at), options.target, options.until, rest=True)
+    measure = read_measure(metric, str(options.at), options.target, options.until)
     records, notes = selection.records, selection.notes
     if not records:
         missing = "nothing to compare: the study has no run yet; `optilab runs ls` shows how far it is"
@@ -157,12 +154,9 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
         once = ",".join(dict.fromkeys(filter(None, map(str, by)))) or "KEY,KEY"
         wrong = f"expected keys, each once, got {shown(options.by)}; write {once}"
-        refused.append(UsageError(wrong, options.flag("by")))
-        by = []
+        raise UsageError(wrong, options.flag("by"))
     asked = (options.baseline, by, options.over, notes, options.pairs, selection.looks)
-    side: RunComparison = refused(compare_runs, records, measure, *asked)
-    refused.settle()
-    return side
+    return compare_runs(records, measure, *asked)
 
 
 def judged_runs(

@@ -14,7 +14,7 @@ from optilab.commands.answer import Part, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, OutputOptions, SilentOptions
 from optilab.commands.verb import Place, Verb
 from optilab.config import SCHEMAS
-from optilab.errors import ExitCode, OptilabError, Refusals, UsageError, did_you_mean, shell, unknown
+from optilab.errors import ExitCode, OptilabError, UsageError, did_you_mean, shell, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
@@ -232,7 +232,6 @@ def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:
         kinds = [kind for kind in KINDS if lookup(kind, request.name)]
         why = f"{request.name} is a preset of {kinds[0]}; write {kinds[0]}" if kinds else ""
         raise UsageError(why or unknown("config", request.name, KINDS))
-    place.refused.settle()
     if request.quiet:
         return Printed([], {}, [Verbatim(schema_file(request.name))])
     sys.stdout.write(schema_text(request.name))
@@ -256,8 +255,7 @@ class CopyPreset(OutputOptions):
 def cp(request: CopyPreset, place: Place) -> Printed:
     from optilab.config.presets import named
 
-    preset, path = place.refused(named, request.name), Path(request.dest)
-    place.refused.settle()
+    preset, path = named(request.name), Path(request.dest)
     if path.is_dir():
         path /= preset.path.name
     files = {path: preset.copy}
@@ -291,20 +289,18 @@ def check(request: CheckConfigs, place: Place) -> Printed:
     from optilab.config.load import command_of, lines_of, load, relocated
     from optilab.config.study import SweepConfig
 
-    place.refused.settle()
     results: list[dict[str, Any]] = []
     for file in request.files:
         try:
-            kind, refused = command_of(file), Refusals()
-            found = refused(load, schema_for(kind), file, rest=True)
+            kind = command_of(file)
+            found = load(schema_for(kind), file)
             if isinstance(found, SweepConfig):
                 from optilab.study.sweep import plan, resolve
 
                 try:
                     plan(resolve(found))
                 except OptilabError as error:
-                    refused.append(relocated(error, lines_of(file)))
-            refused.settle()
+                    raise relocated(error, lines_of(file)) from None
         except OptilabError as error:
             results.append({"file": file, "ok": False, "error": error.document()})
             if not request.quiet:

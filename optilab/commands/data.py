@@ -168,12 +168,11 @@ def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | Non
         why = unknown("dataset", dataset, DATASETS)
         if os.path.isdir(dataset):
             why = f"{why.partition(';')[0]}; a directory stands behind the name: NAME --data-dir {quote(dataset)}"
-        place.refused.append(UsageError(why))
+        raise UsageError(why)
     if request.data_dir and dataset != "npz" and Path(request.data_dir).is_file():
         raise UsageError(f"{request.data_dir} is a file; expected a directory", request.flag("data_dir"))
     if request.data_dir and dataset in DATASETS and DATASETS[dataset].form in ("drawn", "scikit-learn"):
         raise UsageError(f"{dataset} reads no directory; leave it out", request.flag("data_dir"))
-    place.refused.settle()
     return Path(request.data_dir) if request.data_dir else None
 
 

@@ -58,10 +58,8 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
 def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
     """The evidence of a run, or of a probe run of a config, judged."""
     level = "warning" if request.quiet and request.fail_on is None else request.fail_on
-    levels = [] if level is None else place.refused(chosen_names, "--fail-on", level, "level", LEVELS)
-    found: Any = place.refused(_asked, request, place)
-    place.refused.settle()
-    asked, config = found
+    levels = [] if level is None else chosen_names("--fail-on", level, "level", LEVELS)
+    asked, config = _asked(request, place)
     evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
     changes = [f"{change.key}={flow(change.value)}" for change in request.changes()]
     target = "the config" if isinstance(request.target, Mapping) else request.target
@@ -85,11 +83,10 @@ def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, 
                 raise
             if "; did you mean " in str(missing):
                 raise missing from None
-            unknown = UsageError(
+            raise UsageError(
                 f"no run in {place.folder}, no file and no preset is called {shown(target)}; "
                 "`optilab runs ls` lists the runs, `optilab config ls` the presets"
-            )
-            return load(TrainConfig, unknown, request.changes()), target
+            ) from None
     else:
         record = runs.read(path)
         if not record.is_training:

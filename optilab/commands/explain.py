@@ -58,9 +58,8 @@ def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
     """The steps. UsageError for a step that is none, and for what changes more than the rule."""
     if isinstance(request.algo, str) and re.fullmatch("[A-Za-z][A-Za-z -]+", request.algo):
         _require_optimizer(request.algo)
-    steps = place.refused(_steps, request.step, request.flag("step"))
-    config = place.refused(chosen, request)
-    place.refused.settle()
+    steps = _steps(request.step, request.flag("step"))
+    config = chosen(request)
     require_bare(config, "explain")
     paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
     return WorkedSteps(

@@ -88,10 +88,10 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
 
 def lr(request: RateRequest, place: Place) -> "LabRate":
     """The range test, and with `confirm` the trainings around its answer."""
-    source = studies.no_config("lr") if request.config is None else studies.training(request.config)
-    asked = place.refused(load, TrainConfig, source, request.changes())
-    claims = place.refused(expectations, "lr", request.expect or [])
-    place.refused.settle()
+    if request.config is None:
+        raise studies.no_config("lr")
+    asked = load(TrainConfig, studies.training(request.config), request.changes())
+    claims = expectations("lr", request.expect or [])
     if found := next((change for change in request.changes() if change.key == "optimizer.lr"), None):
         terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
     require_judgeable(claims, [asked.name])

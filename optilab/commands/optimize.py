@@ -57,7 +57,6 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4", ".html")}
-    RENAMED: ClassVar[Mapping[str, str]] = {"--animate": "--out"}
     animate: ClassVar[str | None] = None
 
     algo: Algo = None
@@ -86,8 +85,7 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
 
 def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
     """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
-    config, note = place.refused(chosen, request), ""
-    place.refused.settle()
+    config, note = chosen(request), ""
     if request.tune:
         config, note = tuned(config, request.tune, request.changes())
     paths = follow(config)

@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 
 from optilab import runs
 from optilab.commands.verb import Conflicts, Request
-from optilab.errors import UsageError, for_each, shell, wrong_extension
+from optilab.errors import UsageError, shell, unknown
 from optilab.marks import ConfigKey, Flag, Read, claim_doc
 from optilab.show.table import FORMATS
 from optilab.words import listed
@@ -108,9 +108,7 @@ class FileOptions(Request):
             kind = next((kind for kind, endings in self.WRITES.items() if ending in endings), None)
             if kind is None:
                 endings = [one for each in self.WRITES.values() for one in each]
-                format = {".tex": "--format latex", ".md": "--format markdown", ".csv": "--format csv"}.get(ending)
-                printed = f"; for its table write {format} > {file}" if format and hasattr(self, "format") else ""
-                raise UsageError(f"{wrong_extension(file, endings)}{printed}", "--out")
+                raise UsageError(unknown("extension", ending, endings), "--out")
             runs.output_file(file, [ending], "--out")
             if found[kind] is not None:
                 kinds = listed(list(dict.fromkeys(Path(one).suffix for one in (str(found[kind]), file))), "or")
@@ -119,13 +117,13 @@ class FileOptions(Request):
                 )
             found[kind] = file
 
-        for_each(add, self.out or ())
+        for file in self.out or ():
+            add(file)
         self.__dict__.update(found)
 
 
 class PictureOptions(FileOptions):
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES}
-    RENAMED: ClassVar[Mapping[str, str]] = {"--plot": "--out"}
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"out": ("size", "dark")}
     plot: ClassVar[str | None] = None
 
@@ -215,7 +213,6 @@ class StudyOptions(
         ("config", "resume", "file"),
         ("resume", "name"),
     )
-    RENAMED: ClassVar[Mapping[str, str]] = {"--config": "--study"}
 
     batch_size: BatchSize = None
     threads: Annotated[

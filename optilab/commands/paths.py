@@ -49,7 +49,7 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> Opti
     if config is None and not any(change.key in ("algo", *ELSEWHERE) for change in changes):
         example, has_config = request.EXAMPLES[0], any(one.name == "config" for one in fields_of(type(request)))
         wanted = "an optimizer or a config" if has_config else "an optimizer"
-        config = UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
+        raise UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
 

@@ -28,7 +28,7 @@ from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, 
 from optilab.commands.verb import Place, Verb
 from optilab.config.load import dump, load
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import UsageError, for_each, shell
+from optilab.errors import UsageError, shell
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
 from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
@@ -80,13 +80,13 @@ class PlayRequest(SetOptions, OutputOptions):
 def play(request: PlayRequest, place: Place) -> "Playground":
     """Write the page. UsageError for what cannot become JavaScript."""
     out, note = os.fspath(request.out), ""
-    file = place.refused(page_file, out, request.flag("out"))
-    config = place.refused(chosen, request, EPOCHS)
-    place.refused.settle()
+    file = page_file(out, request.flag("out"))
+    config = chosen(request, EPOCHS)
     require_bare(config, "play")
     if config.epochs > MOST_EPOCHS:
         raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
-    for_each(lambda rule: require(rule, config.function), config.algo)
+    for rule in config.algo:
+        require(rule, config.function)
     if request.tune:
         config, note = tuned(config, request.tune, request.changes())
         config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from platformdirs import user_cache_path
@@ -35,7 +35,7 @@ from optilab.config.study import (
     RaceConfig,
     read_names,
 )
-from optilab.errors import Interrupted, Refusals, UsageError, chosen_names, shell, shown
+from optilab.errors import Interrupted, UsageError, chosen_names, shell, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
@@ -67,7 +67,6 @@ class RaceOptions(PictureOptions, OutputOptions):
     """What both kinds of races have."""
 
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
-    RENAMED: ClassVar[Mapping[str, str]] = {"--report": "--out", "--algos": "--algo", "--functions": "--function"}
     report: ClassVar[str | None] = None
 
     out: Annotated[list[str] | None, OUT, Doc("Write a .png, .svg, .pdf or .html file")] = None
@@ -109,10 +108,6 @@ class FunctionRace(RaceOptions):
     EXAMPLES = EXAMPLES
     CONFLICTS = (("json", "settings"), ("quiet", "settings"))
 
-    @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Self:
-        return super().of(renamed(given, "--" * typed), typed, refused)
-
     settings: Annotated[bool, Doc("Print the tuned settings for each function")] = False
     cache: Annotated[
         bool,
@@ -133,15 +128,6 @@ class TrainingRace(StudyOptions, RaceOptions):
     dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
 
 
-def renamed(asked: Any, dashes: str = "") -> Any:
-    """What a race on functions is asked, with its former name of the gradient evaluations."""
-    if not isinstance(asked, Mapping) or "epochs" not in asked:
-        return asked
-    if dashes:
-        terminal.note("--epochs is now called --gradients in a race on functions; the old name still works")
-    return {"gradients" if key == "epochs" else key: value for key, value in asked.items()}
-
-
 def choose(given: Mapping[str, Any]) -> type[FunctionRace | TrainingRace]:
     """The kind of race that is asked for."""
     networks = any(given.get(name) is not None for name in ("on", "file", "resume"))
@@ -158,8 +144,8 @@ def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabSt
 
 
 def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
-    asked = place.refused(load, FunctionRaceConfig, None, request.changes(kept=True), rest=True)
-    answer = found_on_functions(asked or FunctionRaceConfig(), request, place)
+    asked = load(FunctionRaceConfig, None, request.changes(kept=True))
+    answer = found_on_functions(asked, request, place)
     request.save(answer)
     return answer
 
@@ -176,13 +162,12 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
         formula = shell("optimize", algos, "--function", typed)
         why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
         raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
-    rules = place.refused(rules_named, request.flag("algos"), algos)
-    chosen = place.refused(chosen_names, request.flag("functions"), names, "function", OBJECTIVES)
-    if rules is not None and len(rules) < 2:
+    rules = rules_named(request.flag("algos"), algos)
+    chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
+    if len(rules) < 2:
         other = "adam" if rules[0].name == "sgd" else "sgd"
         got = f"got {rules[0].name}; write {rules[0].name},{other}"
         raise UsageError(f"a race needs at least two different optimizers, {got}", request.flag("algos"))
-    place.refused.settle()
     tests = [OBJECTIVES[name]() for name in chosen]
     study.check(rules, tests)
     require_judgeable(asked.expect, [rule.name for rule in rules])
@@ -312,14 +297,11 @@ class RaceProgress:
 
 def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
     source, changes = source_of(request, place), request.changes()
-    kept = place.refused(studies.asked, request, source, rest=True)
-    asked = kept and place.refused(studies.placed, source, request, races.resolve, kept, changes)
-    if kept and not asked:
-        place.refused(rules_named, "--algo", ",".join(kept.algos))
+    kept = studies.asked(request, source)
+    asked = studies.placed(source, request, races.resolve, kept, changes)
     if tuned := next((change for change in changes if change.key.startswith("optimizer.")), None):
         raise UsageError("a race tunes the optimizers that --algo names, so leave it out", tuned.where)
-    plan = asked and place.refused(races.plan, asked)
-    place.refused.settle()
+    plan = races.plan(asked)
     name = runs.chosen_name(source.name, f"{asked.name}-race")
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)

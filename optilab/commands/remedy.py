@@ -19,7 +19,7 @@ from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.commands.verb import Place, Verb
 from optilab.config.study import FINALISTS, RemedyConfig
-from optilab.diagnose import TRIAL_BATCHES, remedies
+from optilab.diagnose import TRIAL_BATCHES
 from optilab.marks import ConfigKey, Flag
 from optilab.show.table import Column, Table
 from optilab.study import claims
@@ -51,12 +51,9 @@ class RemedyRequest(StudyOptions):
 def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
     started = {"finalists": FINALISTS} if request.given.get("tune") is not None else {}
     source = studies.source("remedy", request, request.given.get("config"), place, **started)
-    kept = place.refused(studies.asked, request, source, rest=True)
-    asked = kept and place.refused(studies.placed, source, request, plans.resolve, kept, request.changes())
-    if kept and not asked:
-        place.refused(remedies.chosen, kept.only)
-    plan = asked and place.refused(plans.plan, asked)
-    place.refused.settle()
+    kept = studies.asked(request, source)
+    asked = studies.placed(source, request, plans.resolve, kept, request.changes())
+    plan = plans.plan(asked)
     name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)

@@ -41,10 +41,9 @@ class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
 
 
 def report(request: ReportRequest, place: Place) -> Printed:
-    path = place.refused(page_file, request.out, request.flag("out"))
+    path = page_file(request.out, request.flag("out"))
     with terminal.busy("reading the runs"):
         content, verdict, left_out, facts = _written(request, place)
-    place.refused.settle()
     write_page(path, content)
     size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
     document = {"page": str(path), "bytes": len(content), **facts}

@@ -14,7 +14,7 @@ from optilab.commands.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.results import LabRun, LabStudy
 from optilab.commands.verb import Conflicts, Place, Verb
-from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, for_each, printable, shell
+from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
@@ -77,13 +77,12 @@ def ls(request: ListRuns, place: Place) -> Answer:
     if request.runs_dir is not None and not place.folder.is_dir():
         near = did_you_mean(place.folder.name, [path.name for path in place.folder.parent.glob("*/")])
         raise RunError(f"no runs in {place.folder}: there is no such directory{near}", "--runs-dir")
-    paths = place.refused(runs.select, place.folder, names)
+    paths = runs.select(place.folder, names)
     conditions: list[Condition] = []
     if where:
         from optilab.study.listing import read_conditions
 
-        conditions = place.refused(read_conditions, where)
-    place.refused.settle()
+        conditions = read_conditions(where)
     entries, unreadable = _read(paths) if names else runs.entries(place.folder)
     if request.quiet and not (where or request.sort or names):
         return Printed([], {}, [Verbatim(entry.name) for entry in entries])
@@ -454,7 +453,6 @@ def plot(request: PlotRuns, place: Place) -> Printed:
 
     entries, others = read_chosen(place.folder, request.names)
     selection, file = select_from(entries, confirmations=False)._replace(others=others), request.plot
-    place.refused.settle()
     for note in selection.notes:
         terminal.note(note)
     chart = None if request.curves else _of_settings(selection, entries)
@@ -551,10 +549,10 @@ def rm(request: RemoveRuns, place: Place) -> Printed:
         example = "optilab runs rm 'relu-*'"
         raise UsageError(f"runs rm needs the name of a run, a pattern or --older-than AGE, as in: {example}")
     names, text = request.names or [], request.older_than
-    age = None if text is None else place.refused(runs.age, text, "--older-than")
-    paths = place.refused(runs.select, place.folder, names, age)
-    place.refused.settle()
-    for_each(runs.require_ours, paths)
+    age = None if text is None else runs.age(text, "--older-than")
+    paths = runs.select(place.folder, names, age)
+    for path in paths:
+        runs.require_ours(path)
     if paths and not request.yes:
         _confirm(paths)
     for path in paths:
@@ -591,7 +589,7 @@ class DiffRuns(FolderOptions, OutputOptions):
 def diff(request: DiffRuns, place: Place) -> Printed:
     from optilab.study.diff import diff_runs
 
-    entries = for_each(lambda name: runs.read_entry(runs.locate(place.folder, name)), (request.a, request.b))
+    entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (request.a, request.b)]
     parting = diff_runs(*entries)
     a, b = (entry for entry in entries if isinstance(entry, Record))
     first = parting.first
@@ -668,7 +666,6 @@ class ExportRuns(FolderOptions, OutputOptions):
     )
 
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
-    RENAMED: ClassVar[Mapping[str, str]] = {"--to": "--out"}
     out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv, .parquet or .sqlite file")] = None
     tensorboard: Annotated[
         str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
@@ -687,14 +684,14 @@ def export(request: ExportRuns, place: Place) -> Printed:
     file = None if request.out is None else Path(request.out)
     named = {"tensorboard": request.tensorboard, "mlflow": request.mlflow}
     folders = {name: Path(folder) for name, folder in named.items() if folder}
-    selection = place.refused(select, place.folder, request.names)
+    selection = select(place.folder, request.names)
     if file is None and not folders:
         raise UsageError("expected --out FILE, --tensorboard DIR or --mlflow DIR, as in --out rows.csv")
-    if file is not None and place.refused(export.writer_of, file):
-        place.refused(export.require_free, file, "--out", request.force)
+    if file is not None:
+        export.writer_of(file)
+        export.require_free(file, "--out", request.force)
     for name, folder in folders.items():
-        place.refused(export.require_tracker, name, folder)
-    place.refused.settle()
+        export.require_tracker(name, folder)
     rows, damaged = export.gather(selection.records, selection.left_out)
     for note in selection._replace(left_out=damaged).notes if not request.quiet else ():
         terminal.note(note)
@@ -708,7 +705,7 @@ def export(request: ExportRuns, place: Place) -> Printed:
     facts = {
         "written": written,
         "runs": [one.name for one in rows.exported],
-        "left_out": damaged | selection.others,
+        "left_out": {**damaged, **selection.others},
     }
     return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
 

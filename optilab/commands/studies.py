@@ -14,8 +14,8 @@ from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
 from optilab.commands.verb import Place, kept_of, plain
 from optilab.config.load import lines_of, load, relocated
-from optilab.config.training import DataConfig, TrainConfig
-from optilab.errors import ConfigError, OptilabError, Refusals, RunError, UsageError, shown
+from optilab.config.training import DataConfig
+from optilab.errors import ConfigError, OptilabError, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
@@ -48,8 +48,6 @@ def source(command: str, request: StudyOptions, config: Any, place: Place, **sta
             path = runs.locate(place.folder, request.resume)
             _require_study_of(command.partition(" ")[0], path, place.folder)
             runs.run_name(path.name)
-        except OptilabError as error:
-            return StudySource(error, request.name)
         except ValueError as error:
             raise UsageError(f"{request.flag('resume')}: {error}; rename {path} first") from None
         return StudySource(str(path / runs.STUDY), path.name)
@@ -61,7 +59,7 @@ def source(command: str, request: StudyOptions, config: Any, place: Place, **sta
         return StudySource({"config": training(config), **started}, request.name)
     if request.file is not None:
         return StudySource(request.file, request.name)
-    return StudySource(no_config(command), request.name)
+    raise no_config(command)
 
 
 def asked(request: StudyOptions, source: StudySource) -> Any:
@@ -71,13 +69,8 @@ def asked(request: StudyOptions, source: StudySource) -> Any:
     mappings = {
         change.key: change.value for change in given if change.key in several and isinstance(change.value, dict)
     }
-    refused = Refusals()
-    changes = [change for change in given if change.key not in mappings]
-    if (found := refused(load, request.KEPT, source.config, changes, rest=True)) is None:
-        load(TrainConfig, refused[0], request.changes())
-    found = found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
-    refused.settle(found)
-    return found
+    found = load(request.KEPT, source.config, [change for change in given if change.key not in mappings])
+    return found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
 
 
 def placed(source: StudySource, request: StudyOptions, read: Callable[..., Any], *arguments: Any) -> Any:

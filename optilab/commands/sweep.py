@@ -69,17 +69,12 @@ class SweepRequest(StudyOptions):
 
 def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
     source = studies.source("sweep", request, request.given.get("config"), place)
-    kept = place.refused(studies.asked, request, source, rest=True)
+    kept = studies.asked(request, source)
     placed = partial(studies.placed, source, request)
-    asked = kept and place.refused(placed, plans.resolve, kept, request.changes(), rest=True)
-    alone = kept and not (kept.over or request.given.get("over") or request.resume) and kept.seeds == 1
-    if alone and str(request.given.get("seeds", 1)) == "1":  # others were refused
-        need = "a sweep needs an axis, as in --over optimizer.lr=0.01,0.1, or several seeds: --seeds 3"
-        place.refused.append(UsageError(need))
-    for axis in kept.over.items() if kept and not asked else ():
-        place.refused(placed, plans.read_axis, *axis)
-    plan = asked and place.refused(placed, plans.plan, asked)
-    place.refused.settle()
+    asked = placed(plans.resolve, kept, request.changes())
+    if not (kept.over or request.resume) and kept.seeds == 1:
+        raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
+    plan = placed(plans.plan, asked)
     name = runs.chosen_name(source.name, f"{asked.name}-sweep")
     if request.dry_run:
         return studies.dry_run(plan, name, request, place)

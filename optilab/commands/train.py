@@ -40,7 +40,7 @@ from optilab.config.load import dump, flat, load
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, of_run, verdict
-from optilab.errors import DivergedError, Refusals, UsageError
+from optilab.errors import DivergedError, UsageError
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
@@ -119,12 +119,11 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
 
 def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
     """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
-    found = place.refused(_begun, request, place)
+    found = _begun(request, place)
     if request.log is not None:
-        place.refused(_require_tracker, request)
+        _require_tracker(request)
     if request.seeds is not None:
         require_one_thread(request)
-    place.refused.settle()
     if isinstance(continued := found, Continuation):
         if continued.complete:
             more = f"--epochs {2 * continued.done} trains it to epoch {2 * continued.done}"
@@ -146,17 +145,19 @@ def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
 
 def _begun(request: TrainRequest, place: Place) -> Any:
     """The rest of a run, a fork, or the config of a new run."""
-    refused, changes = Refusals(), request.changes()
+    changes = request.changes()
     config: Any = request.config if request.file is None else request.file
     if request.fork and str(config).isdecimal():
         raise UsageError(f"the epoch of a fork follows its run: write {request.fork}@{config}")
-    if request.fork is not None and (found := refused(branch, place.folder, request.fork, changes)):
-        return found
-    if request.resume is not None and (path := refused(runs.locate, place.folder, request.resume, "train")):
+    if request.fork is not None:
+        return branch(place.folder, request.fork, changes)
+    if request.resume is not None:
+        path = runs.locate(place.folder, request.resume, "train")
         require_alike(path, changes)
         return continuation(path, changes)
-    source: Any = studies.no_config("train") if config is None else studies.training(config)
-    return load(TrainConfig, refused[0] if refused else source, changes)
+    if config is None:
+        raise studies.no_config("train")
+    return load(TrainConfig, studies.training(config), changes)
 
 
 def _other_threads(threads: int) -> str:

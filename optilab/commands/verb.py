@@ -10,12 +10,12 @@ import os
 import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_origin, get_type_hints
 
-from optilab.errors import OptilabError, Problem, Refusals, UsageError, none_of, shown, unknown
+from optilab.errors import OptilabError, Problem, UsageError, shown, unknown
 from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
@@ -38,8 +38,6 @@ class Request:
     """Fields of which at most one is given."""
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Fields that mean nothing without another one, by that other one."""
-    RENAMED: ClassVar[Mapping[str, str]] = {}
-    """Former names of its options."""
     HEADING: ClassVar[str] = ""
     """That of its own fields in the help text of a command that has several requests."""
     GROUP: ClassVar[str] = ""
@@ -56,25 +54,23 @@ class Request:
     """Whether it comes from a command line, where errors name options."""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Self:
-        """The request; UsageError for all that is wrong with it, or with `refused` that is added there."""
-        known, refusals = {one.name: one for one in fields_of(cls)}, Refusals() if refused is None else refused
-        refusals += map(UsageError, cls._misfits(given, typed))
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        """The request. UsageError for all values that do not fit, and for options that exclude or need each other."""
+        known, errors = {one.name: one for one in fields_of(cls)}, [*map(UsageError, cls._misfits(given, typed))]
         values, kept = {name: v for name, v in given.items() if name in known or cls.OPEN}, kept_of(cls)
         for name, one in known.items():
             of_config = one.mark(ConfigKey) is not None or one in kept  # which the config judges
             if name in values and (wrong := misfit(one, values[name], typed, of_config)):
-                refusals.append(UsageError(wrong, one.flag if typed else name))
-                values[name] = values[name] if one.obligatory else usual(one)
+                errors.append(UsageError(wrong, one.flag if typed else name))
             elif typed and one.number and not of_config and values.get(name) is not None:
                 values[name] = one.number(values[name])
+        if errors:
+            raise errors[0] if len(errors) == 1 else UsageError("\n".join(map(str, errors)))
         request = cls()
         request.__dict__.update(values, given=values, typed=typed)
         for owner in reversed(cls.__mro__):
             if complete := owner.__dict__.get("complete"):
-                refusals(complete, request)
-        if refused is None:
-            refusals.settle()
+                complete(request)
         return request
 
     @classmethod
@@ -197,7 +193,7 @@ def misfit(one: Field, value: Any, typed: bool, of_config: bool = False) -> str:
     if of_config or value is None or value in one.choices:
         return ""
     if one.choices:
-        return none_of(value, one.choices)
+        return unknown("value", value, one.choices)
     if (number := one.number) is None:
         return ""
     with suppress(ValueError):
@@ -207,12 +203,6 @@ def misfit(one: Field, value: Any, typed: bool, of_config: bool = False) -> str:
     from optilab.config.problems import no_number
 
     return no_number(value, "number" if number is float else "whole number", one)
-
-
-def usual(one: Field) -> Any:
-    """A value that a field takes, in place of one that was refused: what needs the option does not lack it."""
-    values = (*(() if one.required else (one.default,)), *one.choices, one.low, one.number and one.number(1))
-    return next(filter(None, values), None)
 
 
 def fields_of(request: type[Request]) -> tuple[Field, ...]:
@@ -256,15 +246,13 @@ class Place:
     """Neither a heading nor progress is shown."""
     library: bool = False
     """The request comes from a script or a notebook: a signal is raised there, and nothing is printed."""
-    refused: Refusals = field(default_factory=Refusals)
-    """By what a verb asks for each part that can be refused; it settles them before it begins to work."""
 
     @classmethod
-    def of(cls, folder: str | None, argv: Sequence[str], silent: bool, refused: Refusals) -> Self:
+    def of(cls, folder: str | None, argv: Sequence[str], silent: bool) -> Self:
         """The place of a command; None: the directory that OPTILAB_RUNS names, else ./runs."""
         from optilab import runs
 
-        return cls(runs.root(folder), argv, silent, refused=refused)
+        return cls(runs.root(folder), argv, silent)
 
     def stopped(self, number: int, command: str, call: str) -> None:
         """End by the signal that stopped the work, with the sentence on how it continues."""
@@ -307,10 +295,9 @@ class Verb:
         """The option whose name may be left out, as in `optilab optimize adam`."""
         return next((one for one in self.options.values() if getattr(one.mark(Flag), "place", False)), None)
 
-    def request(self, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Request:
-        """The request of what was given. UsageError for all that is wrong with it, or with `refused` that is added
-        there."""
-        return (self.choose(given) if self.choose else self.requests[0]).of(given, typed, refused)
+    def request(self, given: Mapping[str, Any], typed: bool = False) -> Request:
+        """The request of what was given. UsageError for all that is wrong with it."""
+        return (self.choose(given) if self.choose else self.requests[0]).of(given, typed)
 
 
 def meant(one: Field, value: Any, options: Container[str], without: str = "") -> str:

@@ -125,10 +125,9 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
             applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
             asked = ["--against", request.against or "adam", *request.words(*of_files[1:])]
             example = ["verify", "submissions/*.py:Adam" if many else "my_adam.py:Adam", *asked]
-            place.refused.append(UsageError(f"{listed(flags)} {applies}, as in: {shell(*example)}"))
+            raise UsageError(f"{listed(flags)} {applies}, as in: {shell(*example)}")
         algo, flag = request.algo, request.flag("algo")
-        names = place.refused(chosen_names, flag, algo, "optimizer", RULES) if algo else []
-        place.refused.settle()
+        names = chosen_names(flag, algo, "optimizer", RULES) if algo else []
         from optilab.verify import cases  # which one implementation does not need
 
         return Parity(list(_followed(cases.rows(names))))
@@ -137,7 +136,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
     if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
         file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
         raise UsageError(f"the two are swapped; write: {shell('verify', file, '--against', first)}")
-    exam: Any = place.refused(Exam.of, request) if request.against else None
+    exam: Any = Exam.of(request) if request.against else None
     if not all(isinstance(one, str) or callable(one) for one in given):
         raise UsageError(
             f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
@@ -155,8 +154,8 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
         )
     for file, name in map(submissions.split, () if several_files else specs):
         if file.endswith(".py"):
-            name = name or place.refused(fitting, Path(file), str(request.against))
-            place.refused(lambda spec: locate(spec).require(), f"{file}:{name}") if name else None
+            name = name or fitting(Path(file), str(request.against))
+            locate(f"{file}:{name}").require()
     if ours or request.against is None:
         against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
         line = shell("verify", *(named or ["CANDIDATE"]), "--against", against)
@@ -173,7 +172,6 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
     if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in request.given]:
         needs = "need" if several[1:] else "needs"
         raise UsageError(f"{listed(several)} {needs} several files, for example 'submissions/*.py:Adam'")
-    place.refused.settle()
     candidate = given[0]
     if place.library or not hasattr(os, "fork"):
         if isinstance(candidate, str) and candidate.endswith(".py"):
@@ -442,9 +440,8 @@ def outcome(verdict: Verdict) -> str:
 
 def _grade_all(request: VerifyRequest, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
     """Grade many submissions."""
-    found = place.refused(submissions.files, specs)
-    points = place.refused(submissions.read_points, request.points)
-    place.refused.settle()
+    found = submissions.files(specs)
+    points = submissions.read_points(request.points)
     folder = _feedback_folder(request)
     limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
     rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)), exam.rule.name)

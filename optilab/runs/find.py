@@ -17,7 +17,6 @@ from optilab.errors import (
     RunError,
     UsageError,
     did_you_mean,
-    for_each,
     shell,
     shown,
 )
@@ -180,8 +179,7 @@ def select(
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
     nothing.
     """
-    found = for_each(lambda name: list(_matching(folder, name, inside)), names)
-    paths = list(dict.fromkeys(path for paths in found for path in paths))
+    paths = list(dict.fromkeys(path for name in names for path in _matching(folder, name, inside)))
     if older_than is None:
         return paths
     before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"

@@ -11,7 +11,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar
 
-from optilab.errors import Refusals, UsageError, did_you_mean, shown
+from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.aggregates import Aggregate, aggregates, letters
 from optilab.study.diff import circumstances, varying
@@ -327,12 +327,9 @@ def compare_runs(
     UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
-    refused = Refusals()
-    taken = refused(values_of, grouping.groups, measure) or [GroupValues({})] * len(grouping.groups)
-    rows = refused(_candidates, grouping, taken, by, sample != "best")
-    chosen = None if baseline is None or rows is None else refused(_named, rows[0], baseline)
-    refused.settle()
-    candidates, problems, table = rows
+    taken = values_of(grouping.groups, measure)
+    candidates, problems, table = _candidates(grouping, taken, by, sample != "best")
+    chosen = None if baseline is None else _named(candidates, baseline)
     if isinstance(measure.at, int) and all(own.values.keys() == own.worst.keys() for own in taken):
         longest = max((len(record.rows()) for record in records), default=0)
         raise UsageError(

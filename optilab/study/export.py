@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from optilab import runs
 from optilab.config.yaml import flow
-from optilab.errors import OptilabError, UsageError, printable, wrong_extension
+from optilab.errors import OptilabError, UsageError, printable, unknown
 from optilab.files import cell, no_directory, write_errors
 from optilab.runs import Record, Row
 from optilab.runs.record import MANIFEST
@@ -126,7 +126,7 @@ def value(given: Any, kind: Kind) -> Any:
 def writer_of(path: Path) -> Callable[[Path, Rows], None]:
     """What writes the format that the file's ending names. UsageError for another ending, or without its package."""
     if (write := WRITERS.get(path.suffix.lower())) is None:
-        raise UsageError(wrong_extension(path.name, list(WRITERS)), "--out")
+        raise UsageError(unknown("extension", path.suffix, WRITERS), "--out")
     if write is _parquet:
         require("pyarrow", "--out FILE.parquet", "export")
     return write

@@ -22,7 +22,7 @@ from optilab.config.claims import MOMENTS, no_fraction
 from optilab.config.load import dump, flat, load
 from optilab.config.training import TrainConfig, edited
 from optilab.config.yaml import flow
-from optilab.errors import DataError, Refusals, RunError, UsageError, did_you_mean, shell, shown
+from optilab.errors import DataError, RunError, UsageError, did_you_mean, shell, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
@@ -450,9 +450,9 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
     if target is not None and not isfinite(target):
         why = f"expected a finite number, got {target}"
     wrong += [f"--target: {why}"] if why else []
-    measure = Measure(metric, int(at) if at.isdecimal() else at, None if wrong else target, until)  # type: ignore[arg-type]
-    Refusals(map(UsageError, wrong)).settle(measure)
-    return measure
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return Measure(metric, int(at) if at.isdecimal() else at, target, until)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from optilab.config.load import dump, flat, load
 from optilab.config.presets import presets
 from optilab.config.problems import number_advice
 from optilab.config.yaml import flow
-from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, for_each, shown
+from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import CONFIRMATION, STAGE, asked_of, axes_of
@@ -102,7 +102,7 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
             raise UsageError(f"{reason}; got {shown(text)}", "--where")
         return Condition([match[1]], match[2], match[3])
 
-    return for_each(read, texts)
+    return [read(text) for text in texts]
 
 
 _WORDS = {
@@ -340,7 +340,7 @@ def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | N
     """The lines that meet all conditions, sorted by a key. UsageError for keys that no line has."""
     if where and found:
         known = dict.fromkeys(key for line in found for facts in (line.facts, *line.trials) for key in facts)
-        conditions = for_each(lambda condition: named(condition, known), where)
+        conditions = [named(condition, known) for condition in where]
         found = [line for line in found if line.meets(conditions)]
     return ordered(found, lambda line: line.facts, sort) if sort else list(found)
 

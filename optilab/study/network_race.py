@@ -23,7 +23,7 @@ from optilab.config.load import Override, dump, load
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import DataError, UsageError, for_each
+from optilab.errors import DataError, UsageError
 from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
 from optilab.study import search_space
@@ -123,7 +123,7 @@ class NetworkRace(StudyPlan):
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
     """`asked` with its trainings as keys, changed, each with images held out and one thread."""
     given = (one if isinstance(one, str) else dump(one) for one in asked.on)
-    configs = for_each(lambda one: load(TrainConfig, one, changes), given)
+    configs = [load(TrainConfig, config, changes) for config in given]
     found = [as_trial(config, data=config.data.holding_out(asked.holdout)) for config in configs]
     names = [config.name for config in found]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:

@@ -22,7 +22,7 @@ from optilab.config.load import Override, dump, load
 from optilab.config.study import EXAMPLE, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.yaml import flow
-from optilab.errors import ConfigError, OptilabError, Problem, Refusals, RunError, UsageError, unknown
+from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
@@ -259,30 +259,24 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
     Without an axis, the claims of the training are those of the study.
     """
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
-    refused = Refusals()
     for change in changes:
         for axis in asked.over:
             if change.key == axis:
                 why = f"{axis} is an axis (--over), whose values take its place; leave it out"
-                refused.append(UsageError(why, change.where))
+                raise UsageError(why, change.where)
             if change.key.startswith(f"{axis}."):
                 advice = f"to give it to each of them, write --over {change.key}={flow(change.value)}"
-                refused.append(UsageError(f"--over {axis} replaces {change.key}; {advice}", change.where))
-    if (base := refused(load, TrainConfig, config, changes, rest=True)) is None:
-        refused.settle()
+                raise UsageError(f"--over {axis} replaces {change.key}; {advice}", change.where)
+    base = load(TrainConfig, config, changes)
     expect = asked.expect if asked.over else (*base.expect, *asked.expect)
     base = as_trial(base, expect=())
-    found = asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
-    refused.settle(found)
-    return found
+    return asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
 
 
 def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
-    refused = Refusals()
-    axes = [refused(read_axis, *axis) for axis in asked.over.items()]
-    refused(_require_metric, asked)
-    refused.settle()
+    axes = [read_axis(*axis) for axis in asked.over.items()]
+    _require_metric(asked)
     if asked.confirm and not asked.over:
         raise UsageError(f"nothing is chosen without an axis: add --over {EXAMPLE}", "--confirm")
     if asked.confirm_seeds is not None and not _confirmed(asked):

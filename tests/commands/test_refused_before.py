@@ -60,7 +60,7 @@ def test_a_network_that_does_not_run_is_refused_before_a_study_begins(
 )
 def test_a_problem_of_a_study_file_has_its_line(over, message, optilab, tmp_path):
     (tmp_path / "s.yaml").write_text(f"config: relu.yaml\nover:\n  data.batch_size: [8]\n{over}\n")
-    refused = optilab("sweep", "--config", "s.yaml", "--dry-run", code=2).stderr
+    refused = optilab("sweep", "--study", "s.yaml", "--dry-run", code=2).stderr
     assert message in refused
     assert "--over" not in refused
 

@@ -232,7 +232,7 @@ VALUES = st.recursive(
 
 def right_calls(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
     """A right and quick call of every method."""
-    race = {"algos": "sgd,adam", "functions": "booth", "budget": 2, "starts": 2, "repeats": 1, "epochs": 5}
+    race = {"algos": "sgd,adam", "functions": "booth", "budget": 2, "starts": 2, "repeats": 1, "gradients": 5}
     return {
         "optimize": {"algo": "sgd", "epochs": 2},
         "explain": {"rule": "sgd"},

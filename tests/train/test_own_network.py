@@ -579,7 +579,7 @@ def test_its_working_directory_is_its_own(optilab, project, network, place):
     (project / "elsewhere" / "scale").write_text("2")
     change = "os.getcwd().endswith('elsewhere') or os.chdir('elsewhere')"
     asked = network(**{place: change, "forward": f"{change}; x = x * float(pathlib.Path('scale').read_text())"})
-    done = optilab("train", "cnn.yaml", *asked, "--epochs", 2, "--name", "here", "--plot", "plot.png")
+    done = optilab("train", "cnn.yaml", *asked, "--epochs", 2, "--name", "here", "--out", "plot.png")
     assert done.stdout.split()[-2:] == ["plot.png", "runs/here"]
     assert (project / "runs" / "here" / "metrics.csv").is_file()
     assert {file.name for file in (project / "elsewhere").iterdir()} == {"scale"}
