@@ -7,18 +7,14 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 import errno
 import re
 import shlex
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from functools import wraps
 from math import inf
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from optilab.words import some
 
 
 class ExitCode(IntEnum):
@@ -204,186 +200,58 @@ TYPED = ("the command line", "the arguments")
 
 
 ELSEWHERE = {
-    "learning_rate": "lr", "learningrate": "lr", "eta": "lr", "optim": "optimizer", "opt": "optimizer",
-    "optimizer": "algo", "algo": "optimizer", "algorithm": "algo", "rule": "algo", "fn": "function",
-    "objective": "function", "batchsize": "batch_size", "batch": "batch_size", "bs": "batch_size", "steps": "epochs",
-    "iterations": "epochs", "iters": "epochs", "max_iter": "epochs", "n": "epochs", "save": "out",
-    "trials": "budget samples", "n_trials": "budget samples", "networks": "on", "param_grid": "over", "grid": "over",
-    "tol": "tolerance", "output": "out", "betas": "beta1", "scheduler": "schedule", "clip": "clip_norm",
-    "grad_clip": "clip_norm", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
-    "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
-    "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
-    "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence rows", "losses": "evidence rows", "fit": "train",
-    "verbose": "progress", "path": "dir", "root": "dir", "folder": "dir", "directory": "dir", "t_max": "steps",
-    "eta_min": "final",
-    "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
-    "gpu": "cuda", "to_csv": "out", "force": "yes", "final": "last", "end": "last", "log_freq": "every",
-    "overwrite": "force yes", "count": "samples budget", "num_iter": "steps", "init": "start", "status": "state",
-    "net": "model", "network": "model", "order": "sort", "order_by": "sort", "sort_by": "sort", "depth": "hidden",
-    "width": "hidden", "units": "hidden", "hidden_size": "hidden", "hidden_sizes": "hidden", "workers": "jobs",
-    "save_every": "checkpoint_every", "save_freq": "checkpoint_every", "checkpoint": "checkpoint_every",
-    "early_stop": "early_stopping", "param": "over", "params": "over", "axis": "over", "space": "over",
-    "prune": "halving", "pruner": "halving", "hyperband": "halving", "asha": "halving", "dim": "dimension",
-    "precision": "dtype", "n_layers": "hidden", "num_layers": "hidden", "he": "kaiming", "glorot": "xavier",
-    "savefig": "plot", "show": "plot",
-    "df": "frame", "dataframe": "frame", "to_pandas": "frame", "to_dict": "document", "summary": "headline",
-    "metric": "monitor", "momentum": "beta", "parameters": "over", "method": "search",
+    "learning_rate": "lr", "eta": "lr", "betas": "beta1", "batch": "batch_size", "bs": "batch_size",
+    "wd": "weight_decay", "optim": "optimizer", "scheduler": "schedule", "steps": "epochs", "iters": "epochs",
+    "n_trials": "budget", "output": "out",
 }  # fmt: skip
-"""Names of keys, options and entries as they are called elsewhere, and what they are called here."""
+"""Names of keys and options that other libraries use, and those of optilab."""
+MAX_LISTED = 12
+"""Accepted names that a message lists."""
 
 
-def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
-    """`; did you mean "activation"?`, or an empty text where nothing is close.
+def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
+    """`; did you mean "activation"?`, or an empty text where no accepted name is near.
 
-    `before` stands before each name that is proposed. A character that looks like a letter of the accepted name and
-    is not is named.
+    `before` stands before each name that is proposed.
     """
-    lower = {word.lower().lstrip("-"): word for word in accepted}
-    own = name.lower().lstrip("-")
-    last = own.rpartition(".")[2]  # torch.optim.SGD, optimizer.learning_rate
-    usual = ELSEWHERE.get(last.replace("-", "_"), "").split()
-    close = [word for word in lower if word.replace("-", "_") in usual]
-    close = close or [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
-    if len(own) > 2 and own not in lower:
-        begins = [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
-        close = close or [word for word in begins if word == f"{own}s"] or begins
-    close = close or [word for word in lower if word == last] or get_close_matches(own, lower, n=1, cutoff=0.7)
-    begins = [word for word in lower if own.startswith((f"{word}-", f"{word}_"))]  # dark-mode is dark
-    close = (
-        close or begins or [word for word in lower if len(word) > 4 and own.startswith(word)]
-    )  # CosineAnnealingLR
-    if not 0 < len(close) < 4:
-        return ""
-    foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in name if not c.isascii()]
-    meant = " or ".join(f'"{before}{lower[word]}"' for word in close)
-    return f"; did you mean {meant}?" + (f" This one has {', '.join(foreign)}" if foreign else "")
+    names = {word.lower(): word for word in accepted}
+    section, dot, last = name.lower().rpartition(".")
+    last = ELSEWHERE.get(last.replace("-", "_"), last)
+    whole = f"{section}{dot}{last}"
+    near = [word for word in (whole, last) if word in names]
+    near = near or [word for word in names if sorted(word) == sorted(whole)]  # adma is adam, not adamax
+    near = near or get_close_matches(whole, names, n=1) or [word for word in names if word.endswith(f".{last}")]
+    return f'; did you mean "{before}{names[near[0]]}"?' if near else ""
+
+
+def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
+    """`unknown optimizer 'adm'; did you mean "adam"?`, or with accepted names where none is near."""
+    names = list(accepted)
+    near = did_you_mean(name, names) if isinstance(name, str) else ""
+    expected = f"; expected {'one of ' * (len(names) > 1)}{some(names, MAX_LISTED)}"
+    return f"unknown {what} {shown(name)}{near or expected}"
+
+
+MANY = MAX_LISTED
 
 
 def none_of(value: Any, accepted: Sequence[str]) -> str:
     """`expected one of text, latex, got 'tex'; did you mean "text"?`."""
-    close = did_you_mean(value, accepted) if isinstance(value, str) else ""
-    close = close or ("" if accepted[1:] else f"; write {accepted[0]}, or leave it out")
-    return f"expected {'one of ' * bool(accepted[1:])}{', '.join(accepted)}, got {shown(value)}{close}"
-
-
-def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
-    """`unknown optimizer 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
-    names = list(accepted)
-    close = did_you_mean(re.sub(r"(?<=\w)\(.*", "", name), names) if isinstance(name, str) else ""  # SGD(lr=0.1)
-    if isinstance(name, str) and {one.strip() for one in name.split(",")} <= {*names}:
-        return f"expected one {what}, got {shown(name)}; write {name.partition(',')[0].strip()}"
-    if name == "all" and what != "dataset":
-        close = f"; write names with commas between them, as in {','.join(names[:3])}, or leave it out"
-    if isinstance(name, str) and len(words := name.split()) > 1 and {*words} <= {*names}:
-        close = f"; names are separated by commas: {','.join(words)}"
-    return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
-
-
-def no_attribute(value: Any, name: str) -> AttributeError:
-    """The error of an attribute that a value does not have, with a near one, or with all that it has."""
-    public = [one for one in dir(value) if one[0] != "_"]
-    near = "" if name[0] == "_" else did_you_mean(name, public) or f"; it has {', '.join(public)}"
-    return AttributeError(f"{type(value).__name__} has no method {name!r}{near}")
-
-
-def called_as(
-    example: str, problems_of: Callable[..., Iterable[str]] = lambda *_, **__: ()
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Refuse a call that Python would end by a TypeError in sentences with `example`, such as watch.step(loss), and
-    with `problems_of` the arguments that do fit."""
-
-    def decorate(call: Callable[P, R]) -> Callable[P, R]:
-        @wraps(call)
-        def checked(*args: P.args, **keywords: P.kwargs) -> R:
-            require_object(example, args)
-            try:
-                return call(*args, **keywords)
-            except TypeError:
-                if problems := _unfit(call, args, keywords, example):
-                    with suppress(TypeError):
-                        problems += problems_of(*args[1:], **keywords)
-                    raise UsageError("\n".join(problems), example.partition("(")[0]) from None
-                raise
-
-        return checked
-
-    return decorate
-
-
-MADE = {"lab": "optilab.Lab()", "watch": "optilab.watch(model, optimizer)"}
-"""How the object is made whose methods are called."""
-
-
-def require_object(example: str, args: Sequence[Any]) -> None:
-    """UsageError where the method of `example`, such as watch.step(loss), is called on its class."""
-    name = example.partition(".")[0]
-    if name in MADE and name.capitalize() not in (kind.__name__ for one in args[:1] for kind in type(one).__mro__):
-        kind = MADE[name].partition("(")[0]
-        raise UsageError(f"{kind} is a class; write {name} = {MADE[name]}, and then {example}")
-
-
-def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str], example: str) -> list[str]:
-    """What of a call does not fit the signature."""
-    import inspect
-
-    accepted = list(inspect.signature(call).parameters.values())
-    if accepted and accepted[0].name == "self":
-        accepted, args = accepted[1:], args[1:]
-    places = [one.name for one in accepted if one.kind is one.POSITIONAL_OR_KEYWORD]
-    names = [one.name for one in accepted if one.kind is not one.VAR_KEYWORD]
-    wrong = [name for name in keywords if name not in names] if len(names) == len(accepted) else []
-    takes = f"; it takes {', '.join(names)}: {example}" if names else f"; write {example}"
-    problems = [f"unknown keyword {shown(name)}{did_you_mean(name, names) or takes}" for name in wrong]
-    if len(args) > len(places):
-        first = args[len(places)]
-        named = any(one.kind is one.VAR_KEYWORD or type(one.default) is type(first) for one in accepted)
-        what = f"needs a name{' or **' * isinstance(first, Mapping)}" if named else "is a value too many"
-        place = r'(?<=savefig\()".*?"' if isinstance(first, str) else r"(?<==)[\d.]+"
-        own = (shown(one).replace("'", '"') for one in args[len(places) :] if isinstance(one, int | float | str))
-        bare = re.sub(r"\(\w+=\w+\)(?=\.savefig)", "()", example) if isinstance(first, str) else example
-        typed = re.sub(place, lambda usual: next(own, usual[0]), bare)
-        problems.append(f"{shown(first)} {what}; write {typed}")
-    given = [*places[: len(args)], *keywords]
-    problems += [f"{name} is given twice" for name in names if given.count(name) > 1]
-    needed = [one.name for one in accepted if one.name in names and one.default is one.empty]
-    return problems + [f"needs {name}; write {example}" for name in needed if name not in given]
+    near = did_you_mean(value, accepted) if isinstance(value, str) else ""
+    return f"expected {'one of ' * (len(accepted) > 1)}{', '.join(accepted)}, got {shown(value)}{near}"
 
 
 def one_of(names: Sequence[str], what: str = "") -> str:
-    """`one of sgd, adam`, or `expected tpe` where there is only one; of a long list one name, and what lists it."""
-    if names[MANY:] and what in LISTED_BY:
-        return f"for example {names[0]}; all {len(names)} are listed by: optilab {LISTED_BY[what]}"
-    return f"one of {', '.join(names)}" if names[1:] else f"expected {''.join(names)}"
-
-
-MANY = 12
-"""Names that a message lists at most, where a command lists them."""
-LISTED_BY = {
-    "optimizer": "config show optimize algo",
-    "function": "config show optimize function",
-}
-
-
-def wrong_extension(file: object, accepted: Sequence[str]) -> str:
-    """`expected a name that ends in .csv or .sqlite, got 'rows.txt'; for example rows.csv`."""
-    *before, last = accepted
-    ends = f"{', '.join(before)} or {last}" if before else last
-    stem = re.sub(r"\.\w*$", "", str(file).rpartition("/")[2]) or "name"
-    stem = "out" if f".{stem}" in accepted else stem
-    return f"expected a name that ends in {ends}, got {shown(str(file))}; for example {stem}{accepted[0]}"
+    """`one of sgd, adam`, or `expected tpe` where there is only one."""
+    return f"one of {some(names, MAX_LISTED)}" if names[1:] else f"expected {''.join(names)}"
 
 
 def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:
-    """The names of a comma-separated list of `accepted` names, in any case; UsageError names the unknown ones."""
+    """The names of a comma-separated list of `accepted` names, in any case. UsageError for an unknown one."""
     known = {name.lower(): name for name in accepted}
     names = [name.strip() for name in text.split(",")]
-    if "" in names:
-        given = ",".join(filter(None, names))
-        instead = f"write {given}" if given else one_of(list(accepted), what)
-        raise UsageError(f"{shown(text)} has an empty name; {instead}", where)
     if wrong := [name for name in names if name.lower() not in known]:
-        others = [name for key, name in known.items() if key not in (typed.lower() for typed in names)]
-        raise together([UsageError(unknown(what, name, others), where) for name in wrong])
+        raise UsageError(unknown(what, wrong[0], known.values()), where)
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 

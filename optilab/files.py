@@ -17,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from optilab.errors import DataError, SystemFailure, UsageError, WriteFailure, shown, wrong_extension
+from optilab.errors import DataError, SystemFailure, UsageError, WriteFailure, shown, unknown
 
 Row = dict[str, Any]
 
@@ -53,7 +53,7 @@ def output_file(file: str, accepted: Sequence[str], where: str = "") -> Path:
     """The path of a file to write. UsageError for another extension, and where it has no directory or is one."""
     path = Path(file)
     if path.suffix.lower() not in accepted:
-        raise UsageError(wrong_extension(file, accepted), where)
+        raise UsageError(unknown("extension", path.suffix, accepted), where)
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{file}: {no_directory(path.parent)}", where)
     if path.is_dir():
