@@ -8,8 +8,8 @@ import errno
 import re
 import shlex
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
@@ -405,6 +405,15 @@ _SUBJECTS = {errno.ENOENT: "the working directory", errno.EMFILE: "this process"
 def system_text(error: OSError) -> str:
     """What the system refuses: the file that the error names, or what else there is none of."""
     return f"{error.filename or _SUBJECTS.get(error.errno or 0, 'the output')}: {error.strerror or error}"
+
+
+@contextmanager
+def system_failures() -> Iterator[None]:
+    """SystemFailure for what the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise SystemFailure(system_text(error)) from error
 
 
 def shown(value: Any, limit: int = 60) -> str:

@@ -18,7 +18,7 @@ from optilab.commands.verb import Place, Verb
 from optilab.config.load import Override
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
-from optilab.errors import UsageError, did_you_mean, shell
+from optilab.errors import UsageError, did_you_mean
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
 from optilab.optimize.rule import settings_of
@@ -71,19 +71,14 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
     config = place.refused(chosen, request, EPOCHS, rest=True)
     typed = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
-    own = config and config.algo[0].name
+    known = config is not None
     if config is not None and len(config.algo) != 1:
-        keys = {text.partition("=")[0].removeprefix("algo.") for _, text in typed}
-        own = next((one for one in config.algo if keys <= {"w1", "w2", *settings_of(one)}), config.algo[0]).name
-        names, options = ",".join(rule.name for rule in config.algo), request.retyped("x", "y", "basins")
-        whole = options and (request.basins or (request.x and request.y))
-        line = f"; write: {shell('map', own)} {options}" if whole else f"; write {own}"
-        why = f"a map shows one optimizer, got {names}{line}; to compare their paths: {shell('optimize', names)}"
-        place.refused.append(UsageError(why, request.flag("algo")))
+        names = ",".join(rule.name for rule in config.algo)
+        place.refused.append(UsageError(f"expected one optimizer, got {names}", request.flag("algo")))
         config = None
     axes = [place.refused(_axis, request, config, *one) for one in typed]
-    if own and not request.basins and not axes[1:]:
-        place.refused(_need_axes, request, own, None in axes)
+    if known and not request.basins and len(axes) < 2:
+        place.refused.append(UsageError(f"expected two axes (--x and --y) or --basins, got {len(axes)}"))
     place.refused.settle()
     x, y = _box(config) if request.basins else axes
     if request.start is not None and not x.field and not y.field:
@@ -93,15 +88,6 @@ def map(request: MapRequest, place: Place) -> "LabMap":
     answer = LabMap(found, request.show, [request.plot] if request.plot else [])
     request.draw(answer.chart)
     return answer
-
-
-def _need_axes(request: MapRequest, rule: str, refused: bool) -> None:
-    """UsageError with the axis that is there, and another one; without that where it is refused."""
-    kept = request.retyped("x", "y") or "--x lr=0.01:2"
-    other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
-    other = "--y beta=0:0.99" if rule == "momentum" and "--y" in other else other
-    line = f", as in: {shell('map', rule)} {kept} {other}"
-    raise UsageError(f"map needs two axes or --basins{f'; add {other}' if refused else line}")
 
 
 def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
