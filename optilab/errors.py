@@ -8,6 +8,9 @@ import errno
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
@@ -273,6 +276,15 @@ _SUBJECTS = {errno.ENOENT: "the working directory", errno.EMFILE: "this process"
 def system_text(error: OSError) -> str:
     """What the system refuses: the file that the error names, or what else there is none of."""
     return f"{error.filename or _SUBJECTS.get(error.errno or 0, 'the output')}: {error.strerror or error}"
+
+
+@contextmanager
+def system_failures() -> Iterator[None]:
+    """SystemFailure for what the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise SystemFailure(system_text(error)) from error
 
 
 def shown(value: Any, limit: int = 60) -> str:

@@ -5,7 +5,6 @@ which `python .ci/generate.py` writes from the same requests.
 """
 
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -16,23 +15,30 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.commands.calls import (
-    VERBS,
-    as_in_python,
-    folder_of,
-    in_python,
-    keys_named,
-    keyword,
-    keywords,
-    options,
-)
-from optilab.errors import UsageError, shown
+from optilab.errors import Refusals, UsageError, called_as, no_attribute, require_object, shown, system_failures
 
 if TYPE_CHECKING:
     from optilab.commands.results import LabRun, LabStudy
     from optilab.commands.verb import Verb
     from optilab.marks import Field
 
+VERBS = (
+    "optimize",
+    "explain",
+    "verify",
+    "map",
+    "play",
+    "race",
+    "train",
+    "lr",
+    "sweep",
+    "remedy",
+    "compare",
+    "diagnose",
+    "check",
+    "report",
+)
+"""Each is a method, and a module of `optilab.commands`."""
 BY_PLACE = 2
 """Arguments that need no name."""
 
@@ -70,7 +76,7 @@ class Lab:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder: Path = folder_of(folder)
+        self.folder: Path = runs.root(folder, "folder")
 
     def __repr__(self) -> str:
         return f"Lab({str(self.folder)!r})"
@@ -81,8 +87,8 @@ class Lab:
 
         found = _taken("name", None, name)
         if not isinstance(found, str):
-            raise UsageError(f'name: expected a run or study, got {shown(found)}; for example "latest"')
-        with as_in_python():
+            raise UsageError(f"expected a run or study, got {shown(found)}", "name")
+        with system_failures():
             return entry(runs.read_entry(runs.locate(self.folder, found)))
 
     def runs(self) -> "list[LabRun | LabStudy]":
@@ -100,6 +106,27 @@ def verb_of(name: str) -> "Verb":
     """The verb of a method."""
     found: Verb = import_module(f"optilab.commands.{name}").VERB
     return found
+
+
+def options(name: str) -> "Mapping[str, Field]":
+    """The options of the command of a method, by name."""
+    return verb_of(name).options
+
+
+@cache
+def keywords(name: str) -> "Mapping[str, Field]":
+    """The keywords of a method, those that need no name first: not how a command prints its answer."""
+    place = verb_of(name).place
+    first = ("candidate", "names", "targets", place.name if place else "config")
+    ordered = sorted(options(name).values(), key=lambda one: one.name not in first)
+    return {one.name: one for one in ordered if one.group != "Output" and one.name != "runs_dir"}
+
+
+def keyword(name: str, option: str) -> str:
+    """The keyword of a method for an option of its command, which may have another name: `style` for `--format`."""
+    known = options(name)
+    flags = {one.flag: key for key, one in known.items()}
+    return option if option in known else flags.get(f"--{option.replace('_', '-')}", option)
 
 
 @cache
@@ -137,21 +164,17 @@ def signature(name: str) -> inspect.Signature:
 
 def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
     """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.commands.verb import Place, are_rules, argv, meant, plain
+    from optilab.commands.verb import Place, are_rules, meant, plain, usual
 
     if not isinstance(progress, bool | None):
         raise UsageError(f"expected True or False, got {shown(progress)}", "progress")
     verb, known, places = verb_of(name), keywords(name), _places(name)
     of_rules = places[0] in ("algo", "algos") and are_rules(values)
     if len(values) > (1 if of_rules else len(places)):
-        several = of_rules or (list in known[places[0]].parts and all(isinstance(value, str) for value in values))
-        takes = f"{name} takes by place only {' and '.join(places)}"
-        instead = f"several as a list: lab.{name}({json.dumps(values)})" if several else ""
-        instead = instead or f"{shown(values[len(places)])} needs a name"
-        raise UsageError(f"{takes}; {instead}")
+        raise UsageError(f"{name} takes by place only {' and '.join(places)}, got {len(values)} values")
     given = {keyword(name, key): value for key, value in given.items()}
     if values and (place := verb.place):
-        with as_in_python():
+        with system_failures():
             places[0] = meant(place, plain(values[0]), known)
     if twice := [place for place, _ in zip(places, values, strict=False) if place in given]:
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
@@ -160,43 +183,23 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
     given, taken = {key: value for key, value in given.items() if value is not None}, dict[str, Any]()
     for key, value in given.items():
         one = None if key in read else fields.get(key)
-        objects = callable(value) or (isinstance(value, list) and any(map(callable, value)))
-        if objects and key not in fields and not keys_named(name, key):  # which is said of the name
-            value = shown(value)
-        taken[key] = _taken(key, one, value)
+        found = refused(_taken, key, one, value)
+        taken[key] = usual(one) if found is None and one else found
     absent = (key for key, one in known.items() if one.obligatory and isinstance(given.get(key), list | None))
     if missing := [key for key in absent if not given.get(key)]:
-        example = f'lab.{name}("latest")'
-        raise UsageError(f"{name} needs {' and '.join(missing)}, for example {example}")
-    from optilab.show import terminal
-
-    with as_in_python(given, name), terminal.saying(in_python):
-        request = verb.request(taken)
-        return verb.run(request, Place(lab.folder, argv(name, request), not _shown(progress), library=True))
-
-
-_TREE = "text, a number, a list or a mapping"
-_TREES: Mapping[str, str] = {
-    "optimizer": 'the name of an optimizer, such as "adam", or a mapping of its keys',
-    "model": 'a mapping of its keys (a network of yours: "FILE.py:NAME")',
-    "function": 'the name of a test function, a formula such as "w1^2 + w2^2", or one of optilab.optimize.OBJECTIVES',
-    "algo": "the name of an optimizer, a list of names, or a rule of optilab.optimize (code of yours: FILE.py:NAME)",
-    "config": "a preset, a YAML file or a mapping of keys (a network of yours: model: FILE.py:NAME)",
-    "candidate": 'a class, a function or "FILE.py:NAME"',
-    "target": "a run, a config or a mapping of its keys (a loop of yours: optilab.watch)",
-}
-"""What a keyword takes that takes several kinds."""
-
-
-_EXAMPLES = {"CLAIM": "val_acc > 0.8", "AXIS": "lr=0.1:1", "VERDICT=N,...": "equal=10,explained=6"}
-_EXAMPLES |= dict.fromkeys(("RUN", "STUDY"), "latest")
-"""A text for an option, by what stands for it in the help."""
+        refused.append(UsageError(f"{name} needs {' and '.join(missing)}"))
+    whole = not missing and all(value is not None for value in taken.values())
+    with system_failures():
+        request = verb.request(taken, refused=refused)
+        place = Place(lab.folder, request.call(name).words(), not _shown(progress), library=True, refused=refused)
+        answer = refused(verb.run, request, place) if whole else None
+        refused.settle()
+        return answer
 
 
 def _taken(name: str, field: "Field | None", value: Any) -> Any:
     """A value of a script as the command would read it. UsageError for one of another kind."""
     from optilab.commands.verb import foreign, plain
-    from optilab.marks import Flag
 
     if callable(value) and name == "candidate":
         return value
@@ -211,28 +214,19 @@ def _taken(name: str, field: "Field | None", value: Any) -> Any:
     if field is None or dict in field.parts or Any in field.parts:
         if wrong := foreign(name, value):
             key, found, instead = wrong[0]
-            raise UsageError(f"{key}: expected {_TREES.get(key, _TREE)}, got {shown(found)}{instead}")
+            raise UsageError(f"expected text, a number, a list or a mapping, got {shown(found)}{instead}", key)
         if field is None or list not in field.parts or isinstance(value, Mapping):
             return value
     if list in field.parts:
         value = [value] if isinstance(value, str) else value
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
-        example = _EXAMPLES.get(getattr(field.mark(Flag), "metavar", ""), "")
-        kind = f"a text such as {name}={example!r}, or a list of them" if example else "one name or a list of them"
-        raise UsageError(f"{name}: expected {kind}, got {shown(value)}")
+        raise UsageError(f"expected text or a list of texts, got {shown(value)}", name)
     if field.number:
         return value
-    switch, flag = bool in field.parts, field.mark(Flag)
+    switch = bool in field.parts
     if not isinstance(value, bool if switch else str | int | float) or (isinstance(value, bool) and not switch):
-        expected = "True or False" if switch else "text"  # a choice is text
-        example = _EXAMPLES.get(flag.metavar, "") if flag else ""
-        if isinstance(value, list) and value and flag and "," in flag.metavar:
-            example = ",".join(map(str, value))
-        instead = example and f"; for example {name}={example!r}"
-        if not instead and isinstance(value, list) and value and isinstance(value[0], str):
-            instead = f"; one at a time: {name}={json.dumps(value[0])}"
-        raise UsageError(f"{name}: expected {expected}, got {shown(value)}{instead}")
+        raise UsageError(f"expected {'True or False' if switch else 'text'}, got {shown(value)}", name)
     return value if switch else str(value)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.commands.calls import in_python
+from optilab.call import Command, in_python
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable, shown
 from optilab.show import terminal
 from optilab.show.table import Column, Table
@@ -37,8 +37,10 @@ class Verbatim(str):
     """A text that a program may read, such as a path: printed as it is, whatever characters it has."""
 
 
-Part = str | Sentence | Table | Any
-"""A piece of an answer in a terminal: a sentence, a table, a chart, or what rich renders."""
+Medium = Callable[[str | Command], str]
+"""The form of commands in a medium: `str`, or `in_python`."""
+Part = str | Command | Sentence | Table | Any
+"""A piece of an answer in a terminal: a sentence, a command, a table, a chart, or what rich renders."""
 
 
 class Answer(ABC):
@@ -135,23 +137,27 @@ class Answer(ABC):
         """In a notebook: the table and the picture, with every name escaped."""
         from optilab.show.page import fragment
 
-        return fragment("notebook.html", heading=in_python(self.headline), **self._content(in_python))
+        return fragment("notebook.html", heading=self.headline, **self._content(in_python))
 
-    def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
-        """The table and the picture; `said` is how its sentences are put."""
+    def _content(self, medium: Medium = str) -> dict[str, Any]:
+        """The table and the picture; `medium` writes the commands below it."""
         from optilab.show import chart_file
 
         try:
             picture = chart_file.png(self.plot())
         except OptilabError:  # nothing to draw
             picture = None
-        columns, cells, notes = self._texts(said)
+        columns, cells, notes = self._texts(medium)
         return {"columns": columns, "rows": cells, "notes": notes, "picture": picture}
 
-    def _texts(self, said: Callable[[str], str]) -> tuple[Sequence[Column], list[list[str]], list[str]]:
-        table = self.table()
+    def _table(self, medium: Medium) -> Table:
+        """The table, with the commands in its cells as `medium` writes them."""
+        return self.table()
+
+    def _texts(self, medium: Medium) -> tuple[Sequence[Column], list[list[str]], list[str]]:
+        table = self._table(medium)
         columns, cells = table.texts(HEAD, TAIL)
-        return columns, [[said(text) for text in row] for row in cells], [said(note) for note in table.notes]
+        return columns, cells, [medium(note) for note in table.notes]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.headline}>"
@@ -161,7 +167,7 @@ class Answer(ABC):
         columns, cells, notes = self._texts(in_python)
         left = [place for place, column in enumerate(columns) if column.left]
         grid = terminal.grid([column.title for column in columns], cells, left)
-        parts = [in_python(self.headline), "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
+        parts = [self.headline, "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
         return "\n\n".join(part for part in parts if part)
 
 
@@ -225,6 +231,8 @@ def paint(parts: "Iterable[Part]") -> None:
             print(part, flush=True)
         elif isinstance(part, str):
             terminal.say(part)
+        elif isinstance(part, Command):
+            terminal.say(str(part))
         elif isinstance(part, Sentence):
             terminal.say(part.text, part.style or None)
         elif isinstance(part, Table):
@@ -237,10 +245,13 @@ def paint(parts: "Iterable[Part]") -> None:
             terminal.draw(part) if isinstance(part, Chart) else terminal.show(part)
 
 
-def lines_of(parts: "Iterable[Part]") -> Iterator[str]:
+def lines_of(parts: "Iterable[Part]") -> Iterator[str | Command]:
     """Parts as lines of text, where there are no styles and pictures."""
     for part in parts:
-        yield from part.lines() if isinstance(part, terminal.Grid) else [str(getattr(part, "text", part))]
+        if isinstance(part, terminal.Grid):
+            yield from part.lines()
+        else:
+            yield part if isinstance(part, Command) else str(getattr(part, "text", part))
 
 
 def cell(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 
+from optilab.call import Command
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer, Part, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
@@ -236,8 +237,8 @@ class LabComparison(Answer):
         if self.again is not None:
             yield from tables.at_stake(self.again)
 
-    def next_steps(self) -> Iterator[str]:
-        """What to type after the comparison of a sweep, and what it costs."""
+    def next_steps(self) -> Iterator[str | Command]:
+        """The commands after the comparison of a sweep, and what it costs."""
         study, measure = self.entries[0] if len(self.entries) == 1 else None, self._answer.measure
         if not isinstance(study, Study) or study.manifest["command"] != "sweep" or study.state != "done":
             return
@@ -245,8 +246,8 @@ class LabComparison(Answer):
             return
         found = tables.next_steps(self._answer, study, self.again is not None)
         for number, (command, why) in enumerate(found):
-            text = f"{command} ({why})" if command and why else command or why
-            yield f"{'    or' if number else '  next'}: {text}"
+            prefix = "    or: " if number else "  next: "
+            yield Command(prefix, command, f" ({why})" * bool(why)) if command else f"{prefix}{why}"
 
     def table(self) -> Table:
         side, notes = self._answer, self._notes

@@ -12,13 +12,14 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
+from optilab.call import Call, Command
 from optilab.commands.answer import Answer, Part, Sentence, Verbatim
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
 from optilab.commands.verb import Conflicts, Place, Verb
 from optilab.config.load import Override, dump, load, to_yaml
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import ExitCode, shell
+from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.formula import coordinates
@@ -93,7 +94,7 @@ def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
     _draw(found, request)
     unsaved = request.no_save or (place.library and request.name is None)
     run = None if unsaved else _save(found, request.name, place)
-    same = request.retyped("function", "start", "epochs", "lr", "set")
+    same = request.call("optimize", "function", "start", "epochs", "lr", "set").options
     return replace(
         found,
         run=run,
@@ -157,7 +158,7 @@ class LabPaths(Answer):
     """Whether the terminal shows a picture; None: where there is room."""
     written: Sequence[str] = ()
     fail_on_divergence: bool = False
-    options: str | None = None
+    options: Mapping[str, Any] | None = None
     """Those that run one of several alone, next to --algo; None where --algo alone would be another rule."""
 
     @property
@@ -311,8 +312,8 @@ class LabPaths(Answer):
         yield from _rates(config, ranked)
         yield from self._chaos()
         if self.options is not None:
-            again = shell("optimize", "--algo", ranked[0][1].name)
-            yield f"see one in detail: {f'{again} {self.options}'.rstrip()}"
+            again = Call("optimize", options={"algo": ranked[0][1].name, **self.options})
+            yield Command("see one in detail: ", again)
 
 
 def _where(config: OptimizeConfig) -> str:

@@ -353,6 +353,7 @@ class NetworkRaceAnswer(EndedStudy):
             yield Sentence(f"verdict: {tables.overall_verdict(result)}", "bold")
         yield ""
         yield from tables.notes(result)
+        yield from tables.next_steps(result)
         yield str(self.ran.path)
 
     def document(self) -> Mapping[str, Any]:

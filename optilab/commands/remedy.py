@@ -91,7 +91,7 @@ class RemedyAnswer(EndedStudy):
         yield Sentence(self.heading, "bold")
         yield ""
         yield Table(shown.columns, shown.rows)
-        yield Sentence("\n".join(shown.notes), "dim")
+        yield Sentence("\n".join(map(str, shown.notes)), "dim")
         yield ""
         yield from (Sentence(text, self._style) for text in self._found)
         yield str(self.ran.path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
+from optilab.call import Call, Command
 from optilab.commands import compare
 from optilab.commands.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
@@ -359,10 +360,10 @@ class OneRun(LabRun):
                 yield f"{plural(len(took), 'epoch')} in {duration(sum(took))}"
         if len(results) > 1:
             listed = ", ".join(f"{label} {status}" for label, status in results.items())
-            every = shell("runs", "show", self.entry.name, "--format", "csv")
-            yield f"{len(results)} optimizers: {listed}; every row: {every}"
+            every = Call("runs show", [self.entry.name], {"format": "csv"})
+            yield Command(f"{len(results)} optimizers: {listed}; every row: ", every)
         if self.entry.state == "interrupted":
-            yield f"continue with: {runs.resume_command(self.entry.path)}"
+            yield Command("continue with: ", runs.resume_command(self.entry.path))
         if not self.config:
             yield f"every key: {self.entry.path / 'config.yaml'}"
 

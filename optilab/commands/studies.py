@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
+from optilab.call import Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
 from optilab.commands.verb import Place, kept_of, plain
@@ -110,7 +110,7 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
         raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
     again = runs.resume_command(path, command=made)
     if made == "train" != command:
-        again = f"{runs.resume_command(path, '--name')} --seeds N"
+        again = runs.resume_command(path, "name", seeds="N")
     if made != command:
         raise RunError(f"{path} is a study of `optilab {made}`; continue it with: {again}")
     if os.path.realpath(path.parent) != os.path.realpath(folder):
@@ -133,14 +133,11 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
     silent = bool(request.given.get("quiet")) if told else place.silent
     ran = execution.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
     if ran.stopped is not None:
-        again = f"the same command with --name {shlex.quote(name)} continues with what is missing"
+        sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
         if isinstance(request, StudyOptions):
-            again = f"continue with: {runs.resume_command(ran.path, command=plan.command)}"
-        place.stopped(
-            ran.stopped,
-            f"stopped; {again}",
-            f"stopped; the same call with name={name!r} continues with what is missing",
-        )
+            again = runs.resume_command(ran.path, command=plan.command)
+            sentence = Command("stopped; continue with: ", again)
+        place.stopped(ran.stopped, sentence)
     return ran
 
 

@@ -14,6 +14,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs, signals
+from optilab.call import Call, Command
 from optilab.commands import studies
 from optilab.commands.answer import Part, present
 from optilab.commands.diagnose import thermometer
@@ -212,7 +213,7 @@ def _trained(
             present(_ended(path, config, request, drawn=not stopped), request)
         if not place.library:
             signals.die_of(stop.signal)
-        place.stopped(stop.signal, "", f"stopped; lab.train(resume={path.name!r}) continues it")
+        place.stopped(stop.signal, Command("stopped; ", runs.resume_command(path), " continues it"))
     return _ended(path, config, request)
 
 
@@ -246,10 +247,9 @@ def _run(
             if fork:
                 forked(run.manifest["fork"])
 
-        def one_thread() -> str:
+        def one_thread() -> Call:
             begun = training.epoch >= config.checkpoint_every
-            start = runs.again(path)
-            return f"{runs.resume_command(path, '--fork') if begun else start} --threads 1"
+            return runs.resume_command(path, "fork", threads=1) if begun else runs.again(path, threads=1)
 
         undisturbed = config.threads == 1 or training.device.type != "cpu" or place.library or place.silent
         crowding = None if undisturbed else Crowding(config.threads, one_thread)

@@ -7,7 +7,6 @@ group of `commands.options` says how it is executed and shown; what it declares 
 
 import inspect
 import os
-import shlex
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_origin, get_type_hints
 
 from optilab.errors import OptilabError, Problem, UsageError, shown, unknown
+from optilab.call import Call, Command, in_python
+from optilab.errors import OptilabError, Problem, Refusals, UsageError, none_of, shown, unknown
 from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
@@ -160,30 +161,23 @@ class Request:
             return [Override(f"set {key}", key, plain(value)) for key, value in given.items()]
         return [override_from_text("--set", text) for text in given]
 
-    def retyped(self, *names: str) -> str:
-        """The options of these fields, to be typed again."""
-        return shlex.join(self.words(*names))
-
-    def words(self, *names: str) -> list[str]:
-        """Those of these fields that were given, as options."""
-        from optilab.config.yaml import flow
-
-        words = list[str]()
+    def call(self, command: str, *names: str) -> Call:
+        """A command that asks the same by these fields, or by all of them; a config without a file is not in it."""
+        arguments, options = list[str](), dict[str, Any]()
         for one in fields_of(type(self)):
-            value = plain(self.given.get(one.name)) if one.name in names else None
-            if value is True:
-                words.append(one.flag)
+            value = plain(self.given.get(one.name)) if one.name in names or not names else None
+            if isinstance(one.mark(Flag), Argument):
+                items = value if isinstance(value, list) else [value]
+                arguments += [item for item in items if isinstance(item, str)]
+            elif one.name == "set":
+                options |= {"set": {change.key: change.value for change in self._set()}} if value else {}
             elif isinstance(value, Mapping):
-                axes = one.name == "over"
-                texts = [f"{key}={_axis_text(item) if axes else flow(item)}" for key, item in value.items()]
-                words += [word for text in texts for word in (one.flag, text)]
-            elif isinstance(value, list) and one.repeated:
-                words += [word for item in value for word in (one.flag, str(item))]
-            elif isinstance(value, list):
-                words += [one.flag, ",".join(str(item) for item in value if not isinstance(item, Mapping))]
+                axes = {key: tuple(axis) if isinstance(axis, list) else axis for key, axis in value.items()}
+                options[_option(one)] = axes
             elif value is not None and value is not False:
-                words += [one.flag, flow(value)]
-        return words
+                joined = isinstance(value, list) and not one.repeated
+                options[_option(one)] = tuple(value) if joined else value
+        return Call(command, arguments, options)
 
 
 def misfit(one: Field, value: Any, typed: bool, of_config: bool = False) -> str:
@@ -254,7 +248,7 @@ class Place:
 
         return cls(runs.root(folder), argv, silent)
 
-    def stopped(self, number: int, command: str, call: str) -> None:
+    def stopped(self, number: int, sentence: str | Command) -> None:
         """End by the signal that stopped the work, with the sentence on how it continues."""
         import signal
 
@@ -263,11 +257,11 @@ class Place:
         if not self.library:
             from optilab.show import terminal
 
-            terminal.note(command)
+            terminal.note(str(sentence))
             signals.die_of(number)
         if number != signal.SIGINT:
             signals.die_of(number)
-        raise KeyboardInterrupt(call)
+        raise KeyboardInterrupt(in_python(sentence))
 
 
 @dataclass(frozen=True)
@@ -341,20 +335,9 @@ def are_rules(values: Sequence[Any]) -> bool:
     return all(isinstance(value, str) and value in RULES for value in values)
 
 
-def argv(verb: str, request: Request) -> list[str]:
-    """The command that asks the same; a config without a file is only in the run itself."""
-    known = {one.name: isinstance(one.mark(Flag), Argument) for one in fields_of(type(request))}
-    values = [plain(request.given.get(name)) for name, by_place in known.items() if by_place]
-    placed = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    options = request.words(*(name for name, by_place in known.items() if not by_place))
-    return ["optilab", verb, *(item for item in placed if isinstance(item, str)), *options]
-
-
-def _axis_text(axis: Any) -> str:
-    """An axis as `--over` has it."""
-    from optilab.config.yaml import flow
-
-    return ",".join(map(flow, axis)) if isinstance(axis, list) else flow(axis)
+def _option(one: Field) -> str:
+    """The name of an option, which is also a keyword of `Lab`."""
+    return one.flag.removeprefix("--").replace("-", "_")
 
 
 def plain(value: Any) -> Any:

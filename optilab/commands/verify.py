@@ -18,6 +18,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import signals
+from optilab.call import Call, Command
 from optilab.commands.answer import Answer, Part, Sentence, lines_of
 from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.verb import Place, Verb
@@ -123,9 +124,7 @@ def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | 
         if flags := [request.flag(name) for name in of_files if name in request.given]:
             many = {"points", "feedback", "format", "memory"} & {*request.given}
             applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
-            asked = ["--against", request.against or "adam", *request.words(*of_files[1:])]
-            example = ["verify", "submissions/*.py:Adam" if many else "my_adam.py:Adam", *asked]
-            raise UsageError(f"{listed(flags)} {applies}, as in: {shell(*example)}")
+            raise UsageError(f"{listed(flags)} {applies}")
         algo, flag = request.algo, request.flag("algo")
         names = chosen_names(flag, algo, "optimizer", RULES) if algo else []
         from optilab.verify import cases  # which one implementation does not need
@@ -205,7 +204,10 @@ def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Ver
                 terminal.note(f"what {file} printed, its last characters:")
                 sys.stderr.write(submission.output)
     return LabVerification(
-        candidate.name.replace(path.name, Path(file).name), exam, verdict, options=request.retyped("function")
+        candidate.name.replace(path.name, Path(file).name),
+        exam,
+        verdict,
+        function=request.function,
     )
 
 
@@ -292,8 +294,8 @@ class LabVerification(Answer):
     """The code, where it runs in this process."""
     kind: type[OwnRule] | None = None
     """Its class as a rule."""
-    options: str = ""
-    """Those that chose the function, to be typed again."""
+    function: Any = None
+    """The function, where one was chosen."""
 
     @property
     def equal(self) -> bool:
@@ -404,19 +406,17 @@ class LabVerification(Answer):
         return f"{self.exam.rule.name} has no {names}: of {what} compared"
 
     @property
-    def _by_hand(self) -> str:
+    def _by_hand(self) -> Command | None:
         """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
         rule, verdict = self.exam.rule, self.verdict
         if verdict.start is None:
-            return ""
+            return None
         usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]
         compared, known = settings_of(with_settings(rule, verdict.settings)), settings_of(usual)
-        changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != known.get(key)]
-        where = self.options or f"--function {verdict.function}"
-        start = ",".join(f"{value:g}" for value in verdict.start or ())
-        step = f"--step {verdict.first_step}"
-        words = [f"optilab explain --algo {rule.name}", where, f"--start {start}", *changed, step]
-        return f"the numbers of the step: {' '.join(words)}"
+        changed = {f"algo.{key}": value for key, value in compared.items() if value != known.get(key)}
+        options = {"algo": rule.name, "function": self.function or verdict.function}
+        options |= {"start": tuple(map(float, verdict.start)), "set": changed, "step": verdict.first_step}
+        return Command("the numbers of the step: ", Call("explain", options=options))
 
 
 def outcome(verdict: Verdict) -> str:
@@ -572,7 +572,7 @@ class Grades(Answer):
             yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
         else:
             label = f"{Path(row.submission).name}:{row.name}"
-            yield from map(printable, lines_of(LabVerification(label, self.exam, row.compared).parts()))
+            yield from map(printable, map(str, lines_of(LabVerification(label, self.exam, row.compared).parts())))
         if row.output:
             yield from ("", "What your code printed:", row.output)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.errors import DataError, UsageError, shown
+from optilab.errors import DataError, UsageError, shown, system_failures
 from optilab.loop.targets import Targets, next_inputs
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -177,14 +177,12 @@ class Watch:
         `folder`: as for `optilab.Lab`. `overwrite`: replace the directory of this name that `save` wrote. RunError
         where the name is taken.
         """
-        from optilab.commands.calls import as_in_python, folder_of
-
         if not isinstance(name, str | None):
             raise UsageError(f'expected text, got {shown(name)}; write watch.save("my-loop")', "name")
         if not isinstance(overwrite, bool):
             raise UsageError(f"expected True or False, got {shown(overwrite)}", "overwrite")
-        with as_in_python():
-            return self._written(name, folder_of(folder), overwrite).path
+        with system_failures():
+            return self._written(name, folder, overwrite).path
 
     def plot(self, *, dark: bool = False) -> "Figure":
         """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
@@ -204,7 +202,9 @@ class Watch:
         with TemporaryDirectory() as folder:
             return view(self._written(type(self._model).__name__.lower(), Path(folder)))
 
-    def _written(self, name: str | None, folder: Path, overwrite: bool = False) -> "LabRun":
+    def _written(
+        self, name: str | None, folder: str | os.PathLike[str] | None, overwrite: bool = False
+    ) -> "LabRun":
         from optilab.commands.results import write_watched
 
         evidence, seconds = self.evidence(), [at for _, _, at in self._ends]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from optilab.call import Call
 from optilab.errors import (
     CheckpointError,
     DataError,
@@ -51,19 +52,21 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 """Types of the manifest's entries that are read; `data.train` is an entry of the mapping `data`."""
 
 
-def root(folder: str | None) -> Path:
-    """Where runs are kept: `--runs-dir`, else OPTILAB_RUNS, else ./runs. UsageError for a file in its place."""
+def root(folder: str | os.PathLike[str] | None, given_as: str = "--runs-dir") -> Path:
+    """The directory of runs: the given one, else OPTILAB_RUNS, else ./runs. UsageError for anything else."""
+    if not isinstance(folder, str | os.PathLike | None):
+        raise UsageError(f"expected the directory of the runs, got {shown(folder)}", given_as)
     path = Path(folder or os.environ.get("OPTILAB_RUNS") or "runs")
     if os.path.isfile(path):  # whatever the path is
-        where = "--runs-dir" if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
+        where = given_as if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
         raise UsageError(f"{path} is a file; expected the directory of the runs", where)
     return path
 
 
-def resume_command(path: Path, how: str = "--resume", command: str = "train") -> str:
-    """The command that continues the run or study at `path`, quoted for a shell; `how` may also be --fork."""
-    folder = [] if path.parent == root(None) else ["--runs-dir", path.parent]
-    return shell(command, how, path.name, *folder)
+def resume_command(path: Path, how: str = "resume", command: str = "train", **options: Any) -> Call:
+    """The command that continues the run or study at `path`; `how` may also be `fork`."""
+    folder = {} if path.parent == root(None) else {"runs_dir": path.parent}
+    return Call(command, options={how: path.name, **folder, **options})
 
 
 @dataclass(frozen=True)

@@ -583,10 +583,7 @@ def _notes(
             + ("settings like these" if sample == "problems" else "these settings, with the seeds as the sample")
         )
     if learned_nothing([own.outcomes for own in candidates], measure.rises):
-        notes.append(
-            "no row is better than chance: more seeds will hardly help; `optilab diagnose RUN` says why a run does not "
-            "learn"
-        )
+        notes.append("no row is better than chance: more seeds will hardly help")
     if comparison is not None and sample != "problems":
         notes += _seed_notes(candidates, comparison)
     notes += _diverged_notes(candidates, measure)

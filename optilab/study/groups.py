@@ -89,10 +89,8 @@ class Selection(NamedTuple):
         """A sentence for each trial that is left out, for those of `--confirm`, and for runs that are no trainings."""
         notes = [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
         for path, count in self.confirming.items():
-            verb, again = "is" if count == 1 else "are", runs.resume_command(path, command="sweep")
-            notes.append(
-                f"{path.name}: {plural(count, 'run')} of --confirm {verb} left out; {again} compares them"
-            )
+            verb = "is" if count == 1 else "are"
+            notes.append(f"{path.name}: {plural(count, 'run')} of --confirm {verb} left out")
         if self.others:
             left_out = f"{plural(len(self.others), 'run')} of {listed(sorted({*self.others.values()}))}"
             notes.append(f"{left_out} {'is' if len(self.others) == 1 else 'are'} left out: not trainings")

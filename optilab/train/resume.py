@@ -46,7 +46,7 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     if config.epochs < done:
         raise UsageError(
             f"--epochs {config.epochs} is below the {done} epochs already done; give more, or start a new run: "
-            f"{runs.again(path)} --epochs {config.epochs}"
+            f"{runs.again(path, epochs=config.epochs)}"
         )
     ended_early = done < current.epochs
     complete = latest.state == "done" and (done == config.epochs or ended_early) and _is_readable(latest)
@@ -274,5 +274,5 @@ def _checkpoint(source: runs.Record, config: TrainConfig, epoch: int | None) -> 
     )
     advice = ""
     if epoch is not None and 0 < epoch < config.epochs and "epochs" in changeable(config):
-        advice = f". To make it, train to there again: {runs.again(source.path)} --epochs {epoch}"
+        advice = f". To make it, train to there again: {runs.again(source.path, epochs=epoch)}"
     raise CheckpointError(f"{missing}; there are: {listed} (a run keeps the last two and the best){advice}")
