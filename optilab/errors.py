@@ -7,10 +7,8 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 import errno
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum

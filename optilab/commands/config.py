@@ -104,7 +104,7 @@ def show(request: ShowConfig, place: Place) -> Printed:
             raise UsageError(
                 f"{name} is a preset, which has no parts; its keys: optilab config show {kind} {part}"
             )
-        preset = presets.named(name)
+        preset = presets.named(name, KINDS)
         text = preset.path.read_text(encoding="utf-8")
         if name == "lr":  # a command, too
             terminal.note(
@@ -224,14 +224,11 @@ class PrintSchema(OutputOptions):
 def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:
     """The schema is a document itself, with `--json` too."""
     from optilab.config.fields import schema_text
-    from optilab.config.presets import READS, lookup, schema_file
+    from optilab.config.presets import schema_file
 
-    if kind := READS.get(request.name):
-        raise UsageError(f"{request.name} reads configs of {kind}: optilab config schema {kind}")
     if request.name not in KINDS:
-        kinds = [kind for kind in KINDS if lookup(kind, request.name)]
-        why = f"{request.name} is a preset of {kinds[0]}; write {kinds[0]}" if kinds else ""
-        raise UsageError(why or unknown("config", request.name, KINDS))
+        raise UsageError(unknown("config", request.name, KINDS))
+    place.refused.settle()
     if request.quiet:
         return Printed([], {}, [Verbatim(schema_file(request.name))])
     sys.stdout.write(schema_text(request.name))

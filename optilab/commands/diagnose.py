@@ -78,14 +78,8 @@ def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, 
         try:
             presets.find("train", target)
         except UsageError as error:
-            if "shows the presets" not in str(error):  # it says what it is, or which preset is near
-                raise
-            if "; did you mean " in str(missing):
-                raise missing from None
-            raise UsageError(
-                f"no run in {place.folder}, no file and no preset is called {shown(target)}; "
-                "`optilab runs ls` lists the runs, `optilab config ls` the presets"
-            ) from None
+            near = next((refusal for refusal in (error, missing) if "; did you mean " in str(refusal)), None)
+            raise near or UsageError(f"expected a run, a YAML file or a preset, got {shown(target)}") from None
     else:
         record = runs.read(path)
         if not record.is_training:

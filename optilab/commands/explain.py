@@ -13,9 +13,8 @@ from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Start, chosen, require_bare
 from optilab.commands.verb import Conflicts, Place, Verb
-from optilab.errors import UsageError, did_you_mean, shell, shown
+from optilab.errors import UsageError, shown
 from optilab.marks import Flag
-from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
@@ -56,8 +55,6 @@ class ExplainRequest(SetOptions, OutputOptions):
 
 def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
     """The steps. UsageError for a step that is none, and for what changes more than the rule."""
-    if isinstance(request.algo, str) and re.fullmatch("[A-Za-z][A-Za-z -]+", request.algo):
-        _require_optimizer(request.algo)
     steps = _steps(request.step, request.flag("step"))
     config = chosen(request)
     require_bare(config, "explain")
@@ -65,20 +62,6 @@ def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
     return WorkedSteps(
         [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], request.style
     )
-
-
-def _require_optimizer(word: str) -> None:
-    """UsageError, with what prints it, for a topic or a word of the glossary in the place of an optimizer."""
-    from optilab.commands.help import found
-
-    if did_you_mean(word, [*RULES]):
-        return
-    try:
-        found(word)
-    except UsageError:  # it is neither
-        return
-    instead = shell("help", word)
-    raise UsageError(f"explain works out steps of optimizers; for a text on {word} write: {instead}")
 
 
 def _steps(text: Any, flag: str) -> list[int]:

@@ -298,19 +298,13 @@ def meant(one: Field, value: Any, options: Container[str], without: str = "") ->
     """The option that a value without a name is for: `one`, or the config. UsageError for a test function; `without` is
     what has to be typed besides.
     """
-    from optilab import runs
     from optilab.config.fields import schema_for
     from optilab.config.load import command_of, load
-    from optilab.config.presets import is_config, of_runs
+    from optilab.config.presets import is_config
     from optilab.optimize import OBJECTIVES, RULES
 
     if isinstance(value, str) and value in OBJECTIVES and value not in RULES:
         raise UsageError(f"{value} is a test function, not an optimizer; write {without}--function={value}")
-    run = runs.root(None) / str(value)
-    if not is_config(value) and str(value) not in RULES and (advice := of_runs("optimize", str(value), run)):
-        if "config" in options:
-            raise UsageError(f"{shown(value)} is no optimizer; {advice}")
-        value = str(run / "config.yaml")
     if not is_config(value):
         if "out" in options and str(value).endswith((".html", ".png", ".svg", ".pdf", ".csv", ".json")):
             raise UsageError(f"{shown(value)} is no optimizer; to write a file of this name: --out {value}")

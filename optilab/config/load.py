@@ -219,7 +219,7 @@ def _document(kind: str, config: str | Mapping[str, Any] | OptilabError | None) 
     source = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
     document = yaml.read(_bytes(path), source, partial=True)
     if kind in SCHEMAS and (other := _owner(kind, document.tree)) != kind:
-        raise UsageError(presets.of_another(kind, other, source, f"{source} is a config"))
+        raise UsageError(f"{source} is a config of {other}, not of {kind}")
     if kind == "train":
         document.tree.setdefault("name", _name_of(path))
         for key in ("model", "optimizer"):
@@ -236,7 +236,7 @@ def _owner(kind: str, tree: Mapping[str, Any]) -> str:
         return kind
     shares = {one: len(keys_of(schema_for(one)).keys() & tree.keys()) for one in SCHEMAS}
     best = max(shares, key=lambda one: shares[one])
-    if best in presets.STUDIES and shares[best] == len(tree):
+    if best in ("sweep", "remedy", "race") and shares[best] == len(tree):
         return best
     needed = {"algo"} if kind == "optimize" else {key for key, field in own.items() if field.required}
     return best if shares[best] > shares[kind] and not needed & tree.keys() else kind
@@ -405,9 +405,8 @@ def relocated(
 
 def command_of(config: str) -> str:
     """The command whose keys a config has, or whose preset it names."""
-    for kind in presets.KINDS:
-        if presets.lookup(kind, config):
-            return kind
+    if preset := presets.lookup("", config):
+        return preset.kind
     tree = yaml.read(_bytes(presets.find("", config)), config, partial=True).tree
     known = {kind: schema_for(kind).model_fields.keys() for kind in SCHEMAS}
     keys = {key.partition(".")[0] for key in tree}

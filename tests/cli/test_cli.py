@@ -317,7 +317,6 @@ LINES = [
     "config show adam.yaml",
     "config cp adam.yaml new.yaml",
     "config check CONFIG",
-    "data where",
     "data ls",
     "runs ls",
     "runs show one",
