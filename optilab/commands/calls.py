@@ -125,7 +125,8 @@ def as_in_python(given: Mapping[str, Any] = MappingProxyType({}), verb: str = ""
 
 def keys_named(verb: str, name: str) -> list[str]:
     """The keys of that name in the configs that a method reads, where it takes `set`."""
-    from optilab.config.fields import named, schema_for
+    from optilab.config.fields import named
+    from optilab.config.section import schema_for
     from optilab.config.presets import READS
 
     kind = "optimize" if "optimize" in (verb, READS.get(verb)) else "train"

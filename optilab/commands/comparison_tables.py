@@ -417,7 +417,7 @@ def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Ite
     """Which optimizers are best at an end of an axis of theirs, of which three values or more were tried; of the
     learning rate on a grid with the command that tries the next value.
     """
-    from optilab.config.yaml import flow
+    from optilab.config.tree import flow
     from optilab.study.groups import asked_of, text
     from optilab.study.sweep import read_axis
 

@@ -15,7 +15,7 @@ from optilab.commands.verb import Place, Verb
 from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
-from optilab.config.yaml import flow
+from optilab.config.tree import flow
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, unrecorded, verdict
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shell, shown

@@ -260,7 +260,8 @@ class CommandLine:
 
     def keys(self, name: str) -> list[str]:
         """The keys that `--set` takes, which end with a name, or with what other tools call so."""
-        from optilab.config.fields import named, schema_for
+        from optilab.config.fields import named
+        from optilab.config.section import schema_for
 
         on_functions = self.path[0] == "race" and not any(map(self.typed, ("--on", "--resume", "--study")))
         if "--set" not in self.flags or on_functions:
@@ -304,8 +305,9 @@ class CommandLine:
 
     def wrong(self, key: str, text: str) -> str:
         """Why `--set KEY=TEXT` would be refused with the config of this line, or every text where there is none."""
-        from optilab.config.fields import schema_for
-        from optilab.config.load import BASES, load, override
+        from optilab.config.section import schema_for
+        from optilab.config.load import BASES, load
+        from optilab.config.tree import override
         from optilab.config.presets import lookup
 
         kind, rules = config_kind(self.path[0]), self.rules()

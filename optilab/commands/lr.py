@@ -31,9 +31,10 @@ from optilab.commands.options import (
 )
 from optilab.commands.verb import Place, Verb
 from optilab.config.claims import expectations
-from optilab.config.load import dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
-from optilab.config.yaml import flow
+from optilab.config.tree import flow
 from optilab.data.load import Dataset
 from optilab.errors import ExitCode, shell
 from optilab.marks import Argument, Flag, claim_doc

@@ -26,7 +26,8 @@ from optilab.commands.charts.paths import paths_chart
 from optilab.commands.options import OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
 from optilab.commands.verb import Place, Verb
-from optilab.config.load import dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError, for_each, shell
 from optilab.marks import ConfigKey, Field, Flag

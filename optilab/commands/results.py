@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from optilab import runs
 from optilab.commands.answer import Answer, Verbatim, lines_of
 from optilab.commands.compare import LabComparison, answered, compared, curves, judged_runs, no_epoch
-from optilab.config.load import yaml_bytes
+from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.runs import Record, Study, score
 from optilab.runs.provenance import provenance

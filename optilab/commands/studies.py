@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
+from optilab.config import presets
 from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
 from optilab.commands.verb import Place, kept_of, plain
-from optilab.config.load import lines_of, load, relocated
+from optilab.config.load import at_place, load, read
 from optilab.config.training import DataConfig, TrainConfig
 from optilab.errors import ConfigError, OptilabError, Refusals, RunError, UsageError, shown
 from optilab.runs import Record
@@ -90,7 +91,7 @@ def placed(source: StudySource, request: StudyOptions, read: Callable[..., Any],
         of_config = isinstance(error, UsageError) and not error.where
         if not (of_axes or of_config) or not isinstance(source.config, str):
             raise
-        raise relocated(error, lines_of(source.config)) from None
+        raise at_place(error, read(presets.find("", source.config))) from None
 
 
 def training(config: Any) -> str | Mapping[str, Any]:

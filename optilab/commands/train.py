@@ -36,7 +36,9 @@ from optilab.commands.options import (
 from optilab.commands.results import EndedStudy, LabRun, LabStudy
 from optilab.commands.verb import Conflicts, Place, Verb
 from optilab.config.claims import BEST
-from optilab.config.load import dump, flat, load
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import flat
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.diagnose import Stability, of_run, verdict

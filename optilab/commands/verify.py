@@ -20,9 +20,10 @@ from annotated_types import Ge, Le
 from optilab import signals
 from optilab.commands.answer import Answer, Part, Sentence, lines_of
 from optilab.commands.options import SetOptions, SilentOptions
+from optilab.commands.paths import function
 from optilab.commands.verb import Place, Verb
-from optilab.config.load import Override, load
-from optilab.config.load import function as read_function
+from optilab.config.load import load
+from optilab.config.tree import Override
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import is_config
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shell, shown
@@ -85,7 +86,7 @@ Exit status 9: something differs.
     function: Annotated[
         Any,
         ConfigKey("function"),
-        Read(read_function),
+        Read(function),
         Flag("NAME|FORMULA", complete="objective"),
         Doc("With a file: compare on this function only"),
     ] = None

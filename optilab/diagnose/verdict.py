@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from optilab.config.load import dump, load, override_from_text
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import override_from_text
 from optilab.config.training import TrainConfig
 from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import FALLING, MIN_SKILL, Cause, Sets, learned

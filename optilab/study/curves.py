@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.load import Override, dump, flat, load
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import Override, flat
 from optilab.config.training import TrainConfig
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score

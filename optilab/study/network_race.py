@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config.load import Override, dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import Override
 from optilab.config.presets import rules_named
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig

@@ -8,7 +8,9 @@ from statistics import fmean, median, stdev
 
 from optilab import runs
 from optilab.config.claims import BEST, Claim
-from optilab.config.load import Override, dump, load, to_yaml
+from optilab.config.load import load
+from optilab.config.section import dump, to_yaml
+from optilab.config.tree import Override
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import of_run
