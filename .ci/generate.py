@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from docs.measured import figures  # noqa: E402
 from optilab import lab  # noqa: E402
-from optilab.config import fields as config_fields  # noqa: E402
+from optilab.config import section  # noqa: E402
 from optilab.data.sources import DATASETS  # noqa: E402
 from optilab.diagnose import CAUSES, in_loop  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
@@ -30,6 +30,7 @@ from tests.optimize.test_golden import GOLDEN  # noqa: E402
 from tests.pages import PAGES, renewed  # noqa: E402
 
 EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
+SCHEMA = ROOT / "configs" / "schema"
 SCHEMAS = ("optimize", "train", "sweep", "remedy", "race", "check")
 
 # --- tables of pages ---
@@ -294,9 +295,9 @@ def stub() -> str:
 
 def generated() -> dict[Path, str]:
     """Each generated file and the text that it has to have."""
-    texts = {STUB: stub(), figures.PAGE: figures.page()}
+    texts = {STUB: stub(), figures.PAGE: figures.page(), SCHEMA / "optilab.schema.json": section.json_schema()}
     for kind in SCHEMAS:
-        texts[ROOT / "configs" / "schema" / f"{kind}.schema.json"] = config_fields.schema_text(kind)
+        texts[SCHEMA / f"{kind}.schema.json"] = section.schema_of_kind(kind)
     for page, tables in TABLES.items():
         path = ROOT / "docs" / f"{page}.md"
         text = path.read_text()

@@ -50,7 +50,8 @@ def commands() -> str:
 
 def keys() -> str:
     """Every key of every kind of config: type, default, meaning."""
-    from optilab.config.fields import SCHEMAS, describe, schema_for
+    from optilab.config.fields import SCHEMAS, describe
+    from optilab.config.section import schema_for
 
     parts = ["# Config keys"]
     for kind in SCHEMAS:

@@ -15,11 +15,11 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
-from optilab.errors import Refusals, UsageError, called_as, no_attribute, require_object, shown, system_failures
+from optilab.errors import UsageError, shown, system_failures
 
 if TYPE_CHECKING:
+    from optilab.commands.request import Verb
     from optilab.commands.results import LabRun, LabStudy
-    from optilab.commands.verb import Verb
     from optilab.marks import Field
 
 VERBS = (
@@ -132,7 +132,7 @@ def keyword(name: str, option: str) -> str:
 @cache
 def _read_by_schemas(name: str) -> frozenset[str]:
     """The keywords whose values the schema of a config or of a study's file reads, and refuses."""
-    from optilab.commands.verb import kept_of
+    from optilab.commands.request import kept_of
     from optilab.marks import ConfigKey, InFile
 
     keys = [one for request in verb_of(name).requests for one in kept_of(request)]
@@ -164,7 +164,7 @@ def signature(name: str) -> inspect.Signature:
 
 def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
     """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.commands.verb import Place, are_rules, meant, plain, usual
+    from optilab.commands.request import Place, are_rules, meant, plain, usual
 
     if not isinstance(progress, bool | None):
         raise UsageError(f"expected True or False, got {shown(progress)}", "progress")
@@ -199,7 +199,7 @@ def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **g
 
 def _taken(name: str, field: "Field | None", value: Any) -> Any:
     """A value of a script as the command would read it. UsageError for one of another kind."""
-    from optilab.commands.verb import foreign, plain
+    from optilab.commands.request import foreign, plain
 
     if callable(value) and name == "candidate":
         return value

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from docs.measured import figures
-from optilab.config.load import Override, load
+from optilab.config.load import load
+from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
 from optilab.study import rates
 from optilab.study.plan import SPAN

@@ -15,7 +15,7 @@ from optilab.cli.help import Root
 from optilab.commands import COMMANDS, TASKS, completion
 
 if TYPE_CHECKING:
-    from optilab.commands.verb import Verb
+    from optilab.commands.request import Verb
 
 __all__ = ["COMMANDS", "build", "usage_error"]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from optilab.commands import completion
-from optilab.commands.verb import Place, Request, Verb, fields_of, meant
+from optilab.commands.request import Place, Request, Verb, fields_of, meant
 from optilab.errors import UsageError
 from optilab.marks import Argument, Field, Flag
 

@@ -1,7 +1,7 @@
 """`optilab check`: claims about results, judged one by one."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,16 @@ from optilab import runs
 from optilab.commands import studies
 from optilab.commands.answer import STYLES, Printed, annotate, claim_lines, claim_sentence
 from optilab.commands.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place, Verb
+from optilab.config import presets
 from optilab.config.claims import Check, CheckFile, Claim, expectations
-from optilab.config.fields import schema_for
-from optilab.config.load import Override, command_of, dump, lines_of, load, relocated
+from optilab.config.load import at_place, command_of, load, read
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
+from optilab.config.section import dump, schema_for
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override, Tree
 from optilab.errors import (
     ConfigError,
     ExitCode,
@@ -206,7 +208,8 @@ class Checker:
             kind = command_of(target)
             if kind != "check":
                 return [_judged(target, partial(self._config, kind, target, self.request.changes(), ()))]
-            file, lines = load(CheckFile, target), lines_of(target)
+            tree = read(presets.find("", target))
+            file = load(CheckFile, tree)
         except OptilabError as error:
             return [CheckedTarget(target, wrong=[error])]
         chosen = file.chosen(self.request.slow, self.request.only)
@@ -218,9 +221,9 @@ class Checker:
             )
         if not self.request.slow and (left := len(file.chosen(True, self.request.only)) - len(chosen)):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
-        return [_judged(entry.name, partial(self._entry, entry, lines, number)) for number, entry in chosen]
+        return [_judged(entry.name, partial(self._entry, entry, tree, number)) for number, entry in chosen]
 
-    def _entry(self, check: Check, lines: Mapping[Any, str], number: int) -> Judgement:
+    def _entry(self, check: Check, tree: Tree, number: int) -> Judgement:
         try:
             if check.run is not None:
                 return self._read(runs.locate(self.place.folder, check.run), dump(check)["expect"])
@@ -228,7 +231,7 @@ class Checker:
             return self._config(check.command, check.target, changes, dump(check)["expect"])
         except (UsageError, ConfigError, RunError) as error:
             at = ("checks", number)
-            raise relocated(error, lines, at, (*at, check.command)) from None
+            raise at_place(error, tree, at, (*at, check.command)) from None
 
     def _config(self, kind: str, given: Any, changes: Sequence[Override], claims: Sequence[Any]) -> Judgement:
         """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""

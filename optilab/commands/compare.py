@@ -13,7 +13,7 @@ from optilab.call import Command
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer, Part, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
-from optilab.commands.verb import Place, Request, Verb, fields_of
+from optilab.commands.request import Place, Request, Verb, fields_of
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study

@@ -94,9 +94,9 @@ def remedy(incomplete: str) -> list[str]:
 
 def key(ctx: typer.Context, incomplete: str) -> list[str]:
     """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
-    from optilab.config.fields import describe, schema_for
+    from optilab.config.keys import keys_of
 
-    keys = {one.key: one.choices for one in describe(schema_for(config_kind(ctx.info_name)))}
+    keys = {one.key: one.choices for one in keys_of(config_kind(ctx.info_name))}
     prefix = os.environ.get(_PREFIX, "")
     name, equals, _ = (prefix + incomplete).partition("=")
     if not equals:
@@ -107,9 +107,9 @@ def key(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def part(ctx: typer.Context, incomplete: str) -> list[str]:
     """Keys, sections and entries of the config that `config show` describes."""
-    from optilab.config.fields import describe, schema_for
+    from optilab.config.keys import keys_of
 
-    keys = list(describe(schema_for(ctx.params.get("name") or "train")))
+    keys = keys_of(ctx.params.get("name") or "train")
     return _starting(
         dict.fromkeys([*(key.key for key in keys), *(name for key in keys for name in key.choices)]), incomplete
     )

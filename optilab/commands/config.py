@@ -12,15 +12,17 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Part, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, OutputOptions, SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place, Verb
 from optilab.config import SCHEMAS
-from optilab.errors import ExitCode, OptilabError, UsageError, did_you_mean, shell, unknown
+from optilab.config.keys import ENTRY
+from optilab.config.tree import flow
+from optilab.errors import ExitCode, OptilabError, Refusals, UsageError, shell, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
 
 if TYPE_CHECKING:
-    from optilab.config.fields import Key
+    from optilab.config.keys import Key
     from optilab.config.presets import Preset
 
 KINDS = tuple(SCHEMAS)
@@ -86,125 +88,61 @@ class ShowConfig(OutputOptions):
 
 
 def show(request: ShowConfig, place: Place) -> Printed:
-    from optilab.config import fields, presets
+    from optilab.config import presets
+    from optilab.config.keys import keys_of, part
 
-    name, part = request.name, request.part
-    if part is None and name not in KINDS:  # a key of one of them
-        keys_of = {kind: list(fields.describe(fields.schema_for(kind))) for kind in ("train", "optimize")}
-        having = [
-            kind for kind, keys in keys_of.items() if any(f"{key.key}.".startswith(f"{name}.") for key in keys)
+    name, chosen = request.name, request.part
+    if chosen is None and name not in KINDS:  # a key of one of them
+        kinds = [
+            kind for kind in presets.KINDS if any(f"{key.key}.".startswith(f"{name}.") for key in keys_of(kind))
         ]
-        name, part = (having[0], name) if having else (name, part)
-        near = did_you_mean(name, [key.key for keys in keys_of.values() for key in keys])
-        if "." in name and not having and near and not name.endswith((".yaml", ".yml")):
-            raise UsageError(f"no key is called {name!r}{near}")
+        name, chosen = (kinds[0], name) if kinds else (name, chosen)
     if name not in KINDS:
-        if part is not None:
-            kind = presets.named(name).kind
-            raise UsageError(
-                f"{name} is a preset, which has no parts; its keys: optilab config show {kind} {part}"
-            )
-        preset = presets.named(name, KINDS)
+        preset = presets.named(name)
+        if chosen is not None:
+            raise UsageError(f"{name} is a preset, without parts; expected {', '.join(KINDS)}")
         text = preset.path.read_text(encoding="utf-8")
-        if name == "lr":  # a command, too
-            terminal.note(
-                "this is the preset lr.yaml; the command lr reads configs of train: optilab config show train"
-            )
-        shown = [Verbatim(text.removesuffix("\n"))]
-        return Printed(shown, {**_facts(preset), "text": text}, [f"{preset.name}.yaml"])
-    described = list(fields.describe(fields.schema_for(name)))
-    keys = described if part is None else fields.part(described, part)
-    if part is None:
-        parts = _overview(name, described)
-    else:
-        parts = _details(keys, presets.rules() if name == "optimize" else {})
+        return Printed(
+            [Verbatim(text.removesuffix("\n"))], {**_facts(preset), "text": text}, [f"{preset.name}.yaml"]
+        )
+    keys = keys_of(name) if chosen is None else part(keys_of(name), chosen)
+    defaults = presets.rules() if name == "optimize" else {}
     facts = {"command": name, "keys": [asdict(key) for key in keys]}
-    return Printed(list(parts), facts, list(dict.fromkeys(key.key for key in keys)))
+    return Printed(list(_tables(keys, chosen is None, defaults)), facts, [*dict.fromkeys(key.key for key in keys)])
 
 
-def _overview(kind: str, keys: "Sequence[Key]") -> Iterator[Part]:
-    """Every key of a command's config, section by section, then the entries of each choice with their settings."""
-    from optilab.config.fields import LAST, SECTION, schema_for
+def _tables(keys: "Sequence[Key]", whole: bool, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[Part]:
+    """A table of the keys of the sections, and one of those of each entry; of a `whole` config a line for an entry.
 
-    set_ = "; --set KEY=VALUE sets any of them" if kind in ("optimize", "train") else ""
-    yield Sentence(f"Keys of `optilab {kind}` configs with their defaults{set_}.", "bold")
-    examples = {"optimize": "adam, function", "train": "model.norm, data, adam", "check": "checks.expect"}
-    example = examples.get(kind, "seeds, expect")
-    yield f"Types and ranges of a part: optilab config show {kind} PART, as in: {example}"
-    everyday = schema_for(kind).everyday
-    own = [key for key in keys if not key.of and key.key not in everyday]
-    yield from _section("everyday", [key for name in everyday for key in keys if key.key == name])
-    yield from _section("other keys of the run", [k for k in own if "." not in k.key and k.type != SECTION])
-    sections = sorted((key for key in own if key.type == SECTION), key=lambda key: key.key == LAST)
-    for section in sections:
-        if section.key == LAST:
-            yield from _choices(keys)
-        default = f"; default {section.default}" if section.default else ""
-        inside = [key for key in own if key.key.startswith(f"{section.key}.")]
-        yield from _section(f"{section.key}: {section.meaning}{default}", inside)
-    if not any(section.key == LAST for section in sections):
-        yield from _choices(keys)
-
-
-def _section(title: str, keys: "Sequence[Key]") -> Iterator[Part]:
-    """A line for each key: name, default, meaning."""
-    yield ""
-    yield Sentence(title, "bold")
-    rows = [[key.key, key.default, key.meaning] for key in keys]
-    yield terminal.grid(["", "", ""], rows, left=(0, 1, 2), show_header=False)
-
-
-def _choices(keys: "Sequence[Key]") -> Iterator[Part]:
-    """A line for each entry of each choice: name, settings; keys that choose from the same entries share them."""
-    from optilab.config.fields import ENTRY
-
-    titles: dict[tuple[str, ...], list[str]] = {}
-    for key in keys:
-        if key.type == ENTRY and not key.of:
-            shared = next((names for names in titles if set(key.choices) <= set(names)), key.choices)
-            titles.setdefault(shared, []).append(key.key)
-    for names, chosen_by in titles.items():
+    `defaults` has the settings of a rule's preset, by the name of the rule.
+    """
+    own = [key for key in keys if not key.of]
+    yield terminal.grid(["key", "default", "meaning"], [_row(key) for key in own], left=range(3))
+    for of, group in groupby((key for key in keys if key.of), lambda key: (key.of, key.section)):
+        name, section = of
+        settings = list(group)
+        if whole:
+            yield f"{section} {name}: {', '.join(f'{key.last} {key.default}' for key in settings)}"
+            continue
+        preset = defaults.get(name, {})
+        columns = ["key", "default", *["preset"] * bool(preset), "meaning"]
+        rows = [
+            [key.key, key.default, *[flow(preset.get(key.last))] * bool(preset), _meaning(key)] for key in settings
+        ]
         yield ""
-        yield Sentence(f"{', '.join(chosen_by)}: one of", "bold")
-        rows = []
-        for name in names:
-            settings = [key for key in keys if key.of == name and key.key.rpartition(".")[0] == chosen_by[0]]
-            texts = (f"{key.key.removeprefix(f'{chosen_by[0]}.')} {key.default}" for key in settings)
-            rows.append([name, ", ".join(texts)])
-        yield terminal.grid(["", ""], rows, left=(0, 1), show_header=False)
-
-
-def _details(keys: "Sequence[Key]", rules: Mapping[str, Mapping[str, Any]]) -> Iterator[Part]:
-    """Keys with their types and ranges; `rules` holds the settings of a rule's preset, by the rule's name."""
-    from optilab.config.fields import ENTRY
-    from optilab.config.yaml import flow
-
-    if len({key.of for key in keys}) == len(keys) > 1 == len({key.key for key in keys}):  # of many entries
-        alike: dict[str, list[list[str]]] = {}
-        for key in keys:
-            own = rules.get(key.of, {}).get(key.key.rpartition(".")[2])
-            alike.setdefault(f"{key.key}: {key.meaning}: {key.type}", []).append(
-                [key.of, key.default, "" if own is None else flow(own)]
-            )
-        for title, lines in alike.items():
-            yield from ("", Sentence(title, "bold"))
-            headings = ["of", "default", *(["preset"] if any(line[2] for line in lines) else [])]
-            yield terminal.grid(headings, [line[: len(headings)] for line in lines], left=range(len(headings)))
-        return
-    for of, group in groupby(keys, key=lambda key: key.of):
-        preset, rows = rules.get(of, {}), []
-        for key in group:
-            names = f"; one of {', '.join(key.choices)}" if key.type == ENTRY else ""
-            value = [flow(preset.get(key.key.rpartition(".")[2]))] if preset else []
-            rows.append([key.key, key.default, *value, f"{key.meaning}: {key.type}{names}"])
-        yield ""
-        if of:
-            yield Sentence(of, "bold")
-        headings = ["key", "default", *(["preset"] if preset else []), "meaning"]
-        yield terminal.grid(headings, rows, left=range(4))
+        yield Sentence(name, "bold")
+        yield terminal.grid(columns, rows, left=range(4))
         if preset:
-            yield f"preset: of the exercise; used wherever optimize, map and explain find the name {of}"
-            yield "default: of the literature; used by train and verify"
+            yield "preset: used by optimize, map and explain; default: of the literature, used by train and verify"
+
+
+def _row(key: "Key") -> list[str]:
+    return [key.key, key.default, _meaning(key)]
+
+
+def _meaning(key: "Key") -> str:
+    names = f"; one of {', '.join(key.choices)}" if key.type == ENTRY else ""
+    return f"{key.meaning}: {key.type}{names}"
 
 
 # --- schema ------------------------------------------------------------------------------------------------
@@ -223,12 +161,10 @@ class PrintSchema(OutputOptions):
 
 def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:
     """The schema is a document itself, with `--json` too."""
-    from optilab.config.fields import schema_text
-    from optilab.config.presets import schema_file
+    from optilab.config.keys import schema_file, schema_text
 
     if request.name not in KINDS:
         raise UsageError(unknown("config", request.name, KINDS))
-    place.refused.settle()
     if request.quiet:
         return Printed([], {}, [Verbatim(schema_file(request.name))])
     sys.stdout.write(schema_text(request.name))
@@ -252,7 +188,8 @@ class CopyPreset(OutputOptions):
 def cp(request: CopyPreset, place: Place) -> Printed:
     from optilab.config.presets import named
 
-    preset, path = named(request.name), Path(request.dest)
+    preset, path = place.refused(named, request.name), Path(request.dest)
+    place.refused.settle()
     if path.is_dir():
         path /= preset.path.name
     files = {path: preset.copy}
@@ -282,22 +219,25 @@ class CheckConfigs(SilentOptions):
 
 
 def check(request: CheckConfigs, place: Place) -> Printed:
-    from optilab.config.fields import schema_for
-    from optilab.config.load import command_of, lines_of, load, relocated
+    from optilab.config import presets
+    from optilab.config.load import at_place, command_of, load, read
+    from optilab.config.section import schema_for
     from optilab.config.study import SweepConfig
 
+    place.refused.settle()
     results: list[dict[str, Any]] = []
     for file in request.files:
         try:
-            kind = command_of(file)
-            found = load(schema_for(kind), file)
+            kind, refused = command_of(file), Refusals()
+            found = refused(load, schema_for(kind), file, rest=True)
             if isinstance(found, SweepConfig):
                 from optilab.study.sweep import plan, resolve
 
                 try:
                     plan(resolve(found))
                 except OptilabError as error:
-                    raise relocated(error, lines_of(file)) from None
+                    refused.append(at_place(error, read(presets.find("", file))))
+            refused.settle()
         except OptilabError as error:
             results.append({"file": file, "ok": False, "error": error.document()})
             if not request.quiet:

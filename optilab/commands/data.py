@@ -7,7 +7,7 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Printed
 from optilab.commands.options import QUIET, DataOptions, OutputOptions, SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place, Verb
 from optilab.data.sources import DATASETS
 from optilab.errors import DataError, UsageError
 from optilab.marks import Argument

@@ -11,7 +11,7 @@ from optilab import runs
 from optilab.call import Call, Command, in_python
 from optilab.commands.answer import Answer, Medium, Part, Sentence, lines_of
 from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place, Verb
 from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from optilab.commands.answer import Printed
 from optilab.commands.options import SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place, Verb
 from optilab.runs.provenance import provenance
 
 PACKAGES = (

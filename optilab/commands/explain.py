@@ -12,7 +12,7 @@ from annotated_doc import Doc
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Start, chosen, require_bare
-from optilab.commands.verb import Conflicts, Place, Verb
+from optilab.commands.request import Conflicts, Place, Verb
 from optilab.errors import UsageError, shown
 from optilab.marks import Flag
 from optilab.optimize import formula as formulas

@@ -12,7 +12,7 @@ from annotated_doc import Doc
 from optilab.commands import COMMANDS
 from optilab.commands.answer import Printed
 from optilab.commands.options import SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place, Verb
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
 from optilab.optimize import OBJECTIVES, RULES
@@ -84,7 +84,6 @@ def texts() -> dict[str, str]:
 
 def _of_configs() -> dict[str, str]:
     """The entries that keys of configs choose from, and the keys by their names and the last parts of these."""
-    from optilab.config.fields import describe, schema_for
     from optilab.config.model import ACTIVATIONS, INITS, NORMS
     from optilab.optimize.schedules import SCHEDULES
 

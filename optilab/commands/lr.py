@@ -30,9 +30,10 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place, Verb
 from optilab.config.claims import expectations
-from optilab.config.load import dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.errors import ExitCode

@@ -14,17 +14,17 @@ from annotated_doc import Doc
 from optilab.commands.answer import Answer, Sentence
 from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen, require_bare
-from optilab.commands.verb import Place, Verb
-from optilab.config.load import Override
+from optilab.commands.request import Place, Verb
+from optilab.config.axes import Axis
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
+from optilab.config.tree import Override
 from optilab.errors import UsageError, did_you_mean
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
 from optilab.optimize.rule import settings_of
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
 from optilab.study import maps as study
-from optilab.study.axes import Axis
 from optilab.words import plural, setting, short_setting
 
 EPOCHS = 100

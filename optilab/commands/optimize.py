@@ -16,9 +16,11 @@ from optilab.call import Call, Command
 from optilab.commands.answer import Answer, Part, Sentence, Verbatim
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
-from optilab.commands.verb import Conflicts, Place, Verb
-from optilab.config.load import Override, dump, load, to_yaml
+from optilab.commands.request import Conflicts, Place, Verb
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
+from optilab.config.section import dump, to_yaml
+from optilab.config.tree import Override
 from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Regime, Status, Trajectory

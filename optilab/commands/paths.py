@@ -1,5 +1,6 @@
 """What the commands share that follow paths: the options that choose rule, function and start; following and tuning."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_doc import Doc
 
-from optilab.commands.verb import Request, fields_of, plain
-from optilab.config.load import Override, function, load, numbers
+from optilab.commands.request import Request, fields_of, plain
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
+from optilab.config.tree import Override, decimal
 from optilab.errors import ELSEWHERE, UsageError
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import Regime, Trajectory, descend
@@ -18,6 +20,19 @@ from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult
+
+
+def function(text: str) -> Any:
+    """The value of `function` for `--function`: the name of a test function, or a formula of the user's."""
+    named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
+    return text if named else {"name": "expression", "formula": text}
+
+
+def numbers(text: str) -> list[Any]:
+    """`-5,-2`, `[-5, -2]` or `-5 -2` as the list [-5, -2]; what is no number stays text, which the schema refuses."""
+    bare = re.sub(r"^\[(.*)\]$|^\((.*)\)$", r"\1\2", text.strip())
+    return [decimal(part) for part in re.split(r"[,;\s]+", bare.strip(" ,;")) if part] or [text]
+
 
 Algo = Annotated[
     Any,

@@ -25,9 +25,10 @@ from optilab.commands.answer import Answer
 from optilab.commands.charts.paths import paths_chart
 from optilab.commands.options import OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
-from optilab.commands.verb import Place, Verb
-from optilab.config.load import dump, load
+from optilab.commands.request import Place, Verb
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
+from optilab.config.section import dump
 from optilab.errors import UsageError, shell
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory

@@ -21,9 +21,9 @@ from optilab.commands.options import (
     PictureOptions,
     StudyOptions,
 )
+from optilab.commands.request import Place, Verb, fields_of
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
-from optilab.commands.verb import Place, Verb, fields_of
 from optilab.config.load import load
 from optilab.config.presets import algorithms, rules_named
 from optilab.config.study import (

@@ -15,9 +15,9 @@ from optilab.commands.options import (
     StudyOptions,
 )
 from optilab.commands.race import NetworkRaceAnswer
+from optilab.commands.request import Place, Verb
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
-from optilab.commands.verb import Place, Verb
 from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.diagnose import TRIAL_BATCHES
 from optilab.marks import ConfigKey, Flag

@@ -10,7 +10,7 @@ from annotated_doc import Doc
 from optilab.commands.answer import Printed, Sentence, Verbatim
 from optilab.commands.compare import ComparisonOptions, Metric, answered, judged_runs
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
-from optilab.commands.verb import Place, Verb, fields_of
+from optilab.commands.request import Place, Verb, fields_of
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal

@@ -12,7 +12,7 @@ from optilab import runs
 from optilab.call import Command
 from optilab.commands.answer import Answer, Verbatim, lines_of
 from optilab.commands.compare import LabComparison, answered, compared, curves, judged_runs, no_epoch
-from optilab.config.load import yaml_bytes
+from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.runs import Record, Study, score
 from optilab.runs.provenance import provenance

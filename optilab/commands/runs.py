@@ -13,8 +13,8 @@ from optilab.call import Call, Command
 from optilab.commands import compare
 from optilab.commands.answer import Answer, Part, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.commands.request import Conflicts, Place, Verb
 from optilab.commands.results import LabRun, LabStudy
-from optilab.commands.verb import Conflicts, Place, Verb
 from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study

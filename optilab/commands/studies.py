@@ -12,8 +12,9 @@ from optilab import runs
 from optilab.call import Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
-from optilab.commands.verb import Place, kept_of, plain
-from optilab.config.load import lines_of, load, relocated
+from optilab.commands.request import Place, kept_of, plain
+from optilab.config import presets
+from optilab.config.load import at_place, load
 from optilab.config.training import DataConfig
 from optilab.errors import ConfigError, OptilabError, RunError, UsageError, shown
 from optilab.runs import Record
@@ -83,7 +84,7 @@ def placed(source: StudySource, request: StudyOptions, read: Callable[..., Any],
         of_config = isinstance(error, UsageError) and not error.where
         if not (of_axes or of_config) or not isinstance(source.config, str):
             raise
-        raise relocated(error, lines_of(source.config)) from None
+        raise at_place(error, read(presets.find("", source.config))) from None
 
 
 def training(config: Any) -> str | Mapping[str, Any]:

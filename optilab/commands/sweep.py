@@ -18,10 +18,10 @@ from optilab.commands.options import (
     Seed,
     StudyOptions,
 )
+from optilab.commands.request import Conflicts, Place, Verb
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.settings_page import importance_table
 from optilab.commands.studies import PlannedStudy
-from optilab.commands.verb import Conflicts, Place, Verb
 from optilab.config.study import SweepConfig
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag

@@ -34,12 +34,14 @@ from optilab.commands.options import (
     Threads,
     require_one_thread,
 )
+from optilab.commands.request import Conflicts, Place, Verb
 from optilab.commands.results import EndedStudy, LabRun, LabStudy
-from optilab.commands.verb import Conflicts, Place, Verb
 from optilab.config.claims import BEST
-from optilab.config.load import dump, flat, load
+from optilab.config.load import load
 from optilab.config.own_network import OwnNetwork
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
+from optilab.config.tree import flat
 from optilab.diagnose import Stability, of_run, verdict
 from optilab.errors import DivergedError, UsageError
 from optilab.marks import Argument, ConfigKey, Flag

@@ -21,11 +21,12 @@ from optilab import signals
 from optilab.call import Call, Command
 from optilab.commands.answer import Answer, Part, Sentence, lines_of
 from optilab.commands.options import SetOptions, SilentOptions
-from optilab.commands.verb import Place, Verb
-from optilab.config.load import Override, load
-from optilab.config.load import function as read_function
+from optilab.commands.paths import function
+from optilab.commands.request import Place, Verb
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import is_config
+from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
@@ -86,7 +87,7 @@ Exit status 9: something differs.
     function: Annotated[
         Any,
         ConfigKey("function"),
-        Read(read_function),
+        Read(function),
         Flag("NAME|FORMULA", complete="objective"),
         Doc("With a file: compare on this function only"),
     ] = None

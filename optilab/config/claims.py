@@ -9,8 +9,9 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
 
-from optilab.config.fields import Listed, Number, Section, Whole, decimal, refusal
-from optilab.config.load import Override, load
+from optilab.config.load import load
+from optilab.config.section import Listed, Section, refusal
+from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.path import Status
@@ -64,20 +65,19 @@ def no_fraction(metric: str, value: float) -> str:
     return f"expected a fraction from 0 to 1, got {value:g}"
 
 
-def _unfit(metric: str, operator: str, text: str) -> str:
-    """A sentence for a claim whose bound its metric cannot have."""
+def _unfit(metric: str, operator: str, bound: object) -> str:
+    """A sentence for a bound that the metric cannot have."""
     expected = f"{metric} == WORD" if metric in WORDS else f"{metric} {operator} NUMBER"
-    return f"expected {expected}, got {shown(text)}"
+    return f"expected {expected}, got {metric} {operator} {bound}"
 
 
 class Claim(Section):
     """One expectation: a metric, and exactly one bound."""
 
-    as_text: ClassVar[Mapping[str, Any]] = {
-        "type": "string",
-        "pattern": f"^{_NAMELESS}$",
-        "description": f"such as {EXAMPLE}",
-    }
+    @classmethod
+    def __get_pydantic_json_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
+        text = {"type": "string", "pattern": f"^{_NAMELESS}$", "description": f"such as {EXAMPLE}"}
+        return {"anyOf": [text, super().__get_pydantic_json_schema__(source, handler)]}
 
     of: Annotated[
         str | None,
@@ -85,19 +85,19 @@ class Claim(Section):
     ] = None
     metric: Annotated[str, Doc("what is measured")]
     at: Annotated[
-        Literal["last", "best", "area"] | Annotated[Whole, Ge(0)],
+        Literal["last", "best", "area"] | Annotated[int, Ge(0)],
         Doc("when it is measured: last, best, area (mean over epochs), or an epoch number"),
     ] = "last"
-    above: Annotated[Number | None, Doc("the value is greater")] = None
-    at_least: Annotated[Number | None, Doc("the value is greater or equal")] = None
-    below: Annotated[Number | None, Doc("the value is less")] = None
-    at_most: Annotated[Number | None, Doc("the value is less or equal")] = None
-    equals: Annotated[Number | str | None, Doc("the value is this; of a status, one of its words")] = None
+    above: Annotated[float | None, Doc("the value is greater")] = None
+    at_least: Annotated[float | None, Doc("the value is greater or equal")] = None
+    below: Annotated[float | None, Doc("the value is less")] = None
+    at_most: Annotated[float | None, Doc("the value is less or equal")] = None
+    equals: Annotated[float | str | None, Doc("the value is this; of a status, one of its words")] = None
     within: Annotated[
-        Number | None, Gt(0), Doc("with equals: how far the mean over the seeds may be from the value")
+        float | None, Gt(0), Doc("with equals: how far the mean over the seeds may be from the value")
     ] = None
     confidence: Annotated[
-        Number | None,
+        float | None,
         Gt(0.5),
         Lt(1),
         Doc("the mean over the seeds meets the bound with this confidence; null: every seed meets it"),
@@ -110,12 +110,11 @@ class Claim(Section):
         if isinstance(given, Claim) or (isinstance(given, Mapping) and "metric" in given):
             return given
         if not isinstance(given, str) or (match := _TEXT.fullmatch(given)) is None:
-            raise refusal(f"expected a claim such as 'val_acc > 0.8' or 'adam: f < 0.1', got {shown(given)}")
+            raise refusal(f"expected a claim such as {EXAMPLE}, got {shown(given)}")
         if match["healthy"]:
             return {"of": match["of"], "metric": "diagnosis", "equals": HEALTHY}
-        parts = {
-            key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None
-        }
+        parts: dict[str, Any] = {key: match[key] for key in ("of", "metric", "at") if match[key] is not None}
+        parts |= {key: decimal(match[key]) for key in ("within", "confidence") if match[key] is not None}
         if match["at"] and match["at"].isdecimal():
             parts["at"] = int(match["at"])
         elif match["at"] and match["at"] not in MOMENTS:
@@ -123,7 +122,7 @@ class Claim(Section):
             raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch, got {shown(match['at'])}{near}")
         bound = decimal(match["value"])
         if isinstance(bound, str) and OPERATORS[match["operator"]] != "equals":
-            raise refusal(_unfit(match["metric"], match["operator"], given))
+            raise refusal(_unfit(match["metric"], match["operator"], bound))
         return {**parts, OPERATORS[match["operator"]]: bound}
 
     @model_validator(mode="after")
@@ -132,19 +131,17 @@ class Claim(Section):
         if len(set(bounds)) != 1:
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
             raise refusal(f"expected exactly one of {accepted}, got {listed(bounds) if bounds else 'none'}")
-        if self.metric not in ALL:  # which the command refuses
-            return self
         word, exact = self.metric in WORDS, self.operator == "=="
-        if word != isinstance(self.bound, str):
-            raise refusal(_unfit(self.metric, self.operator, self.text))
+        if self.metric in ALL and word != isinstance(self.bound, str):
+            raise refusal(_unfit(self.metric, self.operator, self.bound))
         if isinstance(self.bound, float) and (why := no_fraction(self.metric, self.bound)):
             raise refusal(f"{self.metric}: {why}")
         if self.within is not None and (word or not exact):
-            raise refusal(f"+-: expected == and a number, got {shown(self.text)}")
+            raise refusal(f"+-: expected == and a number, got {self.text}")
         if self.within is not None and self.within >= 1 and self.metric.endswith("acc"):
             raise refusal(f"+-: expected less than 1 for an accuracy, got {self.within:g}")
         if self.confidence is not None and (word or exact):
-            raise refusal(f"confidence: expected >, >=, < or <=, got {shown(self.text)}")
+            raise refusal(f"confidence: expected >, >=, < or <=, got {self.text}")
         return self
 
     @property
@@ -332,13 +329,6 @@ class CheckFile(Section):
     """`optilab check FILE`: several commands, each with its claims."""
 
     kind: ClassVar[str] = "check"
-    everyday: ClassVar[Sequence[str]] = (
-        "checks.name",
-        "checks.optimize",
-        "checks.train",
-        "checks.set",
-        "checks.expect",
-    )
 
     checks: Annotated[tuple[Check, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 

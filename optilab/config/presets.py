@@ -2,14 +2,15 @@
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from optilab import runs
-from optilab.config import yaml
+from optilab.config.keys import presets_folder, schema_file
+from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import is_own, kind_of
@@ -51,18 +52,6 @@ class Preset:
         return f"{first.partition('=')[0]}={schema_file(self.kind)}\n{rest}".encode()
 
 
-def presets_folder() -> Path:
-    """configs/ next to the package: inside it in an installed wheel, above it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parent / "configs"
-
-
-def schema_file(kind: str) -> Path:
-    """The installed JSON Schema of a command's configs."""
-    return presets_folder() / "schema" / f"{kind}.schema.json"
-
-
 def presets(kind: str | None = None) -> list[Preset]:
     """The shipped configs by kind: those in no directory, the remedies, then the other directories; each sorted by
     name."""
@@ -101,7 +90,7 @@ def find(kind: str, config: str) -> Path:
     if stat.S_ISREG(mode) and not config.endswith(".py"):
         return Path(config).absolute()
     what = "code" if stat.S_ISREG(mode) else "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
-    raise UsageError(f"expected a YAML file or a preset, got {what}: {shown(config)}")
+    raise UsageError(f"expected a YAML file or a preset, got {what}: {config}")
 
 
 def _unknown(kind: str, config: str) -> str:
@@ -114,12 +103,12 @@ def _unknown(kind: str, config: str) -> str:
     return f"unknown config {shown(config, 300)}{near or '; expected a YAML file or a preset'}"
 
 
-def named(name: str, others: Sequence[str] = ()) -> Preset:
-    """The preset of that name, of whichever command. UsageError names the nearest preset, or one of `others`."""
+def named(name: str) -> Preset:
+    """The preset of that name, of whichever command. UsageError names the nearest."""
     if preset := lookup("", name):
         return preset
-    near = did_you_mean(_bare(name), [*others, *(preset.name for preset in presets())])
-    raise UsageError(f"unknown preset {shown(name)}{near}")
+    accepted = [*KINDS, *(preset.name for preset in presets())]
+    raise UsageError(f"unknown preset {shown(name)}{did_you_mean(_bare(name), accepted)}")
 
 
 def algorithms(text: str, where: str = "--algo") -> list[str]:
@@ -151,7 +140,7 @@ def _rule(where: str, name: str) -> Rule:
         raise UsageError(unknown("optimizer", name, RULES), where)
     kind: Any = kind_of(name) if is_own(name) else RULES[name]
     if needed := [field.name for field in fields(kind) if field.default is MISSING]:
-        raise UsageError(f"{kind.name}: expected a default for {', '.join(needed)} in the code", where)
+        raise UsageError(f"{kind.name}: no default of {', '.join(needed)}", where)
     rule: Rule = kind()
     return rule
 
@@ -175,5 +164,5 @@ def filled(rule: Any) -> Any:
 @cache
 def rules() -> Mapping[str, Mapping[str, Any]]:
     """The `algo` section of each preset of `optimize`, by the rule's name."""
-    sections = (yaml.read(p.path.read_bytes(), p.name).tree["algo"] for p in presets("optimize"))
+    sections = (Tree.read(p.path.read_bytes(), p.name).values["algo"] for p in presets("optimize"))
     return {section["name"]: section for section in sections}

@@ -7,8 +7,10 @@ from enum import IntEnum
 from typing import Any
 
 from optilab.call import Call
-from optilab.config.load import dump, load, override_from_text
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import FALLING, MIN_SKILL, Cause, Sets, learned
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, TRIAL_BATCHES, Evidence, Setup

@@ -21,7 +21,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from optilab.config.load import to_yaml
+from optilab.config.section import to_yaml
 from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, DataError, SystemFailure, UsageError, shown
 from optilab.runs import Record, read

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.config import yaml
-from optilab.config.load import flat
 from optilab.config.training import edited
+from optilab.config.tree import Tree, flat
 from optilab.errors import OptilabError, UsageError, printable, shell, shown
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import NOT_SETTINGS, edits, text
@@ -122,7 +121,7 @@ def _edited(record: Record) -> str:
         return ""
     file = record.path / "config.yaml"
     try:
-        changed = edits(record, yaml.read(record.config, str(file)).tree)
+        changed = edits(record, Tree.read(record.config, str(file)).values)
     except OptilabError as error:
         return str(error)
     return edited(file, changed) if changed else ""

@@ -19,7 +19,7 @@ from time import time as clock
 from typing import Any, Literal
 
 from optilab import runs
-from optilab.config.yaml import flow
+from optilab.config.tree import flow
 from optilab.errors import OptilabError, UsageError, printable, unknown
 from optilab.files import cell, no_directory, write_errors
 from optilab.runs import Record, Row

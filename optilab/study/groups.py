@@ -17,11 +17,11 @@ from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
 
 from optilab import runs
-from optilab.config import yaml
 from optilab.config.claims import MOMENTS, no_fraction
-from optilab.config.load import dump, flat, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig, edited
-from optilab.config.yaml import flow
+from optilab.config.tree import Tree, flat, flow
 from optilab.errors import DataError, RunError, UsageError, did_you_mean, shell, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
@@ -175,8 +175,8 @@ def settings(record: Record) -> dict[str, Any]:
     the config is damaged, RunError if a setting was edited since the run started.
     """
     path, started = record.path / "config.yaml", record.as_started
-    written: Any = started or yaml.read(record.config, str(path))
-    config = started or written.tree
+    written: Any = started or Tree.read(record.config, str(path))
+    config = started or written.values
     if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others
         return {**flat(config), "name": record.name}
     if not started and (changed := edits(record, config)):
@@ -292,7 +292,7 @@ def axes_of(rows: Sequence[Row]) -> list[str]:
 
 def asked_of(study: Study) -> dict[str, Any]:
     """What study.yaml asks, as it is written. ConfigError where it is damaged."""
-    return yaml.read(study.asked, str(study.path / runs.STUDY)).tree
+    return Tree.read(study.asked, str(study.path / runs.STUDY)).values
 
 
 # --- labels ------------------------------------------------------------------------------------------------

@@ -16,11 +16,11 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from optilab import runs
-from optilab.config.fields import decimal, describe, schema_for
-from optilab.config.load import dump, flat, load
+from optilab.config.keys import keys_of
+from optilab.config.load import load
 from optilab.config.presets import presets
-from optilab.config.problems import number_advice
-from optilab.config.yaml import flow
+from optilab.config.section import dump, schema_for
+from optilab.config.tree import decimal, flat, flow
 from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study
@@ -68,12 +68,7 @@ class Condition:
         if comparable:
             return _ORDERS[self.operator](fact, number)
         if type(fact) in (int, float):
-            advice = number_advice(self.value).removeprefix("; write ")
-            value = advice if decimal(advice) != advice else "0.1"
-            instead = f"{'write' if value == advice else 'for example'} '{self.keys[-1]}{self.operator}{value}'"
-            raise UsageError(
-                f"{key} is a number; it cannot be compared with {shown(self.value)}; {instead}", "--where"
-            )
+            raise UsageError(f"expected a number for {key}, got {shown(self.value)}", "--where")
         return isinstance(fact, str) and _ORDERS[self.operator](fact, self.value)
 
 
@@ -249,7 +244,7 @@ class Variants:
         """The changes without the defaults of an entry that was changed: `adam` for `sgd`, without its betas."""
         entries = {key.removesuffix("name"): value for key, value in changed.items() if key.endswith(".name")}
         if entries and command not in self._defaults:
-            keys = describe(schema_for(command))
+            keys = keys_of(command)
             self._defaults[command] = {(key.key, key.of): key.default for key in keys if key.of}
 
         def follows(key: str, value: Any) -> bool:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError
+from optilab.config.axes import Axis, read_range
+from optilab.errors import UsageError, shown
 from optilab.marks import RANGE
 from optilab.optimize import theory
 from optilab.optimize.maps import GridResult, run_grid
 from optilab.optimize.objective import Floats, Objective, called
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, settings_of, with_settings
-from optilab.study.axes import Axis, as_range, read_range
 
 MAX_CELLS = 25_000_000
 COUNT = 200
@@ -31,21 +31,10 @@ def read_axis(flag: str, text: str) -> Axis:
     UsageError if it is not a range.
     """
     key, equals, span = text.partition("=")
-    if not equals and (match := re.fullmatch(r"([a-z]\w*)[\s:,]+(.*)", text)) and (written := as_range(match[2])):
-        raise UsageError(
-            f"expected {RANGE}; write {f'{flag} ' * flag.startswith('--')}{match[1]}={written}", f"{flag} {text}"
-        )
-    if not equals and re.fullmatch(r"[\d.:e+-]+(:log)?", text):
-        usual = f"{flag} ".lstrip("-") if flag[:2] != "--" else f"{flag} "
-        raise UsageError(
-            f"the setting is missing; write {usual}{'w1' if 'y' in flag else 'lr'}={text}", f"{flag} {text}"
-        )
-    if not key:
-        raise UsageError(
-            f"the setting is missing before =; write {RANGE}, for example {EXAMPLE}", f"{flag} {text}"
-        )
+    if not equals or not key:
+        raise UsageError(f"expected {RANGE}, for example {EXAMPLE}, got {shown(text)}", flag)
     key = key if key.startswith("algo.") or re.fullmatch(r"w\d+", key) else f"algo.{key}"
-    return read_range(f"{flag} {text}", key, span, COUNT)
+    return read_range(f"{flag} {key}", key, span, COUNT)
 
 
 @dataclass(frozen=True)

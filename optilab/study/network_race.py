@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config.load import Override, dump, load
+from optilab.config.load import load
 from optilab.config.presets import rules_named
+from optilab.config.section import dump
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
 from optilab.optimize import RULES
 from optilab.optimize.objective import Floats

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optilab.config.load import dump
+from optilab.config.section import dump
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import UsageError

@@ -8,9 +8,11 @@ from statistics import fmean, median, stdev
 
 from optilab import runs
 from optilab.config.claims import BEST, Claim
-from optilab.config.load import Override, dump, load, to_yaml
+from optilab.config.load import load
+from optilab.config.section import dump, to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, UsageError

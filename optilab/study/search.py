@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optilab.config.yaml import flow
+from optilab.config.axes import Axis, Choices
+from optilab.config.tree import flow
 from optilab.errors import CheckpointError, UsageError
-from optilab.study.axes import Axis, Choices
 from optilab.study.groups import Measure
 from optilab.study.plan import GENERATION
 from optilab.study.trials import Outcome

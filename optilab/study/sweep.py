@@ -10,24 +10,25 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import variance
 from typing import Any
 
 from optilab import runs
+from optilab.config.axes import Axis, Choices, listed, read_choices, read_range
 from optilab.config.claims import BEST
-from optilab.config.fields import decimal, describe
-from optilab.config.load import Override, dump, load
+from optilab.config.keys import keys_of
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.study import EXAMPLE, SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.config.yaml import flow
+from optilab.config.tree import Override, decimal, flow
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
-from optilab.study.axes import Axis, Choices, as_range, listed, read_choices, read_range
 from optilab.study.groups import STAGE, TESTED, asked_of, axes_of, planned_labels
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
@@ -297,29 +298,21 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
 
 
 def read_axis(key: str, given: Any) -> Axis | Choices:
-    where = f"--over {key}"
-    text = flow(given)
+    """An axis as `--over` or a study's file has it: a range, or a list of values. UsageError for anything else."""
+    where, text = f"--over {key}", flow(given)
     section, _, last = key.rpartition(".")
-    written = text.strip("[]").replace(" ", "")
-    if reason := f"write --over {section}={written}" if section and last == "name" else _NOT_AXES.get(key):
-        raise UsageError(f"{key} is not an axis: {reason}", where)
+    if reason := f"expected {section}" if section and last == "name" else _NOT_AXES.get(key):
+        raise UsageError(f"not an axis; {reason}", where)
     if isinstance(given, list):
         return listed(where, key, given)
-    if isinstance(given, dict) and given:
-        if {"min", "max"} <= given.keys():  # as W&B has them
-            raise UsageError(f"a range is LOW:HIGH; write --over {key}={given['min']}:{given['max']}", where)
-        inner, values = next(iter(given.items()))
-        written = ",".join(map(flow, values)) if isinstance(values, list) else flow(values)
-        raise UsageError(f"a key inside another follows a dot; write --over {key}.{inner}={written}", where)
-    if re.search(r"^[a-z].*\(|\.\.|^[^,]*\bto\b", text) and (span := as_range(text)):
-        raise UsageError(f"expected {RANGE}; write --over {key}={span}", f"{where}={text}")
+    if isinstance(given, dict):
+        raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got a mapping", where)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
-    axis = read_range(f"{where}={text}", key, text, COUNT)
-    kinds = [k.type for k in describe(TrainConfig) if k.key == key]
+    axis = read_range(where, key, text, COUNT)
+    kinds = [one.type for one in keys_of("train") if one.key == key]
     if kinds and not any(kind.startswith(("number", "whole number")) for kind in kinds):
-        reason = f"a range is for numbers, and {key} takes {kinds[0]}; write {key}=VALUE,VALUE"
-        raise UsageError(reason, f"{where}={text}")
+        raise UsageError(f"expected KEY=VALUE,VALUE of {kinds[0]}, got the range {text}", where)
     whole = any(kind.startswith("whole number") for kind in kinds)
     return Axis(key, axis.low, axis.high, axis.count, axis.log, whole)
 
@@ -383,50 +376,11 @@ def _of_points(
             if (refused := refused + 1) == COMBINED:
                 break
     if problems:
-        own = {axis.key: [p for p in problems if p.where.startswith(f"--over {axis.key}=")] for axis in axes}
-        others = [problem for problem in problems if not any(problem in mine for mine in own.values())]
-        said = [one for axis in axes if own[axis.key] for one in _as_typed(asked, axis, own[axis.key])]
-        raise ConfigError("the command line", [*said, *others])
+        first: dict[tuple[str, str], Problem] = {}  # a range of values may have one problem many times
+        for problem in problems:
+            first.setdefault((problem.where.partition("=")[0], problem.message), problem)
+        raise ConfigError("the command line", [*first.values()])
     return tuple(trials)
-
-
-def _as_typed(asked: SweepConfig, axis: Axis | Choices, problems: Sequence[Problem]) -> Sequence[Problem]:
-    """Problems of values of an axis: one of the axis where it is a range, where all values have the same, and where one
-    line says what to write instead."""
-    given, key = asked.over[axis.key], axis.key
-    text = ",".join(map(flow, given)) if isinstance(given, list) else flow(given)
-    first, messages = problems[0], {problem.message for problem in problems}
-    message, wrong = first.message, {problem.where.partition("=")[2]: problem.message for problem in problems}
-    instead = {value: own.partition("; write ")[2] for value, own in wrong.items()}
-    if near := re.match(r'unknown key; did you mean "([^"]+)"', message):
-        key = near[1]
-    several = isinstance(given, str) and re.search(r"^[^{]*[\s;()\[\]]|^[^\d:]+:[^:]+$", text)
-    if all(instead.values()):
-        values = ",".join(instead.get(value, value) for value in map(flow, axis.values))
-        message = f"{message.partition('; write ')[0]}; write --over {key}={values}"
-    elif re.search(r"unknown (?!key)|number|a name", message) and several:
-        values = ",".join(re.findall(r"[^\s,;:()\[\]]+", text))
-        message = f"{message.partition('; ')[0]}; values are separated by commas: --over {key}={values}"
-    elif " has no setting" in message and (entries := _having(asked, axis, messages)):
-        message = f"{message.partition(';')[0]}; instead of both axes: {entries}"
-    elif not isinstance(axis, Axis) and (messages != {message} or not 1 < len(axis.values) == len(problems)):
-        return problems
-    quote = "'" * bool(re.search(r"[\s;]", text))
-    return [replace(first, where=f"--over {quote}{axis.key}={text}{quote}", message=message)]
-
-
-def _having(asked: SweepConfig, axis: Axis | Choices, messages: Iterable[str]) -> str:
-    """How a setting that only some entries of another axis have is swept for those: `--over 'optimizer=sgd,{...}'`."""
-    section, _, name = axis.key.rpartition(".")
-    lacking = {message.partition(" has no setting")[0] for message in messages}
-    entries = flow(asked.over.get(section)).strip("[]").replace(" ", "").split(",")
-    if not lacking < set(entries):
-        return ""
-    having = [
-        [entry] if entry in lacking else [f"{{name: {entry}, {name}: {flow(value)}}}" for value in axis.values]
-        for entry in entries
-    ]
-    return f"--over '{section}={','.join(itertools.chain.from_iterable(having))}'"
 
 
 def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from optilab import runs
-from optilab.config.load import dump
 from optilab.config.own_network import OwnNetwork
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changed_keys, digest
-from optilab.config.yaml import flow
+from optilab.config.tree import flow
 from optilab.errors import OptilabError, RunError, UsageError, WriteFailure, printable
 from optilab.study.pool import AnswerRefused, Ended, WorkerDied, Workers, WorkersLost
 from optilab.words import some

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from optilab import __version__, runs
-from optilab.config.load import Override, dump, flat, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys, edited
+from optilab.config.tree import Override, flat
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shell, shown
 from optilab.optimize.own_source import locate
 

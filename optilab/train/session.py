@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from optilab import runs
-from optilab.config.load import dump, to_yaml
+from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError

@@ -14,7 +14,8 @@ from optilab import runs
 from optilab.commands.answer import claim_lines
 from optilab.config import load as load_module
 from optilab.config.claims import OPERATORS, expectations
-from optilab.config.load import dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 from optilab.runs import Record

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optilab import Lab
-from optilab.config.fields import schema_for
+from optilab.config.section import schema_for
 from optilab.config.load import load
 from optilab.config.presets import Preset, presets
 from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError

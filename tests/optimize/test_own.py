@@ -9,7 +9,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from optilab.config.load import Override, dump, load, override_from_text
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import Override, override_from_text
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend

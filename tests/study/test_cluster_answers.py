@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from optilab import runs
-from optilab.config.load import dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, DataError
 from optilab.study import cluster_worker

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from optilab.commands.diagnose import Diagnosis
-from optilab.config.load import load, override_from_text
+from optilab.config.load import load
+from optilab.config.tree import override_from_text
 from optilab.config.model import BatchNorm
 from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset

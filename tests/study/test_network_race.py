@@ -12,7 +12,8 @@ import pytest
 from optilab import runs
 from optilab.commands import race_tables
 from optilab.config.claims import expectations
-from optilab.config.load import Override, load
+from optilab.config.load import load
+from optilab.config.tree import Override
 from optilab.config.presets import presets_folder
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig

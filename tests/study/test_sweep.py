@@ -13,7 +13,8 @@ from scipy.stats import qmc
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.config.load import dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError, RunError, UsageError

@@ -135,7 +135,7 @@ def test_the_largest_curvature_is_that_of_a_fine_grid():
 @pytest.mark.parametrize("function", HAVE_MINIMA)
 def test_every_rule_is_tuned_within_its_own_limits(function):
     """The space stays inside what the schema of a rule accepts."""
-    from optilab.config.fields import schema_of
+    from optilab.config.section import schema_of
 
     for name, kind in RULES.items():
         drawn = search_space.draw(kind(), OBJECTIVES[function](), 200, np.random.default_rng(0))

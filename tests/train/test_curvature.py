@@ -128,7 +128,7 @@ NETWORKS = {
 
 def trained(small, settings, epochs=2):
     """A training in float64 of a small network after some epochs, on 6 x 6 pixels to keep its Hessian small."""
-    from optilab.config.load import override_from_text
+    from optilab.config.tree import override_from_text
 
     fixed = ["dtype=float64", "model.hidden=[5, 4]", f"epochs={epochs}", "curvature.images=60"]
     activation = [] if any("activation" in text for text in settings) else ["model.activation=tanh"]
@@ -357,7 +357,7 @@ def test_measure_counts_its_products(small):
 
 def shares(small, settings, epochs):
     """Sharpness over its limit every ten epochs of full-batch training of a small tanh network on random labels."""
-    from optilab.config.load import override_from_text
+    from optilab.config.tree import override_from_text
 
     fixed = ["data.batch_size=1000", "model={hidden: [8, 8], activation: tanh}", "probes=0"]
     measured = ["curvature.every=10", f"epochs={epochs}", *settings]

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from optilab.config.load import Override, load
+from optilab.config.load import load
+from optilab.config.tree import Override
 from optilab.config.study import RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.data import load as data

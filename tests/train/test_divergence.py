@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from optilab import runs
-from optilab.config.load import Override, load
+from optilab.config.load import load
+from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError, UsageError

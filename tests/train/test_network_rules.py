@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from optilab.config.load import Override, load
+from optilab.config.load import load
+from optilab.config.tree import Override
 from optilab.config.training import NOT_IN_TRAINING, NOT_TRAINING, TrainConfig
 from optilab.data import fetch
 from optilab.data import load as data

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from optilab import lab
-from optilab.config.load import dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.errors import ConfigError
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.load import Override, load
+from optilab.config.load import load
+from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
 from optilab.data.sources import DATASETS
 from optilab.train import engine

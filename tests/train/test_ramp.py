@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.load import Override, dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
 from optilab.data import load as data
 from optilab.errors import ConfigError

@@ -1,0 +1,342 @@
+"""The parts of every command: a request, the place where it runs, and an answer.
+
+A request is declared once, as a class of annotated fields with defaults. They are the options of the command, the
+keywords of the method of `Lab`, the keys of the study's file, and the text of the help. The fields that a class inherits
+from a group of `commands.options` say how it is executed and shown; those that it declares say what is asked.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache, cached_property
+from inspect import get_annotations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import PrivateAttr, TypeAdapter
+
+from optilab.config.keys import Key, type_of
+from optilab.config.section import Section, build
+from optilab.config.tree import ARGUMENTS, COMMAND_LINE, Override, Tree, override, override_from_text
+from optilab.errors import ConfigError, OptilabError, Problem, UsageError, shown, unknown
+from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
+from optilab.words import listed
+
+if TYPE_CHECKING:
+    from optilab.commands.answer import Answer
+    from optilab.errors import ExitCode
+
+
+Conflicts = Sequence[tuple[str, ...]]
+
+
+class Request(Section):
+    """The options of a command, validated."""
+
+    EXAMPLES: ClassVar[Sequence[str]] = ()
+    NOTES: ClassVar[str] = ""
+    """The end of the help text."""
+    CONFLICTS: ClassVar[Conflicts] = ()
+    """Fields of which at most one is given."""
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Fields that mean nothing without another one, by that other one."""
+    HEADING: ClassVar[str] = ""
+    """That of its own fields in the help text of a command that has several requests."""
+    GROUP: ClassVar[str] = ""
+    """The heading of its fields in help texts, where it is a group that requests share."""
+    STUDY: ClassVar[type[Section] | None] = None
+    """The section that its study's file keeps, from which it inherits."""
+    CONFIG: ClassVar[str] = ""
+    """The command whose configs it reads, of which every refused line names the problems, too."""
+    OPEN: ClassVar[bool] = False
+    """Whether other keywords of the library are keys of the config that it reads."""
+
+    _typed: bool = PrivateAttr(default=False)
+    _changes: list[Override] = PrivateAttr(default_factory=list)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        """The request of texts of a command line (`typed`), or of values of Python; ConfigError with every problem of
+        the options and of the config."""
+        known, problems = options(cls), list[Problem]()
+        tree, changes = Tree(source=COMMAND_LINE if typed else ARGUMENTS), list[Override]()
+        for name, item in given.items():
+            one = known.get(name)
+            where = name if one is None else one.flag if typed else name
+            try:
+                if one is None and cls.OPEN:
+                    changes.append(Override(name, name, plain(item)))
+                elif one is not None and (mark := one.mark(ConfigKey)):
+                    changes.append(_change(one, where, mark.key, item, typed))
+                else:
+                    tree.values[name] = _read(one, where, item, typed) if one else plain(item)
+                    tree.places[name,] = where
+                if name == "set":
+                    changes += _set(item)
+            except ConfigError as error:
+                problems += error.problems
+        problems += [*cls._conflicts(given, typed), *_twice(changes)]
+        changes.sort(key=lambda change: change.key.count("."))  # a section before the keys inside it
+        try:
+            request = build(cls, tree)
+        except ConfigError as error:
+            problems += error.problems
+        if problems:
+            problems += cls._problems_of_config(given, changes)
+            raise ConfigError(tree.source, list(dict.fromkeys(problems)))
+        request._typed, request._changes = typed, changes
+        return request
+
+    @classmethod
+    def _problems_of_config(cls, given: Mapping[str, Any], changes: Sequence[Override]) -> Sequence[Problem]:
+        """The problems of the config that is given with options that are refused."""
+        from optilab.config.load import load
+        from optilab.config.section import schema_for
+
+        if not cls.CONFIG or (config := given.get("config") or given.get("file")) is None:
+            return ()
+        try:
+            load(schema_for(cls.CONFIG), plain(config), changes)
+        except ConfigError as error:
+            return error.problems
+        except OptilabError as error:
+            return [Problem(error.where, "", str(error).removeprefix(f"{error.where}: "))]
+        return ()
+
+    @classmethod
+    def _conflicts(cls, given: Mapping[str, Any], typed: bool) -> list[Problem]:
+        """Options that exclude or need each other."""
+        known, problems = options(cls), list[Problem]()
+
+        def named(name: str) -> str:
+            placed = known[name].mark(Argument) and isinstance(given.get(name), str)
+            return shown(given[name]) if placed else known[name].flag if typed else name
+
+        for conflict in (pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())):
+            both = [named(name) for name in conflict if given.get(name)]
+            if len(both) > 1:
+                problems.append(Problem("", "", f"{listed(both)} cannot be combined"))
+        needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
+        for other, name in ((other, name) for other, names in needs for name in names):
+            if name in given and not given.get(other):
+                problems.append(Problem("", "", f"{named(name)} needs {named(other)}"))
+        return problems
+
+    @classmethod
+    def known_keys(cls) -> Sequence[Key]:
+        """Its fields as keys, for messages; a config's own are in the changes."""
+        return [
+            Key(one.name, type_of(TypeAdapter(one.type_hint).json_schema()), "", one.doc, choices=one.choices)
+            for one in options(cls).values()
+            if one.mark(ConfigKey) is None and one.group != "Output"
+        ]
+
+    @property
+    def changes(self) -> list[Override]:
+        """The keys of the config that this request sets, by its own options and by `set`."""
+        return self._changes
+
+    @property
+    def given(self) -> set[str]:
+        """The names of the options that were given."""
+        keys = {change.key for change in self._changes}
+        marked = ((one.name, one.mark(ConfigKey)) for one in options(type(self)).values())
+        return self.model_fields_set | {name for name, mark in marked if mark and mark.key in keys}
+
+    @property
+    def typed(self) -> bool:
+        """Whether it comes from a command line, where errors name options."""
+        return self._typed
+
+    def flag(self, name: str) -> str:
+        """A field as errors name it."""
+        return options(type(self))[name].flag if self._typed else name
+
+    def kept(self) -> list[Override]:
+        """The keys of its study's file that were given."""
+        made = list[Override]()
+        names = [name for name in kept_fields(type(self)) if name in self.model_fields_set]
+        dumped = self.model_dump(mode="json", include={*names})
+        for name in names:
+            made.append(Override(self.flag(name), name, dumped[name], adds=name == "expect"))
+        return made
+
+
+def kept_fields(request: type[Request]) -> list[str]:
+    """The fields of a request that its study's file keeps, but for where it starts from."""
+    if request.STUDY is None:
+        return []
+    fields = request.STUDY.model_fields.items()
+    return [name for name, info in fields if name not in ("config", "on") and InFile() not in info.metadata]
+
+
+@cache
+def options(request: type[Request]) -> Mapping[str, Field]:
+    """The fields of a request, by name: the keys of its study, its own, then those of the groups that it inherits."""
+    owners = [owner for owner in request.__mro__ if issubclass(owner, Section)]
+    if request.STUDY is not None:
+        owners = [request.STUDY, *(owner for owner in owners if owner is not request.STUDY)]
+    found: dict[str, Field] = {}
+    for owner in owners:
+        for name in get_annotations(owner):
+            origin = [one for one in request.__mro__ if name in get_annotations(one)][-1]
+            if name not in request.model_fields or name in found or origin not in (owner, request.STUDY):
+                continue  # a field that a request declares again stays where its group has it
+            info = request.model_fields[name]
+            if InFile() in info.metadata:
+                continue
+            default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
+            hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+            own = origin in (request, request.STUDY)
+            found[name] = Field(name, hint, default, "" if own else getattr(origin, "GROUP", ""))
+    return found
+
+
+def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
+    """The value of an option that is validated here."""
+    mark, flag, item = one.mark(Read), one.mark(Flag), plain(item)
+    if flag and flag.path and (item == "" or (isinstance(item, list) and "" in item)):
+        raise ConfigError(COMMAND_LINE, [Problem(where, "", "expected a path, got an empty text")])
+    if mark and (typed or isinstance(item, str)):
+        try:
+            return mark.read(item)
+        except UsageError as error:
+            text = str(error).removeprefix(f"{error.where}: ")
+            raise ConfigError(COMMAND_LINE, [Problem(where, "", text)]) from None
+    if typed and one.number and isinstance(item, str):
+        return override(where, one.name, item).value
+    if one.choices and isinstance(item, str) and item not in one.choices:
+        raise ConfigError(COMMAND_LINE, [Problem(where, "", unknown("value", item, one.choices))])
+    if one.repeated and isinstance(item, str):  # one of a list
+        return [item]
+    return item
+
+
+def _change(one: Field, where: str, key: str, item: Any, typed: bool) -> Override:
+    """The key of a config that an option sets."""
+    if key == "expect":
+        return Override(where, key, item if isinstance(item, list) else [item], adds=True)
+    if one.mark(Read):
+        return Override(where, key, _read(one, where, item, typed))
+    return override(where, key, item) if typed else Override(where, key, plain(item))
+
+
+def _set(given: Any) -> list[Override]:
+    if isinstance(given, Mapping):
+        return [Override(f"set {key}", str(key), plain(item)) for key, item in given.items()]
+    return [override_from_text("--set", text) for text in ([given] if isinstance(given, str) else given)]
+
+
+def _twice(changes: Sequence[Override]) -> list[Problem]:
+    """Keys that an option and `--set` set; the last `--set` of several counts."""
+    problems, first = list[Problem](), dict[str, Override]()
+    for change in changes:
+        other = first.setdefault(change.key, change)
+        if not change.adds and other.where.split(" ")[0] != change.where.split(" ")[0]:
+            problems.append(Problem(f"{other.where} and {change.where}", "", f"both set {change.key}"))
+    return problems
+
+
+@dataclass(frozen=True)
+class Place:
+    """The surroundings of a request: where runs are, what is shown on the way, the command that a manifest names."""
+
+    folder: Path
+    """For the runs."""
+    argv: Sequence[str]
+    silent: bool = False
+    """Neither a heading nor progress is shown."""
+    library: bool = False
+    """The request comes from a script or a notebook: a signal is raised there, and nothing is printed."""
+
+    @classmethod
+    def of(cls, folder: str | None, argv: Sequence[str], silent: bool) -> Self:
+        """The place of a command; None: the directory that OPTILAB_RUNS names, else ./runs."""
+        from optilab import runs
+
+        return cls(runs.root(folder), argv, silent)
+
+    def stopped(self, number: int, command: str, call: str) -> None:
+        """End by the signal that stopped the work, with the sentence on how it continues."""
+        import signal
+
+        from optilab import signals
+
+        if not self.library:
+            from optilab.show import terminal
+
+            terminal.note(command)
+            signals.die_of(number)
+        if number != signal.SIGINT:
+            signals.die_of(number)
+        raise KeyboardInterrupt(call)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command: what is asked, and what answers it.
+
+    Of several requests the command has the options of all; `choose` finds the one that is meant by what was typed.
+    """
+
+    run: "Callable[[Any, Place], Answer | ExitCode]"
+    requests: tuple[type[Request], ...]
+    choose: Callable[[Mapping[str, Any]], type[Request]] | None = None
+
+    @cached_property
+    def options(self) -> Mapping[str, Field]:
+        """The fields of all its requests, by name."""
+        found: dict[str, Field] = {}
+        for request in self.requests:
+            for name, one in options(request).items():
+                found.setdefault(name, one)
+        return found
+
+    @property
+    def place(self) -> Field | None:
+        """The option whose name may be left out, as in `optilab optimize adam`."""
+        return next((one for one in self.options.values() if getattr(one.mark(Flag), "place", False)), None)
+
+    def request(self, given: Mapping[str, Any], typed: bool = False) -> Request:
+        """The request of what was given; ConfigError for all that is wrong with it."""
+        return (self.choose(given) if self.choose else self.requests[0]).of(given, typed)
+
+
+def positional(one: Field, item: Any, known: Mapping[str, Field]) -> str:
+    """The option that a value without a name is for: `one`, which takes optimizers, or the config. UsageError for
+    anything else."""
+    from optilab.config.presets import is_config
+    from optilab.optimize import OBJECTIVES, RULES
+
+    if isinstance(item, str) and item in OBJECTIVES and item not in RULES:
+        raise UsageError(f"expected an optimizer, got the function {item} (--function)")
+    if not is_config(item):
+        return one.name
+    if "config" not in known:
+        raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}")
+    return "config"
+
+
+def are_rules(values: Sequence[Any]) -> bool:
+    """Whether all of them are names of optimizers."""
+    from optilab.optimize import RULES
+
+    return all(isinstance(item, str) and item in RULES for item in values)
+
+
+def plain(item: Any) -> Any:
+    """A value of Python as YAML would give it: NumPy's numbers, tuples, paths, rules and objectives as plain data."""
+    if isinstance(item, Mapping):
+        return {str(key): plain(inner) for key, inner in item.items()}
+    if isinstance(item, list | tuple | range):
+        return [plain(inner) for inner in item]
+    if isinstance(item, type) and is_dataclass(item) and isinstance(name := getattr(item, "name", None), str):
+        return name  # a rule or an objective by its class
+    if isinstance(item, os.PathLike):
+        return os.fspath(item)
+    if hasattr(item, "tolist"):
+        return plain(item.tolist())
+    if is_dataclass(item) and not isinstance(item, type) and hasattr(item, "name"):
+        name = item.origin.spec if hasattr(item, "origin") else item.name
+        return {"name": name, **{one.name: plain(getattr(item, one.name)) for one in fields(item)}}
+    return item
