@@ -80,16 +80,21 @@ class Field:
     group: str = ""
     """The heading of its part of the help text; empty for what a request itself declares."""
 
-    @property
+    @cached_property
+    def _options(self) -> tuple[Any, ...]:
+        bare = get_args(self.type_hint)[0] if get_origin(self.type_hint) is Annotated else self.type_hint
+        return get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
+
+    @cached_property
     def marks(self) -> tuple[Any, ...]:
-        return getattr(self.type_hint, "__metadata__", ())
+        """Those of the type of a field that may be null, then its own."""
+        hints = (*self._options, self.type_hint)
+        return tuple(mark for hint in hints for mark in getattr(hint, "__metadata__", ()))
 
     @cached_property
     def kinds(self) -> tuple[Any, ...]:
         """The types of which it takes one, without their marks."""
-        bare = get_args(self.type_hint)[0] if self.marks else self.type_hint
-        inner = get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
-        return tuple(get_args(one)[0] if get_origin(one) is Annotated else one for one in inner)
+        return tuple(get_args(one)[0] if get_origin(one) is Annotated else one for one in self._options)
 
     def mark(self, kind: Any) -> Any:
         """Its mark of a kind, or None."""
@@ -116,6 +121,12 @@ class Field:
     @property
     def is_switch(self) -> bool:
         return bool in self.kinds
+
+    @property
+    def is_named(self) -> bool:
+        """Whether `Lab` always needs its name."""
+        flag = self.mark(Flag)
+        return bool(flag and flag.named)
 
     @property
     def number(self) -> Any:

@@ -209,7 +209,7 @@ class Printed(Answer):
 
 def present(answer: Answer, request: object) -> int:
     """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
-    json, quiet = getattr(request, "json", False), getattr(request, "quiet", False)
+    json, quiet = getattr(request, "json_", False), getattr(request, "quiet", False)
     format = "json" if json else getattr(request, "format", "table")
     if format == "json":
         judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}

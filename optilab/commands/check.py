@@ -15,7 +15,7 @@ from optilab import runs
 from optilab.commands import studies
 from optilab.commands.answer import STYLES, Printed, annotate, claim_lines, claim_sentence
 from optilab.commands.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.claims import Check, CheckFile, Claim, expectations
 from optilab.config.load import at_place, command_of, load, read
@@ -75,6 +75,35 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         str | None, Flag("FILE.xml", names=("--out",), path=True), Doc("Write the results as JUnit XML")
     ] = None
 
+    def run(self, place: Place) -> Printed:
+        """Each target is shown when it has been judged; an error of one leaves the others."""
+        for name, (kinds, what) in CONCERNS.items():
+            if name in self.given and not any(_may_be(target, kinds) for target in self.targets):
+                raise UsageError(f"applies to {what}, not to {listed(self.targets)}", self.flag(name))
+        for target in self.targets:
+            if re.search(r"\w *[<>=]", target) and not Path(target).exists():
+                raise UsageError(f"expected a file, a run or a study, got the claim {target!r}")
+        junit = None if self.junit is None else runs.output_file(self.junit, (".xml",), "--out")
+        checked: list[CheckedTarget] = []
+        for target in self.targets:
+            for one in Checker(self, place).checks(target):
+                checked.append(one)
+                _show(one, place.silent, self.quiet)
+        if junit is not None:
+            runs.write_atomic(junit, xml([one.suite() for one in checked]))
+        errors = [one.error for one in checked if one.error is not None]
+        if errors and place.library and not any(one.judged for one in checked):
+            raise errors[0]
+        holds = all(claim.holds for one in checked for claim in one.judged)
+        code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
+        said = _summary(checked)
+        rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
+        shown: list[Any] = [said]
+        if place.library:
+            shown += [f"{one.target}: {one.error}" for one in checked if one.error is not None]
+            shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
+        return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
+
 
 CONFIG = ("train", "optimize"), "a config"
 TRAINING = ("train",), "a training config"
@@ -89,36 +118,6 @@ CONCERNS = {
     "only": CLAIMS,
 }
 """The options that mean nothing for other targets: the kinds of files that they are for."""
-
-
-def check(request: CheckClaims, place: Place) -> Printed:
-    """Each target is shown when it has been judged; an error of one leaves the others."""
-    for name, (kinds, what) in CONCERNS.items():
-        if name in request.given and not any(_may_be(target, kinds) for target in request.targets):
-            raise UsageError(f"applies to {what}, not to {listed(request.targets)}", request.flag(name))
-    for target in request.targets:
-        if re.search(r"\w *[<>=]", target) and not Path(target).exists():
-            raise UsageError(f"expected a file, a run or a study, got the claim {target!r}")
-    junit = None if request.junit is None else runs.output_file(request.junit, (".xml",), "--out")
-    checked: list[CheckedTarget] = []
-    for target in request.targets:
-        for one in Checker(request, place).checks(target):
-            checked.append(one)
-            _show(one, place.silent, request.quiet)
-    if junit is not None:
-        runs.write_atomic(junit, xml([one.suite() for one in checked]))
-    errors = [one.error for one in checked if one.error is not None]
-    if errors and place.library and not any(one.judged for one in checked):
-        raise errors[0]
-    holds = all(claim.holds for one in checked for claim in one.judged)
-    code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
-    said = _summary(checked)
-    rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
-    shown: list[Any] = [said]
-    if place.library:
-        shown += [f"{one.target}: {one.error}" for one in checked if one.error is not None]
-        shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
-    return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
 
 
 def _is_file(target: str) -> bool:
@@ -207,7 +206,7 @@ class Checker:
         try:
             kind = command_of(target)
             if kind != "check":
-                return [_judged(target, partial(self._config, kind, target, self.request.changes(), ()))]
+                return [_judged(target, partial(self._config, kind, target, self.request.changes, ()))]
             tree = read(presets.find("", target))
             file = load(CheckFile, tree)
         except OptilabError as error:
@@ -267,7 +266,7 @@ class Checker:
         asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace.of({}), place).race)))
+        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace(), place).race)))
 
     def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Judgement:
         asked, plan = self._asked(kind, given, changes, claimed)
@@ -412,4 +411,4 @@ def _summary(checked: Sequence[CheckedTarget]) -> str:
     return text + (f"; {plural(errors, 'error')}" if errors else "")
 
 
-VERB = Verb(check, (CheckClaims,))
+COMMAND = CheckClaims

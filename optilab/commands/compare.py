@@ -5,15 +5,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
+from pydantic import model_validator
 
 from optilab.call import Command
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer, Part, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
-from optilab.commands.request import Place, Request, Verb, fields_of
+from optilab.commands.request import Place, Request, options_of
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
@@ -66,10 +67,12 @@ class ComparisonOptions(Request):
         False
     )
 
-    def complete(self) -> None:
+    @model_validator(mode="after")
+    def _measure_is_known(self) -> Self:
         from optilab.study.groups import read_measure
 
         read_measure(self.metric or "val_acc", str(self.at), self.target, self.until)
+        return self
 
 
 class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOptions, OutputOptions):
@@ -89,14 +92,13 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         Doc("Print the groups that can be the best and nothing else"),
     ] = False
 
-
-def compare(request: CompareRuns, place: Place) -> "LabComparison":
-    """A race is compared by its evaluated trainings, and by the test set unless `metric` is another; a confirmed sweep
-    by its new seeds, unless an option asks for another comparison."""
-    found = judged_runs(place.folder, request.names, request.given.get("metric"))
-    answer = answered(*found, request)
-    request.draw(answer.chart)
-    return answer
+    def run(self, place: Place) -> "LabComparison":
+        """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another; that
+        of a confirmed sweep by its new seeds, unless an option asks for another one."""
+        found = judged_runs(place.folder, self.names, self.metric)
+        answer = answered(*found, self)
+        self.draw(answer.chart)
+        return answer
 
 
 def answered(
@@ -107,7 +109,7 @@ def answered(
 ) -> "LabComparison":
     """The comparison that options ask for of `judged_runs`; of a confirmed sweep with the confirmation."""
     given = options.given.keys() if options else ()
-    again = None if {one.name for one in fields_of(ComparisonOptions)} & {*given} else confirmation(entries)
+    again = None if options_of(ComparisonOptions).keys() & {*given} else confirmation(entries)
     if again is not None:
         selection = selection._replace(confirming={})  # which answer
     if options and options.baseline is not None:  # named after a study was judged without it
@@ -148,14 +150,12 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     measure = read_measure(metric, str(options.at), options.target, options.until)
     records, notes = selection.records, selection.notes
     if not records:
-        missing = "nothing to compare: the study has no run yet; `optilab runs ls` shows how far it is"
+        missing = "nothing to compare: the study has no run yet"
         raise UsageError("\n".join([missing, *notes]))
     keys: Any = options.by or ()
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
-        once = ",".join(dict.fromkeys(filter(None, map(str, by)))) or "KEY,KEY"
-        wrong = f"expected keys, each once, got {shown(options.by)}; write {once}"
-        raise UsageError(wrong, options.flag("by"))
+        raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
     asked = (options.baseline, by, options.over, notes, options.pairs, selection.looks)
     return compare_runs(records, measure, *asked)
 
@@ -382,4 +382,4 @@ def pairs_chart(side: "RunComparison") -> "Chart":
     )
 
 
-VERB = Verb(compare, (CompareRuns,))
+COMMAND = CompareRuns

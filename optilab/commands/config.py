@@ -12,11 +12,11 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Part, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, OutputOptions, SilentOptions
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.config import SCHEMAS
 from optilab.config.keys import ENTRY
 from optilab.config.tree import flow
-from optilab.errors import ExitCode, OptilabError, Refusals, UsageError, shell, unknown
+from optilab.errors import ExitCode, OptilabError, UsageError, shell, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
@@ -41,6 +41,18 @@ class ListPresets(OutputOptions):
 
     quiet: _Names = False
 
+    def run(self, place: Place) -> Printed:
+        from optilab.config.presets import presets
+
+        parts: list[Part] = []
+        for (kind, folder), group in groupby(presets(), lambda preset: (preset.kind, preset.path.parent.name)):
+            rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
+            parts += [terminal.grid([f"optilab {kind} --config", FOLDERS.get(folder, "")], rows, left=(0, 1)), ""]
+        parts.append("run one:  optilab train --config sigmoid.yaml")
+        parts.append("edit one: optilab config cp sigmoid.yaml my.yaml")
+        names = [f"{preset.name}.yaml" for preset in presets()]
+        return Printed(parts, {"presets": list(map(_facts, presets()))}, names)
+
 
 FOLDERS = {
     "remedies": "one change each to sigmoid.yaml",
@@ -48,19 +60,6 @@ FOLDERS = {
     "published": "networks with a published log",
 }
 """What the presets of a directory are."""
-
-
-def ls(request: ListPresets, place: Place) -> Printed:
-    from optilab.config.presets import presets
-
-    parts: list[Part] = []
-    for (kind, folder), group in groupby(presets(), lambda preset: (preset.kind, preset.path.parent.name)):
-        rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
-        parts += [terminal.grid([f"optilab {kind} --config", FOLDERS.get(folder, "")], rows, left=(0, 1)), ""]
-    parts.append("run one:  optilab train --config sigmoid.yaml")
-    parts.append("edit one: optilab config cp sigmoid.yaml my.yaml")
-    names = [f"{preset.name}.yaml" for preset in presets()]
-    return Printed(parts, {"presets": list(map(_facts, presets()))}, names)
 
 
 def _facts(preset: "Preset") -> dict[str, Any]:
@@ -86,29 +85,32 @@ class ShowConfig(OutputOptions):
     ] = None
     quiet: _Names = False
 
+    def run(self, place: Place) -> Printed:
+        from optilab.config import presets
+        from optilab.config.keys import keys_of, part
 
-def show(request: ShowConfig, place: Place) -> Printed:
-    from optilab.config import presets
-    from optilab.config.keys import keys_of, part
-
-    name, chosen = request.name, request.part
-    if chosen is None and name not in KINDS:  # a key of one of them
-        kinds = [
-            kind for kind in presets.KINDS if any(f"{key.key}.".startswith(f"{name}.") for key in keys_of(kind))
-        ]
-        name, chosen = (kinds[0], name) if kinds else (name, chosen)
-    if name not in KINDS:
-        preset = presets.named(name)
-        if chosen is not None:
-            raise UsageError(f"{name} is a preset, without parts; expected {', '.join(KINDS)}")
-        text = preset.path.read_text(encoding="utf-8")
+        name, chosen = self.name, self.part
+        if chosen is None and name not in KINDS:  # a key of one of them
+            kinds = [
+                kind
+                for kind in presets.KINDS
+                if any(f"{key.key}.".startswith(f"{name}.") for key in keys_of(kind))
+            ]
+            name, chosen = (kinds[0], name) if kinds else (name, chosen)
+        if name not in KINDS:
+            preset = presets.named(name)
+            if chosen is not None:
+                raise UsageError(f"{name} is a preset, without parts; expected {', '.join(KINDS)}")
+            text = preset.path.read_text(encoding="utf-8")
+            return Printed(
+                [Verbatim(text.removesuffix("\n"))], {**_facts(preset), "text": text}, [f"{preset.name}.yaml"]
+            )
+        keys = keys_of(name) if chosen is None else part(keys_of(name), chosen)
+        defaults = presets.rules() if name == "optimize" else {}
+        facts = {"command": name, "keys": [asdict(key) for key in keys]}
         return Printed(
-            [Verbatim(text.removesuffix("\n"))], {**_facts(preset), "text": text}, [f"{preset.name}.yaml"]
+            list(_tables(keys, chosen is None, defaults)), facts, [*dict.fromkeys(key.key for key in keys)]
         )
-    keys = keys_of(name) if chosen is None else part(keys_of(name), chosen)
-    defaults = presets.rules() if name == "optimize" else {}
-    facts = {"command": name, "keys": [asdict(key) for key in keys]}
-    return Printed(list(_tables(keys, chosen is None, defaults)), facts, [*dict.fromkeys(key.key for key in keys)])
 
 
 def _tables(keys: "Sequence[Key]", whole: bool, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[Part]:
@@ -158,17 +160,16 @@ class PrintSchema(OutputOptions):
     ]
     quiet: Annotated[bool, QUIET, Doc("Print the path of the schema and nothing else")] = False
 
+    def run(self, place: Place) -> Printed | ExitCode:
+        """The schema is a document itself, with `--json` too."""
+        from optilab.config.keys import schema_file, schema_text
 
-def schema(request: PrintSchema, place: Place) -> Printed | ExitCode:
-    """The schema is a document itself, with `--json` too."""
-    from optilab.config.keys import schema_file, schema_text
-
-    if request.name not in KINDS:
-        raise UsageError(unknown("config", request.name, KINDS))
-    if request.quiet:
-        return Printed([], {}, [Verbatim(schema_file(request.name))])
-    sys.stdout.write(schema_text(request.name))
-    return ExitCode.OK
+        if self.name not in KINDS:
+            raise UsageError(unknown("config", self.name, KINDS))
+        if self.quiet:
+            return Printed([], {}, [Verbatim(schema_file(self.name))])
+        sys.stdout.write(schema_text(self.name))
+        return ExitCode.OK
 
 
 # --- cp ----------------------------------------------------------------------------------------------------
@@ -184,27 +185,25 @@ class CopyPreset(OutputOptions):
     force: Annotated[bool, Doc("Replace an existing file")] = False
     quiet: _Path = False
 
+    def run(self, place: Place) -> Printed:
+        from optilab.config.presets import named
 
-def cp(request: CopyPreset, place: Place) -> Printed:
-    from optilab.config.presets import named
-
-    preset, path = place.refused(named, request.name), Path(request.dest)
-    place.refused.settle()
-    if path.is_dir():
-        path /= preset.path.name
-    files = {path: preset.copy}
-    if preset.code is not None:  # which the copy looks for next to it
-        files[path.parent / preset.code.name] = preset.code.read_bytes()
-    for file in filter(os.path.lexists, files):
-        if not file.is_file() or file.is_symlink():
-            raise UsageError(f"{file} is not a regular file; only regular files are replaced")
-        if not request.force:
-            raise UsageError(f"{file} exists; --force replaces it")
-    for file, content in files.items():
-        write_atomic(file, content)
-    sentence = f"{', '.join(map(str, files))}: run it with: {shell(preset.kind, '--config', path)}"
-    facts = {"path": str(path), "files": list(map(str, files)), "command": preset.kind}
-    return Printed([sentence], facts, [str(path)])
+        preset, path = named(self.name), Path(self.dest)
+        if path.is_dir():
+            path /= preset.path.name
+        files = {path: preset.copy}
+        if preset.code is not None:  # which the copy looks for next to it
+            files[path.parent / preset.code.name] = preset.code.read_bytes()
+        for file in filter(os.path.lexists, files):
+            if not file.is_file() or file.is_symlink():
+                raise UsageError(f"{file} is not a regular file; only regular files are replaced")
+            if not self.force:
+                raise UsageError(f"{file} exists; --force replaces it")
+        for file, content in files.items():
+            write_atomic(file, content)
+        sentence = f"{', '.join(map(str, files))}: run it with: {shell(preset.kind, '--config', path)}"
+        facts = {"path": str(path), "files": list(map(str, files)), "command": preset.kind}
+        return Printed([sentence], facts, [str(path)])
 
 
 # --- check -------------------------------------------------------------------------------------------------
@@ -217,44 +216,47 @@ class CheckConfigs(SilentOptions):
 
     files: Annotated[list[str], Argument("FILE..."), Doc("Configs to check")]
 
+    def run(self, place: Place) -> Printed:
+        results: list[dict[str, Any]] = []
+        for file in self.files:
+            try:
+                kind = _checked(file)
+            except OptilabError as error:
+                results.append({"file": file, "ok": False, "error": error.document()})
+                if not self.quiet:
+                    terminal.note(str(error))
+            else:
+                results.append({"file": file, "ok": True, "command": kind})
+                if not place.silent:
+                    terminal.say(f"{file}: ok ({kind})")
+        code = ExitCode.OK if all(result["ok"] for result in results) else ExitCode.USAGE
+        return Printed([], {"files": results}, exit_code=code)
 
-def check(request: CheckConfigs, place: Place) -> Printed:
+
+def _checked(file: str) -> str:
+    """The command whose config a file is; ConfigError for what is wrong with it."""
     from optilab.config import presets
     from optilab.config.load import at_place, command_of, load, read
     from optilab.config.section import schema_for
     from optilab.config.study import SweepConfig
 
-    place.refused.settle()
-    results: list[dict[str, Any]] = []
-    for file in request.files:
+    kind = command_of(file)
+    found = load(schema_for(kind), file)
+    if isinstance(found, SweepConfig):
+        from optilab.study.sweep import plan, resolve
+
         try:
-            kind, refused = command_of(file), Refusals()
-            found = refused(load, schema_for(kind), file, rest=True)
-            if isinstance(found, SweepConfig):
-                from optilab.study.sweep import plan, resolve
-
-                try:
-                    plan(resolve(found))
-                except OptilabError as error:
-                    refused.append(at_place(error, read(presets.find("", file))))
-            refused.settle()
+            plan(resolve(found))
         except OptilabError as error:
-            results.append({"file": file, "ok": False, "error": error.document()})
-            if not request.quiet:
-                terminal.note(str(error))
-        else:
-            results.append({"file": file, "ok": True, "command": kind})
-            if not place.silent:
-                terminal.say(f"{file}: ok ({kind})")
-    code = ExitCode.OK if all(result["ok"] for result in results) else ExitCode.USAGE
-    return Printed([], {"files": results}, exit_code=code)
+            raise at_place(error, read(presets.find("", file))) from None
+    return kind
 
 
-VERBS = {
-    "ls": Verb(ls, (ListPresets,)),
-    "show": Verb(show, (ShowConfig,)),
-    "schema": Verb(schema, (PrintSchema,)),
-    "cp": Verb(cp, (CopyPreset,)),
-    "check": Verb(check, (CheckConfigs,)),
+COMMANDS = {
+    "ls": ListPresets,
+    "show": ShowConfig,
+    "schema": PrintSchema,
+    "cp": CopyPreset,
+    "check": CheckConfigs,
 }
 EXAMPLES = ("optilab config ls", "optilab config cp sigmoid.yaml my.yaml", "optilab config check my.yaml")

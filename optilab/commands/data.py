@@ -7,7 +7,7 @@ from annotated_doc import Doc
 
 from optilab.commands.answer import Printed
 from optilab.commands.options import QUIET, DataOptions, OutputOptions, SilentOptions
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.data.sources import DATASETS
 from optilab.errors import DataError, UsageError
 from optilab.marks import Argument
@@ -27,6 +27,16 @@ class ListDatasets(DataOptions, OutputOptions):
 
     quiet: Annotated[bool, QUIET, Doc("Print the names of the datasets that are here")] = False
 
+    def run(self, place: Place) -> Printed:
+        from optilab.data import load
+
+        folder = _folder(self, place)
+        found = [load.presence(name, folder) for name in DATASETS]
+        rows = list(map(_row, found))
+        shown = [{**row, "place": _place(presence)} for row, presence in zip(rows, found, strict=True)]
+        here = [presence.info.name for presence in found if presence.here]
+        return Printed([Table(_DATASETS, shown)], {"datasets": rows}, here)
+
 
 _DATASETS = (
     Column("dataset", "dataset", left=True),
@@ -36,17 +46,6 @@ _DATASETS = (
     Column("test", "test", "{:,}".format),
     Column("place", "directory", left=True),
 )
-
-
-def ls(request: ListDatasets, place: Place) -> Printed:
-    from optilab.data import load
-
-    folder = _folder(request, place)
-    found = [load.presence(name, folder) for name in DATASETS]
-    rows = list(map(_row, found))
-    shown = [{**row, "place": _place(presence)} for row, presence in zip(rows, found, strict=True)]
-    here = [presence.info.name for presence in found if presence.here]
-    return Printed([Table(_DATASETS, shown)], {"datasets": rows}, here)
 
 
 def _place(presence: "Presence") -> str:
@@ -80,6 +79,21 @@ class VerifyDataset(DataOptions, SilentOptions):
 
     name: _Name = _DEFAULT
 
+    def run(self, place: Place) -> Printed:
+        """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
+        from optilab.data import load
+
+        files = load.verify(self.name, _folder(self, place, self.name))
+        rows = [{"file": one.name, "bytes": one.size, "sha256": one.digest, "ok": one.ok} for one in files]
+        table = Table(_FILES, rows)
+        if problems := [one.problem for one in files if not one.ok]:
+            if not place.silent:
+                table.write("table")
+            error = DataError("\n".join(problems))
+            error.facts = {"files": rows}
+            raise error
+        return Printed([table], {"files": rows})
+
 
 _FILES = (
     Column("file", "file", left=True),
@@ -87,22 +101,6 @@ _FILES = (
     Column("sha256", "sha256", lambda digest: str(digest[:16]), left=True),
     Column("ok", "", lambda ok: "ok" if ok else "REFUSED", left=True),
 )
-
-
-def verify(request: VerifyDataset, place: Place) -> Printed:
-    """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
-    from optilab.data import load
-
-    files = load.verify(request.name, _folder(request, place, request.name))
-    rows = [{"file": one.name, "bytes": one.size, "sha256": one.digest, "ok": one.ok} for one in files]
-    table = Table(_FILES, rows)
-    if problems := [one.problem for one in files if not one.ok]:
-        if not place.silent:
-            table.write("table")
-        error = DataError("\n".join(problems))
-        error.facts = {"files": rows}
-        raise error
-    return Printed([table], {"files": rows})
 
 
 class FetchDataset(DataOptions, OutputOptions):
@@ -113,16 +111,15 @@ class FetchDataset(DataOptions, OutputOptions):
     name: _Name = _DEFAULT
     quiet: Annotated[bool, QUIET, Doc("Print the directory and nothing else")] = False
 
+    def run(self, place: Place) -> Printed:
+        from optilab.data.fetch import fetch
+        from optilab.show.progress import Transfer
 
-def fetch(request: FetchDataset, place: Place) -> Printed:
-    from optilab.data.fetch import fetch
-    from optilab.show.progress import Transfer
-
-    with Transfer() as transfer:
-        folder = fetch(request.name, transfer.report, _folder(request, place, request.name))
-    if folder is None:
-        return Printed([f"{request.name} has no files; nothing is fetched"], {"folder": None})
-    return Printed([str(folder)], {"folder": str(folder)}, [str(folder)])
+        with Transfer() as transfer:
+            folder = fetch(self.name, transfer.report, _folder(self, place, self.name))
+        if folder is None:
+            return Printed([f"{self.name} has no files; nothing is fetched"], {"folder": None})
+        return Printed([str(folder)], {"folder": str(folder)}, [str(folder)])
 
 
 def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | None:
@@ -138,9 +135,9 @@ def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | Non
     return Path(request.data_dir) if request.data_dir else None
 
 
-VERBS = {
-    "ls": Verb(ls, (ListDatasets,)),
-    "verify": Verb(verify, (VerifyDataset,)),
-    "fetch": Verb(fetch, (FetchDataset,)),
+COMMANDS = {
+    "ls": ListDatasets,
+    "verify": VerifyDataset,
+    "fetch": FetchDataset,
 }
 EXAMPLES = ("optilab data ls", "optilab data fetch mnist", "optilab data verify fashion-mnist")

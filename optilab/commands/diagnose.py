@@ -11,7 +11,7 @@ from optilab import runs
 from optilab.call import Call, Command, in_python
 from optilab.commands.answer import Answer, Medium, Part, Sentence, lines_of
 from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
@@ -53,23 +53,22 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         ),
     ] = None
 
-
-def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
-    """The evidence of a run, or of a probe run of a config, judged."""
-    level = "warning" if request.quiet and request.fail_on is None else request.fail_on
-    levels = [] if level is None else chosen_names("--fail-on", level, "level", LEVELS)
-    asked, config = _asked(request, place)
-    evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
-    changes = {change.key: change.value for change in request.changes()}
-    target = "the config" if isinstance(request.target, Mapping) else request.target
-    return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
+    def run(self, place: Place) -> "Diagnosis":
+        """The evidence of a run, or of a probe run of a config, judged."""
+        level = "warning" if self.quiet and self.fail_on is None else self.fail_on
+        levels = [] if level is None else chosen_names("--fail-on", level, "level", LEVELS)
+        asked, config = _asked(self, place)
+        evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
+        changes = {change.key: change.value for change in self.changes}
+        target = "the config" if isinstance(self.target, Mapping) else self.target
+        return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
 
 
 def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, str]:
     """What it is about, and the argument that `--config` takes for it."""
     target = request.target
     if isinstance(target, Mapping):
-        return load(TrainConfig, target, request.changes()), "CONFIG.yaml"
+        return load(TrainConfig, target, request.changes), "CONFIG.yaml"
     if not isinstance(target, str):
         raise UsageError(f"target: expected a run, a config or a mapping of its keys, got {shown(target)}")
     try:  # a run may have the name of a preset, which NAME.yaml still means
@@ -84,13 +83,13 @@ def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, 
         record = runs.read(path)
         if not record.is_training:
             raise UsageError(f"{path} is not a training run; `optilab runs ls --where command=train` lists those")
-        if changes := request.changes():
+        if changes := request.changes:
             raise UsageError(f"expected a config, got the run {path}", changes[0].where)
         if why := unrecorded(record):
             raise DataError(why)
         return record, str(path / "config.yaml")
 
-    return load(TrainConfig, target, request.changes()), target
+    return load(TrainConfig, target, request.changes), target
 
 
 def _probed(config: TrainConfig) -> Evidence:
@@ -367,4 +366,4 @@ def _predicted(evidence: Evidence) -> str:
     return f"{measured} ({predicted}); the finding is about whole batches at the end of training"
 
 
-VERB = Verb(diagnose, (Diagnose,))
+COMMAND = Diagnose

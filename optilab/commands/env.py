@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from optilab.commands.answer import Printed
 from optilab.commands.options import SilentOptions
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.runs.provenance import provenance
 
 PACKAGES = (
@@ -22,17 +22,16 @@ class Env(SilentOptions):
 
     EXAMPLES = ("optilab env", "optilab env --json")
 
+    def run(self, place: Place) -> Printed:
+        facts = provenance([], [])
+        del facts["argv"], facts["git"]
+        facts["environment"] |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
+        for name in PACKAGES:
+            try:
+                facts["versions"][name] = version(name)
+            except PackageNotFoundError:
+                facts["versions"][name] = "not installed"
+        return Printed([f"{name:17} {value}" for part in facts.values() for name, value in part.items()], facts)
 
-def env(request: Env, place: Place) -> Printed:
-    facts = provenance([], [])
-    del facts["argv"], facts["git"]
-    facts["environment"] |= {name: os.environ[name] for name in SETTINGS if name in os.environ}
-    for name in PACKAGES:
-        try:
-            facts["versions"][name] = version(name)
-        except PackageNotFoundError:
-            facts["versions"][name] = "not installed"
-    return Printed([f"{name:17} {value}" for part in facts.values() for name, value in part.items()], facts)
 
-
-VERB = Verb(env, (Env,))
+COMMAND = Env

@@ -12,7 +12,7 @@ from annotated_doc import Doc
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Start, chosen, require_bare
-from optilab.commands.request import Conflicts, Place, Verb
+from optilab.commands.request import Conflicts, Place
 from optilab.errors import UsageError, shown
 from optilab.marks import Flag
 from optilab.optimize import formula as formulas
@@ -26,7 +26,7 @@ MOST = 100
 """Steps of one optimizer that are worked out at once."""
 
 
-class ExplainRequest(SetOptions, OutputOptions):
+class Explain(SetOptions, OutputOptions):
     """Work out steps of an optimizer: every intermediate result with its numbers, checked against the run."""
 
     EXAMPLES = (
@@ -36,7 +36,7 @@ class ExplainRequest(SetOptions, OutputOptions):
         'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
     )
 
-    CONFLICTS: ClassVar[Conflicts] = (("json", "style"), ("quiet", "style"))
+    CONFLICTS: ClassVar[Conflicts] = (("json_", "style"), ("quiet", "style"))
 
     algo: Algo = None
     step: Annotated[
@@ -52,16 +52,15 @@ class ExplainRequest(SetOptions, OutputOptions):
     ] = "text"
     quiet: Annotated[bool, QUIET, Doc("Print w after each step and nothing else")] = False
 
-
-def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
-    """The steps. UsageError for a step that is none, and for what changes more than the rule."""
-    steps = _steps(request.step, request.flag("step"))
-    config = chosen(request)
-    require_bare(config, "explain")
-    paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
-    return WorkedSteps(
-        [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], request.style
-    )
+    def run(self, place: Place) -> "WorkedSteps":
+        """The steps. UsageError for a step that is none, and for what changes more than the rule."""
+        steps = _steps(self.step, self.flag("step"))
+        config = chosen(self)
+        require_bare(config, "explain")
+        paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
+        return WorkedSteps(
+            [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], self.style
+        )
 
 
 def _steps(text: Any, flag: str) -> list[int]:
@@ -330,4 +329,4 @@ class _Markdown(_Latex):
 
 STYLES: Mapping[str, _Text] = {"text": _Text(), "markdown": _Markdown(), "latex": _Latex()}
 
-VERB = Verb(explain, (ExplainRequest,))
+COMMAND = Explain

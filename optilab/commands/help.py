@@ -12,7 +12,7 @@ from annotated_doc import Doc
 from optilab.commands import COMMANDS
 from optilab.commands.answer import Printed
 from optilab.commands.options import SilentOptions
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
 from optilab.optimize import OBJECTIVES, RULES
@@ -34,7 +34,7 @@ TOPICS = {
 """Topic -> page of docs/, and the heading of the section that is printed."""
 
 
-class HelpRequest(SilentOptions):
+class Help(SilentOptions):
     """Explain a topic that messages and help screens refer to, a word of the glossary, or a key of a config; without
     one, list the topics.
 
@@ -47,21 +47,20 @@ class HelpRequest(SilentOptions):
         list[str] | None, Argument("[TOPIC]", complete=",".join(TOPICS)), Doc("A topic or a word")
     ] = None
 
-
-def explain(request: HelpRequest, place: Place) -> Printed:
-    topic = " ".join(request.topic or ())
-    if not topic:
-        lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
-        return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
-    known, plain = texts(), _plain(topic)
-    word = next((name for name in known if _plain(name) == plain), None)
-    if word is None:
-        parts = {name: {_plain(name), *_plain(name).split()} for name in known}
-        close = {*get_close_matches(plain, set[str]().union(*parts.values()), n=1, cutoff=0.8)}
-        near = [f'"{name}"' for name in known if parts[name] & close]
-        meant = f"; did you mean {listed(near[:5], 'or')}?" if near else f"; one of {', '.join(TOPICS)}"
-        raise UsageError(f"unknown topic {shown(topic)}{meant}")
-    return Printed([known[word]], {"topic": topic, "text": known[word]}, [])
+    def run(self, place: Place) -> Printed:
+        topic = " ".join(self.topic or ())
+        if not topic:
+            lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
+            return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
+        known, plain = texts(), _plain(topic)
+        word = next((name for name in known if _plain(name) == plain), None)
+        if word is None:
+            parts = {name: {_plain(name), *_plain(name).split()} for name in known}
+            close = {*get_close_matches(plain, set[str]().union(*parts.values()), n=1, cutoff=0.8)}
+            near = [f'"{name}"' for name in known if parts[name] & close]
+            meant = f"; did you mean {listed(near[:5], 'or')}?" if near else f"; one of {', '.join(TOPICS)}"
+            raise UsageError(f"unknown topic {shown(topic)}{meant}")
+        return Printed([known[word]], {"topic": topic, "text": known[word]}, [])
 
 
 def _plain(word: str) -> str:
@@ -84,12 +83,13 @@ def texts() -> dict[str, str]:
 
 def _of_configs() -> dict[str, str]:
     """The entries that keys of configs choose from, and the keys by their names and the last parts of these."""
+    from optilab.config.keys import keys_of
     from optilab.config.model import ACTIVATIONS, INITS, NORMS
     from optilab.optimize.schedules import SCHEDULES
 
     entries: Mapping[str, Any] = {**SCHEDULES, **NORMS, **INITS, **ACTIVATIONS, **OBJECTIVES, **RULES}
     words = {name: f"{name}: " + cleandoc(entry.__doc__).partition("\n\n")[0] for name, entry in entries.items()}
-    keys = [key for kind in ("train", "optimize") for key in describe(schema_for(kind))]
+    keys = [key for kind in ("train", "optimize") for key in keys_of(kind)]
     keys.sort(key=lambda key: not key.key.startswith("optimizer."))
     meanings = [(key.key, f"{key.key}: {key.meaning} ({key.type})") for key in keys]
     for name, meaning in [*meanings, *((name.rpartition(".")[2], meaning) for name, meaning in meanings)]:
@@ -135,4 +135,4 @@ def section(page: str, heading: str) -> Iterable[str]:
             yield line
 
 
-VERB = Verb(explain, (HelpRequest,))
+COMMAND = Help

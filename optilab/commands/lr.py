@@ -30,7 +30,7 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.config.claims import expectations
 from optilab.config.load import load
 from optilab.config.section import dump
@@ -55,7 +55,7 @@ CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "
 """What the commands that go on with the answer repeat."""
 
 
-class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
+class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
     """Recommend a learning rate with a short range test, which takes seconds and writes no files.
 
     The rate grows at each step of one short training, and the loss tells which rates are too small and which too
@@ -63,6 +63,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     9: there is no rate to recommend.
     """
 
+    CONFIG = "train"
     EXAMPLES = (
         "optilab lr relu.yaml",
         "optilab lr relu.yaml --optimizer adam --out rates.png",
@@ -86,42 +87,41 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     expect: Annotated[list[str] | None, Flag("CLAIM"), claim_doc("rate > 0.01")] = None
     quiet: Annotated[bool, QUIET, Doc("Print the rate and nothing else")] = False
 
-
-def lr(request: RateRequest, place: Place) -> "LabRate":
-    """The range test, and with `confirm` the trainings around its answer."""
-    if request.config is None:
-        raise studies.no_config("lr")
-    asked = load(TrainConfig, studies.training(request.config), request.changes())
-    claims = expectations("lr", request.expect or [])
-    if found := next((change for change in request.changes() if change.key == "optimizer.lr"), None):
-        terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
-    require_judgeable(claims, [asked.name])
-    ramp = rates.rate_ramp(asked.optimizer, request.steps)
-    dataset = studies.dataset_of(asked.data)
-    config = [request.config if isinstance(request.config, str) else asked.name]
-    again = replace(request.call("lr"), arguments=config)
-    one_thread = None if place.library else replace(again, options={**again.options, "threads": 1})
-    test = range_test(asked, ramp, dataset, place.silent, one_thread)
-    confirmation: Confirmation | None = None
-    ran: StudyResult | None = None
-    if request.confirm:
-        near = rates.rates_near(test)
-        plan = rates.plan(asked, ramp, near, request.seeds, request.epochs, len(dataset.train_images))
-        ran = studies.run(plan, runs.chosen_name(request.name, f"{asked.name}-lr"), request, place)
-        confirmation = rates.confirm(plan, studies.completed(ran), runs.read_study(ran.path).earlier_looks)
-    in_set = any(change.key == "epochs" for change in request.changes())
-    epochs = {} if in_set else {"epochs": request.given.get("epochs", asked.epochs)}
-    answer = LabRate(
-        replace(request.call("lr", *CHANGES), arguments=config),
-        asked,
-        test,
-        confirmation,
-        ran,
-        epochs,
-        drawn=request.plot,
-    )
-    request.draw(answer.chart)
-    return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
+    def run(self, place: Place) -> "LabRate":
+        """The range test, and with `confirm` the trainings around its answer."""
+        if self.config is None:
+            raise studies.no_config("lr")
+        asked = load(TrainConfig, studies.training(self.config), self.changes)
+        claims = expectations("lr", self.expect or [])
+        if found := next((change for change in self.changes if change.key == "optimizer.lr"), None):
+            terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
+        require_judgeable(claims, [asked.name])
+        ramp = rates.rate_ramp(asked.optimizer, self.steps)
+        dataset = studies.dataset_of(asked.data)
+        config = [self.config if isinstance(self.config, str) else asked.name]
+        again = replace(self.call("lr"), arguments=config)
+        one_thread = None if place.library else replace(again, options={**again.options, "threads": 1})
+        test = range_test(asked, ramp, dataset, place.silent, one_thread)
+        confirmation: Confirmation | None = None
+        ran: StudyResult | None = None
+        if self.confirm:
+            near = rates.rates_near(test)
+            plan = rates.plan(asked, ramp, near, self.seeds, self.epochs, len(dataset.train_images))
+            ran = studies.run(plan, runs.chosen_name(self.name, f"{asked.name}-lr"), self, place)
+            confirmation = rates.confirm(plan, studies.completed(ran), runs.read_study(ran.path).earlier_looks)
+        in_set = any(change.key == "epochs" for change in self.changes)
+        epochs = {} if in_set else {"epochs": self.given.get("epochs", asked.epochs)}
+        answer = LabRate(
+            replace(self.call("lr", *CHANGES), arguments=config),
+            asked,
+            test,
+            confirmation,
+            ran,
+            epochs,
+            drawn=self.plot,
+        )
+        self.draw(answer.chart)
+        return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
 
 
 def range_test(
@@ -493,4 +493,4 @@ def _outcomes(confirmation: Confirmation) -> Panel:
     return Panel(tuple(marks), Scale("learning rate", log=True), Scale(confirmation.measure), title)
 
 
-VERB = Verb(lr, (RateRequest,))
+COMMAND = Lr

@@ -14,7 +14,7 @@ from annotated_doc import Doc
 from optilab.commands.answer import Answer, Sentence
 from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen, require_bare
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.config.axes import Axis
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
@@ -33,9 +33,10 @@ STARTS = 300
 """Starts along each side of the box of a map of basins."""
 
 
-class MapRequest(SetOptions, PictureOptions, SilentOptions):
+class Map(SetOptions, PictureOptions, SilentOptions):
     """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
 
+    CONFIG = "optimize"
     EXAMPLES = (
         "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
         "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",
@@ -66,25 +67,24 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
         Doc("value (f above its minimum) or steps (until it converged)"),
     ] = "value"
 
-
-def map(request: MapRequest, place: Place) -> "LabMap":
-    """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
-    config = chosen(request, EPOCHS)
-    typed = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
-    if len(config.algo) != 1:
-        names = ",".join(rule.name for rule in config.algo)
-        raise UsageError(f"a map shows one optimizer, got {names}", request.flag("algo"))
-    axes = [_axis(request, config, *one) for one in typed]
-    if not request.basins and not axes[1:]:
-        raise UsageError("a map needs two axes, --x and --y, or --basins")
-    x, y = _box(config) if request.basins else axes
-    if request.start is not None and not x.field and not y.field:
-        raise UsageError("every cell has a starting point of its own, so leave it out", request.flag("start"))
-    require_bare(config, "map")
-    found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
-    answer = LabMap(found, request.show, [request.plot] if request.plot else [])
-    request.draw(answer.chart)
-    return answer
+    def run(self, place: Place) -> "LabMap":
+        """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
+        config = chosen(self, EPOCHS)
+        typed = [(self.flag(name), str(text)) for name in ("x", "y") if (text := getattr(self, name))]
+        if len(config.algo) != 1:
+            names = ",".join(rule.name for rule in config.algo)
+            raise UsageError(f"a map shows one optimizer, got {names}", self.flag("algo"))
+        axes = [_axis(self, config, *one) for one in typed]
+        if not self.basins and not axes[1:]:
+            raise UsageError("a map needs two axes, --x and --y, or --basins")
+        x, y = _box(config) if self.basins else axes
+        if self.start is not None and not x.field and not y.field:
+            raise UsageError("every cell has a starting point of its own, so leave it out", self.flag("start"))
+        require_bare(config, "map")
+        found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
+        answer = LabMap(found, self.show, [self.plot] if self.plot else [])
+        self.draw(answer.chart)
+        return answer
 
 
 def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
@@ -99,7 +99,7 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
     return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
 
 
-def _axis(request: MapRequest, config: OptimizeConfig, flag: str, text: str) -> Axis:
+def _axis(request: Map, config: OptimizeConfig, flag: str, text: str) -> Axis:
     """An axis. UsageError for what is no number of the rule; its ends are settings like any."""
     key = text.partition("=")[0].removeprefix("algo.")
     if re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
@@ -110,7 +110,7 @@ def _axis(request: MapRequest, config: OptimizeConfig, flag: str, text: str) -> 
     axis = study.read_axis(flag, text)
     if not axis.field:
         return axis
-    for change in request.changes():
+    for change in request.changes:
         if change.key == axis.key:
             raise UsageError(f"{key} is an axis ({flag}), whose values take its place; leave it out", change.where)
     for value in (axis.low, axis.high):
@@ -273,4 +273,4 @@ def _basins(found: study.Map) -> tuple[list[Mark], str]:
     return marks, "the minimum that each start reaches; . is none"
 
 
-VERB = Verb(map, (MapRequest,))
+COMMAND = Map

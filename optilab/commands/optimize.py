@@ -16,7 +16,7 @@ from optilab.call import Call, Command
 from optilab.commands.answer import Answer, Part, Sentence, Verbatim
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
-from optilab.commands.request import Conflicts, Place, Verb
+from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump, to_yaml
@@ -43,9 +43,10 @@ STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "
 """In the order in which the paths of a comparison stand."""
 
 
-class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
+class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
+    CONFIG = "optimize"
     OPEN: ClassVar[bool] = True
     EXAMPLES = (
         "optilab optimize adam --epochs 30",
@@ -60,7 +61,6 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4", ".html")}
-    animate: ClassVar[str | None] = None
 
     algo: Algo = None
     function: Function = None
@@ -85,30 +85,33 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
 
+    @property
+    def animate(self) -> str | None:
+        return self.file_of("animate")
 
-def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
-    """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
-    config, note = chosen(request), ""
-    if request.tune:
-        config, note = tuned(config, request.tune, request.changes())
-    paths = follow(config)
-    found = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
-    _draw(found, request)
-    unsaved = request.no_save or (place.library and request.name is None)
-    run = None if unsaved else _save(found, request.name, place)
-    same = request.call("optimize", "function", "start", "epochs", "lr", "set").options
-    return replace(
-        found,
-        run=run,
-        judged=judge(config, paths),
-        picture=request.picture,
-        written=[file for file in (request.plot, request.animate, run) if file],
-        fail_on_divergence=request.fail_on_divergence,
-        options=None if request.config or request.tune or not request.algo else same,
-    )
+    def run(self, place: Place) -> "LabPaths":
+        """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
+        config, note = chosen(self), ""
+        if self.tune:
+            config, note = tuned(config, self.tune, self.changes)
+        paths = follow(config)
+        found = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
+        _draw(found, self)
+        unsaved = self.no_save or (place.library and self.name is None)
+        run = None if unsaved else _save(found, self.name, place)
+        same = self.call("optimize", "function", "start", "epochs", "lr", "set").options
+        return replace(
+            found,
+            run=run,
+            judged=judge(config, paths),
+            picture=self.picture,
+            written=[file for file in (self.plot, self.animate, run) if file],
+            fail_on_divergence=self.fail_on_divergence,
+            options=None if self.config or self.tune or not self.algo else same,
+        )
 
 
-def _draw(found: "LabPaths", request: OptimizeRequest) -> None:
+def _draw(found: "LabPaths", request: Optimize) -> None:
     """The picture files; matplotlib is imported only here. A moving picture that ends in .html is a page."""
     if not (request.plot or request.animate):
         return
@@ -485,4 +488,4 @@ def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]
     yield from (*notes, _best_possible(bounds), "")
 
 
-VERB = Verb(optimize, (OptimizeRequest,))
+COMMAND = Optimize

@@ -103,7 +103,7 @@ class FileOptions(Request):
 
     out: Annotated[list[str] | None, OUT, Doc("Write a file")] = None
 
-    def file(self, kind: str) -> str | None:
+    def file_of(self, kind: str) -> str | None:
         """The file of a kind that was asked for."""
         return next((file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]), None)
 
@@ -136,7 +136,7 @@ class PictureOptions(FileOptions):
 
     @property
     def plot(self) -> str | None:
-        return self.file("plot")
+        return self.file_of("plot")
 
     @cached_property
     def saved(self) -> list[str]:

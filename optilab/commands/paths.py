@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_doc import Doc
 
-from optilab.commands.request import Request, fields_of, plain
+from optilab.commands.request import Request, plain
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
@@ -59,12 +59,10 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> Opti
     Without a config there are `epochs` unless they are given. UsageError without an optimizer, ConfigError with every
     problem at once.
     """
-    config, changes = request.given.get("config"), request.changes()
+    config, changes = request.given.get("config"), request.changes
     steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
     if config is None and not any(change.key in ("algo", *ELSEWHERE) for change in changes):
-        example, has_config = request.EXAMPLES[0], any(one.name == "config" for one in fields_of(type(request)))
-        wanted = "an optimizer or a config" if has_config else "an optimizer"
-        raise UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
+        raise UsageError(f"expected an optimizer{' or a config' * ('config' in type(request).model_fields)}")
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
 
@@ -73,9 +71,7 @@ def require_bare(config: OptimizeConfig, what: str) -> None:
     nothing = Regime()
     around = [one.name for one in fields(Regime) if getattr(config.regime, one.name) != getattr(nothing, one.name)]
     if around:
-        raise UsageError(
-            f"{what} runs an optimizer as it is; remove {listed(around)}, or follow the path: optilab optimize"
-        )
+        raise UsageError(f"{what} runs an optimizer as it is, without {listed(around)}")
 
 
 def follow(config: OptimizeConfig) -> list[Trajectory]:

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import chain, combinations, product
 from math import floor, log10, prod
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 from annotated_doc import Doc
@@ -25,7 +25,7 @@ from optilab.commands.answer import Answer
 from optilab.commands.charts.paths import paths_chart
 from optilab.commands.options import OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump
@@ -55,9 +55,10 @@ RECORDED = 2_000
 """Points of all recordings of a page together; longer ones are thinned evenly."""
 
 
-class PlayRequest(SetOptions, OutputOptions):
+class Play(SetOptions, OutputOptions):
     """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
 
+    CONFIG = "optimize"
     EXAMPLES = (
         "optilab play sgd,momentum,adam",
         "optilab play --algo sgd,momentum,adam --function rosenbrock --tune 50 --epochs 200 --out play.html",
@@ -77,25 +78,24 @@ class PlayRequest(SetOptions, OutputOptions):
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write, .html [play.html]")] = "play.html"
     quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file and nothing else")] = False
 
-
-def play(request: PlayRequest, place: Place) -> "Playground":
-    """Write the page. UsageError for what cannot become JavaScript."""
-    out, note = os.fspath(request.out), ""
-    file = page_file(out, request.flag("out"))
-    config = chosen(request, EPOCHS)
-    require_bare(config, "play")
-    if config.epochs > MOST_EPOCHS:
-        raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
-    for rule in config.algo:
-        require(rule, config.function)
-    if request.tune:
-        config, note = tuned(config, request.tune, request.changes())
-        config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})
-    elif set(request.given) <= UNTOUCHED and "{" not in str(request.algo):
-        config, note = _working(config)
-    content = page(config, note)
-    write_page(file, content)
-    return Playground(config, out, len(content), note)
+    def run(self, place: Place) -> "Playground":
+        """Write the page. UsageError for what cannot become JavaScript."""
+        out, note = os.fspath(self.out), ""
+        file = page_file(out, self.flag("out"))
+        config = chosen(self, EPOCHS)
+        require_bare(config, "play")
+        if config.epochs > MOST_EPOCHS:
+            raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
+        for rule in config.algo:
+            require(rule, config.function)
+        if self.tune:
+            config, note = tuned(config, self.tune, self.changes)
+            config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})
+        elif set(self.given) <= UNTOUCHED and "{" not in str(self.algo):
+            config, note = _working(config)
+        content = page(config, note)
+        write_page(file, content)
+        return Playground(config, out, len(content), note)
 
 
 def _working(config: OptimizeConfig) -> tuple[OptimizeConfig, str]:
@@ -531,7 +531,7 @@ def numbers(rule: Rule) -> list[str]:
     return [
         field.name
         for field, value in values
-        if isinstance(value, float) or (type(value) is int and float in get_args(field.type))
+        if isinstance(value, float) or (type(value) is int and float in field.kinds)
     ]
 
 
@@ -539,8 +539,7 @@ def choices(rule: Rule) -> list[Choice]:
     """The fields of a rule that are words or switches."""
     found = []
     for field in _fields(rule):
-        words = get_args(field.type) if get_origin(field.type) is Literal else ()
-        options = (False, True) if field.type is bool else words
+        options: tuple[Any, ...] = (False, True) if field.is_switch else field.choices
         if len(options) > 1:
             found.append(Choice(field.name, getattr(rule, field.name), options, field.default, field.doc))
     return found
@@ -584,4 +583,4 @@ def rounded(value: float) -> float:
     return float(f"{round(value / 10.0**exponent)}e{exponent}")
 
 
-VERB = Verb(play, (PlayRequest,))
+COMMAND = Play

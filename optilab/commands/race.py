@@ -21,10 +21,9 @@ from optilab.commands.options import (
     PictureOptions,
     StudyOptions,
 )
-from optilab.commands.request import Place, Verb, fields_of
+from optilab.commands.request import Place, Request
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
-from optilab.config.load import load
 from optilab.config.presets import algorithms, rules_named
 from optilab.config.study import (
     ALGOS,
@@ -33,14 +32,14 @@ from optilab.config.study import (
     NETWORK_ALGOS,
     FunctionRaceConfig,
     RaceConfig,
-    read_names,
+    TrainingRules,
+    Trainings,
 )
 from optilab.errors import Interrupted, UsageError, chosen_names, shell, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.page import page_file
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Table
 from optilab.study import function_race as study
@@ -67,7 +66,6 @@ class RaceOptions(PictureOptions, OutputOptions):
     """What both kinds of races have."""
 
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
-    report: ClassVar[str | None] = None
 
     out: Annotated[list[str] | None, OUT, Doc("Write a .png, .svg, .pdf or .html file")] = None
     quiet: Annotated[
@@ -76,21 +74,9 @@ class RaceOptions(PictureOptions, OutputOptions):
         Doc("Print what may be the best; with --on, the directory"),
     ] = False
 
-    @classmethod
-    def unknown(cls, name: str, typed: bool) -> str:
-        networks = cls is TrainingRace
-        other = {one.name: one.flag for one in fields_of(FunctionRace if networks else TrainingRace)}
-        if name not in other:
-            return super().unknown(name, typed)
-        on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
-        where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
-        flag = other[name] if typed else other[name][2:].replace("-", "_")
-        instead = ("; or --repeats N" if typed else "; or repeats=N") * (name == "seeds")
-        return f"{flag} can only be used in a race {where}{instead}"
-
-    def complete(self) -> None:
-        if self.report:
-            page_file(self.report)
+    @property
+    def report(self) -> str | None:
+        return self.file_of("report")
 
     def save(self, answer: Answer) -> None:
         """Write the picture and the page that were asked for."""
@@ -100,13 +86,54 @@ class RaceOptions(PictureOptions, OutputOptions):
             self.saved.append(self.report)
 
 
-class FunctionRace(RaceOptions):
+class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
+    """Compare rules on trainings."""
+
+    HEADING = "On networks, with --on"
+    STUDY = RaceConfig
+    CONFLICTS = (("on", "file"), ("on", "resume"))
+
+    on: Trainings | None = None  # type: ignore[assignment]
+    algos: TrainingRules | None = None  # type: ignore[assignment]
+    config: None = None
+    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
+    dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
+
+    def run(self, place: Place) -> "LabStudy | PlannedStudy":
+        source = self._source(place)
+        kept = studies.asked(self, source)
+        asked = studies.placed(source, self, races.resolve, kept, self.changes)
+        if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
+            raise UsageError("a race tunes the optimizers that --algo names", tuned.where)
+        plan = races.plan(asked)
+        name = runs.chosen_name(source.name, f"{asked.name}-race")
+        if self.dry_run:
+            return studies.dry_run(plan, name, self, place)
+        ran = studies.run(plan, name, self, place)
+        study = runs.read_study(ran.path)
+        found = races.read(study)
+        assert found is not None
+        answer = NetworkRaceAnswer(study, ran, plan, found, judged=list(of_network_race(asked.expect, found)))
+        self.save(answer)
+        return answer
+
+    def _source(self, place: Place) -> studies.StudySource:
+        """The trainings of `on`, or the study that is repeated or continued."""
+        if self.on is None:
+            return studies.source("race --on", self, None, place)
+        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
+        on = self.model_dump(mode="json", include={"on"})["on"]
+        return studies.StudySource(started | {"on": on}, self.name)
+
+
+class FunctionRace(RaceOptions, FunctionRaceConfig):
     """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
 
     HEADING = "On test functions"
-    KEPT = FunctionRaceConfig
+    STUDY = FunctionRaceConfig
     EXAMPLES = EXAMPLES
-    CONFLICTS = (("json", "settings"), ("quiet", "settings"))
+    CONFLICTS = (("json_", "settings"), ("quiet", "settings"))
 
     settings: Annotated[bool, Doc("Print the tuned settings for each function")] = False
     cache: Annotated[
@@ -115,39 +142,27 @@ class FunctionRace(RaceOptions):
         Doc("Keep results in a cache, and reuse them"),
     ] = True
 
+    @classmethod
+    def requests(cls) -> Sequence[type[Request]]:
+        return (FunctionRace, TrainingRace)
 
-class TrainingRace(StudyOptions, RaceOptions):
-    """Compare rules on trainings."""
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
+        """A race on trainings where one of these says so."""
+        if any(given.get(name) is not None for name in ("on", "file", "resume")):
+            return TrainingRace.of(given, typed)
+        return super().of(given, typed)
 
-    HEADING = "On networks, with --on"
-    KEPT = RaceConfig
-    CONFLICTS = (("on", "file"), ("on", "resume"))
-
-    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
-    fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
-    dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
-
-
-def choose(given: Mapping[str, Any]) -> type[FunctionRace | TrainingRace]:
-    """The kind of race that is asked for."""
-    networks = any(given.get(name) is not None for name in ("on", "file", "resume"))
-    return TrainingRace if networks else FunctionRace
-
-
-def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabStudy | PlannedStudy":
-    if isinstance(request, TrainingRace):
-        return race_on_trainings(request, place)
-    return race_on_functions(request, place)
+    def run(self, place: Place) -> "LabRace":
+        asked = FunctionRaceConfig.model_validate(
+            {name: getattr(self, name) for name in FunctionRaceConfig.model_fields}
+        )
+        answer = found_on_functions(asked, self, place)
+        self.save(answer)
+        return answer
 
 
 # --- on test functions --------------------------------------------------------------------------------------
-
-
-def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
-    asked = load(FunctionRaceConfig, None, request.changes(kept=True))
-    answer = found_on_functions(asked, request, place)
-    request.save(answer)
-    return answer
 
 
 def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
@@ -295,37 +310,6 @@ class RaceProgress:
 # --- on trainings -------------------------------------------------------------------------------------------
 
 
-def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
-    source, changes = source_of(request, place), request.changes()
-    kept = studies.asked(request, source)
-    asked = studies.placed(source, request, races.resolve, kept, changes)
-    if tuned := next((change for change in changes if change.key.startswith("optimizer.")), None):
-        raise UsageError("a race tunes the optimizers that --algo names, so leave it out", tuned.where)
-    plan = races.plan(asked)
-    name = runs.chosen_name(source.name, f"{asked.name}-race")
-    if request.dry_run:
-        return studies.dry_run(plan, name, request, place)
-    ran = studies.run(plan, name, request, place)
-    study = runs.read_study(ran.path)
-    found = races.read(study)
-    assert found is not None
-    answer = NetworkRaceAnswer(study, ran, plan, found, judged=list(of_network_race(asked.expect, found)))
-    request.save(answer)
-    return answer
-
-
-def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
-    """The trainings of `on`, or the study that is repeated or continued."""
-    if (on := request.given.get("on")) is not None:
-        listed = read_names(on) if isinstance(on, str) else [*on] if isinstance(on, list | tuple) else [on]
-        if not listed or "" in listed:
-            whole = ",".join(filter(None, map(str, listed))) or "CONFIG,CONFIG"
-            raise UsageError(f"{shown(on)} has an empty name; write {whole}", request.flag("on"))
-        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
-        return studies.StudySource(started | {"on": [studies.training(config) for config in listed]}, request.name)
-    return studies.source("race --on", request, None, place)
-
-
 @dataclass(frozen=True, repr=False)
 class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
@@ -361,4 +345,4 @@ class NetworkRaceAnswer(EndedStudy):
         return {"run": str(self.ran.path), "asked": asked, **tables.document(self.found)}
 
 
-VERB = Verb(race, (FunctionRace, TrainingRace), choose)
+COMMAND = FunctionRace

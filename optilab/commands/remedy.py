@@ -15,7 +15,7 @@ from optilab.commands.options import (
     StudyOptions,
 )
 from optilab.commands.race import NetworkRaceAnswer
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import FINALISTS, RemedyConfig
@@ -29,14 +29,15 @@ from optilab.study.remedy import Result, smaller_fix, smallest_fix
 from optilab.words import duration, percent, plural
 
 
-class RemedyRequest(StudyOptions):
+class Remedy(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the option, not the file's key
     """Train a network with each known fix for vanishing gradients, one at a time, and compare the results.
 
     All start from the same random numbers, several run at once; the table gives each change and its result. The same
     command with the same --name, or --resume, continues a stopped study.
     """
 
-    KEPT = RemedyConfig
+    CONFIG = "train"
+    STUDY = RemedyConfig
     EXAMPLES = (
         "optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam",
         "optilab remedy sigmoid.yaml --seeds 3 --epochs 30",
@@ -47,28 +48,27 @@ class RemedyRequest(StudyOptions):
     optimizer: Optimizer = None
     lr: LearningRate = None
 
-
-def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
-    started = {"finalists": FINALISTS} if request.given.get("tune") is not None else {}
-    source = studies.source("remedy", request, request.given.get("config"), place, **started)
-    kept = studies.asked(request, source)
-    asked = studies.placed(source, request, plans.resolve, kept, request.changes())
-    plan = plans.plan(asked)
-    name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
-    if request.dry_run:
-        return studies.dry_run(plan, name, request, place)
-    ran = studies.run(plan, name, request, place)
-    study = runs.read_study(ran.path)
-    judged = claims.of_study(asked.expect, study) if asked.expect else []
-    if isinstance(plan, plans.Remedies):
-        results = plans.results(plan.tried, ran.outcomes, ran.path)
-        answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
-    else:
-        found = races.read(study)
-        assert found is not None
-        answer = NetworkRaceAnswer(study, ran, plan, found, judged=judged)
-    request.draw(answer.chart)
-    return answer
+    def run(self, place: Place) -> "LabStudy | PlannedStudy":
+        started = {"finalists": FINALISTS} if self.tune is not None else {}
+        source = studies.source("remedy", self, self.config, place, **started)
+        kept = studies.asked(self, source)
+        asked = studies.placed(source, self, plans.resolve, kept, self.changes)
+        plan = plans.plan(asked)
+        name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
+        if self.dry_run:
+            return studies.dry_run(plan, name, self, place)
+        ran = studies.run(plan, name, self, place)
+        study = runs.read_study(ran.path)
+        judged = claims.of_study(asked.expect, study) if asked.expect else []
+        if isinstance(plan, plans.Remedies):
+            results = plans.results(plan.tried, ran.outcomes, ran.path)
+            answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
+        else:
+            found = races.read(study)
+            assert found is not None
+            answer = NetworkRaceAnswer(study, ran, plan, found, judged=judged)
+        self.draw(answer.chart)
+        return answer
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,4 +179,4 @@ class RemedyAnswer(EndedStudy):
         }
 
 
-VERB = Verb(remedy, (RemedyRequest,))
+COMMAND = Remedy

@@ -1,20 +1,21 @@
 """The parts of every command: a request, the place where it runs, and an answer.
 
 A request is declared once, as a class of annotated fields with defaults. They are the options of the command, the
-keywords of the method of `Lab`, the keys of the study's file, and the text of the help. The fields that a class inherits
-from a group of `commands.options` say how it is executed and shown; those that it declares say what is asked.
+keywords of the method of `Lab`, the keys of the study's file, and the text of the help. The fields that a class
+inherits from a group of `commands.options` say how it is executed and shown; those that it declares say what is asked.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache, cached_property
+from functools import cache
 from inspect import get_annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import PrivateAttr, TypeAdapter
 
+from optilab.call import Call, Command, in_python
 from optilab.config.keys import Key, type_of
 from optilab.config.section import Section, build
 from optilab.config.tree import ARGUMENTS, COMMAND_LINE, Override, Tree, override, override_from_text
@@ -51,6 +52,7 @@ class Request(Section):
     OPEN: ClassVar[bool] = False
     """Whether other keywords of the library are keys of the config that it reads."""
 
+    _given: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _typed: bool = PrivateAttr(default=False)
     _changes: list[Override] = PrivateAttr(default_factory=list)
 
@@ -84,8 +86,17 @@ class Request(Section):
         if problems:
             problems += cls._problems_of_config(given, changes)
             raise ConfigError(tree.source, list(dict.fromkeys(problems)))
-        request._typed, request._changes = typed, changes
+        request._given, request._typed, request._changes = given, typed, changes
         return request
+
+    @classmethod
+    def requests(cls) -> "Sequence[type[Request]]":
+        """The kinds of requests that the command has."""
+        return (cls,)
+
+    def run(self, place: "Place") -> "Answer | ExitCode":
+        """Carry it out."""
+        raise NotImplementedError
 
     @classmethod
     def _problems_of_config(cls, given: Mapping[str, Any], changes: Sequence[Override]) -> Sequence[Problem]:
@@ -93,7 +104,8 @@ class Request(Section):
         from optilab.config.load import load
         from optilab.config.section import schema_for
 
-        if not cls.CONFIG or (config := given.get("config") or given.get("file")) is None:
+        config = given.get("config", given.get("file") if cls.CONFIG == "train" and cls.STUDY is None else None)
+        if not cls.CONFIG or (config is None and all(change.key != "algo" for change in changes)):
             return ()
         try:
             load(schema_for(cls.CONFIG), plain(config), changes)
@@ -137,11 +149,9 @@ class Request(Section):
         return self._changes
 
     @property
-    def given(self) -> set[str]:
-        """The names of the options that were given."""
-        keys = {change.key for change in self._changes}
-        marked = ((one.name, one.mark(ConfigKey)) for one in options(type(self)).values())
-        return self.model_fields_set | {name for name, mark in marked if mark and mark.key in keys}
+    def given(self) -> Mapping[str, Any]:
+        """The options that were given, by field: texts of a command line, or values of Python."""
+        return self._given
 
     @property
     def typed(self) -> bool:
@@ -151,6 +161,26 @@ class Request(Section):
     def flag(self, name: str) -> str:
         """A field as errors name it."""
         return options(type(self))[name].flag if self._typed else name
+
+    def call(self, command: str, *names: str) -> Call:
+        """A command that asks the same by these fields, or by all of them; a config without a file is not in it."""
+        arguments, chosen = list[str](), dict[str, Any]()
+        for name, one in options(type(self)).items():
+            item = plain(self._given.get(name)) if name in names or not names else None
+            option = one.flag.removeprefix("--").replace("-", "_")
+            if isinstance(one.mark(Flag), Argument):
+                arguments += [
+                    text for text in (item if isinstance(item, list) else [item]) if isinstance(text, str)
+                ]
+            elif name == "set":
+                chosen |= {"set": {change.key: change.value for change in _set(item)}} if item else {}
+            elif isinstance(item, Mapping):
+                chosen[option] = {
+                    key: tuple(axis) if isinstance(axis, list) else axis for key, axis in item.items()
+                }
+            elif item is not None and item is not False:
+                chosen[option] = tuple(item) if isinstance(item, list) and not one.repeated else item
+        return Call(command, arguments, chosen)
 
     def kept(self) -> list[Override]:
         """The keys of its study's file that were given."""
@@ -256,7 +286,7 @@ class Place:
 
         return cls(runs.root(folder), argv, silent)
 
-    def stopped(self, number: int, command: str, call: str) -> None:
+    def stopped(self, number: int, sentence: str | Command) -> None:
         """End by the signal that stopped the work, with the sentence on how it continues."""
         import signal
 
@@ -265,41 +295,25 @@ class Place:
         if not self.library:
             from optilab.show import terminal
 
-            terminal.note(command)
+            terminal.note(str(sentence))
             signals.die_of(number)
         if number != signal.SIGINT:
             signals.die_of(number)
-        raise KeyboardInterrupt(call)
+        raise KeyboardInterrupt(in_python(sentence))
 
 
-@dataclass(frozen=True)
-class Verb:
-    """A command: what is asked, and what answers it.
+def options_of(command: type[Request]) -> Mapping[str, Field]:
+    """The options of a command: those of all its requests, by name."""
+    found: dict[str, Field] = {}
+    for request in command.requests():
+        for name, one in options(request).items():
+            found.setdefault(name, one)
+    return found
 
-    Of several requests the command has the options of all; `choose` finds the one that is meant by what was typed.
-    """
 
-    run: "Callable[[Any, Place], Answer | ExitCode]"
-    requests: tuple[type[Request], ...]
-    choose: Callable[[Mapping[str, Any]], type[Request]] | None = None
-
-    @cached_property
-    def options(self) -> Mapping[str, Field]:
-        """The fields of all its requests, by name."""
-        found: dict[str, Field] = {}
-        for request in self.requests:
-            for name, one in options(request).items():
-                found.setdefault(name, one)
-        return found
-
-    @property
-    def place(self) -> Field | None:
-        """The option whose name may be left out, as in `optilab optimize adam`."""
-        return next((one for one in self.options.values() if getattr(one.mark(Flag), "place", False)), None)
-
-    def request(self, given: Mapping[str, Any], typed: bool = False) -> Request:
-        """The request of what was given; ConfigError for all that is wrong with it."""
-        return (self.choose(given) if self.choose else self.requests[0]).of(given, typed)
+def optimizers_of(command: type[Request]) -> Field | None:
+    """The option whose name may be left out, as in `optilab optimize adam`."""
+    return next((one for one in options_of(command).values() if getattr(one.mark(Flag), "place", False)), None)
 
 
 def positional(one: Field, item: Any, known: Mapping[str, Field]) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from optilab import runs
 from optilab.call import Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
-from optilab.commands.request import Place, kept_of, plain
+from optilab.commands.request import Place, plain
 from optilab.config import presets
-from optilab.config.load import at_place, load
+from optilab.config.load import at_place, tree_of
+from optilab.config.section import build
 from optilab.config.training import DataConfig
-from optilab.errors import ConfigError, OptilabError, RunError, UsageError, shown
+from optilab.errors import ConfigError, RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 class StudySource:
     """What a command that trains many networks starts from: a training, a study file, or a study to be continued."""
 
-    config: str | Mapping[str, Any] | OptilabError
+    config: str | Mapping[str, Any]
     """What `load` takes."""
     name: str | None
     """For the study."""
@@ -50,12 +51,10 @@ def source(command: str, request: StudyOptions, config: Any, place: Place, **sta
             _require_study_of(command.partition(" ")[0], path, place.folder)
             runs.run_name(path.name)
         except ValueError as error:
-            raise UsageError(f"{request.flag('resume')}: {error}; rename {path} first") from None
+            raise UsageError(f"{request.flag('resume')}: {error}") from None
         return StudySource(str(path / runs.STUDY), path.name)
     if isinstance(config, str) and Path(config).name == runs.STUDY:
-        raise UsageError(
-            f"{config} describes a whole study, not a single training; to repeat the study, use --study {config}"
-        )
+        raise UsageError(f"expected a training, got the study {config} (--study)")
     if config is not None:
         return StudySource({"config": training(config), **started}, request.name)
     if request.file is not None:
@@ -64,14 +63,15 @@ def source(command: str, request: StudyOptions, config: Any, place: Place, **sta
 
 
 def asked(request: StudyOptions, source: StudySource) -> Any:
-    """What the file of the study keeps: that of `source`, changed by what was given; a mapping adds to one."""
-    given = request.changes(kept=True)
-    several = {one.name for one in kept_of(type(request)) if dict in one.parts}
-    mappings = {
-        change.key: change.value for change in given if change.key in several and isinstance(change.value, dict)
-    }
-    found = load(request.KEPT, source.config, [change for change in given if change.key not in mappings])
-    return found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
+    """The keys of the study's file: those of `source`, changed by what was given; a mapping adds to one."""
+    assert request.STUDY is not None
+    tree = tree_of(request.STUDY.kind, source.config)
+    for change in request.kept():
+        before = tree.values.get(change.key)
+        if isinstance(change.value, dict) and isinstance(before, dict):
+            change = replace(change, value={**before, **change.value})
+        tree.put(change)
+    return build(request.STUDY, tree)
 
 
 def placed(source: StudySource, request: StudyOptions, read: Callable[..., Any], *arguments: Any) -> Any:
@@ -97,8 +97,7 @@ def training(config: Any) -> str | Mapping[str, Any]:
 
 def no_config(command: str) -> UsageError:
     """The error of a command that trains, without a config."""
-    example = f"optilab {command} sigmoid.yaml"
-    return UsageError(f"{command} needs a config, as in: {example} (`optilab config ls` lists the presets)")
+    return UsageError(f"{command} needs a config: a preset or a YAML file")
 
 
 def _require_study_of(command: str, path: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ from optilab.commands.options import (
     Seed,
     StudyOptions,
 )
-from optilab.commands.request import Conflicts, Place, Verb
+from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.settings_page import importance_table
 from optilab.commands.studies import PlannedStudy
@@ -39,14 +39,15 @@ MOST_POINTS = 6
 """Points of the last rung that are written out."""
 
 
-class SweepRequest(StudyOptions):
+class Sweep(StudyOptions, SweepConfig):
     """Train one network over axes of settings: several seeds per setting, in parallel, one thread per run.
 
     The table compares the settings over their seeds. Each trial is a run directory, bit-identical to `optilab train
     --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.
     """
 
-    KEPT = SweepConfig  # whose fields are options, too: --over, --seeds, --metric, ...
+    CONFIG = "train"
+    STUDY = SweepConfig
     CONFLICTS: ClassVar[Conflicts] = (("zip", "samples"),)
     EXAMPLES = (
         "optilab sweep sigmoid.yaml --over optimizer.lr=1e-3:10:9:log --over model.init=default,unit-gain --seeds 3 "
@@ -66,29 +67,28 @@ class SweepRequest(StudyOptions):
     seed: Seed = None
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
-
-def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
-    source = studies.source("sweep", request, request.given.get("config"), place)
-    kept = studies.asked(request, source)
-    placed = partial(studies.placed, source, request)
-    asked = placed(plans.resolve, kept, request.changes())
-    if not (kept.over or request.resume) and kept.seeds == 1:
-        raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
-    plan = placed(plans.plan, asked)
-    name = runs.chosen_name(source.name, f"{asked.name}-sweep")
-    if request.dry_run:
-        return studies.dry_run(plan, name, request, place)
-    ran = studies.run(plan, name, request, place)
-    ended = {outcome.trial.name: outcome.trial for outcome in ran.outcomes}
-    through, again = list[Record](), list[Record]()
-    for record in studies.completed(ran):
-        (again if STAGE in ended[record.name].settings else through).append(record)
-    study = runs.read_study(ran.path)
-    points, looks = (0, study.earlier_confirmations) if again else (plan.points, study.earlier_looks)
-    judged = claims.of_trainings(asked.expect, again or through, points, looks)
-    answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
-    request.draw(answer.chart)
-    return answer
+    def run(self, place: Place) -> "LabStudy | PlannedStudy":
+        source = studies.source("sweep", self, self.config, place)
+        kept = studies.asked(self, source)
+        placed = partial(studies.placed, source, self)
+        asked = placed(plans.resolve, kept, self.changes)
+        if not (kept.over or self.resume) and kept.seeds == 1:
+            raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
+        plan = placed(plans.plan, asked)
+        name = runs.chosen_name(source.name, f"{asked.name}-sweep")
+        if self.dry_run:
+            return studies.dry_run(plan, name, self, place)
+        ran = studies.run(plan, name, self, place)
+        ended = {outcome.trial.name: outcome.trial for outcome in ran.outcomes}
+        through, again = list[Record](), list[Record]()
+        for record in studies.completed(ran):
+            (again if STAGE in ended[record.name].settings else through).append(record)
+        study = runs.read_study(ran.path)
+        points, looks = (0, study.earlier_confirmations) if again else (plan.points, study.earlier_looks)
+        judged = claims.of_trainings(asked.expect, again or through, points, looks)
+        answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
+        self.draw(answer.chart)
+        return answer
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,4 +196,4 @@ def _through(outcomes: Sequence[Outcome]) -> str:
     return "; ".join([*points][:MOST_POINTS]) + more or "none"
 
 
-VERB = Verb(sweep, (SweepRequest,))
+COMMAND = Sweep

@@ -22,7 +22,7 @@ from optilab.call import Call, Command
 from optilab.commands.answer import Answer, Part, Sentence, lines_of
 from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.paths import function
-from optilab.commands.request import Place, Verb
+from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import is_config
@@ -52,7 +52,7 @@ SHOWN = 40
 """Steps of the two paths in a picture."""
 
 
-class VerifyRequest(SetOptions, SilentOptions):
+class Verify(SetOptions, SilentOptions):
     """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
 
     EXAMPLES = (
@@ -114,76 +114,85 @@ Exit status 9: something differs.
         Doc("With many files: output format (table, csv, markdown, latex, junit or json)"),
     ] = "table"
 
+    def run(self, place: Place) -> "LabVerification | Grades | Parity":
+        """The table of all rules, the verdict on one implementation, or a row for each of many."""
+        if str(self.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
+            parity = f"ours are compared with {self.against} by: optilab verify"
+            raise UsageError(f"expected an optimizer, such as adam; {parity}", self.flag("against"))
+        if self.candidate in (None, []):
+            of_files = (
+                "against",
+                "function",
+                "epochs",
+                "set",
+                "points",
+                "feedback",
+                "format",
+                "timeout",
+                "memory",
+            )
+            if flags := [self.flag(name) for name in of_files if name in self.given]:
+                many = {"points", "feedback", "format", "memory"} & {*self.given}
+                applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
+                raise UsageError(f"{listed(flags)} {applies}")
+            algo, flag = self.algo, self.flag("algo")
+            names = chosen_names(flag, algo, "optimizer", RULES) if algo else []
+            from optilab.verify import cases  # which one implementation does not need
 
-def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | Parity":
-    """The table of all rules, the verdict on one implementation, or a row for each of many."""
-    if str(request.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
-        parity = f"ours are compared with {request.against} by: optilab verify"
-        raise UsageError(f"expected an optimizer, such as adam; {parity}", request.flag("against"))
-    if request.candidate in (None, []):
-        of_files = ("against", "function", "epochs", "set", "points", "feedback", "format", "timeout", "memory")
-        if flags := [request.flag(name) for name in of_files if name in request.given]:
-            many = {"points", "feedback", "format", "memory"} & {*request.given}
-            applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
-            raise UsageError(f"{listed(flags)} {applies}")
-        algo, flag = request.algo, request.flag("algo")
-        names = chosen_names(flag, algo, "optimizer", RULES) if algo else []
-        from optilab.verify import cases  # which one implementation does not need
-
-        return Parity(list(_followed(cases.rows(names))))
-    given = request.candidate if isinstance(request.candidate, list) else [request.candidate]
-    first, against = str(given[0]), str(request.against)
-    if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
-        file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
-        raise UsageError(f"the two are swapped; write: {shell('verify', file, '--against', first)}")
-    exam: Any = Exam.of(request) if request.against else None
-    if not all(isinstance(one, str) or callable(one) for one in given):
-        raise UsageError(
-            f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
-        )
-    specs = [one for one in given if isinstance(one, str)]
-    several_files = len(specs) > 1 or any(map(submissions.is_pattern, specs))
-    configs = (one for one in specs if is_config(one) and not one.endswith(submissions.NOTEBOOK))
-    if config := next((one for one in configs if Path(one).is_file()), None):
-        raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
-    ours = [one for one in specs if one in RULES]
-    named = [one for one in specs if one not in RULES]
-    if ours and not named:
-        raise UsageError(
-            f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
-        )
-    for file, name in map(submissions.split, () if several_files else specs):
-        if file.endswith(".py"):
-            name = name or fitting(Path(file), str(request.against))
-            locate(f"{file}:{name}").require()
-    if ours or request.against is None:
-        against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
-        line = shell("verify", *(named or ["CANDIDATE"]), "--against", against)
-        raise UsageError(f"name the optimizer to compare with, as in: {line}")
-    if request.algo is not None:
-        raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
-    if directories := [one for one in specs if Path(one).is_dir()]:
-        kinds = ("*.py", "*.ipynb", "*/*.py", "*/*.ipynb")
-        found = {one: [kind for kind in kinds if any(Path(one).glob(kind))] or ["*.py"] for one in directories}
-        files = {one: shlex.join(str(Path(one, kind)) for kind in found[one]) for one in directories}
-        raise UsageError("\n".join(f"{one} is a directory; for its files write {files[one]}" for one in files))
-    if several_files:
-        return _grade_all(request, exam, specs, place)
-    if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in request.given]:
-        needs = "need" if several[1:] else "needs"
-        raise UsageError(f"{listed(several)} {needs} several files, for example 'submissions/*.py:Adam'")
-    candidate = given[0]
-    if place.library or not hasattr(os, "fork"):
-        if isinstance(candidate, str) and candidate.endswith(".py"):
-            candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
-        own = candidates.load(candidate)
-        return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
-    file, name = submissions.split(candidate)
-    with signals.without_sigpipe(), Warden() as warden:  # a submission may close its end
-        return _verify_one(warden, file, name, exam, request)
+            return Parity(list(_followed(cases.rows(names))))
+        given = self.candidate if isinstance(self.candidate, list) else [self.candidate]
+        first, against = str(given[0]), str(self.against)
+        if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
+            file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
+            raise UsageError(f"the two are swapped; write: {shell('verify', file, '--against', first)}")
+        exam: Any = Exam.of(self) if self.against else None
+        if not all(isinstance(one, str) or callable(one) for one in given):
+            raise UsageError(
+                f"expected a class, a function or FILE.py:NAME, got {shown(self.candidate)}", "candidate"
+            )
+        specs = [one for one in given if isinstance(one, str)]
+        several_files = len(specs) > 1 or any(map(submissions.is_pattern, specs))
+        configs = (one for one in specs if is_config(one) and not one.endswith(submissions.NOTEBOOK))
+        if config := next((one for one in configs if Path(one).is_file()), None):
+            raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
+        ours = [one for one in specs if one in RULES]
+        named = [one for one in specs if one not in RULES]
+        if ours and not named:
+            raise UsageError(
+                f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
+            )
+        for file, name in map(submissions.split, () if several_files else specs):
+            if file.endswith(".py"):
+                name = name or fitting(Path(file), str(self.against))
+                locate(f"{file}:{name}").require()
+        if ours or self.against is None:
+            against = next(filter(None, [self.against, *ours, *str(self.algo or "").split(","), "adam"]))
+            line = shell("verify", *(named or ["CANDIDATE"]), "--against", against)
+            raise UsageError(f"name the optimizer to compare with, as in: {line}")
+        if self.algo is not None:
+            raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
+        if directories := [one for one in specs if Path(one).is_dir()]:
+            kinds = ("*.py", "*.ipynb", "*/*.py", "*/*.ipynb")
+            found = {one: [kind for kind in kinds if any(Path(one).glob(kind))] or ["*.py"] for one in directories}
+            files = {one: shlex.join(str(Path(one, kind)) for kind in found[one]) for one in directories}
+            raise UsageError("\n".join(f"{one} is a directory; for its files write {files[one]}" for one in files))
+        if several_files:
+            return _grade_all(self, exam, specs, place)
+        if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in self.given]:
+            needs = "need" if several[1:] else "needs"
+            raise UsageError(f"{listed(several)} {needs} several files, for example 'submissions/*.py:Adam'")
+        candidate = given[0]
+        if place.library or not hasattr(os, "fork"):
+            if isinstance(candidate, str) and candidate.endswith(".py"):
+                candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
+            own = candidates.load(candidate)
+            return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
+        file, name = submissions.split(candidate)
+        with signals.without_sigpipe(), Warden() as warden:  # a submission may close its end
+            return _verify_one(warden, file, name, exam, self)
 
 
-def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: VerifyRequest) -> "LabVerification":
+def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Verify) -> "LabVerification":
     """One file, in a process of its own; what it prints goes to stderr."""
     submission = None
     path = Path(file)
@@ -228,12 +237,12 @@ class Exam:
     """The keys that were set."""
 
     @classmethod
-    def of(cls, request: VerifyRequest) -> "Exam":
+    def of(cls, request: Verify) -> "Exam":
         """ConfigError for a rule that does not exist, and for settings that it does not have.
 
         UsageError for a function, or something around the rule, where it works on matrices.
         """
-        changes, spec = request.changes(), str(request.against).strip()
+        changes, spec = request.changes, str(request.against).strip()
         asked = [
             Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
             Override("--epochs", "epochs", STEPS),
@@ -439,7 +448,7 @@ def outcome(verdict: Verdict) -> str:
 # --- many implementations -----------------------------------------------------------------------------------
 
 
-def _grade_all(request: VerifyRequest, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
+def _grade_all(request: Verify, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
     """Grade many submissions."""
     found = submissions.files(specs)
     points = submissions.read_points(request.points)
@@ -470,7 +479,7 @@ def _with_progress(rows: "Iterable[submissions.Graded]", count: int) -> "Iterato
                 terminal.note(f"graded {number} of {count}")
 
 
-def _feedback_folder(request: VerifyRequest) -> Path | None:
+def _feedback_folder(request: Verify) -> Path | None:
     """The directory for feedback, made; UsageError where it has anything in it."""
     if request.feedback is None:
         return None
@@ -658,4 +667,4 @@ def _elsewhere(rows: "Iterable[Row]") -> str:
     return "; ".join(f"{'equations' if row.library == 'plain' else row.library}: {_cell(row)}" for row in rows)
 
 
-VERB = Verb(verify, (VerifyRequest,))
+COMMAND = Verify

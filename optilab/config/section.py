@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
@@ -177,7 +178,7 @@ class Listed:
 
 
 @cache
-def schema_of(entry: type[Any]) -> type[Section]:
+def schema_of(entry: Any) -> type[Section]:
     """The schema of a registry entry: its dataclass fields."""
     hints = get_type_hints(entry, include_extras=True)
     definitions: dict[str, Any] = {
@@ -275,14 +276,15 @@ def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
         if kind == "literal_error" and not key:
             accepted = str(about["expected"]).replace("'", "")
         message = f"expected {accepted}, got {shown(found['input'])}" if accepted else found["msg"]
-    return Problem(where, name, message)
+    typed = path in tree.places and not re.fullmatch(r"(?!--).*:\d+", where)  # the option says which key it is
+    return Problem(where, "" if typed else name, message)
 
 
 def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> tuple[Key | None, str]:
     """The key at a path, and the name of the entry that it is a setting of."""
     name, above = _bare(path), tree.at(path[:-1])
-    entry = above.get("name") if isinstance(above, Mapping) else None
-    entry = entry if any(one.of == entry for one in known) else ""
+    named = above.get("name") if isinstance(above, Mapping) else None
+    entry = next((one.of for one in known if one.of and one.of == named), "")
     return next((one for one in known if one.key == name and one.of in ("", entry)), None), entry
 
 
@@ -319,13 +321,13 @@ def schema_of_kind(kind: str) -> str:
     return f"{json.dumps({'$schema': DIALECT, 'title': f'optilab {kind}', '$ref': reference})}\n"
 
 
-def _define(owner: type[Any], definitions: dict[str, Any]) -> dict[str, str]:
+def _define(owner: Any, definitions: dict[str, Any]) -> dict[str, str]:
     """A reference to a section or an entry of a registry, by the name of its class."""
     name = owner.__name__
     if name not in definitions:
         definitions[name] = {}  # keeps the order of first use
         entry = None if issubclass(owner, Section) else owner
-        schema = (schema_of(owner) if entry else owner).model_json_schema()
+        schema = (schema_of(entry) if entry else owner).model_json_schema()
         inner = schema.pop("$defs", {})
         if entry is not None:  # it is chosen by its name
             schema["properties"] = {"name": {"const": entry.name}, **schema.get("properties", {})}

@@ -236,26 +236,30 @@ class FunctionRaceConfig(Section):
     expect: Annotated[Claims, measured(RACE), claim_doc("adam: verdict == best")] = ()
 
 
+Trainings = Annotated[
+    list[Annotated[Any, _Training()]],
+    MinLen(1),
+    Flag("CONFIG,...", complete="preset:train"),
+    Read(read_names),
+    Doc("Race on these networks instead: YAML files or presets"),
+]
+TrainingRules = Annotated[
+    list[str],
+    MinLen(2),
+    Flag("NAME,...", names=("--algo",), complete="rule", place=True),
+    Read(algorithms),
+    Doc("The optimizers to compare"),
+]
+
+
 class RaceConfig(Section):
     """`optilab race --on`: rules with the same budget of tuning, on one or more trainings."""
 
     kind: ClassVar[str] = "race"
 
     name: Annotated[Name | None, InFile(), Doc("label of the study; null: those of the trainings")] = None
-    on: Annotated[
-        list[Annotated[Any, _Training()]],
-        MinLen(1),
-        Flag("CONFIG,...", complete="preset:train"),
-        Read(read_names),
-        Doc("Race on these networks instead: YAML files or presets"),
-    ]
-    algos: Annotated[
-        list[str],
-        MinLen(2),
-        Flag("NAME,...", names=("--algo",), complete="rule", place=True),
-        Read(algorithms),
-        Doc("The optimizers to compare"),
-    ]
+    on: Trainings
+    algos: TrainingRules
     budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, from one seed each")] = 10
     seeds: Annotated[Seeds, Doc("New seeds for the chosen setting")] = 5
     repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3

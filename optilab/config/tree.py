@@ -154,7 +154,8 @@ class Tree:
 
     def locate(self, loc: Path) -> tuple[Path, str]:
         """The path of a problem without the names of union branches, and where its nearest part was written."""
-        node, path = self.values, list[str | int]()
+        node: Any = self.values
+        path = list[str | int]()
         for n, part in enumerate(loc):
             listed = isinstance(node, list) and isinstance(part, int) and part < len(node)
             missing = isinstance(node, Mapping) and n == len(loc) - 1 and part not in node

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from optilab import __version__, runs
 from optilab.config.load import load
 from optilab.config.section import dump
-from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys, edited
+from optilab.config.training import TrainConfig, changeable, changed_keys, edited
 from optilab.config.tree import Override, flat
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shell, shown
 from optilab.optimize.own_source import locate
@@ -126,30 +126,14 @@ def _require_same_code(record: runs.Record) -> None:
 def _started(record: runs.Record) -> TrainConfig:
     """The config that a run started with, as its manifest has it."""
     tree, made = record.manifest.get("config"), record.manifest["versions"]["optilab"]
-    if tree is None and made != __version__:
-        raise RunError(
-            f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume; start a new "
-            f"run with: {runs.again(record.path)}"
-        )
-    if moved := [f"{key} (now {place})" for key, place in MOVED.items() if _has(tree, key)]:
-        raise RunError(
-            f"{record.name} was made by an earlier version of optilab, which had other config keys: "
-            f"{', '.join(moved)}. Resume it with that version, or start a new run: "
-            f"{runs.again(record.path)}"
-        )
     try:
         return TrainConfig.model_validate(tree)
     except ValueError:
-        raise CheckpointError(
-            f"{record.path / 'manifest.json'} is damaged: config is no config; restore it"
-        ) from None
-
-
-def _has(tree: Any, key: str) -> bool:
-    first, _, rest = key.partition(".")
-    if not isinstance(tree, Mapping) or first not in tree:
-        return False
-    return not rest or _has(tree[first], rest)
+        if made != __version__:
+            raise RunError(
+                f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume"
+            ) from None
+        raise CheckpointError(f"{record.path / 'manifest.json'} is damaged: config is no config") from None
 
 
 def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -> str:
