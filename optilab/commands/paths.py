@@ -11,7 +11,7 @@ from optilab.commands.verb import Request, fields_of, plain
 from optilab.config.load import Override, function, load, numbers
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
-from optilab.errors import ELSEWHERE, UsageError
+from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import Regime, Trajectory, descend
 from optilab.words import listed, plural
@@ -46,7 +46,9 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> Opti
     """
     config, changes = request.given.get("config"), request.changes()
     steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
-    if config is None and not any(change.key in ("algo", *ELSEWHERE) for change in changes):
+    keys = {change.key for change in changes}
+    known = {key.partition(".")[0] for key in keys} <= OptimizeConfig.model_fields.keys()
+    if config is None and "algo" not in keys and known:
         example, has_config = request.EXAMPLES[0], any(one.name == "config" for one in fields_of(type(request)))
         wanted = "an optimizer or a config" if has_config else "an optimizer"
         raise UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
