@@ -221,7 +221,8 @@ def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
     whole = f"{section}{dot}{last}"
     near = [word for word in (whole, last) if word in names]
     near = near or [word for word in names if sorted(word) == sorted(whole)]  # adma is adam, not adamax
-    near = near or get_close_matches(whole, names, n=1) or [word for word in names if word.endswith(f".{last}")]
+    near = near or get_close_matches(whole, names, n=1, cutoff=0.7)
+    near = near or [word for word in names if word.endswith(f".{last}")]
     return f'; did you mean "{before}{names[near[0]]}"?' if near else ""
 
 

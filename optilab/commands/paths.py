@@ -13,7 +13,7 @@ from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.tree import Override, decimal
-from optilab.errors import ELSEWHERE, UsageError
+from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import Regime, Trajectory, descend
 from optilab.words import listed, plural
@@ -61,7 +61,9 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> Opti
     """
     config, changes = request.given.get("config"), request.changes
     steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
-    if config is None and not any(change.key in ("algo", *ELSEWHERE) for change in changes):
+    keys = {change.key for change in changes}
+    known = {key.partition(".")[0] for key in keys} <= OptimizeConfig.model_fields.keys()
+    if config is None and "algo" not in keys and known:
         raise UsageError(f"expected an optimizer{' or a config' * ('config' in type(request).model_fields)}")
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
