@@ -223,7 +223,7 @@ def test_names_of_optimizers_need_no_keyword(lab, optilab, tmp_path):
     ]:
         placed = optilab(name, "adam", *rest)
         assert placed.stdout == optilab(name, "--algo", "adam", *rest).stdout != ""
-    with pytest.raises(UsageError, match='not an optimizer; write function="booth"'):
+    with pytest.raises(UsageError, match="not an optimizer; write --function=booth"):
         lab.optimize("booth")
 
 
@@ -368,7 +368,7 @@ def test_control_c_commits_and_raises(lab, small):
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt, match=r"stopped; lab\.train\(resume='long'\) continues it"):
+    with pytest.raises(KeyboardInterrupt, match=r'stopped; lab\.train\(resume="long"\) continues it'):
         lab.train(small, epochs=100_000, name="long")
     run = lab.load("long")
     assert run.state == "interrupted"

@@ -282,7 +282,7 @@ def write_watched(
     except RunError as error:
         only = "overwrite=True replaces only a directory of watch.save without other files; " if overwrite else ""
         other = ", or overwrite=True" if runs.replaceable(root / label, manifest["command"]) else ""
-        error.args = (f'{only}{error}: watch.save("{label}-2"){other}',)
+        error.args = (f"{only}{error}{other}",)
         raise
 
 

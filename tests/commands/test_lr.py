@@ -18,7 +18,7 @@ def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
     assert 1e-5 < float(rate) < 0.3
     assert list(tmp_path.iterdir()) == []
     tried = shlex.split(re.search(r"^  train at it: optilab (train .*)$", done.stdout, re.MULTILINE)[1])
-    assert tried[-4:] == ["--epochs", "3", "--set", f"optimizer.lr={rate}"]
+    assert tried[-4:] == ["--set", f"optimizer.lr={rate}", "--epochs", "3"]
     learned = json.loads(optilab(*tried, "--epochs", 20, "--json").stdout)["rows"]
     assert learned[-1]["val_acc"] > 0.5
     alone = optilab("lr", small, *QUICK, "--quiet")

@@ -449,10 +449,12 @@ def test_a_commit_begins_with_what_a_resume_cannot_compute_again(tmp_path, monke
 
 def test_the_command_to_resume_is_quoted_and_names_the_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("OPTILAB_RUNS", raising=False)
-    assert runs.resume_command(Path("runs/r")) == "optilab train --resume r"
-    assert runs.resume_command(Path("my runs/r")) == "optilab train --resume r --runs-dir 'my runs'"
+    assert str(runs.resume_command(Path("runs/r"))) == "optilab train --resume r"
+    elsewhere = runs.resume_command(Path("my runs/r"))
+    assert elsewhere.shell() == "optilab train --resume r --runs-dir 'my runs'"
+    assert elsewhere.python() == 'lab.train(resume="r")'
     monkeypatch.setenv("OPTILAB_RUNS", "my runs")
-    assert runs.resume_command(Path("my runs/r")) == "optilab train --resume r"
+    assert str(runs.resume_command(Path("my runs/r"))) == "optilab train --resume r"
     manifest = {"command": "train", "versions": {"optilab": "0"}}
     runs.claim(tmp_path / "a b", "run", {"config.yaml": b""}, manifest).release()
     with pytest.raises(RunError, match="interrupted") as raised:

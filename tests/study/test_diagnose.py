@@ -114,7 +114,7 @@ def test_a_run_that_shows_it(rule):
     assert bool(finding.remedies) != (rule in NO_SETTING)
     assert bool(finding.advice) >= (rule in NO_SETTING)
     # Every remedy is a command that the schema accepts.
-    offered = commands(finding, "sigmoid.yaml")
+    offered = [*map(str, commands(finding, "sigmoid.yaml"))]
     if rule.startswith("learning-rate-too"):
         assert offered.pop() == "optilab lr sigmoid.yaml"
     for command in offered:
@@ -142,7 +142,7 @@ def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
         for proposed in rates(finding("learning-rate-too-high", rate, "diverged at epoch 2: loss is nan")):
             low, seen = finding("learning-rate-too-low", proposed), seen + 1
             assert not rates(low), (rate, proposed)
-            assert commands(low, "it.yaml")[0] == "optilab lr it.yaml"
+            assert str(commands(low, "it.yaml")[0]) == "optilab lr it.yaml"
     assert seen > 10
     assert rates(finding("learning-rate-too-low", 1e-5))
 
@@ -154,8 +154,8 @@ def test_a_rate_without_a_derivation_is_not_named():
     for seen, rule in ((lost, "learning-rate-too-low"), (near, "learning-rate-too-high")):
         finding = next(finding for finding in diagnose(seen) if finding.rule == rule)
         assert not any(".lr=" in text for sets in finding.remedies for text in sets)
-        assert commands(finding, "it.yaml")[0] == "optilab lr it.yaml"
-        assert commands(replace(finding, remedies=(), code=()), "it.yaml") == ["optilab lr it.yaml"]
+        assert str(commands(finding, "it.yaml")[0]) == "optilab lr it.yaml"
+        assert commands(replace(finding, remedies=(), code=()), "it.yaml") == commands(finding, "it.yaml")[:1]
         assert commands(replace(finding, remedies=(), code=(), severity=Severity.INFO), "it.yaml") == []
 
 
@@ -170,7 +170,7 @@ def test_large_steps_of_a_network_that_improves_are_no_finding(healthy):
         ]
         high = [f for f in diagnose(Evidence(healthy.config, rows, records)) if f.rule == "learning-rate-too-high"]
         assert bool(high) is found
-        assert all(commands(finding, "it.yaml")[0] == "optilab lr it.yaml" for finding in high)
+        assert all(str(commands(finding, "it.yaml")[0]) == "optilab lr it.yaml" for finding in high)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_large_steps_of_a_network_that_improves_are_no_finding(healthy):
 )
 def test_the_command_that_tries_them_all_tries_what_is_listed(rule, said):
     finding = next(finding for finding in diagnose(shown(rule)) if finding.rule == rule)
-    assert verdict.command_of_all([finding], "it.yaml", ["seed=1"]) == said
+    assert str(verdict.command_of_all([finding], "it.yaml", {"seed": 1}) or "") == said
     if said:
         names = said.rpartition(" ")[2].split(",")
         assert [remedies()[name].sets for name in names] == list(finding.remedies)
@@ -310,10 +310,10 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
         seen = Evidence(healthy.config, rows, [start, *healthy.records[1:]], trial=trial)
         assert said in verdict.sentence(seen, [])
         assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not trial
-        assert verdict.next_steps(seen, [], "it.yaml", ["model.act=relu"]) == tries
-        view = Diagnosis("it.yaml", seen, [], "it.yaml", ["model.act=relu"])
+        assert [*map(str, verdict.next_steps(seen, [], "it.yaml", {"model.act": "relu"}))] == tries
+        view = Diagnosis("it.yaml", seen, [], "it.yaml", {"model.act": "relu"})
         for lines in (view.parts(), view.brief()):
-            assert f"  try: {tries[0]}" in list(lines)
+            assert f"  try: {tries[0]}" in map(str, lines)
     rows = [{"epoch": 1, **blank, "train_loss": 2.28}, {"epoch": 2, **blank, "train_loss": 2.19, "val_acc": 0.289}]
     young = Evidence(healthy.config, rows, [start, *healthy.records[1:]])
     assert verdict.sentence(young, []).startswith("no sign of trouble yet: ")
@@ -497,7 +497,7 @@ def test_two_causes_are_both_named_with_one_command_for_both():
     sets = verdict.both(findings)
     assert sets[0] == "data.normalize={scale: 255}"
     assert sets[1] == "optimizer.lr=0.01"  # the default: gradients of such inputs are no measure
-    assert verdict.command_of_both(findings, "net.yaml").startswith(
+    assert str(verdict.command_of_both(findings, "net.yaml")).startswith(
         "optilab train --config net.yaml --set 'data.nor"
     )
     assert verdict.both(findings[:1]) == ()
