@@ -86,11 +86,11 @@ def _stub() -> None:
 def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
     """Add a command, or a group of commands, of which only the one that is called gets its options."""
     module = import_module(f"optilab.commands.{name}")
-    if not hasattr(module, "COMMANDS"):
+    if not hasattr(module, "PARTS"):
         _register(app, name, module.COMMAND, line)
         return
     group = typer.Typer(help=line, no_args_is_help=True, epilog=_epilog(module.EXAMPLES))
-    for part, command in module.COMMANDS.items():
+    for part, command in module.PARTS.items():
         if part == called:
             _register(group, part, command)
         else:

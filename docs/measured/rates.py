@@ -15,8 +15,8 @@ import numpy as np
 
 from docs.measured import figures
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.study import rates
 from optilab.study.plan import SPAN
 from tests.study.simulated import generator_of, judged

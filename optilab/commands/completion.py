@@ -1,10 +1,8 @@
 """Shell completion of values: presets, runs, rules, functions, config keys and map axes; what a word is the name of."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import fields
-from importlib import import_module
-from typing import Any
 
 import typer
 
@@ -127,12 +125,6 @@ def axis(ctx: typer.Context, incomplete: str) -> list[str]:
 def config_kind(command: str | None) -> str:
     """Whose configs a command reads: those of `train` or of `optimize`."""
     return "train" if command in ("train", "lr", "sweep", "remedy", "race", "diagnose", "check") else "optimize"
-
-
-def verbs_of(name: str) -> Mapping[str, Any]:
-    """The verbs of a command by its parts; by "" that of a command without parts."""
-    module = import_module(f"optilab.commands.{name}")
-    return getattr(module, "VERBS", None) or {"": module.VERB}
 
 
 def of(name: str) -> Completer | None:

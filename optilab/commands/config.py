@@ -252,7 +252,7 @@ def _checked(file: str) -> str:
     return kind
 
 
-COMMANDS = {
+PARTS = {
     "ls": ListPresets,
     "show": ShowConfig,
     "schema": PrintSchema,

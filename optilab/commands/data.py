@@ -135,7 +135,7 @@ def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | Non
     return Path(request.data_dir) if request.data_dir else None
 
 
-COMMANDS = {
+PARTS = {
     "ls": ListDatasets,
     "verify": VerifyDataset,
     "fetch": FetchDataset,

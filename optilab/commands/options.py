@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -14,7 +14,8 @@ from pydantic import AfterValidator, model_validator
 from optilab import runs
 from optilab.commands.request import Conflicts, Request
 from optilab.config.section import refusal
-from optilab.errors import shell, shown
+from optilab.config.tree import Override
+from optilab.errors import Problem, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show.table import FORMATS
 from optilab.words import listed
@@ -191,13 +192,6 @@ class ClusterOptions(JobOptions):
     ] = None
 
 
-def one_thread(threads: int | None) -> int | None:
-    """The threads of a training among several."""
-    if threads not in (None, 1):
-        raise ValueError(f"expected 1, as for every training of several (--jobs N runs N at once), got {threads}")
-    return threads
-
-
 class StudyOptions(
     ClusterOptions, SaveOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions
 ):
@@ -214,7 +208,7 @@ class StudyOptions(
     batch_size: BatchSize = None
     threads: Annotated[
         int | None,
-        AfterValidator(one_thread),
+        ConfigKey("threads"),
         Flag("N", hidden=True),
         Doc("CPU threads of each training, always 1; see --jobs"),
     ] = None
@@ -232,3 +226,8 @@ class StudyOptions(
     config: Annotated[
         Any, Argument("[CONFIG]", complete="preset:train"), Doc("What to train: a preset or a YAML file")
     ] = None
+
+    @classmethod
+    def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
+        several = [change for change in changes if change.key == "threads" and change.value != 1]
+        return [Problem(one.where, "", f"expected 1 thread for each training, got {one.value}") for one in several]

@@ -6,7 +6,7 @@ inherits from a group of `commands.options` say how it is executed and shown; th
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from inspect import get_annotations
@@ -77,7 +77,7 @@ class Request(Section):
                     changes += _set(item)
             except ConfigError as error:
                 problems += error.problems
-        problems += [*cls._conflicts(given, typed), *_twice(changes)]
+        problems += [*cls._conflicts(given, typed), *_twice(changes), *cls.problems_of_changes(changes)]
         changes.sort(key=lambda change: change.key.count("."))  # a section before the keys inside it
         try:
             request = build(cls, tree)
@@ -87,7 +87,15 @@ class Request(Section):
             problems += cls._problems_of_config(given, changes)
             raise ConfigError(tree.source, list(dict.fromkeys(problems)))
         request._given, request._typed, request._changes = given, typed, changes
+        values = {change.key: change.value for change in changes}
+        marked = ((name, one.mark(ConfigKey)) for name, one in known.items() if name in given)
+        request.__dict__.update({name: values[mark.key] for name, mark in marked if mark})
         return request
+
+    @classmethod
+    def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
+        """The keys of the config that the command does not let be set."""
+        return ()
 
     @classmethod
     def requests(cls) -> "Sequence[type[Request]]":

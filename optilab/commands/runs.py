@@ -706,7 +706,7 @@ class ExportRuns(FolderOptions, OutputOptions):
         return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
 
 
-COMMANDS = {
+PARTS = {
     "ls": ListRuns,
     "show": ShowRun,
     "plot": PlotRuns,

@@ -141,14 +141,15 @@ def test_runs_go_where_they_are_sent(optilab, tmp_path):
 def test_a_help_screen_fits_80_columns_and_its_examples_can_be_pasted(name, optilab):
     """A long example is broken as a shell reads it."""
     module = importlib.import_module(f"optilab.commands.{name}")
-    verbs = {(name, part): verb for part, verb in getattr(module, "VERBS", {}).items()} or {(name,): module.VERB}
+    parts = {(name, part): command for part, command in getattr(module, "PARTS", {}).items()}
+    commands = parts or {(name,): module.COMMAND}
     assert max(map(len, optilab(name, "--help").stdout.splitlines())) <= 80
-    for words, verb in verbs.items():
+    for words, command in commands.items():
         said = optilab(*words, "--help").stdout
         assert max(map(len, said.splitlines())) <= 80
         pasted = said.partition("Examples:\n")[2].replace("\\\n", "").split("\n\n")[0].splitlines()
         assert "\b" not in said
-        examples = verb.requests[0].EXAMPLES
+        examples = command.EXAMPLES
         assert [shlex.split(line) for line in pasted] == [shlex.split(line) for line in examples]
 
 

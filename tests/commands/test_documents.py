@@ -231,6 +231,6 @@ def test_every_command_has_a_document():
     commands = {
         f"{name} {verb}" if verb else name
         for name, module in groups.items()
-        for verb in getattr(module, "VERBS", {"": None})
+        for verb in getattr(module, "PARTS", {"": None})
     }
     assert commands - {"config schema"} <= set(BLOCKS)

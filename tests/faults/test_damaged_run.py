@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from optilab import runs
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import CheckpointError, ExitCode, OptilabError
 from optilab.train import checkpoint

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optilab import Lab
-from optilab.config.section import schema_for
 from optilab.config.load import load
 from optilab.config.presets import Preset, presets
+from optilab.config.section import schema_for
 from optilab.errors import ConfigError, ExitCode, OptilabError, UsageError
-from optilab.lab import VERBS, keywords
+from optilab.lab import METHODS, keywords
 from optilab.optimize import RULES
 from tests.data.idx import write_idx_dataset
 from tests.faults import sabotage
@@ -262,7 +262,7 @@ def test_the_library_raises_only_its_own_errors(
     for number, name in enumerate(("one", "two")):
         training(tmp_path / "runs", name, f"seed={number}")
     lab, right, kinds = Lab(tmp_path / "runs"), right_calls(config, tmp_path), Counter[str]()
-    calls = [(verb, key) for verb in VERBS for key in keywords(verb)]
+    calls = [(verb, key) for verb in METHODS for key in keywords(verb)]
 
     @settings(max_examples=examples)
     @given(call=st.sampled_from(calls), value=VALUES)

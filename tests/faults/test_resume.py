@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-
 from optilab.config.fields import describe
+
 from optilab.config.keys import ENTRY, SECTION, Key
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError
 from optilab.runs.tables import record_line

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from optilab.config.load import load
+from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump
 from optilab.config.tree import Override, override_from_text
-from optilab.config.optimize import OptimizeConfig
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
 from optilab.optimize.maps import run_grid

@@ -10,9 +10,9 @@ import torch
 
 from optilab.commands.diagnose import Diagnosis
 from optilab.config.load import load
-from optilab.config.tree import override_from_text
 from optilab.config.model import BatchNorm
 from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 from optilab.data.load import Dataset
 from optilab.diagnose import CAUSES, Evidence, Severity, commands, diagnose, in_loop, verdict
 from optilab.diagnose.remedies import remedies

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from optilab.commands.map import map_chart
+from optilab.config.axes import Axis
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.show import chart_file
-from optilab.config.axes import Axis
 from optilab.study.maps import chart, read_axis, summary
 
 AXES = Axis("algo.lr", 0.01, 2, 30), Axis("algo.beta", 0, 0.9, 20)

@@ -13,10 +13,10 @@ from optilab import runs
 from optilab.commands import race_tables
 from optilab.config.claims import expectations
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.presets import presets_folder
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.diagnose.remedies import pairs, remedies
 from optilab.errors import RunError, UsageError
 from optilab.optimize import RULES

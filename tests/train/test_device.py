@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.study import RemedyConfig
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import RULES

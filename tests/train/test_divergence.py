@@ -8,8 +8,8 @@ import torch
 
 from optilab import runs
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import ConfigError, DivergedError, UsageError
 from optilab.runs.provenance import provenance

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, NORMS
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.train.model import INITIALIZERS, MLP, MODULES, NORMALIZATIONS, GradientNorm, activation_of, unit_gain
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.training import NOT_IN_TRAINING, NOT_TRAINING, TrainConfig
+from optilab.config.tree import Override
 from optilab.data import fetch
 from optilab.data import load as data
 from optilab.errors import ConfigError

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from optilab.config.load import load
-from optilab.config.section import dump
 from optilab.config.presets import presets, presets_folder
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
 

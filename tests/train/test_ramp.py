@@ -6,8 +6,8 @@ import torch
 
 from optilab.config.load import load
 from optilab.config.section import dump
-from optilab.config.tree import Override
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import ConfigError
 from optilab.optimize import RULES

@@ -13,8 +13,8 @@ from torch.utils.data import Subset, random_split
 from torchvision.transforms import Normalize
 
 from optilab.config.load import load
-from optilab.config.tree import Override
 from optilab.config.training import TrainConfig, changed_keys
+from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import RULES
