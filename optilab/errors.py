@@ -7,12 +7,11 @@ prints it as text and exits with `code`; a traceback is printed only for a bug i
 import errno
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from math import inf
 from typing import Any
 
 from optilab.words import some
@@ -57,10 +56,6 @@ class OptilabError(Exception):
 
     code: ExitCode = ExitCode.USAGE
     facts: Mapping[str, Any] = {}
-    rest: Any = None
-    """The value without what is refused of it, where there is one."""
-    lines: Sequence[str] = ()
-    """What it says next to other errors, where that is not its own text."""
 
     def __init__(self, message: str = "", where: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message)
@@ -101,103 +96,29 @@ class WriteFailure(SystemFailure):
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem of a config: where it is (`my.yaml:4`, `--set`), the key, and what is accepted."""
+    """One problem of a request or a config: its place (`my.yaml:4`, `--set`), the key, and what is accepted."""
 
     where: str
     key: str
+    """Empty where the place says it."""
     message: str
-    named: bool = False
-    """Whether `where` is the option that sets the key, so that the key need not be said."""
-
-    @property
-    def line(self) -> float:
-        """Its line in a file; what was typed comes after all lines."""
-        found = re.fullmatch(r"(?!--).*?:(\d+)", self.where)
-        return int(found[1]) if found else inf
 
     def __str__(self) -> str:
-        key = self.key
-        if self.line < inf:  # which says which claim
-            key = re.sub(r"\b(checks|expect)\[\d+\]", r"\1", key)
-        said = [self.where, "" if self.named and self.where else key, self.message]
-        return ": ".join(filter(None, said))
+        return ": ".join(filter(None, (self.where, self.key, self.message)))
 
 
 class ConfigError(OptilabError):
-    """All problems of one config at once."""
+    """All problems of one request or config at once."""
 
-    def __init__(self, source: str, problems: Sequence[Problem], advice: str = "") -> None:
-        self.source, self.problems, self.advice = source, tuple(problems), advice
-        self.lines = [*map(str, problems)] if source in TYPED else ()
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = [
-            f"{count} in {source}",
-            *(f"  {problem}" for problem in self.problems),
-            *([advice] if advice else []),
-        ]
-        if len(self.problems) == 1 and source in TYPED:
-            problem = self.problems[0]
-            lines = [str(problem).removeprefix(f"{source}: ")]
-        super().__init__("\n".join(lines))
-        self.where = self.problems[0].where if self.problems else source
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source, self.problems = source, tuple(problems)
+        lines = [f"{len(problems)} problems in {source}", *(f"  {problem}" for problem in problems)]
+        super().__init__("\n".join(lines) if len(problems) > 1 else str(problems[0]))
+        self.where = problems[0].where
 
     def document(self) -> dict[str, Any]:
         problems = [{"where": one.where, "key": one.key, "message": one.message} for one in self.problems]
         return {**super().document(), "problems": problems}
-
-
-def together(errors: Sequence[OptilabError]) -> OptilabError:
-    """One error that says all `errors`, with the exit status of the first; of one, that itself."""
-    errors = _by_file(errors)
-    kind = UsageError if isinstance(errors[0], ConfigError) else type(errors[0])
-    lines = [line for one in errors for line in one.lines or str(one).split("\n")]
-    return errors[0] if len(errors) == 1 else kind("\n".join(dict.fromkeys(lines)))
-
-
-def _by_file(errors: Iterable[OptilabError]) -> list[OptilabError]:
-    """The errors; those of the config of one file as one, with its problems in the order of their lines."""
-    found: dict[str | OptilabError, OptilabError] = {}
-    for one in errors:
-        key = one.source if isinstance(one, ConfigError) and one.source not in TYPED else one
-        before = found.get(key)
-        if isinstance(one, ConfigError) and isinstance(before, ConfigError):
-            problems = sorted((*before.problems, *one.problems), key=lambda problem: problem.line)
-            found[key] = ConfigError(one.source, problems, before.advice or one.advice)
-        else:
-            found[key] = one
-    return list(found.values())
-
-
-class Refusals(list[OptilabError]):
-    """What is refused on the way to the work: each part is asked for in turn, and `settle` says all at once."""
-
-    def __call__(self, call: Callable[..., Any], *arguments: Any, rest: bool = False) -> Any:
-        """What `call` gives; None where it is refused, or the `rest` where there is one."""
-        try:
-            return call(*arguments)
-        except OptilabError as error:
-            self.append(error)
-            return error.rest if rest else None
-
-    def settle(self, rest: Any = None) -> None:
-        """Raise what was refused, if anything; `rest` is left without it."""
-        if self:
-            error = together(self)
-            self.clear()
-            error.rest = rest
-            raise error
-
-
-def for_each(call: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """What `call` gives for each item; raises all that it refuses."""
-    refused = Refusals()
-    results = [refused(call, item) for item in items]
-    refused.settle()
-    return results
-
-
-TYPED = ("the command line", "the arguments")
-"""Sources of a config whose one problem is one line: whoever typed it sees where it is."""
 
 
 ELSEWHERE = {

@@ -100,12 +100,14 @@ def _key(node: Mapping[str, Any], name: str, of: str, needed: bool) -> Iterator[
     inner = [part for one in (*options, *listed) for part in map(_resolved, one.get("anyOf", [one]))]
     names = next((tuple(one["enum"]) for one in inner if "enum" in one), ())
     objects = [one for one in inner if "properties" in one]
-    entries = [one for one in objects if "const" in one["properties"].get("name", {})]
+    entries = {
+        one["properties"]["name"]["const"]: one for one in objects if "const" in one["properties"].get("name", {})
+    }
     meaning = node.get("description", "")
     if entries or (names and objects):
         yield Key(name, ENTRY, default, meaning, of, names)
-        for entry in entries:
-            yield from _section(entry, f"{name}.", entry["properties"]["name"]["const"])
+        for entry, settings in entries.items():
+            yield from _section(settings, f"{name}.", entry)
     elif objects and not (whole := [one for one in objects if "additionalProperties" in one])[1:] and whole:
         yield Key(name, SECTION, default, meaning, of)
         yield from _section(whole[0], f"{name}.", of)

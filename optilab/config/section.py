@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of
-from optilab.config.tree import Path, Tree, decimal, yaml_bytes
+from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
@@ -261,11 +261,12 @@ def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
         (*found["loc"], *about.get("key", "").split(".")) if "key" in about else found["loc"]
     )
     key, entry = _key_at(known, tree, path)
-    name = tree.shown(path)
+    name = dotted(path)
     if kind == "extra_forbidden":
-        beside = [one for one in known if one.of == entry and one.section == _bare(path[:-1])] if entry else []
-        has = f"; {entry} has {', '.join(one.last for one in beside)}" if beside else ""
-        message = f"unknown key{has or did_you_mean(name, tree.visible([one.key for one in known]))}"
+        section = _bare(path[:-1])
+        beside = [one.last for one in known if one.of == entry and one.section == section] if entry else []
+        near = did_you_mean(str(path[-1]), beside) if beside else did_you_mean(name, [one.key for one in known])
+        message = f"unknown key{near or (f'; {entry} has ' + ', '.join(beside) if beside else '')}"
     elif kind == "missing":
         message = f"missing; expected {key.takes}" if key else "missing"
     elif kind in ("refused", "value_error"):
@@ -276,7 +277,8 @@ def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
         if kind == "literal_error" and not key:
             accepted = str(about["expected"]).replace("'", "")
         message = f"expected {accepted}, got {shown(found['input'])}" if accepted else found["msg"]
-    typed = path in tree.places and not re.fullmatch(r"(?!--).*:\d+", where)  # the option says which key it is
+    own = path[:-1] if path and isinstance(path[-1], int) else path  # an option for a list has one place
+    typed = own in tree.places and not re.fullmatch(r"(?!--).*:\d+", where)  # the option says which key it is
     return Problem(where, "" if typed else name, message)
 
 

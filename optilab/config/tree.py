@@ -8,7 +8,7 @@ a number where a key takes one.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import inf
@@ -57,8 +57,6 @@ class Tree:
     source: str = COMMAND_LINE
     """The name in messages of what was read."""
     places: dict[Path, str] = field(default_factory=dict)
-    bases: list[Path] = field(default_factory=list)
-    """Paths of the configs in it, below which messages name the keys."""
 
     @classmethod
     def read(cls, data: bytes, source: str) -> "Tree":
@@ -119,25 +117,6 @@ class Tree:
             if last == "name":  # it decides which keys stand beside it
                 self.places[path] = change.where
 
-    def graft(self, path: Path, other: "Tree") -> None:
-        """Put another tree in the place of the name of its file."""
-        *way, last = path
-        self.forget(path)
-        self.at(tuple(way))[last] = other.values
-        self.places |= {(*path, *inner): where for inner, where in other.places.items()}
-        self.places.setdefault(path, other.source)
-        self.bases.append(path)
-
-    def shown(self, path: Path) -> str:
-        """A path as messages name it: below the config that it is in."""
-        base = max((base for base in self.bases if path[: len(base)] == base != path), key=len, default=())
-        return dotted(path[len(base) :])
-
-    def visible(self, keys: Iterable[str]) -> list[str]:
-        """Dotted keys as messages name them."""
-        bases = [f"{dotted(base)}." for base in self.bases]
-        return [next((key.removeprefix(base) for base in bases if key.startswith(base)), key) for key in keys]
-
     def forget(self, path: Path) -> None:
         """Forget the places below a path whose value is replaced."""
         self.places = {place: where for place, where in self.places.items() if place[: len(path)] != path}
@@ -162,8 +141,14 @@ class Tree:
             if listed or missing or (isinstance(node, Mapping) and part in node):
                 path.append(part)
                 node = self.at(tuple(path))
-        written = (tuple(path[:n]) for n in range(len(path), 0, -1))
-        return tuple(path), next((self.places[p] for p in written if p in self.places), self.source)
+        return tuple(path), self.place(tuple(path))
+
+    def place(self, path: Path) -> str:
+        """The place where a path was written, or the nearest part of it above, or else below."""
+        above = (path[:n] for n in range(len(path), 0, -1) if path[:n] in self.places)
+        below = (place for place in self.places if path and place[: len(path)] == path)
+        written = next(above, None) or next(below, None)
+        return self.places[written] if written else self.source
 
     def order(self, problem: Problem) -> float:
         """The line of a problem; what was typed comes after all lines."""
@@ -292,7 +277,7 @@ def override(where: str, key: str, text: str) -> Override:
     try:
         return Override(where, key, value(text))
     except ValueError as error:
-        raise ConfigError(COMMAND_LINE, [Problem(where, key, str(error))]) from None
+        raise ConfigError(COMMAND_LINE, [Problem(where, "", str(error))]) from None
 
 
 def override_from_text(where: str, text: str) -> Override:
