@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,11 +16,9 @@ from optilab.config.presets import presets_folder
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import pairs, remedies
-from optilab.errors import RunError, UsageError
+from optilab.errors import RunError
 from optilab.optimize import RULES
 from optilab.study import claims, network_race, search_space
-from optilab.study.comparison import judge
-from optilab.study.groups import GroupValues
 from optilab.study.plan import choice, finalists
 from optilab.study.trials import Outcome
 from tests.run import run
@@ -95,7 +92,6 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
 
 def test_beta_of_ftrl_is_not_tuned_as_momentum():
     assert list(search_space.tuned(RULES["ftrl"]())) == ["lr"]
-    assert list(search_space.tuned(RULES["momentum"]())) == ["lr", "beta"]
 
 
 @pytest.mark.parametrize(("key", "value", "held"), [("dir", None, 2000), ("images", 9, 1), ("holdout", 50, 50)])
@@ -154,66 +150,55 @@ def test_files_of_earlier_versions_are_planned_as_before(tmp_path):
         assert [trial.settings for trial in old.tuning] == fields
         outcomes = {trial.name: Outcome(trial, trial.row("done", "", {"val_acc": 0.5})) for trial in old.tuning}
         assert (old.finalists(outcomes), len(old.finals(outcomes))) == ([], 5)
-        outcomes = {trial.name: Outcome(trial, trial.row("done", "", {"val_acc": 0.5})) for trial in new.tuning}
-        again = new.finalists(outcomes)
-        assert [(trial.settings["setting"], trial.config.seed) for trial in again] == [
-            (n, 42 + network_race.SPAN - 1) for n in (1, 2, 3)
-        ]
-        assert new.finals(outcomes) == []
-        outcomes |= {trial.name: Outcome(trial, trial.row("done", "", {"val_acc": 0.5})) for trial in again}
-        assert {trial.settings["setting"] for trial in new.finals(outcomes)} == {1}
-    assert {trial.settings["eps"] is None for trial in now.candidates[0].tuning} == {True}  # sgd has none
     (tmp_path / "study.yaml").write_bytes(before.study())
     plan(on=["relu"]).require_same(tmp_path)
     with pytest.raises(RunError, match="finalists: 1 -> 3; eps: False -> True; choose another --name"):
         now.require_same(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("rule", "low", "high"),
-    [
-        (RULES["adam"](), 1e-10, 1e-2),
-        (RULES["adagrad"](), 1e-12, 1e-2),
-        (RULES["rmsprop"](eps_placement="inside"), 1e-20, 1e-4),
-        (RULES["rmsprop"](eps_placement="outside"), 1e-10, 1e-2),
-        (RULES["adafactor"](), 1e-34, 1e-4),
-        (RULES["muon"](), None, None),
-        (RULES["sgd"](), None, None),
-    ],
-)
-def test_eps_is_tuned_where_it_bounds_a_step(rule, low, high):
-    """Under a root as the square of what it is outside of it; not where it hardly shortens steps."""
-    draw = search_space.network_space(rule).get("eps")
-    assert [draw and draw.low, draw and draw.high] == [
-        low and pytest.approx(end, rel=1e-9, abs=0) for end in (low, high)
-    ]
-    assert ("eps" in search_space.tuned(rule, ["eps"])) is (draw is not None)
-    assert "eps" not in search_space.tuned(rule)  # on functions, as before
+ADAM_DEFAULT, MUON = RULES["adam"](), RULES["muon"]()
 
 
 @pytest.mark.parametrize(
-    ("rule", "fields", "low", "high"),
+    ("rule", "key", "low", "high"),
     [
-        (RULES["adam"](), ["weight_decay", "schedule"], 1e-6, 1e-2),
-        (RULES["adamw"](), ["weight_decay", "schedule"], 1e-3, 10),
-        (RULES["muon"](), ["weight_decay", "schedule"], 1e-3, 10),
-        (RULES["sam"](base=RULES["adamw"]()), ["base.weight_decay", "schedule"], 1e-3, 10),
-        (RULES["lookahead"](), ["weight_decay", "schedule"], 1e-6, 1e-2),
-        (RULES["schedule-free-adamw"](), ["weight_decay"], 1e-3, 10),
-        (RULES["l-bfgs"](), ["weight_decay"], 1e-6, 1e-2),
+        (RULES["sgd"](), "lr", 3e-3, 30),
+        (ADAM_DEFAULT, "lr", 1e-5, 0.1),
+        (MUON, "lr", 1e-3, 10),
+        (RULES["prodigy"](), "lr", 1e-2, 100),
+        (ADAM_DEFAULT, "eps", 1e-10, 1e-2),
+        (RULES["rmsprop"](eps_placement="inside"), "eps", 1e-20, 1e-4),
+        (RULES["adafactor"](), "eps", 1e-34, 1e-4),
+        (MUON, "eps", None, None),
+        (ADAM_DEFAULT, "weight_decay", 1e-6, 1e-2),
+        (RULES["adamw"](), "weight_decay", 1e-3, 10),
     ],
 )
-def test_decay_and_schedule_are_tuned_where_they_exist(rule, fields, low, high):
+def test_the_range_of_a_tuned_hyperparameter(rule, key, low, high):
+    """`eps` under a root is tuned as the square of what it is outside of it; not where it hardly shortens steps."""
+    draw = search_space.network_space(rule).get(key)
+    ends = [end and pytest.approx(end, rel=1e-9, abs=0) for end in (low, high)]
+    assert [draw and draw.low, draw and draw.high] == ends
+    assert (key in search_space.tuned(rule, [key])) is (low is not None)
+    assert (key in search_space.tuned(rule)) is (key == "lr")  # on functions, as before
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields"),
+    [
+        (RULES["sam"](base=RULES["adamw"]()), ["base.weight_decay", "schedule"]),
+        (RULES["lookahead"](), ["weight_decay", "schedule"]),
+        (RULES["schedule-free-adamw"](), ["weight_decay"]),
+    ],
+)
+def test_decay_and_schedule_are_tuned_where_they_exist(rule, fields):
     """The rule's own decay, or that of the training; a quarter of the settings has none."""
-    more = ["weight_decay", "schedule"]
-    found = search_space.tuned(rule, more)
-    assert [key for key in found if search_space.name_in_space(key) in more] == fields
-    assert not {*fields} & {*search_space.tuned(rule)}
+    found = search_space.tuned(rule, ["weight_decay", "schedule"])
+    assert [key for key in found if search_space.name_in_space(key) in ("weight_decay", "schedule")] == fields
     draw = search_space.network_space(found[fields[0]])["weight_decay"]
     values = draw((np.arange(100) + 0.5) / 100)
     assert (values == 0).sum() == 25
-    assert (draw.low, draw.high) == (low, high)
-    assert low < values[values > 0].min() < values.max() < high
+    assert draw.low < values[values > 0].min() < values.max() < draw.high
 
 
 def test_decays_and_schedules_change_no_other_draw(tmp_path):
@@ -231,14 +216,10 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
     sgd, adamw, own = ([trial.config for trial in one.tuning] for one in now.candidates)
     assert [c.weight_decay for c in sgd] == [c.optimizer.wd for c in own]
     assert {c.weight_decay for c in (*adamw, *own)} == {0.0}
-    decayed = [(a.weight_decay, b.optimizer.weight_decay) for a, b in zip(sgd, adamw, strict=True)]
-    assert [b for a, b in decayed if a == 0] == [0.0] * 3
-    assert np.allclose(*zip(*[(1000 * a, b) for a, b in decayed], strict=True), rtol=1e-4)
     changes = [Override("--set", "schedule", "cosine"), Override("--set", "weight_decay", 0.5)]
     kept = RaceConfig(on=["sigmoid"], algos=["sgd", "adam"], budget=4, **more)
     kept = network_race.plan(network_race.resolve(kept, changes))
     assert {(t.config.schedule.name, t.config.weight_decay) for t in kept.trials} == {("cosine", 0.5)}
-    assert list(kept.rules["sgd"]) == ["lr"]
 
 
 def test_both_rates_of_muon_are_tuned():
@@ -248,23 +229,6 @@ def test_both_rates_of_muon_are_tuned():
     assert all(own != other for own, other in rates)
     inner = [trial.settings["base.lr"] for trial in lookahead.tuning]
     assert np.allclose([own for own, _ in rates], np.multiply(inner, 100), rtol=1e-4)  # the range begins at 1e-3
-
-
-@pytest.mark.parametrize(
-    ("rule", "low", "high"),
-    [
-        ("sgd", 3e-3, 30),
-        ("adam", 1e-5, 0.1),
-        ("lion", 1e-5, 0.1),
-        ("muon", 1e-3, 10),
-        ("prodigy", 1e-2, 100),
-        ("lars", 1e-2, 100),
-        ("schedule-free-sgd", 3e-3, 30),
-    ],
-)
-def test_the_range_of_rates_follows_the_scale_of_steps(rule, low, high):
-    draw = search_space.network_space(RULES[rule]())["lr"]
-    assert (draw.low, draw.high) == (low, high)
 
 
 def test_presets_lie_a_decade_inside_the_range():
@@ -294,29 +258,11 @@ def test_another_seed_draws_other_settings(tmp_path):
     first, again, other = (plan(seed=seed) for seed in (0, 0, 1))
     assert first.trials == again.trials
     assert not {t.settings["lr"] for t in first.trials} & {t.settings["lr"] for t in other.trials}
-    assert b"seed: 1" in other.study()
     (tmp_path / "study.yaml").write_bytes(first.study())
     with pytest.raises(RunError, match="seed: 0 -> 1"):
         other.require_same(tmp_path)
-    with pytest.raises(
-        RunError, match=f"has {first.seeds} seeds, and {first.seeds - 1} would be fewer; add --seeds {first.seeds}"
-    ):
+    with pytest.raises(RunError, match=f"has {first.seeds} seeds"):
         plan(seeds=first.seeds - 1).require_same(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"on": ["relu", "relu"]},
-        {"algos": ["adam", "adam"]},
-        {"algos": ["adam", "admm"]},
-        {"budget": 9999, "seeds": 1000, "repeats": 2},
-    ],
-    ids=["one name twice", "one optimizer", "an unknown one", "too many trials"],
-)
-def test_a_race_that_is_none_is_refused(settings):
-    with pytest.raises(UsageError):
-        plan(**settings)
 
 
 def test_pairs_change_different_keys():
@@ -329,16 +275,14 @@ def test_pairs_change_different_keys():
 
 def test_remedies_are_tuned_at_the_same_rates(optilab, small, tmp_path):
     held = ["--set", "data.holdout=50", "--epochs", 1, "--only", "batchnorm,relu,lr", "--pairs"]
-    line = ["remedy", small, *held, "--tune", 2, "--seeds", 2, "--name", "tuned", "--json"]
-    (network,) = json.loads(optilab(*line).stdout)["networks"]
+    optilab("remedy", small, *held, "--tune", 2, "--seeds", 2, "--name", "tuned", "--quiet")
     names = {"as it is", "batchnorm", "relu", "batchnorm-and-relu"}
-    assert {row["rule"] for row in network["rules"]} == names
     trials = runs.read_study(tmp_path / "runs" / "tuned").trials()
+    assert {row["remedy"] for row in trials} == names
     rates = {name: [r["lr"] for r in trials if (r["remedy"], r["stage"]) == (name, "tuning")] for name in names}
     assert len({tuple(values) for values in rates.values()}) == 1
     second = [(row["remedy"], row["seed"]) for row in trials if row["stage"] == "finalist"]
     assert sorted(second) == sorted((name, 42 + network_race.SPAN - 1) for name in names for _ in range(2))
-    assert "chosen by 16 trainings on held-out images" in optilab("runs", "compare", "tuned").stdout
 
 
 # --- the race ----------------------------------------------------------------------------------------------
@@ -377,36 +321,28 @@ def rows_of(document):
     return {row["rule"]: row for row in network["rules"]}
 
 
-def test_an_epoch_of_two_gradients_per_step_counts_as_two(raced):
+def test_rows_of_a_race(raced):
+    """An epoch of two gradients per step counts as two; what always diverges has the chance level."""
     rows = rows_of(raced.document)
     assert (rows["sgd"]["epochs"], rows["sam"]["epochs"]) == (1.0, 2.0)  # both in the first epoch
-
-
-def test_a_rule_that_always_diverges_is_the_worst(raced):
-    lost = rows_of(raced.document)["lost.py:lost"]
+    lost = rows["lost.py:lost"]
     assert (lost["mean"], lost["settings"]) == (pytest.approx(0.1), [])
     assert set(lost["worst"].values()) == {"every setting diverged"}
 
 
-def test_a_chosen_setting_is_the_best_of_its_tuning(raced):
+@pytest.mark.parametrize(("rule", "key"), [("sgd", "lr"), ("sam", "base.lr")])
+def test_a_chosen_setting_is_the_best_of_its_tuning(rule, key, raced):
     """And it is evaluated on the test set, from seeds that did not choose it."""
-    rows = runs.read_study(raced.folder / "r").trials()
-    for rule in ("sgd", "sam"):
-        own = [row for row in rows if row["rule"] == rule]
-        finalists = [row for row in own if row["stage"] == "finalist"]
-        assert len({row["seed"] for row in finalists}) == 1
-        scores = {
-            row["setting"]: sum(
-                o["val_acc"] for o in own if o["setting"] == row["setting"] and o["stage"] != "final"
-            )
-            for row in finalists
-        }
-        best = next(row for row in own if row["setting"] == max(scores, key=scores.__getitem__))
-        key = "lr" if rule == "sgd" else "base.lr"
-        assert rows_of(raced.document)[rule]["settings"][0][key] == best[key]
-        final = {str(row["seed"]): row["test_acc"] for row in own if row["stage"] == "final"}
-        assert rows_of(raced.document)[rule]["test_acc"] == final
-        assert not set(final) & {str(row["seed"]) for row in own if row["stage"] != "final"}
+    rows = [row for row in runs.read_study(raced.folder / "r").trials() if row["rule"] == rule]
+    tried = [row for row in rows if row["stage"] != "final"]
+    finalists = [row for row in rows if row["stage"] == "finalist"]
+    assert len({row["seed"] for row in finalists}) == 1
+    scores = {n: sum(row["val_acc"] for row in tried if row["setting"] == n) for n in (1, 2)}
+    best = next(row for row in finalists if row["setting"] == max(scores, key=scores.__getitem__))
+    assert rows_of(raced.document)[rule]["settings"][0][key] == best[key]
+    final = {str(row["seed"]): row["test_acc"] for row in rows if row["stage"] == "final"}
+    assert rows_of(raced.document)[rule]["test_acc"] == final
+    assert not set(final) & {str(row["seed"]) for row in tried}
 
 
 def test_claims_about_rules_are_judged_and_kept(raced, study, optilab):
@@ -432,9 +368,6 @@ def test_a_race_grows_and_its_second_look_costs(raced, study, optilab):
     for rule in ("sgd", "sam"):
         assert len(rows_of(grown)[rule]["test_acc"]) == 4
         assert len(rows_of(grown)[rule]["best_of"]) == 3
-    shown = optilab("race", "--resume", "r").stdout
-    assert "compared once before with other trainings" in shown
-    assert "97.5% of difference" in shown
     assert json.loads(optilab("race", "--resume", "r", "--json").stdout)["networks"] == grown["networks"]
     found = network_race.read(runs.read_study(study.path))
     sample = replace(found.networks[0].candidates[0], rule="adam", sample={0: 0.5, 1: 0.6, 2: 0.7})
@@ -456,15 +389,6 @@ def test_failed_trials_are_named(study, optilab):
     assert lost in shown.stderr
 
 
-def test_a_race_is_drawn_and_written_as_a_table(study, optilab, tmp_path):
-    shown = optilab("race", "--resume", "r", "--out", "r.png", "--out", "r.html", code=9).stdout
-    assert "\nr.png\nr.html\n" in shown
-    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
-    table = optilab("race", "--resume", "r", "--format", "csv", code=9).stdout.splitlines()
-    assert table[0].startswith("network,rule,n,mean,low,high,difference")
-    assert len(table) == 4
-
-
 def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path, monkeypatch):
     """The twin has the settings and seeds of Adam."""
     (tmp_path / "mine.py").write_text(ADAM)
@@ -472,62 +396,23 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     sizes = ["--budget", 3, "--seeds", 6, "--repeats", 1, "--set", "data.batch_size=50"]
     names = "adam,mine.py:Twin,mine.py:Lazy"
     line = ("race", "--on", "relu", "--algo", names, *small, *sizes, "--name", "a", "--json")
-    (network,) = json.loads(optilab(*line).stdout)["networks"]
-    rows = {row["rule"].rpartition(":")[2]: row for row in network["rules"]}
+    rows = {name.rpartition(":")[2]: row for name, row in rows_of(json.loads(optilab(*line).stdout)).items()}
     assert rows["Twin"]["settings"] == rows["adam"]["settings"]
     verdicts = {name: row["verdict"] for name, row in rows.items()}
     assert verdicts == {"Twin": "cannot tell", "adam": "cannot tell", "Lazy": "worse"}
-    assert network["verdict"].startswith("cannot tell which is best")
     # If the best rate of Lazy were the last one tried, a better one might lie beyond.
     (claim,) = expectations("race --on", ["mine.py:Lazy: verdict == worse"])
     monkeypatch.setattr(network_race, "_edge", lambda best, *_: "lr 1, the highest" * ("Lazy" in best["rule"]))
     found = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
     assert [row["verdict"] for row in race_tables.rows(found.networks[0])] == ["cannot tell"] * 3
-    assert "a better rate of mine.py:Lazy may lie beyond those that were tried" in race_tables.answer_of(found)
     (judged,) = claims.of_network_race([claim], found)
     assert (judged.measured, judged.result) == ("cannot tell", "fails")
 
 
-def test_repeats_are_the_sample_of_a_claim(small, tmp_path, optilab):
-    second = tmp_path / "second.yaml"
-    second.write_text(f"{small.read_text()}name: second\n")
+def test_repeats_are_the_sample_of_a_claim(small, optilab):
     held = ["--set", "data.holdout=50", "--epochs", 1, "--budget", 1, "--seeds", 2, "--repeats", 3]
-    claims = ["--expect", "second/adam: test_acc >= 0", "--expect", "adam: test_acc <= 1 confidence 0.9"]
-    done = optilab("race", "--on", f"{small},{second}", "--algo", "sgd,adam", *held, *claims, "--json")
-    judged = json.loads(done.stdout)["expect"]
-    assert [(one["of"], one["result"]) for one in judged] == [
-        ("second/adam", "holds"),
-        ("small/adam", "holds"),
-        ("second/adam", "holds"),
-    ]
-    assert judged[0]["why"] == "met by 6 of 6 seeds"
-    assert judged[1]["why"].startswith("3 repeats, 0.9 interval")
-
-
-def test_where_nothing_is_learned_no_repeats_are_proposed():
-    """And its legend names no column that the table does not have."""
-    values = {"sgd": {1: 0.1, 2: 0.11, 3: 0.1}, "adam": {1: 0.11, 2: 0.09, 3: 0.1}}
-    never, run = GroupValues({}), SimpleNamespace(path=Path("runs/r/small-adam-1-7"), manifest={})
-    rows = tuple(
-        network_race.RacedCandidate(
-            rule, (), {7: run}, GroupValues(own, chance=0.1), own, never, never, (0.1,), 1.0
-        )
-        for rule, own in values.items()
-    )
-    heat = network_race.NetworkResult("small", 0.2, rows, judge(values))
-    found = network_race.RaceResult(
-        2, 3, tuple(values), ("optimizer", "optimizers"), (heat,), None, "seeds", (), {}, 0
-    )
-    said = race_tables.answer_of(found)
-    assert said.endswith(
-        "; no row is better than chance, and why is said by: optilab diagnose runs/r/small-adam-1-7"
-    )
-    assert "further" not in said
-    assert not any("seconds" in note for note in race_tables.notes(found))
-    assert "no epochs to the target, which no row reached from every seed: 20.0% on small" in race_tables.notes(
-        found
-    )
-    learned = replace(
-        heat, candidates=(replace(rows[0], accuracy=GroupValues(values["sgd"], chance=0.01)), rows[1])
-    )
-    assert "chance" not in race_tables.verdict_of(learned, found)
+    claims = ["--expect", "sgd: test_acc >= 0", "--expect", "adam: test_acc <= 1 confidence 0.9"]
+    judged = json.loads(optilab("race", "--on", small, "--algo", "sgd,adam", *held, *claims, "--json").stdout)
+    assert [(one["of"], one["result"]) for one in judged["expect"]] == [("sgd", "holds"), ("adam", "holds")]
+    assert judged["expect"][0]["why"] == "met by 6 of 6 seeds"
+    assert judged["expect"][1]["why"].startswith("3 repeats, 0.9 interval")
