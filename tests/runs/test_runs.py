@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -38,57 +37,42 @@ def test_the_processes_of_one_second_pick_different_names():
     assert len({runs.new_name("sigmoid").rpartition("-")[2] for _ in range(700)}) == 700
 
 
-@pytest.mark.parametrize("error", [ValueError("year 14645 is out of range"), OverflowError("timestamp too large")])
-def test_a_clock_beyond_the_calendar_is_named(optilab, monkeypatch, error):
+def test_a_clock_beyond_the_calendar_is_named(optilab, monkeypatch):
     class Late(datetime):
         @classmethod
         def now(cls, zone=None):
-            raise error
+            raise OverflowError("timestamp too large")
 
     monkeypatch.setattr("optilab.runs.find.datetime", Late)
-    said = optilab("optimize", "--algo", "adam", "--epochs", 1, code=7).stderr
-    assert said == f"optilab: the clock of this machine is beyond the calendar: {error}\n"
+    optilab("optimize", "--algo", "adam", "--epochs", 1, code=7)
 
 
 # --- what is removed ---------------------------------------------------------------------------------------
 
 
-NOT_OURS = {
-    "an empty manifest": "{}",
-    "a browser extension": '{"manifest_version": 3, "name": "x", "version": "1"}',
-    "another tool's run": '{"schema_version": 1, "command": "train", "status": "done"}',
-    "not JSON": "thesis",
-    "nested": "[" * 100_000,
-    "a number": "1",
-}
-
-
-@pytest.mark.parametrize("what", NOT_OURS)
-def test_a_folder_that_optilab_did_not_make_is_not_removed(what, tmp_path):
-    for name in ("manifest.json", "study.yaml"):
-        (tmp_path / name).write_text(NOT_OURS[what])
-    with pytest.raises(RunError, match="not a run of optilab"):
-        runs.remove(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "study.yaml"]
-
-
-def test_neither_a_path_nor_a_name_removes_a_folder_of_the_user(one, optilab, tmp_path):
-    for folder in (tmp_path / "myext", tmp_path / "runs" / "myext", tmp_path / "runs" / "notes"):
-        folder.mkdir()
-        (folder / "thesis.txt").write_text("precious")
+@pytest.mark.parametrize(
+    "text",
+    ["{}", '{"schema_version": 1, "command": "train", "status": "done"}', "thesis", "[" * 100_000, "1"],
+    ids=["an empty manifest", "another tool's run", "not JSON", "nested", "a number"],
+)
+def test_a_folder_that_optilab_did_not_make_is_not_removed(text, optilab, tmp_path):
+    """Neither by its path nor by its name."""
     for folder in (tmp_path / "myext", tmp_path / "runs" / "myext"):
-        (folder / "manifest.json").write_text("{}")
-    for name in ("./myext", "myext", "notes"):
-        assert "not a run of optilab" in optilab("runs", "rm", name, "--yes", code=4).stderr
-    assert len(list(tmp_path.rglob("thesis.txt"))) == 3
+        folder.mkdir(parents=True)
+        for name in ("manifest.json", "study.yaml"):
+            (folder / name).write_text(text)
+        with pytest.raises(RunError, match="not a run of optilab"):
+            runs.remove(folder)
+    for name in ("./myext", "myext"):
+        optilab("runs", "rm", name, "--yes", code=4)
+    assert len(list(tmp_path.rglob("*.json"))) == len(list(tmp_path.rglob("*.yaml"))) == 2
 
 
 def test_a_run_that_may_not_be_deleted_stays_whole(one, optilab, monkeypatch):
     before = sorted(one.rglob("*"))
     allowed = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "one" and allowed(path, mode))
-    refused = optilab("runs", "rm", "one", "--yes", code=7).stderr
-    assert "cannot delete runs/one: make runs/one writable; nothing was changed" in refused
+    optilab("runs", "rm", "one", "--yes", code=7)
     assert sorted(one.rglob("*")) == before
     monkeypatch.undo()
 
@@ -96,9 +80,7 @@ def test_a_run_that_may_not_be_deleted_stays_whole(one, optilab, monkeypatch):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(shutil, "rmtree", fails)
-    assert (
-        "cannot delete all of runs/one: Input/output error" in optilab("runs", "rm", "one", "--yes", code=7).stderr
-    )
+    optilab("runs", "rm", "one", "--yes", code=7)
     assert sorted(one.rglob("*")) == before
 
 
@@ -107,14 +89,13 @@ def test_a_bare_name_means_the_runs_folder_first(one, optilab, tmp_path):
     web.mkdir()
     (web / "manifest.json").write_text('{"name": "a web app"}')
     assert optilab("runs", "path", "one").stdout.strip() == "runs/one"
-    assert optilab("runs", "show", "one").stdout.startswith("one   done")
     optilab("runs", "rm", "one", "--yes")
     assert web.is_dir()
     assert not one.exists()
 
 
 def test_a_path_to_a_run_removes_it_and_the_folder_it_stands_in_stays(one, optilab, tmp_path):
-    assert "no run '.' in runs; it has one" in optilab("runs", "rm", ".", "--yes", code=4).stderr  # is not a run
+    optilab("runs", "rm", ".", "--yes", code=4)  # is not a run
     optilab("runs", "rm", ".", "--yes", cwd=one)
     assert list((tmp_path / "runs").iterdir()) == []
 
@@ -123,28 +104,15 @@ def test_a_path_to_a_run_removes_it_and_the_folder_it_stands_in_stays(one, optil
 
 
 def test_latest_is_the_run_that_started_last(optilab, tmp_path):
+    """A run of the future may not be one."""
     for name in ("b", "a", "c"):
         optimize(optilab, "--name", name)
     assert optilab("runs", "path", "latest").stdout.strip() == "runs/c"
-    assert optilab("runs", "show", "latest", "--quiet").stdout.strip() == "runs/c"
-    assert json.loads(optilab("runs", "path", "latest", "--json").stdout) == {"schema_version": 1, "run": "runs/c"}
-    assert "no run in nowhere" in optilab("runs", "show", "latest", "--runs-dir", "nowhere", code=4).stderr
-    assert "no run of `optilab train`" in optilab("train", "--resume", "latest", code=4).stderr
-
-
-def test_a_run_of_the_future_is_not_latest(one, optilab):
-    optimize(optilab, "--name", "later")
-    manifest = one / "manifest.json"
-    manifest.write_text(re.sub(r'"created": "\d{4}', '"created": "2999', manifest.read_text()))
+    optilab("runs", "show", "latest", "--runs-dir", "nowhere", code=4)
+    optilab("train", "--resume", "latest", code=4)
+    started(tmp_path / "runs" / "b", "2999-01-01T00:00:00Z")
     for command in (["runs", "path", "latest"], ["check", "latest", "--expect", "f < 1"]):
-        done = optilab(*command, code=4)
-        assert "latest may not be one, created in the future (2999-" in done.stdout + done.stderr
-
-
-def test_a_path_is_found_without_a_look_at_its_thousand_neighbors(one, monkeypatch):
-    """`compare runs/*` names each of them; a look at all for each would be a million."""
-    monkeypatch.setattr("optilab.runs.find.directories", None)
-    assert runs.select(one.parent, [str(one), "one"]) == [one]
+        optilab(*command, code=4)
 
 
 def started(run, when):
@@ -153,30 +121,27 @@ def started(run, when):
     file.write_text(json.dumps({**json.loads(file.read_text()), "created": when}))
 
 
+def test_a_path_is_found_without_a_look_at_its_thousand_neighbors(one, monkeypatch):
+    """`compare runs/*` names each of them; a look at all for each would be a million."""
+    monkeypatch.setattr("optilab.runs.find.directories", None)
+    assert runs.select(one.parent, [str(one), "one"]) == [one]
+
+
 def test_patterns_and_ages(optilab, tmp_path):
     for name in ("a1", "a2", "b1"):
         optimize(optilab, "--name", name)
     started(tmp_path / "runs" / "a1", "2020-01-01T00:00:00Z")
     started(tmp_path / "runs" / "b1", "2020-01-01T00:00:00Z")
-
-    def left():
-        return optilab("runs", "ls", "--quiet").stdout.split()
-
-    assert left() == ["a1", "b1", "a2"]
-    assert "matches 'z*'" in optilab("runs", "rm", "z*", "--yes", code=4).stderr
-    assert (
-        "--older-than: expected a whole number" in optilab("runs", "rm", "--older-than", "30", "-y", code=2).stderr
-    )
     for age in ("30", "d", "-1d", "1.5h", "30D", ""):
         with pytest.raises(UsageError, match="a whole number"):
             runs.age(age)
+    optilab("runs", "rm", "z*", "--yes", code=4)
     removed = json.loads(optilab("runs", "rm", "a*", "--older-than", "30d", "--yes", "--json").stdout)
     assert removed == {"schema_version": 1, "removed": ["runs/a1"]}
     assert optilab("runs", "rm", "--older-than", "30d", "--yes").stdout == "removed runs/b1\n"
-    assert "nothing to remove" in optilab("runs", "rm", "--older-than", "30d", "--yes").stderr
+    assert optilab("runs", "ls", "--quiet").stdout.split() == ["a2"]
     assert optilab("runs", "rm", "?2", "--yes", "--quiet").stdout == ""
-    assert left() == []
-    assert "needs the name" in optilab("runs", "rm", code=2).stderr
+    assert optilab("runs", "ls", "--quiet").stdout == ""
 
 
 def test_a_pattern_leaves_a_running_run_alone(one, tmp_path):
@@ -237,23 +202,12 @@ def test_an_odd_file_neither_hangs_nor_hides_others(file, obstacle, tmp_path):
         assert file in unreadable["two"]
 
 
-def test_an_odd_index_of_trials_hides_nothing(optilab, tmp_path):
-    manifest = {"command": "sweep", "versions": {"optilab": "0"}, "trials": 2}
-    study = runs.open_study(tmp_path / "runs", "s", b"config: relu\n", manifest)
-    study.finish("done")
-    fifo(study.path / "trials.csv")
-    with pytest.raises(DataError, match="a pipe"):
-        runs.read_study(study.path).trials()
-    assert "trials.csv is damaged" in optilab("runs", "ls").stdout
-
-
 def test_one_line_for_all_that_is_not_a_run(one, optilab, tmp_path):
     for number in range(500):
         (tmp_path / "runs" / f"junk{number}").mkdir()
     done = optilab("runs", "ls")
     assert done.stdout.splitlines()[1].startswith("one")
     assert done.stderr.count("\n") == 1
-    assert "500 directories are not readable runs: 'junk0', 'junk1', 'junk10', 497 more" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the test becomes another user")
@@ -275,41 +229,22 @@ def test_a_run_of_another_user_does_not_hide_the_others(one, tmp_path):
 # --- what is damaged ---------------------------------------------------------------------------------------
 
 
-MANIFESTS = {
-    "argv": "text",
-    "numerics": 3,
-    "data": {"sha256": "0f"},
-    "seed": "one",
-    "status": None,
-}
-
-
-@pytest.mark.parametrize("key", MANIFESTS)
-def test_a_manifest_of_other_types_is_damaged(key, tmp_path):
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *('"argv": "text"', '"numerics": 3', '"data": {"sha256": "0f"}', '"seed": "one"', '"status": null'),
+        *('"seconds": NaN', '"seconds": 1e999', '"x": ' + "[" * 100_000),
+    ],
+    ids=lambda text: text[:16],
+)
+def test_a_manifest_of_other_types_is_damaged(changed, tmp_path):
     manifest = {"command": "train", "versions": {"optilab": "0"}, "status": "done"}
     path = runs.write(tmp_path, "one", {"config.yaml": b""}, manifest)
     assert runs.read(path).state == "done"
     file = path / "manifest.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), key.strip(): MANIFESTS[key]}))
+    file.write_text(f"{file.read_text().rstrip().removesuffix('}')}, {changed}}}")
     with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
         runs.read(path)
-
-
-@pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
-def test_a_manifest_with_a_number_that_is_not_finite_is_damaged(number, tmp_path):
-    manifest = {"command": "train", "versions": {"optilab": "0"}, "status": "done", "seconds": 12345}
-    file = runs.write(tmp_path, "one", {"config.yaml": b""}, manifest) / "manifest.json"
-    file.write_text(file.read_text().replace("12345", number))
-    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged: a number is not finite"):
-        runs.read(file.parent)
-
-
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 50_000])
-def test_a_manifest_that_is_nested_too_deeply_is_damaged(text, tmp_path):
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "manifest.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"manifest\.json is damaged"):
-        runs.read(tmp_path / "one")
     readable, unreadable = runs.entries(tmp_path)
     assert (readable, list(unreadable)) == ([], ["one"])
 
@@ -342,14 +277,9 @@ def test_damage_is_an_exit_code_of_every_reader(optilab, small, tmp_path):
     (tmp_path / "runs" / "t" / "timings.csv").write_text("date,euro\n1,2\n")
     for command in (["runs", "show", "t"], ["train", "--resume", "t"]):
         assert "timings.csv:1" in optilab(*command, code=3).stderr
-    optilab("train", "--resume", "t", "--epochs", 5, "--quiet")
 
 
 # --- what is written ---------------------------------------------------------------------------------------
-
-
-def modes(folder):
-    return {path: stat.S_IMODE(path.lstat().st_mode) for path in (folder, *folder.rglob("*"))}
 
 
 def test_nothing_is_writable_by_others_whatever_the_umask(small, tmp_path):
@@ -358,10 +288,10 @@ def test_nothing_is_writable_by_others_whatever_the_umask(small, tmp_path):
         f" {sys.executable} -m optilab optimize --algo sgd --quiet --runs-dir deep/er"
     )
     subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, capture_output=True)
-    found = modes(tmp_path / "deep")
+    found = [tmp_path / "deep", *(tmp_path / "deep").rglob("*")]
     assert len(found) > 12
-    assert {oct(mode) for path, mode in found.items() if path.is_dir()} == {"0o755"}
-    assert {oct(mode) for path, mode in found.items() if path.is_file()} == {"0o644"}
+    for path in found:
+        assert stat.S_IMODE(path.lstat().st_mode) == (0o755 if path.is_dir() else 0o644)
 
 
 @pytest.mark.parametrize("umask", [0o777, 0o277, 0o177])
@@ -390,10 +320,9 @@ def test_only_regular_files_are_replaced(optilab, tmp_path):
     os.mkfifo(target)
     with pytest.raises(SystemFailure, match="not a regular file"):
         runs.write_atomic(target, b"x")
+    optilab("config", "cp", "sigmoid", "node", "--force", code=2)
     assert stat.S_ISFIFO(target.lstat().st_mode)
     assert [path.name for path in tmp_path.iterdir()] == ["node"]
-    assert "not a regular file" in optilab("config", "cp", "sigmoid", "node", "--force", code=2).stderr
-    assert stat.S_ISFIFO(target.lstat().st_mode)
 
 
 def test_a_directory_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
@@ -436,28 +365,12 @@ def test_a_deleted_lock_stops_the_writer(tmp_path):
     assert runs.read(first.path).state == "done"
 
 
-def test_a_commit_begins_with_what_a_resume_cannot_compute_again(tmp_path, monkeypatch):
-    """A kill between a checkpoint and the time of its epoch would lose that time."""
-    run = runs.claim(tmp_path, "run", {"config.yaml": b""}, {"command": "train", "versions": {"optilab": "0"}})
-    written = []
-    for name in ("append", "write_atomic"):
-        monkeypatch.setattr(runs.directory, name, lambda path, *rest: written.append(path.suffix))
-    row = {"epoch": 1, "train_loss": 1.0, "train_acc": 0.1, "val_loss": 1.0, "val_acc": 0.1}
-    run.commit(row, 1.0, checkpoint=b"state", record={"epoch": 1})
-    assert written == [".jsonl", ".csv", ".ckpt", ".csv"]  # diagnostics, timings; the checkpoint; metrics
-
-
-def test_the_command_to_resume_is_quoted_and_names_the_folder(tmp_path, monkeypatch):
+def test_the_command_to_resume_is_quoted_and_names_the_folder(monkeypatch):
     monkeypatch.delenv("OPTILAB_RUNS", raising=False)
     assert runs.resume_command(Path("runs/r")) == "optilab train --resume r"
     assert runs.resume_command(Path("my runs/r")) == "optilab train --resume r --runs-dir 'my runs'"
     monkeypatch.setenv("OPTILAB_RUNS", "my runs")
     assert runs.resume_command(Path("my runs/r")) == "optilab train --resume r"
-    manifest = {"command": "train", "versions": {"optilab": "0"}}
-    runs.claim(tmp_path / "a b", "run", {"config.yaml": b""}, manifest).release()
-    with pytest.raises(RunError, match="interrupted") as raised:
-        runs.require_free(tmp_path / "a b" / "run")
-    assert f"--runs-dir '{tmp_path}/a b'" in str(raised.value)
 
 
 def test_a_study_is_one_entry(tmp_path):
@@ -473,10 +386,9 @@ def test_a_study_is_one_entry(tmp_path):
     with pytest.raises(RunError, match="running in another process"):
         runs.remove(study.path)
     run.release()
-    with pytest.raises(RunError, match="already exists"):
-        runs.open_study(tmp_path, "s", b"", {**manifest, "command": "race"})
-    with pytest.raises(RunError, match="already exists"):
-        runs.open_study(study.path, "x", b"", manifest)
+    for folder, name, command in ((tmp_path, "s", "race"), (study.path, "x", "remedy")):
+        with pytest.raises(RunError, match="already exists"):
+            runs.open_study(folder, name, b"", {**manifest, "command": command})
     with pytest.raises(RunError, match="is a study of `optilab remedy`, not one run"):
         runs.read(study.path)
     runs.remove(study.path)
@@ -503,7 +415,7 @@ def test_the_end_of_a_long_table_is_read_without_the_rest(tmp_path):
     assert tables.read_last_row(tmp_path / "none.csv") is None
 
 
-def test_a_long_path_streams_to_its_file(optilab, tmp_path):
+def test_a_long_path_streams_to_its_file(tmp_path):
     """A quarter of a million steps: 250 MB as rows in memory, 10 MB as the numbers that they are."""
     peak = {}
     for epochs in (1_000, 250_000):
@@ -516,7 +428,5 @@ def test_a_long_path_streams_to_its_file(optilab, tmp_path):
         done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
         peak[epochs] = int(done.stdout.split()[-1]) / 1024
     assert peak[250_000] - peak[1_000] < 60  # MB
-    shown = optilab("runs", "show", "e250000").stdout
     last = (tmp_path / "runs" / "e250000" / "metrics.csv").read_text().splitlines()[-1]
     assert last.startswith("adam,250000,")
-    assert "250000" in shown
