@@ -33,7 +33,7 @@ class Server:
         self.act, self.file = act, f"{file}.gz"
         self.asked: list[str] = []
         self.ranges: list[str | None] = []
-        self.stalled, self.leave = threading.Event(), threading.Event()
+        self.leave = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,13 +56,6 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_port}/files/"
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,))
         self.thread.start()
-
-    def stall(self, handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
-        """A part of the file, and nothing more."""
-        answer(handler, 200, body[:50], Content_Length=len(body))
-        handler.wfile.flush()
-        self.stalled.set()
-        self.leave.wait(10)
 
     def close(self) -> None:
         self.leave.set()

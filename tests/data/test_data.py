@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from torchvision import datasets
 
 from optilab.data import fetch, formats, sources
 from optilab.data import load as data
-from optilab.data.sources import DATASETS, DatasetInfo
+from optilab.data.sources import DATASETS
 from optilab.errors import DataError, SystemFailure
 from tests.data.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 from tests.data.server import Server
@@ -27,47 +26,35 @@ from tests.data.server import Server
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
 
 
-def silent(label: str, done: int, total: int | None) -> None:
+def silent(label, done, total):
     pass
 
 
-@pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """The small dataset, taken for FashionMNIST, which Debian's package is said to put into debian/."""
+    folder = write_idx_dataset(tmp_path / "small")
     monkeypatch.delenv("OPTILAB_DATA", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
-    change(monkeypatch, package_folder=tmp_path / "debian")
-
-
-def fashion() -> DatasetInfo:
-    return DATASETS["fashion-mnist"]
-
-
-def change(monkeypatch: pytest.MonkeyPatch, **facts: object) -> None:
-    """FashionMNIST's entry with other facts."""
-    monkeypatch.setitem(DATASETS, "fashion-mnist", replace(fashion(), **facts))  # type: ignore[arg-type]
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NAMES}
+    changed = replace(DATASETS["fashion-mnist"], package_folder=tmp_path / "debian", digests=digests)
+    monkeypatch.setitem(DATASETS, "fashion-mnist", changed)
+    return folder
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return write_idx_dataset(tmp_path / "small")
+def cache(small, tmp_path):
+    return tmp_path / "cache" / "optilab" / "fashion-mnist"
 
 
-@pytest.fixture
-def pinned(small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The small dataset, taken for FashionMNIST."""
-    digests = {name: hashlib.sha256((small / name).read_bytes()).hexdigest() for name in NAMES}
-    change(monkeypatch, digests=digests)
-    return small
-
-
-def compress(folder: Path, *names: str) -> None:
+def compress(folder, *names):
     for name in names:
         (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes(), 1))
         (folder / name).unlink()
 
 
-def assert_is_small(found: data.Dataset) -> None:
+def assert_is_small(found):
     found_arrays = (found.train_images, found.train_labels, found.test_images, found.test_labels)
     for name, array in zip(NAMES, found_arrays, strict=True):
         np.testing.assert_array_equal(array, arrays()[name])
@@ -75,88 +62,75 @@ def assert_is_small(found: data.Dataset) -> None:
         assert not array.flags.writeable
 
 
-# Reading
+# --- reading -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zipped", [(), NAMES, (TRAIN_IMAGES, TEST_LABELS)], ids=["raw", "gz", "mixed"])
 @pytest.mark.parametrize("layout", [".", "FashionMNIST/raw"])
-def test_reads_what_was_written(small: Path, tmp_path: Path, zipped: tuple[str, ...], layout: str) -> None:
+def test_reads_what_was_written(small, tmp_path, zipped, layout):
     compress(small, *zipped)
     shutil.copytree(small, tmp_path / "there" / layout)
     found = data.load("idx", tmp_path / "there")
     assert_is_small(found)
-    assert (found.name, found.classes) == ("idx", 10)
-    assert list(found.digests) == list(NAMES)
+    assert (found.name, found.classes, list(found.digests)) == ("idx", 10, list(NAMES))
     rows = data.verify("idx", tmp_path / "there")
     assert [(row.name, row.size, row.digest, row.ok, row.problem) for row in rows] == [
         (name, len(idx_bytes(arrays()[name])), found.digests[name], True, "") for name in NAMES
     ]
 
 
-def test_other_sizes_and_fewer_classes(tmp_path: Path) -> None:
+def test_other_sizes_and_fewer_classes(tmp_path):
+    """With sums of `sha256sum --binary`, of an editor of Windows, and of other files."""
     for split, count in (("train", 7), ("t10k", 3)):
         (tmp_path / f"{split}-images-idx3-ubyte").write_bytes(idx_bytes(np.ones((count, 5, 4), np.uint8)))
         (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count, dtype=np.uint8)))
     write_sums(tmp_path)
+    sums = tmp_path / "SHA256SUMS"
+    text = sums.read_text().replace("  ", " *").replace("\n", "\r\n")
+    sums.write_bytes(f"{'0' * 64}  README\n\n{text}".encode())
     found = data.load("idx", tmp_path)
     assert (found.train_images.shape, found.test_images.shape, found.classes) == ((7, 5, 4), (3, 5, 4), 7)
 
 
-def test_binary_mode_and_foreign_lines_of_sha256sums(small: Path) -> None:
-    sums = small / "SHA256SUMS"
-    text = sums.read_text().replace("  ", " *").replace("\n", "\r\n")
-    sums.write_bytes(f"{'0' * 64}  README\n\n{text}".encode())
-    assert_is_small(data.load("idx", small))
+# --- refusing ----------------------------------------------------------------------------------------------
 
 
-# Refusing
-
-
-def edit(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    def apply(folder: Path) -> None:
-        (folder / name).write_bytes(change((folder / name).read_bytes()))
-
-    return apply
-
-
-def swapped(folder: Path) -> None:
+def swapped(folder):
     first, second = (folder / TRAIN_LABELS).read_bytes(), (folder / TEST_LABELS).read_bytes()
     (folder / TRAIN_LABELS).write_bytes(second)
     (folder / TEST_LABELS).write_bytes(first)
 
 
-def huge(folder: Path) -> None:
-    with (folder / TRAIN_IMAGES).open("wb") as file:
-        file.truncate(formats.MAX_BYTES + 1)  # sparse
+def edit(name, change):
+    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
 
 
-def cut_gz(folder: Path) -> None:
+def cut_gz(folder):
     compress(folder, TRAIN_IMAGES)
     edit(f"{TRAIN_IMAGES}.gz", lambda raw: raw[:-100])(folder)
 
 
-# What is done to the folder, the file that the message names, and what it says was expected and found.
-# MUTATIONS: where the digests are made to agree, only the structure can tell.
-# What is done to the folder, the file that the message names, and what it says was expected and found.
-# MUTATIONS: where the digests are made to agree, only the structure can tell.
-MUTATIONS: dict[str, tuple[Callable[[Path], None], str, str]] = {
+def huge(folder):
+    with (folder / TRAIN_IMAGES).open("wb") as file:
+        file.truncate(formats.MAX_BYTES + 1)  # sparse
+
+
+def ones(*shape):
+    return lambda raw: idx_bytes(np.ones(shape, np.uint8))
+
+
+# What is done to the folder, the file that the message names, and what it says was expected and found. Where the
+# digests are made to agree, only the structure can tell.
+MUTATIONS = {
     "cut": (edit(TRAIN_IMAGES, lambda raw: raw[:-1]), TRAIN_IMAGES, "156816 bytes.*found 156815 bytes"),
     "empty": (edit(TEST_LABELS, lambda raw: b""), TEST_LABELS, "header of 8 bytes, found 0 bytes"),
     "swapped labels": (swapped, TRAIN_LABELS, "200 labels, found 100 labels"),
-    "labels as images": (
-        edit(TRAIN_IMAGES, lambda raw: idx_bytes(arrays()[TRAIN_LABELS])),
-        TRAIN_IMAGES,
-        "0x00000803, found .*0x00000801",
-    ),
+    "labels as images": (edit(TRAIN_IMAGES, ones(200)), TRAIN_IMAGES, "0x00000803, found .*0x00000801"),
     "huge shape": (edit(TEST_IMAGES, lambda raw: raw[:4] + b"\xff" * 12 + raw[16:]), TEST_IMAGES, "4294967295"),
-    "other shape": (
-        edit(TEST_IMAGES, lambda raw: idx_bytes(np.ones((100, 5, 4), np.uint8))),
-        TEST_IMAGES,
-        r"\(28, 28\).*\(5, 4\)",
-    ),
+    "other shape": (edit(TEST_IMAGES, ones(100, 5, 4)), TEST_IMAGES, r"\(28, 28\).*\(5, 4\)"),
     "unknown label": (edit(TEST_LABELS, lambda raw: raw[:-1] + b"\x0a"), TEST_LABELS, r"0 to 9 .*found 10"),
 }
-DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
+DAMAGES = {
     "cut gz": (cut_gz, TRAIN_IMAGES, "whole gzip file, found: Compressed file ended"),
     "a flip": (edit(TEST_IMAGES, lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])), TEST_IMAGES, "found SHA-256"),
     "absent": (lambda folder: (folder / TEST_LABELS).unlink(), TEST_LABELS, "lacks t10k-labels"),
@@ -165,110 +139,104 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_wrong_structure_is_refused(small: Path, mutation: str) -> None:
+def test_wrong_structure_is_refused(small, mutation):
     change, name, message = MUTATIONS[mutation]
     change(small)
-    write_sums(small)  # the digests agree, so only the structure can tell
+    write_sums(small)
     with pytest.raises(DataError, match=f"{name}: expected .*{message}.*"):
         data.load("idx", small)
 
 
 @pytest.mark.parametrize("dataset", ["fashion-mnist", "idx"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_refused(pinned: Path, damage: str, dataset: str) -> None:
+def test_damage_is_refused(small, damage, dataset):
     change, name, message = DAMAGES[damage]
-    change(pinned)
+    change(small)
     with pytest.raises(DataError, match=message) as caught:
-        data.load(dataset, pinned)
-    assert str(pinned) in str(caught.value)
-    assert name in str(caught.value)
-    if "lacks" not in message:
-        assert [row.name for row in data.verify(dataset, pinned) if not row.ok] == [name]
+        data.load(dataset, small)
+    assert str(small) in str(caught.value)
+    if damage != "absent":
+        assert [row.name for row in data.verify(dataset, small) if not row.ok] == [name]
 
 
-def test_missing_line_of_sha256sums(small: Path) -> None:
-    line = 2
+def test_missing_line_of_sha256sums(small):
     sums = small / "SHA256SUMS"
     lines = sums.read_text().splitlines(keepends=True)
-    sums.write_text("".join(lines[:line] + lines[line + 1 :]))
-    with pytest.raises(DataError, match=rf"SHA256SUMS: expected a line `SHA-256  {NAMES[line]}`"):
+    sums.write_text("".join(lines[:2] + lines[3:]))
+    with pytest.raises(DataError, match=rf"SHA256SUMS: expected a line `SHA-256  {NAMES[2]}`"):
         data.load("idx", small)
 
 
-# Finding
+# --- finding -----------------------------------------------------------------------------------------------
 
 
-def test_search_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = [
-        ("user cache", tmp_path / "cache" / "optilab" / "fashion-mnist"),
-        ("Debian package", tmp_path / "debian"),
-    ]
+def test_search_path(cache, tmp_path, monkeypatch):
+    info = DATASETS["fashion-mnist"]
+    usual = [("user cache", cache), ("Debian package", tmp_path / "debian")]
     for value, found in (("", usual), ("~/fm", [("OPTILAB_DATA", Path.home() / "fm")])):
         monkeypatch.setenv("OPTILAB_DATA", value)
-        assert sources.search_path(fashion()) == found
-    assert sources.search_path(fashion(), tmp_path) == [("--data-dir", tmp_path)]
+        assert sources.search_path(info) == found
+    assert sources.search_path(info, tmp_path) == [("--data-dir", tmp_path)]
 
 
 @pytest.mark.parametrize("named", ["argument", "environment"])
-def test_a_named_folder_is_never_replaced(
-    pinned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
-) -> None:
-    pinned.rename(tmp_path / "debian")
+def test_a_named_folder_is_never_replaced(small, tmp_path, monkeypatch, named):
+    small.rename(tmp_path / "debian")
     assert_is_small(data.load("fashion-mnist"))
     empty = tmp_path / "empty"
     empty.mkdir()
     if named == "environment":
         monkeypatch.setenv("OPTILAB_DATA", str(empty))
-    folder = empty if named == "argument" else None
     for act in (data.load, data.verify, lambda name, place: fetch.ensure(name, place, silent)):
         with pytest.raises(DataError, match=f"{empty}: lacks {', '.join(NAMES)}\nrun: optilab data fetch"):
-            act("fashion-mnist", folder)
+            act("fashion-mnist", empty if named == "argument" else None)
     assert list(empty.iterdir()) == []
 
 
-def test_cache_before_debian_and_damage_is_not_passed_over(pinned: Path, tmp_path: Path) -> None:
-    cache = write_idx_dataset(sources.search_path(fashion())[0][1])
-    pinned.rename(tmp_path / "debian")
+def test_cache_before_debian_and_damage_is_not_passed_over(small, cache, tmp_path):
+    write_idx_dataset(cache)
+    small.rename(tmp_path / "debian")
     assert data.load("fashion-mnist").folder == cache
     (cache / TRAIN_LABELS).rename(cache / "elsewhere")  # unfinished: the other folder is used
     assert data.load("fashion-mnist").folder == tmp_path / "debian"
     (cache / TRAIN_LABELS).write_bytes(b"damaged")  # complete, but damaged: the user is told
-    with pytest.raises(
-        DataError, match=f"{cache / TRAIN_LABELS}: .*; delete this file and run: optilab data fetch$"
-    ):
+    with pytest.raises(DataError, match=f"{cache / TRAIN_LABELS}: "):
         fetch.ensure("fashion-mnist", None, silent)
 
 
-def test_idx_needs_a_folder(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idx_needs_a_folder(small, monkeypatch):
     with pytest.raises(DataError, match="--data-dir or set OPTILAB_DATA"):
         fetch.ensure("idx", None, silent)
     monkeypatch.setenv("OPTILAB_DATA", str(small))
     assert_is_small(fetch.ensure("idx", None, silent))
 
 
-# Fetching
+# --- fetching; from bad servers in test_bad_servers.py -----------------------------------------------------
 
 
 @pytest.fixture
-def server(pinned: Path) -> Iterator[Server]:
-    serving = Server(pinned, TRAIN_LABELS)
+def server(small):
+    serving = Server(small, TRAIN_LABELS)
     yield serving
     serving.close()
 
 
-def test_fetch(server: Server) -> None:
+def fail(handler, body, number):
+    handler.send_error(404)
+
+
+def test_fetch(server, cache):
     """A second one asks only for what is not good."""
-    seen: list[tuple[str, int, int | None]] = []
-    folder = fetch.fetch("fashion-mnist", lambda *row: seen.append(row), mirrors=[server.url])
-    assert folder == sources.search_path(fashion())[0][1]
-    assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
+    seen = []
+    assert fetch.fetch("fashion-mnist", lambda *row: seen.append(row), mirrors=[server.url]) == cache
+    assert sorted(path.name for path in cache.iterdir()) == sorted(NAMES)
     assert_is_small(data.load("fashion-mnist"))
     for name, body in server.bodies.items():
         rows = [row for row in seen if row[0] == name]
         assert (rows[0], rows[-1]) == ((name, 0, None), (name, len(body), len(body)))
-    (folder / TEST_LABELS).unlink()
-    (folder / TRAIN_LABELS).write_bytes(b"damaged")
-    compress(folder, TEST_IMAGES)  # good, and stays as it is
+    (cache / TEST_LABELS).unlink()
+    (cache / TRAIN_LABELS).write_bytes(b"damaged")
+    compress(cache, TEST_IMAGES)  # good, and stays as it is
     server.asked.clear()
     for _ in range(2):
         fetch.fetch("fashion-mnist", silent, mirrors=[server.url])
@@ -276,9 +244,7 @@ def test_fetch(server: Server) -> None:
     assert_is_small(data.load("fashion-mnist"))
 
 
-def test_fetch_heals_the_folder_that_is_named(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetch_heals_the_folder_that_is_named(server, tmp_path, monkeypatch):
     folder = write_idx_dataset(tmp_path / "mine" / "FashionMNIST" / "raw")
     (folder / f"{TRAIN_LABELS}.gz").write_bytes(b"damaged")
     (folder / TRAIN_LABELS).unlink()
@@ -288,69 +254,59 @@ def test_fetch_heals_the_folder_that_is_named(
     assert fetch.fetch("fashion-mnist", silent, mirrors=[server.url]) == tmp_path / "other"
 
 
-def test_failing_mirror_leaves_what_came_whole(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failing_mirror_leaves_what_came_whole(server, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))  # without apt-get
-    server.act = lambda handler, body, number: handler.send_error(404)
+    server.act = fail
     with pytest.raises(DataError, match=f"  {server.url}{TRAIN_LABELS}.gz: HTTP Error 404"):
         fetch.fetch("fashion-mnist", silent, tmp_path / "there", [server.url])
     assert [path.name for path in (tmp_path / "there").rglob("*ubyte*")] == [TRAIN_IMAGES]
     assert server.asked == [f"{TRAIN_IMAGES}.gz", f"{TRAIN_LABELS}.gz"]  # and no more was asked for
 
 
-def test_two_fetches_at_once(server: Server) -> None:
+def test_two_fetches_at_once(server, cache):
     barrier = threading.Barrier(2)
 
-    def first_run() -> data.Dataset:
+    def first_run():
         barrier.wait()
         return data.load("fashion-mnist", fetch.fetch("fashion-mnist", silent, mirrors=[server.url]))
 
     with ThreadPoolExecutor(2) as pool:
         for run in [pool.submit(first_run) for _ in range(2)]:
             assert_is_small(run.result())
-    assert sorted(path.name for path in sources.search_path(fashion())[0][1].iterdir()) == sorted(NAMES)
+    assert sorted(path.name for path in cache.iterdir()) == sorted(NAMES)
 
 
 KILLED = """
 import os, sys, signal
 from pathlib import Path
 from optilab.data import fetch
-from dataclasses import replace
 from optilab.data.sources import DATASETS
-DATASETS["fashion-mnist"] = replace(DATASETS["fashion-mnist"], digests=eval(sys.argv[1]))
-if sys.argv[4] == "writing":
-    os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
-fetch.fetch("fashion-mnist", lambda *row: None, Path(sys.argv[2]), [sys.argv[3]])
+DATASETS["fashion-mnist"].digests.update(eval(sys.argv[3]))
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+fetch.fetch("fashion-mnist", lambda *row: None, Path(sys.argv[1]), [sys.argv[2]])
 """
 
 
-@pytest.mark.parametrize(("phase", "whole"), [("writing", []), ("downloading", [TRAIN_IMAGES])])
-def test_killed_fetch(server: Server, tmp_path: Path, phase: str, whole: list[str]) -> None:
-    act = server.act
-    if phase == "downloading":
-        server.act = server.stall
+def test_killed_fetch(server, tmp_path):
+    """A kill while a file is written leaves no file with its name."""
     folder = tmp_path / "killed"
-    arguments = [repr(fashion().digests), str(folder), server.url, phase]
-    with subprocess.Popen([sys.executable, "-c", KILLED, *arguments]) as process:
-        if phase == "downloading":
-            assert server.stalled.wait(10)
-            process.kill()
-    assert process.returncode == -signal.SIGKILL
-    assert [path.name for path in folder.glob("*") if path.name in NAMES or path.suffix == ".gz"] == whole
-    assert len(list(folder.glob(".*.tmp-*"))) == (phase == "writing")
-    server.act = act
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder), server.url, repr(DATASETS["fashion-mnist"].digests)]
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert [path.name for path in folder.glob("*") if not path.name.startswith(".")] == []
+    assert len(list(folder.glob(".*.tmp-*"))) == 1
     fetch.fetch("fashion-mnist", silent, folder, [server.url])
     assert_is_small(data.load("fashion-mnist", folder))
 
 
-def test_no_room(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(descriptor: int) -> None:
+def test_no_room(server, tmp_path, monkeypatch):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     folder = tmp_path / "full"
-    with pytest.raises(SystemFailure, match=f"{folder}.*: No space left on device.*; give another directory"):
+    with pytest.raises(SystemFailure, match=f"{folder}.*: No space left on device"):
         fetch.fetch("fashion-mnist", silent, folder, [server.url])
     assert list(folder.iterdir()) == []
     folder.rmdir()
@@ -360,14 +316,13 @@ def test_no_room(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             fetch.fetch("fashion-mnist", silent, place, [server.url])
 
 
-def test_classes_are_torchvisions() -> None:
+def test_classes_are_torchvisions():
     theirs = {"fashion-mnist": datasets.FashionMNIST, "mnist": datasets.MNIST, "kmnist": datasets.KMNIST}
-    assert {name: info.torchvision for name, info in DATASETS.items() if info.torchvision} == {
-        name: kind.__name__ for name, kind in theirs.items()
-    }
+    assert {name for name, info in DATASETS.items() if info.torchvision} == {*theirs}
     for name, kind in theirs.items():
         info = DATASETS[name]
         assert kind.mirrors
+        assert info.torchvision == kind.__name__
         assert [name.removesuffix(".gz") for name in info.digests] == list(NAMES)
         pairs = zip(kind.classes, info.classes, strict=True)
         assert all(theirs.lower().startswith(ours.lower()) for theirs, ours in pairs)
@@ -375,21 +330,16 @@ def test_classes_are_torchvisions() -> None:
         assert all(len(bytes.fromhex(digest)) == 32 for digest in info.digests.values())
 
 
-def test_ensure_fetches_from_torchvisions_mirrors(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensure_fetches_from_torchvisions_mirrors(server, monkeypatch):
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [server.url])
     assert_is_small(fetch.ensure("fashion-mnist", None, silent))
-
-
-# Debian's package
 
 
 APT = '#!/bin/sh\ncase "$*" in *download*) echo archive > dataset.deb ;; esac\n'
 UNPACK = '#!/bin/sh\n/bin/mkdir -p "$3$PLACE"\n/bin/cp -r "$PLACE/debian" "$3$PLACE/debian"\n'
 
 
-def test_package_completes_what_the_mirrors_began(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_completes_what_the_mirrors_began(server, tmp_path, monkeypatch):
     """With an apt-get and a dpkg-deb that hand out the small dataset."""
     compress(write_idx_dataset(tmp_path / "debian"), *NAMES)
     (tmp_path / "bin").mkdir()
@@ -398,5 +348,5 @@ def test_package_completes_what_the_mirrors_began(
         (tmp_path / "bin" / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PLACE", str(tmp_path))
-    server.act = lambda handler, body, number: handler.send_error(404)
+    server.act = fail
     assert_is_small(data.load("fashion-mnist", fetch.fetch("fashion-mnist", silent, mirrors=[server.url])))
