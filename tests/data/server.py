@@ -33,7 +33,6 @@ class Server:
         self.act, self.file = act, f"{file}.gz"
         self.asked: list[str] = []
         self.ranges: list[str | None] = []
-        self.leave = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,13 +51,11 @@ class Server:
             def handle_error(self, *arguments: object) -> None: ...
 
         self.http = Listener(("127.0.0.1", 0), Handler)
-        self.http.leave = self.leave  # type: ignore[attr-defined]
         self.url = f"http://127.0.0.1:{self.http.server_port}/files/"
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,))
         self.thread.start()
 
     def close(self) -> None:
-        self.leave.set()
         self.http.shutdown()
         self.http.server_close()
         self.thread.join()

@@ -86,7 +86,7 @@ FETCHED: dict[str, tuple[Answer, list[str | None]]] = {  # what the server does,
 
 
 @pytest.mark.parametrize("case", FETCHED)
-def test_a_fetch_goes_well_in_the_end(server: Server, tmp_path: Path, case: str) -> None:
+def test_a_fetch_goes_well_in_the_end(server, tmp_path, case):
     server.act, ranges = FETCHED[case]
     fetched(server, tmp_path)
     assert server.ranges == ranges
@@ -97,14 +97,6 @@ def other_part(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> Non
         ranged(1000)(handler, body, number)
     else:
         answer(handler, 206, body[:500], Content_Range=f"bytes 0-499/{len(body)}")
-
-
-def dripping(handler: BaseHTTPRequestHandler, body: bytes, number: int) -> None:
-    answer(handler, 200, b"", Content_Length=len(body), Accept_Ranges="bytes")
-    for byte in body:
-        handler.wfile.write(bytes([byte]))
-        handler.wfile.flush()
-        handler.server.leave.wait(0.02)  # type: ignore[attr-defined]
 
 
 BOMB = gzip.compress(bytes(3_000_000))
@@ -122,14 +114,11 @@ REFUSED: dict[str, tuple[Answer, str, int]] = {  # what the server does, what th
     "a bomb": (lambda h, b, n: answer(h, 200, BOMB), "expected at most 1000000 bytes uncompressed", 1),
     "another part": (other_part, "asked for the rest from byte 1000, found bytes 0-499", 2),
     "control characters": (lambda h, b, n: h.wfile.write(b"\x1b[31mSSH-2.0\r\n"), r"\?\[31mSSH-2\.0", 1),
-    "a drip": (dripping, "slower than 1000 bytes per second", 1),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_bad_answer_is_named_and_leaves_nothing(
-    server: Server, tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_answer_is_named_and_leaves_nothing(server, tmp_path, case, monkeypatch):
     server.act, reason, requests = REFUSED[case]
     monkeypatch.setattr(formats, "MAX_BYTES", 1_000_000)
     with pytest.raises(DataError, match=f"  {server.url}{IMAGES}: {reason}") as caught:

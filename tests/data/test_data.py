@@ -95,12 +95,6 @@ def test_other_sizes_and_fewer_classes(tmp_path):
 # --- refusing ----------------------------------------------------------------------------------------------
 
 
-def swapped(folder):
-    first, second = (folder / TRAIN_LABELS).read_bytes(), (folder / TEST_LABELS).read_bytes()
-    (folder / TRAIN_LABELS).write_bytes(second)
-    (folder / TEST_LABELS).write_bytes(first)
-
-
 def edit(name, change):
     return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
 
@@ -123,9 +117,8 @@ def ones(*shape):
 # digests are made to agree, only the structure can tell.
 MUTATIONS = {
     "cut": (edit(TRAIN_IMAGES, lambda raw: raw[:-1]), TRAIN_IMAGES, "156816 bytes.*found 156815 bytes"),
-    "empty": (edit(TEST_LABELS, lambda raw: b""), TEST_LABELS, "header of 8 bytes, found 0 bytes"),
-    "swapped labels": (swapped, TRAIN_LABELS, "200 labels, found 100 labels"),
     "labels as images": (edit(TRAIN_IMAGES, ones(200)), TRAIN_IMAGES, "0x00000803, found .*0x00000801"),
+    "fewer labels": (edit(TRAIN_LABELS, ones(100)), TRAIN_LABELS, "200 labels, found 100 labels"),
     "huge shape": (edit(TEST_IMAGES, lambda raw: raw[:4] + b"\xff" * 12 + raw[16:]), TEST_IMAGES, "4294967295"),
     "other shape": (edit(TEST_IMAGES, ones(100, 5, 4)), TEST_IMAGES, r"\(28, 28\).*\(5, 4\)"),
     "unknown label": (edit(TEST_LABELS, lambda raw: raw[:-1] + b"\x0a"), TEST_LABELS, r"0 to 9 .*found 10"),
@@ -157,14 +150,6 @@ def test_damage_is_refused(small, damage, dataset):
     assert str(small) in str(caught.value)
     if damage != "absent":
         assert [row.name for row in data.verify(dataset, small) if not row.ok] == [name]
-
-
-def test_missing_line_of_sha256sums(small):
-    sums = small / "SHA256SUMS"
-    lines = sums.read_text().splitlines(keepends=True)
-    sums.write_text("".join(lines[:2] + lines[3:]))
-    with pytest.raises(DataError, match=rf"SHA256SUMS: expected a line `SHA-256  {NAMES[2]}`"):
-        data.load("idx", small)
 
 
 # --- finding -----------------------------------------------------------------------------------------------
@@ -244,14 +229,12 @@ def test_fetch(server, cache):
     assert_is_small(data.load("fashion-mnist"))
 
 
-def test_fetch_heals_the_folder_that_is_named(server, tmp_path, monkeypatch):
+def test_fetch_heals_the_folder_that_is_named(server, tmp_path):
     folder = write_idx_dataset(tmp_path / "mine" / "FashionMNIST" / "raw")
     (folder / f"{TRAIN_LABELS}.gz").write_bytes(b"damaged")
     (folder / TRAIN_LABELS).unlink()
     assert fetch.fetch("fashion-mnist", silent, tmp_path / "mine", [server.url]) == tmp_path / "mine"
     assert_is_small(data.load("fashion-mnist", tmp_path / "mine"))
-    monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "other"))
-    assert fetch.fetch("fashion-mnist", silent, mirrors=[server.url]) == tmp_path / "other"
 
 
 def test_failing_mirror_leaves_what_came_whole(server, tmp_path, monkeypatch):
@@ -333,20 +316,3 @@ def test_classes_are_torchvisions():
 def test_ensure_fetches_from_torchvisions_mirrors(server, monkeypatch):
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [server.url])
     assert_is_small(fetch.ensure("fashion-mnist", None, silent))
-
-
-APT = '#!/bin/sh\ncase "$*" in *download*) echo archive > dataset.deb ;; esac\n'
-UNPACK = '#!/bin/sh\n/bin/mkdir -p "$3$PLACE"\n/bin/cp -r "$PLACE/debian" "$3$PLACE/debian"\n'
-
-
-def test_package_completes_what_the_mirrors_began(server, tmp_path, monkeypatch):
-    """With an apt-get and a dpkg-deb that hand out the small dataset."""
-    compress(write_idx_dataset(tmp_path / "debian"), *NAMES)
-    (tmp_path / "bin").mkdir()
-    for name, text in (("apt-get", APT), ("dpkg-deb", UNPACK)):
-        (tmp_path / "bin" / name).write_text(text)
-        (tmp_path / "bin" / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv("PLACE", str(tmp_path))
-    server.act = fail
-    assert_is_small(data.load("fashion-mnist", fetch.fetch("fashion-mnist", silent, mirrors=[server.url])))

@@ -20,11 +20,24 @@ from optilab.data import load as data
 from optilab.data.sources import ARRAYS, DATASETS
 from optilab.diagnose import of_run
 from optilab.errors import DataError, UsageError
+from optilab.study import cluster_worker
 from tests.data.idx import NAMES, write_idx_dataset
 
 
-def silent(label: str, done: int, total: int | None) -> None:
+def silent(label, done, total):
     pass
+
+
+def four(train=40, test=12, shape=(6, 5), classes=3):
+    random = np.random.default_rng(1)
+    labels = [np.arange(count) % classes for count in (train, test)]
+    images = [random.integers(0, 256, (count, *shape), np.uint8) for count in (train, test)]
+    return dict(zip(ARRAYS, (images[0], labels[0], images[1], labels[1]), strict=True))
+
+
+def save(path, compressed=False, **arrays):
+    (np.savez_compressed if compressed else np.savez)(path, **arrays)
+    return path
 
 
 def arrays_of(found: data.Dataset) -> list[np.ndarray]:
@@ -35,7 +48,7 @@ def arrays_of(found: data.Dataset) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", ["synthetic", "digits"])
-def test_what_needs_no_files_is_what_its_entry_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_needs_no_files_is_what_its_entry_says(name, monkeypatch):
     monkeypatch.setenv("OPTILAB_DATA", "/nowhere")  # of no concern to it
     info, found = DATASETS[name], fetch.ensure(name, None, silent)
     images, labels, test_images, test_labels = arrays_of(found)
@@ -49,72 +62,27 @@ def test_what_needs_no_files_is_what_its_entry_says(name: str, monkeypatch: pyte
     assert fetch.fetch(name, silent) is None
 
 
-def test_the_digits_are_scikit_learns_split_as_it_splits() -> None:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    x, y = load_digits(return_X_y=True)
-    x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.2, shuffle=False)
-    found = data.load("digits")
-    for ours, theirs in ((found.train_images, x_train), (found.test_images, x_test)):
-        np.testing.assert_array_equal(np.rint(ours.reshape(len(ours), -1) * (16 / 255)), theirs)
-    np.testing.assert_array_equal(found.train_labels, y_train)
-    np.testing.assert_array_equal(found.test_labels, y_test)
-
-
-def test_synthetic_can_be_learned_but_not_by_a_linear_classifier_alone() -> None:
-    from sklearn.linear_model import RidgeClassifier
-    from sklearn.neural_network import MLPClassifier
-
-    x, y, x_test, y_test = arrays_of(data.load("synthetic"))
-    x, x_test = (images.reshape(len(images), -1) / 255 for images in (x, x_test))
-    linear = RidgeClassifier().fit(x, y).score(x_test, y_test)
-    network = MLPClassifier((64,), max_iter=8, random_state=0)
-    with pytest.warns(Warning, match="Maximum iterations"):
-        network.fit(x, y)
-    assert 0.4 < linear < 0.75
-    assert network.score(x_test, y_test) > linear + 0.05
-
-
-def test_another_scikit_learn_is_noticed_and_none_is_named(monkeypatch: pytest.MonkeyPatch, optilab) -> None:
+def test_another_scikit_learn_is_noticed_and_none_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(UsageError, match=r"pip install 'optilab\[digits\]'"):
         data.load("digits")
     monkeypatch.undo()
-    monkeypatch.setattr("sklearn.datasets.load_digits", _one_pixel_brighter())
-    with pytest.raises(DataError, match=r"digits: x_train: expected SHA-256 .* another release of scikit-learn"):
-        data.load("digits")
-
-
-def _one_pixel_brighter():
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    found.images[0, 0, 0] += 1
-    return lambda: found
+    brighter = load_digits()
+    brighter.images[0, 0, 0] += 1
+    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: brighter)
+    with pytest.raises(DataError, match=r"digits: x_train: expected SHA-256 .* another release of scikit-learn"):
+        data.load("digits")
 
 
 # The user's own .npz
 
 
-def four(
-    train: int = 40, test: int = 12, shape: tuple[int, ...] = (6, 5), classes: int = 3
-) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(1)
-    labels = [np.arange(count) % classes for count in (train, test)]
-    images = [random.integers(0, 256, (count, *shape), np.uint8) for count in (train, test)]
-    return dict(zip(ARRAYS, (images[0], labels[0], images[1], labels[1]), strict=True))
-
-
-def save(path: Path, compressed: bool = False, **arrays: np.ndarray) -> Path:
-    (np.savez_compressed if compressed else np.savez)(path, **arrays)
-    return path
-
-
 @pytest.mark.parametrize("labels", [np.int64, np.uint8, ">i2"])
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("change", [np.asfortranarray, lambda a: a[::-1]], ids=["Fortran", "view"])
-def test_an_npz_is_read_as_numpy_reads_it(tmp_path: Path, labels, compressed: bool, change) -> None:
+def test_an_npz_is_read_as_numpy_reads_it(tmp_path, labels, compressed, change):
     """Also with labels in a column, as Keras has them."""
     arrays = {name: change(array) for name, array in four(shape=(4, 4, 3) if compressed else (6, 5)).items()}
     for name in ("y_train", "y_test"):
@@ -142,7 +110,7 @@ class Pickled:
 
 
 # What is changed in the four arrays, and what the message says.
-WRONG: dict[str, tuple[dict[str, object], str]] = {
+WRONG = {
     "lacking": ({"x_test": None, "y_test": None}, "it lacks x_test, y_test"),
     "pickled": ({"y_train": np.array([Pickled()] * 40)}, "y_train: .*Python objects, which are never unpickled"),
     "text": ({"y_train": np.array(["shirt"] * 40)}, "y_train: expected an array of numbers"),
@@ -159,10 +127,10 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_array_is_refused(tmp_path: Path, case: str) -> None:
+def test_a_wrong_array_is_refused(tmp_path, case):
     changes, message = WRONG[case]
     arrays = {name: array for name, array in {**four(), **changes}.items() if array is not None}
-    path = save(tmp_path / "mine.npz", **arrays)  # type: ignore[arg-type]
+    path = save(tmp_path / "mine.npz", **arrays)
     with pytest.raises(DataError, match=f"^{path}: .*{message}"):
         data.load("npz", path)
     assert CALLED == []
@@ -171,12 +139,11 @@ def test_a_wrong_array_is_refused(tmp_path: Path, case: str) -> None:
         assert (row.name, row.ok, row.size) == ("mine.npz", False, path.stat().st_size)
 
 
-def claims(shape: str, size: int = 5) -> bytes:
+def claims(shape, size=5):
     """An archive whose x_train claims a shape and has `size` bytes."""
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
     member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(size)
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
+    with zipfile.ZipFile(stream := io.BytesIO(), "w") as archive:
         for name in ARRAYS:
             archive.writestr(f"{name}.npy", member)
     return stream.getvalue()
@@ -198,7 +165,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("case", DAMAGED)
-def test_a_damaged_npz_is_refused(tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_npz_is_refused(tmp_path, case, monkeypatch):
     content, message = DAMAGED[case]
     path = tmp_path / "mine.npz"
     path.write_bytes(content)
@@ -209,7 +176,7 @@ def test_a_damaged_npz_is_refused(tmp_path: Path, case: str, monkeypatch: pytest
 
 @settings(max_examples=30)
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), cut=st.booleans())
-def test_a_flipped_bit_or_a_cut_is_noticed(tmp_path_factory, place: float, bit: int, cut: bool) -> None:
+def test_a_flipped_bit_or_a_cut_is_noticed(tmp_path_factory, place, bit, cut):
     path = save(tmp_path_factory.mktemp("npz") / "mine.npz", **four())
     whole = arrays_of(data.load("npz", path))
     content = bytearray(path.read_bytes())
@@ -224,7 +191,7 @@ def test_a_flipped_bit_or_a_cut_is_noticed(tmp_path_factory, place: float, bit: 
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_where_an_npz_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_an_npz_may_be(tmp_path, monkeypatch):
     monkeypatch.delenv("OPTILAB_DATA", raising=False)
     for folder in (None, tmp_path / "nothing.npz", tmp_path):
         with pytest.raises(DataError, match=r"\.npz"):
@@ -253,7 +220,7 @@ def pin(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, suffix: str = 
     monkeypatch.setitem(DATASETS, name, replace(DATASETS[name], digests=digests))
 
 
-def test_a_named_folder_may_hold_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_folder_may_hold_several(tmp_path, monkeypatch):
     pin(monkeypatch, "fashion-mnist", write_idx_dataset(tmp_path, seed=1))
     pin(monkeypatch, "mnist", write_idx_dataset(tmp_path / "mnist", seed=2))
     assert data.load("fashion-mnist", tmp_path).folder == tmp_path
@@ -264,7 +231,7 @@ def test_a_named_folder_may_hold_several(tmp_path: Path, monkeypatch: pytest.Mon
     assert "delete" not in str(caught.value)
 
 
-def test_digests_of_compressed_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_of_compressed_files(tmp_path, monkeypatch):
     folder = write_idx_dataset(tmp_path / "kmnist")
     expected = arrays_of(data.load("idx", folder))
     for path in folder.glob("*ubyte"):
@@ -284,7 +251,7 @@ def test_digests_of_compressed_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
 # As a user sees them
 
 
-def test_sizes_and_classes_of_own_images_reach_everything(optilab, tmp_path: Path) -> None:
+def test_sizes_and_classes_of_own_images_reach_everything(optilab, tmp_path):
     place = save(tmp_path / "mine.npz", **four(train=90, test=30, shape=(6, 5), classes=3))
     line = ["train", "sigmoid", "--epochs", "2", "--data-dir", place, "--set", "data.dataset=npz", "--name", "own"]
     shown = optilab(*line, "--threads", "1", "--batch-size", "16").stdout
@@ -301,7 +268,7 @@ def test_sizes_and_classes_of_own_images_reach_everything(optilab, tmp_path: Pat
     optilab("train", "--resume", "own", "--epochs", "4", code=4)
 
 
-def test_a_sweep_over_datasets_trains_each_on_its_own(optilab, tmp_path: Path) -> None:
+def test_a_sweep_over_datasets_trains_each_on_its_own(optilab, tmp_path):
     line = ["sweep", "sigmoid", "--over", "data.dataset=digits,synthetic", "--epochs", "1", "--name", "both"]
     optilab(*line, "--set", "data.images=200", "--quiet", OPTILAB_DATA=str(tmp_path / "nothing"))
     trained = [runs.read(path).manifest["data"] for path in runs.directories(tmp_path / "runs" / "both")]
@@ -312,14 +279,11 @@ def test_a_sweep_over_datasets_trains_each_on_its_own(optilab, tmp_path: Path) -
         assert (facts["folder"], facts["train"], facts["validation"]) == (None, 200, info.test)
 
 
-def test_a_worker_has_an_npz_or_gets_it(tmp_path: Path) -> None:
-    from optilab.study import cluster_worker
-
+def test_a_worker_has_an_npz_or_gets_it(tmp_path):
     path = save(tmp_path / "mine.npz", **four())
     files = cluster_worker.digests([path])
     elsewhere = {f"/study/{Path(name).name}": digest for name, digest in files.items()}
-    assert cluster_worker._missing(path, elsewhere) == []
-    assert cluster_worker._missing(tmp_path / "absent.npz", elsewhere) == ["/study/mine.npz"]
-    assert cluster_worker._missing(tmp_path, elsewhere) == []  # a folder of one, as it is sent
+    for place, missing in ((path, []), (tmp_path, []), (tmp_path / "absent.npz", ["/study/mine.npz"])):
+        assert cluster_worker._missing(place, elsewhere) == missing
     save(path, **four(classes=2))
     assert cluster_worker._missing(path, elsewhere) == ["/study/mine.npz"]

@@ -37,15 +37,9 @@ def test_equal_runs_have_no_cause(tmp_path):
         ("config: optimizer.lr 0.01 -> 0.02", ["optimizer.lr=0.02"], {}),
         ("data: train-images-idx3-ubyte", [], {"data": {"sha256": {"train-images-idx3-ubyte": "11" * 32}}}),
         ("threads: numerics.threads 2 -> 1", ["threads=1"], numerics(threads=1)),
-        ("torch: numerics.torch", [], numerics(torch="2.13.0")),
         ("kernel: numerics.cpu_capability AVX512 -> DEFAULT", [], numerics(cpu_capability="DEFAULT")),
-        ("device: numerics.device cpu -> cuda:0", [], numerics(device="cuda:0")),
         ("versions: versions.numpy", [], {"versions": {**VERSIONS, "numpy": "2.5.0"}}),
-        (
-            "b was resumed after epoch 1 with threads 2 -> 1",
-            [],
-            {"resumes": [{"epoch": 1, "changed": ["threads 2 -> 1"]}]},
-        ),
+        ("b was resumed after epoch 1", [], {"resumes": [{"epoch": 1, "changed": ["threads 2 -> 1"]}]}),
         ("nothing that is recorded differs: another processor", [], {}),
     ],
 )

@@ -3,8 +3,6 @@
 How mistakes in a line are refused: tests/transcripts/verify-files.txt.
 """
 
-import csv
-import io
 import json
 import os
 import signal
@@ -12,20 +10,18 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 import yaml
 
 from optilab.errors import UsageError
-from optilab.lab import Lab
 from optilab.optimize import RULES
 from optilab.optimize.own import fitting
 from optilab.verify.candidate import load
 from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, TimeLimit, Warden
-from optilab.verify.submissions import POINTS, files, grade_one, is_pattern, read_points, split
-from optilab.verify.warden import descendants, remove_tree
+from optilab.verify.submissions import POINTS, files, grade_one, read_points
+from optilab.verify.warden import descendants
 from tests.processes import wait_until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
@@ -53,12 +49,13 @@ def row(warden, tmp_path):
 
     def graded(source, file="mine.py", limits=ENOUGH):
         (tmp_path / file).write_text(source)
-        rule = RULES["sgd"]()
         copies = tmp_path / "copies"
         copies.mkdir(exist_ok=True)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tempfile, "tempdir", str(copies))
-            found = grade_one(warden, tmp_path / file, "SGD", lambda own: grade(own, rule), limits, POINTS)
+            found = grade_one(
+                warden, tmp_path / file, "SGD", lambda own: grade(own, RULES["sgd"]()), limits, POINTS
+            )
         assert not list(copies.glob("optilab-*"))
         assert set(descendants(warden._process.pid)) <= {warden._pid}
         assert len(found.explanation) < 2500
@@ -90,14 +87,6 @@ def test_hostile_submission_costs_its_own_row(row, name):
 def test_no_submission_writes_its_own_verdict(row, tmp_path, name):
     (tmp_path / "good.py").write_text(RULE)
     assert row(source_of("forged", name)).verdict in ("differs", "error", "explained")
-
-
-def test_a_deep_directory_is_removed(tmp_path):
-    (tmp_path / "copy").mkdir()
-    deep = "import os\nfor _ in range(1500): os.mkdir('d' * 20); os.chdir('d' * 20)\nos.chmod('.', 0)\n"
-    subprocess.run([sys.executable, "-c", deep], cwd=tmp_path / "copy", check=True)
-    remove_tree(str(tmp_path / "copy"))
-    assert not list(tmp_path.iterdir())
 
 
 def test_loading_of_libraries_is_no_step(row):
@@ -283,21 +272,8 @@ def test_files_and_patterns_together(optilab, tmp_path):
     assert submissions(done) == [(f"{name}.py", "equal") for name in ("[c]", "a1", "a2", "b1")]
     expected = {"equal": 10, "explained": 6.5, "differs": 0, "timeout": 0, "error": 0}
     assert read_points("equal=10, explained=6.5") == expected
-    assert (is_pattern("s/*.py:A"), is_pattern("s/a.py:A")) == (True, False)
-    assert split("s/*.py:*") == split("s/*.py") == ("s/*.py", "")
     with pytest.raises(UsageError, match="no file"):
         files(["nowhere-*.py:A"])
-
-
-def test_formats(optilab, tmp_path):
-    (tmp_path / "a, b.py").write_text(RULE)
-    (tmp_path / "c.py").write_text("x = 1\n")
-    arguments = ["verify", "*.py:SGD", "--against", "sgd", "--points", "equal=10"]
-    rows = list(csv.reader(io.StringIO(optilab(*arguments, "--format", "csv", code=9).stdout)))
-    assert [row[:3] for row in rows[1:]] == [["a, b.py", "equal", "10.0"], ["c.py", "error", "0.0"]]
-    (suite,) = ElementTree.fromstring(optilab(*arguments, "--format", "junit", code=9).stdout)
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "0", "1")
-    assert optilab(*arguments, "--quiet", code=9).stdout == ""
 
 
 @pytest.mark.parametrize(
@@ -348,14 +324,3 @@ def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
     }
     for student, word in {**words, "max": ": step 1 took more than 1 s\n"}.items():
         assert word in texts[student]
-
-
-def test_formula_is_that_of_the_equal_reading(tmp_path):
-    """And of the settings of that reading only those are named that the code does not take."""
-    (tmp_path / "a.py").write_text(
-        "def momentum(w, g, v, lr=0.1, beta=0.9):\n    v = beta*v + (1 - beta)*g\n    return w - lr*v, v\n"
-    )
-    found = Lab(tmp_path / "runs").verify(str(tmp_path / "a.py"), against="momentum")
-    assert found.equal
-    assert found.verdict.reading == "the published exercise's settings (form ema)"
-    assert "V <- beta*V + (1-beta)*g;  w <- w - lr*V" in found.table().notes
