@@ -190,7 +190,7 @@ def test_a_refused_change_loses_no_row(line, study, optilab, small):
 def test_a_study_keeps_the_command_that_makes_it(study, optilab, small):
     optilab("sweep", "--resume", "s", "--metric", "val_loss", "--quiet")
     argv = runs.read_study(study).manifest["argv"]
-    assert argv[1 : 2 + len(EIGHT) + 1] == ["sweep", str(small), *EIGHT]
+    assert argv[1 : 3 + len(EIGHT)] == ["sweep", str(small), *EIGHT]
     assert argv[-3:] == ["--metric", "val_loss", "--quiet"]
 
 
@@ -224,7 +224,11 @@ def test_a_dry_run_says_what_the_design_can_tell(options, groups, seeds, study, 
         losses.setdefault((row["optimizer.lr"], row["model.init"]), []).append(row["val_loss"])
     variances = np.array([np.var(values, ddof=1) for values in losses.values()])
     noise = np.mean(variances**1.5) ** (1 / 3)
-    design = json.loads(optilab(*command, *options).stdout)["design"]
+    before = sorted((path, path.stat().st_mtime_ns) for path in study.parent.rglob("*"))
+    document = json.loads(optilab(*command, *options, "--name", "s").stdout)
+    assert sorted((path, path.stat().st_mtime_ns) for path in study.parent.rglob("*")) == before
+    assert (document["trials"] - document["missing"], document["longest"]) == (8, 3)
+    design = document["design"]
     assert (design["groups"], design["noise"]) == (len(variances), pytest.approx(noise))
     assert design["difference"] == pytest.approx(noise * smallest_difference(groups, seeds))
 
