@@ -316,3 +316,20 @@ def test_classes_are_torchvisions():
 def test_ensure_fetches_from_torchvisions_mirrors(server, monkeypatch):
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [server.url])
     assert_is_small(fetch.ensure("fashion-mnist", None, silent))
+
+
+APT = '#!/bin/sh\ncase "$*" in *download*) echo archive > dataset.deb ;; esac\n'
+UNPACK = '#!/bin/sh\n/bin/mkdir -p "$3$PLACE"\n/bin/cp -r "$PLACE/debian" "$3$PLACE/debian"\n'
+
+
+def test_package_completes_what_the_mirrors_began(server, tmp_path, monkeypatch):
+    """With an apt-get and a dpkg-deb that hand out the small dataset."""
+    compress(write_idx_dataset(tmp_path / "debian"), *NAMES)
+    (tmp_path / "bin").mkdir()
+    for name, text in (("apt-get", APT), ("dpkg-deb", UNPACK)):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    server.act = fail
+    assert_is_small(data.load("fashion-mnist", fetch.fetch("fashion-mnist", silent, mirrors=[server.url])))

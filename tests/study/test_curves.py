@@ -54,16 +54,6 @@ def test_a_group_is_one_history(tmp_path):
     assert (tanh.name, tanh.best, tanh.layers) == ("activation tanh", 1, None)
 
 
-def test_the_title_is_what_all_share(tmp_path):
-    for seed in (3, 4, 5):
-        training(tmp_path, f"a{seed}", f"seed={seed}", "model.norm=batch", "optimizer.lr=0.1")
-        training(tmp_path, f"b{seed}", f"seed={seed}", "model.norm=batch", "optimizer.lr=0.2")
-    title = drawn(tmp_path).title
-    assert "norm batch" in title
-    assert "lr" not in title.split()
-    assert title.endswith("seeds 3 to 5")
-
-
 def test_runs_without_an_epoch_are_left_out_of_curves(tmp_path):
     training(tmp_path, "a", "seed=1", "optimizer.lr=9", status="diverged")
     training(tmp_path, "b", "seed=2", "optimizer.lr=9")

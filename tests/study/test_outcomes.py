@@ -108,23 +108,6 @@ def test_what_a_divergence_counts_as_does_not_depend_on_other_groups(one):
     assert other.values[1] == pytest.approx(log(10))
 
 
-@pytest.mark.parametrize(
-    ("curve", "epoch"),
-    [
-        ((0.1, 0.5, 0.8, 0.9), 3),
-        ((0.8, 0.9, 0.9, 0.9), 1),
-        ((0.1, 0.8, 0.4, 0.6), None),  # a spike that does not last
-        ((0.1, 0.71, 0.69, 0.9), 2),  # a dip that does not last
-        ((0.1, 0.2, 0.3, 0.4), None),
-    ],
-)
-def test_when_a_target_is_reached(tmp_path, curve, epoch):
-    training(tmp_path, "one", "seed=1", "epochs=4", accuracies=curve)
-    (taken,) = outcomes(tmp_path, Measure(target=0.7))
-    assert taken.values == {1: epoch or 5}
-    assert taken.worst == ({} if epoch else {1: "never reached"})
-
-
 def test_the_time_is_where_the_isotonic_regression_crosses_the_target(tmp_path):
     generator = np.random.default_rng(0)
     for seed in range(20):

@@ -1,7 +1,6 @@
 """A race: the same conditions for all, the same bytes again, one measure in table and pictures."""
 
 import itertools
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -165,15 +164,3 @@ def test_races_of_equal_rules_rarely_call_one_slower():
         rows = standings(made(np.where(costs > 200, -1, costs)))
         wrong += any(row.verdict == "worse" for row in rows)
     assert wrong <= 20  # 5 % and three standard errors
-
-
-def test_the_command(optilab, tmp_path):
-    line = ["race", "--algo", "sgd,adam", "--function", "ravine,booth", "--budget", "5", "--starts", "4"]
-    environment = {"XDG_CACHE_HOME": str(tmp_path)}
-    first = optilab(*line, "--json", **environment)
-    assert optilab(*line, "--json", **environment).stdout == first.stdout
-    assert len(list((tmp_path / "optilab" / "races").iterdir())) == 12
-    document = json.loads(first.stdout)
-    for row in document["standings"]:
-        assert row["cost_after_k_settings"][-1] == pytest.approx(row["cost"])
-    assert document["search_space"]["booth"]["lr"]["high"] == 20.0
