@@ -173,7 +173,7 @@ def test_other_seeds_choose_the_best_setting(tmp_path):
     for (optimizer, rate), level in levels.items():
         for seed in (1, 2, 3, 4):
             changes = (f"optimizer={optimizer}", f"optimizer.lr={rate}", f"seed={seed}", "epochs=1")
-            accuracy = level + seed / 100 + (0.05 if (optimizer, rate, seed) == ("sgd", 0.1, 3) else 0)
+            accuracy = level + seed / 100 + (0.09 if (optimizer, rate, seed) == ("sgd", 0.1, 3) else 0)
             status = "diverged" if level == 0.1 else "done"
             training(tmp_path, f"{optimizer}-{rate}-{seed}", *changes, accuracies=(accuracy,), status=status)
     with pytest.raises(UsageError, match="apart from optimizer, lr, no setting has two values"):
@@ -181,7 +181,7 @@ def test_other_seeds_choose_the_best_setting(tmp_path):
     best = laid(tmp_path, by=["optimizer"], sample="best")
     assert [best.candidates[i].label for i in best.comparison.order] == ["optimizer adam", "optimizer sgd"]
     rows = {best.candidates[row.key].label: row.values for row in best.comparison.rows}
-    # Without seed 3 the rate 0.2 is the best of sgd, although at seed 3 itself 0.1 is.
+    # Without seed 3 the rate 0.2 is the best of sgd, although with it 0.1 is.
     assert rows["optimizer sgd"][3] == pytest.approx(0.65)
     assert rows["optimizer adam"] == {seed: pytest.approx(0.7 + seed / 100) for seed in (1, 2, 3, 4)}
     assert not [note for note in best.notes if "diverged" in note]  # no seed chose that rate
