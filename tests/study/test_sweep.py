@@ -292,14 +292,14 @@ def test_what_is_seen_again_is_a_further_look(looks, optilab, small):
         assert [document["comparison"]["level"], (document["confirmation"] or {}).get("level")] == levels
     if len(document["comparison"]["groups"]) == 2 and not best:
         # A baseline that is named after the data were seen is a further look.
-        compared = json.loads(optilab("runs", "compare", "s", "--json").stdout)
+        compare = ["runs", "compare", "s", "--metric", "val_loss", "--json"]
+        compared = json.loads(optilab(*compare).stdout)
         outcomes = [list(group["outcomes"].values()) for group in compared["groups"]]
         differences = np.subtract(*map(np.array, outcomes))
         half = scipy.stats.t.ppf(1 - 0.025 / 2, 2) * differences.std(ddof=1) / np.sqrt(3)
         (low, high) = next(group["contrast"]["interval"] for group in compared["groups"] if group["contrast"])
         assert high - low == pytest.approx(2 * half)
-        named = ["runs", "compare", "s", "--baseline", "lr 0.1", "--json"]
-        assert json.loads(optilab(*named).stdout)["level"] == 0.0125
+        assert json.loads(optilab(*compare, "--baseline", "lr 0.1").stdout)["level"] == 0.0125
 
 
 # --- successive halving and confirmation -------------------------------------------------------------------
