@@ -89,6 +89,15 @@ def test_no_submission_writes_its_own_verdict(row, tmp_path, name):
     assert row(source_of("forged", name)).verdict in ("differs", "error", "explained")
 
 
+def test_a_failure_of_the_grading_is_one_row(warden, tmp_path):
+    def fails(candidate):
+        raise RuntimeError("unforeseen")
+
+    (tmp_path / "mine.py").write_text(RULE)
+    graded = grade_one(warden, tmp_path / "mine.py", "SGD", fails, ENOUGH, POINTS)
+    assert (graded.verdict, graded.explanation) == ("error", "RuntimeError: unforeseen")
+
+
 def test_loading_of_libraries_is_no_step(row):
     """What libraries load for the first optimizer."""
     slow = "import time\nSLOW = [0.8]\n\n\nclass SGD:\n    def __init__(self, lr=0.1):\n        self.lr = lr\n"
