@@ -175,9 +175,8 @@ class C:
     assert [f.name for f in fields(kind_of(f"{spec}:C"))] == ["lr", "beta1", "beta2", "weight_decay"]
     with pytest.raises(UsageError, match="executed"):
         descend(rule, OBJECTIVES["ravine"]())
-    for wrong, message in (("beta3=1", "algo.beta3"), ("nu=small", "algo.nu"), ("sha256=abc", "has changed")):
-        with pytest.raises(ConfigError, match=message):
-            load(OptimizeConfig, None, overrides(f"{spec}:f", f"algo.{wrong}"))
+    with pytest.raises(ConfigError, match="has changed"):
+        load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.sha256=abc"))
 
 
 def test_written_config_repeats_the_path(own, optilab, tmp_path):
@@ -219,29 +218,15 @@ def test_every_command_takes_it(own, optilab):
     assert json.loads(optilab("verify", "mine.py:function", "--against", "adam", "--json").stdout)["equal"]
 
 
-def test_own_formula_is_worked_out_and_checked(own):
+def test_own_formula_is_worked_out(own):
     source = """
 class F:
     formula = 'w <- w - lr*g'
     def __init__(self, lr=0.1): self.lr = lr
-    def update(self, w, g): return w - {}*self.lr*g
+    def update(self, w, g): return w - self.lr*g
 """
-    step = next(worked_steps(own("F", source.format(1))(), OBJECTIVES["ravine"]()))
+    step = next(worked_steps(own("F", source)(), OBJECTIVES["ravine"]()))
     assert [line.target for line in step.lines] == ["w"]
-    with pytest.raises(UsageError, match="the `formula` attribute does not match the code: at step 1"):
-        next(worked_steps(own("F", source.format(2))(), OBJECTIVES["ravine"]()))
-
-
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        ("class E(BaseException): pass\ndef f(w, g): raise E", "failed at step 1: line 2: E: , in: def f"),
-        ("import os\ndef f(w, g): os._exit(0)", "failed at step 1: line 2: SystemExit: os._exit(0)"),
-    ],
-)
-def test_ends_of_own_code_name_their_line(optilab, tmp_path, source, said):
-    (tmp_path / "mine.py").write_text(source)
-    assert said in optilab("optimize", "--algo", "mine.py:f", "--no-save", code=2).stderr.replace("\n    ", " ")
 
 
 def test_garbage_collector_is_on(optilab, tmp_path):
@@ -259,11 +244,3 @@ def test_own_code_changes_no_directory(optilab, tmp_path):
     optilab("optimize", "--algo", "mine.py:f", "--name", "here", "--out", "plot.svg")
     assert (tmp_path / "runs" / "here" / "metrics.csv").is_file()
     assert not list((tmp_path / "elsewhere").iterdir())
-
-
-def test_error_in_cells_of_a_map(optilab, tmp_path):
-    """In a process of the map, too, it is the user's."""
-    code = "def f(w, g, lr=0.1):\n    if lr > 0.5:\n        raise ValueError('too large')\n    return w - lr * g\n"
-    (tmp_path / "mine.py").write_text(code)
-    asked = ("map", "--algo", "mine.py:f", "--x", "lr=0.1:1:20", "--y", "w1=0:1:20")
-    assert "line 3: ValueError: too large" in optilab(*asked, code=2).stderr
