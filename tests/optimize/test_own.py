@@ -3,7 +3,6 @@
 What is said about mistakes in it: tests/transcripts/own-optimizers.txt.
 """
 
-import json
 from dataclasses import fields, replace
 
 import numpy as np
@@ -179,19 +178,6 @@ class C:
         load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.sha256=abc"))
 
 
-def test_written_config_repeats_the_path(own, optilab, tmp_path):
-    """Until the file changes."""
-    own("function")
-    first = tmp_path / optilab("optimize", "--algo", "mine.py:function", "--lr", "0.2", "--quiet").stdout.strip()
-    assert (first / "mine.py").read_text() == ADAM
-    assert list(json.loads((first / "manifest.json").read_text())["own_rules"]) == [f"{tmp_path}/mine.py:function"]
-    again = tmp_path / optilab("optimize", "--config", first / "config.yaml", "--quiet").stdout.strip()
-    assert (again / "metrics.csv").read_bytes() == (first / "metrics.csv").read_bytes()
-    with (tmp_path / "mine.py").open("a") as file:
-        file.write("# changed\n")
-    assert "mine.py has changed" in optilab("optimize", "--config", first / "config.yaml", code=2).stderr
-
-
 def test_installed_module_is_found_without_its_package(tmp_path, monkeypatch):
     package = tmp_path / "somewhere" / "inner"
     package.mkdir(parents=True)
@@ -205,19 +191,6 @@ def test_installed_module_is_found_without_its_package(tmp_path, monkeypatch):
     np.testing.assert_allclose(*both, rtol=1e-12)
 
 
-def test_every_command_takes_it(own, optilab):
-    own("function")
-    assert "mine.py:function" in optilab("optimize", "--algo", "mine.py:function,adam", "--tune", 5).stdout
-    worked = json.loads(optilab("explain", "mine.py:function", "--step", 2, "--json").stdout)
-    assert worked["algo"] == "mine.py:function"
-    found = optilab("map", "--algo", "mine.py:function", "--x", "lr=0.1:1:5", "--y", "beta1=0:0.9:4", "--json")
-    assert json.loads(found.stdout)["cells"] == 20
-    few = ("--function", "ravine,booth", "--budget", 3, "--starts", 2, "--repeats", 2, "--no-cache", "--json")
-    race = json.loads(optilab("race", "--algo", "mine.py:function,adam", *few).stdout)
-    assert {row["rule"] for row in race["standings"]} == {"mine.py:function", "adam"}
-    assert json.loads(optilab("verify", "mine.py:function", "--against", "adam", "--json").stdout)["equal"]
-
-
 def test_own_formula_is_worked_out(own):
     source = """
 class F:
@@ -227,20 +200,3 @@ class F:
 """
     step = next(worked_steps(own("F", source)(), OBJECTIVES["ravine"]()))
     assert [line.target for line in step.lines] == ["w"]
-
-
-def test_garbage_collector_is_on(optilab, tmp_path):
-    """The start of a command turns it off."""
-    source = "import gc\ndef f(w, g, lr=0.1):\n    assert gc.isenabled()\n    return w - lr * g\n"
-    (tmp_path / "mine.py").write_text(source)
-    optilab("optimize", "--algo", "mine.py:f", "--no-save")
-
-
-def test_own_code_changes_no_directory(optilab, tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "mine.py").write_text(
-        "import os\nos.chdir('elsewhere')\ndef f(w, g): os.chdir('.'); return w - g / 9\n"
-    )
-    optilab("optimize", "--algo", "mine.py:f", "--name", "here", "--out", "plot.svg")
-    assert (tmp_path / "runs" / "here" / "metrics.csv").is_file()
-    assert not list((tmp_path / "elsewhere").iterdir())
