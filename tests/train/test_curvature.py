@@ -208,19 +208,6 @@ def test_the_preconditioner_is_what_the_rule_divides_by(rule):
     assert limits[0] == pytest.approx(limits[1])
 
 
-@pytest.mark.parametrize("eps_placement", ["outside", "uncorrected"])
-@pytest.mark.parametrize(
-    ("name", "settings"), [("adam", {}), *(("amsgrad", {"largest": one}) for one in ("raw", "corrected", "paper"))]
-)
-def test_a_step_is_the_moving_average_over_the_preconditioner(name, settings, eps_placement):
-    """With an eps that nobody overlooks; the step is computed without the preconditioner."""
-    rule = RULES[name](lr=0.5, eps=0.3, eps_placement=eps_placement, **settings)
-    state, random = rule.init(np.zeros(4)), np.random.default_rng(0)
-    for _ in range(4):
-        step, state = rule.update(random.normal(0, 1, 4), state)
-        assert step == pytest.approx(-0.5 * state.mean / rule.preconditioner(state), rel=1e-12)
-
-
 def test_a_network_of_numbers_that_are_not_finite_has_no_curvature(small):
     training = trained(small, [])
     with torch.no_grad():
@@ -251,15 +238,6 @@ def test_a_training_has_the_same_bits_with_it(settings, optilab, small, tmp_path
     }  # the names hold the digests
     records = [json.loads(line) for line in (curved / "diagnostics.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records if "curvature" in record] == [0, 2]
-
-
-def test_a_run_without_probes_is_diagnosed_and_drawn(optilab, small):
-    optilab(
-        "train", small, "--set", "curvature={}", "--set", "probes=0", "--optimizer", "adam", "--name", "c", "-q"
-    )
-    assert "preconditioned sharpness" in optilab("diagnose", "c").stdout
-    (group,) = json.loads(optilab("runs", "plot", "c", "--json").stdout)["groups"]
-    assert group["curvature"]["epochs"] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
