@@ -197,14 +197,6 @@ def test_what_batch_norm_does_in_validation(statistics):
     torch.testing.assert_close(model(other), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("affine", "numbers"), [(True, 2 * 16), (False, 0)])
-@pytest.mark.parametrize("norm", ["batch", "layer"])
-def test_affine_trains_a_scale_and_a_shift(norm, affine, numbers):
-    plain = sum(p.numel() for p in network(hidden=[16]).trained)
-    model = network(hidden=[16], norm={"name": norm, "affine": affine})
-    assert sum(p.numel() for p in model.trained) == plain + numbers
-
-
 # --- connections -----------------------------------------------------------------------------------------
 
 
@@ -236,44 +228,8 @@ def test_gradient_normalisation_changes_the_gradient_alone(at):
     torch.testing.assert_close(model.linears[0].weight.grad, expected)
 
 
-def test_dropout_is_torchs_with_torchs_draws():
-    model = network(hidden=[50], dropout=0.4)
-    x = torch.rand(5, 20)
-    torch.manual_seed(3)
-    dropped = model(x)
-    torch.manual_seed(3)
-    mask = nn.functional.dropout(torch.ones(5, 50), 0.4)
-    torch.testing.assert_close(dropped, model.output(torch.sigmoid(model.linears[0](x)) * mask))
-    model.eval()
-    torch.testing.assert_close(model(x), model.output(torch.sigmoid(model.linears[0](x))))
-
-
 def test_frozen_layers_are_not_trained():
     model = network(hidden=[16, 16], freeze=[1, 3], norm="batch")
     trained = {id(p) for p in model.trained}
     named = {name for name, p in model.named_parameters() if id(p) in trained}
     assert named == {f"hidden.1.{part}.{which}" for part in ("linear", "norm") for which in ("weight", "bias")}
-
-
-def test_a_stage_uses_its_layers_under_a_new_output_layer():
-    torch.manual_seed(0)
-    model = MLP(configured(hidden=[16, 8, 8], init={"name": "normal", "std": 0.1}), 20, 4, stages=[1, 3])
-    model.enter(1, frozen=0)
-    torch.manual_seed(0)
-    first = [nn.Linear(20, 16)]
-    nn.init.normal_(first[0].weight, 0, 0.1)
-    later = [nn.Linear(16, 8), nn.Linear(8, 8)]
-    for layer in later:
-        nn.init.normal_(layer.weight, 0, 0.1)
-    head = nn.Linear(16, 4)
-    nn.init.normal_(head.weight, 0, 0.1)
-    assert all(torch.equal(a.weight, b.weight) for a, b in zip(model.linears, [*first, head], strict=True))
-
-    state = torch.get_rng_state()
-    model.enter(3, frozen=1)
-    torch.set_rng_state(state)
-    head = nn.Linear(8, 4)
-    nn.init.normal_(head.weight, 0, 0.1)
-    expected = [*first, *later, head]
-    assert all(torch.equal(a.weight, b.weight) for a, b in zip(model.linears, expected, strict=True))
-    assert [p.shape[0] for p in model.trained] == [8, 8, 8, 8, 4, 4]
