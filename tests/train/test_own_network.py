@@ -1,4 +1,7 @@
-"""A network of the user's own in a config: its keys, what it gets of the data, its run, its diagnosis, its refusals."""
+"""A network of the user's own in a config: its keys, what it gets of the data, its run.
+
+What is found in it and what is refused: tests/transcripts/own-networks.txt and refused-networks.txt.
+"""
 
 import json
 import sys
@@ -8,11 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from optilab import lab
 from optilab.config.load import dump, load
 from optilab.config.training import TrainConfig
 
-SOURCE = '''
+SOURCE = """
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -43,57 +45,7 @@ class Sees(nn.Module):
 
     def forward(self, x):
         return self.head(x.flatten(1))
-
-
-class Deep(nn.Module):
-    """`bias` far below zero kills its ReLUs."""
-
-    def __init__(self, shape, classes, bias=0.0):
-        super().__init__()
-        widths = [shape[0] * shape[1] * shape[2], 16, 16, 16]
-        self.layers = nn.ModuleList(map(nn.Linear, widths, widths[1:]))
-        self.head = nn.Linear(16, classes)
-        for layer in self.layers:
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.constant_(layer.bias, bias)
-
-    def forward(self, x):
-        x = x.flatten(1)
-        for layer in self.layers:
-            x = layer(x).relu()
-        return self.head(x)
-
-
-class Twice(Deep):
-    def __init__(self, shape, classes):
-        super().__init__(shape, classes)
-        self.unused = nn.Linear(2, 2)
-
-    def forward(self, x):
-        return super().forward(x).softmax(1)
-
-
-class Rows(nn.Module):
-    def __init__(self, shape, classes):
-        super().__init__()
-        self.layers = nn.ModuleList([nn.GRU(shape[2], 8)])
-        self.head = nn.Linear(8, classes)
-
-    def forward(self, x):
-        return self.head(self.layers[0](x[:, 0])[0][:, -1])
-
-
-class Norm(nn.Module):
-    def __init__(self, shape, classes):
-        super().__init__()
-        inputs = shape[1] * shape[2]
-        self.norm, self.head = nn.BatchNorm1d(inputs), nn.Linear(inputs, classes)
-        self.register_buffer("mask", torch.full((2, 2), float("-inf")).triu(1))
-
-    def forward(self, x):
-        return self.head(self.norm(x.flatten(1)))
-
-'''
+"""
 
 
 @pytest.fixture
@@ -182,19 +134,6 @@ def test_its_arguments_are_keys(train):
     assert train("--epochs", 1, "--set", "model={name: net.py:CNN, depth: 2, sizes: [3, 1]}") != rows
 
 
-def test_a_problem_in_a_file_has_its_line(forked_without_torch, project):
-    (project / "bad.yaml").write_text("model:\n  name: net.py:CNN\n  widht: 3\noptimizer: sgd\n")
-    done = forked_without_torch.run(["config", "check", "bad.yaml"], project)
-    assert done.code == 2
-    assert "bad.yaml:3: model.widht: unknown key" in done.err
-
-
-def test_a_norm_over_one_image_is_refused_before_the_training(train):
-    assert "leaves a batch of one" in train("--set", "model=net.py:Norm", "--batch-size", 1, code=2)
-    train("--epochs", 1, "--set", "model=net.py:Norm", "--name", "masked")
-    train("--epochs", 1, "--set", "model.normed=true", "--batch-size", 1, "--set", "data.images=8")
-
-
 @pytest.mark.parametrize(
     "extra", [(), ("--optimizer", "muon", "--set", "optimizer.matrices=all"), ("--optimizer", "sam")]
 )
@@ -207,24 +146,6 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(train, optilab, project, 
     files = [sorted((project / "runs" / run / "checkpoints").glob("000003*")) for run in ("whole", "half")]
     assert len({file.read_bytes() for (file,) in files}) == 1
     optilab("train", "--fork", "half@1", "--set", "weight_decay=0.01", "--epochs", 2, "--name", "branch")
-
-
-def test_a_changed_file_is_not_resumed(train, optilab, project):
-    """Its run stays readable, and has a copy."""
-    train("--epochs", 2, "--name", "half")
-    run = project / "runs" / "half"
-    assert (run / "net.py").read_text() == SOURCE
-    assert list(json.loads((run / "manifest.json").read_text())["own_network"]) == [f"{project / 'net.py'}:CNN"]
-    before = optilab("diagnose", "half").stdout
-    (project / "net.py").write_text(SOURCE.replace("padding=1", "padding=2"))
-    for option in ("--resume", "--fork"):
-        error = optilab("train", option, "half", "--epochs", 3, code=4).stderr
-        assert f"{project / 'net.py'} has changed since half started: SHA-256" in error
-    (project / "net.py").unlink()
-    assert "there is no file" in optilab("train", "--resume", "half", "--epochs", 3, code=4).stderr
-    assert optilab("diagnose", "half").stdout == before
-    for command in (("runs", "show"), ("runs", "export"), ("report",)):
-        optilab(*command, "half")
 
 
 def test_npz_with_channels_before_height_and_width(train, optilab, project):
@@ -269,24 +190,6 @@ def test_initial_weights_reach_every_layer(project):
     assert not weights(width=64, init="unit-gain")["network.head.bias"].any()
 
 
-@pytest.mark.parametrize(
-    ("keys", "cause", "remedy"),
-    [
-        ("{name: net.py:Deep, bias: -9}", "dead-units", "--set model.init=kaiming"),
-        ("net.py:Twice", "softmax-twice", "give the loss the logits"),
-        ("net.py:Rows", "batch-as-time", "build the layer with batch_first=True"),
-    ],
-)
-def test_a_sick_network_is_told_its_cause(optilab, project, keys, cause, remedy):
-    done = optilab("diagnose", "cnn.yaml", "--set", f"model={keys}", "--json")
-    found = json.loads(done.stdout)
-    assert found["findings"][0]["finding"] == cause
-    first = found["findings"][0]
-    assert remedy in (first["remedies"] or [first["advice"]])[0]
-    assert found["layers"][0]["name"] == "layers.0"
-    assert found["predicted_ratio"] is None
-
-
 def test_looking_changes_no_bit(train, project):
     asked = ("--set", "model={name: net.py:CNN, normed: true, dropout: 0.3}")
     looked = ("--set", "probes=5", "--set", "curvature={every: 2, images: 8}", "--name", "looked")
@@ -296,32 +199,6 @@ def test_looking_changes_no_bit(train, project):
     assert before["network"]["norm"] == "batch"
     assert before["network"]["dropouts"] == {"model.dropout": 0.3}
     assert last["curvature"]["sharpness"] is not None
-
-
-def test_sweep_race_and_rate(optilab, project):
-    asked = ("--over", "model.width=3,4", "--epochs", 1, "--jobs", 1)
-    assert "2 values of model.width" in optilab("sweep", "cnn.yaml", *asked).stdout
-    (project / "net.py").write_text(SOURCE + "\n")
-    assert "has changed" in optilab("sweep", "--resume", next((project / "runs").iterdir()).name, code=2).stderr
-    assert "the network does not move" in optilab("lr", "cnn.yaml", "--steps", 100, code=9).stdout
-    asked = ("--algo", "sgd,adam", "--budget", 1, "--epochs", 1, "--set", "data.holdout=40")
-    optilab("race", "--on", "cnn.yaml", *asked, "--jobs", 1, "--dry-run")
-
-
-def test_the_preset_is_found_and_copied_with_its_network(optilab, tmp_path):
-    asked = ("--epochs", 1, "--set", "data.dataset=digits", "--set", "data.images=256", "--set", "threads=1")
-    optilab("train", "cnn", *asked, "--set", "device=cpu")
-    optilab("config", "cp", "cnn", tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} >= {"cnn.yaml", "cnn.py"}
-    config = load(TrainConfig, str(tmp_path / "cnn.yaml"))
-    assert config.model.origin.path == tmp_path / "cnn.py"
-    (tmp_path / "cnn.yaml").unlink()
-    assert "cnn.py exists; --force replaces it" in optilab("config", "cp", "cnn", tmp_path, code=2).stderr
-
-
-def test_a_run_of_the_library_takes_it_as_a_mapping(project):
-    run = lab.Lab(project / "runs").train("cnn.yaml", model={"name": "net.py:CNN", "width": 2}, epochs=1)
-    assert len(run.rows) == 1
 
 
 @pytest.fixture
@@ -447,11 +324,4 @@ def test_its_working_directory_is_its_own(optilab, project, network, place):
 )
 def test_neither_its_threads_nor_its_exits_decide(optilab_process, project, network, lines, code):
     optilab_process("train", "cnn.yaml", *network(**lines), "--epochs", 1, "--quiet", code=code)
-    assert not (project / "late").exists()
-
-
-def test_a_study_does_not_wait_for_its_threads(optilab_process, project, network):
-    asked = network(top="threading.Timer(60, open, ['late', 'w']).start()")
-    over = ("--over", "optimizer.lr=0.1,0.2", "--epochs", 1, "--jobs", 1)
-    assert "2 values of optimizer.lr" in optilab_process("sweep", "cnn.yaml", *asked, *over).stdout
     assert not (project / "late").exists()
