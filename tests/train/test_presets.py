@@ -1,9 +1,8 @@
-"""The shipped trainings: each tells what it is, how it is run and how little it changes."""
+"""The shipped trainings: how little each of them changes."""
 
-from shutil import copy, copytree
+from shutil import copytree
 
 import pytest
-import yaml
 
 from optilab.config.load import dump, load
 from optilab.config.presets import presets, presets_folder
@@ -30,38 +29,6 @@ def test_a_remedy_is_one_change_of_the_model_or_of_the_training():
 def test_a_preset_of_a_rule_changes_the_rule_alone(name):
     assert changes(name) == {"optimizer"}
     assert load(TrainConfig, name).optimizer.name == name.removeprefix("optimizers/")
-
-
-def leaves(tree, path=()):
-    """The path of every value, a list being one; of a mapping with a name, that name too."""
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from leaves(value, (*path, key))
-        else:
-            yield (*path, key)
-
-
-def without(tree, path):
-    rest = {**tree}
-    if len(path) > 1:
-        rest[path[0]] = without(tree[path[0]], path[1:])
-    else:
-        del rest[path[0]]
-    return rest
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_repeats_no_default(name, tmp_path):
-    tree = yaml.safe_load(PRESETS[name].path.read_text())
-    config = load(TrainConfig, name)
-    file = tmp_path / f"{PRESETS[name].path.stem}.yaml"
-    if PRESETS[name].code:
-        copy(PRESETS[name].code, tmp_path)
-    for path in leaves(tree):
-        if (path[-1] == "name" and len(path) > 1) or path == ("optimizer",):
-            continue  # the name of a rule is what makes its keys; the optimizer has no default
-        file.write_text(yaml.safe_dump(without(tree, path)))
-        assert load(TrainConfig, str(file)) != config, f"{'.'.join(path)} is the default"
 
 
 def test_a_preset_outside_the_remedies_is_not_one(tmp_path, monkeypatch):
