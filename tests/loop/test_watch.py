@@ -14,7 +14,6 @@ from torch.nn import functional as F  # noqa: N812
 
 import optilab
 from optilab.diagnose import CAUSES, Severity, diagnose
-from optilab.errors import RunError
 
 
 @pytest.fixture(autouse=True)
@@ -915,30 +914,6 @@ def test_a_diagnosis_is_a_value():
     assert "nn.BatchNorm1d" in finding.code[2]
 
 
-@pytest.mark.parametrize("measured", [True, False], ids=["validated", "loss only"])
-def test_commands_read_a_watched_loop(optilab, tmp_path, measured):
-    watch = learn(mlp(), steps=100, target=measured)
-    watch.epoch(**({"val_loss": 0.9, "val_acc": 0.6} if measured else {}))
-    path = watch.save("mine", tmp_path / "runs")
-    watch.save("other", tmp_path / "runs")
-    column = "val_acc" if measured else "train_loss"
-    for line in (
-        "runs ls", "runs show mine", "runs plot mine", f"runs compare mine --metric {column}", "diagnose mine",
-        "runs diff mine other", f"report mine --metric {column}",
-    ):  # fmt: skip
-        printed = optilab(*line.split()).stdout
-        assert printed, line
-        assert "nan" not in printed.split(), line
-        assert "in a probe run" not in printed, line
-    optilab("check", "mine", "--expect", f"{column} > 0")
-    optilab("check", "mine", "--expect", f"{column} < 0.01", code=9)
-    document = json.loads(optilab("diagnose", "mine", "--json").stdout)
-    assert document["verdict"] == watch.diagnosis().document()["verdict"]
-    assert "only a training can be resumed" in optilab("train", "--resume", str(path), code=4).stderr
-    assert watch.plot().axes
-    assert watch.report(str(tmp_path / "page.html")).read_bytes().startswith(b"<!doctype html>")
-
-
 @pytest.mark.parametrize("kind", ["before", "twice", "nan"])
 def test_every_epoch_of_a_dying_network_is_kept(kind, tmp_path):
     """Also after a validation before the training, of two calls per epoch, and of a metric that is not finite."""
@@ -977,36 +952,3 @@ def test_an_infinite_last_validation_loss_is_divergence():
     assert (len(watch.evidence().rows), watch.evidence().divergence) == (1, "")
     watch.epoch(val_loss=math.inf)
     assert watch.evidence().divergence == "diverged at epoch 1: val_loss is inf"
-
-
-def test_a_saved_loop_is_replaced_on_request(optilab, tmp_path):
-    watch, runs = learn(mlp(), steps=70), tmp_path / "runs"
-    path = watch.save("loop", runs)
-    watch.epoch(val_acc=0.5)
-    with pytest.raises(RunError, match=r"or overwrite=True$"):
-        watch.save("loop", runs)
-    assert "val_acc" not in (path / "metrics.csv").read_text()
-    assert watch.save("loop", runs, overwrite=True) == path
-    assert "val_acc" in (path / "metrics.csv").read_text()
-    watch.save("with-a-file", runs).joinpath("model.pt").touch()
-    optilab("optimize", "--algo", "adam", "--name", "path")
-    (runs / "mine").mkdir()
-    (runs / "link").symlink_to(path)
-    before = sorted(runs.iterdir())
-    for name in ("with-a-file", "path", "mine", "link"):
-        with pytest.raises(RunError, match="overwrite=True replaces only a directory"):
-            watch.save(name, runs, overwrite=True)
-    assert sorted(runs.iterdir()) == before
-
-
-def test_a_loop_is_compared_with_a_training(optilab, tmp_path):
-    """Although its config does not say how many epochs it was to have."""
-    watch = learn(mlp(), steps=100)
-    watch.epoch(val_loss=0.9, val_acc=0.6)
-    watch.save("loop", tmp_path / "runs")
-    changes = ["data.dataset=synthetic", "data.images=200", "model.hidden=[8]", "threads=1", "probes=0"]
-    sets = [word for change in changes for word in ("--set", change)]
-    optilab("train", "--config", "relu", "--epochs", 2, "--name", "it", *sets)
-    assert "not the same epochs: 1, 2; --at 1" in optilab("runs", "compare", "loop", "it").stdout
-    assert "verdict: " in optilab("report", "it", "loop").stdout
-    assert "config.epochs" in optilab("runs", "diff", "it", "loop").stdout
