@@ -251,16 +251,6 @@ def test_the_verdict_on_stability(sharpness, words):
     assert verdict.stability(Evidence(config, [], [{"epoch": 3}])) == ""
 
 
-def test_the_limit_follows_the_schedule(optilab, small, tmp_path):
-    optilab("train", small, "--set", "curvature={}", "--set", "schedule=cosine", "--name", "c", "--quiet")
-    records = [
-        json.loads(line) for line in (tmp_path / "runs" / "c" / "diagnostics.jsonl").read_text().splitlines()
-    ]
-    limits = [record["curvature"]["limit"] for record in records]
-    assert limits[0] == limits[1] == pytest.approx(20)  # the first epoch has the whole rate
-    assert limits[1] < limits[2] < limits[3]
-
-
 # --- the published behaviour ---------------------------------------------------------------------------------
 
 
