@@ -10,7 +10,7 @@ from torch import nn
 from optilab.config.load import Override, load
 from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, NORMS
 from optilab.config.training import TrainConfig
-from optilab.train.model import INITIALIZERS, MLP, MODULES, NORMALIZATIONS, activation_of, unit_gain
+from optilab.train.model import MLP, activation_of, unit_gain
 
 
 def configured(**keys):
@@ -55,12 +55,6 @@ def test_an_activation_is_its_formula(name):
     with torch.no_grad():
         values = activation_of(ACTIVATIONS[name]()).double()(torch.from_numpy(z)).numpy()
     np.testing.assert_allclose(values, FORMULAS[name](z), rtol=1e-7, atol=1e-12)
-
-
-def test_the_schema_and_the_network_know_the_same_names():
-    assert set(ACTIVATIONS) == set(MODULES)
-    assert {*INITS.values(), *BIAS_INITS.values()} == set(INITIALIZERS)
-    assert set(NORMS.values()) == set(NORMALIZATIONS)
 
 
 # --- initialisation: torch.nn.init, draw for draw, in the order that users of PyTorch write ------------------
@@ -233,3 +227,27 @@ def test_frozen_layers_are_not_trained():
     trained = {id(p) for p in model.trained}
     named = {name for name, p in model.named_parameters() if id(p) in trained}
     assert named == {f"hidden.1.{part}.{which}" for part in ("linear", "norm") for which in ("weight", "bias")}
+
+
+def test_a_stage_uses_its_layers_under_a_new_output_layer():
+    torch.manual_seed(0)
+    model = MLP(configured(hidden=[16, 8, 8], init={"name": "normal", "std": 0.1}), 20, 4, stages=[1, 3])
+    model.enter(1, frozen=0)
+    torch.manual_seed(0)
+    first = [nn.Linear(20, 16)]
+    nn.init.normal_(first[0].weight, 0, 0.1)
+    later = [nn.Linear(16, 8), nn.Linear(8, 8)]
+    for layer in later:
+        nn.init.normal_(layer.weight, 0, 0.1)
+    head = nn.Linear(16, 4)
+    nn.init.normal_(head.weight, 0, 0.1)
+    assert all(torch.equal(a.weight, b.weight) for a, b in zip(model.linears, [*first, head], strict=True))
+
+    state = torch.get_rng_state()
+    model.enter(3, frozen=1)
+    torch.set_rng_state(state)
+    head = nn.Linear(8, 4)
+    nn.init.normal_(head.weight, 0, 0.1)
+    expected = [*first, *later, head]
+    assert all(torch.equal(a.weight, b.weight) for a, b in zip(model.linears, expected, strict=True))
+    assert [p.shape[0] for p in model.trained] == [8, 8, 8, 8, 4, 4]
