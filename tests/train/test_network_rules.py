@@ -172,13 +172,6 @@ def test_muon_keeps_to_the_first_and_last_matrix_of_the_network_where_layers_are
     assert names == ["frozen" if number in frozen else name for number, name in enumerate(everywhere, start=1)]
 
 
-@pytest.mark.parametrize("name", ["sgd", "lion", "schedule-free-sgd"])
-def test_the_record_of_an_epoch_has_the_rate_of_any_rule(name, small):
-    training = engine.Training.start(configured(optimizer={"name": name, "lr": 0.02}, epochs=1), small, CPU)
-    epochs(training)
-    assert training.record["lr"] == 0.02
-
-
 def test_a_schedule_and_a_plateau_reach_the_rule_inside_lookahead(small):
     """One step at the given rate, against the rule alone at that rate."""
     weights, sgd = [], {"name": "sgd", "lr": 0.4}
@@ -267,28 +260,6 @@ def test_a_preconditioner_on_a_network_is_that_of_pytorch_optimizer(name, settin
     optimizer = getattr(package, kind)(reference.parameters(), lr=0.05, **{"weight_decay": 0.0} | theirs)
     for weight, expected in zip(reached, walked(reference, optimizer, steps=30), strict=True):
         torch.testing.assert_close(weight, expected, rtol=0, atol=1e-6)
-
-
-def test_shampoo_divides_by_the_powers_of_the_first_gradient_until_the_interval_is_over():
-    """The step is that of interval 1 with the first gradient's powers: at steps 2 and 3, and no more at step 4."""
-    rule, weight = RULES["shampoo"](lr=0.1, interval=3), torch.zeros(3, 2).double()
-    state, steps = rule.init(weight), []
-    for scale in (1.0, 5.0, 5.0, 5.0):
-        step, state = rule.update(scale * torch.arange(1.0, 7.0).double().view(3, 2).sin(), state)
-        steps.append(step)
-    torch.testing.assert_close(steps[1], 5 * steps[0])
-    torch.testing.assert_close(steps[2], steps[1])
-    assert float(steps[3].norm()) < 0.5 * float(steps[2].norm())
-
-
-def test_a_long_side_of_shampoo_has_a_diagonal_alone():
-    rule, weight = RULES["shampoo"](lr=1.0, largest_side=2, eps=0.5), torch.zeros(3, 2).double()
-    state = rule.init(weight)
-    assert [total.shape for total in state.sums] == [(3,), (2, 2)]
-    gradient = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]).double()
-    step, _ = rule.update(gradient, state)
-    expected = [-3 * (9.5 * 9.5) ** -0.25, -4 * (16.5 * 16.5) ** -0.25]
-    torch.testing.assert_close(step[[0, 1], [0, 1]], torch.tensor(expected).double())
 
 
 @pytest.mark.parametrize("placement", ["added", "clamped"])
