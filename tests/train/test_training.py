@@ -341,13 +341,6 @@ def test_one_cycle_with_its_momentum_is_torchs_to_the_bit(name, small):
     assert training.rows == rows
 
 
-def test_a_frozen_layer_keeps_its_weights_and_the_others_move(small):
-    config = configured(model__freeze=[1])
-    before = [layer.weight.clone() for layer in engine.Training.start(config, small, CPU).model.linears]
-    after = [layer.weight for layer in trained(config, small).model.linears]
-    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, False, False]
-
-
 def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
     config = configured(data__holdout=40)
     training = trained(config, small)
