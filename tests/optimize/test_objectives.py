@@ -162,24 +162,6 @@ def test_whole_power_is_a_product(n):
 
 
 @pytest.mark.parametrize(
-    ("typed", "written"),
-    [
-        ("0.1 w1^2 + 2 w2^2", "0.1*w1^2 + 2*w2^2"),
-        ("2(w1 + 1)^2", "2*(w1 + 1)^2"),
-        ("3x^2y", "3*x^2*y"),
-        ("(1 - x)(1 + y)", "(1 - x)*(1 + y)"),
-        ("1e-3 x + 2e1y", "0.001*x + 20*y"),
-        ("2 sin(x) cos(y)", "2*sin(x)*cos(y)"),
-        ("pi x (x + 1)", "pi*x*(x + 1)"),
-        ("exp(-x^2)sin(3x)", "exp(-x^2)*sin(3*x)"),
-        ("w1(w2 + 1)", "w1*(w2 + 1)"),
-    ],
-)
-def test_factors_need_no_sign_between_them(typed, written):
-    assert formula.parse(typed) == formula.parse(written)
-
-
-@pytest.mark.parametrize(
     "source", ["a - (b - c)", "a/(b*c)", "-(a + b)^2", "(a^b)^c", "a^b^c", "2^-a", "a*(b + c)/d", "(-a)^2"]
 )
 def test_printed_tree_is_read_again(source):
