@@ -262,6 +262,8 @@ EDGES = {
     "killed units": (HIGH, True, lambda h: like(h, *[both(0.1, 2.31)] * 8, layers=KILLED)),
     "units that do not move": (LOW, False, lambda h: like(h, *[both(0.1, 2.31)] * 8, layers=KILLED)),
     "steps before a decay": (LOW, False, lambda h: evidence(DECAYING, epochs=8)),
+    "three steps": (LOW, False, lambda h: evidence("data.batch_size=200", epochs=1)),
+    "weights of zero": ("symmetric-init", True, lambda h: evidence("model.init={name: constant, value: 0}")),
     "four images": ("batch-norm-small-batch", True, lambda h: batches(h, 4, 0.2)),
     "four images, learned": ("batch-norm-small-batch", False, lambda h: batches(h, 4, 0.5)),
     "two images, learned": ("batch-norm-small-batch", True, lambda h: batches(h, 2, 0.5)),
