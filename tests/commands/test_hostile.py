@@ -6,7 +6,6 @@ the fixture `page` fails on any request and on any complaint of the policy.
 
 import csv
 import json
-import os
 import shlex
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +13,6 @@ from threading import Thread
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 
 from optilab.commands import play
 from optilab.commands.comparison_page import comparison_page
@@ -25,9 +23,9 @@ from optilab.show import junit
 from optilab.show import page as pages
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select
+from tests.commands import test_page_contract as contract
 from tests.hostile import HOSTILE
-from tests.run import run
-from tests.study.generated import layered, training
+from tests.study.generated import training
 
 pytestmark = pytest.mark.browser
 
@@ -35,88 +33,67 @@ FOREIGN = (
     "img, iframe, object, embed, form, a:not(.skip), meta[http-equiv=refresh], [onload], [onerror], [onmouseover], "
     "[onclick]"
 )
+KINDS = [
+    contract.TestReport,
+    contract.TestPlayground,
+    pytest.param(contract.TestFunctionRace, marks=pytest.mark.nightly),
+    pytest.param(contract.TestNetworkRace, marks=pytest.mark.nightly),
+]
 
 
-def inert(page, scripts):
-    """Open whatever unfolds, press every button, and look for what is not the page's own."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_scripts_of_a_page_make_nothing_live(kind, tmp_path, page):
+    """Whatever unfolds is opened and every button pressed; nothing is there that is not the page's own."""
+    text = "".join(HOSTILE[:4])
+    written = kind().page(tmp_path, text)
+    (tmp_path / "page.html").write_bytes(written)
+    page.open(tmp_path / "page.html", HOSTILE[0])
     page.script(
         "for (const part of document.querySelectorAll('details')) part.open = true;"
         "for (const button of document.querySelectorAll('.groups button, .unfold')) button.click()"
     )
-    found = page.script(
-        "return [window.live ?? 0, document.scripts.length, document.querySelectorAll(arguments[0]).length]",
-        FOREIGN,
-    )
-    assert found == [0, scripts, 0]
-    assert not {"\x1b", "\x00", "\u202e"} & set(page.script("return document.documentElement.innerText"))
+    live = "return [window.live ?? 0, document.scripts.length, document.querySelectorAll(arguments[0]).length]"
+    assert page.script(live, FOREIGN) == [0, written.count(b"<script"), 0]
+    assert HOSTILE[1] in page.text("body")
 
 
-def folder_name(text):
-    """The payload as a name that a folder can have."""
-    return text.replace("/", "\N{FRACTION SLASH}").replace("\0", "")
-
-
-def test_report_of_hostile_runs_is_inert(tmp_path, page):
-    for number, text in enumerate(HOSTILE):
-        run = training(
-            tmp_path / "runs", f"run{number}", f"optimizer.lr=0.{number + 1:03}", f"seed={number}",
-            status="diverged", reason=text, argv=["optilab", "train", text],
-            host={"system": text, text: 1}, environment={text: text}, versions={"optilab": text, "python": text},
-            data={"dataset": text, "train": 10, "validation": 10, "classes": 10, "sha256": {text: text}},
-        )  # fmt: skip
-        layered(run, *[(1e-6, 1.0)] * 2)
-        config = yaml.safe_load((run / "config.yaml").read_text())
-        config["data"]["dir"] = printable(text)
-        comment = printable(text).replace("\n", " ")
-        (run / "config.yaml").write_text(f"{yaml.safe_dump(config)}# {comment}\n")
-    records = []
-    for number, record in enumerate(select(tmp_path / "runs", ["*"]).records):
-        name = HOSTILE[number].replace("/", "\N{FRACTION SLASH}").replace("\0", "")
-        place = tmp_path / f"{number}" / name
-        place.parent.mkdir()
-        os.rename(record.path, place)
-        records.append(replace(record, path=place))
-    side = compare_runs(records, Measure())
-    groups = tuple(replace(g, label=text) for g, text in zip(side.grouping.groups, HOSTILE, strict=True))
-    side = replace(
-        side,
-        grouping=replace(side.grouping, groups=groups),
-        candidates=tuple(
-            replace(c, label=g.label, groups=(g,)) for c, g in zip(side.candidates, groups, strict=True)
-        ),
-        notes=HOSTILE,
-    )
-    (tmp_path / "report.html").write_bytes(comparison_page(side, records, "".join(HOSTILE)))
-    page.open(tmp_path / "report.html")
-    inert(page, scripts=6)
-    assert page.script("return document.querySelectorAll('.results tbody tr').length") == len(HOSTILE)
-    assert HOSTILE[0] in page.text("#groups")
-
-    page.script("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
-    page.script("document.querySelector('.copy-table').click()")
-    table = list(csv.reader(page.script("return window.copied").splitlines()))
-    assert len(table) == len(HOSTILE) + 1
-    assert {len(row) for row in table} == {len(table[0])}
-    for cell in (cell for row in table for cell in row):
-        assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")), cell
-
-
-def test_playground_with_hostile_texts_is_inert(tmp_path, page):
-    """The note, the address, the formula of a rule and the name of its file; its command runs as shown."""
-    text = HOSTILE[0] + HOSTILE[2] + HOSTILE[5]
+def test_playground_shows_the_command_of_a_hostile_file(tmp_path, page, optilab):
+    text = HOSTILE[0] + HOSTILE[1]
     file = tmp_path / "a'\"<img src=x onerror=window.live=1>&.py"
     file.write_text(
         f"class Rule:\n    formula = {text!r}\n    def __init__(self, lr=0.1): self.lr = lr\n"
         "    def update(self, w, g): return w - self.lr * g\n"
     )
     config = load(OptimizeConfig, {"algo": [f"{file}:Rule"], "function": "ravine", "epochs": 5})
-    pages.write_page(tmp_path / "play.html", play.page(config, text))
-    page.open(tmp_path / "play.html", HOSTILE[0])
-    inert(page, scripts=page.script("return document.scripts.length"))
-    assert page.text("body").count(text) >= 2
+    pages.write_page(tmp_path / "play.html", play.page(config))
+    page.open(tmp_path / "play.html")
+    assert page.script("return [window.live ?? 0, document.querySelectorAll('img').length]") == [0, 0]
+    assert text in page.text("body")
     command = shlex.split(page.script("return document.querySelector('#command').textContent"))
-    done = run([*command[1:], "--json", "--no-save"], tmp_path, {})
-    assert len(json.loads(done.stdout)["results"][0]["points"]) == 6
+    results = json.loads(optilab(*command[1:], "--json", "--no-save").stdout)["results"]
+    assert len(results[0]["points"]) == 6
+
+
+def test_copied_table_has_no_formula(tmp_path, page):
+    for number in (1, 2):
+        training(tmp_path / "runs", f"run{number}", f"optimizer.lr=0.{number}")
+    side = compare_runs(select(tmp_path / "runs", ["*"]).records, Measure())
+    groups = tuple(
+        replace(group, label=text) for group, text in zip(side.grouping.groups, HOSTILE[11:13], strict=True)
+    )
+    candidates = zip(side.candidates, groups, strict=True)
+    side = replace(
+        side,
+        grouping=replace(side.grouping, groups=groups),
+        candidates=tuple(replace(c, label=group.label, groups=(group,)) for c, group in candidates),
+    )
+    (tmp_path / "report.html").write_bytes(comparison_page(side, select(tmp_path / "runs", ["*"]).records))
+    page.open(tmp_path / "report.html")
+    page.script("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    page.script("document.querySelector('.copy-table').click()")
+    table = list(csv.reader(page.script("return window.copied").splitlines()))
+    assert len(table) == 3
+    assert not [cell for row in table for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
 def test_hostile_name_is_text_in_junit():

@@ -291,19 +291,16 @@ def drawn_formula(rng, depth):
     return str(rng.choice(forms)).format(a=a, b=b, n=rng.integers(1, 7))
 
 
-def is_accepted(formula):
-    """Whether `optimize` takes it: one that divides by 0 everywhere is refused."""
-    try:
-        OBJECTIVES["expression"](formula=formula)
-    except UsageError as error:
-        return "divides by 0 everywhere" not in str(error)
-    return True
-
-
 def test_drawn_formulas_have_the_bits_of_the_engine(opened):
-    page, rng = opened(config(["sgd"])), np.random.default_rng(5)
-    drawn = [f"{drawn_formula(rng, 4)} + 0*x*y" for _ in range(360)]
-    formulas = [formula for formula in drawn if is_accepted(formula)]
+    page, rng, formulas = opened(config(["sgd"])), np.random.default_rng(5), []
+    for _ in range(360):
+        formulas.append(f"{drawn_formula(rng, 4)} + 0*x*y")
+        try:
+            OBJECTIVES["expression"](formula=formulas[-1])
+        except UsageError as error:
+            if "divides by 0 everywhere" not in str(error):
+                raise
+            formulas.pop()
     assert len(formulas) >= 300
     found, engine = values(page, formulas, rng.uniform(-2, 2, (10, 2)))
     for formula, ours, theirs in zip(formulas, found, engine, strict=True):
@@ -565,15 +562,6 @@ def test_end_elsewhere_is_not_called_converged(function, lr, epochs, opened, opt
         enter(page, start1_exact=near[0], start2_exact=near[1])
 
 
-def test_path_below_the_minimum_leaves_the_picture(opened):
-    page = opened(config([{"name": "adam", "lr": 10.0}, {"name": "sgd", "lr": 0.1}], "mccormick"), width=1500)
-    assert page.script(VERDICTS)[0] == "moving, below f_min, off the map"
-    assert page.script("return losses.ys[0]") > -8
-    enter(page, function="saddle")  # it has no lowest point
-    assert not [verdict for verdict in page.script(VERDICTS) if "map" in verdict or "diverged" in verdict]
-    assert page.script("return losses.ys[1]") < 4
-
-
 def test_guided_steps_lead_where_they_say(opened):
     """Each starts where the page was, not where the one before it led."""
     page = opened(config(["sgd", "momentum", "adam"]), "sgd.lr=0.2&momentum.beta=0.8")
@@ -618,19 +606,6 @@ def test_sentence_says_who_is_ahead(opened):
         page.enter(f"#rule{index}-shown", False)
     page.script(FRAMES)
     assert page.text("#answer") == "No optimizer is ticked."
-
-
-def test_coordinates_have_the_names_of_the_formula(opened):
-    page = opened(config(["adam"]), width=1500)
-    names = (
-        "return [...document.querySelectorAll('#results th, #ground .name, #sliders label')].map((e) => e.textContent)"
-        ".concat(document.querySelector('#start1').getAttribute('aria-label'))"
-    )
-    assert {"w1", "w2", "w\N{SUBSCRIPT ONE}", "w\N{SUBSCRIPT TWO}"} < set(page.script(names))
-    enter(page, own="(x - 1)^4 + y^2")
-    found = page.script(names)
-    assert (found.count("x"), found.count("y")) == (4, 3)
-    assert not [name for name in found if name.startswith("w")]
 
 
 @pytest.mark.parametrize("dark", [False, True])
