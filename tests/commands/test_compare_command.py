@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 import subprocess
 import sys
 
@@ -42,26 +41,9 @@ def test_pattern_leaves_out_what_is_no_training(optilab, compared):
     assert json.loads(exported.stdout)["left_out"] == {"path": "optilab optimize"}
 
 
-def test_pattern_means_trials_of_a_study(optilab, small):
-    optilab("sweep", small, "--over", "optimizer.lr=0.1,1,2", "--epochs", 1, "--name", "s", "--quiet")
-    for one, other in (("s/0.1*", "s/2-*"), ("runs/s/0.1*", "runs/s/2-*")):
-        assert "optimizer.lr (0.1, 2) " in optilab("runs", "compare", one, other).stdout
-    (line,) = re.findall("`optilab (.*)` lists its runs", optilab("runs", "show", "s/0*", code=2).stderr)
-    assert "0.1-s42" in optilab(*line.split()).stdout
-
-
 def test_difference_shown_as_zero_has_no_sign():
     differences = (0.0, -0.0004, 0.0004, -0.0006)
     assert [Units(share=True).difference(value) for value in differences] == ["0.0", "0.0", "0.0", "-0.1"]
-
-
-def test_target_that_nobody_reached_has_no_verdict(optilab, compared):
-    said = "verdict: epochs to 99.9%: no run reached it; choose an easier target, or train longer"
-    two = ["batch-*", "none-*"]
-    for asked in (two, ["none-*"], [*two, "--baseline", "none"]):
-        output = optilab("runs", "compare", *asked, "--target", "0.999").stdout
-        assert said in output.splitlines()
-        assert "is the best" not in output
 
 
 def test_csv_and_json_hold_the_values(optilab, compared):

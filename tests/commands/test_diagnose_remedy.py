@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from optilab.commands.studies import StudyProgress
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
 from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
-from optilab.study.trials import Outcome, Trial
 from tests.processes import wait_until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -174,23 +172,6 @@ def test_smallest_fix_was_seen_to_work():
     assert smallest_fix(results) is many
     assert smaller_fix(results, many) is one
     assert smaller_fix([_result(None, 0.1), many, none], many) is None
-
-
-def test_first_trials_tell_no_speed(monkeypatch):
-    """Two at once, of five epochs each: the first two took nine seconds to start, the others end one a second."""
-    now = [0.0]
-    monkeypatch.setattr("optilab.commands.studies.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("optilab.commands.studies.terminal.note", lambda message: None)
-    trials = [Trial(f"t{number}", load(TrainConfig, "sigmoid")) for number in range(22)]
-    progress, said = StudyProgress(22, 110, metric="val_acc", at_once=2), []
-    progress.epochs(0)
-    for number, at in enumerate([10.0, 10.1, 12.0, 12.1, 14.0, 14.1]):
-        now[0] = at
-        progress.epochs(5 * (number + 1))
-        progress.done(Outcome(trials[number], trials[number].row("done")))
-        said.append(progress.left())
-    assert said[:2] == ["", ""]
-    assert said[-1] == "about 0:16 left"
 
 
 def test_trainings_end_with_their_study(small, tmp_path):

@@ -58,16 +58,6 @@ def test_killed_study_counts_no_missing_values(optilab, some):
     assert "2 seeds" not in shown()
 
 
-def test_trial_in_progress_has_its_optimizer(optilab, tmp_path):
-    study = runs.open_study(tmp_path / "runs", "s", b"config: {name: sigmoid}\n", {**STUDY, "trials": 2})
-    facts = {"trial": "sgd-s42", "optimizer": "sgd", "seed": 42, "digest": "x", "status": "done", "reason": None}
-    study.add({**facts, "epochs": 2, "val_acc": 0.5, "best_epoch": 2, "best_val_acc": 0.5}, 1.0)
-    study.finish("interrupted")
-    training(tmp_path / "runs" / "s", "adam-s42", "optimizer=adam", "epochs=5", status="running")
-    lines = {line.split()[0]: line.split() for line in optilab("runs", "show", "s").stdout.splitlines() if line}
-    assert (lines["sgd-s42"][1], lines["adam-s42"][1]) == ("sgd", "adam")
-
-
 @pytest.mark.parametrize(
     ("where", "names"),
     [
@@ -121,14 +111,6 @@ def test_no_code_of_a_user_runs(optilab, tmp_path):
 
 
 # --- what a run records of its end -------------------------------------------------------------------------
-
-
-def test_a_training_records_its_outcome(optilab, small, tmp_path):
-    optilab("train", "--config", small, "--name", "t", "--quiet")
-    record = runs.read(tmp_path / "runs" / "t")
-    assert record.manifest["outcome"] == record.outcome()
-    (tmp_path / "runs" / "t" / "metrics.csv").unlink()
-    assert "epoch 3, best" in optilab("runs", "ls").stdout  # metrics.csv was not read
 
 
 @pytest.mark.parametrize("outcome", [{}, {"epochs": "3"}, {"epochs": 3}, {"best_epoch": None}])

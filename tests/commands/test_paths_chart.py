@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from optilab.commands.charts.paths import paths_chart, require_plane
+from optilab.commands.charts.paths import paths_chart
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.show import chart_file
@@ -63,23 +63,6 @@ def test_diverging_path_leaves_the_picture():
     axes, curves = losses(figure)
     assert curves["momentum (diverged)"].max() > 1e100
     assert axes.get_ylim()[1] < 2 * curves["adam"].max()
-
-
-def test_lowest_value_reached_is_no_plunge():
-    """Where no minimum is known, the gap to the lowest value would be zero there, and a log scale has no zero."""
-    formula = OBJECTIVES["expression"](formula="w1^3 + 3*w2^4")
-    path = descend(RULES["adam"](lr=0.2), formula, steps=30)
-    _, curves = losses(draw(formula, {"adam": path}))
-    lift = 1e-3 * (path.values[0] - path.values.min())
-    np.testing.assert_allclose(curves["adam"], path.values - path.values.min() + lift)
-
-
-def test_many_variables_have_curves_only(tmp_path):
-    function = OBJECTIVES["rosenbrock"](dimension=5)
-    path = descend(RULES["sgd"](lr=1e-4), function, steps=30)
-    assert len(draw(function, {"sgd": path}).axes) == 1
-    with pytest.raises(UsageError, match="function of one or two variables"):
-        require_plane(function)
 
 
 def test_animation_has_every_step(paths, tmp_path):

@@ -78,13 +78,6 @@ def test_rules_are_switched_off(race):
         assert any(row.startswith(last["rule"]) and row.endswith(value) for row in rows)
 
 
-def test_rules_that_solve_nothing_have_a_page(optilab, tmp_path, page):
-    ones = ["--budget", 1, "--starts", 1, "--repeats", 1, "--epochs", 1, "--no-cache"]
-    optilab("race", "--algo", "sgd,momentum", "--function", "easom", *ones, "--out", "race.html", "--quiet")
-    page.open(tmp_path / "race.html")
-    assert "No optimizer solved any problem" in page.text("#answer")
-
-
 # --- races on trainings --------------------------------------------------------------------------------------
 
 MINE = """
@@ -167,13 +160,3 @@ def test_stopped_race_is_reported_as_far_as_it_went(optilab, tmp_path, small, pa
     page.open(tmp_path / "report.html")
     titles = page.script("return [...document.querySelectorAll('#races ~ h3')].map((h) => h.innerText)")
     assert titles == ([] if not network else [name for name in ("small", "second") if name != network])
-
-
-def test_tuned_remedies_are_reported_as_a_race(optilab, tmp_path, small, page):
-    held = ["--set", "data.holdout=50", "--epochs", 1, "--only", "relu", "--tune", 2, "--seeds", 2]
-    document = json.loads(optilab("remedy", small, *held, "--name", "tuned", "--json").stdout)
-    reported = json.loads(optilab("report", "tuned", "--json").stdout)["race"]
-    assert [own["network"] for own in reported["networks"]] == ["small"]
-    assert reported["networks"] == document["networks"]
-    page.open(tmp_path / "report.html")
-    assert page.text("h1") == "Which remedy is the best after the same tuning?"

@@ -9,7 +9,6 @@ import pytest
 
 from optilab import runs
 from optilab.commands.curves_page import curves
-from optilab.errors import DataError
 from optilab.show.page import safe_json
 from optilab.study.curves import MEASURED, History, LayerHistory, curve
 from tests.study.generated import layered, training
@@ -45,14 +44,6 @@ def report(optilab, tmp_path, page):
         return page
 
     return write
-
-
-def write_study(folder, command, rows):
-    """Make a study of the trainings in a folder."""
-    (folder / "trials.csv").write_bytes(runs.table(rows))
-    (folder / "study.yaml").write_text(f"name: {folder.name}\n")
-    manifest = {**runs.read(folder / rows[0]["trial"]).manifest, "command": command, "argv": ["optilab", command]}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def hover(page, chart, fraction):
@@ -112,53 +103,6 @@ def test_group_shows_mean_and_interval(report, folder):
     numbers = ["3", "0.33", "0.33", "67.0%", "67.0%", *["0.88"] * 2, *["12.0%"] * 2]
     assert page.text("#numbers tbody tr:last-child").split() == numbers
     assert "lr 0.1\t1\t1e-06\t1e-07\t25.0%" in page.text("#layers-charts + details tbody")
-
-
-@pytest.mark.nightly
-def test_vanishing_gradient_is_named_and_drawn(report, folder):
-    # Ends of an axis for which uPlot's own ticks never came to an end.
-    layered(folder / "runs" / "lr0.1-1", *[(1.4288947938840404e-07, 2e-4, 3.3179147928053215)] * 3)
-    report("lr0.1-1")
-    layered(folder / "runs" / "lr0.1-1", *[(1e-5, 1e-3, 0.5)] * 3)
-    assert "layer 1 is 2e\u22125 times that of the output" in report("lr0.1-1").text("#layers-charts")
-    layered(folder / "runs" / "lr0.1-1", (1e-5, 1e-3, 0.5), (0.0, 1e-3, 0.5), (0.0, 0.0, 0.5))
-    assert "layer 1 from epoch 2, of layer 2 from epoch 3 is 0" in report("lr0.1-1").text("#layers-charts")
-
-
-def test_grid_is_a_heat_map(report, folder):
-    for number, lr in enumerate((0.01, 0.1)):
-        for seed in (1, 2, 3):
-            changes = (f"optimizer.lr={lr}", f"seed={seed}", "model.init=unit-gain")
-            level = 0.2 + 0.1 * number + 0.005 * seed
-            training(folder / "runs", f"gain{lr}-{seed}", *changes, accuracies=[level] * 3)
-    page = report("*")
-    cells = page.script("return [...document.querySelectorAll('.heat tbody tr')].map((row) => row.innerText)")
-    assert [row.split() for row in cells] == [
-        ["default", "12.0%", "67.0%", "★", "best"],
-        ["unit-gain", "21.0%", "31.0%"],
-    ]
-
-
-def test_remedies_are_compared_with_the_baseline(report, tmp_path):
-    study, rows = tmp_path / "runs" / "cures", []
-    for name, change, level in (
-        ("as it is", "seed=1", 0.1),
-        ("relu", "model.activation=relu", 0.8),
-        ("wide", "model.hidden=[64]", 0.4),
-    ):
-        for seed in (1, 2, 3):
-            trial = f"{name.split()[-1]}-{seed}"
-            reached = level + 0.01 * (7 * seed % 3 if name == "relu" else seed)
-            training(study, trial, change, f"seed={seed}", accuracies=(0.1, reached))
-            rows.append({"trial": trial, "remedy": name, "seed": seed, "status": "done"})
-    write_study(study, "remedy", rows)
-    page = report("cures")
-    assert "(baseline)" in page.text(".results tr.baseline")
-    answer = (
-        "hidden .*relu and 1 other row are better than .*sigmoid by last val_acc: .*relu 81.0%, .*sigmoid 12.0%"
-    )
-    assert re.fullmatch(answer, page.text("#answer"))
-    assert page.text(".decide pre") == "optilab diagnose cures/relu-1"
 
 
 def test_verdict_ends_in_a_command(report, tmp_path):
@@ -276,18 +220,6 @@ def test_zoomed_chart_is_saved_as_svg_and_csv(report, folder):
     assert epoch in ticks
 
 
-@pytest.mark.nightly
-def test_study_of_three_settings_shows_each(report, drawn_study):
-    page = report("*")
-    titles = page.script("return [...document.querySelectorAll('#settings-charts h3')].map((h) => h.textContent)")
-    assert set(titles) == {*(f"last val_acc by {key}" for key in ("norm", "lr", "batch_size")), "last val_acc"}
-    assert page.script("return document.querySelectorAll('.parallel path:not(.axis)').length") == 30
-    page.drag(".parallel .grip:last-of-type", (16, 0), (16, 20))
-    assert page.script("return document.querySelectorAll('.effects tr').length") == 4
-    chosen = re.fullmatch(r"(\d+) of 30 groups; the best of them: .*", page.text("#parallel [role=status]"))
-    assert int(chosen[1]) < 10
-
-
 # --- the page ------------------------------------------------------------------------------------------------
 
 
@@ -337,14 +269,6 @@ def test_color_of_a_group_ignores_its_rank(folder, optilab):
     for seed in (4, 5, 6):
         training(folder / "runs", f"lr0.01-{seed}", "optimizer.lr=0.01", f"seed={seed}", accuracies=(0.99,) * 3)
     assert looks() == before == {"lr 0.01": 0, "lr 0.1": 1}
-
-
-def test_unusable_runs_are_named(optilab, folder):
-    training(folder / "runs", "empty", accuracies=(), status="failed")
-    assert "no run has an outcome yet" in optilab("report", "empty", "--out", "empty.html").stdout
-    (folder / "runs" / "lr0.1-1" / "metrics.csv").write_text("epoch,val_acc\n1,x\n")
-    assert "metrics.csv:1" in optilab("report", "lr*", code=DataError.code).stderr
-    assert not (folder / "report.html").exists()
 
 
 # --- data of curves ------------------------------------------------------------------------------------------

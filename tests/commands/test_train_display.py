@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from optilab.commands.train import TrainingDisplay, _other_threads
 from optilab.show import terminal
@@ -70,13 +69,6 @@ class Clock:
         return [(done, text) for done, text in enumerate(said, 1) if text]
 
 
-def test_waiting_threads_are_named_with_a_command(monkeypatch):
-    ((batch, text),) = Clock(monkeypatch).epoch(Crowding(2, lambda: "optilab train x --threads 1"), 20, 1.0, 0.36)
-    assert batch == 6
-    assert "wait for 64% of the time (1 s per batch)" in text
-    assert text.endswith("optilab train x --threads 1")
-
-
 @pytest.mark.parametrize(
     ("threads", "seconds", "share", "told"),
     [(2, 0.01, 0.3, [202]), (2, 0.01, 0.95, []), (4, 0.01, 0.5, [202]), (1, 0.01, 0.3, []), (2, 0.0009, 0.3, [])],
@@ -121,13 +113,6 @@ def later(monkeypatch):
     return lambda: [timer.function() for timer in started if timer.interval == 10]
 
 
-def test_pipe_gets_a_line_in_a_long_epoch(later, capsys):
-    with TrainingDisplay(3, []) as display:
-        display.batch(2, 118)
-        later()
-    assert capsys.readouterr().err == "optilab: epoch 1/3: batch 2 of 118 after 10 s; an epoch takes about 9:50\n"
-
-
 @pytest.mark.parametrize(("threads", "share", "told"), [(1, 0.1, 0), (2, 0.1, 1), (2, 1.9, 0)])
 def test_pipe_gets_advice_before_the_first_batch(later, monkeypatch, capsys, threads, share, told):
     clock = Clock(monkeypatch)
@@ -149,18 +134,6 @@ def test_pipe_gets_no_line_after_an_epoch(later, capsys, quiet):
             )
         later()
     assert not capsys.readouterr().err
-
-
-def test_terminal_folds_prose_and_no_commands(monkeypatch, capsys):
-    monkeypatch.setattr(terminal, "out", Console(force_terminal=True, width=20, color_system=None))
-    terminal.say("theory: stable up to the limit of stability")
-    terminal.say("try: optilab train --config sigmoid.yaml")
-    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
-        "theory: stable up to",
-        "the limit of",
-        "stability",
-        "try: optilab train --config sigmoid.yaml",
-    ]
 
 
 def test_document_has_null_for_what_is_not_finite(capsys):

@@ -30,11 +30,6 @@ def figure(folder, *names, dark=False):
     return chart_file.draw(chart(folder, *names), dark)
 
 
-def written(chart, file, dark=False):
-    chart_file.save(chart, str(file), dark)
-    return file.read_bytes()
-
-
 @pytest.fixture
 def two(tmp_path):
     """Three seeds of a network whose gradient vanishes, three of one whose gradient does not."""
@@ -148,31 +143,6 @@ def test_more_groups_than_rows_are_profiles(tmp_path):
     assert gradients.lines[0].get_xdata() == pytest.approx(EVEN)
     assert gradients.lines[0].get_ydata().tolist() == [1, 2, 3, 4, 5, 6]
     assert len({(line.get_color(), line.get_marker()) for line in gradients.lines}) == 7
-
-
-@pytest.mark.parametrize(("depth", "epochs"), [(1, 1), (13, 2), (101, 30)])
-def test_networks_and_runs_of_every_size(tmp_path, depth, epochs):
-    """A warning of the layout fails."""
-    run = training(tmp_path, "run", accuracies=np.linspace(0.1, 0.9, epochs).tolist())
-    layered(run, *[np.geomspace(1e-9, 1, depth).tolist()] * epochs)
-    drawn = figure(tmp_path)
-    chart_file.save(chart(tmp_path), str(tmp_path / "a.png"))
-    axes = layers(drawn)[0].axes
-    assert len(axes.get_yticks()) <= 14
-    assert all(float(tick).is_integer() for tick in axes.get_xticks())
-
-
-def test_the_legend_and_the_title_fit(tmp_path):
-    changes = "model.skip=[[1, 3], [3, 5]]", "model.gradient_norm=[1, 2]", "model.init={name: normal, std: 1.5}"
-    for number in range(1, 13):
-        training(tmp_path, f"r{number}", f"optimizer.lr={number}", *(changes if number % 2 else ()))
-    drawn = figure(tmp_path)
-    drawn.draw_without_rendering()
-    legend = drawn.legends[0].get_window_extent()
-    assert legend.x0 >= 0
-    assert legend.x1 <= drawn.bbox.x1
-    assert legend.y1 <= min(axes.get_tightbbox().y0 for axes in drawn.axes)
-    assert drawn._suptitle.get_window_extent().x1 <= drawn.bbox.x1
 
 
 @pytest.mark.parametrize(("size", "inches"), [("column", 3.3), ("page", 6.9)])

@@ -87,14 +87,6 @@ def test_roles_of_a_single_series_are_told_apart():
     assert text(chart(*lines(2), *faint)) == text(chart(*lines(2)))
 
 
-def test_details_are_in_files_only():
-    marks = (*lines(1), Threshold(2, name="guessing", detail=True), Band(X, X, X + 1, 0), Span(1, 2, 0))
-    assert text(chart(*marks, series=("up",))) == text(chart(*lines(1), series=("up",)))
-    axes = chart_file.draw(chart(*marks, series=("up",))).axes[0]
-    assert [one.get_text() for one in axes.texts] == ["guessing"]
-    assert len(axes.collections) == 1
-
-
 def test_every_mark_has_a_painter_of_files():
     plane = Heatmap(np.eye(3), X[:3], X[:3], Scale("z"), gone=np.zeros((3, 3), bool))
     edge = Contour(lambda x, y: x + y[:, None], level=2.0, label="edge")
@@ -132,18 +124,3 @@ def test_marks_end_an_axis_without_ends():
     assert (drawn[1].split()[0], drawn[6].split()[0]) == ("30", "5")
     assert drawn[8].split() == ["1", "epoch", "4"]
     assert Panel((), Scale(), Scale(low=2.0, high=3.0)).with_ends().y.ends == (2.0, 3.0)
-
-
-def test_values_of_a_page_are_a_table():
-    steps = Panel(
-        (Polyline([1, 2, 3, 4], [0.25, 0.5, 0.5, 1], 1, step=True),),
-        Scale("times"),
-        Scale("", 0, 1, unit="fraction"),
-    )
-    drawn = chart_page.curves(steps, ("a", "b"))
-    assert chart_page.table(drawn, ("a", "b")) == {
-        "title": "",
-        "label": "times",
-        "places": ["1", "2", "4"],
-        "rows": [("b", ["25.0%", "50.0%", "100.0%"])],
-    }
