@@ -74,6 +74,7 @@ def test_playground_shows_the_command_of_a_hostile_file(tmp_path, page, optilab)
     assert len(results[0]["points"]) == 6
 
 
+@pytest.mark.nightly
 def test_copied_table_has_no_formula(tmp_path, page):
     for number in (1, 2):
         training(tmp_path / "runs", f"run{number}", f"optimizer.lr=0.{number}")

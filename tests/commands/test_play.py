@@ -97,10 +97,7 @@ def test_paths_are_those_of_descend(key, opened):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in ("adam", "rmsprop") else pytest.mark.nightly)
-        for name in TRACED_RULES
-    ],
+    [pytest.param(name, marks=() if name == "rmsprop" else pytest.mark.nightly) for name in TRACED_RULES],
 )
 def test_every_variant_has_its_program(name, opened):
     """The words and switches of a rule, one after the other, and numbers at zero and away from it."""
@@ -305,7 +302,7 @@ def test_wrong_formula_changes_nothing(opened):
             OBJECTIVES["expression"](formula=formula)
 
 
-@pytest.mark.parametrize("formula", ["x^4 - x^2", "x^3"])
+@pytest.mark.parametrize("formula", ["x^4 - x^2", pytest.param("x^3", marks=pytest.mark.nightly)])
 def test_formula_of_one_variable_is_a_curve(formula, opened):
     """Its path, its dragged start, and theory and distance where its minimum is found."""
     settings = config(["sgd", "adam"], {"name": "expression", "formula": formula}, start=[2.0])
@@ -504,7 +501,10 @@ def test_tables_hold_the_numbers_of_the_epoch(opened):
     assert [float(number) for number in lines[8].split(",")[2:4]] == path.points[7].tolist()
 
 
-@pytest.mark.parametrize(("function", "lr", "epochs"), [("griewank", 0.5, 900), ("schaffer2", 0.4, 60)])
+@pytest.mark.parametrize(
+    ("function", "lr", "epochs"),
+    [("griewank", 0.5, 900), pytest.param("schaffer2", 0.4, 60, marks=pytest.mark.nightly)],
+)
 def test_end_elsewhere_is_not_called_converged(function, lr, epochs, opened, optilab):
     """In the page and in the terminal; paths that reach the minimum have converged."""
     page = opened(config([{"name": "sgd", "lr": lr}], function, epochs=epochs))
@@ -516,6 +516,7 @@ def test_end_elsewhere_is_not_called_converged(function, lr, epochs, opened, opt
         enter(page, start1_exact=near[0], start2_exact=near[1])
 
 
+@pytest.mark.nightly
 def test_guided_steps_lead_where_they_say(opened):
     """Each starts where the page was, not where the one before it led."""
     page = opened(config(["sgd", "momentum", "adam"]), "sgd.lr=0.2&momentum.beta=0.8")
@@ -546,7 +547,7 @@ def test_guided_steps_lead_where_they_say(opened):
     assert page.text("#tour") == ""
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.nightly)])
 def test_page_fits_every_width_and_stays_small(dark, opened, tmp_path):
     page = opened(config(list(RULES)[:12], "beale"), dark=dark)
     assert (tmp_path / "play.html").stat().st_size < LIMIT
@@ -587,7 +588,7 @@ def test_printed_page_has_its_pictures(opened):
 # --- the command -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", ["rosenbrock", "x^4 - x^2"])
+@pytest.mark.parametrize("function", ["rosenbrock", pytest.param("x^4 - x^2", marks=pytest.mark.nightly)])
 def test_page_opens_on_settings_that_work(function, optilab, page, tmp_path):
     done = optilab("play", "--algo", "sgd,momentum,adam", "--function", function, "--out", "play.html")
     assert ("By default sgd" in done.stderr) == (function == "rosenbrock")  # the other one diverges nowhere

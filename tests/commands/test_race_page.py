@@ -148,6 +148,7 @@ def test_grown_race_reports_the_settings_chosen_now(optilab, tmp_path, small):
     assert "trials.csv:2: " in optilab("report", "cup", code=3).stderr
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", ["second", ""])
 def test_stopped_race_is_reported_as_far_as_it_went(optilab, tmp_path, small, page, network):
     raced(optilab, tmp_path, small)

@@ -187,6 +187,7 @@ def test_table_sorts_and_filters_as_its_address_says(report, drawn_study, page, 
     assert [value for _, value in page.script(shown)] == in_order
 
 
+@pytest.mark.nightly
 def test_sorting_knows_numbers_and_missing_values(report, folder):
     for lr in ("0.001", "0.00785"):
         training(folder / "runs", f"lr{lr}-1", f"optimizer.lr={lr}", "seed=1", accuracies=FLAT)
@@ -198,6 +199,7 @@ def test_sorting_knows_numbers_and_missing_values(report, folder):
         assert page.script(f"return {rows}.map((row) => row.cells[0].textContent.trim())") == order
 
 
+@pytest.mark.nightly
 def test_zoomed_chart_is_saved_as_svg_and_csv(report, folder):
     page = report("*")
     page.script(

@@ -68,7 +68,10 @@ def test_axe_finds_nothing(axe, pages, kind, width, page):
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    ["report", "play", *(pytest.param(kind, marks=pytest.mark.nightly) for kind in ("settings", "race", "curve"))],
+)
 def test_page_fits_zoom_keyboard_and_fingers(pages, kind, page):
     """200% zoom of a window of 1280 x 800; a first stop that skips to the content; WCAG 2.5.8."""
     page.open(pages[kind], width=640, height=400, scale=2)
@@ -126,7 +129,7 @@ def test_lines_texts_and_borders_have_contrast(scheme, colors):
         assert contrast(color, ground["high"]) >= (2.4, 2.7)[scheme], color
 
 
-@pytest.mark.parametrize("kind", ["report", "play"])
+@pytest.mark.parametrize("kind", [pytest.param("report", marks=pytest.mark.nightly), "play"])
 def test_page_without_scripts_has_a_picture(pages, kind, page):
     page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
