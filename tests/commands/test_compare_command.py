@@ -5,11 +5,12 @@ import io
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from optilab.commands.compare import pairs_chart
-from optilab.commands.comparison_tables import Units
+from optilab.commands.comparison_tables import Units, next_seeds
 from optilab.show.chart import Polyline
 from optilab.study.comparison import compare_runs
 from optilab.study.groups import Measure, select
@@ -111,3 +112,14 @@ def test_equal_rows_are_joined_by_a_bar(optilab, compared):
     means = {row.key: row.summary.mean for row in side.comparison.rows}
     assert bar.x == sorted(means[i] for i, own in enumerate(side.candidates) if own.label != "norm none")
     assert bar.y == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [(None, (3, False)), ((4, (2, 6)), (6, True)), ((30, (13, 87)), (20, False)), ((9, (4, None)), (20, False))],
+)
+def test_next_step_trains_as_many_seeds_as_needed(more, expected):
+    """The most of the range where that is few; else a first step."""
+    difference = more and SimpleNamespace(more=more[0], more_range=more[1])
+    row = SimpleNamespace(verdict="cannot tell", key=0, difference=difference)
+    assert next_seeds(SimpleNamespace(ranked=[row]), 3) == expected
