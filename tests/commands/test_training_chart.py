@@ -67,6 +67,10 @@ def test_curves_bands_and_stars_are_those_of_the_runs(two):
     stars = [line.get_xydata() for line in accuracies.lines if line.get_marker() == "*"]
     assert [3, pytest.approx(0.78)] in [list(star[0]) for star in stars if len(star)]
     assert len(accuracies.collections) == 2  # a band per group
+    half = 4.302652729911275 * 0.02 / np.sqrt(3)  # t of 2 degrees of freedom
+    corners = np.concatenate([band.get_paths()[0].vertices for band in accuracies.collections])
+    first = corners[np.isclose(corners[:, 0], 1) & (corners[:, 1] > 0.3), 1]
+    assert [first.min(), first.max()] == pytest.approx([0.54 - half, 0.54 + half])
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
