@@ -139,7 +139,9 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another run's config": lambda s: s.update(config="0" * 64),
     "a later format": lambda s: s.update(format=99),
     "history with a gap": lambda s: history(s, lambda rows: rows.pop(0)),
-    "history longer than the run": lambda s: history(s, lambda rows: rows.append({**rows[0], "epoch": 3})),
+    "history longer than the run": lambda s: history(
+        s, lambda rows: rows.extend({**rows[0], "epoch": n} for n in (3, 4))
+    ),
     "history that is infinite": lambda s: history(s, lambda rows: rows[0].update(val_loss=float("inf"))),
     "history without a column": lambda s: history(s, lambda rows: [row.pop("val_acc") for row in rows]),
 }
