@@ -65,12 +65,6 @@ def test_trainings_confirm_a_rate(optilab, small, tmp_path):
     assert len(runs.read_study(study.path).trials()) == 10  # recognised as done
 
 
-def test_trainings_that_learn_nothing_confirm_nothing(optilab, small):
-    deep = [small, *SHORT, "--set", f"model.hidden={[16] * 8}", "--confirm", "--seeds", 1, "--epochs", 1]
-    done = optilab("lr", *deep, "--jobs", 1, code=9)
-    assert "no training is better than chance at lr 0.3 to 30 within 1 epoch; no recommendation" in done.stdout
-
-
 def test_a_rule_of_the_users_own_and_one_around_another(optilab, small, tmp_path):
     (tmp_path / "mine.py").write_text("def mine(w, g, lr=0.1):\n    return w - lr * g / (abs(g) + 1e-6)\n")
     own = json.loads(optilab("lr", small, *SHORT, "--optimizer", "mine.py:mine", "--json").stdout)

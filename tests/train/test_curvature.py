@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from optilab.config.load import load, override_from_text
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.data.load import load as load_data
 from optilab.diagnose import Evidence, verdict
