@@ -247,6 +247,8 @@ def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
         raise ConfigError(COMMAND_LINE, [Problem(where, "", unknown("value", item, one.choices))])
     if one.repeated and isinstance(item, str):  # one of a list
         return [item]
+    if str in one.kinds and type(item) in (int, float) and not one.number:  # `step=2` for the text `2`
+        return str(item)
     return item
 
 

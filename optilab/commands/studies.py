@@ -74,11 +74,11 @@ def asked(request: StudyOptions, source: StudySource) -> Any:
     return build(request.STUDY, tree)
 
 
-def placed(source: StudySource, request: StudyOptions, read: Callable[..., Any], *arguments: Any) -> Any:
-    """What `read` gives. Errors of the axes of a study's file, and of a config that it names and is not there, get its
+def placed(source: StudySource, request: StudyOptions, call: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of `call`. Errors of the axes of a study's file, and of a config that it names and is not there, get its
     file and line."""
     try:
-        return read(*arguments)
+        return call(*arguments)
     except (UsageError, ConfigError) as error:
         of_axes = "--over" in str(error) and "over" not in request.given
         of_config = isinstance(error, UsageError) and not error.where
