@@ -112,7 +112,8 @@ class ConfigError(OptilabError):
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source, self.problems = source, tuple(problems)
-        lines = [f"{len(problems)} problems in {source}", *(f"  {problem}" for problem in problems)]
+        written = f" in {source}" if any(one.where.startswith(source) for one in problems) else ""
+        lines = [f"{len(problems)} problems{written}", *(f"  {problem}" for problem in problems)]
         super().__init__("\n".join(lines) if len(problems) > 1 else str(problems[0]))
         self.where = problems[0].where
 

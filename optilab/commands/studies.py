@@ -14,7 +14,7 @@ from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
 from optilab.commands.request import Place, plain
 from optilab.config import presets
-from optilab.config.load import at_place, tree_of
+from optilab.config.load import at_place, read, tree_of
 from optilab.config.section import build
 from optilab.config.training import DataConfig
 from optilab.errors import ConfigError, RunError, UsageError, shown
