@@ -40,8 +40,8 @@ METHODS = (
     "check", "report",
 )  # fmt: skip
 """Each is a module of `optilab.commands`."""
-FIRST = ("candidate", "names", "targets", "target", "algo", "algos", "config")
-"""Keywords that need no name, which stand first."""
+FIRST = ("candidate", "names", "targets")
+"""Keywords that need no name, which stand first, next to the optimizers or the config."""
 
 P = ParamSpec("P")
 A = TypeVar("A", covariant=True)
@@ -131,11 +131,13 @@ def command_of(name: str) -> "type[Request]":
 
 def keywords(name: str) -> "Mapping[str, Field]":
     """The keywords of a method, those first that need no name; not how a command prints its answer."""
-    from optilab.commands.request import options_of
+    from optilab.commands.request import optimizers_of, options_of
 
-    known = options_of(command_of(name)).values()
-    taken = [one for one in known if one.group != "Output" and one.name != "runs_dir"]
-    return {one.name: one for one in sorted(taken, key=lambda one: one.name not in FIRST)}
+    command = command_of(name)
+    rules = optimizers_of(command)
+    first = (*FIRST, rules.name if rules else "config")
+    taken = [one for one in options_of(command).values() if one.group != "Output" and one.name != "runs_dir"]
+    return {one.name: one for one in sorted(taken, key=lambda one: one.name not in first)}
 
 
 def _method(lab: Lab, name: str) -> Callable[..., Any]:

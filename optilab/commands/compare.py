@@ -95,7 +95,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
     def run(self, place: Place) -> "LabComparison":
         """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another; that
         of a confirmed sweep by its new seeds, unless an option asks for another one."""
-        found = judged_runs(place.folder, self.names, self.metric)
+        found = judged_runs(place.folder, self.names, self.given.get("metric"))
         answer = answered(*found, self)
         self.draw(answer.chart)
         return answer

@@ -21,7 +21,7 @@ from optilab.commands.options import (
     PictureOptions,
     StudyOptions,
 )
-from optilab.commands.request import Place, Request
+from optilab.commands.request import Place, Request, options
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.presets import algorithms, rules_named
@@ -49,7 +49,7 @@ from optilab.study.function_race import Race, may_be_best, standings
 from optilab.study.network_race import NetworkRace, RaceResult
 from optilab.study.search_space import ON_NETWORKS
 from optilab.study.tuning import RaceSettings
-from optilab.words import duration, plural
+from optilab.words import duration, listed, plural
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -151,6 +151,11 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         """A race on trainings where one of these says so."""
         if any(given.get(name) is not None for name in ("on", "file", "resume")):
             return TrainingRace.of(given, typed)
+        others = [
+            one.flag for name, one in options(TrainingRace).items() if name in given.keys() - options(cls).keys()
+        ]
+        if others:
+            raise UsageError(f"{listed(others)} needs --on: a race on test functions has no trainings")
         return super().of(given, typed)
 
     def run(self, place: Place) -> "LabRace":

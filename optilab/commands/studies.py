@@ -75,8 +75,8 @@ def asked(request: StudyOptions, source: StudySource) -> Any:
 
 
 def placed(source: StudySource, request: StudyOptions, call: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of `call`. Errors of the axes of a study's file, and of a config that it names and is not there, get its
-    file and line."""
+    """The result of `call`. Errors of the axes of a study's file, and of a config that it names and is not there, get
+    its file and line."""
     try:
         return call(*arguments)
     except (UsageError, ConfigError) as error:

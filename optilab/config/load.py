@@ -124,19 +124,16 @@ def at_place(error: OptilabError, tree: Tree, at: Place = (), inner: Place = ())
     `inner` is where the keys of the config stand, which may be below what changes them.
     """
 
-    def place(key: str) -> str:
-        keys = tuple(int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", key))
-        paths = [(*at, *keys), (*inner, *keys), (*at, "set", key), at]
-        written = [path[:n] for path in paths for n in range(len(path) + 1) if path[:n] in tree.places]
-        return tree.places[max(written, key=len)] if written else tree.source
+    def located(problem: Problem) -> Problem:
+        section, _, changed = problem.where.removeprefix("--").partition(" ")  # `--over optimizer.lr=0`
+        key = problem.key or changed.partition("=")[0]
+        keys = tuple(int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", key or "config"))
+        paths = [(*base, *inside) for base in (at, inner) for inside in ((section, key), keys)]
+        written = [path[:n] for path in (*paths, at) for n in range(len(path) + 1) if path[:n] in tree.places]
+        return Problem(tree.places[max(written, key=len)] if written else tree.source, key, problem.message)
 
     if not isinstance(error, ConfigError):
-        _, _, key = error.where.partition(" ")
         message = str(error).removeprefix(f"{error.where}: ")
-        return type(error)(message, place(f"over.{key}" if error.where.startswith("--over ") else ""))
+        return type(error)(str(located(Problem(error.where, "", message))))
     in_file = re.compile(r"(?!--).*:\d+")
-    problems = [
-        problem if in_file.fullmatch(problem.where) else Problem(place(problem.key), problem.key, problem.message)
-        for problem in error.problems
-    ]
-    return ConfigError(tree.source, problems)
+    return ConfigError(tree.source, [p if in_file.fullmatch(p.where) else located(p) for p in error.problems])

@@ -336,7 +336,7 @@ def _define(owner: Any, definitions: dict[str, Any]) -> dict[str, str]:
             schema["required"] = ["name", *schema.get("required", ())]
             schema["description"] = schema.get("description", "").partition("\n")[0]
         definitions[name] = _finished(schema, definitions)
-        definitions |= {one: _finished(inner[one], definitions) for one in inner.keys() - definitions.keys()}
+        definitions |= {one: _finished(inner[one], definitions) for one in inner if one not in definitions}
     return {"$ref": f"#/$defs/{name}"}
 
 

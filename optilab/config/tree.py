@@ -113,7 +113,7 @@ class Tree:
                 self.places |= {(*here, len(before) + index): change.where for index in range(len(value))}
                 continue
             self.forget(here)
-            node[last], self.places[here] = value, change.where
+            node[last], self.places[here] = deepcopy(value), change.where
             if last == "name":  # it decides which keys stand beside it
                 self.places[path] = change.where
 
