@@ -226,7 +226,7 @@ class Checker:
         try:
             if check.run is not None:
                 return self._read(runs.locate(self.place.folder, check.run), dump(check)["expect"])
-            changes = [Override("set", key, value) for key, value in check.set.items()]
+            changes = [Override(f"set {key}", key, value) for key, value in check.set.items()]
             return self._config(check.command, check.target, changes, dump(check)["expect"])
         except (UsageError, ConfigError, RunError) as error:
             at = ("checks", number)

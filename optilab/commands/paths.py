@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult
 
 
-def function(text: str) -> Any:
+def read_function(text: str) -> Any:
     """The value of `function` for `--function`: the name of a test function, or a formula of the user's."""
     named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
     return text if named else {"name": "expression", "formula": text}
@@ -45,7 +45,7 @@ Source = Annotated[Any, Flag("FILE", complete="preset:optimize"), Doc("YAML file
 Function = Annotated[
     Any,
     ConfigKey("function"),
-    Read(function),
+    Read(read_function),
     Flag("NAME|FORMULA", complete="objective"),
     Doc("Test function, or a formula of x, y"),
 ]

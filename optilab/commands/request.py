@@ -235,7 +235,7 @@ def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
     mark, flag, item = one.mark(Read), one.mark(Flag), plain(item)
     if flag and flag.path and (item == "" or (isinstance(item, list) and "" in item)):
         raise ConfigError(COMMAND_LINE, [Problem(where, "", "expected a path, got an empty text")])
-    if mark and (typed or isinstance(item, str)):
+    if mark and (typed or isinstance(item, str) or (flag and flag.repeated and isinstance(item, list))):
         try:
             return mark.read(item)
         except UsageError as error:
@@ -358,6 +358,8 @@ def plain(item: Any) -> Any:
         return name  # a rule or an objective by its class
     if isinstance(item, os.PathLike):
         return os.fspath(item)
+    if hasattr(item, "manifest") and hasattr(item, "path"):  # a result stands for its run
+        return os.fspath(item.path)
     if hasattr(item, "tolist"):
         return plain(item.tolist())
     if is_dataclass(item) and not isinstance(item, type) and hasattr(item, "name"):

@@ -21,7 +21,7 @@ from optilab import signals
 from optilab.call import Call, Command
 from optilab.commands.answer import Answer, Part, Sentence, lines_of
 from optilab.commands.options import SetOptions, SilentOptions
-from optilab.commands.paths import function
+from optilab.commands.paths import read_function
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
@@ -87,7 +87,7 @@ Exit status 9: something differs.
     function: Annotated[
         Any,
         ConfigKey("function"),
-        Read(function),
+        Read(read_function),
         Flag("NAME|FORMULA", complete="objective"),
         Doc("With a file: compare on this function only"),
     ] = None
