@@ -1,11 +1,9 @@
 """Help screens: commands by task, options by what they are about."""
 
 import re
-from collections.abc import Sequence
-from itertools import takewhile
 from typing import Any, ClassVar
 
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup
 
 from optilab.errors import UsageError
 
@@ -20,21 +18,11 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         if not ctx.resilient_parsing:  # a line that is completed need not be whole
-            self._require_values([*takewhile(lambda word: word != "--", args)])
+            *_, typed = self.make_parser(ctx).parse_args(args=[*args])
+            for option in filter(_replaces, self.params):
+                if typed.count(option) > 1:
+                    raise UsageError(f"{option.opts[0]} is given twice")
         return super().parse_args(ctx, args)
-
-    def _require_values(self, words: Sequence[str]) -> None:
-        """Refuse an option without its value, and a second list or axis, which would replace the first."""
-        parameters = [one for one in self.params if isinstance(one, TyperOption) and not one.is_flag]
-        options = {name: one for one in parameters for name in one.opts}
-        typed = [(options.get(word.partition("=")[0]), word) for word in words]
-        for (option, word), value in zip(typed, [*words[1:], ""], strict=False):
-            if option and "=" not in word and re.match(r"-[^\d.]", value):
-                raise UsageError(f"expected {option.metavar}, got {value}", word)
-        for option in parameters:
-            whole = not option.multiple and re.search(r",|^AXIS", option.metavar or "")
-            if whole and [one for one, _ in typed].count(option) > 1:
-                raise UsageError(f"{option.opts[0]} is given twice")
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """With `RUN...` once, where typer would add its own dots and braces."""
@@ -57,6 +45,12 @@ class Command(TyperCommand):
             if rows := sections.get(name):
                 with formatter.section(name):
                     formatter.write_dl(rows)
+
+
+def _replaces(option: Any) -> bool:
+    """Whether the last value of an option would replace the others of a list, or another axis."""
+    several = re.search(r",|^AXIS", option.metavar or "")
+    return several is not None and not getattr(option, "multiple", True)
 
 
 class Root(TyperGroup):

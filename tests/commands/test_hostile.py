@@ -261,7 +261,7 @@ def test_only_own_pages_are_replaced(tmp_path):
             pages.page_file(str(tmp_path / name))
     for name, message in (
         ("folder.html", "is a directory"),
-        ("a.txt", "ends in .html"),
+        ("a.txt", "unknown extension"),
         ("none/a.html", "there is no directory "),
     ):
         with pytest.raises(UsageError, match=message):

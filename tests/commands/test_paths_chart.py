@@ -107,7 +107,7 @@ def test_a_moving_picture(paths, tmp_path):
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_drawn(paths, tmp_path, monkeypatch):
-    for file, said in (("a.bmp", "ends in .png, .svg or .pdf, got"), ("nowhere/a.png", "there is no directory ")):
+    for file, said in (("a.bmp", "unknown extension '.bmp'"), ("nowhere/a.png", "there is no directory ")):
         with pytest.raises(UsageError, match=said):
             chart_file.save(paths_chart(OBJECTIVES["ravine"](), paths), str(tmp_path / file))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -118,8 +118,5 @@ def test_what_cannot_be_written_is_said_before_anything_is_drawn(paths, tmp_path
 def test_the_command_writes_pictures(optilab, tmp_path):
     optilab("optimize", "--algo", "sgd,adam", "--epochs", "5", "--out", "a.pdf")
     assert (tmp_path / "a.pdf").read_bytes().startswith(SIGNS["pdf"])
-    assert (
-        "expected a name that ends in .png"
-        in optilab("optimize", "--algo", "sgd", "--out", "a.jpeg", code=2).stderr
-    )
+    assert "unknown extension" in optilab("optimize", "--algo", "sgd", "--out", "a.jpeg", code=2).stderr
     assert not list((tmp_path / "runs").glob("*-sgd-????"))  # nothing was run for a picture that cannot be

@@ -1232,7 +1232,7 @@ def test_the_command_writes_a_page(optilab, tmp_path):
         ("--algo sgd --set noise=0.1", "play runs an optimizer as it is; remove noise"),
         ("--algo sgd --epochs 20000", "at most 10,000 epochs, got 20,000"),
         ("--algo sgd --out mine.html", "is not a page of optilab"),
-        ("--algo sgd --out page.pdf", "ends in .html"),
+        ("--algo sgd --out page.pdf", "unknown extension"),
         ("--algo sgd --out no/page.html", "there is no directory"),
     ],
 )  # fmt: skip

@@ -172,7 +172,7 @@ class TestExplain:
         ("arguments", "answer"),
         [
             ([], "needs an optimizer, as in: optilab explain adam --step 2"),
-            (["adam", "--algo", "sgd"], "leave one of them out"),
+            (["adam", "--algo", "sgd"], "cannot be combined"),
             (["adm"], 'did you mean "adam"'),
             (
                 ["adam", "--step", "0"],
