@@ -267,5 +267,5 @@ def test_only_own_pages_are_replaced(tmp_path):
         with pytest.raises(UsageError, match=message):
             pages.page_file(str(tmp_path / name))
     for name in (".", "/"):
-        with pytest.raises(UsageError, match="for example name"):
+        with pytest.raises(UsageError, match="unknown extension"):
             pages.page_file(name)
