@@ -1,6 +1,6 @@
 """Errors that a user can fix: one exception per exit status, and text from elsewhere made safe to print.
 
-Every message names where the problem is, what was given, what is accepted and what to do. The command line
+Every message says what is wrong, where it was written, what is accepted, and the nearest name. The command line
 prints it as text and exits with `code`; a traceback is printed only for a bug in optilab.
 """
 

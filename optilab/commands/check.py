@@ -329,9 +329,14 @@ class Checker:
             tree = settings(entry)
             kind, judge = "train", partial(of_training, record=entry, settings=tree)
             own = expectations(kind, tree.get("expect", ()))
-        claims = _require([*own, *expectations(kind, texts), *expectations(kind, self.expect)])
-        judged, unjudged = _each(claims, judge)
-        return judged, [str(path)], unjudged
+        claims, unread = [*own, *expectations(kind, texts)], list[OptilabError]()
+        for text in self.expect:
+            try:
+                claims += expectations(kind, [text])
+            except ConfigError as error:
+                unread.append(error)
+        judged, unjudged = _each(claims if unread else _require(claims), judge)
+        return judged, [str(path)], [*unread, *unjudged]
 
 
 def _each(
