@@ -21,7 +21,7 @@ from optilab.verify.candidate import load
 from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, TimeLimit, Warden
 from optilab.verify.submissions import POINTS, files, grade_one, read_points
-from optilab.verify.warden import descendants
+from optilab.verify.warden import descendants, remove_tree
 from tests.processes import wait_until
 
 RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
@@ -96,6 +96,14 @@ def test_a_failure_of_the_grading_is_one_row(warden, tmp_path):
     (tmp_path / "mine.py").write_text(RULE)
     graded = grade_one(warden, tmp_path / "mine.py", "SGD", fails, ENOUGH, POINTS)
     assert (graded.verdict, graded.explanation) == ("error", "RuntimeError: unforeseen")
+
+
+def test_a_deep_directory_is_removed(tmp_path):
+    (tmp_path / "copy").mkdir()
+    deep = "import os\nfor _ in range(1500): os.mkdir('d' * 20); os.chdir('d' * 20)\nos.chmod('.', 0)\n"
+    subprocess.run([sys.executable, "-c", deep], cwd=tmp_path / "copy", check=True)
+    remove_tree(str(tmp_path / "copy"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_loading_of_libraries_is_no_step(row):
@@ -271,6 +279,13 @@ def test_what_is_no_file_has_a_row(optilab, tmp_path):
     (tmp_path / "e.py").symlink_to("e.py")
     done = optilab("verify", "*.py:SGD", "--against", "sgd", "--json", code=9)
     assert submissions(done) == [(name, "error") for name in ("a.py", "b.py", "c.py", "e.py")]
+    explanations = [row["explanation"] for row in json.loads(done.stdout)["submissions"]]
+    assert [text.endswith("is a pipe or a device, not a file") for text in explanations] == [
+        False,
+        True,
+        True,
+        False,
+    ]
     optilab("verify", "e.py", "--against", "sgd", code=2)
 
 
