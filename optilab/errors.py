@@ -107,7 +107,7 @@ class Problem:
         return ": ".join(filter(None, (self.where, self.key, self.message)))
 
 
-class ConfigError(OptilabError):
+class ConfigError(UsageError):
     """All problems of one request or config at once."""
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:

@@ -178,7 +178,10 @@ def _answer(lab: Lab, name: str, values: tuple[Any, ...], given: Mapping[str, An
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
     everything = {**dict(zip(places, values, strict=False)), **spelled}
     with system_failures():
-        request = command.of({key: item for key, item in everything.items() if item is not None})
+        try:
+            request = command.of({key: item for key, item in everything.items() if item is not None})
+        except RecursionError:
+            raise UsageError("a list or mapping contains itself, or is nested too deeply") from None
         return request.run(Place(lab.folder, request.call(name).words(), not _shown(progress), library=True))
 
 

@@ -223,7 +223,7 @@ def test_names_of_optimizers_need_no_keyword(lab, optilab, tmp_path):
     ]:
         placed = optilab(name, "adam", *rest)
         assert placed.stdout == optilab(name, "--algo", "adam", *rest).stdout != ""
-    with pytest.raises(UsageError, match="not an optimizer; write --function=booth"):
+    with pytest.raises(UsageError, match="expected an optimizer, got the function booth"):
         lab.optimize("booth")
 
 

@@ -228,7 +228,7 @@ class Checker:
                 return self._read(runs.locate(self.place.folder, check.run), dump(check)["expect"])
             changes = [Override(f"set {key}", key, value) for key, value in check.set.items()]
             return self._config(check.command, check.target, changes, dump(check)["expect"])
-        except (UsageError, ConfigError, RunError) as error:
+        except (UsageError, RunError) as error:
             at = ("checks", number)
             raise at_place(error, tree, at, (*at, check.command)) from None
 

@@ -193,41 +193,41 @@ class Request(Section):
     def kept(self) -> list[Override]:
         """The keys of its study's file that were given."""
         made = list[Override]()
-        names = [name for name in kept_fields(type(self)) if name in self.model_fields_set]
+        starts = ("config", "on")  # where a study starts from is no change of it
+        names = [name for name in kept_fields(type(self)) if name in self.model_fields_set and name not in starts]
         dumped = self.model_dump(mode="json", include={*names})
         for name in names:
             made.append(Override(self.flag(name), name, dumped[name], adds=name == "expect"))
         return made
 
 
-def kept_fields(request: type[Request]) -> list[str]:
-    """The fields of a request that its study's file keeps, but for where it starts from."""
-    if request.STUDY is None:
-        return []
-    fields = request.STUDY.model_fields.items()
-    return [name for name, info in fields if name not in ("config", "on") and InFile() not in info.metadata]
+@cache
+def kept_fields(request: type[Request]) -> Sequence[str]:
+    """The fields of a request that its study's file keeps."""
+    fields = request.STUDY.model_fields.items() if request.STUDY else ()
+    return [name for name, info in fields if InFile() not in info.metadata]
 
 
 @cache
 def options(request: type[Request]) -> Mapping[str, Field]:
     """The fields of a request, by name: the keys of its study, its own, then those of the groups that it inherits."""
-    owners = [owner for owner in request.__mro__ if issubclass(owner, Section)]
-    if request.STUDY is not None:
-        owners = [request.STUDY, *(owner for owner in owners if owner is not request.STUDY)]
-    found: dict[str, Field] = {}
-    for owner in owners:
-        for name in get_annotations(owner):
-            origin = [one for one in request.__mro__ if name in get_annotations(one)][-1]
-            if name not in request.model_fields or name in found or origin not in (owner, request.STUDY):
-                continue  # a field that a request declares again stays where its group has it
-            info = request.model_fields[name]
-            if InFile() in info.metadata:
-                continue
-            default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
-            hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-            own = origin in (request, request.STUDY)
-            found[name] = Field(name, hint, default, "" if own else getattr(origin, "GROUP", ""))
+    kept = kept_fields(request)
+    groups = {name: _group(request, name) for name in request.model_fields if name not in kept}
+    names = [*kept, *(name for owner in request.__mro__ for name, group in groups.items() if group is owner)]
+    found = {}
+    for name in names:
+        info = request.model_fields[name]
+        default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
+        hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        own = name in kept or groups[name] is request
+        found[name] = Field(name, hint, default, "" if own else groups[name].GROUP)
     return found
+
+
+def _group(request: type[Request], name: str) -> Any:
+    """The group that declares an option first; a key of a study's file without an option has none."""
+    owners = [one for one in request.__mro__ if name in get_annotations(one) and issubclass(one, Request)]
+    return owners[-1] if owners else None
 
 
 def _read(one: Field, where: str, item: Any, typed: bool) -> Any:

@@ -79,9 +79,9 @@ def placed(source: StudySource, request: StudyOptions, call: Callable[..., Any],
     its file and line."""
     try:
         return call(*arguments)
-    except (UsageError, ConfigError) as error:
+    except UsageError as error:
         of_axes = "--over" in str(error) and "over" not in request.given
-        of_config = isinstance(error, UsageError) and not error.where
+        of_config = not isinstance(error, ConfigError) and not error.where
         if not (of_axes or of_config) or not isinstance(source.config, str):
             raise
         raise at_place(error, read(presets.find("", source.config))) from None

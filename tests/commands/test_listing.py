@@ -136,5 +136,5 @@ def test_rm_removes_all_that_is_named_or_nothing(optilab, some, tmp_path):
 def test_unreadable_data_directory_is_named(optilab, tmp_path, monkeypatch):
     (tmp_path / "locked").mkdir()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    refused = optilab("data", "where", "--data-dir", "locked", code=7).stderr
+    refused = optilab("data", "verify", "--data-dir", "locked", code=7).stderr
     assert "cannot read locked: Permission denied" in refused

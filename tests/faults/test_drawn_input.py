@@ -199,7 +199,7 @@ def right_calls(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
     race = {"algos": "sgd,adam", "functions": "booth", "budget": 2, "starts": 2, "repeats": 1, "gradients": 5}
     return {
         "optimize": {"algo": "sgd", "epochs": 2},
-        "explain": {"rule": "sgd"},
+        "explain": {"algo": "sgd"},
         "verify": {"candidate": plain_rule, "against": "sgd", "epochs": 3},
         "map": {"algo": "momentum", "x": "lr=0.1:0.5:2", "y": "beta=0.1:0.5:2", "epochs": 3},
         "play": {"algo": "sgd", "epochs": 3, "out": str(folder / "play.html")},

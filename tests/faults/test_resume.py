@@ -1,6 +1,6 @@
 """Resume: at every epoch, for everything a config can contain, to the last byte.
 
-The cases come from the schema (`optilab.config.fields`): each choice, each flag, each number that is off by default. A
+The cases come from the schema (`optilab.config.keys`): each choice, each flag, each number that is off by default. A
 new key joins by itself; the last test fails for a key without an example.
 """
 
@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from optilab.config.fields import describe
 
-from optilab.config.keys import ENTRY, SECTION, Key
+from optilab.config.keys import ENTRY, SECTION, Key, keys_of
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
@@ -102,7 +101,7 @@ def candidates(row: Key) -> Iterator[dict[str, Any]]:
     if row.type == ENTRY:
         yield from ({f"{row.key}.name": name} for name in row.choices)
         return
-    choices, kind = row.type.split(" | "), row.type
+    choices, kind = row.type.split(" | "), row.type.rpartition(" or ")[2]
     values: list[Any]
     if "true | false" in kind:
         values = [True, False]
@@ -131,7 +130,7 @@ def cases() -> tuple[dict[str, TrainConfig], list[str]]:
     found: dict[str, TrainConfig] = {"base": settings({})}
     seen = {found["base"].model_dump_json()}
     without = []
-    for row in describe(TrainConfig):
+    for row in keys_of("train"):
         if row.key.startswith("expect."):  # what is said of the numbers afterwards
             continue
         if row.key in NOT_STATE or row.type in (row.default, SECTION):  # a choice of one

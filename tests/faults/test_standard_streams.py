@@ -81,17 +81,6 @@ def test_modules_of_the_working_directory_are_not_imported(tmp_path: Path) -> No
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("kilobytes", [100_000, 400_000])
-def test_too_little_address_space(kilobytes: int, sandbox: Sandbox) -> None:
-    """What NumPy or PyTorch would end the process for is refused with the limit's name."""
-    before = ["sh", "-c", f'ulimit -v {kilobytes}; exec "$@"', "limited"]
-    done = run_process(sandbox.argv("little"), sandbox.folder, before=before)
-    assert done.code == 7, done
-    assert done.err.count("\n") == 1
-    assert "memory" in done.err or f"{kilobytes >> 10} MiB (ulimit -v)" in done.err
-    assert not sandbox.path("little").exists()
-
-
 SURROUNDINGS = [
     {"PYTHONHASHSEED": "4242", "LC_ALL": "C"},
     {"LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo", "COLUMNS": "1"},

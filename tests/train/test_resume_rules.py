@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optilab.config.load import load
-from optilab.config.training import MOVED, TrainConfig, changeable
+from optilab.config.training import TrainConfig, changeable
 
 
 @pytest.fixture
@@ -24,18 +24,15 @@ def test_the_page_names_the_keys_that_may_change():
     assert {*re.findall(r"`([^`]*)`", sentence)} == keys
 
 
-@pytest.mark.parametrize("key", [key for key in MOVED if not key.startswith("stages.")])
-def test_a_run_of_an_earlier_version_is_refused_with_the_reason(key, run, tmp_path):
+def test_a_run_of_a_version_with_other_keys_is_refused(run, tmp_path):
     path = tmp_path / "runs" / "done" / "manifest.json"
     manifest = json.loads(path.read_text())
-    section = manifest["config"]
-    *way, last = key.split(".")
-    for part in way:
-        section = section.setdefault(part, {})
-    section[last] = None
+    manifest["config"]["data"]["scale"] = 255
+    manifest["versions"]["optilab"] = "0.1.0"
     path.write_text(json.dumps(manifest))
-    message = run("--epochs", "5", code=4)
-    assert f"done was made by an earlier version of optilab, which had other config keys: {key}" in message
+    assert "made by optilab 0.1.0, whose runs this version reads and does not resume" in run(
+        "--epochs", "5", code=4
+    )
 
 
 def test_a_run_of_a_version_that_kept_less_is_not_called_damaged(run, tmp_path):
@@ -46,7 +43,6 @@ def test_a_run_of_a_version_that_kept_less_is_not_called_damaged(run, tmp_path):
     path.write_text(json.dumps(manifest))
     message = run("--epochs", "5", code=4)
     assert "done was made by optilab 0.1.0, whose runs this version reads and does not resume" in message
-    assert "optilab train --config runs/done/config.yaml" in message
 
 
 @pytest.mark.parametrize("option", ["--resume", "--fork"])
