@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from optilab.errors import shown
+
 
 @dataclass(frozen=True)
 class Call:
@@ -75,7 +77,9 @@ def _typed(value: object) -> str:
         return ",".join(map(_typed, value))
     if isinstance(value, float):
         return short if float(short := f"{value:g}") == value else repr(float(value))
-    return json.dumps(value) if isinstance(value, bool | int | None) else str(value)
+    if isinstance(value, bool | int | None):
+        return json.dumps(value)
+    return value if isinstance(value, str) else shown(value)
 
 
 def _literal(value: object) -> str:

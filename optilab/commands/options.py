@@ -230,4 +230,7 @@ class StudyOptions(
     @classmethod
     def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
         several = [change for change in changes if change.key == "threads" and change.value != 1]
-        return [Problem(one.where, "", f"expected 1 thread for each training, got {one.value}") for one in several]
+        return [
+            Problem(one.where, "", f"expected 1 thread for each training, got {shown(one.value)}")
+            for one in several
+        ]

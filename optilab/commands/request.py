@@ -195,7 +195,7 @@ class Request(Section):
         made = list[Override]()
         starts = ("config", "on")  # where a study starts from is no change of it
         names = [name for name in kept_fields(type(self)) if name in self.model_fields_set and name not in starts]
-        dumped = self.model_dump(mode="json", include={*names})
+        dumped = self.model_dump(mode="json", include={*names}, fallback=shown)
         for name in names:
             made.append(Override(self.flag(name), name, dumped[name], adds=name == "expect"))
         return made
@@ -235,7 +235,7 @@ def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
     mark, flag, item = one.mark(Read), one.mark(Flag), plain(item)
     if flag and flag.path and (item == "" or (isinstance(item, list) and "" in item)):
         raise ConfigError(COMMAND_LINE, [Problem(where, "", "expected a path, got an empty text")])
-    if mark and (typed or isinstance(item, str) or (flag and flag.repeated and isinstance(item, list))):
+    if mark and (typed or isinstance(item, str) or (flag and flag.repeated and _are_texts(item))):
         try:
             return mark.read(item)
         except UsageError as error:
@@ -252,6 +252,10 @@ def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
     return item
 
 
+def _are_texts(item: Any) -> bool:
+    return isinstance(item, list) and all(isinstance(text, str) for text in item)
+
+
 def _change(one: Field, where: str, key: str, item: Any, typed: bool) -> Override:
     """The key of a config that an option sets."""
     if key == "expect":
@@ -264,7 +268,8 @@ def _change(one: Field, where: str, key: str, item: Any, typed: bool) -> Overrid
 def _set(given: Any) -> list[Override]:
     if isinstance(given, Mapping):
         return [Override(f"set {key}", str(key), plain(item)) for key, item in given.items()]
-    return [override_from_text("--set", text) for text in ([given] if isinstance(given, str) else given)]
+    texts = given if isinstance(given, list | tuple) else [given]
+    return [override_from_text("--set", text) for text in texts if isinstance(text, str)]
 
 
 def _twice(changes: Sequence[Override]) -> list[Problem]:

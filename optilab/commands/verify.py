@@ -141,7 +141,7 @@ Exit status 9: something differs.
 
             return Parity(list(_followed(cases.rows(names))))
         given = self.candidate if isinstance(self.candidate, list) else [self.candidate]
-        first, against = str(given[0]), str(self.against)
+        first, against = given[0] if isinstance(given[0], str) else "", str(self.against)
         if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
             file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
             raise UsageError(f"the two are swapped; write: {shell('verify', file, '--against', first)}")

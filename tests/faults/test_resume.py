@@ -51,6 +51,7 @@ PLATEAUS = {"factor": 0.3, "patience": 1, "monitor": "val_acc", "threshold": 0.0
 PLATEAUS |= {"relative": False, "cooldown": 1, "lowest": 0.4}
 STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2}]
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
+    "expect": [{"expect": ["val_acc > 0"]}],
     "optimizer.base": [{"optimizer": {"name": "lookahead", "base": base}} for base in ("sgd", "adam")],
     "optimizer.others": [{"optimizer": {"name": "muon", "others": {"name": "adam", "lr": 0.01}}}],
     "model.skip": [{"model.skip": [[1, 2]]}],
