@@ -32,7 +32,7 @@ Examples:
 OWN = "What to run"
 """The heading of the options that a request declares itself."""
 HEADINGS = ("Arguments", OWN, "How to run it", "Saving and resuming", "Output")
-"""In this order; the headings of a race, which is two requests, stand behind the first two."""
+"""The order of the headings; those of a race, which is two requests, stand behind the first two."""
 FEW = 7
 """A command with at most this number of options needs no headings."""
 BY_PLACE = "by_place"
@@ -275,7 +275,7 @@ class Command(TyperCommand):
 
 
 def _is_list(parameter: Any) -> bool:
-    """Whether an option takes a list or an axis, which a second one would replace."""
+    """True of an option for a list or an axis, which a second one would replace."""
     metavar = parameter.metavar or ""
     return isinstance(parameter, TyperOption) and not parameter.multiple and ("," in metavar or metavar == "AXIS")
 

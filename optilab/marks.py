@@ -16,18 +16,18 @@ def claim_doc(example: str) -> Doc:
 
 
 RANGE = "KEY=LOW:HIGH[:COUNT][:log]"
-"""How an axis is typed."""
+"""The form of an axis."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """How a field is typed on a command line."""
+    """The option of a field on a command line."""
 
     metavar: str = ""
     names: tuple[str, ...] = ()
     """Instead of `--` and the field's name."""
     complete: str = ""
-    """What completes it: a function of `commands.completion`, or NAME,NAME,..., of which an option takes one."""
+    """Its completion: a function of `commands.completion`, or NAME,NAME,..., of which an option takes one."""
     shown: str = ""
     """The default in the help text, where the field's own says less."""
     repeated: bool = False
@@ -59,7 +59,7 @@ class ConfigKey:
 
 @dataclass(frozen=True)
 class Read:
-    """What a text of a command line means, where it is not read as in YAML."""
+    """The reader of a text of a command line that is not read as in YAML."""
 
     read: Callable[[Any], Any]
 
@@ -87,7 +87,7 @@ class Field:
 
     @cached_property
     def marks(self) -> tuple[Any, ...]:
-        """Those of the type of a field that may be null, then its own."""
+        """The marks of the types that it takes, then its own."""
         hints = (*self._options, self.type_hint)
         return tuple(mark for hint in hints for mark in getattr(hint, "__metadata__", ()))
 
@@ -107,13 +107,13 @@ class Field:
 
     @property
     def obligatory(self) -> bool:
-        """Whether a command line must have it: `RUN` in its usage, not `[RUN]`."""
+        """True where a command line must have it: `RUN` in its usage, not `[RUN]`."""
         flag = self.mark(Flag)
         return isinstance(flag, Argument) and self.default is MISSING and not flag.metavar.startswith("[")
 
     @property
     def repeated(self) -> bool:
-        """Whether it may be typed several times."""
+        """True where it may be typed several times."""
         flag = self.mark(Flag)
         lists = any(kind is list or get_origin(kind) in (list, tuple) for kind in self.kinds)
         return bool(flag and flag.repeated) or (lists and self.mark(Read) is None)
@@ -124,7 +124,7 @@ class Field:
 
     @property
     def is_named(self) -> bool:
-        """Whether `Lab` always needs its name."""
+        """True where `Lab` always needs its name."""
         flag = self.mark(Flag)
         return bool(flag and flag.named)
 

@@ -35,6 +35,7 @@ from optilab.config.study import (
     TrainingRules,
     Trainings,
 )
+from optilab.config.tree import COMMAND_LINE, Tree
 from optilab.errors import Interrupted, UsageError, chosen_names, shell, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
@@ -101,13 +102,12 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
     dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        source = self._source(place)
-        kept = studies.asked(self, source)
-        asked = studies.placed(source, self, races.resolve, kept, self.changes)
+        tree, name = self._source(place)
+        asked = studies.placed(tree, races.resolve, studies.asked(self, tree), self.changes)
         if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
             raise UsageError("a race tunes the optimizers that --algo names", tuned.where)
         plan = races.plan(asked)
-        name = runs.chosen_name(source.name, f"{asked.name}-race")
+        name = runs.chosen_name(name, f"{asked.name}-race")
         if self.dry_run:
             return studies.dry_run(plan, name, self, place)
         ran = studies.run(plan, name, self, place)
@@ -118,13 +118,13 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
         self.save(answer)
         return answer
 
-    def _source(self, place: Place) -> studies.StudySource:
+    def _source(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
         if self.on is None:
             return studies.source("race --on", self, None, place)
         started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
         on = self.model_dump(mode="json", include={"on"})["on"]
-        return studies.StudySource(started | {"on": on}, self.name)
+        return Tree.of(started | {"on": on}, COMMAND_LINE), self.name
 
 
 class FunctionRace(RaceOptions, FunctionRaceConfig):

@@ -50,11 +50,10 @@ class Remedy(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the 
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         started = {"finalists": FINALISTS} if self.tune is not None else {}
-        source = studies.source("remedy", self, self.config, place, **started)
-        kept = studies.asked(self, source)
-        asked = studies.placed(source, self, plans.resolve, kept, self.changes)
+        tree, name = studies.source("remedy", self, self.config, place, **started)
+        asked = studies.placed(tree, plans.resolve, studies.asked(self, tree), self.changes)
         plan = plans.plan(asked)
-        name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
+        name = runs.chosen_name(name, f"{asked.config.name}-remedies")
         if self.dry_run:
             return studies.dry_run(plan, name, self, place)
         ran = studies.run(plan, name, self, place)

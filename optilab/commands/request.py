@@ -42,7 +42,7 @@ class Request(Section):
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Fields that mean nothing without another one, by that other one."""
     HEADING: ClassVar[str] = ""
-    """That of its own fields in the help text of a command that has several requests."""
+    """The heading of its own fields in the help text of a command that has several requests."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
     STUDY: ClassVar[type[Section] | None] = None
@@ -50,7 +50,7 @@ class Request(Section):
     CONFIG: ClassVar[str] = ""
     """The command whose configs it reads, of which every refused line names the problems, too."""
     OPEN: ClassVar[bool] = False
-    """Whether other keywords of the library are keys of the config that it reads."""
+    """Other keywords of the library are keys of the config that it reads."""
 
     _given: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _typed: bool = PrivateAttr(default=False)
@@ -144,7 +144,7 @@ class Request(Section):
 
     @classmethod
     def known_keys(cls) -> Sequence[Key]:
-        """Its fields as keys, for messages; a config's own are in the changes."""
+        """The fields as keys, for messages."""
         return [
             Key(one.name, type_of(TypeAdapter(one.type_hint).json_schema()), "", one.doc, choices=one.choices)
             for one in options(cls).values()
@@ -163,7 +163,7 @@ class Request(Section):
 
     @property
     def typed(self) -> bool:
-        """Whether it comes from a command line, where errors name options."""
+        """True of a command line, where errors name options."""
         return self._typed
 
     def flag(self, name: str) -> str:
@@ -287,7 +287,7 @@ class Place:
     """The surroundings of a request: where runs are, what is shown on the way, the command that a manifest names."""
 
     folder: Path
-    """For the runs."""
+    """The directory of the runs."""
     argv: Sequence[str]
     silent: bool = False
     """Neither a heading nor progress is shown."""
@@ -344,13 +344,6 @@ def positional(one: Field, item: Any, known: Mapping[str, Field]) -> str:
     if "config" not in known:
         raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}")
     return "config"
-
-
-def are_rules(values: Sequence[Any]) -> bool:
-    """Whether all of them are names of optimizers."""
-    from optilab.optimize import RULES
-
-    return all(isinstance(item, str) and item in RULES for item in values)
 
 
 def plain(item: Any) -> Any:

@@ -13,11 +13,11 @@ from optilab.call import Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
 from optilab.commands.request import Place, plain
-from optilab.config import presets
-from optilab.config.load import at_place, read, tree_of
+from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
 from optilab.config.training import DataConfig
-from optilab.errors import ConfigError, RunError, UsageError, shown
+from optilab.config.tree import COMMAND_LINE, Tree
+from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
@@ -33,18 +33,12 @@ if TYPE_CHECKING:
     from optilab.study.trials import Cost, Outcome
 
 
-@dataclass(frozen=True)
-class StudySource:
-    """What a command that trains many networks starts from: a training, a study file, or a study to be continued."""
-
-    config: str | Mapping[str, Any]
-    """What `load` takes."""
-    name: str | None
-    """For the study."""
-
-
-def source(command: str, request: StudyOptions, config: Any, place: Place, **started: Any) -> StudySource:
-    """The source of a study, with what it has where the command starts it; an error where there is none."""
+def source(
+    command: str, request: StudyOptions, config: Any, place: Place, **started: Any
+) -> tuple[Tree, str | None]:
+    """The start of a study, a training with what is `started`, a study's file or a study to be continued, and its name,
+    if that is chosen. UsageError where there is none."""
+    assert request.STUDY is not None
     if request.resume is not None:
         try:
             path = runs.locate(place.folder, request.resume)
@@ -52,20 +46,19 @@ def source(command: str, request: StudyOptions, config: Any, place: Place, **sta
             runs.run_name(path.name)
         except ValueError as error:
             raise UsageError(f"{request.flag('resume')}: {error}") from None
-        return StudySource(str(path / runs.STUDY), path.name)
+        return tree_of(request.STUDY.kind, str(path / runs.STUDY)), path.name
     if isinstance(config, str) and Path(config).name == runs.STUDY:
         raise UsageError(f"expected a training, got the study {config} (--study)")
     if config is not None:
-        return StudySource({"config": training(config), **started}, request.name)
-    if request.file is not None:
-        return StudySource(request.file, request.name)
-    raise no_config(command)
+        return Tree.of({"config": training(config), **started}, COMMAND_LINE), request.name
+    if request.file is None:
+        raise no_config(command)
+    return tree_of(request.STUDY.kind, request.file), request.name
 
 
-def asked(request: StudyOptions, source: StudySource) -> Any:
-    """The keys of the study's file: those of `source`, changed by what was given; a mapping adds to one."""
+def asked(request: StudyOptions, tree: Tree) -> Any:
+    """The keys of the study's file: those of its start, changed by what was given; a mapping adds to one."""
     assert request.STUDY is not None
-    tree = tree_of(request.STUDY.kind, source.config)
     for change in request.kept():
         before = tree.values.get(change.key)
         if isinstance(change.value, dict) and isinstance(before, dict):
@@ -74,17 +67,12 @@ def asked(request: StudyOptions, source: StudySource) -> Any:
     return build(request.STUDY, tree)
 
 
-def placed(source: StudySource, request: StudyOptions, call: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of `call`. Errors of the axes of a study's file, and of a config that it names and is not there, get
-    its file and line."""
+def placed(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of `call`; errors of what stands in a study's file get its line."""
     try:
         return call(*arguments)
     except UsageError as error:
-        of_axes = "--over" in str(error) and "over" not in request.given
-        of_config = not isinstance(error, ConfigError) and not error.where
-        if not (of_axes or of_config) or not isinstance(source.config, str):
-            raise
-        raise at_place(error, read(presets.find("", source.config))) from None
+        raise at_place(error, tree) from None
 
 
 def training(config: Any) -> str | Mapping[str, Any]:

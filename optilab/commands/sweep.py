@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
@@ -68,14 +68,13 @@ class Sweep(StudyOptions, SweepConfig):
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        source = studies.source("sweep", self, self.config, place)
-        kept = studies.asked(self, source)
-        placed = partial(studies.placed, source, self)
-        asked = placed(plans.resolve, kept, self.changes)
+        tree, name = studies.source("sweep", self, self.config, place)
+        kept = studies.asked(self, tree)
+        asked = studies.placed(tree, plans.resolve, kept, self.changes)
         if not (kept.over or self.resume) and kept.seeds == 1:
             raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
-        plan = placed(plans.plan, asked)
-        name = runs.chosen_name(source.name, f"{asked.name}-sweep")
+        plan = studies.placed(tree, plans.plan, asked)
+        name = runs.chosen_name(name, f"{asked.name}-sweep")
         if self.dry_run:
             return studies.dry_run(plan, name, self, place)
         ran = studies.run(plan, name, self, place)

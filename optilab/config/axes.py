@@ -29,7 +29,7 @@ class Axis:
     count: int
     log: bool = False
     whole: bool = False
-    """Whether its values are rounded to whole numbers."""
+    """Its values are rounded to whole numbers."""
 
     @property
     def field(self) -> str | None:

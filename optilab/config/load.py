@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from optilab.config import SCHEMAS, presets
 from optilab.config.keys import keys_of
 from optilab.config.section import Section, build
-from optilab.config.tree import MAX_BYTES, Override, Tree
+from optilab.config.tree import ARGUMENTS, COMMAND_LINE, MAX_BYTES, Override, Tree
 from optilab.config.tree import Path as Place
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
@@ -130,10 +130,12 @@ def at_place(error: OptilabError, tree: Tree, at: Place = (), inner: Place = ())
         keys = tuple(int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", key or "config"))
         paths = [(*base, *inside) for base in (at, inner) for inside in ((section, key), keys)]
         written = [path[:n] for path in (*paths, at) for n in range(len(path) + 1) if path[:n] in tree.places]
-        return Problem(tree.places[max(written, key=len)] if written else tree.source, key, problem.message)
+        where = tree.places[max(written, key=len)] if written else tree.source
+        typed = where in (COMMAND_LINE, ARGUMENTS) or where.startswith("--")
+        return problem if typed or in_file.fullmatch(problem.where) else Problem(where, key, problem.message)
 
+    in_file = re.compile(r"(?!--).*:\d+")
     if not isinstance(error, ConfigError):
         message = str(error).removeprefix(f"{error.where}: ")
         return type(error)(str(located(Problem(error.where, "", message))))
-    in_file = re.compile(r"(?!--).*:\d+")
-    return ConfigError(tree.source, [p if in_file.fullmatch(p.where) else located(p) for p in error.problems])
+    return ConfigError(tree.source, list(map(located, error.problems)))

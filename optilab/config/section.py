@@ -40,7 +40,7 @@ class Section(BaseModel):
     """Base of every part of a config: strict types, no unknown keys, finite numbers, frozen."""
 
     kind: ClassVar[str] = ""
-    """Of a whole config, the command that reads it."""
+    """The command that reads it, of a whole config."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
@@ -228,7 +228,7 @@ def build(model: type[S], tree: Tree) -> S:
 
 
 def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
-    """Whether a text that looks like a number, such as 1e-3, stands where a number is expected; now it is one."""
+    """Turn texts that look like numbers, such as 1e-3, into numbers where a key takes one; True where there were any."""
     found = False
     for problem in problems:
         path, _ = tree.locate(problem["loc"])
@@ -239,7 +239,7 @@ def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
 
 
 def _follows(problem: Any, problems: Sequence[Any]) -> bool:
-    """Whether a list is too short only because an entry of it has a problem of its own."""
+    """True of a list that is too short only because an entry of it has a problem of its own."""
     path = problem["loc"]
     return problem["type"] == "too_short" and any(
         other["loc"][: len(path)] == path and other is not problem for other in problems
