@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from optilab.errors import OptilabError
@@ -46,7 +46,7 @@ def main() -> None:
         from optilab.errors import ExitCode
 
         status = _report(f"cannot write the output: {error.strerror}", ExitCode.SYSTEM)
-        _drop_output()
+        _drop(sys.stdout)
         ended[0] = status
     if any(not thread.daemon for thread in {*threading.enumerate()} - threads):
         atexit._run_exitfuncs()
@@ -54,9 +54,9 @@ def main() -> None:
     sys.exit(status)
 
 
-def _drop_output() -> None:
+def _drop(stream: TextIO) -> None:
     """Nothing more can be written: what is buffered is not tried again when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run() -> int:
@@ -121,8 +121,10 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
     """Report an error: as text on stderr, and with `--json` as a document on stdout too."""
     from optilab.errors import printable
 
-    with contextlib.suppress(OSError):  # a log on a full disk; the exit status still says it
-        print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr)
+    try:
+        print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
+    except OSError:  # a log on a full disk; the exit status still says it
+        _drop(sys.stderr)
     if "--json" in sys.argv[1:]:
         from optilab.show.terminal import document
 
@@ -130,7 +132,7 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
         try:
             document({**(error.facts if error else {}), "error": facts})
         except OSError:  # the text has been printed, and its exit status stays
-            _drop_output()
+            _drop(sys.stdout)
     return int(code)
 
 

@@ -159,17 +159,6 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
 MANY = MAX_LISTED
 
 
-def none_of(value: Any, accepted: Sequence[str]) -> str:
-    """`expected one of text, latex, got 'tex'; did you mean "text"?`."""
-    near = did_you_mean(value, accepted) if isinstance(value, str) else ""
-    return f"expected {'one of ' * (len(accepted) > 1)}{', '.join(accepted)}, got {shown(value)}{near}"
-
-
-def one_of(names: Sequence[str], what: str = "") -> str:
-    """`one of sgd, adam`, or `expected tpe` where there is only one."""
-    return f"one of {some(names, MAX_LISTED)}" if names[1:] else f"expected {''.join(names)}"
-
-
 def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:
     """The names of a comma-separated list of `accepted` names, in any case. UsageError for an unknown one."""
     known = {name.lower(): name for name in accepted}

@@ -228,7 +228,7 @@ def build(model: type[S], tree: Tree) -> S:
 
 
 def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
-    """Turn texts that look like numbers, such as 1e-3, into numbers where a key takes one; True where there were any."""
+    """Turn texts that look like numbers, such as 1e-3, into numbers where a key takes one; True if there were any."""
     found = False
     for problem in problems:
         path, _ = tree.locate(problem["loc"])
