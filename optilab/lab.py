@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optilab.commands.explain import Explain
     from optilab.commands.lr import Lr
     from optilab.commands.map import Map
-    from optilab.commands.optimize import Optimize
+    from optilab.commands.optimize import LabPaths
     from optilab.commands.play import Play
     from optilab.commands.race import LabRace
     from optilab.commands.remedy import Remedy
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from optilab.commands.results import LabRun, LabStudy
     from optilab.commands.studies import PlannedStudy
     from optilab.commands.sweep import Sweep
-    from optilab.commands.train import Train
     from optilab.commands.verify import Verify
     from optilab.marks import Field
 
@@ -74,12 +73,10 @@ class Lab:
     """
 
     if TYPE_CHECKING:
-        optimize = Method(Optimize)
         explain = Method(Explain)
         verify = Method(Verify)
         map = Method(Map)
         play = Method(Play)
-        train = Method(Train)
         lr = Method(Lr)
         sweep = Method(Sweep)
         remedy = Method(Remedy)
@@ -88,6 +85,9 @@ class Lab:
         check = Method(CheckClaims)
         report = Method(Report)
 
+        # Other keywords of these are keys of a config, or options of two kinds of races.
+        def optimize(self, algo: Any = ..., /, **options: Any) -> "LabPaths": ...
+        def train(self, config: Any = ..., /, **options: Any) -> "LabRun | LabStudy": ...
         def race(self, algos: Any = ..., /, **options: Any) -> "LabRace | LabStudy | PlannedStudy": ...
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:

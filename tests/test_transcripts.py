@@ -83,7 +83,7 @@ class Session:
         return text + (f"[exit {code}]\n" if code else "")
 
     def _shell(self, line):
-        if line.startswith("optilab "):
+        if re.match(r"optilab\b", line):
             done = run(shlex.split(line)[1:], self.folder, self.environment)
         else:
             done = subprocess.run(

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
+from pydantic import Field
 
 from optilab import runs
 from optilab.commands import studies
@@ -59,7 +60,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         list[str],
         Argument("FILE|RUN|STUDY...", complete="run_or_preset"),
         Doc("Configs with `expect:`, files of claims, runs, studies"),
-    ]
+    ] = Field(init=False)
     expect: Expect = None
     epochs: Annotated[
         str | None, ConfigKey("epochs"), Flag("N"), Doc("For a config: epochs of a training, steps of a path")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from optilab.call import Command
 from optilab.commands import comparison_tables as tables
@@ -85,7 +85,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         "optilab runs compare lr-sweep --pairs --out pairs.pdf",
     )
 
-    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES] = Field(init=False)
     quiet: Annotated[
         bool,
         QUIET,

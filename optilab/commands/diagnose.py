@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
+from pydantic import Field
 
 from optilab import runs
 from optilab.call import Call, Command, in_python
@@ -43,7 +44,7 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         str | Mapping[str, Any],
         Argument("RUN|CONFIG", complete="run_or_preset"),
         Doc("A run, a YAML file or a preset"),
-    ]
+    ] = Field(init=False)
     fail_on: Annotated[
         str | None,
         Flag("LEVEL"),

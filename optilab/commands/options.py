@@ -39,11 +39,11 @@ RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns
 
 Expect = Annotated[list[str] | None, Flag("CLAIM"), claim_doc("val_acc > 0.8")]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
-Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
+Seed = Annotated[int | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
 Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads, whatever OMP_NUM_THREADS says")]
 LearningRate = Annotated[float | None, ConfigKey("optimizer.lr"), Flag("LR"), Doc("Learning rate (optimizer.lr)")]
 BatchSize = Annotated[
-    str | None, ConfigKey("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")
+    int | None, ConfigKey("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")
 ]
 Optimizer = Annotated[
     str | None,

@@ -44,7 +44,7 @@ class Remedy(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the 
         "optilab remedy sigmoid.yaml --only batchnorm,relu,unit-gain --pairs --tune 5 --seeds 3 --epochs 10",
     )
 
-    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     optimizer: Optimizer = None
     lr: LearningRate = None
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from annotated_doc import Doc
+from pydantic import Field
 
 from optilab.commands.answer import Printed, Sentence, Verbatim
 from optilab.commands.compare import ComparisonOptions, Metric, answered, judged_runs
@@ -33,7 +34,7 @@ class Report(ComparisonOptions, FolderOptions, OutputOptions):
         "optilab report 'relu-*' 'tanh-*' --metric val_loss --baseline relu",
     )
 
-    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES] = Field(init=False)
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write")] = "report.html"
     title: Annotated[str | None, Flag("TEXT"), Doc("Heading [the question that the page answers]")] = None
     metric: Metric = None

@@ -61,7 +61,7 @@ class Sweep(StudyOptions, SweepConfig):
         "optilab sweep --resume 20261124-231207-sigmoid-sweep-91c07d4e",
     )
 
-    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     optimizer: Optimizer = None
     lr: LearningRate = None
     seed: Seed = None

@@ -179,7 +179,8 @@ class OrOwn:
         except UsageError as error:
             raise refusal(str(error)) from None
         own = [key for key in kind.model_fields if key not in RESERVED]
-        for key in tree.keys() - kind.model_fields.keys() - {"name", "sha256"}:
+        unknown = [key for key in tree if key not in (*kind.model_fields, "name", "sha256")]
+        for key in unknown[:1]:
             raise refusal(f"unknown parameter {shown(key)}{did_you_mean(key, own)}; {kind.takes} in {kind.place}")
         # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
         value = kind.model_validate({key: item for key, item in tree.items() if key not in ("name", "sha256")})
