@@ -155,7 +155,7 @@ def bomb() -> bytes:
 
 
 DAMAGED = {
-    "not a zip": (b"<!DOCTYPE html>", "expected an .npz file, found: a file of another kind"),
+    "not a zip": (b"<!DOCTYPE html>", "expected an .npz file, found a file of another kind"),
     "empty": (b"", "expected an .npz file"),
     "huge": (claims("(1000000, 100000, 1000)"), r"x_train: expected 100000000000000 bytes for shape .*, found 0"),
     "short": (claims("(2, 2, 2)"), r"x_train: expected 8 bytes for shape \(2, 2, 2\), found 5"),
