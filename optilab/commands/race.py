@@ -154,10 +154,14 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         trains = any(given.get(name) is not None for name in ("on", "file", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
-            one.flag for name, one in options(other).items() if name in given.keys() - options(race).keys()
+            one.flag if typed else name
+            for name, one in options(other).items()
+            if name in given.keys() - options(race).keys()
         ]:
             verb = "apply" if wrong[1:] else "applies"
-            raise UsageError(f"{listed(wrong)} {verb} only {'without' if trains else 'with'} --on")
+            raise UsageError(
+                f"{listed(wrong)} {verb} only {'without' if trains else 'with'} {'--on' if typed else 'on'}"
+            )
         return TrainingRace.of(given, typed) if trains else super().of(given, typed)
 
     def run(self, place: Place) -> "LabRace":

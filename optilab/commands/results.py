@@ -281,7 +281,7 @@ def write_watched(
         return LabRun(runs.read(runs.write(root, label, files, manifest, overwrite)))
     except RunError as error:
         only = "; overwrite=True replaces only a directory of watch.save without other files" if overwrite else ""
-        other = " (overwrite=True)" if runs.replaceable(root / label, manifest["command"]) else ""
+        other = "; overwrite=True replaces it" if runs.replaceable(root / label, manifest["command"]) else ""
         error.args = (f"{error}{only or other}",)
         raise
 

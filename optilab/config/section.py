@@ -303,7 +303,7 @@ def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> Key | None:
 
 def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     """The key that is near an unknown one, or what its entry or section has."""
-    section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [""])[0]
+    section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [None])[0]
     within = (section, section.partition(".")[0])  # of a rule around another one
     beside = [one.last for one in known if one.section in within and one.of == entry]
     if isinstance(entry, str) and is_own(entry):
