@@ -198,7 +198,7 @@ def test_where_an_npz_may_be(tmp_path, monkeypatch):
             data.load("npz", folder)
     save(tmp_path / "a.npz", **four())
     save(tmp_path / "b.npz", **four())
-    with pytest.raises(DataError, match=r"found 2: a\.npz, b\.npz; name the file"):
+    with pytest.raises(DataError, match=r"found 2: a\.npz, b\.npz"):
         data.load("npz", tmp_path)
     assert sources.find(DATASETS["npz"], tmp_path) is None
     assert sources.find(DATASETS["npz"], tmp_path / "a.npz") == tmp_path / "a.npz"

@@ -142,7 +142,7 @@ def test_a_study_grows_and_never_shrinks(what, tmp_path):
 
 def test_a_lost_value_is_named(tmp_path):
     study = begun(tmp_path, plan({"optimizer.lr": "0.1:1:3:log"}))
-    with pytest.raises(RunError, match=r"has tried 0\.316227766017, too, and its verdicts"):
+    with pytest.raises(RunError, match=r"expected also 0\.316227766017, which"):
         plan({"optimizer.lr": "0.1:1:2:log"}).require_same(study)
 
 
