@@ -112,7 +112,7 @@ class ConfigError(UsageError):
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source, self.problems = source, tuple(problems)
-        written = f" in {source}" if any(one.where.startswith(source) for one in problems) else ""
+        written = f" in {source}" if source and any(one.where.startswith(source) for one in problems) else ""
         lines = [f"{len(problems)} problems{written}", *(f"  {problem}" for problem in problems)]
         super().__init__("\n".join(lines) if len(problems) > 1 else str(problems[0]))
         self.where = problems[0].where
@@ -125,7 +125,7 @@ class ConfigError(UsageError):
 ELSEWHERE = {
     "learning_rate": "lr", "eta": "lr", "betas": "beta1", "batch": "batch_size", "bs": "batch_size",
     "wd": "weight_decay", "optim": "optimizer", "scheduler": "schedule", "steps": "epochs", "iters": "epochs",
-    "n_trials": "budget", "output": "out",
+    "n_trials": "budget", "output": "out", "layers": "hidden", "acc": "val_acc", "accuracy": "val_acc",
 }  # fmt: skip
 """Names of keys and options that other libraries use, and those of optilab."""
 MAX_LISTED = 12
@@ -135,15 +135,19 @@ MAX_LISTED = 12
 def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
     """`; did you mean "activation"?`, or an empty text where no accepted name is near.
 
-    `before` stands before each name that is proposed.
+    `before` stands before each name that is proposed. In a section that exists only the last part is compared.
     """
-    names = {word.lower(): word for word in accepted}
+    names = {word.lower(): word for word in accepted if not name.startswith(f"{word}.")}
+    if name in names.values():
+        return ""
     section, dot, last = name.lower().rpartition(".")
     last = ELSEWHERE.get(last.replace("-", "_"), last)
-    whole = f"{section}{dot}{last}"
+    whole, above = f"{section}{dot}{last}", section + (dot or ".")
+    inside = {word.removeprefix(above): word for word in names if word.startswith(above)}
     near = [word for word in (whole, last) if word in names]
     near = near or [word for word in names if sorted(word) == sorted(whole)]  # adma is adam, not adamax
-    near = near or get_close_matches(whole, names, n=1, cutoff=0.7)
+    close = get_close_matches(last if inside else whole, inside or names, n=1, cutoff=0.7)
+    near = near or [inside.get(word, word) for word in close]
     near = near or [word for word in names if word.endswith(f".{last}")]
     return f'; did you mean "{before}{names[near[0]]}"?' if near else ""
 
@@ -156,7 +160,10 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     return f"unknown {what} {shown(name)}{near or expected}"
 
 
-MANY = MAX_LISTED
+def none_of(value: Any, accepted: Sequence[str]) -> str:
+    """`expected one of text, latex, got 'tex'; did you mean "text"?`."""
+    near = did_you_mean(value, accepted) if isinstance(value, str) else ""
+    return f"expected {'one of ' * (len(accepted) > 1)}{', '.join(accepted)}, got {shown(value)}{near}"
 
 
 def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:
@@ -216,7 +223,7 @@ def shown(value: Any, limit: int = 60) -> str:
     except Exception:  # of a script's own class
         text = ""
     if not text or (not isinstance(value, str) and re.search(r" at 0x|\n", text)):
-        text = f"a {type(value).__name__}"
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from optilab import runs
 from optilab.errors import UsageError, did_you_mean, shown, system_failures
+from optilab.words import plural
 
 if TYPE_CHECKING:
     from optilab.commands.check import CheckClaims
@@ -169,7 +170,8 @@ def _answer(lab: Lab, name: str, values: tuple[Any, ...], given: Mapping[str, An
     command, known = command_of(name), keywords(name)
     places = [one.name for one in list(known.values())[:2] if not one.is_named]
     if len(values) > len(places):
-        raise TypeError(f"{name}() takes {len(places)} arguments without a name ({', '.join(places)})")
+        most = plural(len(places), "positional argument")
+        raise TypeError(f"{name}() takes at most {most} ({', '.join(places)})")
     if values and (one := optimizers_of(command)):
         places[0] = positional(one, plain(values[0]), known)
     flags = {one.flag.lstrip("-").replace("-", "_"): key for key, one in options_of(command).items()}

@@ -237,7 +237,7 @@ def test_an_axis_may_be_text_or_a_list_of_texts(lab, small):
     planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, dry_run=True).document()["plan"]
     for over in ("optimizer.lr=0.1,0.2", ["optimizer.lr=0.1,0.2"]):
         assert lab.sweep(small, over=over, dry_run=True).document()["plan"] == planned
-    with pytest.raises(ConfigError, match=r"over: optimizer\.lr: expected KEY=LOW:HIGH"):
+    with pytest.raises(ConfigError, match=r"over: expected KEY=LOW:HIGH"):
         lab.sweep(small, over="optimizer.lr")
 
 

@@ -119,9 +119,9 @@ class Answer(ABC):
         from optilab.show.page import page_file, write_page
 
         if not isinstance(path, str | os.PathLike):
-            raise UsageError(f'expected the name of a file, got {shown(path)}; write report("page.html")', "path")
+            raise UsageError(f"expected the name of a file, got {shown(path)}", "path")
         if not isinstance(title, str | None):
-            raise UsageError(f"expected text, got {shown(title)}; write title={str(title)!r}", "title")
+            raise UsageError(f"expected text, got {shown(title)}", "title")
         file = page_file(os.fspath(path))
         write_page(file, self.page(title))
         return file

@@ -217,7 +217,7 @@ class Checker:
             which = "" if self.request.slow else " that is not slow"
             names = some([entry.name for _, entry in file.chosen(True, "*")], 5)
             raise UsageError(
-                f"no check{which} has a name like {shown(self.request.only)}; one of {names}", "--only"
+                f"no check{which} has a name like {shown(self.request.only)}; the file has {names}", "--only"
             )
         if not self.request.slow and (left := len(file.chosen(True, self.request.only)) - len(chosen)):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")

@@ -70,19 +70,13 @@ def _steps(text: Any, flag: str) -> list[int]:
         match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if first > last:
-            raise UsageError(f"a range begins with its first step: write {last}-{first}, not {part.strip()}", flag)
+            raise UsageError(f"expected FIRST <= LAST, got {part.strip()}", flag)
         if not 1 <= first <= last <= LAST_STEP:
-            meant = re.sub(r"\s*(?:\.\.+|:|to)\s*", "-", str(text).strip("[]() "))
-            meant = re.sub(r"[,;\s]+", ",", meant)
-            instead = f"; write {meant}" if meant != str(text) and re.fullmatch(r"[1-9][\d,-]*", meant) else ""
-            raise UsageError(
-                f"expected a step from 1 to {LAST_STEP:,}, a range such as 1-3, or several such as 1,4-6, "
-                f"got {shown(text)}{instead}",
-                flag,
-            )
+            accepted = f"steps from 1 to {LAST_STEP:,}, such as 2, 1-3 or 1,4-6"
+            raise UsageError(f"expected {accepted}, got {shown(text)}", flag)
         found |= set(range(first, last + 1))
     if len(found) > MOST:
-        raise UsageError(f"at most {MOST} steps at once, got {len(found):,}", flag)
+        raise UsageError(f"expected at most {MOST} steps, got {len(found):,}", flag)
     return sorted(found)
 
 

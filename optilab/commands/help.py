@@ -58,8 +58,8 @@ class Help(SilentOptions):
             parts = {name: {_plain(name), *_plain(name).split()} for name in known}
             close = {*get_close_matches(plain, set[str]().union(*parts.values()), n=1, cutoff=0.8)}
             near = [name for name in known if _plain(name) in close] or [n for n in known if parts[n] & close]
-            quoted = [f'"{name}"' for name in near[:5]]
-            meant = f"; did you mean {listed(quoted, 'or')}?" if near else f"; one of {', '.join(TOPICS)}"
+            quoted = [f'"{name}"' for name in sorted(near, key=len)[:3]]
+            meant = f"; did you mean {listed(quoted, 'or')}?" if near else f"; expected one of {', '.join(TOPICS)}"
             raise UsageError(f"unknown topic {shown(topic)}{meant}")
         return Printed([known[word]], {"topic": topic, "text": known[word]}, [])
 

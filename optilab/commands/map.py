@@ -19,7 +19,7 @@ from optilab.config.axes import Axis
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.tree import Override
-from optilab.errors import UsageError, did_you_mean
+from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
 from optilab.optimize.rule import settings_of
@@ -79,7 +79,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
             raise UsageError("a map needs two axes, --x and --y, or --basins")
         x, y = _box(config) if self.basins else axes
         if self.start is not None and not x.field and not y.field:
-            raise UsageError("every cell has a starting point of its own, so leave it out", self.flag("start"))
+            raise UsageError("every cell has a starting point of its own", self.flag("start"))
         require_bare(config, "map")
         found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
         answer = LabMap(found, self.show, [self.plot] if self.plot else [])
@@ -92,10 +92,10 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
     function = config.function
     if len(function.start) != 2:
         count = f"{called(function)} has {len(function.start)}"
-        raise UsageError(f"--basins needs a function of two variables; {count}; for example --function himmelblau")
+        raise UsageError(f"--basins needs a function of two variables; {count}")
     if not function.minima:
         message = f"no minimum of {called(function)} is known, so --basins has nothing to map"
-        raise UsageError(f"{message}; choose another function, such as himmelblau")
+        raise UsageError(message)
     return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
 
 
@@ -105,14 +105,13 @@ def _axis(request: Map, config: OptimizeConfig, flag: str, text: str) -> Axis:
     if re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
         numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
         if key not in numeric:
-            advice = did_you_mean(key, numeric) or f"; one of {', '.join(numeric)}"
-            raise UsageError(f"{flag} {key}: not a numeric setting of {config.algo[0].name}{advice}")
+            raise UsageError(unknown("numeric setting", key, numeric), flag)
     axis = study.read_axis(flag, text)
     if not axis.field:
         return axis
     for change in request.changes:
         if change.key == axis.key:
-            raise UsageError(f"{key} is an axis ({flag}), whose values take its place; leave it out", change.where)
+            raise UsageError(f"{key} is an axis ({flag}), whose values take its place", change.where)
     for value in (axis.low, axis.high):
         chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
     return axis

@@ -125,9 +125,7 @@ def tuned(config: OptimizeConfig, budget: int, changes: Sequence[Override] = ())
     searched = {f"algo.{name}" for rule in config.algo for name in search_space.tuned(rule)}
     for change in changes:
         if change.key in searched:
-            raise UsageError(
-                f"--tune searches {change.key.removeprefix('algo.')}; leave one of them out", change.where
-            )
+            raise UsageError(f"--tune searches {change.key.removeprefix('algo.')}", change.where)
     conditions = RaceSettings(budget=budget, gradients=config.epochs)
     start = np.array([config.function.start if config.start is None else config.start], dtype=float)
     rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)

@@ -29,7 +29,7 @@ from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump
-from optilab.errors import UsageError, shell
+from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
 from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
@@ -465,9 +465,8 @@ def obstacle(rule: Rule, function: Objective | None = None) -> str | None:
 def _require_plane(function: Objective) -> None:
     """UsageError for a function of more than two variables."""
     if len(function.start) > 2:
-        other = "write it with x and y" if function.name == "expression" else "for example --function rosenbrock"
         count = f"{called(function)} has {len(function.start)}"
-        raise UsageError(f"a page needs a function of one or two variables; {count}; {other}")
+        raise UsageError(f"a page needs a function of one or two variables; {count}")
 
 
 def require(rule: Rule, function: Objective) -> None:
@@ -475,13 +474,9 @@ def require(rule: Rule, function: Objective) -> None:
     _require_plane(function)
     gradient_descent = RULES["sgd"]()
     if reason := obstacle(gradient_descent, function):
-        flat = [other for other in (OBJECTIVES[name]() for name in OBJECTIVES) if len(other.start) <= 2]
-        accepted = [other.name for other in flat if not obstacle(gradient_descent, other)]
-        message = f"{function.name} cannot be shown interactively ({reason}); choose one of: {', '.join(accepted)}"
-        raise UsageError(message)
+        raise UsageError(f"{function.name} cannot be shown interactively: {reason}")
     if reason := obstacle(rule):
-        film = shell("optimize", "--algo", rule.name, "--out", f"{rule.name}.html")
-        raise UsageError(f"{rule.name} cannot be shown interactively: {reason}; for a recording: {film}")
+        raise UsageError(f"{rule.name} cannot be shown interactively: {reason}")
 
 
 # --- sliders and choices ------------------------------------------------------------------------------------

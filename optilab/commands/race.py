@@ -36,7 +36,7 @@ from optilab.config.study import (
     Trainings,
 )
 from optilab.config.tree import COMMAND_LINE, Tree
-from optilab.errors import Interrupted, UsageError, chosen_names, shell, shown
+from optilab.errors import Interrupted, UsageError, chosen_names, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
@@ -149,14 +149,20 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
     @classmethod
     def of(cls, given: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
         """A race on trainings where one of these says so."""
-        if any(given.get(name) is not None for name in ("on", "file", "resume")):
-            return TrainingRace.of(given, typed)
-        others = [
-            one.flag for name, one in options(TrainingRace).items() if name in given.keys() - options(cls).keys()
-        ]
-        if others:
-            raise UsageError(f"{listed(others)} needs --on: a race on test functions has no trainings")
-        return super().of(given, typed)
+        if given.get("config") is not None:
+            raise UsageError(f"expected optimizers, got the config {shown(given['config'])} (--on)")
+        trains = any(given.get(name) is not None for name in ("on", "file", "resume"))
+        race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
+        if wrong := [
+            one.flag if typed else name
+            for name, one in options(other).items()
+            if name in given.keys() - options(race).keys()
+        ]:
+            verb = "apply" if wrong[1:] else "applies"
+            raise UsageError(
+                f"{listed(wrong)} {verb} only {'without' if trains else 'with'} {'--on' if typed else 'on'}"
+            )
+        return TrainingRace.of(given, typed) if trains else super().of(given, typed)
 
     def run(self, place: Place) -> "LabRace":
         asked = FunctionRaceConfig.model_validate(
@@ -178,16 +184,12 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     algos = ",".join(asked.algos or ALGOS.split(","))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
-        typed = ",".join(name for name in names.split(",") if name.strip() not in OBJECTIVES)
-        formula = shell("optimize", algos, "--function", typed)
-        why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
-        raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
+        raise UsageError(f"expected names of functions, got {shown(names)}", request.flag("functions"))
     rules = rules_named(request.flag("algos"), algos)
     chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
     if len(rules) < 2:
-        other = "adam" if rules[0].name == "sgd" else "sgd"
-        got = f"got {rules[0].name}; write {rules[0].name},{other}"
-        raise UsageError(f"a race needs at least two different optimizers, {got}", request.flag("algos"))
+        text = f"expected at least two different optimizers, got {rules[0].name}"
+        raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
     study.check(rules, tests)
     require_judgeable(asked.expect, [rule.name for rule in rules])

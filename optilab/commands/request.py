@@ -18,8 +18,8 @@ from pydantic import PrivateAttr, TypeAdapter
 from optilab.call import Call, Command, in_python
 from optilab.config.keys import Key, type_of
 from optilab.config.section import Section, build
-from optilab.config.tree import ARGUMENTS, COMMAND_LINE, Override, Tree, override, override_from_text
-from optilab.errors import ConfigError, OptilabError, Problem, UsageError, shown, unknown
+from optilab.config.tree import Override, Tree, override, override_from_text
+from optilab.errors import ConfigError, OptilabError, Problem, UsageError, none_of, shown
 from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
@@ -61,10 +61,10 @@ class Request(Section):
         """The request of texts of a command line (`typed`), or of values of Python; ConfigError with every problem of
         the options and of the config."""
         known, problems = options(cls), list[Problem]()
-        tree, changes = Tree(source=COMMAND_LINE if typed else ARGUMENTS), list[Override]()
+        tree, changes = Tree(), list[Override]()
         for name, item in given.items():
             one = known.get(name)
-            where = name if one is None else one.flag if typed else name
+            where = (one.flag if one else f"--{name.replace('_', '-')}") if typed else name
             try:
                 if one is None and cls.OPEN:
                     changes.append(Override(name, name, plain(item)))
@@ -234,17 +234,17 @@ def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
     """The value of an option that is validated here."""
     mark, flag, item = one.mark(Read), one.mark(Flag), plain(item)
     if flag and flag.path and (item == "" or (isinstance(item, list) and "" in item)):
-        raise ConfigError(COMMAND_LINE, [Problem(where, "", "expected a path, got an empty text")])
+        raise ConfigError("", [Problem(where, "", "expected a path, got ''")])
     if mark and (typed or isinstance(item, str) or (flag and flag.repeated and _are_texts(item))):
         try:
             return mark.read(item)
         except UsageError as error:
             text = str(error).removeprefix(f"{error.where}: ")
-            raise ConfigError(COMMAND_LINE, [Problem(where, "", text)]) from None
+            raise ConfigError("", [Problem(where, "", text)]) from None
     if typed and one.number and isinstance(item, str):
         return override(where, one.name, item).value
     if one.choices and isinstance(item, str) and item not in one.choices:
-        raise ConfigError(COMMAND_LINE, [Problem(where, "", unknown("value", item, one.choices))])
+        raise ConfigError("", [Problem(where, "", none_of(item, one.choices))])
     if one.repeated and isinstance(item, str):  # one of a list
         return [item]
     if str in one.kinds and type(item) in (int, float) and not one.number:  # `step=2` for the text `2`
@@ -278,7 +278,7 @@ def _twice(changes: Sequence[Override]) -> list[Problem]:
     for change in changes:
         other = first.setdefault(change.key, change)
         if not change.adds and other.where.split(" ")[0] != change.where.split(" ")[0]:
-            problems.append(Problem(f"{other.where} and {change.where}", "", f"both set {change.key}"))
+            problems.append(Problem("", "", f"{other.where} and {change.where} cannot be combined"))
     return problems
 
 

@@ -280,9 +280,9 @@ def write_watched(
     try:
         return LabRun(runs.read(runs.write(root, label, files, manifest, overwrite)))
     except RunError as error:
-        only = "overwrite=True replaces only a directory of watch.save without other files; " if overwrite else ""
-        other = ", or overwrite=True" if runs.replaceable(root / label, manifest["command"]) else ""
-        error.args = (f"{only}{error}{other}",)
+        only = "; overwrite=True replaces only a directory of watch.save without other files" if overwrite else ""
+        other = "; overwrite=True replaces it" if runs.replaceable(root / label, manifest["command"]) else ""
+        error.args = (f"{error}{only or other}",)
         raise
 
 

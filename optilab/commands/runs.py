@@ -544,8 +544,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
 
     def run(self, place: Place) -> Printed:
         if not self.names and self.older_than is None:
-            example = "optilab runs rm 'relu-*'"
-            raise UsageError(f"runs rm needs the name of a run, a pattern or --older-than AGE, as in: {example}")
+            raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
         names, text = self.names or [], self.older_than
         age = None if text is None else runs.age(text, "--older-than")
         paths = runs.select(place.folder, names, age)

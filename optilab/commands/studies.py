@@ -135,9 +135,7 @@ def _require_possible(plan: "StudyPlan", path: Path) -> None:
 
     require_judgeable_by(plan)
     if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
-        raise RunError(
-            f"{path} is a run of `optilab {entry.manifest['command']}`, not a study; choose another --name"
-        )
+        raise RunError(f"--name: {path} is a run of `optilab {entry.manifest['command']}`, not a study")
 
 
 def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":

@@ -149,7 +149,7 @@ def _require_one_thread(request: Train) -> None:
     """UsageError for another number of threads, which no training of several has."""
     for change in request.changes:
         if change.key == "threads" and change.value != 1:
-            raise UsageError(f"expected 1, as for every training of several, got {change.value}", change.where)
+            raise UsageError(f"expected 1 thread for each training, got {change.value}", change.where)
 
 
 def _begun(request: Train, place: Place) -> Any:
@@ -607,8 +607,7 @@ def _require_tracker(request: Train) -> None:
     where = request.flag("log")
     require("tensorboard", "--log tensorboard", "tensorboard")
     if request.seeds is not None:
-        advice = "one training at a time; runs export STUDY --tensorboard DIR writes those of a study"
-        raise UsageError(advice, where)
+        raise UsageError("applies to one training, not to several seeds", where)
 
 
 class LoggedDisplay:

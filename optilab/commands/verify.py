@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import is_config
 from optilab.config.tree import Override
-from optilab.errors import ExitCode, UsageError, chosen_names, printable, shell, shown
+from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.own import OwnRule, fitting, kind_of
@@ -117,8 +116,7 @@ Exit status 9: something differs.
     def run(self, place: Place) -> "LabVerification | Grades | Parity":
         """The table of all rules, the verdict on one implementation, or a row for each of many."""
         if str(self.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
-            parity = f"ours are compared with {self.against} by: optilab verify"
-            raise UsageError(f"expected an optimizer, such as adam; {parity}", self.flag("against"))
+            raise UsageError(f"expected an optimizer, got {self.against}", self.flag("against"))
         if self.candidate in (None, []):
             of_files = (
                 "against",
@@ -143,8 +141,7 @@ Exit status 9: something differs.
         given = self.candidate if isinstance(self.candidate, list) else [self.candidate]
         first, against = given[0] if isinstance(given[0], str) else "", str(self.against)
         if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
-            file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
-            raise UsageError(f"the two are swapped; write: {shell('verify', file, '--against', first)}")
+            raise UsageError(f"expected an optimizer, got {shown(against)}", self.flag("against"))
         exam: Any = Exam.of(self) if self.against else None
         if not all(isinstance(one, str) or callable(one) for one in given):
             raise UsageError(
@@ -154,33 +151,26 @@ Exit status 9: something differs.
         several_files = len(specs) > 1 or any(map(submissions.is_pattern, specs))
         configs = (one for one in specs if is_config(one) and not one.endswith(submissions.NOTEBOOK))
         if config := next((one for one in configs if Path(one).is_file()), None):
-            raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
+            raise UsageError(f"{config} is a config; expected FILE.py:NAME")
         ours = [one for one in specs if one in RULES]
         named = [one for one in specs if one not in RULES]
         if ours and not named:
-            raise UsageError(
-                f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
-            )
+            raise UsageError(f"expected FILE.py:NAME, got {listed(ours)} (--algo)")
         for file, name in map(submissions.split, () if several_files else specs):
             if file.endswith(".py"):
                 name = name or fitting(Path(file), str(self.against))
                 locate(f"{file}:{name}").require()
         if ours or self.against is None:
-            against = next(filter(None, [self.against, *ours, *str(self.algo or "").split(","), "adam"]))
-            line = shell("verify", *(named or ["CANDIDATE"]), "--against", against)
-            raise UsageError(f"name the optimizer to compare with, as in: {line}")
+            raise UsageError("a file needs the optimizer to compare it with (--against)")
         if self.algo is not None:
-            raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
+            raise UsageError("--algo and a file cannot be combined")
         if directories := [one for one in specs if Path(one).is_dir()]:
-            kinds = ("*.py", "*.ipynb", "*/*.py", "*/*.ipynb")
-            found = {one: [kind for kind in kinds if any(Path(one).glob(kind))] or ["*.py"] for one in directories}
-            files = {one: shlex.join(str(Path(one, kind)) for kind in found[one]) for one in directories}
-            raise UsageError("\n".join(f"{one} is a directory; for its files write {files[one]}" for one in files))
+            raise UsageError(f"expected files, got the directory {listed(directories)}")
         if several_files:
             return _grade_all(self, exam, specs, place)
         if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in self.given]:
             needs = "need" if several[1:] else "needs"
-            raise UsageError(f"{listed(several)} {needs} several files, for example 'submissions/*.py:Adam'")
+            raise UsageError(f"{listed(several)} {needs} several files")
         candidate = given[0]
         if place.library or not hasattr(os, "fork"):
             if isinstance(candidate, str) and candidate.endswith(".py"):
@@ -263,10 +253,8 @@ class Exam:
             if rule.needs:
                 beside.append(f"the {rule.name} around it")
             if beside:
-                raise UsageError(
-                    f"{rule.name} works on weight matrices, and is compared on matrices of its own: leave out "
-                    + ", ".join(beside)
-                )
+                what = f"{rule.name} works on weight matrices, and is compared on matrices of its own"
+                raise UsageError(f"{what}, without {', '.join(beside)}")
         if hasattr(rule, "precision") and "algo.precision" not in chosen:  # NumPy has no bfloat16
             rule, named = replace(rule, precision="full"), "the iteration as on tensors"
             config = config.model_copy(update={"algo": (rule,)})
@@ -492,7 +480,7 @@ def _feedback_folder(request: Verify) -> Path | None:
     except OSError as error:
         raise UsageError(f"cannot make {folder}: {error.strerror}", request.flag("feedback")) from None
     if wrong:
-        raise UsageError(f"{folder} {wrong}; name a new directory, such as feedback", request.flag("feedback"))
+        raise UsageError(f"expected a new directory, got {folder}, which {wrong}", request.flag("feedback"))
     return folder
 
 

@@ -110,7 +110,7 @@ class Claim(Section):
         if isinstance(given, Claim) or (isinstance(given, Mapping) and "metric" in given):
             return given
         if not isinstance(given, str) or (match := _TEXT.fullmatch(given)) is None:
-            raise refusal(f"expected a claim such as {EXAMPLE}, got {shown(given)}")
+            raise refusal(f"expected a claim such as val_acc > 0.8 or adam: f at 10 < 0.1, got {shown(given)}")
         if match["healthy"]:
             return {"of": match["of"], "metric": "diagnosis", "equals": HEALTHY}
         parts: dict[str, Any] = {key: match[key] for key in ("of", "metric", "at") if match[key] is not None}
@@ -258,15 +258,15 @@ def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:
             raise refusal(unknown(claim.metric, claim.bound, words), "expect")
         once = claim.metric in ONCE or accepted in (RACE, NETWORK_RACE, RATE)
         if once and claim.at != "last":
-            raise refusal(f"{claim.metric} has one value, got at {claim.at}", "expect")
+            raise refusal(f"at {claim.at}: {claim.metric} has one value, not one per epoch", "expect")
         if names == list(TRAINING) and claim.at == 0:
             raise refusal("at: expected an epoch from 1, got 0", "expect")
         if names == list(NETWORK_RACE):
             if claim.confidence is not None and claim.metric != "test_acc":
-                raise refusal(f"confidence: only test_acc has it; got {claim.text}", "expect")
+                raise refusal(f"confidence: applies only to test_acc, got {claim.text}", "expect")
         elif names != list(TRAINING) and (claim.confidence is not None or claim.at in ("best", "area")):
             what = "confidence" if claim.confidence is not None else f"at {claim.at}"
-            raise refusal(f"{what}: only trainings have it; got {claim.text}", "expect")
+            raise refusal(f"{what}: applies only to trainings, got {claim.text}", "expect")
 
 
 def measured(accepted: tuple[str, ...]) -> AfterValidator:
@@ -311,7 +311,7 @@ class Check(Section):
         if len(asked := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
             raise refusal(f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}")
         if self.run is not None and self.set:
-            raise refusal("set: a run keeps its settings")
+            raise refusal("a run keeps its settings", "set")
         return self
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from optilab.config import SCHEMAS
-from optilab.errors import UsageError, unknown
+from optilab.errors import UsageError, did_you_mean, shown
 
 SECTION, ENTRY = "section", "name, or mapping of name and settings"
 
@@ -51,7 +51,7 @@ class Key:
         if self.choices:
             return f"one of {', '.join(self.choices)}" if self.choices[1:] else self.choices[0]
         kind = re.sub(r">= (\S+), <= (\S+)", r"from \1 to \2", self.type)
-        return kind if kind.startswith("text") else f"a {kind}"
+        return kind if kind.startswith("text") else f"a {kind}".replace(" or list", " or a list")
 
 
 def presets_folder() -> Path:
@@ -145,7 +145,7 @@ def type_of(node: Mapping[str, Any]) -> str:
         return f"list of {_plural(type_of(items))}"
     if "enum" in option or "const" in option:
         return " | ".join(map(str, option.get("enum", [option.get("const")])))
-    bounds = [f"{sign} {_number(option[name])}" for name, sign in _BOUNDS.items() if name in option]
+    bounds = [f"{sign} {number(option[name])}" for name, sign in _BOUNDS.items() if name in option]
     return f"{_TYPES.get(option.get('type', ''), 'text')} {', '.join(bounds)}".rstrip()
 
 
@@ -156,7 +156,7 @@ def _plural(kind: str) -> str:
     return f"{noun} >{bounds}" if bounds else noun
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
@@ -181,5 +181,6 @@ def part(keys: Sequence[Key], name: str) -> list[Key]:
     chosen = chosen or [key for key in keys if not key.of and last in key.choices and above in ("", key.key)]
     if not chosen:
         entries = [entry for key in keys if not key.of for entry in key.choices]
-        raise UsageError(unknown("config key", name, dict.fromkeys([*(key.key for key in keys), *entries])))
+        near = did_you_mean(name, dict.fromkeys([*(key.key for key in keys), *entries]))
+        raise UsageError(f"unknown config key {shown(name)}{near}")
     return chosen

@@ -126,7 +126,7 @@ def at_place(error: OptilabError, tree: Tree, at: Place = (), inner: Place = ())
 
     def located(problem: Problem) -> Problem:
         section, _, changed = problem.where.removeprefix("--").partition(" ")  # `--over optimizer.lr=0`
-        key = problem.key or changed.partition("=")[0]
+        key = problem.key or changed.partition("=")[0] or section * section.isidentifier()
         keys = tuple(int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", key or "config"))
         paths = [(*base, *inside) for base in (at, inner) for inside in ((section, key), keys)]
         written = [path[:n] for path in (*paths, at) for n in range(len(path) + 1) if path[:n] in tree.places]

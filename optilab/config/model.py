@@ -305,13 +305,10 @@ class ModelConfig(Section):
         layers = len(self.hidden)
         for key, last in (("gradient_norm", layers), ("freeze", layers + 1)):
             if missing := [number for number in getattr(self, key) if number > last]:
-                output = ", the last one is the output layer" if key == "freeze" else ""
-                there = (
-                    f"they are 1 to {last}{output}" if last > 1 else f"there {'is only 1' if last else 'are none'}"
-                )
-                raise refusal(f"there is no layer {missing[0]}; {there}", key)
+                output = " (the output layer)" if key == "freeze" else ""
+                raise refusal(f"expected layers from 1 to {last}{output}, got {missing[0]}", key)
         if set(self.freeze) == set(range(1, layers + 2)):
-            raise refusal(f"no layer is left to train; expected fewer than all of 1 to {layers + 1}", "freeze")
+            raise refusal(f"expected fewer than all layers, 1 to {layers + 1}", "freeze")
         if self.bias_init is not None and self.bias == "none":
             raise refusal("no layer has a bias (bias: none)", "bias_init")
         if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):

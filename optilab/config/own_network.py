@@ -125,7 +125,7 @@ def _arguments(origin: Origin) -> type[Arguments]:
     _, parameters = declared(origin)
     taken = [p.name for p in parameters if p.name in RESERVED or p.name.startswith("_")]
     if taken:
-        raise UsageError(f"{origin.label}: a parameter cannot be called {', '.join(taken)} here; rename it")
+        raise UsageError(f"{origin.label}: a parameter cannot be called {', '.join(taken)}")
     definitions: dict[str, Any] = {p.name: _definition(p) for p in parameters}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a parameter that is called as a method of pydantic's
@@ -179,9 +179,9 @@ class OrOwn:
         except UsageError as error:
             raise refusal(str(error)) from None
         own = [key for key in kind.model_fields if key not in RESERVED]
-        unknown = [key for key in tree if key not in (*kind.model_fields, "name", "sha256")]
-        for key in unknown[:1]:
-            raise refusal(f"unknown parameter {shown(key)}{did_you_mean(key, own)}; {kind.takes} in {kind.place}")
+        for key in [key for key in tree if key not in (*kind.model_fields, "name", "sha256")][:1]:
+            accepted = did_you_mean(str(key), own) or f"; {kind.takes} in {kind.place}"
+            raise refusal(f"unknown parameter{accepted}", str(key))
         # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
         value = kind.model_validate({key: item for key, item in tree.items() if key not in ("name", "sha256")})
         values = {key: getattr(value, key) for key in own}

@@ -21,13 +21,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationEr
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS
-from optilab.config.keys import Key, keys_of
+from optilab.config.keys import Key, keys_of, number
 from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
-from optilab.errors import ConfigError, Problem, UsageError, did_you_mean, shown, unknown
+from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
 from optilab.optimize.own_source import Origin
 from optilab.runs import run_name
+from optilab.words import some
 
 S = TypeVar("S", bound="Section")
 
@@ -112,6 +113,8 @@ class OneOf:
             raise refusal(f"expected the name of one {self.what}, or a mapping with `name`, got {shown(given)}")
         if "name" not in given and self.default is not None:
             given = {**(self.dump(self.default) or {}), **given}
+        if given.get("name") is None:
+            raise refusal(f"missing; expected the name of one {self.what}", "name")
         name, settings = given.get("name"), {key: item for key, item in given.items() if key != "name"}
         try:
             entry = self.entry(name)
@@ -247,11 +250,16 @@ def _follows(problem: Any, problems: Sequence[Any]) -> bool:
 
 
 ACCEPTED = {
-    "int": "a whole number", "float": "a number", "finite": "a finite number", "greater": "a larger number",
-    "less": "a smaller number", "string": "text", "bool": "true or false", "tuple": "a list", "list": "a list",
-    "too": "a list of another length", "model": "a mapping", "dict": "a mapping", "dataclass": "a mapping",
+    "int": "a whole number", "float": "a number", "finite": "a finite number", "string": "text",
+    "bool": "true or false", "tuple": "a list", "list": "a list", "model": "a mapping", "dict": "a mapping",
+    "dataclass": "a mapping",
 }  # fmt: skip
 """By the first word of pydantic's type of problem, where the schema does not say what a key takes."""
+BOUNDS = {
+    "gt": "a number >", "ge": "a number >=", "lt": "a number <", "le": "a number <=", "min_length": "at least",
+    "max_length": "at most",
+}  # fmt: skip
+"""The same by what pydantic tells of a bound."""
 
 
 def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
@@ -260,34 +268,59 @@ def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
     path, where = tree.locate(
         (*found["loc"], *about.get("key", "").split(".")) if "key" in about else found["loc"]
     )
-    key, entry = _key_at(known, tree, path)
-    name = dotted(path)
+    key = _key_at(known, tree, path)
+    name, inside = dotted(path), bool(path) and isinstance(path[-1], int)  # an entry of a list
+    part = found["loc"][-1] if found["loc"] and (inside or kind == "missing") else 0
+    part = part if isinstance(part, str) and isinstance(tree.at(path), str) else ""  # of a claim, of a user's code
     if kind == "extra_forbidden":
-        section = _bare(path[:-1])
-        beside = [one.last for one in known if one.of == entry and one.section == section] if entry else []
-        near = did_you_mean(str(path[-1]), beside) if beside else did_you_mean(name, [one.key for one in known])
-        message = f"unknown key{near or (f'; {entry} has ' + ', '.join(beside) if beside else '')}"
+        message = f"unknown key{_accepted_keys(known, tree, path)}"
     elif kind == "missing":
-        message = f"missing; expected {key.takes}" if key else "missing"
+        message = f"missing; expected {key.takes}" if key and not part else "missing"
     elif kind in ("refused", "value_error"):
         message = str(found["msg"]).removeprefix("Value error, ")
     else:
-        inside = bool(path) and isinstance(path[-1], int)  # an entry of a list
-        accepted = key.takes if key and not inside else ACCEPTED.get(kind.partition("_")[0], "")
+        bounds = (f"{words} {number(about[bound])}" for bound, words in BOUNDS.items() if bound in about)
+        accepted = next(bounds, "") or ACCEPTED.get(kind.partition("_")[0], "")
+        if kind.startswith("too_"):
+            accepted += " values"
+        elif key and not inside:
+            accepted = key.takes
         if kind == "literal_error" and not key:
             accepted = str(about["expected"]).replace("'", "")
         message = f"expected {accepted}, got {shown(found['input'])}" if accepted else found["msg"]
-    own = path[:-1] if path and isinstance(path[-1], int) else path  # an option for a list has one place
-    typed = own in tree.places and not re.fullmatch(r"(?!--).*:\d+", where)  # the option says which key it is
-    return Problem(where, "" if typed else name, message)
+    if where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where):  # an option or a keyword
+        own, option_key = path[:-1] if inside else path, where.partition(" ")[2]
+        said = own in tree.places or (not option_key and any(at[: len(own)] == own for at in tree.places))
+        name = "" if said else name.removeprefix(f"{option_key}.")
+    return Problem(where, name, f"{part}: {message}" if part else message)
 
 
-def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> tuple[Key | None, str]:
-    """The key at a path, and the name of the entry that it is a setting of."""
-    name, above = _bare(path), tree.at(path[:-1])
-    named = above.get("name") if isinstance(above, Mapping) else None
-    entry = next((one.of for one in known if one.of and one.of == named), "")
-    return next((one for one in known if one.key == name and one.of in ("", entry)), None), entry
+def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> Key | None:
+    """The key at a path."""
+    names = ("", *_names(tree.at(path[:-1])))
+    return next((one for one in known if one.key == _bare(path) and one.of in names), None)
+
+
+def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
+    """The key that is near an unknown one, or what its entry or section has."""
+    section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [None])[0]
+    within = (section, section.partition(".")[0])  # of a rule around another one
+    beside = [one.last for one in known if one.section in within and one.of == entry]
+    if isinstance(entry, str) and is_own(entry):
+        beside = [one.name for one in fields(kind_of(entry))]
+    if beside or any(entry in one.choices for one in known if one.key == section):
+        accepted = f"; {entry} has {', '.join(beside) or 'no settings'}"
+        return did_you_mean(str(path[-1]), beside) or accepted
+    fitting = [one for one in known if not one.of or one.of in _names(tree.at(tuple(one.section.split("."))))]
+    beside = [one.last for one in known if section and one.section == section]
+    accepted = f"; {section} has {some(beside, MAX_LISTED)}" if beside else ""
+    return did_you_mean(dotted(path), [one.key for one in fitting]) or accepted
+
+
+def _names(value: Any) -> list[Any]:
+    """The names of one entry, or of several."""
+    listed = value if isinstance(value, list) else [value]
+    return [one.get("name") if isinstance(one, Mapping) else one for one in listed]
 
 
 def _bare(path: Path) -> str:

@@ -1,6 +1,5 @@
 """The keys of `optilab sweep`, `optilab remedy` and `optilab race --on`: a study, as its study.yaml repeats it."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -31,14 +30,9 @@ def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
     for text in [texts] if isinstance(texts, str) else texts:
         key, equals, span = (part.strip() for part in text.partition("="))
         if not (key and equals and span):
-            missing = f"the values are missing, for example {key}=0.01,0.1" if key else f"for example {EXAMPLE}"
-            if match := re.fullmatch(r"([a-z][\w.]*)[\s:,]+(.*\S)", key):
-                missing = f"write {match[1]}={re.sub('[, ]+', ',', match[2])}"
-            raise UsageError(f"{text}: expected {RANGE} or KEY=VALUE,VALUE,...; {missing}", "--over")
+            raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got {shown(text)}", "--over")
         if key in axes:
-            both = f"{axes[key]},{span}"
-            advice = "list all of its values in one --over" if ":" in both else f"write {key}={both}"
-            raise UsageError(f"{key} is swept twice; {advice}", "--over")
+            raise UsageError(f"{key} is given twice", "--over")
         axes[key] = span
     return axes
 
@@ -193,7 +187,7 @@ class RemedyConfig(Section):
     def _claims_are_measured(self) -> "RemedyConfig":
         if self.tune is None and (self.repeats != 1 or self.seed != 0):
             key = "repeats" if self.repeats != 1 else "seed"
-            raise refusal("only applies to tuned remedies; add --tune N (in a file, tune: N)", key)
+            raise refusal("applies only to tuned remedies (tune)", key)
         require_metrics(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
         return self
 

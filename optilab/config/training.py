@@ -378,11 +378,9 @@ class TrainConfig(Section):
             expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
             raise refusal(f"expected {expected}, got {count}", "replay.loaders_per_epoch")
         if replay.validation_shuffled and not any(replay.loaders_per_epoch):
-            raise refusal(
-                "replay.loaders_per_epoch is 0: no validation is drawn for", "replay.validation_shuffled"
-            )
+            raise refusal("no validation draws numbers (loaders_per_epoch: 0)", "replay.validation_shuffled")
         if replay.cycle_momentum and not isinstance(self.schedule, OneCycle):
-            message = f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
+            message = f"expected the schedule one-cycle, got {self.schedule.name}"
             raise refusal(message, "replay.cycle_momentum")
         if replay.cycle_momentum and self.optimizer.name == "sgd":
             message = "sgd has no momentum"
@@ -395,8 +393,8 @@ class TrainConfig(Section):
             return self
         depths, depth, frozen = [stage.layers for stage in self.stages], len(self.model.hidden), self.model.freeze
         if depths != sorted(depths) or depths[-1] != depth:
-            expected = f"no stage may have fewer layers than the one before, the last needs all {depth}"
-            raise refusal(f"{expected}; got {', '.join(map(str, depths))}", "stages")
+            expected = f"numbers of layers that rise to {depth}"
+            raise refusal(f"expected {expected}, got {', '.join(map(str, depths))}", "stages")
         if any(stage.epochs is None for stage in self.stages[:-1]):
             raise refusal("every stage but the last needs its epochs", "stages")
         if self.stages[-1].epochs is not None:

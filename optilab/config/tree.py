@@ -21,8 +21,6 @@ from optilab.errors import CONTROL, ConfigError, Problem, shown
 Path = tuple[str | int, ...]
 
 MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_DIGITS = 1 << 20, 20, 10_000, 30
-COMMAND_LINE, ARGUMENTS = "the command line", "the arguments"
-"""Sources of what is typed, and of the keywords of a script."""
 
 _CONSTANTS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -54,8 +52,8 @@ class Tree:
     """Plain values by their keys, and where each was written."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    source: str = COMMAND_LINE
-    """The name in messages of what was read."""
+    source: str = ""
+    """The name in messages of what was read; empty for what is typed, and for the keywords of a script."""
     places: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
@@ -65,7 +63,7 @@ class Tree:
         try:
             values = _Reader(_LOADER(_text(data)), tree).document()
             if not isinstance(values, dict):
-                raise _Refused(1, f"expected keys with values, such as optimizer: sgd, got {shown(values)}")
+                raise _Refused(1, f"expected a mapping, got {shown(values)}")
         except _Refused as refused:
             raise ConfigError(source, [Problem(f"{source}:{refused.line}", "", str(refused))]) from None
         except yaml.MarkedYAMLError as error:
@@ -223,7 +221,7 @@ class _Reader:
             line = event.start_mark.line + 1
             key = self.node(event, ()) if isinstance(event, yaml.ScalarEvent) else None
             if not isinstance(key, str) or not key:
-                got = shown(event.value) if isinstance(event, yaml.ScalarEvent) else "a list or a mapping"
+                got = shown(key) if isinstance(event, yaml.ScalarEvent) else "a list or a mapping"
                 raise _Refused(line, f"expected text as a key, got {got}")
             if key in items:
                 raise _Refused(
@@ -277,14 +275,14 @@ def override(where: str, key: str, text: str) -> Override:
     try:
         return Override(where, key, value(text))
     except ValueError as error:
-        raise ConfigError(COMMAND_LINE, [Problem(where, "", str(error))]) from None
+        raise ConfigError("", [Problem(where, "", str(error))]) from None
 
 
 def override_from_text(where: str, text: str) -> Override:
     """The override of a `--set KEY=VALUE`."""
     key, equals, written = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(COMMAND_LINE, [Problem(where, "", f"expected KEY=VALUE, got {shown(text)}")])
+        raise ConfigError("", [Problem(where, "", f"expected KEY=VALUE, got {shown(text)}")])
     return override(f"{where} {key.strip()}", key.strip(), written)
 
 

@@ -480,8 +480,7 @@ def unrecorded(record: runs.Record) -> str:
     """Why the layers of a run cannot be read; empty where they can."""
     if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
         return ""
-    again = "" if record.is_watched else f", or train again: {runs.again(record.path)}"
-    return f"{file} is missing, from which diagnose reads the layers; restore it{again}"
+    return f"{file} is missing, from which diagnose reads the layers"
 
 
 def of_run(record: runs.Record) -> Evidence:

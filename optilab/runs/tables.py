@@ -26,11 +26,6 @@ def again(run: Path, command: str = "train", **options: Any) -> Call:
     return Call(command, options={"config": run / "config.yaml", **options})
 
 
-def restored(run: Path) -> str:
-    """What to do about a damaged file of a training."""
-    return f"restore it, or train again: {again(run)}"
-
-
 def read_table(path: Path) -> list[Row]:
     """The complete lines of a table that `table` wrote, without a torn last line; no rows if there is no file.
 
@@ -159,6 +154,6 @@ def read_records(path: Path) -> list[Row]:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
-            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch; {restored(path)}")
+            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch")
         records.append(record)
     return records

@@ -22,7 +22,7 @@ from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, edited
 from optilab.config.tree import Tree, flat, flow
-from optilab.errors import DataError, RunError, UsageError, did_you_mean, shell, shown
+from optilab.errors import DataError, RunError, UsageError, did_you_mean, shown, unknown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
@@ -148,12 +148,7 @@ def select_from(chosen: Iterable[Record | Study], confirmations: bool = True) ->
     foreign = [r for r in records.values() if not r.is_training]
     if foreign:
         names = ", ".join(f"{r.name} is a run of `optilab {r.manifest['command']}`" for r in foreign)
-        advice = "`optilab runs ls --where command=train` lists trainings"
-        if len(foreign) == 1 and (config := foreign[0].path / "config.yaml").is_file():
-            command = shell(foreign[0].manifest["command"], config, "--no-save", "--out", "path.png")
-            rows = shell("runs", "show", foreign[0].name, "--format", "csv")
-            advice += f", `{command}` draws this one, and `{rows}` prints its rows"
-        raise UsageError(f"expected trainings, and {names}; {advice}")
+        raise UsageError(f"expected trainings; {names}")
     return Selection(list(records.values()), left_out, looks, confirming)
 
 
@@ -435,16 +430,16 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
     if metric == "seconds" and at in ("best", "area"):
         wrong.append(f"--at {at}: seconds only grow; expected last or an epoch")
     if target is not None and at != "last":
-        wrong.append("--target and --at cannot be combined: --target already determines the epoch; give one")
+        wrong.append("--target and --at cannot be combined")
     if target is not None and (metric == "seconds" or metric in TESTED):
-        wrong.append(f"--target needs a metric of every epoch; {metric} is not one; write --metric val_acc")
+        wrong.append(f"--target: expected a metric of every epoch, got {metric}")
     if metric in TESTED and at not in ("last", "best"):
         wrong.append(
             f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"
         )
     why = "" if target is None else no_fraction(metric, target)
     if target == 0 and metric.endswith("acc"):
-        why = "every training has an accuracy of 0 at once; write for example 0.8"
+        why = "expected more than 0, which every training has at once"
     if target is not None and not isfinite(target):
         why = f"expected a finite number, got {target}"
     wrong += [f"--target: {why}"] if why else []
@@ -490,11 +485,9 @@ def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric"
     trials = [trial for group in found for trial in group.values()]
     known = list(dict.fromkeys(key for trial in trials for key in trial.metrics))
     if known and measure.metric not in known:
-        near = did_you_mean(measure.metric, known) or f"; one of {', '.join(known)}"
         if measure.metric in TESTED:
-            own = f"val{measure.metric.removeprefix('test')}"
-            near = f", which needs held-out images (train with --set data.holdout=N); write {own}"
-        raise UsageError(f"no run has {shown(measure.metric)}{near}", where)
+            raise UsageError(f"{measure.metric} needs held-out images (data.holdout)", where)
+        raise UsageError(unknown("metric", measure.metric, known), where)
     horizon: float
     step = 0.0
     if trials and measure.target is not None:

@@ -7,7 +7,6 @@ runs in progress metrics.csv.
 
 import operator
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,43 +76,11 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
 
     def read(text: str) -> Condition:
         match = _CONDITION.fullmatch(text)
-        if meant := _in_words(text):
-            instead = shlex.join(word for one in meant for word in ("--where", one))
-            raise UsageError(f"{shown(text)} is no comparison; write {instead}", "--where")
         if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
-            sign = re.search(r"[=!<>~]+", text)
-            reason = f"expected {GRAMMAR}, for example 'optimizer.lr>0.1'"
-            if sign is None:
-                reason = "a comparison is missing; write for example 'val_acc>0.5' or 'state=done'"
-            elif sign[0] not in _SIGNS:
-                usual = {"==": "=", "=>": ">=", "=<": "<=", "<>": "!="}.get(sign[0])
-                reason = f"{sign[0]} is none of {' '.join(_SIGNS)}; write for example 'val_acc>0.5'"
-                if usual:
-                    reason = f"{sign[0]} is no comparison; write '{text.replace(sign[0], usual, 1)}'"
-            elif not sign.start():
-                reason = f"the key before {sign[0]} is missing; write for example 'val_acc{sign[0]}0.5'"
-            elif sign.end() == len(text):
-                reason = f"the value after {sign[0]} is missing; write for example '{text}0.5'"
-            raise UsageError(f"{reason}; got {shown(text)}", "--where")
+            raise UsageError(f"expected {GRAMMAR}, got {shown(text)}", "--where")
         return Condition([match[1]], match[2], match[3])
 
     return [read(text) for text in texts]
-
-
-_WORDS = {
-    r"is not|not|ne": "!=", r"is|equals|eq": "=", r"like|contains|matches": "~",
-    r"above|over|gt": ">", r"below|under|lt": "<", r"at least|ge": ">=", r"at most|le": "<=",
-}  # fmt: skip
-"""How comparisons are written in other languages, and here."""
-
-
-def _in_words(text: str) -> list[str]:
-    """The conditions that are meant by several in one, or by words in the place of a sign; empty where none are."""
-    both = re.sub(r"(\S+) between (\S+) and (\S+)", r"\1>=\2 and \1<=\3", text)
-    parts = re.split(r"\s+(?:and|AND|&&?)\s+", both)
-    for words, sign in _WORDS.items():
-        parts = [re.sub(rf"^(\S+)\s+(?:{words})\s+", rf"\1{sign}", part) for part in parts]
-    return parts if parts != [text] and all(map(_CONDITION.fullmatch, parts)) else []
 
 
 def named(condition: Condition, known: Iterable[str]) -> Condition:
@@ -132,7 +99,7 @@ def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
             return ending
     there = ", ".join(one for one in RESULTS if one in keys)
     own = next((f", or a key of the config such as {one}" for one in keys if one not in RESULTS), "")
-    near = did_you_mean(key, list(keys)) or f"; one of {there}{own}"
+    near = did_you_mean(key, list(keys)) or f"; expected {there}{own}"
     raise UsageError(f"no listed run has {shown(key)}{near}", where)
 
 

@@ -56,7 +56,7 @@ def test_settings_do_not_depend_on_the_order_typed(optilab):
     assert result("--algo", "sgd", "--epochs", 3, "--epochs", 6)["epochs"] == 6
     for arguments in (("--epochs", 3, "--set", "epochs=4"), ("--set", "epochs=4", "--epochs", 3)):
         done = optilab("optimize", "--algo", "sgd", *arguments, code=2)
-        assert done.stderr == "optilab: --epochs and --set epochs: both set epochs\n"
+        assert done.stderr == "optilab: --epochs and --set epochs cannot be combined\n"
 
 
 def test_precedence_schema_yaml_flags(optilab, tmp_path):

@@ -190,7 +190,7 @@ def test_cache_before_debian_and_damage_is_not_passed_over(small, cache, tmp_pat
 
 
 def test_idx_needs_a_folder(small, monkeypatch):
-    with pytest.raises(DataError, match="--data-dir or set OPTILAB_DATA"):
+    with pytest.raises(DataError, match="--data-dir or OPTILAB_DATA"):
         fetch.ensure("idx", None, silent)
     monkeypatch.setenv("OPTILAB_DATA", str(small))
     assert_is_small(fetch.ensure("idx", None, silent))

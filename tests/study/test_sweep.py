@@ -136,13 +136,13 @@ def test_a_study_grows_and_never_shrinks(what, tmp_path):
     before, after = GROWS[what]
     after.require_same(begun(tmp_path / "small", before))
     study = begun(tmp_path / "large", after)
-    with pytest.raises(RunError, match=r"would be fewer|has tried|has 3 samples"):
+    with pytest.raises(RunError, match=r"expected at least|has tried"):
         before.require_same(study)
 
 
 def test_a_lost_value_is_named(tmp_path):
     study = begun(tmp_path, plan({"optimizer.lr": "0.1:1:3:log"}))
-    with pytest.raises(RunError, match=r"has tried 0\.316227766017, too, and its verdicts"):
+    with pytest.raises(RunError, match=r"expected also 0\.316227766017, which"):
         plan({"optimizer.lr": "0.1:1:2:log"}).require_same(study)
 
 

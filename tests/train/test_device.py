@@ -195,7 +195,7 @@ def test_a_device_is_chosen_by_what_the_machine_has(monkeypatch, has, name, dtyp
 
 def test_float64_is_refused_on_mps_before_training(small, monkeypatch, tmp_path):
     machine(monkeypatch, mps=True)
-    with pytest.raises(UsageError, match="mps has no float64"):
+    with pytest.raises(UsageError, match="expected float32 on mps"):
         session.start(configured(device="mps", dtype="float64"), small, tmp_path, "r", provenance([], ["torch"]))
     assert not list(tmp_path.iterdir())
 
