@@ -35,7 +35,7 @@ from optilab.config.study import (
     TrainingRules,
     Trainings,
 )
-from optilab.config.tree import COMMAND_LINE, Tree
+from optilab.config.tree import Tree
 from optilab.errors import Interrupted, UsageError, chosen_names, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
@@ -124,7 +124,7 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
             return studies.source("race --on", self, None, place)
         started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
         on = self.model_dump(mode="json", include={"on"})["on"]
-        return Tree.of(started | {"on": on}, COMMAND_LINE), self.name
+        return Tree.of(started | {"on": on}, ""), self.name
 
 
 class FunctionRace(RaceOptions, FunctionRaceConfig):

@@ -16,7 +16,7 @@ from optilab.commands.request import Place, plain
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
 from optilab.config.training import DataConfig
-from optilab.config.tree import COMMAND_LINE, Tree
+from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
@@ -50,7 +50,7 @@ def source(
     if isinstance(config, str) and Path(config).name == runs.STUDY:
         raise UsageError(f"expected a training, got the study {config} (--study)")
     if config is not None:
-        return Tree.of({"config": training(config), **started}, COMMAND_LINE), request.name
+        return Tree.of({"config": training(config), **started}, ""), request.name
     if request.file is None:
         raise no_config(command)
     return tree_of(request.STUDY.kind, request.file), request.name

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from optilab.config import SCHEMAS, presets
 from optilab.config.keys import keys_of
 from optilab.config.section import Section, build
-from optilab.config.tree import ARGUMENTS, COMMAND_LINE, MAX_BYTES, Override, Tree
+from optilab.config.tree import MAX_BYTES, Override, Tree
 from optilab.config.tree import Path as Place
 from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, UsageError, did_you_mean, shown
 from optilab.runs import run_name
@@ -131,7 +131,7 @@ def at_place(error: OptilabError, tree: Tree, at: Place = (), inner: Place = ())
         paths = [(*base, *inside) for base in (at, inner) for inside in ((section, key), keys)]
         written = [path[:n] for path in (*paths, at) for n in range(len(path) + 1) if path[:n] in tree.places]
         where = tree.places[max(written, key=len)] if written else tree.source
-        typed = where in (COMMAND_LINE, ARGUMENTS) or where.startswith("--")
+        typed = not where or where.startswith("--")
         return problem if typed or in_file.fullmatch(problem.where) else Problem(where, key, problem.message)
 
     in_file = re.compile(r"(?!--).*:\d+")
