@@ -39,7 +39,7 @@ class Verbatim(str):
 
 Medium = Callable[[str | Command], str]
 """The form of commands in a medium: `str`, or `in_python`."""
-Part = str | Command | Sentence | Table | Any
+Block = str | Command | Sentence | Table | Any
 """A piece of an answer in a terminal: a sentence, a command, a table, a chart, or what rich renders."""
 
 
@@ -68,7 +68,7 @@ class Answer(ABC):
         """The exit status, without regard to claims."""
         return ExitCode.OK
 
-    def parts(self) -> "Iterable[Part]":
+    def blocks(self) -> "Iterable[Block]":
         """What a person reads in a terminal, in this order."""
         yield self.headline
         yield self.table()
@@ -175,30 +175,30 @@ class Answer(ABC):
 class Printed(Answer):
     """An answer of a few values that are at hand: what is read, the document of `--json`, what `--quiet` prints."""
 
-    shown: Sequence[Part]
+    shown: Sequence[Block]
     facts: Mapping[str, Any]
     brief: Sequence[str] = ()
     exit_code: ExitCode = ExitCode.OK
 
     @property
     def headline(self) -> str:
-        return next((part for part in self.shown if isinstance(part, str)), "")
+        return next((block for block in self.shown if isinstance(block, str)), "")
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return [dict(row) for part in self.shown if isinstance(part, Table) for row in part.rows]
+        return [dict(row) for block in self.shown if isinstance(block, Table) for row in block.rows]
 
     @property
     def code(self) -> ExitCode:
         return self.exit_code
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         return self.shown
 
     def table(self) -> Table:
-        """The first table among the parts, and below it their other sentences."""
-        shown = next((part for part in self.shown if isinstance(part, Table)), Table([], []))
-        return replace(shown, notes=[part for part in self.shown if isinstance(part, str)][1:])
+        """The first table among the blocks, and below it their other sentences."""
+        shown = next((block for block in self.shown if isinstance(block, Table)), Table([], []))
+        return replace(shown, notes=[block for block in self.shown if isinstance(block, str)][1:])
 
     def document(self) -> Mapping[str, Any]:
         return self.facts
@@ -219,39 +219,39 @@ def present(answer: Answer, request: object) -> int:
     elif format != "table":
         answer.write(format)
     else:
-        paint(answer.parts())
+        paint(answer.blocks())
         paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
     return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
 
 
-def paint(parts: "Iterable[Part]") -> None:
-    """Print the parts of an answer."""
-    for part in parts:
-        if isinstance(part, Verbatim):
-            print(part, flush=True)
-        elif isinstance(part, str):
-            terminal.say(part)
-        elif isinstance(part, Command):
-            terminal.say(str(part))
-        elif isinstance(part, Sentence):
-            terminal.say(part.text, part.style or None)
-        elif isinstance(part, Table):
-            part.write("table")
-        elif isinstance(part, terminal.Grid):
-            terminal.show(part)
+def paint(blocks: "Iterable[Block]") -> None:
+    """Print the blocks of an answer."""
+    for block in blocks:
+        if isinstance(block, Verbatim):
+            print(block, flush=True)
+        elif isinstance(block, str):
+            terminal.say(block)
+        elif isinstance(block, Command):
+            terminal.say(str(block))
+        elif isinstance(block, Sentence):
+            terminal.say(block.text, block.style or None)
+        elif isinstance(block, Table):
+            block.write("table")
+        elif isinstance(block, terminal.Grid):
+            terminal.show(block)
         else:
             from optilab.show.chart import Chart  # with NumPy, which not every answer needs
 
-            terminal.draw(part) if isinstance(part, Chart) else terminal.show(part)
+            terminal.draw(block) if isinstance(block, Chart) else terminal.show(block)
 
 
-def lines_of(parts: "Iterable[Part]") -> Iterator[str | Command]:
-    """Parts as lines of text, where there are no styles and pictures."""
-    for part in parts:
-        if isinstance(part, terminal.Grid):
-            yield from part.lines()
+def lines_of(blocks: "Iterable[Block]") -> Iterator[str | Command]:
+    """Blocks as lines of text, where there are no styles and pictures."""
+    for block in blocks:
+        if isinstance(block, terminal.Grid):
+            yield from block.lines()
         else:
-            yield part if isinstance(part, Command) else str(getattr(part, "text", part))
+            yield block if isinstance(block, Command) else str(getattr(block, "text", block))
 
 
 def cell(value: Any) -> str:

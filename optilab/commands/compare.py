@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from optilab.call import Command
 from optilab.commands import comparison_tables as tables
-from optilab.commands.answer import Answer, Part, Sentence, Verbatim
+from optilab.commands.answer import Answer, Block, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.request import Place, Request, options_of
 from optilab.errors import DataError, UsageError, shown
@@ -216,11 +216,11 @@ class LabComparison(Answer):
         keys = [column.key for column in tables.columns(self._answer) if column.only != "text"]
         return [{key: row.get(key) for key in keys} for row in tables.rows(self._answer)]
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         yield from self.compared()
         yield from self.next_steps()
 
-    def compared(self) -> Iterator[Part]:
+    def compared(self) -> Iterator[Block]:
         """What differs, the table, of a confirmed sweep both tables, and the verdict."""
         yield from tables.differences(self.side)
         yield ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Part, Printed, Sentence, Verbatim
+from optilab.commands.answer import Block, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, OutputOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import SCHEMAS
@@ -44,14 +44,14 @@ class ListPresets(OutputOptions):
     def run(self, place: Place) -> Printed:
         from optilab.config.presets import presets
 
-        parts: list[Part] = []
+        blocks: list[Block] = []
         for (kind, folder), group in groupby(presets(), lambda preset: (preset.kind, preset.path.parent.name)):
             rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
-            parts += [terminal.grid([f"optilab {kind} --config", FOLDERS.get(folder, "")], rows, left=(0, 1)), ""]
-        parts.append("run one:  optilab train --config sigmoid.yaml")
-        parts.append("edit one: optilab config cp sigmoid.yaml my.yaml")
+            blocks += [terminal.grid([f"optilab {kind} --config", FOLDERS.get(folder, "")], rows, left=(0, 1)), ""]
+        blocks.append("run one:  optilab train --config sigmoid.yaml")
+        blocks.append("edit one: optilab config cp sigmoid.yaml my.yaml")
         names = [f"{preset.name}.yaml" for preset in presets()]
-        return Printed(parts, {"presets": list(map(_facts, presets()))}, names)
+        return Printed(blocks, {"presets": list(map(_facts, presets()))}, names)
 
 
 FOLDERS = {
@@ -113,15 +113,16 @@ class ShowConfig(OutputOptions):
         )
 
 
-def _tables(keys: "Sequence[Key]", whole: bool, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[Part]:
+def _tables(keys: "Sequence[Key]", whole: bool, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[Block]:
     """A table of the keys of the sections, and one of those of each entry; of a `whole` config a line for an entry.
 
     `defaults` has the settings of a rule's preset, by the name of the rule.
     """
-    own = [key for key in keys if not key.of]
-    yield terminal.grid(["key", "default", "meaning"], [_row(key) for key in own], left=range(3))
-    for of, group in groupby((key for key in keys if key.of), lambda key: (key.of, key.section)):
-        name, section = of
+    shared = [key for key in keys if not key.of]
+    if shared:
+        yield terminal.grid(["key", "default", "meaning"], [_row(key) for key in shared], left=range(3))
+    of_entries = groupby((key for key in keys if key.of), lambda key: (key.of, key.section))
+    for number, ((name, section), group) in enumerate(of_entries):
         settings = list(group)
         if whole:
             yield f"{section} {name}: {', '.join(f'{key.last} {key.default}' for key in settings)}"
@@ -131,7 +132,8 @@ def _tables(keys: "Sequence[Key]", whole: bool, defaults: Mapping[str, Mapping[s
         rows = [
             [key.key, key.default, *[flow(preset.get(key.last))] * bool(preset), _meaning(key)] for key in settings
         ]
-        yield ""
+        if shared or number:
+            yield ""
         yield Sentence(name, "bold")
         yield terminal.grid(columns, rows, left=range(4))
         if preset:

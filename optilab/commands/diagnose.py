@@ -10,7 +10,7 @@ from pydantic import Field
 
 from optilab import runs
 from optilab.call import Call, Command, in_python
-from optilab.commands.answer import Answer, Medium, Part, Sentence, lines_of
+from optilab.commands.answer import Answer, Block, Medium, Sentence, lines_of
 from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets
@@ -205,7 +205,7 @@ class Diagnosis(Answer):
             passes = all(verdict.healthy(self.evidence, self.findings, level) for level in levels)
         return ExitCode.OK if passes else ExitCode.EXPECTATION
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """The layers, the verdict, and for each finding what to try."""
         evidence, epochs = self.evidence, plural(len(self.evidence.rows), "epoch")
         if evidence.setup.loop:
@@ -243,9 +243,9 @@ class Diagnosis(Answer):
 
     def __str__(self) -> str:
         """The parts of a terminal, with calls of `Lab`."""
-        return "\n".join(map(in_python, lines_of(self.parts())))
+        return "\n".join(map(in_python, lines_of(self.blocks())))
 
-    def brief(self) -> Iterator[Part]:
+    def brief(self) -> Iterator[Block]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
         text, learns = verdict.learning(self.evidence)
         yield Sentence(text, "green" if learns else "yellow")

@@ -101,9 +101,9 @@ class WorkedSteps(Answer):
         ]
 
     def __str__(self) -> str:
-        return "\n".join(self.parts())
+        return "\n".join(self.blocks())
 
-    def parts(self) -> Iterator[str]:
+    def blocks(self) -> Iterator[str]:
         """Each step: the calculation, then its difference from the run."""
         for number, worked in enumerate(self.steps):
             if number:

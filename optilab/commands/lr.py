@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import studies
-from optilab.commands.answer import Answer, Part, Sentence
+from optilab.commands.answer import Answer, Block, Sentence
 from optilab.commands.compare import LabComparison
 from optilab.commands.options import (
     QUIET,
@@ -196,7 +196,7 @@ class LabRate(Answer):
         found = ExitCode.OK if self.judged or self.rate is not None else ExitCode.EXPECTATION
         return max(found, self.ran.code if self.ran else ExitCode.OK)
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """The curve, the recommendation with its evidence, and the commands to go on with."""
         config, test = self.config, self.test
         facts = f"{config.name}   {config.optimizer.name}   batch {config.data.batch_size}   seed {config.seed}"
@@ -392,13 +392,13 @@ def _evidence(test: RangeTest) -> str:
     )
 
 
-def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Part]:
+def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Block]:
     """The table of the trainings, and the recommendation with the rates that cannot be told from it."""
     yield ""
     size = f"{plural(confirmation.epochs, 'epoch')}, {plural(confirmation.seeds, 'seed')} each"
     yield Sentence(f"trainings at {len(confirmation.outcomes)} rates, {size}, judged on held-out images", "bold")
     if confirmation.side is not None:
-        yield from _comparison(confirmation).parts()
+        yield from _comparison(confirmation).blocks()
     yield ""
     if confirmation.rate is None:
         yield Sentence(unmoved(result), "yellow")

@@ -159,7 +159,7 @@ class LabMap(Answer):
         """The map as a picture, with the limits of theory where they are known."""
         return map_chart(self.map, self.what)
 
-    def parts(self) -> Iterator[Any]:
+    def blocks(self) -> Iterator[Any]:
         """The picture, then the numbers."""
         found = self.map
         yield Sentence(self.headline, "bold")

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 
 from optilab import runs
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer, Part, Sentence, Verbatim
+from optilab.commands.answer import Answer, Block, Sentence, Verbatim
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
 from optilab.commands.request import Conflicts, Place
@@ -258,7 +258,7 @@ class LabPaths(Answer):
             terminal.note(f"diverged: {', '.join(ended)}")
         return [Verbatim(self.run)] if self.run else []
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """One path in full, or a line for each of several, then the picture and what was written."""
         yield from self._one() if len(self.paths) == 1 else self._several()
         if terminal.is_wide() if self.picture is None else self.picture:
@@ -286,7 +286,7 @@ class LabPaths(Answer):
         if names := ", ".join(f"{label} from epoch {epoch}" for label, epoch in epochs.items()):
             yield f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
 
-    def _one(self) -> Iterator[Part]:
+    def _one(self) -> Iterator[Block]:
         (path,), (rule,), config = self.paths.values(), self.config.algo, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
         yield settings(rule)
@@ -299,7 +299,7 @@ class LabPaths(Answer):
             yield sentence
         yield from self._chaos()
 
-    def _several(self) -> Iterator[Part]:
+    def _several(self) -> Iterator[Block]:
         config, ranked = self.config, self._ranked
         yield Sentence(
             f"{len(self.paths)} optimizers on {_where(config)}   {plural(config.epochs, 'epoch')}", "bold"
@@ -466,7 +466,7 @@ def _best_possible(bounds: Mapping[str, float]) -> str:
     return f"best possible per step: x{descent:.4g} with gradient descent, x{momentum:.4g} with momentum"
 
 
-def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]) -> Iterator[Part]:
+def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]) -> Iterator[Block]:
     """The rates of several rules on a quadratic as a table; nothing on other functions."""
     bounds = _bounds(config)
     if bounds is None:

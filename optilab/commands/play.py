@@ -175,7 +175,7 @@ class Playground(Answer):
     def rows(self) -> list[dict[str, Any]]:
         return [{"algo": label, "diverges": label in self.diverged} for label in self.config.labels]
 
-    def parts(self) -> Iterator[str]:
+    def blocks(self) -> Iterator[str]:
         """The file, where to open it, and on stderr a hint for rules that diverge."""
         yield self.headline
         if self.note:

@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from optilab import runs
 from optilab.commands import race_tables as tables
 from optilab.commands import studies
-from optilab.commands.answer import Answer, Part, Sentence
+from optilab.commands.answer import Answer, Block, Sentence
 from optilab.commands.options import (
     OUT,
     PICTURES,
@@ -237,7 +237,7 @@ class LabRace(Answer):
         keys = [column.key for column in tables.COLUMNS if column.only != "text"]
         return [{key: row[key] for key in keys} for row in tables.standing_rows(self.race, self.rules)]
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         """The standings, what they measure, and the tuned settings."""
         race, rules, functions = self.race, self.rules, self.functions
         table = tables.standing_rows(race, rules)
@@ -324,7 +324,7 @@ class NetworkRaceAnswer(EndedStudy):
     planned: NetworkRace
     found: RaceResult
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         """A table per training, one over all of them, the settings, and what holds."""
         planned, result = self.planned, self.found
         yield Sentence(planned.shape, "bold")

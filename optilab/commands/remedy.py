@@ -8,7 +8,7 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.commands.answer import Part, Sentence
+from optilab.commands.answer import Block, Sentence
 from optilab.commands.options import (
     LearningRate,
     Optimizer,
@@ -84,7 +84,7 @@ class RemedyAnswer(EndedStudy):
         tried = plural(len(self.results) - 1, "remedy")
         return f"{self.label}: {tried}, {plural(seeds, 'seed')}, {plural(epochs, 'epoch')}"
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         """The results, the best first, and the smallest change that fixes the network."""
         shown = self.table()
         yield Sentence(self.heading, "bold")

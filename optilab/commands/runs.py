@@ -11,7 +11,7 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import compare
-from optilab.commands.answer import Answer, Part, Printed, Sentence, Verbatim
+from optilab.commands.answer import Answer, Block, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
@@ -150,7 +150,7 @@ class RunList(Answer):
     def rows(self) -> list[dict[str, Any]]:
         return [line.facts for line in self.lines]
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         yield self.table() if self.lines else self.empty
 
     def table(self) -> Table:
@@ -332,7 +332,7 @@ class OneRun(LabRun):
 
     config: bool = False
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         last, results = self.entry.last_row(), self.entry.manifest.get("results", {})
         results = results if isinstance(results, Mapping) else {}
         yield from _facts(self.entry)
@@ -378,7 +378,7 @@ class OneRun(LabRun):
 class OneStudy(LabStudy):
     """A study in full: its facts and its trials."""
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         from optilab.study.listing import lines
 
         yield from _facts(self.entry)
@@ -396,7 +396,7 @@ class OneStudy(LabStudy):
         return {**_entry_facts(self.entry), "runs": list(map(_entry_facts, found)), "left_out": left_out}
 
 
-def _facts(entry: Record | Study) -> Iterator[Part]:
+def _facts(entry: Record | Study) -> Iterator[Block]:
     from optilab.study.groups import text
     from optilab.study.listing import lines
 
@@ -603,7 +603,7 @@ class DiffRuns(FolderOptions, OutputOptions):
         return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
 
 
-def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Part]:
+def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
     """What differs, where the rows part, and the cause."""
     sections = {"config": parting.config, "environment": parting.environment, "data": parting.data}
     if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:

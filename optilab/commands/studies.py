@@ -195,7 +195,7 @@ class PlannedStudy(Answer):
     def rows(self) -> list[dict[str, Any]]:
         return [dict(self.document())]
 
-    def parts(self) -> Iterable[str]:
+    def blocks(self) -> Iterable[str]:
         return (self.headline, *self.notes)
 
     def table(self) -> Table:

@@ -10,7 +10,7 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.commands.answer import Part, Sentence
+from optilab.commands.answer import Block, Sentence
 from optilab.commands.compare import LabComparison, confirmation
 from optilab.commands.options import (
     LearningRate,
@@ -140,7 +140,7 @@ class SweepAnswer(EndedStudy):
         ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
         return f"{self.plan.base.name}: {self.plan.shape}, {plural(self.plan.base.epochs, 'epoch')}: {ended}"
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         """How the trials ended, and the comparison of those that ran through."""
         plan = self.plan
         yield Sentence(self.heading, "bold")

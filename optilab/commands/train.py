@@ -16,7 +16,7 @@ from annotated_types import Ge, Le
 from optilab import runs, signals
 from optilab.call import Call, Command
 from optilab.commands import studies
-from optilab.commands.answer import Part, present
+from optilab.commands.answer import Block, present
 from optilab.commands.diagnose import thermometer
 from optilab.commands.options import (
     BatchSize,
@@ -309,7 +309,7 @@ class LabTraining(LabRun):
     def __repr__(self) -> str:
         return f"<LabRun: {self.headline}>"
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """Last and best epoch, time and speed, the curves, the diagnosis."""
         rows = self.rows
         if rows:
@@ -338,7 +338,7 @@ class LabTraining(LabRun):
         return facts | {key: record.manifest[key] for key in tested if key in record.manifest}
 
 
-def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
+def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
     """Last and best epoch by validation accuracy, time and speed."""
     timings = read_timings(record.path / "timings.csv")
     last, top = rows[-1], best(rows)
@@ -402,7 +402,7 @@ class SeedsAnswer(EndedStudy):
         """The trials that did not fail."""
         return [runs.read(self.path / one.trial.name) for one in self.ran.outcomes if not one.failed]
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
         from optilab.study.groups import outcome, spread
 

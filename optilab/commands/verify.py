@@ -18,7 +18,7 @@ from annotated_types import Ge, Le
 
 from optilab import signals
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer, Part, Sentence, lines_of
+from optilab.commands.answer import Answer, Block, Sentence, lines_of
 from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.paths import read_function
 from optilab.commands.request import Place
@@ -357,7 +357,7 @@ class LabVerification(Answer):
         facts = {"candidate": self.label, "against": self.exam.rule.name, "equal": self.equal}
         return {**facts, **asdict(self.verdict)}
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """Whether the candidate is the rule; else where they part, by how much, and why."""
         verdict, rule = self.verdict, self.exam.rule
         places = ", ".join(verdict.functions)
@@ -527,7 +527,7 @@ class Grades(Answer):
         )
         return Table(columns, [row | {"explanation": " ".join(row["explanation"].split())} for row in self.rows])
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         yield from (self.table(), "", self.headline)
 
     def write(self, format: str) -> None:
@@ -570,7 +570,7 @@ class Grades(Answer):
             yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
         else:
             label = f"{Path(row.submission).name}:{row.name}"
-            yield from map(printable, map(str, lines_of(LabVerification(label, self.exam, row.compared).parts())))
+            yield from map(printable, map(str, lines_of(LabVerification(label, self.exam, row.compared).blocks())))
         if row.output:
             yield from ("", "What your code printed:", row.output)
 
@@ -611,7 +611,7 @@ class Parity(Answer):
 
         return {"tolerance": TOLERANCE, "rows": self.rows}
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """One line per rule and form; per library the difference, or the form it implements instead."""
         from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE
         from optilab.verify.references import STEPS as EACH

@@ -311,7 +311,7 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
         assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not trial
         assert [*map(str, verdict.next_steps(seen, [], "it.yaml", {"model.act": "relu"}))] == tries
         view = Diagnosis("it.yaml", seen, [], "it.yaml", {"model.act": "relu"})
-        for lines in (view.parts(), view.brief()):
+        for lines in (view.blocks(), view.brief()):
             assert f"  try: {tries[0]}" in map(str, lines)
     rows = [{"epoch": 1, **blank, "train_loss": 2.28}, {"epoch": 2, **blank, "train_loss": 2.19, "val_acc": 0.289}]
     young = Evidence(healthy.config, rows, [start, *healthy.records[1:]])

@@ -222,7 +222,7 @@ def test_files_of_earlier_versions_are_planned_as_before(tmp_path):
         assert (old.finalists(outcomes), len(old.finals(outcomes))) == ([], 5)
     (tmp_path / "study.yaml").write_bytes(before.study())
     plan(on=["relu"]).require_same(tmp_path)
-    fewer = f"has {before.seeds} seeds"
+    fewer = f"expected at least {before.seeds} seeds"
     for other, words in ((now, "eps: False -> True"), ({"seed": 1}, "seed: 0 -> 1"), ({"seeds": 4}, fewer)):
         with pytest.raises(RunError, match=words):
             (plan(on=["relu"], **other) if isinstance(other, dict) else other).require_same(tmp_path)
