@@ -42,20 +42,20 @@ def commands() -> str:
 
     parts = ["# Commands", "", "```text", said("--help"), "```"]
     for name in COMMANDS:
-        verbs = getattr(import_module(f"optilab.commands.{name}"), "VERBS", {})
-        for words in [(name,), *((name, part) for part in verbs)]:
+        parts_of = getattr(import_module(f"optilab.commands.{name}"), "PARTS", {})
+        for words in [(name,), *((name, part) for part in parts_of)]:
             parts += ["", f"## optilab {' '.join(words)}", "", "```text", said(*words, "--help"), "```"]
     return "\n".join(parts)
 
 
 def keys() -> str:
     """Every key of every kind of config: type, default, meaning."""
-    from optilab.config.fields import SCHEMAS, describe, schema_for
+    from optilab.config.keys import SCHEMAS, keys_of
 
     parts = ["# Config keys"]
     for kind in SCHEMAS:
         parts += ["", f"## {kind}", "", "| key | of | type | default | meaning |", "|---|---|---|---|---|"]
-        for key in describe(schema_for(kind)):
+        for key in keys_of(kind):
             cells = (f"`{key.key}`", key.of, key.type, key.default, key.meaning)
             parts.append("| " + " | ".join(re.sub(r"([|\[<])", r"\\\1", str(cell)) for cell in cells) + " |")
     return "\n".join(parts)

@@ -6,12 +6,11 @@ and a module of the working directory is not imported in place of an installed o
 
 import atexit
 import contextlib
-import io
 import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from optilab.errors import OptilabError
@@ -25,7 +24,6 @@ def main() -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     _leave_working_directory()
     _open_streams()
-    _watch_address_space()
     end, process, threads, ended = os._exit, os.getpid(), {*threading.enumerate()}, list[int]()
 
     def leave(status: int) -> NoReturn:
@@ -48,7 +46,7 @@ def main() -> None:
         from optilab.errors import ExitCode
 
         status = _report(f"cannot write the output: {error.strerror}", ExitCode.SYSTEM)
-        _drop_output()
+        _drop(sys.stdout)
         ended[0] = status
     if any(not thread.daemon for thread in {*threading.enumerate()} - threads):
         atexit._run_exitfuncs()
@@ -56,9 +54,9 @@ def main() -> None:
     sys.exit(status)
 
 
-def _drop_output() -> None:
+def _drop(stream: TextIO) -> None:
     """Nothing more can be written: what is buffered is not tried again when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run() -> int:
@@ -123,7 +121,10 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
     """Report an error: as text on stderr, and with `--json` as a document on stdout too."""
     from optilab.errors import printable
 
-    print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr)
+    try:
+        print("optilab:", "\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
+    except OSError:  # a log on a full disk; the exit status still says it
+        _drop(sys.stderr)
     if "--json" in sys.argv[1:]:
         from optilab.show.terminal import document
 
@@ -131,7 +132,7 @@ def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:
         try:
             document({**(error.facts if error else {}), "error": facts})
         except OSError:  # the text has been printed, and its exit status stays
-            _drop_output()
+            _drop(sys.stdout)
     return int(code)
 
 
@@ -152,75 +153,13 @@ def _leave_working_directory() -> None:
 
 
 def _open_streams() -> None:
-    """Make the three standard streams usable.
-
-    A closed one reads and writes /dev/null. Text that stdout cannot encode is escaped. What stderr cannot take (a log
-    on a full disk) is dropped; the exit status still reports the result.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            descriptor = os.open(os.devnull, os.O_RDWR)
-            if descriptor != number:
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    with contextlib.suppress(OSError):  # a test's stream has no descriptor
-        file = os.fdopen(sys.stderr.fileno(), "wb", closefd=False)
-        sys.stderr = _Dropping(file, sys.stderr.encoding, "backslashreplace", line_buffering=True)
-    if hasattr(sys.stderr, "reconfigure"):
-        sys.stderr.reconfigure(errors="backslashreplace")
-
-
-class _Dropping(io.TextIOWrapper):
-    """A text stream that drops what cannot be written."""
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            super().write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            super().flush()
-
-
-_ADDRESS_SPACE = {"numpy": 180 << 20, "torch": 640 << 20}
-"""Bytes that a library maps when it is imported. With less, some of them end the process by themselves."""
-
-
-def _watch_address_space() -> None:
-    """Where the address space is limited (`ulimit -v`), refuse an import that would not fit."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY:
-        return
-
-    class Room:
-        """An import finder that finds nothing and only looks whether there is room."""
-
-        def find_spec(self, name: str, *_: object) -> None:
-            if (needed := _ADDRESS_SPACE.get(name)) and not _has_room(needed):
-                from optilab.errors import SystemFailure
-
-                text = f"importing {name} needs {needed >> 20} MiB of address space; the limit of this process is"
-                raise SystemFailure(f"{text} {limit >> 20} MiB (ulimit -v): raise it")
-
-    sys.meta_path.insert(0, Room())
-
-
-def _has_room(size: int) -> bool:
-    import mmap
-
-    try:
-        mmap.mmap(-1, size).close()
-    except (OSError, ValueError):
-        return False
-    return True
+    """Open /dev/null for each standard stream that is closed, and escape what an encoding does not have."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # so that no file of a run gets its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

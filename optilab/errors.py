@@ -1,24 +1,20 @@
 """Errors that a user can fix: one exception per exit status, and text from elsewhere made safe to print.
 
-Every message names where the problem is, what was given, what is accepted and what to do. The command line
+Every message says what is wrong, where it was written, what is accepted, and the nearest name. The command line
 prints it as text and exits with `code`; a traceback is printed only for a bug in optilab.
 """
 
 import errno
 import re
 import shlex
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import IntEnum
-from functools import wraps
-from math import inf
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from optilab.words import some
 
 
 class ExitCode(IntEnum):
@@ -60,10 +56,6 @@ class OptilabError(Exception):
 
     code: ExitCode = ExitCode.USAGE
     facts: Mapping[str, Any] = {}
-    rest: Any = None
-    """The value without what is refused of it, where there is one."""
-    lines: Sequence[str] = ()
-    """What it says next to other errors, where that is not its own text."""
 
     def __init__(self, message: str = "", where: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message)
@@ -104,286 +96,82 @@ class WriteFailure(SystemFailure):
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem of a config: where it is (`my.yaml:4`, `--set`), the key, and what is accepted."""
+    """One problem of a request or a config: its place (`my.yaml:4`, `--set`), the key, and what is accepted."""
 
     where: str
     key: str
+    """Empty where the place says it."""
     message: str
-    named: bool = False
-    """Whether `where` is the option that sets the key, so that the key need not be said."""
-
-    @property
-    def line(self) -> float:
-        """Its line in a file; what was typed comes after all lines."""
-        found = re.fullmatch(r"(?!--).*?:(\d+)", self.where)
-        return int(found[1]) if found else inf
 
     def __str__(self) -> str:
-        key = self.key
-        if self.line < inf:  # which says which claim
-            key = re.sub(r"\b(checks|expect)\[\d+\]", r"\1", key)
-        said = [self.where, "" if self.named and self.where else key, self.message]
-        return ": ".join(filter(None, said))
+        return ": ".join(filter(None, (self.where, self.key, self.message)))
 
 
-class ConfigError(OptilabError):
-    """All problems of one config at once."""
+class ConfigError(UsageError):
+    """All problems of one request or config at once."""
 
-    def __init__(self, source: str, problems: Sequence[Problem], advice: str = "") -> None:
-        self.source, self.problems, self.advice = source, tuple(problems), advice
-        self.lines = [*map(str, problems)] if source in TYPED else ()
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = [
-            f"{count} in {source}",
-            *(f"  {problem}" for problem in self.problems),
-            *([advice] if advice else []),
-        ]
-        if len(self.problems) == 1 and source in TYPED:
-            problem = self.problems[0]
-            lines = [str(problem).removeprefix(f"{source}: ")]
-        super().__init__("\n".join(lines))
-        self.where = self.problems[0].where if self.problems else source
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source, self.problems = source, tuple(problems)
+        written = f" in {source}" if source and any(one.where.startswith(source) for one in problems) else ""
+        lines = [f"{len(problems)} problems{written}", *(f"  {problem}" for problem in problems)]
+        super().__init__("\n".join(lines) if len(problems) > 1 else str(problems[0]))
+        self.where = problems[0].where
 
     def document(self) -> dict[str, Any]:
         problems = [{"where": one.where, "key": one.key, "message": one.message} for one in self.problems]
         return {**super().document(), "problems": problems}
 
 
-def together(errors: Sequence[OptilabError]) -> OptilabError:
-    """One error that says all `errors`, with the exit status of the first; of one, that itself."""
-    errors = _by_file(errors)
-    kind = UsageError if isinstance(errors[0], ConfigError) else type(errors[0])
-    lines = [line for one in errors for line in one.lines or str(one).split("\n")]
-    return errors[0] if len(errors) == 1 else kind("\n".join(dict.fromkeys(lines)))
-
-
-def _by_file(errors: Iterable[OptilabError]) -> list[OptilabError]:
-    """The errors; those of the config of one file as one, with its problems in the order of their lines."""
-    found: dict[str | OptilabError, OptilabError] = {}
-    for one in errors:
-        key = one.source if isinstance(one, ConfigError) and one.source not in TYPED else one
-        before = found.get(key)
-        if isinstance(one, ConfigError) and isinstance(before, ConfigError):
-            problems = sorted((*before.problems, *one.problems), key=lambda problem: problem.line)
-            found[key] = ConfigError(one.source, problems, before.advice or one.advice)
-        else:
-            found[key] = one
-    return list(found.values())
-
-
-class Refusals(list[OptilabError]):
-    """What is refused on the way to the work: each part is asked for in turn, and `settle` says all at once."""
-
-    def __call__(self, call: Callable[..., Any], *arguments: Any, rest: bool = False) -> Any:
-        """What `call` gives; None where it is refused, or the `rest` where there is one."""
-        try:
-            return call(*arguments)
-        except OptilabError as error:
-            self.append(error)
-            return error.rest if rest else None
-
-    def settle(self, rest: Any = None) -> None:
-        """Raise what was refused, if anything; `rest` is left without it."""
-        if self:
-            error = together(self)
-            self.clear()
-            error.rest = rest
-            raise error
-
-
-def for_each(call: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """What `call` gives for each item; raises all that it refuses."""
-    refused = Refusals()
-    results = [refused(call, item) for item in items]
-    refused.settle()
-    return results
-
-
-TYPED = ("the command line", "the arguments")
-"""Sources of a config whose one problem is one line: whoever typed it sees where it is."""
-
-
 ELSEWHERE = {
-    "learning_rate": "lr", "learningrate": "lr", "eta": "lr", "optim": "optimizer", "opt": "optimizer",
-    "optimizer": "algo", "algo": "optimizer", "algorithm": "algo", "rule": "algo", "fn": "function",
-    "objective": "function", "batchsize": "batch_size", "batch": "batch_size", "bs": "batch_size", "steps": "epochs",
-    "iterations": "epochs", "iters": "epochs", "max_iter": "epochs", "n": "epochs", "save": "out",
-    "trials": "budget samples", "n_trials": "budget samples", "networks": "on", "param_grid": "over", "grid": "over",
-    "tol": "tolerance", "output": "out", "betas": "beta1", "scheduler": "schedule", "clip": "clip_norm",
-    "grad_clip": "clip_norm", "layers": "hidden", "widths": "hidden", "nonlinearity": "activation",
-    "initialization": "init", "wd": "weight_decay", "l2": "weight_decay", "x0": "start", "config": "train",
-    "swish": "silu", "sgdm": "momentum", "heavy_ball": "momentum", "nag": "nesterov", "cg": "conjugate-gradient",
-    "ln": "log", "sen": "sin", "tg": "tan", "history": "evidence rows", "losses": "evidence rows", "fit": "train",
-    "verbose": "progress", "path": "dir", "root": "dir", "folder": "dir", "directory": "dir", "t_max": "steps",
-    "eta_min": "final",
-    "acc": "val_acc", "loss": "val_loss", "accuracy": "val_acc", "metrics": "rows", "tex": "latex", "md": "markdown",
-    "gpu": "cuda", "to_csv": "out", "force": "yes", "final": "last", "end": "last", "log_freq": "every",
-    "overwrite": "force yes", "count": "samples budget", "num_iter": "steps", "init": "start", "status": "state",
-    "net": "model", "network": "model", "order": "sort", "order_by": "sort", "sort_by": "sort", "depth": "hidden",
-    "width": "hidden", "units": "hidden", "hidden_size": "hidden", "hidden_sizes": "hidden", "workers": "jobs",
-    "save_every": "checkpoint_every", "save_freq": "checkpoint_every", "checkpoint": "checkpoint_every",
-    "early_stop": "early_stopping", "param": "over", "params": "over", "axis": "over", "space": "over",
-    "prune": "halving", "pruner": "halving", "hyperband": "halving", "asha": "halving", "dim": "dimension",
-    "precision": "dtype", "n_layers": "hidden", "num_layers": "hidden", "he": "kaiming", "glorot": "xavier",
-    "savefig": "plot", "show": "plot",
-    "df": "frame", "dataframe": "frame", "to_pandas": "frame", "to_dict": "document", "summary": "headline",
-    "metric": "monitor", "momentum": "beta", "parameters": "over", "method": "search",
+    "learning_rate": "lr", "eta": "lr", "betas": "beta1", "batch": "batch_size", "bs": "batch_size",
+    "wd": "weight_decay", "optim": "optimizer", "scheduler": "schedule", "steps": "epochs", "iters": "epochs",
+    "n_trials": "budget", "output": "out", "layers": "hidden", "acc": "val_acc", "accuracy": "val_acc",
 }  # fmt: skip
-"""Names of keys, options and entries as they are called elsewhere, and what they are called here."""
+"""Names of keys and options that other libraries use, and those of optilab."""
+MAX_LISTED = 12
+"""Accepted names that a message lists."""
 
 
-def did_you_mean(name: str, accepted: Sequence[str], before: str = "") -> str:
-    """`; did you mean "activation"?`, or an empty text where nothing is close.
+def did_you_mean(name: str, accepted: Iterable[str], before: str = "") -> str:
+    """`; did you mean "activation"?`, or an empty text where no accepted name is near.
 
-    `before` stands before each name that is proposed. A character that looks like a letter of the accepted name and
-    is not is named.
+    `before` stands before each name that is proposed. In a section that exists only the last part is compared.
     """
-    lower = {word.lower().lstrip("-"): word for word in accepted}
-    own = name.lower().lstrip("-")
-    last = own.rpartition(".")[2]  # torch.optim.SGD, optimizer.learning_rate
-    usual = ELSEWHERE.get(last.replace("-", "_"), "").split()
-    close = [word for word in lower if word.replace("-", "_") in usual]
-    close = close or [word for word in lower if sorted(word) == sorted(own)]  # adma is adam, not adamax
-    if len(own) > 2 and own not in lower:
-        begins = [word for word in lower if word.startswith(own)]  # beta is beta1 or beta2
-        close = close or [word for word in begins if word == f"{own}s"] or begins
-    close = close or [word for word in lower if word == last] or get_close_matches(own, lower, n=1, cutoff=0.7)
-    begins = [word for word in lower if own.startswith((f"{word}-", f"{word}_"))]  # dark-mode is dark
-    close = (
-        close or begins or [word for word in lower if len(word) > 4 and own.startswith(word)]
-    )  # CosineAnnealingLR
-    if not 0 < len(close) < 4:
+    names = {word.lower(): word for word in accepted if not name.startswith(f"{word}.")}
+    if name in names.values():
         return ""
-    foreign = [f"{unicodedata.name(c, 'a character')} (U+{ord(c):04X})" for c in name if not c.isascii()]
-    meant = " or ".join(f'"{before}{lower[word]}"' for word in close)
-    return f"; did you mean {meant}?" + (f" This one has {', '.join(foreign)}" if foreign else "")
+    section, dot, last = name.lower().rpartition(".")
+    last = ELSEWHERE.get(last.replace("-", "_"), last)
+    whole, above = f"{section}{dot}{last}", section + (dot or ".")
+    inside = {word.removeprefix(above): word for word in names if word.startswith(above)}
+    near = [word for word in (whole, last) if word in names]
+    near = near or [word for word in names if sorted(word) == sorted(whole)]  # adma is adam, not adamax
+    close = get_close_matches(last if inside else whole, inside or names, n=1, cutoff=0.7)
+    near = near or [inside.get(word, word) for word in close]
+    near = near or [word for word in names if word.endswith(f".{last}")]
+    return f'; did you mean "{before}{names[near[0]]}"?' if near else ""
+
+
+def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
+    """`unknown optimizer 'adm'; did you mean "adam"?`, or with accepted names where none is near."""
+    names = list(accepted)
+    near = did_you_mean(name, names) if isinstance(name, str) else ""
+    expected = f"; expected {'one of ' * (len(names) > 1)}{some(names, MAX_LISTED)}"
+    return f"unknown {what} {shown(name)}{near or expected}"
 
 
 def none_of(value: Any, accepted: Sequence[str]) -> str:
     """`expected one of text, latex, got 'tex'; did you mean "text"?`."""
-    close = did_you_mean(value, accepted) if isinstance(value, str) else ""
-    close = close or ("" if accepted[1:] else f"; write {accepted[0]}, or leave it out")
-    return f"expected {'one of ' * bool(accepted[1:])}{', '.join(accepted)}, got {shown(value)}{close}"
-
-
-def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
-    """`unknown optimizer 'adm'; did you mean "adam"?`, or with every accepted name where none is close."""
-    names = list(accepted)
-    close = did_you_mean(re.sub(r"(?<=\w)\(.*", "", name), names) if isinstance(name, str) else ""  # SGD(lr=0.1)
-    if isinstance(name, str) and {one.strip() for one in name.split(",")} <= {*names}:
-        return f"expected one {what}, got {shown(name)}; write {name.partition(',')[0].strip()}"
-    if name == "all" and what != "dataset":
-        close = f"; write names with commas between them, as in {','.join(names[:3])}, or leave it out"
-    if isinstance(name, str) and len(words := name.split()) > 1 and {*words} <= {*names}:
-        close = f"; names are separated by commas: {','.join(words)}"
-    return f"unknown {what} {shown(name)}{close or f'; {one_of(names, what)}'}"
-
-
-def no_attribute(value: Any, name: str) -> AttributeError:
-    """The error of an attribute that a value does not have, with a near one, or with all that it has."""
-    public = [one for one in dir(value) if one[0] != "_"]
-    near = "" if name[0] == "_" else did_you_mean(name, public) or f"; it has {', '.join(public)}"
-    return AttributeError(f"{type(value).__name__} has no method {name!r}{near}")
-
-
-def called_as(
-    example: str, problems_of: Callable[..., Iterable[str]] = lambda *_, **__: ()
-) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Refuse a call that Python would end by a TypeError in sentences with `example`, such as watch.step(loss), and
-    with `problems_of` the arguments that do fit."""
-
-    def decorate(call: Callable[P, R]) -> Callable[P, R]:
-        @wraps(call)
-        def checked(*args: P.args, **keywords: P.kwargs) -> R:
-            require_object(example, args)
-            try:
-                return call(*args, **keywords)
-            except TypeError:
-                if problems := _unfit(call, args, keywords, example):
-                    with suppress(TypeError):
-                        problems += problems_of(*args[1:], **keywords)
-                    raise UsageError("\n".join(problems), example.partition("(")[0]) from None
-                raise
-
-        return checked
-
-    return decorate
-
-
-MADE = {"lab": "optilab.Lab()", "watch": "optilab.watch(model, optimizer)"}
-"""How the object is made whose methods are called."""
-
-
-def require_object(example: str, args: Sequence[Any]) -> None:
-    """UsageError where the method of `example`, such as watch.step(loss), is called on its class."""
-    name = example.partition(".")[0]
-    if name in MADE and name.capitalize() not in (kind.__name__ for one in args[:1] for kind in type(one).__mro__):
-        kind = MADE[name].partition("(")[0]
-        raise UsageError(f"{kind} is a class; write {name} = {MADE[name]}, and then {example}")
-
-
-def _unfit(call: Callable[..., Any], args: Sequence[Any], keywords: Iterable[str], example: str) -> list[str]:
-    """What of a call does not fit the signature."""
-    import inspect
-
-    accepted = list(inspect.signature(call).parameters.values())
-    if accepted and accepted[0].name == "self":
-        accepted, args = accepted[1:], args[1:]
-    places = [one.name for one in accepted if one.kind is one.POSITIONAL_OR_KEYWORD]
-    names = [one.name for one in accepted if one.kind is not one.VAR_KEYWORD]
-    wrong = [name for name in keywords if name not in names] if len(names) == len(accepted) else []
-    takes = f"; it takes {', '.join(names)}: {example}" if names else f"; write {example}"
-    problems = [f"unknown keyword {shown(name)}{did_you_mean(name, names) or takes}" for name in wrong]
-    if len(args) > len(places):
-        first = args[len(places)]
-        named = any(one.kind is one.VAR_KEYWORD or type(one.default) is type(first) for one in accepted)
-        what = f"needs a name{' or **' * isinstance(first, Mapping)}" if named else "is a value too many"
-        place = r'(?<=savefig\()".*?"' if isinstance(first, str) else r"(?<==)[\d.]+"
-        own = (shown(one).replace("'", '"') for one in args[len(places) :] if isinstance(one, int | float | str))
-        bare = re.sub(r"\(\w+=\w+\)(?=\.savefig)", "()", example) if isinstance(first, str) else example
-        typed = re.sub(place, lambda usual: next(own, usual[0]), bare)
-        problems.append(f"{shown(first)} {what}; write {typed}")
-    given = [*places[: len(args)], *keywords]
-    problems += [f"{name} is given twice" for name in names if given.count(name) > 1]
-    needed = [one.name for one in accepted if one.name in names and one.default is one.empty]
-    return problems + [f"needs {name}; write {example}" for name in needed if name not in given]
-
-
-def one_of(names: Sequence[str], what: str = "") -> str:
-    """`one of sgd, adam`, or `expected tpe` where there is only one; of a long list one name, and what lists it."""
-    if names[MANY:] and what in LISTED_BY:
-        return f"for example {names[0]}; all {len(names)} are listed by: optilab {LISTED_BY[what]}"
-    return f"one of {', '.join(names)}" if names[1:] else f"expected {''.join(names)}"
-
-
-MANY = 12
-"""Names that a message lists at most, where a command lists them."""
-LISTED_BY = {
-    "optimizer": "config show optimize algo",
-    "function": "config show optimize function",
-}
-
-
-def wrong_extension(file: object, accepted: Sequence[str]) -> str:
-    """`expected a name that ends in .csv or .sqlite, got 'rows.txt'; for example rows.csv`."""
-    *before, last = accepted
-    ends = f"{', '.join(before)} or {last}" if before else last
-    stem = re.sub(r"\.\w*$", "", str(file).rpartition("/")[2]) or "name"
-    stem = "out" if f".{stem}" in accepted else stem
-    return f"expected a name that ends in {ends}, got {shown(str(file))}; for example {stem}{accepted[0]}"
+    near = did_you_mean(value, accepted) if isinstance(value, str) else ""
+    return f"expected {'one of ' * (len(accepted) > 1)}{', '.join(accepted)}, got {shown(value)}{near}"
 
 
 def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:
-    """The names of a comma-separated list of `accepted` names, in any case; UsageError names the unknown ones."""
+    """The names of a comma-separated list of `accepted` names, in any case. UsageError for an unknown one."""
     known = {name.lower(): name for name in accepted}
     names = [name.strip() for name in text.split(",")]
-    if "" in names:
-        given = ",".join(filter(None, names))
-        instead = f"write {given}" if given else one_of(list(accepted), what)
-        raise UsageError(f"{shown(text)} has an empty name; {instead}", where)
     if wrong := [name for name in names if name.lower() not in known]:
-        others = [name for key, name in known.items() if key not in (typed.lower() for typed in names)]
-        raise together([UsageError(unknown(what, name, others), where) for name in wrong])
+        raise UsageError(unknown(what, wrong[0], known.values()), where)
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 
@@ -407,6 +195,15 @@ def system_text(error: OSError) -> str:
     return f"{error.filename or _SUBJECTS.get(error.errno or 0, 'the output')}: {error.strerror or error}"
 
 
+@contextmanager
+def system_failures() -> Iterator[None]:
+    """SystemFailure for what the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise SystemFailure(system_text(error)) from error
+
+
 def shown(value: Any, limit: int = 60) -> str:
     """A value for an error message: in YAML's words, control characters escaped, cut to `limit` characters."""
     if value is None:
@@ -426,7 +223,7 @@ def shown(value: Any, limit: int = 60) -> str:
     except Exception:  # of a script's own class
         text = ""
     if not text or (not isinstance(value, str) and re.search(r" at 0x|\n", text)):
-        text = f"a {type(value).__name__}"
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

@@ -14,10 +14,10 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
-from optilab.errors import DataError, SystemFailure, UsageError, WriteFailure, shown, wrong_extension
+from optilab.errors import DataError, SystemFailure, UsageError, WriteFailure, shown
+from optilab.words import listed
 
 Row = dict[str, Any]
 
@@ -30,8 +30,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def no_directory(folder: Path) -> str:
-    """The words for a directory that is missing, with the command that creates it."""
-    return f"there is no directory {folder}; create it with: mkdir -p {quote(str(folder))}"
+    """The words for a directory that is missing."""
+    return f"there is no directory {folder}"
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def output_file(file: str, accepted: Sequence[str], where: str = "") -> Path:
     """The path of a file to write. UsageError for another extension, and where it has no directory or is one."""
     path = Path(file)
     if path.suffix.lower() not in accepted:
-        raise UsageError(wrong_extension(file, accepted), where)
+        raise UsageError(f"expected a name that ends in {listed(accepted, 'or')}, got {shown(file)}", where)
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{file}: {no_directory(path.parent)}", where)
     if path.is_dir():
@@ -100,8 +100,7 @@ def _regular(path: Path) -> Iterator[tuple[io.FileIO, int]]:
         if error.errno in (errno.EISDIR, errno.ENXIO):
             kind = "directory" if error.errno == errno.EISDIR else "socket"
             raise DataError(f"{path} is a {kind}, not a file") from None
-        advice = "make it readable" if error.errno in (errno.EACCES, errno.EPERM) else "restore it from a copy"
-        raise SystemFailure(f"cannot read {path}: {error.strerror}; {advice}") from None
+        raise SystemFailure(f"cannot read {path}: {error.strerror}") from None
 
 
 def is_regular(path: Path, limit: int) -> bool:
@@ -170,7 +169,7 @@ def _require_replaceable(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            raise SystemFailure(f"cannot write {path}: it is not a regular file; choose another name")
+            raise SystemFailure(f"cannot write {path}: it is not a regular file")
 
 
 def append(path: Path, line: Callable[[bool], bytes], flush: bool = True) -> None:

@@ -1,76 +1,67 @@
 """The commands on an object, for notebooks and scripts: `from optilab import Lab`.
 
-A method is made from the request of its command when it is first asked for. What an editor and mypy see is lab.pyi,
-which `python .ci/generate.py` writes from the same requests.
+A method is made from the request of its command when it is first asked for. Type checkers and editors read the same
+request: its fields are the keywords.
 """
 
 import inspect
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from optilab import runs
-from optilab.commands.calls import (
-    VERBS,
-    as_in_python,
-    folder_of,
-    in_python,
-    keys_named,
-    keyword,
-    keywords,
-    options,
-)
-from optilab.errors import Refusals, UsageError, called_as, no_attribute, require_object, shown
+from optilab.errors import UsageError, did_you_mean, shown, system_failures
+from optilab.words import plural
 
 if TYPE_CHECKING:
+    from optilab.commands.check import CheckClaims
+    from optilab.commands.compare import CompareRuns
+    from optilab.commands.diagnose import Diagnose
+    from optilab.commands.explain import Explain
+    from optilab.commands.lr import Lr
+    from optilab.commands.map import Map
+    from optilab.commands.optimize import LabPaths
+    from optilab.commands.play import Play
+    from optilab.commands.race import LabRace
+    from optilab.commands.remedy import Remedy
+    from optilab.commands.report import Report
+    from optilab.commands.request import Place, Request
     from optilab.commands.results import LabRun, LabStudy
-    from optilab.commands.verb import Verb
+    from optilab.commands.studies import PlannedStudy
+    from optilab.commands.sweep import Sweep
+    from optilab.commands.verify import Verify
     from optilab.marks import Field
 
-BY_PLACE = 2
-"""Arguments that need no name."""
+METHODS = (
+    "optimize", "explain", "verify", "map", "play", "race", "train", "lr", "sweep", "remedy", "compare", "diagnose",
+    "check", "report",
+)  # fmt: skip
+"""Each is a module of `optilab.commands`."""
+FIRST = ("candidate", "names", "targets")
+"""Keywords that need no name, which stand first, next to the optimizers or the config."""
+
+P = ParamSpec("P")
+A = TypeVar("A", covariant=True)
 
 
-IN_PYTHON = {
-    "ls": "write lab.runs()",
-    "show": 'write lab.load("NAME")',
-    "plot": 'write lab.load("NAME").plot()',
-    "export": 'write lab.load("NAME").frame()',
-}
-"""For commands about runs that are no methods."""
+class _Runs(Protocol[A]):
+    def run(self, place: "Place") -> A: ...
 
 
-class _Method:
-    """A verb as a method of `Lab`: its module is imported when it is first asked for."""
+class _Call(Protocol[P, A]):
+    def __call__(self, first: Any = ..., second: Any = ..., /, *args: P.args, **keywords: P.kwargs) -> A: ...
 
-    def __init__(self, name: str) -> None:
-        self.name = name
 
-    def __get__(self, lab: "Lab | None", owner: type) -> Callable[..., Any]:
-        name = self.name
+class Method(Generic[P, A]):
+    """The type of a method: the fields of the request are its keywords, what `run` returns is its answer."""
 
-        def method(*values: Any, **given: Any) -> Any:
-            owner: Any = next(iter(values), None)
-            if not isinstance(owner, Lab):
-                texts = [*map(repr, values), *(f"{key}={value!r}" for key, value in given.items())]
-                require_object(f"lab.{name}({', '.join(texts)})", ())
-            return _ask(owner, name, *values[1:], **given)
+    def __init__(self, request: Callable[P, _Runs[A]]) -> None: ...
 
-        method.__name__, method.__qualname__, method.__doc__ = (
-            name,
-            f"Lab.{name}",
-            verb_of(name).requests[0].__doc__,
-        )
-        itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-        parameters = [itself, *signature(name).parameters.values()]
-        method.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        return method if lab is None else MethodType(method, lab)
+    def __get__(self, lab: "Lab", owner: type) -> _Call[P, A]:
+        raise NotImplementedError
 
 
 class Lab:
@@ -82,32 +73,50 @@ class Lab:
     a call has got: True or False; None: in a notebook only.
     """
 
-    @called_as('Lab("runs")')
+    if TYPE_CHECKING:
+        explain = Method(Explain)
+        verify = Method(Verify)
+        map = Method(Map)
+        play = Method(Play)
+        lr = Method(Lr)
+        sweep = Method(Sweep)
+        remedy = Method(Remedy)
+        compare = Method(CompareRuns)
+        diagnose = Method(Diagnose)
+        check = Method(CheckClaims)
+        report = Method(Report)
+
+        # Other keywords of these are keys of a config, or options of two kinds of races.
+        def optimize(self, algo: Any = ..., /, **options: Any) -> "LabPaths": ...
+        def train(self, config: Any = ..., /, **options: Any) -> "LabRun | LabStudy": ...
+        def race(self, algos: Any = ..., /, **options: Any) -> "LabRace | LabStudy | PlannedStudy": ...
+
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder: Path = folder_of(folder)
+        self.folder: Path = runs.root(folder, "folder")
 
     def __repr__(self) -> str:
         return f"Lab({str(self.folder)!r})"
 
-    def __getattr__(self, name: str) -> Any:
-        if name in import_module("optilab.commands.runs").VERBS:
-            raise AttributeError(
-                f"Lab has no method {name!r}; {IN_PYTHON.get(name, f'type: optilab runs {name}')}"
-            )
-        raise no_attribute(self, name)
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *METHODS]
 
-    @called_as('lab.load("latest")')
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in METHODS:
+                raise AttributeError(f"Lab has no method {name!r}{did_you_mean(name, [*METHODS, 'load', 'runs'])}")
+            return _method(self, name)
+
     def load(self, name: "str | os.PathLike[str] | LabRun | LabStudy") -> "LabRun | LabStudy":
         """A run or study by name, path or `latest`. RunError, with the nearest names, where there is none."""
+        from optilab.commands.request import plain
         from optilab.commands.results import entry
 
-        found = _taken("name", None, name)
-        if not isinstance(found, str):
-            raise UsageError(f'name: expected a run or study, got {shown(found)}; for example "latest"')
-        with as_in_python():
+        if not isinstance(found := plain(name), str) or "\0" in found:
+            raise UsageError(f"expected a run or study, got {shown(found)}", "name")
+        with system_failures():
             return entry(runs.read_entry(runs.locate(self.folder, found)))
 
-    @called_as("lab.runs()")
     def runs(self) -> "list[LabRun | LabStudy]":
         """Every readable run and study of the directory, oldest first."""
         from optilab.commands.results import entry
@@ -115,158 +124,73 @@ class Lab:
         return [entry(found) for found in runs.entries(self.folder)[0]]
 
 
-for _name in VERBS:
-    setattr(Lab, _name, _Method(_name))
-
-
-def verb_of(name: str) -> "Verb":
-    """The verb of a method."""
-    found: Verb = import_module(f"optilab.commands.{name}").VERB
+def command_of(name: str) -> "type[Request]":
+    """The command of a method."""
+    found: type[Request] = import_module(f"optilab.commands.{name}").COMMAND
     return found
 
 
-@cache
-def _read_by_schemas(name: str) -> frozenset[str]:
-    """The keywords whose values the schema of a config or of a study's file reads, and refuses."""
-    from optilab.commands.verb import kept_of
-    from optilab.marks import ConfigKey, InFile
+def keywords(name: str) -> "Mapping[str, Field]":
+    """The keywords of a method, those first that need no name; not how a command prints its answer."""
+    from optilab.commands.request import optimizers_of, options_of
 
-    keys = [one for request in verb_of(name).requests for one in kept_of(request)]
-    kept = {one.name for one in keys if one.mark(InFile) is None}
-    return frozenset(key for key, one in keywords(name).items() if key in kept or one.mark(ConfigKey))
-
-
-def _places(name: str) -> list[str]:
-    """The keywords that need no name."""
-    from optilab.marks import Flag
-
-    first = list(keywords(name).values())[:BY_PLACE]
-    return [one.name for one in first if not getattr(one.mark(Flag), "named", False)]
+    command = command_of(name)
+    rules = optimizers_of(command)
+    first = (*FIRST, rules.name if rules else "config")
+    taken = [one for one in options_of(command).values() if one.group != "Output" and one.name != "runs_dir"]
+    return {one.name: one for one in sorted(taken, key=lambda one: one.name not in first)}
 
 
-def signature(name: str) -> inspect.Signature:
-    """The signature of a method; its keywords are those of the command."""
-    place, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+def _method(lab: Lab, name: str) -> Callable[..., Any]:
+    """A command as a method, with its signature and its text."""
+
+    def method(*values: Any, progress: bool | None = None, **given: Any) -> Any:
+        return _answer(lab, name, values, given, progress)
+
+    named, placed = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [
         inspect.Parameter(
             one.name,
-            place if one.name in _places(name) else named,
+            placed if n < 2 and not one.is_named else named,
             default=inspect.Parameter.empty if one.obligatory else None,
         )
-        for one in keywords(name).values()
+        for n, one in enumerate(keywords(name).values())
     ]
-    return inspect.Signature([*parameters, inspect.Parameter("progress", named, default=None)])
+    method.__name__, method.__qualname__, method.__doc__ = name, f"Lab.{name}", command_of(name).__doc__
+    method.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [*parameters, inspect.Parameter("progress", named, default=None)]
+    )
+    return method
 
 
-def _ask(lab: Lab, name: str, /, *values: Any, progress: bool | None = None, **given: Any) -> Any:
-    """The answer of a verb to what was given; None is as if it was not."""
-    from optilab.commands.verb import Place, are_rules, argv, meant, plain, usual
+def _answer(lab: Lab, name: str, values: tuple[Any, ...], given: Mapping[str, Any], progress: bool | None) -> Any:
+    """The answer of a command to what was given; None is as if it was not."""
+    from optilab.commands.request import Place, optimizers_of, options_of, plain, positional
 
-    refused = Refusals()
-    if not isinstance(progress, bool | None):
-        refused.append(UsageError(f"expected True or False, got {shown(progress)}", "progress"))
-    verb, known, places = verb_of(name), keywords(name), _places(name)
-    of_rules = places[0] in ("algo", "algos") and are_rules(values)
-    if len(values) > (1 if of_rules else len(places)):
-        several = of_rules or (list in known[places[0]].parts and all(isinstance(value, str) for value in values))
-        takes = f"{name} takes by place only {' and '.join(places)}"
-        instead = f"several as a list: lab.{name}({json.dumps(values)})" if several else ""
-        instead = instead or f"{shown(values[len(places)])} needs a name"
-        raise UsageError(f"{takes}; {instead}")
-    given = {keyword(name, key): value for key, value in given.items()}
-    if values and (place := verb.place):
-        with as_in_python():
-            places[0] = meant(place, plain(values[0]), known)
-    if twice := [place for place, _ in zip(places, values, strict=False) if place in given]:
+    command, known = command_of(name), keywords(name)
+    places = [one.name for one in list(known.values())[:2] if not one.is_named]
+    if len(values) > len(places):
+        most = plural(len(places), "positional argument")
+        raise TypeError(f"{name}() takes at most {most} ({', '.join(places)})")
+    if values and (one := optimizers_of(command)):
+        places[0] = positional(one, plain(values[0]), known)
+    flags = {one.flag.lstrip("-").replace("-", "_"): key for key, one in options_of(command).items()}
+    spelled = {flags.get(key, key): item for key, item in given.items()}  # `format` is the option of `style`
+    if twice := [place for place, _ in zip(places, values, strict=False) if place in spelled]:
         raise UsageError(f"{', '.join(twice)}: given twice, by place and by name")
-    given = {**dict(zip(places, values, strict=False)), **given}
-    read, fields = _read_by_schemas(name), options(name)  # also those that print, such as `out`
-    given, taken = {key: value for key, value in given.items() if value is not None}, dict[str, Any]()
-    for key, value in given.items():
-        one = None if key in read else fields.get(key)
-        objects = callable(value) or (isinstance(value, list) and any(map(callable, value)))
-        if objects and key not in fields and not keys_named(name, key):  # which is said of the name
-            value = shown(value)
-        found = refused(_taken, key, one, value)
-        taken[key] = usual(one) if found is None and one else found
-    absent = (key for key, one in known.items() if one.obligatory and isinstance(given.get(key), list | None))
-    if missing := [key for key in absent if not given.get(key)]:
-        example = f'lab.{name}("latest")'
-        refused.append(UsageError(f"{name} needs {' and '.join(missing)}, for example {example}"))
-    whole = not missing and all(value is not None for value in taken.values())
-    from optilab.show import terminal
-
-    with as_in_python(given, name), terminal.saying(in_python):
-        request = verb.request(taken, refused=refused)
-        place = Place(lab.folder, argv(name, request), not _shown(progress), library=True, refused=refused)
-        answer = refused(verb.run, request, place) if whole else None
-        refused.settle()
-        return answer
-
-
-_TREE = "text, a number, a list or a mapping"
-_TREES: Mapping[str, str] = {
-    "optimizer": 'the name of an optimizer, such as "adam", or a mapping of its keys',
-    "model": 'a mapping of its keys (a network of yours: "FILE.py:NAME")',
-    "function": 'the name of a test function, a formula such as "w1^2 + w2^2", or one of optilab.optimize.OBJECTIVES',
-    "algo": "the name of an optimizer, a list of names, or a rule of optilab.optimize (code of yours: FILE.py:NAME)",
-    "config": "a preset, a YAML file or a mapping of keys (a network of yours: model: FILE.py:NAME)",
-    "candidate": 'a class, a function or "FILE.py:NAME"',
-    "target": "a run, a config or a mapping of its keys (a loop of yours: optilab.watch)",
-}
-"""What a keyword takes that takes several kinds."""
-
-
-_EXAMPLES = {"CLAIM": "val_acc > 0.8", "AXIS": "lr=0.1:1", "VERDICT=N,...": "equal=10,explained=6"}
-_EXAMPLES |= dict.fromkeys(("RUN", "STUDY"), "latest")
-"""A text for an option, by what stands for it in the help."""
-
-
-def _taken(name: str, field: "Field | None", value: Any) -> Any:
-    """A value of a script as the command would read it. UsageError for one of another kind."""
-    from optilab.commands.verb import foreign, plain
-    from optilab.marks import Flag
-
-    if callable(value) and name == "candidate":
-        return value
-    if hasattr(value, "manifest") and hasattr(value, "path"):  # a result stands for its run
-        value = value.path
-    try:
-        value = [_taken(name, None, item) for item in value] if isinstance(value, list | tuple) else plain(value)
-    except RecursionError:
-        raise UsageError(f"{name}: a list or mapping that contains itself, or is nested too deeply") from None
-    if isinstance(value, str) and "\0" in value:
-        raise UsageError(f"{name}: expected text without NUL, got {shown(value)}")
-    if field is None or dict in field.parts or Any in field.parts:
-        if wrong := foreign(name, value):
-            key, found, instead = wrong[0]
-            raise UsageError(f"{key}: expected {_TREES.get(key, _TREE)}, got {shown(found)}{instead}")
-        if field is None or list not in field.parts or isinstance(value, Mapping):
-            return value
-    if list in field.parts:
-        value = [value] if isinstance(value, str) else value
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return value
-        example = _EXAMPLES.get(getattr(field.mark(Flag), "metavar", ""), "")
-        kind = f"a text such as {name}={example!r}, or a list of them" if example else "one name or a list of them"
-        raise UsageError(f"{name}: expected {kind}, got {shown(value)}")
-    if field.number:
-        return value
-    switch, flag = bool in field.parts, field.mark(Flag)
-    if not isinstance(value, bool if switch else str | int | float) or (isinstance(value, bool) and not switch):
-        expected = "True or False" if switch else "text"  # a choice is text
-        example = _EXAMPLES.get(flag.metavar, "") if flag else ""
-        if isinstance(value, list) and value and flag and "," in flag.metavar:
-            example = ",".join(map(str, value))
-        instead = example and f"; for example {name}={example!r}"
-        if not instead and isinstance(value, list) and value and isinstance(value[0], str):
-            instead = f"; one at a time: {name}={json.dumps(value[0])}"
-        raise UsageError(f"{name}: expected {expected}, got {shown(value)}{instead}")
-    return value if switch else str(value)
+    everything = {**dict(zip(places, values, strict=False)), **spelled}
+    with system_failures():
+        try:
+            request = command.of({key: item for key, item in everything.items() if item is not None})
+        except RecursionError:
+            raise UsageError("a list or mapping contains itself, or is nested too deeply") from None
+        return request.run(Place(lab.folder, request.call(name).words(), not _shown(progress), library=True))
 
 
 def _shown(progress: bool | None) -> bool:
-    """Whether progress is shown: by default in a notebook only."""
+    """True where progress is shown: by default in a notebook only."""
+    if not isinstance(progress, bool | None):
+        raise UsageError(f"expected True or False, got {shown(progress)}", "progress")
     if progress is not None:
         return progress
     if "IPython" not in sys.modules:

@@ -1,17 +1,13 @@
-"""A field of a config or a request, and what it says about itself next to `Doc` and the ranges of annotated_types.
+"""Marks of a field next to `Doc` and the ranges of annotated_types, and the option that they describe."""
 
-The list of a config's keys, its JSON Schema, the options of a command and the keywords of the library are read off the
-same fields. Pydantic is not loaded.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass
 from functools import cached_property
-from operator import ge, gt, le, lt
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_doc import Doc
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Le
 
 
 def claim_doc(example: str) -> Doc:
@@ -20,18 +16,18 @@ def claim_doc(example: str) -> Doc:
 
 
 RANGE = "KEY=LOW:HIGH[:COUNT][:log]"
-"""How an axis is typed."""
+"""The form of an axis."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """How a field is typed on a command line."""
+    """The option of a field on a command line."""
 
     metavar: str = ""
     names: tuple[str, ...] = ()
     """Instead of `--` and the field's name."""
     complete: str = ""
-    """What completes it: a function of `commands.completion`, or NAME,NAME,..., of which an option takes one."""
+    """Its completion: a function of `commands.completion`, or NAME,NAME,..., of which an option takes one."""
     shown: str = ""
     """The default in the help text, where the field's own says less."""
     repeated: bool = False
@@ -55,7 +51,7 @@ class Argument(Flag):
 class ConfigKey:
     """A field that sets this key of the config that the command reads.
 
-    A command line takes any text for it, which is read as in YAML (`load.typed`); the annotation is what `Lab` takes.
+    A command line takes any text for it, which is read as in YAML; the annotation is the type that `Lab` takes.
     """
 
     key: str
@@ -63,7 +59,7 @@ class ConfigKey:
 
 @dataclass(frozen=True)
 class Read:
-    """What a text of a command line means, where it is not read as in YAML."""
+    """The reader of a text of a command line that is not read as in YAML."""
 
     read: Callable[[Any], Any]
 
@@ -75,28 +71,30 @@ class InFile:
 
 @dataclass(frozen=True)
 class Field:
-    """A key of a config, or what a command is asked, as its class declares it."""
+    """An option of a command, as its class declares it."""
 
     name: str
-    hint: Any
+    type_hint: Any
     """The annotated type."""
     default: Any = MISSING
     group: str = ""
     """The heading of its part of the help text; empty for what a request itself declares."""
 
-    @property
-    def marks(self) -> tuple[Any, ...]:
-        return getattr(self.hint, "__metadata__", ())
-
-    @property
-    def type(self) -> Any:
-        """The type without its marks."""
-        return get_args(self.hint)[0] if self.marks else self.hint
+    @cached_property
+    def _options(self) -> tuple[Any, ...]:
+        bare = get_args(self.type_hint)[0] if get_origin(self.type_hint) is Annotated else self.type_hint
+        return get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
 
     @cached_property
-    def parts(self) -> tuple[Any, ...]:
-        """The marks and the types inside each other, the outermost first."""
-        return tuple(_parts(self.hint))
+    def marks(self) -> tuple[Any, ...]:
+        """The marks of the types that it takes, then its own."""
+        hints = (*self._options, self.type_hint)
+        return tuple(mark for hint in hints for mark in getattr(hint, "__metadata__", ()))
+
+    @cached_property
+    def kinds(self) -> tuple[Any, ...]:
+        """The types of which it takes one, without their marks."""
+        return tuple(get_args(one)[0] if get_origin(one) is Annotated else one for one in self._options)
 
     def mark(self, kind: Any) -> Any:
         """Its mark of a kind, or None."""
@@ -104,105 +102,62 @@ class Field:
 
     @property
     def doc(self) -> str:
-        marks = (*reversed(self.marks), *self.parts)  # a field's own text before that of the type it shares
-        return next((mark.documentation for mark in marks if isinstance(mark, Doc)), "")
-
-    @property
-    def required(self) -> bool:
-        return self.default is MISSING
+        texts = (mark.documentation for mark in reversed(self.marks) if isinstance(mark, Doc))
+        return next(texts, "")  # a field's own text follows that of its type
 
     @property
     def obligatory(self) -> bool:
-        """Whether a command line must have it: `RUN` in its usage, not `[RUN]`."""
+        """True where a command line must have it: `RUN` in its usage, not `[RUN]`."""
         flag = self.mark(Flag)
-        return isinstance(flag, Argument) and self.required and not flag.metavar.startswith("[")
+        return isinstance(flag, Argument) and self.default is MISSING and not flag.metavar.startswith("[")
 
     @property
     def repeated(self) -> bool:
-        """Whether it may be typed several times."""
+        """True where it may be typed several times."""
         flag = self.mark(Flag)
-        lists = any(kind is list or get_origin(kind) is list for kind in (self.type, *get_args(self.type)))
+        lists = any(kind is list or get_origin(kind) in (list, tuple) for kind in self.kinds)
         return bool(flag and flag.repeated) or (lists and self.mark(Read) is None)
+
+    @property
+    def is_switch(self) -> bool:
+        return bool in self.kinds
+
+    @property
+    def is_named(self) -> bool:
+        """True where `Lab` always needs its name."""
+        flag = self.mark(Flag)
+        return bool(flag and flag.named)
 
     @property
     def number(self) -> Any:
         """int or float, where it takes one number."""
-        kinds = (*get_args(self.type), self.type)
-        return None if self.repeated else next((kind for kind in (int, float) if kind in kinds), None)
+        return None if self.repeated else next((kind for kind in (int, float) if kind in self.kinds), None)
 
     @property
-    def low(self) -> Any:
-        """The smallest value; None: there is none."""
-        mark = self.mark(Ge)
-        return mark.ge if mark else None
+    def bounds(self) -> tuple[Any, Any]:
+        """The smallest and the largest value; None where there is none."""
+        low, high = self.mark(Ge), self.mark(Le)
+        return low.ge if low else None, high.le if high else None
 
     @property
-    def high(self) -> Any:
-        """The largest value; None: there is none."""
-        mark = self.mark(Le)
-        return mark.le if mark else None
-
-    def admits(self, number: float) -> bool:
-        """Whether a number is in its range."""
-        tests: dict[Any, Callable[[Any, Any], bool]] = {Gt: gt, Ge: ge, Lt: lt, Le: le}
-        marks = [mark for mark in self.parts if type(mark) in tests]
-        return all(tests[type(mark)](number, getattr(mark, type(mark).__name__.lower())) for mark in marks)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Those of which it takes one; none where it takes something else."""
-        literal = get_args(self.type) if get_origin(self.type) is Literal else ()
-        return ("true", "false") if self.type is bool else tuple(map(str, literal))
-
-    @property
-    def choices(self) -> tuple[Any, ...]:
-        """The same of a field that may be null, and of an option that is completed from a list."""
-        kinds, flag = (self.type, *get_args(self.type)), self.mark(Flag)
+    def choices(self) -> tuple[str, ...]:
+        """The words of which it takes one; none where it takes something else."""
+        words = tuple(str(word) for kind in self.kinds if get_origin(kind) is Literal for word in get_args(kind))
+        flag = self.mark(Flag)
         listed = flag.complete if flag and not isinstance(flag, Argument) else ""
-        words = tuple(word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
         return words or tuple(listed.split(",") if "," in listed else ())
 
     @property
-    def kind(self) -> str:
-        """What it takes: `whole number >= 1, <= 1,000`, `list of numbers`, `a | b`."""
-        if self.words:
-            return " | ".join(self.words)
-        kind = "number" if float in self.parts else "whole number" if int in self.parts else "text"
-        bounds = []
-        for mark in self.parts:
-            match mark:
-                case Gt(gt=low):
-                    bounds.append(f"> {low}")
-                case Ge(ge=low):
-                    bounds.append(f">= {low:,}")
-                case Lt(lt=high):
-                    bounds.append(f"< {high}")
-                case Le(le=high):
-                    bounds.append(f"<= {high:,}")
-        kind = f"list of {kind}s" if tuple in self.parts else kind
-        return f"{kind} {', '.join(dict.fromkeys(bounds))}" if bounds else kind
-
-    @property
     def metavar(self) -> str:
-        """What stands for its value: `FILE`, `N`; empty where that is not said."""
+        """The word for its value: `FILE`, `N`; empty where that is not said."""
         mark = self.mark(Flag)
         return (mark and mark.metavar) or ("" if self.number is None else "N" if self.number is int else "X")
 
     @property
     def flag(self) -> str:
-        """What is typed: `--batch-size`, or the metavar of an argument."""
+        """The word that is typed: `--batch-size`, or the metavar of an argument."""
         mark = self.mark(Flag)
         if isinstance(mark, Argument):
             return mark.metavar.strip("[]").partition("[")[0]
         names = mark.names if mark else ()
         return names[0].partition("/")[0] if names else f"--{self.name.rstrip('_').replace('_', '-')}"
-
-
-def _parts(hint: Any) -> Iterator[Any]:
-    if get_origin(hint) is Annotated:
-        yield from hint.__metadata__
-        hint = hint.__origin__
-    if get_origin(hint) is not Literal:
-        yield get_origin(hint) or hint
-        for inner in get_args(hint):
-            yield from _parts(inner)

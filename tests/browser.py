@@ -5,7 +5,6 @@ test. Chromium and its driver come from the system's packages (`INSTALL`); where
 with that command as the reason, and fail where CI is set.
 """
 
-import base64
 import json
 import shutil
 from collections.abc import Iterator
@@ -65,7 +64,7 @@ class BrowserPage:
         self._shown = (width, height, scale)
         metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        # Charts are drawn anew for the width in a frame, and laid out in the next.
+        # Charts are drawn again for the width in a frame, and laid out in the next.
         self.script("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def script(self, body: str, *arguments: Any) -> Any:
@@ -111,15 +110,6 @@ class BrowserPage:
         root = "document.scrollingElement"
         return int(self.script(f"return Math.max(0, {root}.scrollWidth - {root}.clientWidth)"))
 
-    def screenshot(self, file: Path, full: bool = True) -> None:
-        """A PNG of the page from top to bottom, or of the window."""
-        options = {"format": "png", "captureBeyondViewport": full}
-        if full:
-            size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
-            options["clip"] = {**size, "x": 0, "y": 0, "scale": 1}
-        data = self.driver.execute_cdp_cmd("Page.captureScreenshot", options)["data"]
-        file.write_bytes(base64.b64decode(data))
-
     def complaints(self) -> list[str]:
         """Warnings and errors on the console since the last call, those of a content security policy included."""
         return [
@@ -152,7 +142,7 @@ def browser() -> Iterator[Any]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    driver.set_script_timeout(SECONDS)  # its own 30 seconds are too few beside ten other processes
+    driver.set_script_timeout(SECONDS)  # its own 30 seconds are too few next to ten other processes
     driver.set_page_load_timeout(SECONDS)
     yield driver
     driver.quit()

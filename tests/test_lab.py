@@ -156,7 +156,7 @@ def test_the_lab_has_the_other_commands(lab, small):
 
 
 def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
-    options = {"budget": 3, "starts": 2, "repeats": 1, "epochs": 20}
+    options = {"budget": 3, "starts": 2, "repeats": 1, "gradients": 20}
     flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     typed = optilab("race", "--algo", "sgd,adam", "--function", "booth,beale", *flags, "--json").stdout
     found = lab.race(["sgd", "adam"], "booth,beale", cache=False, **options)
@@ -223,7 +223,7 @@ def test_names_of_optimizers_need_no_keyword(lab, optilab, tmp_path):
     ]:
         placed = optilab(name, "adam", *rest)
         assert placed.stdout == optilab(name, "--algo", "adam", *rest).stdout != ""
-    with pytest.raises(UsageError, match='not an optimizer; write function="booth"'):
+    with pytest.raises(UsageError, match="expected an optimizer, got the function booth"):
         lab.optimize("booth")
 
 
@@ -237,7 +237,7 @@ def test_an_axis_may_be_text_or_a_list_of_texts(lab, small):
     planned = lab.sweep(small, over={"optimizer.lr": [0.1, 0.2]}, dry_run=True).document()["plan"]
     for over in ("optimizer.lr=0.1,0.2", ["optimizer.lr=0.1,0.2"]):
         assert lab.sweep(small, over=over, dry_run=True).document()["plan"] == planned
-    with pytest.raises(ConfigError, match=r"over: optimizer\.lr: expected KEY=LOW:HIGH"):
+    with pytest.raises(ConfigError, match=r"over: expected KEY=LOW:HIGH"):
         lab.sweep(small, over="optimizer.lr")
 
 
@@ -258,7 +258,7 @@ def made(tmp_path_factory):
             "paths": lab.optimize(algo="sgd,adam", epochs=5),
             "run": lab.load("lr1-1"),
             "comparison": lab.compare("lr*"),
-            "race": lab.race("sgd,adam", "booth,beale", budget=2, starts=2, repeats=1, epochs=10, cache=False),
+            "race": lab.race("sgd,adam", "booth,beale", budget=2, starts=2, repeats=1, gradients=10, cache=False),
             "equal": lab.verify(momentum, "momentum"),
             "differs": lab.verify(Wrong, "momentum"),
         }
@@ -353,7 +353,7 @@ def test_a_text_of_a_study_in_a_notebook_is_text(lab):
 def test_a_script_is_silent_unless_it_asks(lab, small, capsys):
     lab.train(small, epochs=1)
     lab.sweep(small, seeds=2, epochs=1, jobs=1)
-    lab.race("sgd,adam", "booth", budget=2, starts=2, repeats=1, epochs=5)
+    lab.race("sgd,adam", "booth", budget=2, starts=2, repeats=1, gradients=5)
     assert capsys.readouterr() == ("", "")
     with terminal.out.capture() as shown:
         lab.train(small, epochs=1, progress=True)
@@ -368,7 +368,7 @@ def test_control_c_commits_and_raises(lab, small):
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt, match=r"stopped; lab\.train\(resume='long'\) continues it"):
+    with pytest.raises(KeyboardInterrupt, match=r'stopped; lab\.train\(resume="long"\) continues it'):
         lab.train(small, epochs=100_000, name="long")
     run = lab.load("long")
     assert run.state == "interrupted"
@@ -435,7 +435,7 @@ def test_nothing_but_a_training_needs_torch(tmp_path):
         "assert 'numpy' not in sys.modules\n"
         "lab = Lab('runs')\nlab.optimize(algo='adam').plot()\nlab.compare('one')._repr_html_()\n"
         "lab.verify(lambda w, g, lr: w - lr * g, 'sgd')\nlab.runs()\n"
-        "lab.race('sgd,adam', 'booth', budget=2, starts=2, repeats=1, epochs=5, cache=False)\n"
+        "lab.race('sgd,adam', 'booth', budget=2, starts=2, repeats=1, gradients=5, cache=False)\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)

@@ -15,7 +15,6 @@ LINES = [
     "lr sigmoid.yaml --seeds 3",
     "lr sigmoid.yaml --set optimizer=polyak",
     "config show train",
-    "data where",
     "data ls",
     "data verify synthetic",
     "runs ls",

@@ -32,6 +32,7 @@ VARYING = {
     r"(?m)^versions .*": "versions   VERSIONS",
     r"(?m)^optilab: \d+/\d+ .*\n": "",  # progress of processes that work side by side
     r"(?m)^optilab: starting .*busy machine\n": "",
+    r"(unexpected keyword argument '\w+')\. Did you mean.*": r"\1",  # as Python 3.13 ends
     re.escape(__version__): "VERSION",
 }
 """What differs from run to run, and its word in a transcript."""
@@ -82,7 +83,7 @@ class Session:
         return text + (f"[exit {code}]\n" if code else "")
 
     def _shell(self, line):
-        if line.startswith("optilab "):
+        if re.match(r"optilab\b", line):
             done = run(shlex.split(line)[1:], self.folder, self.environment)
         else:
             done = subprocess.run(
@@ -104,7 +105,7 @@ class Session:
                     return ("" if value is None else f"{value}\n"), 0
                 exec(source, names)
                 self.names |= names
-            except OptilabError as error:
+            except (OptilabError, AttributeError, TypeError) as error:
                 return f"{type(error).__name__}: {error}\n", 0
         return "", 0
 

@@ -9,7 +9,8 @@ from unittest import mock
 
 from docs.measured import figures
 from optilab import runs
-from optilab.config.load import load, to_yaml
+from optilab.config.load import load
+from optilab.config.section import to_yaml
 from optilab.config.training import TrainConfig
 from tests.study.generated import training
 

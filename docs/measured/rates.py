@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from docs.measured import figures
-from optilab.config.load import Override, load
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.study import rates
 from optilab.study.plan import SPAN
 from tests.study.simulated import generator_of, judged

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 import optilab
 from docs.measured import figures
 from optilab import runs
-from optilab.config.load import Override, load
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.maps import run_grid
 from optilab.train import device, engine

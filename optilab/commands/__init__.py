@@ -23,7 +23,7 @@ TASKS = {
     },
     "Setup": {
         "config": "Work with configs and their keys: ls, show, schema, cp, check.",
-        "data": "Work with datasets: ls, where, fetch, verify.",
+        "data": "Work with datasets: ls, fetch, verify.",
         "env": "Print versions and machine, for a bug report.",
         "help": "Explain a topic, such as claims or verdicts.",
     },

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.commands.calls import in_python
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, called_as, no_attribute, printable, shown
+from optilab.call import Command, in_python
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable, shown
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 
@@ -37,8 +37,10 @@ class Verbatim(str):
     """A text that a program may read, such as a path: printed as it is, whatever characters it has."""
 
 
-Part = str | Sentence | Table | Any
-"""A piece of an answer in a terminal: a sentence, a table, a chart, or what rich renders."""
+Medium = Callable[[str | Command], str]
+"""The form of commands in a medium: `str`, or `in_python`."""
+Block = str | Command | Sentence | Table | Any
+"""A piece of an answer in a terminal: a sentence, a command, a table, a chart, or what rich renders."""
 
 
 class Answer(ABC):
@@ -66,12 +68,7 @@ class Answer(ABC):
         """The exit status, without regard to claims."""
         return ExitCode.OK
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise no_attribute(self, name)
-
-    def parts(self) -> "Iterable[Part]":
+    def blocks(self) -> "Iterable[Block]":
         """What a person reads in a terminal, in this order."""
         yield self.headline
         yield self.table()
@@ -99,7 +96,6 @@ class Answer(ABC):
         """The chart that the command's `--out` writes. DataError where there is nothing to draw."""
         raise DataError("there is no plot of this result; .rows has its numbers")
 
-    @called_as('plot(dark=True).savefig("plot.png")')
     def plot(self, *, dark: bool = False) -> "Figure":
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
         from optilab.show import chart_file
@@ -108,7 +104,6 @@ class Answer(ABC):
             raise UsageError(f"dark: expected True or False, got {shown(dark)}")
         return chart_file.draw(self.chart(), dark)
 
-    @called_as("frame()")
     def frame(self) -> Any:
         """`rows` as a data frame of pandas, or of polars where pandas is not installed. UsageError without both."""
         for name, options in (("pandas", {}), ("polars", {"infer_schema_length": None})):
@@ -119,15 +114,14 @@ class Answer(ABC):
             return library.DataFrame(self.rows, **options)
         raise UsageError("a data frame needs pandas or polars: pip install 'optilab[pandas]'; .rows needs neither")
 
-    @called_as('report("page.html")')
     def report(self, path: "str | os.PathLike[str]", title: str | None = None) -> "Path":
         """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
         from optilab.show.page import page_file, write_page
 
         if not isinstance(path, str | os.PathLike):
-            raise UsageError(f'expected the name of a file, got {shown(path)}; write report("page.html")', "path")
+            raise UsageError(f"expected the name of a file, got {shown(path)}", "path")
         if not isinstance(title, str | None):
-            raise UsageError(f"expected text, got {shown(title)}; write title={str(title)!r}", "title")
+            raise UsageError(f"expected text, got {shown(title)}", "title")
         file = page_file(os.fspath(path))
         write_page(file, self.page(title))
         return file
@@ -143,23 +137,27 @@ class Answer(ABC):
         """In a notebook: the table and the picture, with every name escaped."""
         from optilab.show.page import fragment
 
-        return fragment("notebook.html", heading=in_python(self.headline), **self._content(in_python))
+        return fragment("notebook.html", heading=self.headline, **self._content(in_python))
 
-    def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
-        """The table and the picture; `said` is how its sentences are put."""
+    def _content(self, medium: Medium = str) -> dict[str, Any]:
+        """The table and the picture; `medium` writes the commands below it."""
         from optilab.show import chart_file
 
         try:
             picture = chart_file.png(self.plot())
         except OptilabError:  # nothing to draw
             picture = None
-        columns, cells, notes = self._texts(said)
+        columns, cells, notes = self._texts(medium)
         return {"columns": columns, "rows": cells, "notes": notes, "picture": picture}
 
-    def _texts(self, said: Callable[[str], str]) -> tuple[Sequence[Column], list[list[str]], list[str]]:
-        table = self.table()
+    def _table(self, medium: Medium) -> Table:
+        """The table, with the commands in its cells as `medium` writes them."""
+        return self.table()
+
+    def _texts(self, medium: Medium) -> tuple[Sequence[Column], list[list[str]], list[str]]:
+        table = self._table(medium)
         columns, cells = table.texts(HEAD, TAIL)
-        return columns, [[said(text) for text in row] for row in cells], [said(note) for note in table.notes]
+        return columns, cells, [medium(note) for note in table.notes]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.headline}>"
@@ -169,7 +167,7 @@ class Answer(ABC):
         columns, cells, notes = self._texts(in_python)
         left = [place for place, column in enumerate(columns) if column.left]
         grid = terminal.grid([column.title for column in columns], cells, left)
-        parts = [in_python(self.headline), "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
+        parts = [self.headline, "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
         return "\n\n".join(part for part in parts if part)
 
 
@@ -177,30 +175,30 @@ class Answer(ABC):
 class Printed(Answer):
     """An answer of a few values that are at hand: what is read, the document of `--json`, what `--quiet` prints."""
 
-    shown: Sequence[Part]
+    shown: Sequence[Block]
     facts: Mapping[str, Any]
     brief: Sequence[str] = ()
     exit_code: ExitCode = ExitCode.OK
 
     @property
     def headline(self) -> str:
-        return next((part for part in self.shown if isinstance(part, str)), "")
+        return next((block for block in self.shown if isinstance(block, str)), "")
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return [dict(row) for part in self.shown if isinstance(part, Table) for row in part.rows]
+        return [dict(row) for block in self.shown if isinstance(block, Table) for row in block.rows]
 
     @property
     def code(self) -> ExitCode:
         return self.exit_code
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         return self.shown
 
     def table(self) -> Table:
-        """The first table among the parts, and below it their other sentences."""
-        shown = next((part for part in self.shown if isinstance(part, Table)), Table([], []))
-        return replace(shown, notes=[part for part in self.shown if isinstance(part, str)][1:])
+        """The first table among the blocks, and below it their other sentences."""
+        shown = next((block for block in self.shown if isinstance(block, Table)), Table([], []))
+        return replace(shown, notes=[block for block in self.shown if isinstance(block, str)][1:])
 
     def document(self) -> Mapping[str, Any]:
         return self.facts
@@ -211,7 +209,7 @@ class Printed(Answer):
 
 def present(answer: Answer, request: object) -> int:
     """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
-    json, quiet = getattr(request, "json", False), getattr(request, "quiet", False)
+    json, quiet = getattr(request, "json_", False), getattr(request, "quiet", False)
     format = "json" if json else getattr(request, "format", "table")
     if format == "json":
         judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}
@@ -221,34 +219,39 @@ def present(answer: Answer, request: object) -> int:
     elif format != "table":
         answer.write(format)
     else:
-        paint(answer.parts())
+        paint(answer.blocks())
         paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
     return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
 
 
-def paint(parts: "Iterable[Part]") -> None:
-    """Print the parts of an answer."""
-    for part in parts:
-        if isinstance(part, Verbatim):
-            print(part, flush=True)
-        elif isinstance(part, str):
-            terminal.say(part)
-        elif isinstance(part, Sentence):
-            terminal.say(part.text, part.style or None)
-        elif isinstance(part, Table):
-            part.write("table")
-        elif isinstance(part, terminal.Grid):
-            terminal.show(part)
+def paint(blocks: "Iterable[Block]") -> None:
+    """Print the blocks of an answer."""
+    for block in blocks:
+        if isinstance(block, Verbatim):
+            print(block, flush=True)
+        elif isinstance(block, str):
+            terminal.say(block)
+        elif isinstance(block, Command):
+            terminal.say(str(block))
+        elif isinstance(block, Sentence):
+            terminal.say(block.text, block.style or None)
+        elif isinstance(block, Table):
+            block.write("table")
+        elif isinstance(block, terminal.Grid):
+            terminal.show(block)
         else:
             from optilab.show.chart import Chart  # with NumPy, which not every answer needs
 
-            terminal.draw(part) if isinstance(part, Chart) else terminal.show(part)
+            terminal.draw(block) if isinstance(block, Chart) else terminal.show(block)
 
 
-def lines_of(parts: "Iterable[Part]") -> Iterator[str]:
-    """Parts as lines of text, where there are no styles and pictures."""
-    for part in parts:
-        yield from part.lines() if isinstance(part, terminal.Grid) else [str(getattr(part, "text", part))]
+def lines_of(blocks: "Iterable[Block]") -> Iterator[str | Command]:
+    """Blocks as lines of text, where there are no styles and pictures."""
+    for block in blocks:
+        if isinstance(block, terminal.Grid):
+            yield from block.lines()
+        else:
+            yield block if isinstance(block, Command) else str(getattr(block, "text", block))
 
 
 def cell(value: Any) -> str:

@@ -1,39 +1,38 @@
 """`optilab check`: claims about results, judged one by one."""
 
 import re
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
+from pydantic import Field
 
 from optilab import runs
 from optilab.commands import studies
 from optilab.commands.answer import STYLES, Printed, annotate, claim_lines, claim_sentence
 from optilab.commands.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place
+from optilab.config import presets
 from optilab.config.claims import Check, CheckFile, Claim, expectations
-from optilab.config.fields import schema_for
-from optilab.config.load import Override, command_of, dump, lines_of, load, relocated
+from optilab.config.load import at_place, command_of, load, read
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
+from optilab.config.section import dump, schema_for
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override, Tree
 from optilab.errors import (
     ConfigError,
     ExitCode,
     OptilabError,
-    Refusals,
     RunError,
     UsageError,
-    one_of,
     shown,
-    together,
 )
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
@@ -44,7 +43,7 @@ from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_stu
 from optilab.study.function_race import standings
 from optilab.study.groups import settings
 from optilab.study.plan import StudyPlan
-from optilab.words import listed, plural
+from optilab.words import listed, plural, some
 
 
 class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
@@ -61,7 +60,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         list[str],
         Argument("FILE|RUN|STUDY...", complete="run_or_preset"),
         Doc("Configs with `expect:`, files of claims, runs, studies"),
-    ]
+    ] = Field(init=False)
     expect: Expect = None
     epochs: Annotated[
         str | None, ConfigKey("epochs"), Flag("N"), Doc("For a config: epochs of a training, steps of a path")
@@ -73,10 +72,38 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         Flag("PATTERN"),
         Doc("Check only entries whose name matches PATTERN, for example 'README*' (claims files only)"),
     ] = "*"
-    RENAMED: ClassVar[Mapping[str, str]] = {"--junit": "--out"}
     junit: Annotated[
         str | None, Flag("FILE.xml", names=("--out",), path=True), Doc("Write the results as JUnit XML")
     ] = None
+
+    def run(self, place: Place) -> Printed:
+        """Each target is shown when it has been judged; an error of one leaves the others."""
+        for name, (kinds, what) in CONCERNS.items():
+            if name in self.given and not any(_may_be(target, kinds) for target in self.targets):
+                raise UsageError(f"applies to {what}, not to {listed(self.targets)}", self.flag(name))
+        for target in self.targets:
+            if re.search(r"\w *[<>=]", target) and not Path(target).exists():
+                raise UsageError(f"expected a file, a run or a study, got the claim {target!r}")
+        junit = None if self.junit is None else runs.output_file(self.junit, (".xml",), "--out")
+        checked: list[CheckedTarget] = []
+        for target in self.targets:
+            for one in Checker(self, place).checks(target):
+                checked.append(one)
+                _show(one, place.silent, self.quiet)
+        if junit is not None:
+            runs.write_atomic(junit, xml([one.suite() for one in checked]))
+        errors = [one.error for one in checked if one.error is not None]
+        if errors and place.library and not any(one.judged for one in checked):
+            raise errors[0]
+        holds = all(claim.holds for one in checked for claim in one.judged)
+        code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
+        said = _summary(checked)
+        rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
+        shown: list[Any] = [said]
+        if place.library:
+            shown += [f"{one.target}: {one.error}" for one in checked if one.error is not None]
+            shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
+        return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
 
 
 CONFIG = ("train", "optimize"), "a config"
@@ -92,41 +119,6 @@ CONCERNS = {
     "only": CLAIMS,
 }
 """The options that mean nothing for other targets: the kinds of files that they are for."""
-
-
-def check(request: CheckClaims, place: Place) -> Printed:
-    """Each target is shown when it has been judged; an error of one leaves the others."""
-    wrong = [
-        UsageError(f"it is for {what}, and {listed(request.targets)} is none: leave it out", request.flag(name))
-        for name, (kinds, what) in CONCERNS.items()
-        if name in request.given and not any(_may_be(target, kinds) for target in request.targets)
-    ]
-    claims = [one for one in request.targets if re.search(r"\w *[<>=]", one) and not Path(one).exists()]
-    judged = "is a claim, and no result; write: optilab check latest --expect"
-    place.refused.extend([*wrong, *(UsageError(f"{one!r} {judged} {shlex.quote(one)}") for one in claims)])
-    junit = None if request.junit is None else place.refused(runs.output_file, request.junit, (".xml",), "--out")
-    for name in request.targets if place.refused and not claims else ():  # else each is judged by itself
-        place.refused.extend(Checker(request, place).wrong(name))
-    place.refused.settle()
-    checked: list[CheckedTarget] = []
-    for target in request.targets:
-        for one in Checker(request, place).checks(target):
-            checked.append(one)
-            _show(one, place.silent, request.quiet)
-    if junit is not None:
-        runs.write_atomic(junit, xml([one.suite() for one in checked]))
-    errors = [one.error for one in checked if one.error is not None]
-    if errors and place.library and not any(one.judged for one in checked):
-        raise errors[0]
-    holds = all(claim.holds for one in checked for claim in one.judged)
-    code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
-    said = _summary(checked)
-    rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
-    shown: list[Any] = [said]
-    if place.library:
-        shown += [f"{one.target}: {one.error}" for one in checked if one.error is not None]
-        shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
-    return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
 
 
 def _is_file(target: str) -> bool:
@@ -162,7 +154,9 @@ class CheckedTarget:
     @property
     def error(self) -> OptilabError | None:
         """All that is wrong."""
-        return together(self.wrong) if self.wrong else None
+        if len(self.wrong) > 1:
+            return UsageError("\n".join(map(str, self.wrong)))
+        return next(iter(self.wrong), None)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -206,16 +200,6 @@ class Checker:
     def expect(self) -> Sequence[str]:
         return tuple(self.request.expect or ())
 
-    def wrong(self, target: str) -> Sequence[OptilabError]:
-        """What is wrong with a target, as far as nothing has to run for it."""
-        if not _is_file(target):
-            return [error for one in self._entries(target) for error in one.wrong]
-        refused = Refusals()
-        if (kind := refused(command_of, target)) in CONFIG[0]:
-            claims = [Override("--expect", "expect", list(self.expect), adds=True)] * bool(self.expect)
-            refused(load, schema_for(kind), target, [*self.request.changes(), *claims])
-        return refused
-
     def checks(self, target: str) -> Sequence[CheckedTarget]:
         """The claims of a target, judged; those of a file of claims one command at a time."""
         if not _is_file(target):
@@ -223,28 +207,31 @@ class Checker:
         try:
             kind = command_of(target)
             if kind != "check":
-                return [_judged(target, partial(self._config, kind, target, self.request.changes(), ()))]
-            file, lines = load(CheckFile, target), lines_of(target)
+                return [_judged(target, partial(self._config, kind, target, self.request.changes, ()))]
+            tree = read(presets.find("", target))
+            file = load(CheckFile, tree)
         except OptilabError as error:
             return [CheckedTarget(target, wrong=[error])]
         chosen = file.chosen(self.request.slow, self.request.only)
         if not chosen:
             which = "" if self.request.slow else " that is not slow"
-            names = one_of([entry.name for _, entry in file.chosen(True, "*")][:5])
-            raise UsageError(f"no check{which} has a name like {shown(self.request.only)}; {names}", "--only")
+            names = some([entry.name for _, entry in file.chosen(True, "*")], 5)
+            raise UsageError(
+                f"no check{which} has a name like {shown(self.request.only)}; the file has {names}", "--only"
+            )
         if not self.request.slow and (left := len(file.chosen(True, self.request.only)) - len(chosen)):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
-        return [_judged(entry.name, partial(self._entry, entry, lines, number)) for number, entry in chosen]
+        return [_judged(entry.name, partial(self._entry, entry, tree, number)) for number, entry in chosen]
 
-    def _entry(self, check: Check, lines: Mapping[Any, str], number: int) -> Judgement:
+    def _entry(self, check: Check, tree: Tree, number: int) -> Judgement:
         try:
             if check.run is not None:
                 return self._read(runs.locate(self.place.folder, check.run), dump(check)["expect"])
-            changes = [Override("set", key, value) for key, value in check.set.items()]
+            changes = [Override(f"set {key}", key, value) for key, value in check.set.items()]
             return self._config(check.command, check.target, changes, dump(check)["expect"])
-        except (UsageError, ConfigError, RunError) as error:
+        except (UsageError, RunError) as error:
             at = ("checks", number)
-            raise relocated(error, lines, at, (*at, check.command)) from None
+            raise at_place(error, tree, at, (*at, check.command)) from None
 
     def _config(self, kind: str, given: Any, changes: Sequence[Override], claims: Sequence[Any]) -> Judgement:
         """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
@@ -275,12 +262,12 @@ class Checker:
         return of_rate(claims, test.rate, asked.name)
 
     def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Sequence[ClaimResult]:
-        from optilab.commands.race import FunctionRace, found_on_functions, renamed
+        from optilab.commands.race import FunctionRace, found_on_functions
 
-        asked = load(FunctionRaceConfig, renamed(given), claimed)
+        asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace.of({}), place).race)))
+        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace(), place).race)))
 
     def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Judgement:
         asked, plan = self._asked(kind, given, changes, claimed)
@@ -343,11 +330,14 @@ class Checker:
             tree = settings(entry)
             kind, judge = "train", partial(of_training, record=entry, settings=tree)
             own = expectations(kind, tree.get("expect", ()))
-        claims, wrong = [*own, *expectations(kind, texts)], Refusals()
+        claims, unread = [*own, *expectations(kind, texts)], list[OptilabError]()
         for text in self.expect:
-            claims += wrong(expectations, kind, [text]) or ()
-        judged, unjudged = _each(claims if wrong else _require(claims), judge)
-        return judged, [str(path)], [*wrong, *unjudged]
+            try:
+                claims += expectations(kind, [text])
+            except ConfigError as error:
+                unread.append(error)
+        judged, unjudged = _each(claims if unread else _require(claims), judge)
+        return judged, [str(path)], [*unread, *unjudged]
 
 
 def _each(
@@ -427,4 +417,4 @@ def _summary(checked: Sequence[CheckedTarget]) -> str:
     return text + (f"; {plural(errors, 'error')}" if errors else "")
 
 
-VERB = Verb(check, (CheckClaims,))
+COMMAND = CheckClaims

@@ -5,15 +5,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
+from pydantic import Field, model_validator
 
+from optilab.call import Command
 from optilab.commands import comparison_tables as tables
-from optilab.commands.answer import Answer, Part, Sentence, Verbatim
+from optilab.commands.answer import Answer, Block, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
-from optilab.commands.verb import Place, Request, Verb, fields_of
-from optilab.errors import DataError, Refusals, UsageError, shown
+from optilab.commands.request import Place, Request, options_of
+from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show.table import Table
@@ -54,7 +56,6 @@ class ComparisonOptions(Request):
     by: Annotated[
         str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
     ] = None
-    RENAMED: ClassVar[Mapping[str, str]] = {"--over": "--sample"}
     over: Annotated[
         Literal["seeds", "problems", "best"],
         Flag("WHAT", names=("--sample",)),
@@ -66,10 +67,12 @@ class ComparisonOptions(Request):
         False
     )
 
-    def complete(self) -> None:
+    @model_validator(mode="after")
+    def _measure_is_known(self) -> Self:
         from optilab.study.groups import read_measure
 
         read_measure(self.metric or "val_acc", str(self.at), self.target, self.until)
+        return self
 
 
 class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOptions, OutputOptions):
@@ -82,22 +85,20 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         "optilab runs compare lr-sweep --pairs --out pairs.pdf",
     )
 
-    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES] = Field(init=False)
     quiet: Annotated[
         bool,
         QUIET,
         Doc("Print the groups that can be the best and nothing else"),
     ] = False
 
-
-def compare(request: CompareRuns, place: Place) -> "LabComparison":
-    """A race is compared by its evaluated trainings, and by the test set unless `metric` is another; a confirmed sweep
-    by its new seeds, unless an option asks for another comparison."""
-    found = judged_runs(place.folder, request.names, request.given.get("metric"))
-    answer = answered(*found, request)
-    place.refused.settle()
-    request.draw(answer.chart)
-    return answer
+    def run(self, place: Place) -> "LabComparison":
+        """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another; that
+        of a confirmed sweep by its new seeds, unless an option asks for another one."""
+        found = judged_runs(place.folder, self.names, self.given.get("metric"))
+        answer = answered(*found, self)
+        self.draw(answer.chart)
+        return answer
 
 
 def answered(
@@ -108,7 +109,7 @@ def answered(
 ) -> "LabComparison":
     """The comparison that options ask for of `judged_runs`; of a confirmed sweep with the confirmation."""
     given = options.given.keys() if options else ()
-    again = None if {one.name for one in fields_of(ComparisonOptions)} & {*given} else confirmation(entries)
+    again = None if options_of(ComparisonOptions).keys() & {*given} else confirmation(entries)
     if again is not None:
         selection = selection._replace(confirming={})  # which answer
     if options and options.baseline is not None:  # named after a study was judged without it
@@ -146,23 +147,17 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     from optilab.study.groups import read_measure
 
     options = options or ComparisonOptions.of({})
-    refused = Refusals()
-    measure = refused(read_measure, metric, str(options.at), options.target, options.until, rest=True)
+    measure = read_measure(metric, str(options.at), options.target, options.until)
     records, notes = selection.records, selection.notes
     if not records:
-        missing = "nothing to compare: the study has no run yet; `optilab runs ls` shows how far it is"
+        missing = "nothing to compare: the study has no run yet"
         raise UsageError("\n".join([missing, *notes]))
     keys: Any = options.by or ()
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
-        once = ",".join(dict.fromkeys(filter(None, map(str, by)))) or "KEY,KEY"
-        wrong = f"expected keys, each once, got {shown(options.by)}; write {once}"
-        refused.append(UsageError(wrong, options.flag("by")))
-        by = []
+        raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
     asked = (options.baseline, by, options.over, notes, options.pairs, selection.looks)
-    side: RunComparison = refused(compare_runs, records, measure, *asked)
-    refused.settle()
-    return side
+    return compare_runs(records, measure, *asked)
 
 
 def judged_runs(
@@ -221,11 +216,11 @@ class LabComparison(Answer):
         keys = [column.key for column in tables.columns(self._answer) if column.only != "text"]
         return [{key: row.get(key) for key in keys} for row in tables.rows(self._answer)]
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         yield from self.compared()
         yield from self.next_steps()
 
-    def compared(self) -> Iterator[Part]:
+    def compared(self) -> Iterator[Block]:
         """What differs, the table, of a confirmed sweep both tables, and the verdict."""
         yield from tables.differences(self.side)
         yield ""
@@ -242,8 +237,8 @@ class LabComparison(Answer):
         if self.again is not None:
             yield from tables.at_stake(self.again)
 
-    def next_steps(self) -> Iterator[str]:
-        """What to type after the comparison of a sweep, and what it costs."""
+    def next_steps(self) -> Iterator[str | Command]:
+        """The commands after the comparison of a sweep, and what it costs."""
         study, measure = self.entries[0] if len(self.entries) == 1 else None, self._answer.measure
         if not isinstance(study, Study) or study.manifest["command"] != "sweep" or study.state != "done":
             return
@@ -251,8 +246,8 @@ class LabComparison(Answer):
             return
         found = tables.next_steps(self._answer, study, self.again is not None)
         for number, (command, why) in enumerate(found):
-            text = f"{command} ({why})" if command and why else command or why
-            yield f"{'    or' if number else '  next'}: {text}"
+            prefix = "    or: " if number else "  next: "
+            yield Command(prefix, command, f" ({why})" * bool(why)) if command else f"{prefix}{why}"
 
     def table(self) -> Table:
         side, notes = self._answer, self._notes
@@ -387,4 +382,4 @@ def pairs_chart(side: "RunComparison") -> "Chart":
     )
 
 
-VERB = Verb(compare, (CompareRuns,))
+COMMAND = CompareRuns

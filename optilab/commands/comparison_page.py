@@ -191,7 +191,11 @@ def _decide(
         return _further(side, comparison)
     if entry.manifest["command"] == "sweep" and comparison.chosen:  # which can train the best again from new seeds
         command, why = comparison_tables.next_steps(side, entry, confirmed)[0]
-        return (f"The next step {why}:" if why else "To see why nothing is learned:", command) if command else None
+        return (
+            (f"The next step {why}:" if why else "To see why nothing is learned:", str(command))
+            if command
+            else None
+        )
     seeds = max(len(group.runs) for group in side.grouping.groups)
     return grown(entry, seeds, comparison) if entry.manifest["command"] == "remedy" else None
 
@@ -211,7 +215,7 @@ def _further(side: RunComparison, comparison: Comparison[int]) -> tuple[str, str
                 f"{group.label} lacks {'seed' if len(missing) == 1 else 'seeds'} {ranges(missing, FEW)}"
             )
         for first, number in _stretches([*missing, *range(max(seeds) + 1, max(seeds) + 1 + count)]):
-            commands.append(f"{again(record.path)} --seed {first} --seeds {number}")
+            commands.append(str(again(record.path, seed=first, seeds=number)))
     trained = min(len(possible), FURTHER)
     which = (
         f"the {trained} best of the {len(possible)} that may be the best"

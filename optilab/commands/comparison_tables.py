@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from optilab.call import Call
 from optilab.config.study import MAX_SEEDS
-from optilab.errors import shell
 from optilab.runs import Record, Study, read_timings, resume_command
 from optilab.show.table import Column, Interval, interval_columns, interval_values
 from optilab.words import duration, listed, percent, plural, points, ranges, some
@@ -366,21 +367,21 @@ def again_by(side: "RunComparison") -> str:
     return f"the best {count} again, from the new seeds {ranges(seeds, FEW)}, on {images}"
 
 
-def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tuple[str, str]]:
+def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tuple[Call | None, str]]:
     """The commands that follow the comparison of a sweep, or with `confirmed` that of its best settings from new seeds,
     each with what it does and costs.
 
-    The command is empty where nothing is to be trained: no number of seeds would tell. Nothing without rows to compare.
+    The command is None where nothing is to be trained: no number of seeds would tell. Nothing without rows to compare.
     """
     from optilab.study.comparison import learned_nothing
     from optilab.study.groups import asked_of
     from optilab.study.sweep import new_seeds
 
-    found, again = side.comparison, resume_command(study.path, command="sweep")
+    found, again = side.comparison, partial(resume_command, study.path, command="sweep")
     if found is None or not found.chosen or len(found.order) < 2:
         return []
     first = next(iter(side.candidates[found.order[0]].groups[0].runs.values()))
-    diagnose = shell("diagnose", first.path)
+    diagnose = Call("diagnose", [first.path])
     if learned_nothing([own.outcomes for own in side.candidates], side.measure.rises):  # which no seed changes
         return [(diagnose, "")]
     edges = [] if confirmed else list(_edges(side, found, study))
@@ -390,34 +391,33 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
     seeds = max(len(group.runs) for group in side.grouping.groups)
     if confirmed and (not more or seeds + more > MAX_SEEDS):
         none = f"more than {MAX_SEEDS:,} seeds would be needed, if the difference is what it seems"
-        return [("", f"{none}: take the setting that costs you least")]
+        return [(None, f"{none}: take the setting that costs you least")]
     enough = f"to {_told(found, dict(enumerate(_labels(side))))}, if the difference is what it seems"
     if confirmed:
         trains = f"trains {plural(more, 'more new seed')} of each of these {rows}"
         price = _price(side, rows * more, len(looks))
-        further = (f"{again} --confirm-seeds {seeds + more}", f"{trains} {enough}: {price}")
-        take = ("", "take the setting that costs you least; the line at stake says what another one could add")
+        further = (again(confirm_seeds=seeds + more), f"{trains} {enough}: {price}")
+        take = (None, "take the setting that costs you least; the line at stake says what another one could add")
         return [take, further] if more > MOST_FURTHER * seeds else [further]
     count, new = to_confirm(found), new_seeds(asked_of(study))
     price = _price(side, count * new, len(looks))
     cost = f"trains the {count} settings with the best means again, each from {new} new seeds: {price}"
-    steps = [(f"{again} --confirm {count}", cost)]
+    steps: list[tuple[Call | None, str]] = [(again(confirm=count), cost)]
     if 0 < more <= MOST_FURTHER * seeds:
         price = _price(side, rows * more, study.earlier_looks + 1)
         steps.append(
             (
-                f"{again} --seeds {seeds + more}",
+                again(seeds=seeds + more),
                 f"{more} more for each of the {rows} settings {enough}, a further look: {price}",
             )
         )
     return steps + edges
 
 
-def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Iterator[tuple[str, str]]:
+def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Iterator[tuple[Call | None, str]]:
     """Which optimizers are best at an end of an axis of theirs, of which three values or more were tried; of the
     learning rate on a grid with the command that tries the next value.
     """
-    from optilab.config.yaml import flow
     from optilab.study.groups import asked_of, text
     from optilab.study.sweep import read_axis
 
@@ -441,12 +441,12 @@ def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Ite
                 asked = asked_of(study)
                 drawn = any(asked.get(name) for name in ("samples", "zip", "halving"))
                 if key != "optimizer.lr" or drawn or key not in asked.get("over", {}):
-                    yield "", f"{said}: try {more} ones"
+                    yield None, f"{said}: try {more} ones"
                     continue
                 beyond = float(f"{end * min(max(apart, 0.1), 10):.3g}")
-                values = [*map(flow, read_axis(key, asked["over"][key]).values), flow(beyond)]
-                again = resume_command(study.path, command="sweep")
-                yield f"{again} --over {key}={','.join(values)}", f"{said}, and this tries {text(beyond)}, too"
+                values = (*read_axis(key, asked["over"][key]).values, beyond)
+                again = resume_command(study.path, command="sweep", over={key: values})
+                yield again, f"{said}, and this tries {text(beyond)}, too"
 
 
 def _price(side: "RunComparison", trainings: int, looks: int) -> str:

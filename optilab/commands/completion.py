@@ -1,10 +1,8 @@
 """Shell completion of values: presets, runs, rules, functions, config keys and map axes; what a word is the name of."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import fields
-from importlib import import_module
-from typing import Any
 
 import typer
 
@@ -94,9 +92,9 @@ def remedy(incomplete: str) -> list[str]:
 
 def key(ctx: typer.Context, incomplete: str) -> list[str]:
     """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
-    from optilab.config.fields import describe, schema_for
+    from optilab.config.keys import keys_of
 
-    keys = {one.key: one.choices for one in describe(schema_for(config_kind(ctx.info_name)))}
+    keys = {one.key: one.choices for one in keys_of(config_kind(ctx.info_name))}
     prefix = os.environ.get(_PREFIX, "")
     name, equals, _ = (prefix + incomplete).partition("=")
     if not equals:
@@ -107,9 +105,9 @@ def key(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def part(ctx: typer.Context, incomplete: str) -> list[str]:
     """Keys, sections and entries of the config that `config show` describes."""
-    from optilab.config.fields import describe, schema_for
+    from optilab.config.keys import keys_of
 
-    keys = list(describe(schema_for(ctx.params.get("name") or "train")))
+    keys = keys_of(ctx.params.get("name") or "train")
     return _starting(
         dict.fromkeys([*(key.key for key in keys), *(name for key in keys for name in key.choices)]), incomplete
     )
@@ -127,12 +125,6 @@ def axis(ctx: typer.Context, incomplete: str) -> list[str]:
 def config_kind(command: str | None) -> str:
     """Whose configs a command reads: those of `train` or of `optimize`."""
     return "train" if command in ("train", "lr", "sweep", "remedy", "race", "diagnose", "check") else "optimize"
-
-
-def verbs_of(name: str) -> Mapping[str, Any]:
-    """The verbs of a command by its parts; by "" that of a command without parts."""
-    module = import_module(f"optilab.commands.{name}")
-    return getattr(module, "VERBS", None) or {"": module.VERB}
 
 
 def of(name: str) -> Completer | None:

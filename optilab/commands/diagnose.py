@@ -1,24 +1,24 @@
 """`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
+from pydantic import Field
 
 from optilab import runs
-from optilab.commands.answer import Answer, Part, Sentence, lines_of
-from optilab.commands.calls import in_python
+from optilab.call import Call, Command, in_python
+from optilab.commands.answer import Answer, Block, Medium, Sentence, lines_of
 from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
-from optilab.config.yaml import flow
 from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, unrecorded, verdict
 from optilab.diagnose import diagnose as findings_of
-from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shell, shown
+from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.marks import Argument, Flag
 from optilab.show import terminal
 from optilab.show.table import Column, Table
@@ -44,7 +44,7 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         str | Mapping[str, Any],
         Argument("RUN|CONFIG", complete="run_or_preset"),
         Doc("A run, a YAML file or a preset"),
-    ]
+    ] = Field(init=False)
     fail_on: Annotated[
         str | None,
         Flag("LEVEL"),
@@ -54,25 +54,22 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         ),
     ] = None
 
-
-def diagnose(request: Diagnose, place: Place) -> "Diagnosis":
-    """The evidence of a run, or of a probe run of a config, judged."""
-    level = "warning" if request.quiet and request.fail_on is None else request.fail_on
-    levels = [] if level is None else place.refused(chosen_names, "--fail-on", level, "level", LEVELS)
-    found: Any = place.refused(_asked, request, place)
-    place.refused.settle()
-    asked, config = found
-    evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
-    changes = [f"{change.key}={flow(change.value)}" for change in request.changes()]
-    target = "the config" if isinstance(request.target, Mapping) else request.target
-    return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
+    def run(self, place: Place) -> "Diagnosis":
+        """The evidence of a run, or of a probe run of a config, judged."""
+        level = "warning" if self.quiet and self.fail_on is None else self.fail_on
+        levels = [] if level is None else chosen_names("--fail-on", level, "level", LEVELS)
+        asked, config = _asked(self, place)
+        evidence = of_run(asked) if isinstance(asked, runs.Record) else _probed(asked)
+        changes = {change.key: change.value for change in self.changes}
+        target = "the config" if isinstance(self.target, Mapping) else self.target
+        return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
 
 
 def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, str]:
     """What it is about, and the argument that `--config` takes for it."""
     target = request.target
     if isinstance(target, Mapping):
-        return load(TrainConfig, target, request.changes()), "CONFIG.yaml"
+        return load(TrainConfig, target, request.changes), "CONFIG.yaml"
     if not isinstance(target, str):
         raise UsageError(f"target: expected a run, a config or a mapping of its keys, got {shown(target)}")
     try:  # a run may have the name of a preset, which NAME.yaml still means
@@ -81,27 +78,19 @@ def _asked(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record, 
         try:
             presets.find("train", target)
         except UsageError as error:
-            if "shows the presets" not in str(error):  # it says what it is, or which preset is near
-                raise
-            if "; did you mean " in str(missing):
-                raise missing from None
-            unknown = UsageError(
-                f"no run in {place.folder}, no file and no preset is called {shown(target)}; "
-                "`optilab runs ls` lists the runs, `optilab config ls` the presets"
-            )
-            return load(TrainConfig, unknown, request.changes()), target
+            near = next((refusal for refusal in (error, missing) if "; did you mean " in str(refusal)), None)
+            raise near or UsageError(f"expected a run, a YAML file or a preset, got {shown(target)}") from None
     else:
         record = runs.read(path)
         if not record.is_training:
             raise UsageError(f"{path} is not a training run; `optilab runs ls --where command=train` lists those")
-        if changes := request.changes():
-            anew = f"{shell('diagnose', path / 'config.yaml')} {request.retyped('set', 'data_dir')}"
-            raise UsageError(f"{path} is a run, which has ended; to try {changes[0].where}: {anew}")
+        if changes := request.changes:
+            raise UsageError(f"expected a config, got the run {path}", changes[0].where)
         if why := unrecorded(record):
             raise DataError(why)
         return record, str(path / "config.yaml")
 
-    return load(TrainConfig, target, request.changes()), target
+    return load(TrainConfig, target, request.changes), target
 
 
 def _probed(config: TrainConfig) -> Evidence:
@@ -133,8 +122,8 @@ class Diagnosis(Answer):
     findings: Sequence[Finding]
     config: str
     """What `--config` takes for it."""
-    changes: Sequence[str] = ()
-    """The keys that were set besides, as `--set` takes them."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """The keys that were set besides."""
     schema_version: ClassVar[int] = 2
     levels: Sequence[str] = ()
     """The exit status is 9 unless the network is `verdict.healthy` at these levels."""
@@ -154,7 +143,7 @@ class Diagnosis(Answer):
                 "threshold": finding.threshold,
                 "normal": finding.normal,
                 "evidence": finding.evidence,
-                "remedies": commands(finding, self.config, self.changes),
+                "remedies": [str(command) for command in commands(finding, self.config, self.changes)],
                 "advice": finding.advice,
             }
             for finding in self.findings
@@ -162,40 +151,45 @@ class Diagnosis(Answer):
 
     def table(self) -> Table:
         """The findings as a notebook shows them: what was seen, and what to try."""
+        return self._table(str)
+
+    def _table(self, medium: Medium) -> Table:
+        def numbered(finding: Finding) -> str:
+            tries = [*commands(finding, self.config, self.changes), *filter(None, [finding.advice])]
+            return "\n".join(medium(_proposed(f"{n}. ", text)) for n, text in enumerate(tries, 1))
+
         rows = [
             {
-                "finding": f"{row['severity']}: {row['finding']}",
-                "seen": row["text"],
-                "normal": row["normal"],
-                "try": "\n".join(
-                    f"{n}. {text}" for n, text in enumerate(filter(None, [*row["remedies"], row["advice"]]), 1)
-                ),
+                "finding": f"{finding.severity.name.lower()}: {finding.rule}",
+                "seen": finding.text,
+                "normal": finding.normal,
+                "try": numbered(finding),
             }
-            for row in self.rows
+            for finding in self.findings
         ]
         columns = [Column(key, key, str, left=True) for key in ("finding", "seen", "normal", "try") if rows]
-        return Table(columns, rows, [*self._tries, *filter(None, [verdict.stability(self.evidence)]), *self._all])
+        stability = filter(None, [verdict.stability(self.evidence)])
+        return Table(columns, rows, [*self._tries("try: ", "or: "), *stability, *self._all])
 
-    def _content(self, said: Callable[[str], str] = str) -> dict[str, Any]:
+    def _content(self, medium: Medium = str) -> dict[str, Any]:
         """The layers, and below them the table."""
         layers = [*_layers(self.evidence).lines(), COLUMNS] if self.evidence.epochs else []
-        return {**super()._content(said), "above": "\n".join(layers)}
+        return {**super()._content(medium), "above": "\n".join(layers)}
 
-    @property
-    def _tries(self) -> list[str]:
-        """What to try where there is no finding, a line each."""
+    def _tries(self, first: str, other: str) -> list[Command]:
+        """The commands to try where there is no finding."""
         steps = verdict.next_steps(self.evidence, self.findings, self.config, self.changes)
-        return [f"{'try' if number == 0 else 'or'}: {step}" for number, step in enumerate(steps)]
+        return [Command(other if number else first, step) for number, step in enumerate(steps)]
 
     @property
-    def _all(self) -> list[str]:
-        """What tries several remedies, a line each."""
+    def _all(self) -> list[Command]:
+        """The commands that try several remedies."""
         asked = self.findings, self.config, self.changes
         lines = {
-            "for the first two at once": verdict.command_of_both(*asked),
-            "to try them all": verdict.command_of_all(*asked),
+            "for the first two at once: ": verdict.command_of_both(*asked),
+            "to try them all: ": verdict.command_of_all(*asked),
         }
-        return [f"{what}: {command}" for what, command in lines.items() if command]
+        return [Command(why, call) for why, call in lines.items() if call]
 
     @property
     def healthy(self) -> bool:
@@ -211,7 +205,7 @@ class Diagnosis(Answer):
             passes = all(verdict.healthy(self.evidence, self.findings, level) for level in levels)
         return ExitCode.OK if passes else ExitCode.EXPECTATION
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """The layers, the verdict, and for each finding what to try."""
         evidence, epochs = self.evidence, plural(len(self.evidence.rows), "epoch")
         if evidence.setup.loop:
@@ -230,7 +224,7 @@ class Diagnosis(Answer):
         yield ""
         sick = verdict.sick(self.findings)
         yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
-        yield from (f"  {step:>{len(step) + step.startswith('or')}}" for step in self._tries)
+        yield from self._tries("  try: ", "   or: ")
         if evidence.trial:
             yield Sentence(_of_trials(verdict.UNSEEN_IN_A_TRIAL, evidence), "dim")
         if text := verdict.stability(evidence):
@@ -239,19 +233,19 @@ class Diagnosis(Answer):
             yield ""
             yield Sentence(_line(finding, evidence), STYLES[finding.severity])
             for number, command in enumerate(commands(finding, self.config, self.changes)):
-                yield f"  {'try' if number == 0 else ' or'}: {command}"
+                yield _proposed("   or: " if number else "  try: ", command)
             if finding.advice:
                 yield f"  {finding.advice}"
         if sick and (text := _predicted(evidence)):
             yield from ("", text)
-        for text in self._all:
-            yield from ("", text)
+        for together in self._all:
+            yield from ("", together)
 
     def __str__(self) -> str:
-        """What a person reads in a terminal, with calls instead of commands."""
-        return "\n".join(map(in_python, lines_of(self.parts())))
+        """The parts of a terminal, with calls of `Lab`."""
+        return "\n".join(map(in_python, lines_of(self.blocks())))
 
-    def brief(self) -> Iterator[Part]:
+    def brief(self) -> Iterator[Block]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
         text, learns = verdict.learning(self.evidence)
         yield Sentence(text, "green" if learns else "yellow")
@@ -259,36 +253,42 @@ class Diagnosis(Answer):
             yield text
         if not verdict.sick(self.findings):
             yield f"diagnosis: {verdict.sentence(self.evidence, self.findings)}"
-            yield from (f"  {step}" for step in self._tries[:1])
+            yield from self._tries("  try: ", "")[:1]
             return
         first = self.findings[0]
         yield Sentence(f"diagnosis: {_line(first, self.evidence)}", STYLES[first.severity])
         for command in commands(first, self.config, self.changes)[:1]:
-            yield f"  try: {command}"
+            yield _proposed("  try: ", command)
         if first.advice:
             yield f"  {first.advice}"
-        if text := verdict.command_of_both(self.findings, self.config, self.changes):
-            yield f"also {self.findings[1].rule}; for both at once: {text}"
+        if both := verdict.command_of_both(self.findings, self.config, self.changes):
+            yield Command(f"also {self.findings[1].rule}; for both at once: ", both)
         if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
             yield text
         if len(self.findings) > 1 or len(first.remedies) > 1:
-            yield f"  more: {shell('diagnose', self.config.removesuffix('/config.yaml'))}"
+            yield Command("  more: ", Call("diagnose", [self.config.removesuffix("/config.yaml")]))
 
     def document(self) -> Mapping[str, Any]:
         """Verdict, findings, and the last epoch's layers at full precision."""
         evidence = self.evidence
+        both = verdict.command_of_both(self.findings, self.config, self.changes)
         return {
             "target": self.target,
             "trial": evidence.trial,
             "verdict": verdict.sentence(evidence, self.findings),
             "healthy": self.healthy,
-            "both": verdict.command_of_both(self.findings, self.config, self.changes) or None,
+            "both": both and str(both),
             "stability": verdict.stability(evidence) or None,
             "predicted_ratio": evidence.start.get("predicted_ratio"),
             "measured_ratio": evidence.first_ratio,
             "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],
             "findings": self.rows,
         }
+
+
+def _proposed(why: str, command: Call | str) -> Command | str:
+    """A remedy: a command, or a line of PyTorch."""
+    return Command(why, command) if isinstance(command, Call) else f"{why}{command}"
 
 
 STYLES = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
@@ -367,4 +367,4 @@ def _predicted(evidence: Evidence) -> str:
     return f"{measured} ({predicted}); the finding is about whole batches at the end of training"
 
 
-VERB = Verb(diagnose, (Diagnose,))
+COMMAND = Diagnose

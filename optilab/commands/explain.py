@@ -12,10 +12,9 @@ from annotated_doc import Doc
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Start, chosen, require_bare
-from optilab.commands.verb import Conflicts, Place, Verb
-from optilab.errors import UsageError, did_you_mean, shell, shown
+from optilab.commands.request import Conflicts, Place
+from optilab.errors import UsageError, shown
 from optilab.marks import Flag
-from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
@@ -27,7 +26,7 @@ MOST = 100
 """Steps of one optimizer that are worked out at once."""
 
 
-class ExplainRequest(SetOptions, OutputOptions):
+class Explain(SetOptions, OutputOptions):
     """Work out steps of an optimizer: every intermediate result with its numbers, checked against the run."""
 
     EXAMPLES = (
@@ -37,7 +36,7 @@ class ExplainRequest(SetOptions, OutputOptions):
         'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
     )
 
-    CONFLICTS: ClassVar[Conflicts] = (("json", "style"), ("quiet", "style"))
+    CONFLICTS: ClassVar[Conflicts] = (("json_", "style"), ("quiet", "style"))
 
     algo: Algo = None
     step: Annotated[
@@ -53,33 +52,15 @@ class ExplainRequest(SetOptions, OutputOptions):
     ] = "text"
     quiet: Annotated[bool, QUIET, Doc("Print w after each step and nothing else")] = False
 
-
-def explain(request: ExplainRequest, place: Place) -> "WorkedSteps":
-    """The steps. UsageError for a step that is none, and for what changes more than the rule."""
-    if isinstance(request.algo, str) and re.fullmatch("[A-Za-z][A-Za-z -]+", request.algo):
-        _require_optimizer(request.algo)
-    steps = place.refused(_steps, request.step, request.flag("step"))
-    config = place.refused(chosen, request)
-    place.refused.settle()
-    require_bare(config, "explain")
-    paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
-    return WorkedSteps(
-        [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], request.style
-    )
-
-
-def _require_optimizer(word: str) -> None:
-    """UsageError, with what prints it, for a topic or a word of the glossary in the place of an optimizer."""
-    from optilab.commands.help import found
-
-    if did_you_mean(word, [*RULES]):
-        return
-    try:
-        found(word)
-    except UsageError:  # it is neither
-        return
-    instead = shell("help", word)
-    raise UsageError(f"explain works out steps of optimizers; for a text on {word} write: {instead}")
+    def run(self, place: Place) -> "WorkedSteps":
+        """The steps. UsageError for a step that is none, and for what changes more than the rule."""
+        steps = _steps(self.step, self.flag("step"))
+        config = chosen(self)
+        require_bare(config, "explain")
+        paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
+        return WorkedSteps(
+            [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], self.style
+        )
 
 
 def _steps(text: Any, flag: str) -> list[int]:
@@ -89,19 +70,13 @@ def _steps(text: Any, flag: str) -> list[int]:
         match = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if first > last:
-            raise UsageError(f"a range begins with its first step: write {last}-{first}, not {part.strip()}", flag)
+            raise UsageError(f"expected FIRST <= LAST, got {part.strip()}", flag)
         if not 1 <= first <= last <= LAST_STEP:
-            meant = re.sub(r"\s*(?:\.\.+|:|to)\s*", "-", str(text).strip("[]() "))
-            meant = re.sub(r"[,;\s]+", ",", meant)
-            instead = f"; write {meant}" if meant != str(text) and re.fullmatch(r"[1-9][\d,-]*", meant) else ""
-            raise UsageError(
-                f"expected a step from 1 to {LAST_STEP:,}, a range such as 1-3, or several such as 1,4-6, "
-                f"got {shown(text)}{instead}",
-                flag,
-            )
+            accepted = f"steps from 1 to {LAST_STEP:,}, such as 2, 1-3 or 1,4-6"
+            raise UsageError(f"expected {accepted}, got {shown(text)}", flag)
         found |= set(range(first, last + 1))
     if len(found) > MOST:
-        raise UsageError(f"at most {MOST} steps at once, got {len(found):,}", flag)
+        raise UsageError(f"expected at most {MOST} steps, got {len(found):,}", flag)
     return sorted(found)
 
 
@@ -126,9 +101,9 @@ class WorkedSteps(Answer):
         ]
 
     def __str__(self) -> str:
-        return "\n".join(self.parts())
+        return "\n".join(self.blocks())
 
-    def parts(self) -> Iterator[str]:
+    def blocks(self) -> Iterator[str]:
         """Each step: the calculation, then its difference from the run."""
         for number, worked in enumerate(self.steps):
             if number:
@@ -348,4 +323,4 @@ class _Markdown(_Latex):
 
 STYLES: Mapping[str, _Text] = {"text": _Text(), "markdown": _Markdown(), "latex": _Latex()}
 
-VERB = Verb(explain, (ExplainRequest,))
+COMMAND = Explain

@@ -1,20 +1,18 @@
-"""`optilab help`: the texts that messages refer to, which are sections of the documentation and part of the wheel."""
+"""`optilab help`: sections of the documentation, which are part of the wheel, and the meaning of single words."""
 
-import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from itertools import groupby
+from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_doc import Doc
 
 from optilab.commands import COMMANDS
 from optilab.commands.answer import Printed
-from optilab.commands.completion import GROUPS, verbs_of
 from optilab.commands.options import SilentOptions
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
 from optilab.optimize import OBJECTIVES, RULES
@@ -36,150 +34,85 @@ TOPICS = {
 """Topic -> page of docs/, and the heading of the section that is printed."""
 
 
-WIDTH = 100
-"""The widest row of a table that a screen can show."""
+class Help(SilentOptions):
+    """Explain a topic that messages and help screens refer to, a word of the glossary, or a key of a config; without
+    one, list the topics.
 
-
-class HelpRequest(SilentOptions):
-    """Explain a topic that messages and help screens refer to, or a word of the glossary; without one, list the topics.
-
-    The text is a section of the documentation, as Markdown. For the options of a command: optilab COMMAND --help.
+    A topic is a section of the documentation, as Markdown. For the options of a command: optilab COMMAND --help.
     """
 
     EXAMPLES = ("optilab help", "optilab help claims", "optilab help 'chance level'")
 
     topic: Annotated[
-        list[str] | None, Argument("[TOPIC]", complete=",".join(TOPICS)), Doc("A name of the list")
+        list[str] | None, Argument("[TOPIC]", complete=",".join(TOPICS)), Doc("A topic or a word")
     ] = None
 
-
-def explain(request: HelpRequest, place: Place) -> Printed:
-    topic = " ".join(request.topic or ())
-    if not topic:
-        lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
-        return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
-    text = _unfolded(found(topic))
-    parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)
-    parts[::2] = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", part) for part in parts[::2]]  # links as their words
-    text = "".join(parts)
-    command = command_of(topic)
-    options = [f"The options of the command: optilab {command} --help"] if command else []
-    return Printed([text, *options], {"topic": topic, "text": text}, [])
-
-
-def _unfolded(text: str) -> str:
-    """A text without comments, whose tables are lists of what each row has where a row is wider than a screen."""
-    lines = list[str]()
-    for table, group in groupby(re.sub(r"<!--.*?-->\n?", "", text).split("\n"), lambda line: line.startswith("|")):
-        own = list(group)
-        if not table or max(map(len, own)) <= WIDTH:
-            lines += own
-            continue
-        heading, _, *rows = ([cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in own)
-        names = [f"{name}: " for name in heading[1:]] if heading[2:] else [""]
-        for first, *cells in rows:
-            lines += [first, *(f"  {name}{cell}" for name, cell in zip(names, cells, strict=True) if cell)]
-    return "\n".join(lines)
+    def run(self, place: Place) -> Printed:
+        topic = " ".join(self.topic or ())
+        if not topic:
+            lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
+            return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
+        known, plain = texts(), _plain(topic)
+        word = next((name for name in known if _plain(name) == plain), None)
+        if word is None:
+            parts = {name: {_plain(name), *_plain(name).split()} for name in known}
+            close = {*get_close_matches(plain, set[str]().union(*parts.values()), n=1, cutoff=0.8)}
+            near = [name for name in known if _plain(name) in close] or [n for n in known if parts[n] & close]
+            quoted = [f'"{name}"' for name in sorted(near, key=len)[:3]]
+            meant = f"; did you mean {listed(quoted, 'or')}?" if near else f"; expected one of {', '.join(TOPICS)}"
+            raise UsageError(f"unknown topic {shown(topic)}{meant}")
+        return Printed([known[word]], {"topic": topic, "text": known[word]}, [])
 
 
-def command_of(word: str) -> str:
-    """The command of a name, `train`, `compare` or `runs compare`; empty where there is none."""
-    if word in COMMANDS:
-        return word
-    group = next((name for name in GROUPS if word.removeprefix(f"{name} ") in verbs_of(name)), "")
-    return f"{group} {word.removeprefix(f'{group} ')}" if group else ""
+def _plain(word: str) -> str:
+    """A word in lower case, with blanks in place of hyphens."""
+    return re.sub(r"[\s_-]+", " ", word.strip("` ").lower())
 
 
-def found(word: str) -> str:
-    """The section of a topic, or what the word means; UsageError where neither is called like that.
-
-    Case, hyphens and a plural make no difference. Where the word is only close, the one thing that is meant is shown.
-    """
-    if word.lower() in TOPICS:
-        return "\n".join(section(*TOPICS[word.lower()]))
-    words = {**glossary(), **findings()}
-    texts = {_spelling(term): text for term, text in words.items()}
-    sections = {_spelling(topic): topic for topic in TOPICS}
-    known, key = {**sections, **texts}, _spelling(word)
-    near = [key] if key in known else [one for one in known if key and key in one.split()]
-    near = near or [one for one in known if len(key) > 3 and f" {one}".find(f" {key}") >= 0]
-    near = near or get_close_matches(key, known, n=3, cutoff=0.82)
-    near = near or [one for one in known if get_close_matches(key, one.split(), n=1, cutoff=0.82)]
-    near = near or [one for one in map(_spelling, [word.removesuffix("ing"), *word.split()]) if one in known]
-    if key not in known and (command := command_of(word)):
-        raise UsageError(f"{shown(word)} is a command; its options: optilab {command} --help")
-    meanings = dict.fromkeys(known[one] for one in near)
-    if len(meanings) == 1:
-        (meant,) = meanings
-        return found(meant) if near[0] not in texts else meant
-    names = [f'"{term}"' for term in (*TOPICS, *words) if _spelling(term) in near]
-    close = f"; did you mean {listed(names, 'or')}?" if names else ""
-    if not names and (commands := get_close_matches(word, COMMANDS, n=1, cutoff=0.75)):
-        close = f"; write: optilab {commands[0]} --help"
-    if not names and (text := _of_config(word)):
-        return text
-    if not names and (rules := get_close_matches(word, RULES, n=1, cutoff=0.85)):
-        is_one = "is an optimizer" if rules[0] == word else f"is no topic; {rules[0]} is an optimizer"
-        raise UsageError(f"{shown(word)} {is_one}; its formula and its first step: optilab explain {rules[0]}")
-    raise UsageError(
-        f"{shown(word)} is no topic and no word of the glossary{close or '; `optilab help` lists the topics'}"
-    )
+def texts() -> dict[str, str]:
+    """The text of each word: of topics the section, of terms, findings, entries and keys of configs a sentence."""
+    glossary = {
+        term.strip("`").lower(): line.removeprefix("* ").replace("**", "")
+        for line in reversed(_readable(*TOPICS["glossary"]))
+        for term in re.findall(r"\*\*(.+?)\*\*", line)
+    }
+    rows = (line.split("`", 2) for line in _readable(*TOPICS["diagnosis"]) if line.startswith("* `"))
+    findings = {name: f"{name}, a finding of diagnose{rest}" for _, name, rest in rows}
+    topics = {name: "\n".join(_readable(*place)) for name, place in TOPICS.items()}
+    return {**_of_configs(), **findings, **glossary, **topics}
 
 
-def _of_config(word: str) -> str:
-    """What a key of a config, an optimizer, a function, or another thing that a key takes is; empty for any other."""
-    from optilab.config import fields, model
+def _of_configs() -> dict[str, str]:
+    """The entries that keys of configs choose from, and the keys by their names and the last parts of these."""
+    from optilab.config.keys import keys_of
+    from optilab.config.model import ACTIVATIONS, INITS, NORMS
     from optilab.optimize.schedules import SCHEDULES
 
-    own, choices = word.lower().replace(" ", "-"), dict[str, str]()
-    described = {kind: list(fields.describe(fields.schema_for(kind))) for kind in ("train", "optimize")}
-    for kind, keys in described.items():
-        own_keys = [key for key in reversed(keys) if not key.of]  # of several, the first is the usual one
-        choices |= {name: f"config show {kind} {key.key}" for key in own_keys for name in key.choices}
-    choices |= {name: f"explain {name}" for name in RULES}
-    choices |= {name: f"optimize adam --function {name}" for name in OBJECTIVES}
-    kinds = {**RULES, **OBJECTIVES, **model.ACTIVATIONS, **model.INITS, **model.NORMS, **SCHEDULES}
-    if own in kinds and own in choices:
-        text = inspect.cleandoc(kinds[own].__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-        sentence = re.split(r"\.\s+(?=[A-Z])", text)[0].removesuffix(".")
-        return f"{own}: {sentence}. More: optilab {choices[own]}"
-    for kind, keys in described.items():
-        for key in sorted(keys, key=lambda key: not key.key.startswith("optimizer.")):
-            if own.replace("-", "_") in (key.key, key.key.rpartition(".")[2]) and key.meaning:
-                return f"{key.key}: {key.meaning}. Its type and default: optilab config show {kind} {key.key}"
-    return ""
+    entries: Mapping[str, Any] = {**SCHEDULES, **NORMS, **INITS, **ACTIVATIONS, **OBJECTIVES, **RULES}
+    words = {name: f"{name}: " + cleandoc(entry.__doc__).partition("\n\n")[0] for name, entry in entries.items()}
+    keys = [key for kind in ("train", "optimize") for key in keys_of(kind)]
+    keys.sort(key=lambda key: not key.key.startswith("optimizer."))
+    meanings = [(key.key, f"{key.key}: {key.meaning} ({key.type})") for key in keys]
+    for name, meaning in [*meanings, *((name.rpartition(".")[2], meaning) for name, meaning in meanings)]:
+        if name not in COMMANDS:  # which --help explains
+            words.setdefault(name, meaning)
+    return words
 
 
-def _spelling(term: str) -> str:
-    """A term in lower case, without hyphens and the s of a plural."""
-    return re.sub(r"(\w\w)s\b", r"\1", " ".join(re.split(r"[\s_-]+", term.strip("` ").lower())))
-
-
-def glossary() -> dict[str, str]:
-    """Term -> its row of the glossary, as a sentence; a row may define several terms, in bold."""
-    found: dict[str, str] = {}
-    for line in page_of("glossary").read_text(encoding="utf-8").splitlines():
-        head, _, meaning = line.strip("| ").replace("\\|", "|").partition(" | ")
-        for term in re.findall(r"\*\*(.+?)\*\*", line.replace("\\|", "|")):
-            found.setdefault(term.strip("`").lower(), f"{head}: {meaning}".replace("**", ""))
-    return {term: re.sub(r"\[([^\]]*)\]\((\S+)\.md\)", _reference, text) for term, text in found.items()}
-
-
-def _reference(link: re.Match[str]) -> str:
-    """What to type for a link's page."""
-    topic = next((topic for topic, (page, _) in TOPICS.items() if page == link[2]), None)
-    return f"{link[1]}: optilab help {topic}" if topic else link[1]
-
-
-def findings() -> dict[str, str]:
-    """Finding of `diagnose` -> its row of the table of findings, as a sentence."""
-    rows = [line.strip("| ").split(" | ") for line in section("diagnose", "Findings") if line.startswith("| ")]
-    headings, *rest = rows
-    return {
-        row[0].strip("`"): f"{row[0]}: a finding of diagnose. "
-        + "; ".join(f"{heading}: {text}" for heading, text in zip(headings[1:], row[1:], strict=True))
-        for row in rest
-    }
+def _readable(page: str, heading: str) -> list[str]:
+    """A section without comments, with the page of each link in brackets, and a line for each row of a table."""
+    columns, lines = list[str](), list[str]()
+    for line in section(page, heading):
+        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not line.startswith("|"):
+            columns = []
+            lines += [] if line.startswith("<!--") else [line]
+        elif not columns:
+            columns = cells
+        elif not cells[0].startswith("--"):
+            rest = (f"{name} {cell}" for name, cell in zip(columns[1:], cells[1:], strict=True) if cell)
+            lines.append(f"* {cells[0]}: {'; '.join(rest) if columns[2:] else cells[1]}")
+    return [re.sub(r"\[([^\]]*)\]\(([^\s)]*\.\w+)(#[^)]*)?\)", r"\1 (\2)", line) for line in lines]
 
 
 def page_of(name: str) -> Path:
@@ -203,4 +136,4 @@ def section(page: str, heading: str) -> Iterable[str]:
             yield line
 
 
-VERB = Verb(explain, (HelpRequest,))
+COMMAND = Help

@@ -12,8 +12,9 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
+from optilab.call import Call, Command
 from optilab.commands import studies
-from optilab.commands.answer import Answer, Part, Sentence
+from optilab.commands.answer import Answer, Block, Sentence
 from optilab.commands.compare import LabComparison
 from optilab.commands.options import (
     QUIET,
@@ -29,13 +30,13 @@ from optilab.commands.options import (
     SetOptions,
     Threads,
 )
-from optilab.commands.verb import Place, Verb
+from optilab.commands.request import Place
 from optilab.config.claims import expectations
-from optilab.config.load import dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
-from optilab.config.yaml import flow
 from optilab.data.load import Dataset
-from optilab.errors import ExitCode, shell
+from optilab.errors import ExitCode
 from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
@@ -54,7 +55,7 @@ CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "
 """What the commands that go on with the answer repeat."""
 
 
-class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
+class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
     """Recommend a learning rate with a short range test, which takes seconds and writes no files.
 
     The rate grows at each step of one short training, and the loss tells which rates are too small and which too
@@ -62,6 +63,7 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     9: there is no rate to recommend.
     """
 
+    CONFIG = "train"
     EXAMPLES = (
         "optilab lr relu.yaml",
         "optilab lr relu.yaml --optimizer adam --out rates.png",
@@ -85,47 +87,55 @@ class RateRequest(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptio
     expect: Annotated[list[str] | None, Flag("CLAIM"), claim_doc("rate > 0.01")] = None
     quiet: Annotated[bool, QUIET, Doc("Print the rate and nothing else")] = False
 
+    def run(self, place: Place) -> "LabRate":
+        """The range test, and with `confirm` the trainings around its answer."""
+        if self.config is None:
+            raise studies.no_config("lr")
+        asked = load(TrainConfig, studies.training(self.config), self.changes)
+        claims = expectations("lr", self.expect or [])
+        if found := next((change for change in self.changes if change.key == "optimizer.lr"), None):
+            terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
+        require_judgeable(claims, [asked.name])
+        ramp = rates.rate_ramp(asked.optimizer, self.steps)
+        dataset = studies.dataset_of(asked.data)
+        config = [self.config if isinstance(self.config, str) else asked.name]
+        again = replace(self.call("lr"), arguments=config)
+        one_thread = None if place.library else replace(again, options={**again.options, "threads": 1})
+        test = range_test(asked, ramp, dataset, place.silent, one_thread)
+        confirmation: Confirmation | None = None
+        ran: StudyResult | None = None
+        if self.confirm:
+            near = rates.rates_near(test)
+            plan = rates.plan(asked, ramp, near, self.seeds, self.epochs, len(dataset.train_images))
+            ran = studies.run(plan, runs.chosen_name(self.name, f"{asked.name}-lr"), self, place)
+            confirmation = rates.confirm(plan, studies.completed(ran), runs.read_study(ran.path).earlier_looks)
+        in_set = any(change.key == "epochs" for change in self.changes)
+        epochs = {} if in_set else {"epochs": self.given.get("epochs", asked.epochs)}
+        answer = LabRate(
+            replace(self.call("lr", *CHANGES), arguments=config),
+            asked,
+            test,
+            confirmation,
+            ran,
+            epochs,
+            drawn=self.plot,
+        )
+        self.draw(answer.chart)
+        return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
 
-def lr(request: RateRequest, place: Place) -> "LabRate":
-    """The range test, and with `confirm` the trainings around its answer."""
-    source = studies.no_config("lr") if request.config is None else studies.training(request.config)
-    asked = place.refused(load, TrainConfig, source, request.changes())
-    claims = place.refused(expectations, "lr", request.expect or [])
-    place.refused.settle()
-    if found := next((change for change in request.changes() if change.key == "optimizer.lr"), None):
-        terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
-    require_judgeable(claims, [asked.name])
-    ramp = rates.rate_ramp(asked.optimizer, request.steps)
-    dataset = studies.dataset_of(asked.data)
-    config = shlex.quote(request.config if isinstance(request.config, str) else asked.name)
-    words = f"{config} {request.retyped(*CHANGES)}".rstrip()
-    typed = (name for name in request.given if name not in ("config", "threads"))
-    again = f"optilab lr {config} {request.retyped(*typed)}".rstrip()
-    test = range_test(asked, ramp, dataset, place.silent, "" if place.library else again)
-    confirmation: Confirmation | None = None
-    ran: StudyResult | None = None
-    if request.confirm:
-        near = rates.rates_near(test)
-        plan = rates.plan(asked, ramp, near, request.seeds, request.epochs, len(dataset.train_images))
-        ran = studies.run(plan, runs.chosen_name(request.name, f"{asked.name}-lr"), request, place)
-        confirmation = rates.confirm(plan, studies.completed(ran), runs.read_study(ran.path).earlier_looks)
-    in_set = any(change.key == "epochs" for change in request.changes())
-    epochs = "" if in_set else f" --epochs {request.given.get('epochs', asked.epochs)}"
-    answer = LabRate(words, asked, test, confirmation, ran, epochs, drawn=request.plot)
-    request.draw(answer.chart)
-    return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
 
-
-def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: bool, command: str = "") -> RangeTest:
+def range_test(
+    asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: bool, one_thread: Call | None = None
+) -> RangeTest:
     """The range test, with its cost beforehand and its progress; it ends where the loss runs away.
 
-    `command` repeats it, for the advice to do so with one thread where the machine is busy; without it there is none.
+    `one_thread` repeats it, which is the advice where the machine is busy; without it there is none.
     """
     with studies.starting(asked.name) if not silent else nullcontext():
         from optilab.train import session  # torch comes in here
         from optilab.train.device import alone
 
-    crowding = Crowding(asked.threads if command else 1, lambda: f"{command} --threads 1")
+    crowding = Crowding(asked.threads if one_thread else 1, lambda: one_thread or Call("lr"))
     losses: list[float] = []
     with alone():
         training = session.build(asked, dataset)
@@ -144,14 +154,14 @@ def range_test(asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: boo
 class LabRate(Answer):
     """What was asked, and what was found."""
 
-    asked: str
-    """The config and the options that change it, as they were typed."""
+    asked: Call
+    """The config and the options that change it."""
     config: TrainConfig
     test: RangeTest
     confirmation: Confirmation | None
     ran: StudyResult | None
     """The trainings that confirm."""
-    epochs: str
+    epochs: Mapping[str, Any]
     """The option for a training at the answer, with the epochs that were asked for; empty where `asked` has it."""
     drawn: str | None = None
     """The picture file."""
@@ -186,7 +196,7 @@ class LabRate(Answer):
         found = ExitCode.OK if self.judged or self.rate is not None else ExitCode.EXPECTATION
         return max(found, self.ran.code if self.ran else ExitCode.OK)
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """The curve, the recommendation with its evidence, and the commands to go on with."""
         config, test = self.config, self.test
         facts = f"{config.name}   {config.optimizer.name}   batch {config.data.batch_size}   seed {config.seed}"
@@ -206,26 +216,34 @@ class LabRate(Answer):
             yield f"other suggestion methods on the same curve: {', '.join(others)}"
         if self.confirmation is None:
             if test.rate is None:
-                yield f"  try: optilab lr {self.asked} --confirm --epochs 30"
-                if len(words := shlex.split(self.asked)) == 1:  # `diagnose` takes no settings
-                    yield f"  why: {shell('diagnose', *words)}"
+                yield Command("  try: ", self._on("lr", confirm=True, epochs=30))
+                if not self.asked.options:  # `diagnose` takes no settings
+                    yield Command("  why: ", self._on("diagnose"))
             else:
-                train = f"optilab train {self.asked}{self.epochs} --set {_setting(self, test.rate)}"
-                confirm = f"optilab lr {self.asked} --confirm"
-                first, second = f"  try: {train}", f"  confirm with seeds: {confirm}"
+                train, confirm = self._training(test.rate), self._on("lr", confirm=True)
                 if _memorized(test):
-                    first, second = f"  try: {confirm}", f"  train at it: {train}"
-                yield from (first, second)
+                    yield from (Command("  try: ", confirm), Command("  train at it: ", train))
+                else:
+                    yield from (Command("  try: ", train), Command("  confirm with seeds: ", confirm))
         else:
             yield from _confirmed(self, self.confirmation)
         if self.drawn:
             yield self.drawn
 
+    def _on(self, command: str, **options: Any) -> Call:
+        """Another command with the config and the options that change it."""
+        return Call(command, self.asked.arguments, {**self.asked.options, **options})
+
+    def _training(self, rate: float) -> Call:
+        """The training at a rate."""
+        settings = {**self.asked.options.get("set", {}), **_setting(self, rate)}
+        return self._on("train", **self.epochs, set=settings)
+
     def document(self) -> Mapping[str, Any]:
         """`curve` has one entry per step."""
         test, confirmation = self.test, self.confirmation
         found = {
-            "config": self.asked,
+            "config": shlex.join(self.asked.words()[2:]),
             "key": test.ramp.key,
             "rate": self.rate,
             "range_test": {
@@ -315,8 +333,7 @@ def unmoved(result: LabRate) -> str:
         tried = list(confirmation.outcomes)
         span = f" at lr {tried[0]:g} to {tried[-1]:g}" if tried else ""
         what = f"no training is better than chance{span} within {plural(confirmation.epochs, 'epoch')}"
-        why = shell("diagnose", *shlex.split(result.asked)[:1])
-        return f"{what}; no recommendation: {why} says why, or add --epochs N"
+        return f"{what}; no recommendation"
     span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
     return (
         f"the network does not move: from {span} the loss never falls below {MOVED:.0%} of the chance level, "
@@ -325,13 +342,13 @@ def unmoved(result: LabRate) -> str:
     )
 
 
-def _setting(result: LabRate, rate: float) -> str:
-    """What `--set` takes: the rate, or of a rule around another or with a second rate the whole entry."""
+def _setting(result: LabRate, rate: float) -> Mapping[str, Any]:
+    """The key that sets a rate, and its value; of a rule around another or with a second rate the whole entry."""
     rule, ramp = result.config.optimizer, result.test.ramp
     if list(learning_rates(rule)) == ["lr"]:
-        return f"{ramp.key}={rate:g}"
+        return {ramp.key: float(f"{rate:g}")}
     at_rate = result.config.model_copy(update={"optimizer": rates.at_rate(rule, ramp, rate)})
-    return shlex.quote(f"optimizer={flow(dump(at_rate)['optimizer'])}")
+    return {"optimizer": dump(at_rate)["optimizer"]}
 
 
 def _key(result: LabRate) -> str:
@@ -375,26 +392,28 @@ def _evidence(test: RangeTest) -> str:
     )
 
 
-def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Part]:
+def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Block]:
     """The table of the trainings, and the recommendation with the rates that cannot be told from it."""
     yield ""
     size = f"{plural(confirmation.epochs, 'epoch')}, {plural(confirmation.seeds, 'seed')} each"
     yield Sentence(f"trainings at {len(confirmation.outcomes)} rates, {size}, judged on held-out images", "bold")
     if confirmation.side is not None:
-        yield from _comparison(confirmation).parts()
+        yield from _comparison(confirmation).blocks()
     yield ""
     if confirmation.rate is None:
         yield Sentence(unmoved(result), "yellow")
+        yield Command("  why: ", Call("diagnose", result.asked.arguments))
     else:
         yield Sentence(f"recommended: {_key(result)} {confirmation.rate:g}{_interval(confirmation)}", "bold")
         if failed := confirmation.diverged.get(confirmation.rate):
             yield f"note: {failed} of {plural(confirmation.seeds, 'training')} at this rate diverged; try a lower one"
         if confirmation.at_edge:
-            yield (
-                f"note: {confirmation.rate:g} is the last rate that was tried; a better one may lie beyond: "
-                f"optilab sweep {result.asked} --over {confirmation.key}=LOW:HIGH:log"
+            beyond = result._on("sweep", over={confirmation.key: "LOW:HIGH:log"})
+            yield Command(
+                f"note: {confirmation.rate:g} is the last rate that was tried; a better one may lie beyond: ",
+                beyond,
             )
-        yield f"  try: optilab train {result.asked}{result.epochs} --set {_setting(result, confirmation.rate)}"
+        yield Command("  try: ", result._training(confirmation.rate))
     yield str(result.study)
 
 
@@ -474,4 +493,4 @@ def _outcomes(confirmation: Confirmation) -> Panel:
     return Panel(tuple(marks), Scale("learning rate", log=True), Scale(confirmation.measure), title)
 
 
-VERB = Verb(lr, (RateRequest,))
+COMMAND = Lr

@@ -14,17 +14,17 @@ from annotated_doc import Doc
 from optilab.commands.answer import Answer, Sentence
 from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen, require_bare
-from optilab.commands.verb import Place, Verb
-from optilab.config.load import Override
+from optilab.commands.request import Place
+from optilab.config.axes import Axis
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
-from optilab.errors import UsageError, did_you_mean, shell
+from optilab.config.tree import Override
+from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
 from optilab.optimize.rule import settings_of
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
 from optilab.study import maps as study
-from optilab.study.axes import Axis
 from optilab.words import plural, setting, short_setting
 
 EPOCHS = 100
@@ -33,9 +33,10 @@ STARTS = 300
 """Starts along each side of the box of a map of basins."""
 
 
-class MapRequest(SetOptions, PictureOptions, SilentOptions):
+class Map(SetOptions, PictureOptions, SilentOptions):
     """Show where an optimizer converges: value or steps over a grid of settings, or the basins of minima."""
 
+    CONFIG = "optimize"
     EXAMPLES = (
         "optilab map momentum --x lr=0.01:2:400 --y beta=0:0.99:200 --epochs 100",
         "optilab map --algo adam --x lr=1e-3:1:200:log --y beta1=0:0.99:200 --function beale --out adam.png",
@@ -66,42 +67,24 @@ class MapRequest(SetOptions, PictureOptions, SilentOptions):
         Doc("value (f above its minimum) or steps (until it converged)"),
     ] = "value"
 
-
-def map(request: MapRequest, place: Place) -> "LabMap":
-    """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
-    config = place.refused(chosen, request, EPOCHS, rest=True)
-    typed = [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
-    own = config and config.algo[0].name
-    if config is not None and len(config.algo) != 1:
-        keys = {text.partition("=")[0].removeprefix("algo.") for _, text in typed}
-        own = next((one for one in config.algo if keys <= {"w1", "w2", *settings_of(one)}), config.algo[0]).name
-        names, options = ",".join(rule.name for rule in config.algo), request.retyped("x", "y", "basins")
-        whole = options and (request.basins or (request.x and request.y))
-        line = f"; write: {shell('map', own)} {options}" if whole else f"; write {own}"
-        why = f"a map shows one optimizer, got {names}{line}; to compare their paths: {shell('optimize', names)}"
-        place.refused.append(UsageError(why, request.flag("algo")))
-        config = None
-    axes = [place.refused(_axis, request, config, *one) for one in typed]
-    if own and not request.basins and not axes[1:]:
-        place.refused(_need_axes, request, own, None in axes)
-    place.refused.settle()
-    x, y = _box(config) if request.basins else axes
-    if request.start is not None and not x.field and not y.field:
-        raise UsageError("every cell has a starting point of its own, so leave it out", request.flag("start"))
-    require_bare(config, "map")
-    found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
-    answer = LabMap(found, request.show, [request.plot] if request.plot else [])
-    request.draw(answer.chart)
-    return answer
-
-
-def _need_axes(request: MapRequest, rule: str, refused: bool) -> None:
-    """UsageError with the axis that is there, and another one; without that where it is refused."""
-    kept = request.retyped("x", "y") or "--x lr=0.01:2"
-    other = next((axis for axis in ("--x w1=-2:2", "--y w2=-2:2") if axis[:3] not in kept), "")
-    other = "--y beta=0:0.99" if rule == "momentum" and "--y" in other else other
-    line = f", as in: {shell('map', rule)} {kept} {other}"
-    raise UsageError(f"map needs two axes or --basins{f'; add {other}' if refused else line}")
+    def run(self, place: Place) -> "LabMap":
+        """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
+        config = chosen(self, EPOCHS)
+        typed = [(self.flag(name), str(text)) for name in ("x", "y") if (text := getattr(self, name))]
+        if len(config.algo) != 1:
+            names = ",".join(rule.name for rule in config.algo)
+            raise UsageError(f"a map shows one optimizer, got {names}", self.flag("algo"))
+        axes = [_axis(self, config, *one) for one in typed]
+        if not self.basins and not axes[1:]:
+            raise UsageError("a map needs two axes, --x and --y, or --basins")
+        x, y = _box(config) if self.basins else axes
+        if self.start is not None and not x.field and not y.field:
+            raise UsageError("every cell has a starting point of its own", self.flag("start"))
+        require_bare(config, "map")
+        found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
+        answer = LabMap(found, self.show, [self.plot] if self.plot else [])
+        self.draw(answer.chart)
+        return answer
 
 
 def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
@@ -109,27 +92,26 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
     function = config.function
     if len(function.start) != 2:
         count = f"{called(function)} has {len(function.start)}"
-        raise UsageError(f"--basins needs a function of two variables; {count}; for example --function himmelblau")
+        raise UsageError(f"--basins needs a function of two variables; {count}")
     if not function.minima:
         message = f"no minimum of {called(function)} is known, so --basins has nothing to map"
-        raise UsageError(f"{message}; choose another function, such as himmelblau")
+        raise UsageError(message)
     return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
 
 
-def _axis(request: MapRequest, config: OptimizeConfig | None, flag: str, text: str) -> Axis:
+def _axis(request: Map, config: OptimizeConfig, flag: str, text: str) -> Axis:
     """An axis. UsageError for what is no number of the rule; its ends are settings like any."""
     key = text.partition("=")[0].removeprefix("algo.")
-    if config is not None and re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
+    if re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
         numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
         if key not in numeric:
-            advice = did_you_mean(key, numeric) or f"; one of {', '.join(numeric)}"
-            raise UsageError(f"{flag} {key}: not a numeric setting of {config.algo[0].name}{advice}")
+            raise UsageError(unknown("numeric setting", key, numeric), flag)
     axis = study.read_axis(flag, text)
-    if config is None or not axis.field:
+    if not axis.field:
         return axis
-    for change in request.changes():
+    for change in request.changes:
         if change.key == axis.key:
-            raise UsageError(f"{key} is an axis ({flag}), whose values take its place; leave it out", change.where)
+            raise UsageError(f"{key} is an axis ({flag}), whose values take its place", change.where)
     for value in (axis.low, axis.high):
         chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
     return axis
@@ -177,7 +159,7 @@ class LabMap(Answer):
         """The map as a picture, with the limits of theory where they are known."""
         return map_chart(self.map, self.what)
 
-    def parts(self) -> Iterator[Any]:
+    def blocks(self) -> Iterator[Any]:
         """The picture, then the numbers."""
         found = self.map
         yield Sentence(self.headline, "bold")
@@ -290,4 +272,4 @@ def _basins(found: study.Map) -> tuple[list[Mark], str]:
     return marks, "the minimum that each start reaches; . is none"
 
 
-VERB = Verb(map, (MapRequest,))
+COMMAND = Map

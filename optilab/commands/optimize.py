@@ -12,13 +12,16 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs
-from optilab.commands.answer import Answer, Part, Sentence, Verbatim
+from optilab.call import Call, Command
+from optilab.commands.answer import Answer, Block, Sentence, Verbatim
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
-from optilab.commands.verb import Conflicts, Place, Verb
-from optilab.config.load import Override, dump, load, to_yaml
+from optilab.commands.request import Conflicts, Place
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import ExitCode, shell
+from optilab.config.section import dump, to_yaml
+from optilab.config.tree import Override
+from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.formula import coordinates
@@ -40,9 +43,10 @@ STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "
 """In the order in which the paths of a comparison stand."""
 
 
-class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
+class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
+    CONFIG = "optimize"
     OPEN: ClassVar[bool] = True
     EXAMPLES = (
         "optilab optimize adam --epochs 30",
@@ -57,8 +61,6 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4", ".html")}
-    RENAMED: ClassVar[Mapping[str, str]] = {"--animate": "--out"}
-    animate: ClassVar[str | None] = None
 
     algo: Algo = None
     function: Function = None
@@ -83,31 +85,33 @@ class OptimizeRequest(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
 
+    @property
+    def animate(self) -> str | None:
+        return self.file_of("animate")
 
-def optimize(request: OptimizeRequest, place: Place) -> "LabPaths":
-    """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
-    config, note = place.refused(chosen, request), ""
-    place.refused.settle()
-    if request.tune:
-        config, note = tuned(config, request.tune, request.changes())
-    paths = follow(config)
-    found = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
-    _draw(found, request)
-    unsaved = request.no_save or (place.library and request.name is None)
-    run = None if unsaved else _save(found, request.name, place)
-    same = request.retyped("function", "start", "epochs", "lr", "set")
-    return replace(
-        found,
-        run=run,
-        judged=judge(config, paths),
-        picture=request.picture,
-        written=[file for file in (request.plot, request.animate, run) if file],
-        fail_on_divergence=request.fail_on_divergence,
-        options=None if request.config or request.tune or not request.algo else same,
-    )
+    def run(self, place: Place) -> "LabPaths":
+        """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
+        config, note = chosen(self), ""
+        if self.tune:
+            config, note = tuned(config, self.tune, self.changes)
+        paths = follow(config)
+        found = LabPaths(config, dict(zip(config.labels, paths, strict=True)), note)
+        _draw(found, self)
+        unsaved = self.no_save or (place.library and self.name is None)
+        run = None if unsaved else _save(found, self.name, place)
+        same = self.call("optimize", "function", "start", "epochs", "lr", "set").options
+        return replace(
+            found,
+            run=run,
+            judged=judge(config, paths),
+            picture=self.picture,
+            written=[file for file in (self.plot, self.animate, run) if file],
+            fail_on_divergence=self.fail_on_divergence,
+            options=None if self.config or self.tune or not self.algo else same,
+        )
 
 
-def _draw(found: "LabPaths", request: OptimizeRequest) -> None:
+def _draw(found: "LabPaths", request: Optimize) -> None:
     """The picture files; matplotlib is imported only here. A moving picture that ends in .html is a page."""
     if not (request.plot or request.animate):
         return
@@ -159,7 +163,7 @@ class LabPaths(Answer):
     """Whether the terminal shows a picture; None: where there is room."""
     written: Sequence[str] = ()
     fail_on_divergence: bool = False
-    options: str | None = None
+    options: Mapping[str, Any] | None = None
     """Those that run one of several alone, next to --algo; None where --algo alone would be another rule."""
 
     @property
@@ -254,7 +258,7 @@ class LabPaths(Answer):
             terminal.note(f"diverged: {', '.join(ended)}")
         return [Verbatim(self.run)] if self.run else []
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """One path in full, or a line for each of several, then the picture and what was written."""
         yield from self._one() if len(self.paths) == 1 else self._several()
         if terminal.is_wide() if self.picture is None else self.picture:
@@ -282,7 +286,7 @@ class LabPaths(Answer):
         if names := ", ".join(f"{label} from epoch {epoch}" for label, epoch in epochs.items()):
             yield f"chaotic: {names}: rounding decides the path; its digits are float64 arithmetic in this order"
 
-    def _one(self) -> Iterator[Part]:
+    def _one(self) -> Iterator[Block]:
         (path,), (rule,), config = self.paths.values(), self.config.algo, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
         yield settings(rule)
@@ -295,7 +299,7 @@ class LabPaths(Answer):
             yield sentence
         yield from self._chaos()
 
-    def _several(self) -> Iterator[Part]:
+    def _several(self) -> Iterator[Block]:
         config, ranked = self.config, self._ranked
         yield Sentence(
             f"{len(self.paths)} optimizers on {_where(config)}   {plural(config.epochs, 'epoch')}", "bold"
@@ -313,8 +317,8 @@ class LabPaths(Answer):
         yield from _rates(config, ranked)
         yield from self._chaos()
         if self.options is not None:
-            again = shell("optimize", "--algo", ranked[0][1].name)
-            yield f"see one in detail: {f'{again} {self.options}'.rstrip()}"
+            again = Call("optimize", options={"algo": ranked[0][1].name, **self.options})
+            yield Command("see one in detail: ", again)
 
 
 def _where(config: OptimizeConfig) -> str:
@@ -462,7 +466,7 @@ def _best_possible(bounds: Mapping[str, float]) -> str:
     return f"best possible per step: x{descent:.4g} with gradient descent, x{momentum:.4g} with momentum"
 
 
-def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]) -> Iterator[Part]:
+def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]) -> Iterator[Block]:
     """The rates of several rules on a quadratic as a table; nothing on other functions."""
     bounds = _bounds(config)
     if bounds is None:
@@ -484,4 +488,4 @@ def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]
     yield from (*notes, _best_possible(bounds), "")
 
 
-VERB = Verb(optimize, (OptimizeRequest,))
+COMMAND = Optimize

@@ -2,18 +2,21 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
+from pydantic import AfterValidator, model_validator
 
 from optilab import runs
-from optilab.commands.verb import Conflicts, Request
-from optilab.errors import UsageError, for_each, shell, wrong_extension
-from optilab.marks import ConfigKey, Flag, Read, claim_doc
+from optilab.commands.request import Conflicts, Request
+from optilab.config.section import refusal
+from optilab.config.tree import Override
+from optilab.errors import Problem, shell, shown
+from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
 from optilab.show.table import FORMATS
 from optilab.words import listed
 
@@ -36,11 +39,11 @@ RUN_NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns
 
 Expect = Annotated[list[str] | None, Flag("CLAIM"), claim_doc("val_acc > 0.8")]
 Device = Annotated[str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto, cpu, cuda, cuda:N or mps")]
-Seed = Annotated[str | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
+Seed = Annotated[int | None, ConfigKey("seed"), Flag("N"), Doc("Seed of every random number")]
 Threads = Annotated[int | None, ConfigKey("threads"), Flag("N"), Doc("CPU threads, whatever OMP_NUM_THREADS says")]
 LearningRate = Annotated[float | None, ConfigKey("optimizer.lr"), Flag("LR"), Doc("Learning rate (optimizer.lr)")]
 BatchSize = Annotated[
-    str | None, ConfigKey("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")
+    int | None, ConfigKey("data.batch_size"), Flag("N"), Doc("Images per step (data.batch_size)")
 ]
 Optimizer = Annotated[
     str | None,
@@ -52,9 +55,9 @@ Optimizer = Annotated[
 
 class OutputOptions(Request):
     GROUP: ClassVar[str] = "Output"
-    CONFLICTS: ClassVar[Conflicts] = (("json", "quiet"),)
+    CONFLICTS: ClassVar[Conflicts] = (("json_", "quiet"),)
 
-    json: Annotated[bool, Doc("Print one JSON document and nothing else")] = False
+    json_: Annotated[bool, Doc("Print one JSON document and nothing else")] = False
     quiet: Annotated[bool, QUIET, Doc("Print the run directory and nothing else")] = False
 
 
@@ -64,7 +67,7 @@ class SilentOptions(OutputOptions):
 
 class FormatOptions(Request):
     GROUP: ClassVar[str] = "Output"
-    CONFLICTS: ClassVar[Conflicts] = (("json", "format"),)
+    CONFLICTS: ClassVar[Conflicts] = (("json_", "format"),)
 
     format: Annotated[
         str,
@@ -81,11 +84,12 @@ class FolderOptions(Request):
     ] = None
 
 
-class SaveOptions(FolderOptions):
-    name: Annotated[str | None, Flag("NAME"), Doc("Name of the run directory")] = None
+def _name(given: str | None) -> str | None:
+    return given if given is None else runs.run_name(given)
 
-    def complete(self) -> None:
-        runs.chosen_name(self.name, "")
+
+class SaveOptions(FolderOptions):
+    name: Annotated[str | None, AfterValidator(_name), Flag("NAME"), Doc("Name of the run directory")] = None
 
 
 OUT = Flag("FILE", path=True, repeated=True)
@@ -100,35 +104,29 @@ class FileOptions(Request):
 
     out: Annotated[list[str] | None, OUT, Doc("Write a file")] = None
 
-    def complete(self) -> None:
-        found = dict[str, str | None].fromkeys(self.WRITES)
+    def file_of(self, kind: str) -> str | None:
+        """The file of a kind that was asked for."""
+        return next((file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]), None)
 
-        def add(file: str) -> None:
+    @model_validator(mode="after")
+    def _kinds_are_known(self) -> Self:
+        found = dict[str, str]()
+        endings = [ending for each in self.WRITES.values() for ending in each]
+        for file in self.out or ():
             ending = Path(file).suffix.lower()
-            kind = next((kind for kind, endings in self.WRITES.items() if ending in endings), None)
+            kind = next((kind for kind, own in self.WRITES.items() if ending in own), None)
             if kind is None:
-                endings = [one for each in self.WRITES.values() for one in each]
-                format = {".tex": "--format latex", ".md": "--format markdown", ".csv": "--format csv"}.get(ending)
-                printed = f"; for its table write {format} > {file}" if format and hasattr(self, "format") else ""
-                raise UsageError(f"{wrong_extension(file, endings)}{printed}", "--out")
+                raise refusal(f"expected a name that ends in {listed(endings, 'or')}, got {shown(file)}", "out")
+            if kind in found:
+                raise refusal(f"expected one file of a kind, got {found[kind]} and {file}", "out")
             runs.output_file(file, [ending], "--out")
-            if found[kind] is not None:
-                kinds = listed(list(dict.fromkeys(Path(one).suffix for one in (str(found[kind]), file))), "or")
-                raise UsageError(
-                    f"{found[kind]} and {file}: one {kinds} file can be written; leave one out", "--out"
-                )
             found[kind] = file
-
-        for_each(add, self.out or ())
-        self.__dict__.update(found)
+        return self
 
 
 class PictureOptions(FileOptions):
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES}
-    RENAMED: ClassVar[Mapping[str, str]] = {"--plot": "--out"}
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"out": ("size", "dark")}
-    plot: ClassVar[str | None] = None
-
     out: Annotated[list[str] | None, OUT, Doc("Write the plot to a .png, .svg or .pdf file")] = None
     dark: Annotated[bool, Doc("Draw the plot on a dark background")] = False
     size: Annotated[
@@ -136,6 +134,10 @@ class PictureOptions(FileOptions):
         Flag("SIZE"),
         Doc("Width of the plot: column (3.3 in), page (6.9), slide (10)"),
     ] = None
+
+    @property
+    def plot(self) -> str | None:
+        return self.file_of("plot")
 
     @cached_property
     def saved(self) -> list[str]:
@@ -190,19 +192,6 @@ class ClusterOptions(JobOptions):
     ] = None
 
 
-def require_one_thread(request: SetOptions | JobOptions) -> None:
-    """UsageError for another number of threads, which no training of a study has."""
-    asked = [(request.flag("threads"), request.given.get("threads", 1))]
-    asked += [(change.where, change.value) for change in request._set() if change.key == "threads"]
-    for where, value in asked:
-        if value not in (None, 1, "1"):
-            raise UsageError(
-                f"several trainings have one thread each, got {value}; leave it out (--jobs N sets how many run at "
-                "once)",
-                where,
-            )
-
-
 class StudyOptions(
     ClusterOptions, SaveOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions
 ):
@@ -215,11 +204,13 @@ class StudyOptions(
         ("config", "resume", "file"),
         ("resume", "name"),
     )
-    RENAMED: ClassVar[Mapping[str, str]] = {"--config": "--study"}
 
     batch_size: BatchSize = None
     threads: Annotated[
-        int | None, Flag("N", hidden=True), Doc("CPU threads of each training, always 1; see --jobs")
+        int | None,
+        ConfigKey("threads"),
+        Flag("N", hidden=True),
+        Doc("CPU threads of each training, always 1; see --jobs"),
     ] = None
     device: Annotated[
         str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto (the CPU), cpu, cuda, cuda:N or mps")
@@ -232,5 +223,14 @@ class StudyOptions(
         Doc("Repeat a study: its study.yaml, or one of yours"),
     ] = None
 
-    def complete(self) -> None:
-        require_one_thread(self)
+    config: Annotated[
+        Any, Argument("[CONFIG]", complete="preset:train"), Doc("What to train: a preset or a YAML file")
+    ] = None
+
+    @classmethod
+    def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
+        several = [change for change in changes if change.key == "threads" and change.value != 1]
+        return [
+            Problem(one.where, "", f"expected 1 thread for each training, got {shown(one.value)}")
+            for one in several
+        ]

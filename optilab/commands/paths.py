@@ -1,5 +1,6 @@
 """What the commands share that follow paths: the options that choose rule, function and start; following and tuning."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,17 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_doc import Doc
 
-from optilab.commands.verb import Request, fields_of, plain
-from optilab.config.load import Override, function, load, numbers
+from optilab.commands.request import Request, plain
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
-from optilab.errors import ELSEWHERE, UsageError
+from optilab.config.tree import Override, decimal
+from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import Regime, Trajectory, descend
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult
+
+
+def read_function(text: str) -> Any:
+    """The value of `function` for `--function`: the name of a test function, or a formula of the user's."""
+    named = re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) and not re.search(r"\bw[1-9]\b", text)
+    return text if named else {"name": "expression", "formula": text}
+
+
+def numbers(text: str) -> list[Any]:
+    """`-5,-2`, `[-5, -2]` or `-5 -2` as the list [-5, -2]; what is no number stays text, which the schema refuses."""
+    bare = re.sub(r"^\[(.*)\]$|^\((.*)\)$", r"\1\2", text.strip())
+    return [decimal(part) for part in re.split(r"[,;\s]+", bare.strip(" ,;")) if part] or [text]
+
 
 Algo = Annotated[
     Any,
@@ -30,7 +45,7 @@ Source = Annotated[Any, Flag("FILE", complete="preset:optimize"), Doc("YAML file
 Function = Annotated[
     Any,
     ConfigKey("function"),
-    Read(function),
+    Read(read_function),
     Flag("NAME|FORMULA", complete="objective"),
     Doc("Test function, or a formula of x, y"),
 ]
@@ -44,12 +59,12 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> Opti
     Without a config there are `epochs` unless they are given. UsageError without an optimizer, ConfigError with every
     problem at once.
     """
-    config, changes = request.given.get("config"), request.changes()
+    config, changes = request.given.get("config"), request.changes
     steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
-    if config is None and not any(change.key in ("algo", *ELSEWHERE) for change in changes):
-        example, has_config = request.EXAMPLES[0], any(one.name == "config" for one in fields_of(type(request)))
-        wanted = "an optimizer or a config" if has_config else "an optimizer"
-        config = UsageError(f"{example.split()[1]} needs {wanted}, as in: {example}")
+    keys = {change.key for change in changes}
+    known = {key.partition(".")[0] for key in keys} <= OptimizeConfig.model_fields.keys()
+    if config is None and "algo" not in keys and known:
+        raise UsageError(f"expected an optimizer{' or a config' * ('config' in type(request).model_fields)}")
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
 
@@ -58,9 +73,7 @@ def require_bare(config: OptimizeConfig, what: str) -> None:
     nothing = Regime()
     around = [one.name for one in fields(Regime) if getattr(config.regime, one.name) != getattr(nothing, one.name)]
     if around:
-        raise UsageError(
-            f"{what} runs an optimizer as it is; remove {listed(around)}, or follow the path: optilab optimize"
-        )
+        raise UsageError(f"{what} runs an optimizer as it is, without {listed(around)}")
 
 
 def follow(config: OptimizeConfig) -> list[Trajectory]:
@@ -112,9 +125,7 @@ def tuned(config: OptimizeConfig, budget: int, changes: Sequence[Override] = ())
     searched = {f"algo.{name}" for rule in config.algo for name in search_space.tuned(rule)}
     for change in changes:
         if change.key in searched:
-            raise UsageError(
-                f"--tune searches {change.key.removeprefix('algo.')}; leave one of them out", change.where
-            )
+            raise UsageError(f"--tune searches {change.key.removeprefix('algo.')}", change.where)
     conditions = RaceSettings(budget=budget, gradients=config.epochs)
     start = np.array([config.function.start if config.start is None else config.start], dtype=float)
     rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)

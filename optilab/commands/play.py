@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import chain, combinations, product
 from math import floor, log10, prod
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 from annotated_doc import Doc
@@ -25,10 +25,11 @@ from optilab.commands.answer import Answer
 from optilab.commands.charts.paths import paths_chart
 from optilab.commands.options import OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
-from optilab.commands.verb import Place, Verb
-from optilab.config.load import dump, load
+from optilab.commands.request import Place
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
-from optilab.errors import UsageError, for_each, shell
+from optilab.config.section import dump
+from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
 from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
@@ -54,9 +55,10 @@ RECORDED = 2_000
 """Points of all recordings of a page together; longer ones are thinned evenly."""
 
 
-class PlayRequest(SetOptions, OutputOptions):
+class Play(SetOptions, OutputOptions):
     """Write an interactive HTML page: drag a setting, and the trajectory and the stability limit follow at once."""
 
+    CONFIG = "optimize"
     EXAMPLES = (
         "optilab play sgd,momentum,adam",
         "optilab play --algo sgd,momentum,adam --function rosenbrock --tune 50 --epochs 200 --out play.html",
@@ -76,25 +78,24 @@ class PlayRequest(SetOptions, OutputOptions):
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write, .html [play.html]")] = "play.html"
     quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file and nothing else")] = False
 
-
-def play(request: PlayRequest, place: Place) -> "Playground":
-    """Write the page. UsageError for what cannot become JavaScript."""
-    out, note = os.fspath(request.out), ""
-    file = place.refused(page_file, out, request.flag("out"))
-    config = place.refused(chosen, request, EPOCHS)
-    place.refused.settle()
-    require_bare(config, "play")
-    if config.epochs > MOST_EPOCHS:
-        raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
-    for_each(lambda rule: require(rule, config.function), config.algo)
-    if request.tune:
-        config, note = tuned(config, request.tune, request.changes())
-        config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})
-    elif set(request.given) <= UNTOUCHED and "{" not in str(request.algo):
-        config, note = _working(config)
-    content = page(config, note)
-    write_page(file, content)
-    return Playground(config, out, len(content), note)
+    def run(self, place: Place) -> "Playground":
+        """Write the page. UsageError for what cannot become JavaScript."""
+        out, note = os.fspath(self.out), ""
+        file = page_file(out, self.flag("out"))
+        config = chosen(self, EPOCHS)
+        require_bare(config, "play")
+        if config.epochs > MOST_EPOCHS:
+            raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
+        for rule in config.algo:
+            require(rule, config.function)
+        if self.tune:
+            config, note = tuned(config, self.tune, self.changes)
+            config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})
+        elif set(self.given) <= UNTOUCHED and "{" not in str(self.algo):
+            config, note = _working(config)
+        content = page(config, note)
+        write_page(file, content)
+        return Playground(config, out, len(content), note)
 
 
 def _working(config: OptimizeConfig) -> tuple[OptimizeConfig, str]:
@@ -174,7 +175,7 @@ class Playground(Answer):
     def rows(self) -> list[dict[str, Any]]:
         return [{"algo": label, "diverges": label in self.diverged} for label in self.config.labels]
 
-    def parts(self) -> Iterator[str]:
+    def blocks(self) -> Iterator[str]:
         """The file, where to open it, and on stderr a hint for rules that diverge."""
         yield self.headline
         if self.note:
@@ -464,9 +465,8 @@ def obstacle(rule: Rule, function: Objective | None = None) -> str | None:
 def _require_plane(function: Objective) -> None:
     """UsageError for a function of more than two variables."""
     if len(function.start) > 2:
-        other = "write it with x and y" if function.name == "expression" else "for example --function rosenbrock"
         count = f"{called(function)} has {len(function.start)}"
-        raise UsageError(f"a page needs a function of one or two variables; {count}; {other}")
+        raise UsageError(f"a page needs a function of one or two variables; {count}")
 
 
 def require(rule: Rule, function: Objective) -> None:
@@ -474,13 +474,9 @@ def require(rule: Rule, function: Objective) -> None:
     _require_plane(function)
     gradient_descent = RULES["sgd"]()
     if reason := obstacle(gradient_descent, function):
-        flat = [other for other in (OBJECTIVES[name]() for name in OBJECTIVES) if len(other.start) <= 2]
-        accepted = [other.name for other in flat if not obstacle(gradient_descent, other)]
-        message = f"{function.name} cannot be shown interactively ({reason}); choose one of: {', '.join(accepted)}"
-        raise UsageError(message)
+        raise UsageError(f"{function.name} cannot be shown interactively: {reason}")
     if reason := obstacle(rule):
-        film = shell("optimize", "--algo", rule.name, "--out", f"{rule.name}.html")
-        raise UsageError(f"{rule.name} cannot be shown interactively: {reason}; for a recording: {film}")
+        raise UsageError(f"{rule.name} cannot be shown interactively: {reason}")
 
 
 # --- sliders and choices ------------------------------------------------------------------------------------
@@ -530,7 +526,7 @@ def numbers(rule: Rule) -> list[str]:
     return [
         field.name
         for field, value in values
-        if isinstance(value, float) or (type(value) is int and float in get_args(field.type))
+        if isinstance(value, float) or (type(value) is int and float in field.kinds)
     ]
 
 
@@ -538,8 +534,7 @@ def choices(rule: Rule) -> list[Choice]:
     """The fields of a rule that are words or switches."""
     found = []
     for field in _fields(rule):
-        words = get_args(field.type) if get_origin(field.type) is Literal else ()
-        options = (False, True) if field.type is bool else words
+        options: tuple[Any, ...] = (False, True) if field.is_switch else field.choices
         if len(options) > 1:
             found.append(Choice(field.name, getattr(rule, field.name), options, field.default, field.doc))
     return found
@@ -583,4 +578,4 @@ def rounded(value: float) -> float:
     return float(f"{round(value / 10.0**exponent)}e{exponent}")
 
 
-VERB = Verb(play, (PlayRequest,))
+COMMAND = Play

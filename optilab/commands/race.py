@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from platformdirs import user_cache_path
@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 from optilab import runs
 from optilab.commands import race_tables as tables
 from optilab.commands import studies
-from optilab.commands.answer import Answer, Part, Sentence
+from optilab.commands.answer import Answer, Block, Sentence
 from optilab.commands.options import (
     OUT,
     PICTURES,
@@ -21,10 +21,9 @@ from optilab.commands.options import (
     PictureOptions,
     StudyOptions,
 )
+from optilab.commands.request import Place, Request, options
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
-from optilab.commands.verb import Place, Verb, fields_of
-from optilab.config.load import load
 from optilab.config.presets import algorithms, rules_named
 from optilab.config.study import (
     ALGOS,
@@ -33,14 +32,15 @@ from optilab.config.study import (
     NETWORK_ALGOS,
     FunctionRaceConfig,
     RaceConfig,
-    read_names,
+    TrainingRules,
+    Trainings,
 )
-from optilab.errors import Interrupted, Refusals, UsageError, chosen_names, shell, shown
+from optilab.config.tree import Tree
+from optilab.errors import Interrupted, UsageError, chosen_names, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.page import page_file
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Table
 from optilab.study import function_race as study
@@ -50,7 +50,7 @@ from optilab.study.function_race import Race, may_be_best, standings
 from optilab.study.network_race import NetworkRace, RaceResult
 from optilab.study.search_space import ON_NETWORKS
 from optilab.study.tuning import RaceSettings
-from optilab.words import duration, plural
+from optilab.words import duration, listed, plural
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -67,8 +67,6 @@ class RaceOptions(PictureOptions, OutputOptions):
     """What both kinds of races have."""
 
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
-    RENAMED: ClassVar[Mapping[str, str]] = {"--report": "--out", "--algos": "--algo", "--functions": "--function"}
-    report: ClassVar[str | None] = None
 
     out: Annotated[list[str] | None, OUT, Doc("Write a .png, .svg, .pdf or .html file")] = None
     quiet: Annotated[
@@ -77,21 +75,9 @@ class RaceOptions(PictureOptions, OutputOptions):
         Doc("Print what may be the best; with --on, the directory"),
     ] = False
 
-    @classmethod
-    def unknown(cls, name: str, typed: bool) -> str:
-        networks = cls is TrainingRace
-        other = {one.name: one.flag for one in fields_of(FunctionRace if networks else TrainingRace)}
-        if name not in other:
-            return super().unknown(name, typed)
-        on, trainings = ("--on", "--on CONFIG") if typed else ("on", "on=[CONFIG, ...]")
-        where = f"on test functions, without {on}" if networks else f"on trainings: add {trainings}"
-        flag = other[name] if typed else other[name][2:].replace("-", "_")
-        instead = ("; or --repeats N" if typed else "; or repeats=N") * (name == "seeds")
-        return f"{flag} can only be used in a race {where}{instead}"
-
-    def complete(self) -> None:
-        if self.report:
-            page_file(self.report)
+    @property
+    def report(self) -> str | None:
+        return self.file_of("report")
 
     def save(self, answer: Answer) -> None:
         """Write the picture and the page that were asked for."""
@@ -101,17 +87,53 @@ class RaceOptions(PictureOptions, OutputOptions):
             self.saved.append(self.report)
 
 
-class FunctionRace(RaceOptions):
+class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
+    """Compare rules on trainings."""
+
+    HEADING = "On networks, with --on"
+    STUDY = RaceConfig
+    CONFLICTS = (("on", "file"), ("on", "resume"))
+
+    on: Trainings | None = None  # type: ignore[assignment]
+    algos: TrainingRules | None = None  # type: ignore[assignment]
+    config: None = None
+    epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
+    dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
+
+    def run(self, place: Place) -> "LabStudy | PlannedStudy":
+        tree, name = self._source(place)
+        asked = studies.placed(tree, races.resolve, studies.asked(self, tree), self.changes)
+        if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
+            raise UsageError("a race tunes the optimizers that --algo names", tuned.where)
+        plan = races.plan(asked)
+        name = runs.chosen_name(name, f"{asked.name}-race")
+        if self.dry_run:
+            return studies.dry_run(plan, name, self, place)
+        ran = studies.run(plan, name, self, place)
+        study = runs.read_study(ran.path)
+        found = races.read(study)
+        assert found is not None
+        answer = NetworkRaceAnswer(study, ran, plan, found, judged=list(of_network_race(asked.expect, found)))
+        self.save(answer)
+        return answer
+
+    def _source(self, place: Place) -> tuple[Tree, str | None]:
+        """The trainings of `on`, or the study that is repeated or continued."""
+        if self.on is None:
+            return studies.source("race --on", self, None, place)
+        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
+        on = self.model_dump(mode="json", include={"on"})["on"]
+        return Tree.of(started | {"on": on}, ""), self.name
+
+
+class FunctionRace(RaceOptions, FunctionRaceConfig):
     """Compare optimizers after tuning each with the same budget, on held-out starting points or seeds."""
 
     HEADING = "On test functions"
-    KEPT = FunctionRaceConfig
+    STUDY = FunctionRaceConfig
     EXAMPLES = EXAMPLES
-    CONFLICTS = (("json", "settings"), ("quiet", "settings"))
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False, refused: Refusals | None = None) -> Self:
-        return super().of(renamed(given, "--" * typed), typed, refused)
+    CONFLICTS = (("json_", "settings"), ("quiet", "settings"))
 
     settings: Annotated[bool, Doc("Print the tuned settings for each function")] = False
     cache: Annotated[
@@ -120,48 +142,38 @@ class FunctionRace(RaceOptions):
         Doc("Keep results in a cache, and reuse them"),
     ] = True
 
+    @classmethod
+    def requests(cls) -> Sequence[type[Request]]:
+        return (FunctionRace, TrainingRace)
 
-class TrainingRace(StudyOptions, RaceOptions):
-    """Compare rules on trainings."""
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
+        """A race on trainings where one of these says so."""
+        if given.get("config") is not None:
+            raise UsageError(f"expected optimizers, got the config {shown(given['config'])} (--on)")
+        trains = any(given.get(name) is not None for name in ("on", "file", "resume"))
+        race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
+        if wrong := [
+            one.flag if typed else name
+            for name, one in options(other).items()
+            if name in given.keys() - options(race).keys()
+        ]:
+            verb = "apply" if wrong[1:] else "applies"
+            raise UsageError(
+                f"{listed(wrong)} {verb} only {'without' if trains else 'with'} {'--on' if typed else 'on'}"
+            )
+        return TrainingRace.of(given, typed) if trains else super().of(given, typed)
 
-    HEADING = "On networks, with --on"
-    KEPT = RaceConfig
-    CONFLICTS = (("on", "file"), ("on", "resume"))
-
-    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
-    fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
-    dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
-
-
-def renamed(asked: Any, dashes: str = "") -> Any:
-    """What a race on functions is asked, with its former name of the gradient evaluations."""
-    if not isinstance(asked, Mapping) or "epochs" not in asked:
-        return asked
-    if dashes:
-        terminal.note("--epochs is now called --gradients in a race on functions; the old name still works")
-    return {"gradients" if key == "epochs" else key: value for key, value in asked.items()}
-
-
-def choose(given: Mapping[str, Any]) -> type[FunctionRace | TrainingRace]:
-    """The kind of race that is asked for."""
-    networks = any(given.get(name) is not None for name in ("on", "file", "resume"))
-    return TrainingRace if networks else FunctionRace
-
-
-def race(request: FunctionRace | TrainingRace, place: Place) -> "LabRace | LabStudy | PlannedStudy":
-    if isinstance(request, TrainingRace):
-        return race_on_trainings(request, place)
-    return race_on_functions(request, place)
+    def run(self, place: Place) -> "LabRace":
+        asked = FunctionRaceConfig.model_validate(
+            {name: getattr(self, name) for name in FunctionRaceConfig.model_fields}
+        )
+        answer = found_on_functions(asked, self, place)
+        self.save(answer)
+        return answer
 
 
 # --- on test functions --------------------------------------------------------------------------------------
-
-
-def race_on_functions(request: FunctionRace, place: Place) -> "LabRace":
-    asked = place.refused(load, FunctionRaceConfig, None, request.changes(kept=True), rest=True)
-    answer = found_on_functions(asked or FunctionRaceConfig(), request, place)
-    request.save(answer)
-    return answer
 
 
 def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
@@ -172,17 +184,12 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     algos = ",".join(asked.algos or ALGOS.split(","))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
-        typed = ",".join(name for name in names.split(",") if name.strip() not in OBJECTIVES)
-        formula = shell("optimize", algos, "--function", typed)
-        why = "a race takes named functions with a known minimum, such as ravine,booth; for a formula"
-        raise UsageError(f"got {shown(names)}; {why}: {formula}", request.flag("functions"))
-    rules = place.refused(rules_named, request.flag("algos"), algos)
-    chosen = place.refused(chosen_names, request.flag("functions"), names, "function", OBJECTIVES)
-    if rules is not None and len(rules) < 2:
-        other = "adam" if rules[0].name == "sgd" else "sgd"
-        got = f"got {rules[0].name}; write {rules[0].name},{other}"
-        raise UsageError(f"a race needs at least two different optimizers, {got}", request.flag("algos"))
-    place.refused.settle()
+        raise UsageError(f"expected names of functions, got {shown(names)}", request.flag("functions"))
+    rules = rules_named(request.flag("algos"), algos)
+    chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
+    if len(rules) < 2:
+        text = f"expected at least two different optimizers, got {rules[0].name}"
+        raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
     study.check(rules, tests)
     require_judgeable(asked.expect, [rule.name for rule in rules])
@@ -230,7 +237,7 @@ class LabRace(Answer):
         keys = [column.key for column in tables.COLUMNS if column.only != "text"]
         return [{key: row[key] for key in keys} for row in tables.standing_rows(self.race, self.rules)]
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         """The standings, what they measure, and the tuned settings."""
         race, rules, functions = self.race, self.rules, self.functions
         table = tables.standing_rows(race, rules)
@@ -310,40 +317,6 @@ class RaceProgress:
 # --- on trainings -------------------------------------------------------------------------------------------
 
 
-def race_on_trainings(request: TrainingRace, place: Place) -> "LabStudy | PlannedStudy":
-    source, changes = source_of(request, place), request.changes()
-    kept = place.refused(studies.asked, request, source, rest=True)
-    asked = kept and place.refused(studies.placed, source, request, races.resolve, kept, changes)
-    if kept and not asked:
-        place.refused(rules_named, "--algo", ",".join(kept.algos))
-    if tuned := next((change for change in changes if change.key.startswith("optimizer.")), None):
-        raise UsageError("a race tunes the optimizers that --algo names, so leave it out", tuned.where)
-    plan = asked and place.refused(races.plan, asked)
-    place.refused.settle()
-    name = runs.chosen_name(source.name, f"{asked.name}-race")
-    if request.dry_run:
-        return studies.dry_run(plan, name, request, place)
-    ran = studies.run(plan, name, request, place)
-    study = runs.read_study(ran.path)
-    found = races.read(study)
-    assert found is not None
-    answer = NetworkRaceAnswer(study, ran, plan, found, judged=list(of_network_race(asked.expect, found)))
-    request.save(answer)
-    return answer
-
-
-def source_of(request: TrainingRace, place: Place) -> studies.StudySource:
-    """The trainings of `on`, or the study that is repeated or continued."""
-    if (on := request.given.get("on")) is not None:
-        listed = read_names(on) if isinstance(on, str) else [*on] if isinstance(on, list | tuple) else [on]
-        if not listed or "" in listed:
-            whole = ",".join(filter(None, map(str, listed))) or "CONFIG,CONFIG"
-            raise UsageError(f"{shown(on)} has an empty name; write {whole}", request.flag("on"))
-        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
-        return studies.StudySource(started | {"on": [studies.training(config) for config in listed]}, request.name)
-    return studies.source("race --on", request, None, place)
-
-
 @dataclass(frozen=True, repr=False)
 class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
@@ -351,7 +324,7 @@ class NetworkRaceAnswer(EndedStudy):
     planned: NetworkRace
     found: RaceResult
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         """A table per training, one over all of them, the settings, and what holds."""
         planned, result = self.planned, self.found
         yield Sentence(planned.shape, "bold")
@@ -371,6 +344,7 @@ class NetworkRaceAnswer(EndedStudy):
             yield Sentence(f"verdict: {tables.overall_verdict(result)}", "bold")
         yield ""
         yield from tables.notes(result)
+        yield from tables.next_steps(result)
         yield str(self.ran.path)
 
     def document(self) -> Mapping[str, Any]:
@@ -378,4 +352,4 @@ class NetworkRaceAnswer(EndedStudy):
         return {"run": str(self.ran.path), "asked": asked, **tables.document(self.found)}
 
 
-VERB = Verb(race, (FunctionRace, TrainingRace), choose)
+COMMAND = FunctionRace

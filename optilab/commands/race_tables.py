@@ -5,11 +5,12 @@ On functions the verdicts are those of `study.function_race.standings`, on train
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from optilab.call import Call, Command
 from optilab.commands.comparison_tables import Units, more_advice
-from optilab.errors import shell
 from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
 from optilab.study.comparison import Comparison, confidence_of, looked_before
@@ -305,18 +306,18 @@ def _short(value: Any) -> str:
 
 
 def verdict_sentence(
-    comparison: Comparison[str] | None, sample: str, larger: str, ignorant: str = "", advised: bool = True
+    comparison: Comparison[str] | None, sample: str, larger: str, ignorant: bool = False, advised: bool = True
 ) -> str:
     """The answer of a race on trainings, which `study.comparison.judge` has decided, in one sentence.
 
-    `ignorant`: a run of a training on which no row is better than chance, which more of the sample would not change;
+    `ignorant`: no row is better than chance, which more of the sample would not change;
     `advised`: with how much more of the sample would say more, and `larger`, the option that tries more rates.
     """
     if comparison is None:
         return "no result"
     possible = comparison.possible_best
-    why = f"; no row is better than chance, and why is said by: {shell('diagnose', ignorant)}"
-    advice = why if ignorant else more_advice(comparison, sample) if advised and len(possible) > 1 else ""
+    advice = more_advice(comparison, sample) if advised and len(possible) > 1 else ""
+    advice = "; no row is better than chance" if ignorant else advice
     if len(possible) == 1:
         return f"{possible[0]} is the best{advice}"
     if comparison.improvable and not ignorant:
@@ -335,20 +336,27 @@ def answer_of(result: RaceResult, advised: bool = True) -> str:
 
 def verdict_of(heat: NetworkResult, result: RaceResult, advised: bool = True) -> str:
     """The answer on one network."""
-    return verdict_sentence(heat.comparison, result.sample, result.larger, _ignorant([heat]), advised)
+    return verdict_sentence(heat.comparison, result.sample, result.larger, bool(_ignorant([heat])), advised)
 
 
 def overall_verdict(result: RaceResult) -> str:
     """The answer over all networks."""
-    return verdict_sentence(result.overall, "networks", result.larger, _ignorant(result.networks))
+    return verdict_sentence(result.overall, "networks", result.larger, bool(_ignorant(result.networks)))
 
 
-def _ignorant(heats: Sequence[NetworkResult]) -> str:
-    """The first run of the best row where no row of any network is better than chance; else empty."""
+def next_steps(result: RaceResult) -> list[Command]:
+    """The commands that say why no row of a network is better than chance."""
+    return [
+        Command("  next: ", Call("diagnose", [path])) for heat in result.networks if (path := _ignorant([heat]))
+    ]
+
+
+def _ignorant(heats: Sequence[NetworkResult]) -> Path | None:
+    """The first run of the best row where no row of any network is better than chance; else None."""
     if any(heat.learned for heat in heats):
-        return ""
+        return None
     ranked = (heat.candidates[i] for heat in heats if heat.comparison for i in heat.comparison.order)
-    return next((str(record.path) for own in ranked for record in own.runs.values()), "")
+    return next((record.path for own in ranked for record in own.runs.values()), None)
 
 
 def document(result: RaceResult) -> dict[str, Any]:

@@ -8,18 +8,18 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.commands.answer import Part, Sentence
+from optilab.commands.answer import Block, Sentence
 from optilab.commands.options import (
     LearningRate,
     Optimizer,
     StudyOptions,
 )
 from optilab.commands.race import NetworkRaceAnswer
+from optilab.commands.request import Place
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
-from optilab.commands.verb import Place, Verb
 from optilab.config.study import FINALISTS, RemedyConfig
-from optilab.diagnose import TRIAL_BATCHES, remedies
+from optilab.diagnose import TRIAL_BATCHES
 from optilab.marks import ConfigKey, Flag
 from optilab.show.table import Column, Table
 from optilab.study import claims
@@ -29,49 +29,45 @@ from optilab.study.remedy import Result, smaller_fix, smallest_fix
 from optilab.words import duration, percent, plural
 
 
-class RemedyRequest(StudyOptions):
+class Remedy(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the option, not the file's key
     """Train a network with each known fix for vanishing gradients, one at a time, and compare the results.
 
     All start from the same random numbers, several run at once; the table gives each change and its result. The same
     command with the same --name, or --resume, continues a stopped study.
     """
 
-    KEPT = RemedyConfig
+    CONFIG = "train"
+    STUDY = RemedyConfig
     EXAMPLES = (
         "optilab remedy sigmoid.yaml --epochs 5 --only batchnorm,adam",
         "optilab remedy sigmoid.yaml --seeds 3 --epochs 30",
         "optilab remedy sigmoid.yaml --only batchnorm,relu,unit-gain --pairs --tune 5 --seeds 3 --epochs 10",
     )
 
-    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     optimizer: Optimizer = None
     lr: LearningRate = None
 
-
-def remedy(request: RemedyRequest, place: Place) -> "LabStudy | PlannedStudy":
-    started = {"finalists": FINALISTS} if request.given.get("tune") is not None else {}
-    source = studies.source("remedy", request, request.given.get("config"), place, **started)
-    kept = place.refused(studies.asked, request, source, rest=True)
-    asked = kept and place.refused(studies.placed, source, request, plans.resolve, kept, request.changes())
-    if kept and not asked:
-        place.refused(remedies.chosen, kept.only)
-    plan = asked and place.refused(plans.plan, asked)
-    place.refused.settle()
-    name = runs.chosen_name(source.name, f"{asked.config.name}-remedies")
-    if request.dry_run:
-        return studies.dry_run(plan, name, request, place)
-    ran = studies.run(plan, name, request, place)
-    study = runs.read_study(ran.path)
-    judged = claims.of_study(asked.expect, study) if asked.expect else []
-    if isinstance(plan, plans.Remedies):
-        results = plans.results(plan.tried, ran.outcomes, ran.path)
-        answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
-    else:
-        found = races.read(study)
-        assert found is not None
-        answer = NetworkRaceAnswer(study, ran, plan, found, judged=judged)
-    request.draw(answer.chart)
-    return answer
+    def run(self, place: Place) -> "LabStudy | PlannedStudy":
+        started = {"finalists": FINALISTS} if self.tune is not None else {}
+        tree, name = studies.source("remedy", self, self.config, place, **started)
+        asked = studies.placed(tree, plans.resolve, studies.asked(self, tree), self.changes)
+        plan = plans.plan(asked)
+        name = runs.chosen_name(name, f"{asked.config.name}-remedies")
+        if self.dry_run:
+            return studies.dry_run(plan, name, self, place)
+        ran = studies.run(plan, name, self, place)
+        study = runs.read_study(ran.path)
+        judged = claims.of_study(asked.expect, study) if asked.expect else []
+        if isinstance(plan, plans.Remedies):
+            results = plans.results(plan.tried, ran.outcomes, ran.path)
+            answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
+        else:
+            found = races.read(study)
+            assert found is not None
+            answer = NetworkRaceAnswer(study, ran, plan, found, judged=judged)
+        self.draw(answer.chart)
+        return answer
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,13 +84,13 @@ class RemedyAnswer(EndedStudy):
         tried = plural(len(self.results) - 1, "remedy")
         return f"{self.label}: {tried}, {plural(seeds, 'seed')}, {plural(epochs, 'epoch')}"
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         """The results, the best first, and the smallest change that fixes the network."""
         shown = self.table()
         yield Sentence(self.heading, "bold")
         yield ""
         yield Table(shown.columns, shown.rows)
-        yield Sentence("\n".join(shown.notes), "dim")
+        yield Sentence("\n".join(map(str, shown.notes)), "dim")
         yield ""
         yield from (Sentence(text, self._style) for text in self._found)
         yield str(self.ran.path)
@@ -182,4 +178,4 @@ class RemedyAnswer(EndedStudy):
         }
 
 
-VERB = Verb(remedy, (RemedyRequest,))
+COMMAND = Remedy

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from annotated_doc import Doc
+from pydantic import Field
 
 from optilab.commands.answer import Printed, Sentence, Verbatim
 from optilab.commands.compare import ComparisonOptions, Metric, answered, judged_runs
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
-from optilab.commands.verb import Place, Verb, fields_of
+from optilab.commands.request import Place, options_of
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
@@ -19,7 +20,7 @@ from optilab.study import network_race
 from optilab.study.remedy import AS_IT_IS
 
 
-class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
+class Report(ComparisonOptions, FolderOptions, OutputOptions):
     """Write runs and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
 
     The page is self-contained. The command overwrites its own pages only. For a race on trainings, the report covers
@@ -33,32 +34,30 @@ class ReportRequest(ComparisonOptions, FolderOptions, OutputOptions):
         "optilab report 'relu-*' 'tanh-*' --metric val_loss --baseline relu",
     )
 
-    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
+    names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES] = Field(init=False)
     out: Annotated[str, Flag("FILE", path=True), Doc("The page to write")] = "report.html"
     title: Annotated[str | None, Flag("TEXT"), Doc("Heading [the question that the page answers]")] = None
     metric: Metric = None
     quiet: Annotated[bool, QUIET, Doc("Print the file's name and nothing else")] = False
 
-
-def report(request: ReportRequest, place: Place) -> Printed:
-    path = place.refused(page_file, request.out, request.flag("out"))
-    with terminal.busy("reading the runs"):
-        content, verdict, left_out, facts = _written(request, place)
-    place.refused.settle()
-    write_page(path, content)
-    size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
-    document = {"page": str(path), "bytes": len(content), **facts}
-    said = [Sentence(f"verdict: {verdict}", "bold"), *(f"note: {one}" for one in left_out), size]
-    return Printed(said, document, [Verbatim(path)])
+    def run(self, place: Place) -> Printed:
+        path = page_file(self.out, self.flag("out"))
+        with terminal.busy("reading the runs"):
+            content, verdict, left_out, facts = _written(self, place)
+        write_page(path, content)
+        size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
+        document = {"page": str(path), "bytes": len(content), **facts}
+        said = [Sentence(f"verdict: {verdict}", "bold"), *(f"note: {one}" for one in left_out), size]
+        return Printed(said, document, [Verbatim(path)])
 
 
-def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
+def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
     """The page, its verdict, a sentence for each trial left out, and what it shows as the document of `--json`."""
     from optilab.commands import race_tables
     from optilab.commands.network_race_page import network_race_page
 
     entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
-    study, by = entries[0], {one.name for one in fields_of(ComparisonOptions)}
+    study, by = entries[0], options_of(ComparisonOptions).keys()
     raced = None
     if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():
         raced = network_race.read(study)
@@ -68,7 +67,7 @@ def _written(request: ReportRequest, place: Place) -> tuple[bytes, str, list[str
     options = request
     remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
-        options = ReportRequest.of({"baseline": name, **request.given}, request.typed)
+        options = Report.of({"baseline": name, **request.given}, request.typed)
     answer = answered(entries, selection, metric, options)
     verdict, left_out = answer.verdict, selection.notes
     if answer.again is not None:
@@ -83,4 +82,4 @@ def _untouched(study: Study, records: Sequence[Record]) -> str | None:
     return next((name for name in own if name in names), None)
 
 
-VERB = Verb(report, (ReportRequest,))
+COMMAND = Report

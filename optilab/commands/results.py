@@ -1,5 +1,6 @@
 """Runs and studies as they are on disk: what a training, a sweep or a race on trainings returns, and `Lab.load`."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
+from optilab.call import Command
 from optilab.commands.answer import Answer, Verbatim, lines_of
 from optilab.commands.compare import LabComparison, answered, compared, curves, judged_runs, no_epoch
-from optilab.config.load import yaml_bytes
+from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.runs import Record, Study, score
 from optilab.runs.provenance import provenance
@@ -106,9 +108,9 @@ class LabRun(LabEntry[Record]):
         """The epochs, and below them what the diagnosis says in short; the paths of an `optimize` run."""
         if not self._is_training:
             return self._paths.table()
-        notes = list[str]()
+        notes = list[str | Command]()
         with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
-            notes = [line.strip() for line in lines_of(self.diagnosis.brief())]
+            notes = [*map(_unindented, lines_of(self.diagnosis.brief()))]
         return replace(self._every_row, notes=notes)
 
     @property
@@ -202,7 +204,9 @@ class LabStudy(LabEntry[Study]):
 
         notes = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
         if self.heats is not None:
-            return Table(*views.whole(self.heats), [*views.notes(self.heats), *notes])
+            return Table(
+                *views.whole(self.heats), [*views.notes(self.heats), *views.next_steps(self.heats), *notes]
+            )
         try:
             shown = self.comparison.table()
         except UsageError:
@@ -229,19 +233,23 @@ class EndedStudy(LabStudy):
         return self.ran.code
 
 
+def _unindented(line: str | Command) -> str | Command:
+    return replace(line, why=line.why.lstrip()) if isinstance(line, Command) else line.strip()
+
+
 def write_watched(
     evidence: "Evidence",
     config: Mapping[str, Any],
     seconds: Sequence[float],
     name: str | None,
-    folder: Path,
+    folder: str | os.PathLike[str] | None,
     overwrite: bool = False,
 ) -> LabRun:
     """The run directory of a loop that was watched. `seconds`: when each epoch that it marked ended, from its start.
 
     RunError where the name is taken; with `overwrite`, by anything but another such directory.
     """
-    rows, start = evidence.rows, evidence.start
+    root, rows, start = runs.root(folder, "folder"), evidence.rows, evidence.start
     columns = dict.fromkeys(key for row in rows for key in row)
     ends = zip(seconds[: len(rows)], [0.0, *seconds], strict=False)
     timings = [{"epoch": n, "seconds": round(end - before, 6)} for n, (end, before) in enumerate(ends, 1)]
@@ -270,11 +278,11 @@ def write_watched(
     }
     label = runs.chosen_name(name, config["name"].lower())
     try:
-        return LabRun(runs.read(runs.write(folder, label, files, manifest, overwrite)))
+        return LabRun(runs.read(runs.write(root, label, files, manifest, overwrite)))
     except RunError as error:
-        only = "overwrite=True replaces only a directory of watch.save without other files; " if overwrite else ""
-        other = ", or overwrite=True" if runs.replaceable(folder / label, manifest["command"]) else ""
-        error.args = (f'{only}{error}: watch.save("{label}-2"){other}',)
+        only = "; overwrite=True replaces only a directory of watch.save without other files" if overwrite else ""
+        other = "; overwrite=True replaces it" if runs.replaceable(root / label, manifest["command"]) else ""
+        error.args = (f"{error}{only or other}",)
         raise
 
 

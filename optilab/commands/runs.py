@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
+from optilab.call import Call, Command
 from optilab.commands import compare
-from optilab.commands.answer import Answer, Part, Printed, Sentence, Verbatim
+from optilab.commands.answer import Answer, Block, Printed, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
+from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
-from optilab.commands.verb import Conflicts, Place, Verb
-from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, for_each, printable, shell
+from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
@@ -71,42 +72,42 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
     )
     quiet: Annotated[bool, QUIET, Doc("Print the names and nothing else")] = False
 
+    def run(self, place: Place) -> Answer:
+        names, where = self.names or [], self.where or []
+        if self.runs_dir is not None and not place.folder.is_dir():
+            near = did_you_mean(place.folder.name, [path.name for path in place.folder.parent.glob("*/")])
+            raise RunError(f"no runs in {place.folder}: there is no such directory{near}", "--runs-dir")
+        paths = runs.select(place.folder, names)
+        conditions: list[Condition] = []
+        if where:
+            from optilab.study.listing import read_conditions
 
-def ls(request: ListRuns, place: Place) -> Answer:
-    names, where = request.names or [], request.where or []
-    if request.runs_dir is not None and not place.folder.is_dir():
-        near = did_you_mean(place.folder.name, [path.name for path in place.folder.parent.glob("*/")])
-        raise RunError(f"no runs in {place.folder}: there is no such directory{near}", "--runs-dir")
-    paths = place.refused(runs.select, place.folder, names)
-    conditions: list[Condition] = []
-    if where:
-        from optilab.study.listing import read_conditions
+            conditions = read_conditions(where)
+        entries, unreadable = _read(paths) if names else runs.entries(place.folder)
+        if self.quiet and not (where or self.sort or names):
+            return Printed([], {}, [Verbatim(entry.name) for entry in entries])
+        from optilab.study import listing
 
-        conditions = place.refused(read_conditions, where)
-    place.refused.settle()
-    entries, unreadable = _read(paths) if names else runs.entries(place.folder)
-    if request.quiet and not (where or request.sort or names):
-        return Printed([], {}, [Verbatim(entry.name) for entry in entries])
-    from optilab.study import listing
-
-    axes = None
-    if names and len(entries) == 1 and isinstance(study := entries[0], Study):
-        found, axes = listing.trials(study)
-    else:
-        found = listing.lines(entries)
-    lines = listing.select(found, conditions, request.sort)
-    if unreadable and not request.quiet:
-        terminal.note(_skipped(unreadable, place.folder))
-    empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
-    if found and where:
-        facts = [facts for line in found for facts in (line.facts, *line.trials)]
-        have = ""
-        for key in dict.fromkeys(key for condition in conditions for key in condition.keys):
-            full = listing.full_keys("--where", key, [name for one in facts for name in one])
-            words = list(dict.fromkeys(one[k] for k in full for one in facts if isinstance(one.get(k), str)))
-            have += f"; {key} here is {listed(words, 'or') if len(words) < 7 else some(words, 6)}" if words else ""
-        empty = f"no run in {place.folder} meets {' and '.join(where)}{have}"
-    return RunList(lines, axes, empty, values=request.format == "csv")
+        axes = None
+        if names and len(entries) == 1 and isinstance(study := entries[0], Study):
+            found, axes = listing.trials(study)
+        else:
+            found = listing.lines(entries)
+        lines = listing.select(found, conditions, self.sort)
+        if unreadable and not self.quiet:
+            terminal.note(_skipped(unreadable, place.folder))
+        empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
+        if found and where:
+            facts = [facts for line in found for facts in (line.facts, *line.trials)]
+            have = ""
+            for key in dict.fromkeys(key for condition in conditions for key in condition.keys):
+                full = listing.full_keys("--where", key, [name for one in facts for name in one])
+                words = list(dict.fromkeys(one[k] for k in full for one in facts if isinstance(one.get(k), str)))
+                have += (
+                    f"; {key} here is {listed(words, 'or') if len(words) < 7 else some(words, 6)}" if words else ""
+                )
+            empty = f"no run in {place.folder} meets {' and '.join(where)}{have}"
+        return RunList(lines, axes, empty, values=self.format == "csv")
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
@@ -149,7 +150,7 @@ class RunList(Answer):
     def rows(self) -> list[dict[str, Any]]:
         return [line.facts for line in self.lines]
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         yield self.table() if self.lines else self.empty
 
     def table(self) -> Table:
@@ -313,13 +314,12 @@ class ShowRun(FormatOptions, FolderOptions, OutputOptions):
 
     CONFLICTS: ClassVar[Conflicts] = (("config", "format"),)
 
-    run: RunName
+    name: RunName
     config: Annotated[bool, Doc("Print every key of the config, too")] = False
 
-
-def show(request: ShowRun, place: Place) -> Answer:
-    entry = runs.read_entry(runs.locate(place.folder, request.run))
-    return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, request.config)
+    def run(self, place: Place) -> Answer:
+        entry = runs.read_entry(runs.locate(place.folder, self.name))
+        return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, self.config)
 
 
 LARGE = 10 << 20
@@ -332,7 +332,7 @@ class OneRun(LabRun):
 
     config: bool = False
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         last, results = self.entry.last_row(), self.entry.manifest.get("results", {})
         results = results if isinstance(results, Mapping) else {}
         yield from _facts(self.entry)
@@ -360,10 +360,10 @@ class OneRun(LabRun):
                 yield f"{plural(len(took), 'epoch')} in {duration(sum(took))}"
         if len(results) > 1:
             listed = ", ".join(f"{label} {status}" for label, status in results.items())
-            every = shell("runs", "show", self.entry.name, "--format", "csv")
-            yield f"{len(results)} optimizers: {listed}; every row: {every}"
+            every = Call("runs show", [self.entry.name], {"format": "csv"})
+            yield Command(f"{len(results)} optimizers: {listed}; every row: ", every)
         if self.entry.state == "interrupted":
-            yield f"continue with: {runs.resume_command(self.entry.path)}"
+            yield Command("continue with: ", runs.resume_command(self.entry.path))
         if not self.config:
             yield f"every key: {self.entry.path / 'config.yaml'}"
 
@@ -378,7 +378,7 @@ class OneRun(LabRun):
 class OneStudy(LabStudy):
     """A study in full: its facts and its trials."""
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         from optilab.study.listing import lines
 
         yield from _facts(self.entry)
@@ -396,7 +396,7 @@ class OneStudy(LabStudy):
         return {**_entry_facts(self.entry), "runs": list(map(_entry_facts, found)), "left_out": left_out}
 
 
-def _facts(entry: Record | Study) -> Iterator[Part]:
+def _facts(entry: Record | Study) -> Iterator[Block]:
     from optilab.study.groups import text
     from optilab.study.listing import lines
 
@@ -446,36 +446,34 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     curves: Annotated[bool, Doc("For a sweep, draw the curves of its runs")] = False
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
+    def run(self, place: Place) -> Printed:
+        from optilab.commands.charts.training import training_chart
+        from optilab.study.curves import histories
+        from optilab.study.groups import read_chosen, select_from
 
-def plot(request: PlotRuns, place: Place) -> Printed:
-    from optilab.commands.charts.training import training_chart
-    from optilab.study.curves import histories
-    from optilab.study.groups import read_chosen, select_from
-
-    entries, others = read_chosen(place.folder, request.names)
-    selection, file = select_from(entries, confirmations=False)._replace(others=others), request.plot
-    place.refused.settle()
-    for note in selection.notes:
-        terminal.note(note)
-    chart = None if request.curves else _of_settings(selection, entries)
-    facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
-    left_out: Mapping[str, Sequence[Record]] = {}
-    if chart is None:
-        found = histories(selection.records)
-        if not found.groups:
-            raise compare.no_epoch(found.without_epochs)
-        chart, facts = training_chart(found), _plot_document(found, file)
-        left_out = {
-            "no epoch yet": found.without_epochs,
-            "another run has the same settings and seed": found.repeated,
-        }
-    request.draw(lambda: chart)
-    for reason, records in left_out.items():
-        if records and not place.silent:
-            terminal.note(f"not drawn: {some([record.name for record in records], NAMED)}: {reason}")
-    if file is None and not place.silent:
-        terminal.draw(chart)
-    return Printed([], facts, [] if file is None else [file])
+        entries, others = read_chosen(place.folder, self.names)
+        selection, file = select_from(entries, confirmations=False)._replace(others=others), self.plot
+        for note in selection.notes:
+            terminal.note(note)
+        chart = None if self.curves else _of_settings(selection, entries)
+        facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
+        left_out: Mapping[str, Sequence[Record]] = {}
+        if chart is None:
+            found = histories(selection.records)
+            if not found.groups:
+                raise compare.no_epoch(found.without_epochs)
+            chart, facts = training_chart(found), _plot_document(found, file)
+            left_out = {
+                "no epoch yet": found.without_epochs,
+                "another run has the same settings and seed": found.repeated,
+            }
+        self.draw(lambda: chart)
+        for reason, records in left_out.items():
+            if records and not place.silent:
+                terminal.note(f"not drawn: {some([record.name for record in records], NAMED)}: {reason}")
+        if file is None and not place.silent:
+            terminal.draw(chart)
+        return Printed([], facts, [] if file is None else [file])
 
 
 def _of_settings(chosen: "Selection", entries: Sequence[Record | Study]) -> "Chart | None":
@@ -525,12 +523,11 @@ class FindRun(FolderOptions, OutputOptions):
 
     EXAMPLES = ("optilab runs path latest", f"optilab runs path {_RUN}")
 
-    run: RunName
+    name: RunName
 
-
-def path(request: FindRun, place: Place) -> Printed:
-    found = runs.locate(place.folder, request.run)
-    return Printed([Verbatim(found)], {"run": str(found)}, [Verbatim(found)])
+    def run(self, place: Place) -> Printed:
+        found = runs.locate(place.folder, self.name)
+        return Printed([Verbatim(found)], {"run": str(found)}, [Verbatim(found)])
 
 
 class RemoveRuns(FolderOptions, OutputOptions):
@@ -545,25 +542,23 @@ class RemoveRuns(FolderOptions, OutputOptions):
     yes: Annotated[bool, Flag(names=("--yes", "-y")), Doc("Do not ask")] = False
     quiet: Annotated[bool, QUIET, Doc("Print nothing")] = False
 
-
-def rm(request: RemoveRuns, place: Place) -> Printed:
-    if not request.names and request.older_than is None:
-        example = "optilab runs rm 'relu-*'"
-        raise UsageError(f"runs rm needs the name of a run, a pattern or --older-than AGE, as in: {example}")
-    names, text = request.names or [], request.older_than
-    age = None if text is None else place.refused(runs.age, text, "--older-than")
-    paths = place.refused(runs.select, place.folder, names, age)
-    place.refused.settle()
-    for_each(runs.require_ours, paths)
-    if paths and not request.yes:
-        _confirm(paths)
-    for path in paths:
-        runs.remove(path)
-        if not place.silent:
-            print(f"removed {path}", flush=True)
-    if not paths and not place.silent:
-        terminal.note("nothing to remove: no run is that old")
-    return Printed([], {"removed": [str(path) for path in paths]})
+    def run(self, place: Place) -> Printed:
+        if not self.names and self.older_than is None:
+            raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
+        names, text = self.names or [], self.older_than
+        age = None if text is None else runs.age(text, "--older-than")
+        paths = runs.select(place.folder, names, age)
+        for path in paths:
+            runs.require_ours(path)
+        if paths and not self.yes:
+            _confirm(paths)
+        for path in paths:
+            runs.remove(path)
+            if not place.silent:
+                print(f"removed {path}", flush=True)
+        if not paths and not place.silent:
+            terminal.note("nothing to remove: no run is that old")
+        return Printed([], {"removed": [str(path) for path in paths]})
 
 
 def _confirm(paths: Sequence[Path]) -> None:
@@ -587,29 +582,28 @@ class DiffRuns(FolderOptions, OutputOptions):
     b: Annotated[str, Argument("RUN_B", complete="run"), Doc("The run to compare it with")]
     quiet: Annotated[bool, QUIET, Doc("Print the number of equal rows and nothing else")] = False
 
+    def run(self, place: Place) -> Printed:
+        from optilab.study.diff import diff_runs
 
-def diff(request: DiffRuns, place: Place) -> Printed:
-    from optilab.study.diff import diff_runs
-
-    entries = for_each(lambda name: runs.read_entry(runs.locate(place.folder, name)), (request.a, request.b))
-    parting = diff_runs(*entries)
-    a, b = (entry for entry in entries if isinstance(entry, Record))
-    first = parting.first
-    facts = {
-        "runs": [str(a.path), str(b.path)],
-        "config": parting.config,
-        "environment": parting.environment,
-        "data": parting.data,
-        "rows": parting.lengths,
-        "equal_rows": parting.equal,
-        "first": first and {"row": first.row, "values": first.values, "relative": first.relative},
-        "edited": list(parting.edited),
-        "causes": parting.causes,
-    }
-    return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
+        entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (self.a, self.b)]
+        parting = diff_runs(*entries)
+        a, b = (entry for entry in entries if isinstance(entry, Record))
+        first = parting.first
+        facts = {
+            "runs": [str(a.path), str(b.path)],
+            "config": parting.config,
+            "environment": parting.environment,
+            "data": parting.data,
+            "rows": parting.lengths,
+            "equal_rows": parting.equal,
+            "first": first and {"row": first.row, "values": first.values, "relative": first.relative},
+            "edited": list(parting.edited),
+            "causes": parting.causes,
+        }
+        return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
 
 
-def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Part]:
+def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
     """What differs, where the rows part, and the cause."""
     sections = {"config": parting.config, "environment": parting.environment, "data": parting.data}
     if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
@@ -668,7 +662,6 @@ class ExportRuns(FolderOptions, OutputOptions):
     )
 
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
-    RENAMED: ClassVar[Mapping[str, str]] = {"--to": "--out"}
     out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv, .parquet or .sqlite file")] = None
     tensorboard: Annotated[
         str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
@@ -679,48 +672,47 @@ class ExportRuns(FolderOptions, OutputOptions):
     force: Annotated[bool, Doc("Replace the file of --out")] = False
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
 
+    def run(self, place: Place) -> Printed:
+        from optilab.study import export
+        from optilab.study.groups import select
 
-def export(request: ExportRuns, place: Place) -> Printed:
-    from optilab.study import export
-    from optilab.study.groups import select
-
-    file = None if request.out is None else Path(request.out)
-    named = {"tensorboard": request.tensorboard, "mlflow": request.mlflow}
-    folders = {name: Path(folder) for name, folder in named.items() if folder}
-    selection = place.refused(select, place.folder, request.names)
-    if file is None and not folders:
-        raise UsageError("expected --out FILE, --tensorboard DIR or --mlflow DIR, as in --out rows.csv")
-    if file is not None and place.refused(export.writer_of, file):
-        place.refused(export.require_free, file, "--out", request.force)
-    for name, folder in folders.items():
-        place.refused(export.require_tracker, name, folder)
-    place.refused.settle()
-    rows, damaged = export.gather(selection.records, selection.left_out)
-    for note in selection._replace(left_out=damaged).notes if not request.quiet else ():
-        terminal.note(note)
-    if file is not None:
-        export.write(file, rows)
-    if "tensorboard" in folders:
-        export.tensorboard(folders["tensorboard"], rows.exported)
-    if "mlflow" in folders:
-        export.mlflow(folders["mlflow"], rows.exported)
-    written = [str(path) for path in ([file] if file else []) + list(folders.values())]
-    facts = {
-        "written": written,
-        "runs": [one.name for one in rows.exported],
-        "left_out": damaged | selection.others,
-    }
-    return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
+        file = None if self.out is None else Path(self.out)
+        named = {"tensorboard": self.tensorboard, "mlflow": self.mlflow}
+        folders = {name: Path(folder) for name, folder in named.items() if folder}
+        selection = select(place.folder, self.names)
+        if file is None and not folders:
+            raise UsageError("expected --out FILE, --tensorboard DIR or --mlflow DIR, as in --out rows.csv")
+        if file is not None:
+            export.writer_of(file)
+            export.require_free(file, "--out", self.force)
+        for name, folder in folders.items():
+            export.require_tracker(name, folder)
+        rows, damaged = export.gather(selection.records, selection.left_out)
+        for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
+            terminal.note(note)
+        if file is not None:
+            export.write(file, rows)
+        if "tensorboard" in folders:
+            export.tensorboard(folders["tensorboard"], rows.exported)
+        if "mlflow" in folders:
+            export.mlflow(folders["mlflow"], rows.exported)
+        written = [str(path) for path in ([file] if file else []) + list(folders.values())]
+        facts = {
+            "written": written,
+            "runs": [one.name for one in rows.exported],
+            "left_out": {**damaged, **selection.others},
+        }
+        return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
 
 
-VERBS = {
-    "ls": Verb(ls, (ListRuns,)),
-    "show": Verb(show, (ShowRun,)),
-    "plot": Verb(plot, (PlotRuns,)),
-    "path": Verb(path, (FindRun,)),
-    "rm": Verb(rm, (RemoveRuns,)),
-    "compare": compare.VERB,
-    "diff": Verb(diff, (DiffRuns,)),
-    "export": Verb(export, (ExportRuns,)),
+PARTS = {
+    "ls": ListRuns,
+    "show": ShowRun,
+    "plot": PlotRuns,
+    "path": FindRun,
+    "rm": RemoveRuns,
+    "compare": compare.COMMAND,
+    "diff": DiffRuns,
+    "export": ExportRuns,
 }
 EXAMPLES = ("optilab runs ls", "optilab runs show latest", "optilab runs rm '2026*' --older-than 30d")

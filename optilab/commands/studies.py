@@ -2,20 +2,22 @@
 
 import contextlib
 import os
-import shlex
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optilab import runs
+from optilab.call import Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import JobOptions, StudyOptions
-from optilab.commands.verb import Place, kept_of, plain
-from optilab.config.load import lines_of, load, relocated
-from optilab.config.training import DataConfig, TrainConfig
-from optilab.errors import ConfigError, OptilabError, Refusals, RunError, UsageError, shown
+from optilab.commands.request import Place, plain
+from optilab.config.load import at_place, tree_of
+from optilab.config.section import build
+from optilab.config.training import DataConfig
+from optilab.config.tree import Tree
+from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
@@ -31,66 +33,46 @@ if TYPE_CHECKING:
     from optilab.study.trials import Cost, Outcome
 
 
-@dataclass(frozen=True)
-class StudySource:
-    """What a command that trains many networks starts from: a training, a study file, or a study to be continued."""
-
-    config: str | Mapping[str, Any] | OptilabError
-    """What `load` takes."""
-    name: str | None
-    """For the study."""
-
-
-def source(command: str, request: StudyOptions, config: Any, place: Place, **started: Any) -> StudySource:
-    """The source of a study, with what it has where the command starts it; an error where there is none."""
+def source(
+    command: str, request: StudyOptions, config: Any, place: Place, **started: Any
+) -> tuple[Tree, str | None]:
+    """The start of a study, a training with what is `started`, a study's file or a study to be continued, and its name,
+    if that is chosen. UsageError where there is none."""
+    assert request.STUDY is not None
     if request.resume is not None:
         try:
             path = runs.locate(place.folder, request.resume)
             _require_study_of(command.partition(" ")[0], path, place.folder)
             runs.run_name(path.name)
-        except OptilabError as error:
-            return StudySource(error, request.name)
         except ValueError as error:
-            raise UsageError(f"{request.flag('resume')}: {error}; rename {path} first") from None
-        return StudySource(str(path / runs.STUDY), path.name)
+            raise UsageError(f"{request.flag('resume')}: {error}") from None
+        return tree_of(request.STUDY.kind, str(path / runs.STUDY)), path.name
     if isinstance(config, str) and Path(config).name == runs.STUDY:
-        raise UsageError(
-            f"{config} describes a whole study, not a single training; to repeat the study, use --study {config}"
-        )
+        raise UsageError(f"expected a training, got the study {config} (--study)")
     if config is not None:
-        return StudySource({"config": training(config), **started}, request.name)
-    if request.file is not None:
-        return StudySource(request.file, request.name)
-    return StudySource(no_config(command), request.name)
+        return Tree.of({"config": training(config), **started}, ""), request.name
+    if request.file is None:
+        raise no_config(command)
+    return tree_of(request.STUDY.kind, request.file), request.name
 
 
-def asked(request: StudyOptions, source: StudySource) -> Any:
-    """What the file of the study keeps: that of `source`, changed by what was given; a mapping adds to one."""
-    given = request.changes(kept=True)
-    several = {one.name for one in kept_of(type(request)) if dict in one.parts}
-    mappings = {
-        change.key: change.value for change in given if change.key in several and isinstance(change.value, dict)
-    }
-    refused = Refusals()
-    changes = [change for change in given if change.key not in mappings]
-    if (found := refused(load, request.KEPT, source.config, changes, rest=True)) is None:
-        load(TrainConfig, refused[0], request.changes())
-    found = found.model_copy(update={key: {**getattr(found, key), **more} for key, more in mappings.items()})
-    refused.settle(found)
-    return found
+def asked(request: StudyOptions, tree: Tree) -> Any:
+    """The keys of the study's file: those of its start, changed by what was given; a mapping adds to one."""
+    assert request.STUDY is not None
+    for change in request.kept():
+        before = tree.values.get(change.key)
+        if isinstance(change.value, dict) and isinstance(before, dict):
+            change = replace(change, value={**before, **change.value})
+        tree.put(change)
+    return build(request.STUDY, tree)
 
 
-def placed(source: StudySource, request: StudyOptions, read: Callable[..., Any], *arguments: Any) -> Any:
-    """What `read` gives. Errors of the axes of a study's file, and of a config that it names and is not there, get its
-    file and line."""
+def placed(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of `call`; errors of what stands in a study's file get its line."""
     try:
-        return read(*arguments)
-    except (UsageError, ConfigError) as error:
-        of_axes = "--over" in str(error) and "over" not in request.given
-        of_config = isinstance(error, UsageError) and not error.where
-        if not (of_axes or of_config) or not isinstance(source.config, str):
-            raise
-        raise relocated(error, lines_of(source.config)) from None
+        return call(*arguments)
+    except UsageError as error:
+        raise at_place(error, tree) from None
 
 
 def training(config: Any) -> str | Mapping[str, Any]:
@@ -103,8 +85,7 @@ def training(config: Any) -> str | Mapping[str, Any]:
 
 def no_config(command: str) -> UsageError:
     """The error of a command that trains, without a config."""
-    example = f"optilab {command} sigmoid.yaml"
-    return UsageError(f"{command} needs a config, as in: {example} (`optilab config ls` lists the presets)")
+    return UsageError(f"{command} needs a config: a preset or a YAML file")
 
 
 def _require_study_of(command: str, path: Path, folder: Path) -> None:
@@ -117,7 +98,7 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
         raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
     again = runs.resume_command(path, command=made)
     if made == "train" != command:
-        again = f"{runs.resume_command(path, '--name')} --seeds N"
+        again = runs.resume_command(path, "name", seeds="N")
     if made != command:
         raise RunError(f"{path} is a study of `optilab {made}`; continue it with: {again}")
     if os.path.realpath(path.parent) != os.path.realpath(folder):
@@ -140,14 +121,11 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
     silent = bool(request.given.get("quiet")) if told else place.silent
     ran = execution.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
     if ran.stopped is not None:
-        again = f"the same command with --name {shlex.quote(name)} continues with what is missing"
+        sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
         if isinstance(request, StudyOptions):
-            again = f"continue with: {runs.resume_command(ran.path, command=plan.command)}"
-        place.stopped(
-            ran.stopped,
-            f"stopped; {again}",
-            f"stopped; the same call with name={name!r} continues with what is missing",
-        )
+            again = runs.resume_command(ran.path, command=plan.command)
+            sentence = Command("stopped; continue with: ", again)
+        place.stopped(ran.stopped, sentence)
     return ran
 
 
@@ -157,9 +135,7 @@ def _require_possible(plan: "StudyPlan", path: Path) -> None:
 
     require_judgeable_by(plan)
     if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
-        raise RunError(
-            f"{path} is a run of `optilab {entry.manifest['command']}`, not a study; choose another --name"
-        )
+        raise RunError(f"--name: {path} is a run of `optilab {entry.manifest['command']}`, not a study")
 
 
 def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
@@ -219,7 +195,7 @@ class PlannedStudy(Answer):
     def rows(self) -> list[dict[str, Any]]:
         return [dict(self.document())]
 
-    def parts(self) -> Iterable[str]:
+    def blocks(self) -> Iterable[str]:
         return (self.headline, *self.notes)
 
     def table(self) -> Table:

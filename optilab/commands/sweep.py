@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.commands.answer import Part, Sentence
+from optilab.commands.answer import Block, Sentence
 from optilab.commands.compare import LabComparison, confirmation
 from optilab.commands.options import (
     LearningRate,
@@ -18,10 +18,10 @@ from optilab.commands.options import (
     Seed,
     StudyOptions,
 )
+from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.settings_page import importance_table
 from optilab.commands.studies import PlannedStudy
-from optilab.commands.verb import Conflicts, Place, Verb
 from optilab.config.study import SweepConfig
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag
@@ -39,14 +39,15 @@ MOST_POINTS = 6
 """Points of the last rung that are written out."""
 
 
-class SweepRequest(StudyOptions):
+class Sweep(StudyOptions, SweepConfig):
     """Train one network over axes of settings: several seeds per setting, in parallel, one thread per run.
 
     The table compares the settings over their seeds. Each trial is a run directory, bit-identical to `optilab train
     --threads 1` of its config. The same command with the same --name, or --resume, continues a stopped study.
     """
 
-    KEPT = SweepConfig  # whose fields are options, too: --over, --seeds, --metric, ...
+    CONFIG = "train"
+    STUDY = SweepConfig
     CONFLICTS: ClassVar[Conflicts] = (("zip", "samples"),)
     EXAMPLES = (
         "optilab sweep sigmoid.yaml --over optimizer.lr=1e-3:10:9:log --over model.init=default,unit-gain --seeds 3 "
@@ -60,40 +61,33 @@ class SweepRequest(StudyOptions):
         "optilab sweep --resume 20261124-231207-sigmoid-sweep-91c07d4e",
     )
 
-    epochs: Annotated[str | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
+    epochs: Annotated[int | None, ConfigKey("epochs"), Flag("N"), Doc("Epochs of each run")] = None
     optimizer: Optimizer = None
     lr: LearningRate = None
     seed: Seed = None
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
-
-def sweep(request: SweepRequest, place: Place) -> "LabStudy | PlannedStudy":
-    source = studies.source("sweep", request, request.given.get("config"), place)
-    kept = place.refused(studies.asked, request, source, rest=True)
-    placed = partial(studies.placed, source, request)
-    asked = kept and place.refused(placed, plans.resolve, kept, request.changes(), rest=True)
-    alone = kept and not (kept.over or request.given.get("over") or request.resume) and kept.seeds == 1
-    if alone and str(request.given.get("seeds", 1)) == "1":  # others were refused
-        need = "a sweep needs an axis, as in --over optimizer.lr=0.01,0.1, or several seeds: --seeds 3"
-        place.refused.append(UsageError(need))
-    for axis in kept.over.items() if kept and not asked else ():
-        place.refused(placed, plans.read_axis, *axis)
-    plan = asked and place.refused(placed, plans.plan, asked)
-    place.refused.settle()
-    name = runs.chosen_name(source.name, f"{asked.name}-sweep")
-    if request.dry_run:
-        return studies.dry_run(plan, name, request, place)
-    ran = studies.run(plan, name, request, place)
-    ended = {outcome.trial.name: outcome.trial for outcome in ran.outcomes}
-    through, again = list[Record](), list[Record]()
-    for record in studies.completed(ran):
-        (again if STAGE in ended[record.name].settings else through).append(record)
-    study = runs.read_study(ran.path)
-    points, looks = (0, study.earlier_confirmations) if again else (plan.points, study.earlier_looks)
-    judged = claims.of_trainings(asked.expect, again or through, points, looks)
-    answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
-    request.draw(answer.chart)
-    return answer
+    def run(self, place: Place) -> "LabStudy | PlannedStudy":
+        tree, name = studies.source("sweep", self, self.config, place)
+        kept = studies.asked(self, tree)
+        asked = studies.placed(tree, plans.resolve, kept, self.changes)
+        if not (kept.over or self.resume) and kept.seeds == 1:
+            raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
+        plan = studies.placed(tree, plans.plan, asked)
+        name = runs.chosen_name(name, f"{asked.name}-sweep")
+        if self.dry_run:
+            return studies.dry_run(plan, name, self, place)
+        ran = studies.run(plan, name, self, place)
+        ended = {outcome.trial.name: outcome.trial for outcome in ran.outcomes}
+        through, again = list[Record](), list[Record]()
+        for record in studies.completed(ran):
+            (again if STAGE in ended[record.name].settings else through).append(record)
+        study = runs.read_study(ran.path)
+        points, looks = (0, study.earlier_confirmations) if again else (plan.points, study.earlier_looks)
+        judged = claims.of_trainings(asked.expect, again or through, points, looks)
+        answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
+        self.draw(answer.chart)
+        return answer
 
 
 @dataclass(frozen=True, repr=False)
@@ -146,7 +140,7 @@ class SweepAnswer(EndedStudy):
         ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
         return f"{self.plan.base.name}: {self.plan.shape}, {plural(self.plan.base.epochs, 'epoch')}: {ended}"
 
-    def parts(self) -> Iterable[Part]:
+    def blocks(self) -> Iterable[Block]:
         """How the trials ended, and the comparison of those that ran through."""
         plan = self.plan
         yield Sentence(self.heading, "bold")
@@ -201,4 +195,4 @@ def _through(outcomes: Sequence[Outcome]) -> str:
     return "; ".join([*points][:MOST_POINTS]) + more or "none"
 
 
-VERB = Verb(sweep, (SweepRequest,))
+COMMAND = Sweep

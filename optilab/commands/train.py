@@ -14,8 +14,9 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs, signals
+from optilab.call import Call, Command
 from optilab.commands import studies
-from optilab.commands.answer import Part, present
+from optilab.commands.answer import Block, present
 from optilab.commands.diagnose import thermometer
 from optilab.commands.options import (
     BatchSize,
@@ -31,16 +32,17 @@ from optilab.commands.options import (
     Seed,
     SetOptions,
     Threads,
-    require_one_thread,
 )
+from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabRun, LabStudy
-from optilab.commands.verb import Conflicts, Place, Verb
 from optilab.config.claims import BEST
-from optilab.config.load import dump, flat, load
+from optilab.config.load import load
 from optilab.config.own_network import OwnNetwork
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
+from optilab.config.tree import flat
 from optilab.diagnose import Stability, of_run, verdict
-from optilab.errors import DivergedError, Refusals, UsageError
+from optilab.errors import DivergedError, UsageError
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
@@ -61,9 +63,10 @@ TIMED, MINUTE = 10, 60.0
 """Batches after which the time of all epochs is estimated, and the seconds from which a pipe is told."""
 
 
-class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
+class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
     """Train a network and measure it after each epoch; a run can be stopped and resumed."""
 
+    CONFIG = "train"
     EXAMPLES = (
         "optilab train sigmoid.yaml",
         "optilab train sigmoid.yaml --epochs 10 --seed 42 --device cpu --threads 2 --json",
@@ -116,47 +119,54 @@ class TrainRequest(ClusterOptions, SetOptions, DataOptions, SaveOptions, Picture
         Doc("Draw curves and layer gradients in the terminal [on if it is at least 80 columns wide]"),
     ] = None
 
-
-def train(request: TrainRequest, place: Place) -> "LabRun | LabStudy":
-    """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
-    found = place.refused(_begun, request, place)
-    if request.log is not None:
-        place.refused(_require_tracker, request)
-    if request.seeds is not None:
-        require_one_thread(request)
-    place.refused.settle()
-    if isinstance(continued := found, Continuation):
-        if continued.complete:
-            more = f"--epochs {2 * continued.done} trains it to epoch {2 * continued.done}"
-            advice = more if continued.done == continued.config.epochs else "it stopped early"
-            if not place.library:
-                terminal.note(
-                    f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')}); {advice}"
-                )
-            return _ended(continued.path, continued.config, request)
-        return _trained(continued.path, continued.config, request, place)
-    if request.seeds is not None:
-        return _trained_seeds(found, request, place)
-    forked = found if isinstance(found, Branch) else None
-    config = forked.config if forked else found
-    path = place.folder / runs.chosen_name(request.name, config.name)
-    runs.require_free(path)
-    return _trained(path, config, request, place, forked)
+    def run(self, place: Place) -> "LabRun | LabStudy":
+        """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
+        found = _begun(self, place)
+        if self.log is not None:
+            _require_tracker(self)
+        if self.seeds is not None:
+            _require_one_thread(self)
+        if isinstance(continued := found, Continuation):
+            if continued.complete:
+                more = f"--epochs {2 * continued.done} trains it to epoch {2 * continued.done}"
+                advice = more if continued.done == continued.config.epochs else "it stopped early"
+                if not place.library:
+                    terminal.note(
+                        f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')}); {advice}"
+                    )
+                return _ended(continued.path, continued.config, self)
+            return _trained(continued.path, continued.config, self, place)
+        if self.seeds is not None:
+            return _trained_seeds(found, self, place)
+        forked = found if isinstance(found, Branch) else None
+        config = forked.config if forked else found
+        path = place.folder / runs.chosen_name(self.name, config.name)
+        runs.require_free(path)
+        return _trained(path, config, self, place, forked)
 
 
-def _begun(request: TrainRequest, place: Place) -> Any:
+def _require_one_thread(request: Train) -> None:
+    """UsageError for another number of threads, which no training of several has."""
+    for change in request.changes:
+        if change.key == "threads" and change.value != 1:
+            raise UsageError(f"expected 1 thread for each training, got {change.value}", change.where)
+
+
+def _begun(request: Train, place: Place) -> Any:
     """The rest of a run, a fork, or the config of a new run."""
-    refused, changes = Refusals(), request.changes()
+    changes = request.changes
     config: Any = request.config if request.file is None else request.file
     if request.fork and str(config).isdecimal():
         raise UsageError(f"the epoch of a fork follows its run: write {request.fork}@{config}")
-    if request.fork is not None and (found := refused(branch, place.folder, request.fork, changes)):
-        return found
-    if request.resume is not None and (path := refused(runs.locate, place.folder, request.resume, "train")):
+    if request.fork is not None:
+        return branch(place.folder, request.fork, changes)
+    if request.resume is not None:
+        path = runs.locate(place.folder, request.resume, "train")
         require_alike(path, changes)
         return continuation(path, changes)
-    source: Any = studies.no_config("train") if config is None else studies.training(config)
-    return load(TrainConfig, refused[0] if refused else source, changes)
+    if config is None:
+        raise studies.no_config("train")
+    return load(TrainConfig, studies.training(config), changes)
 
 
 def _other_threads(threads: int) -> str:
@@ -171,7 +181,7 @@ def _other_threads(threads: int) -> str:
 
 
 def _trained(
-    path: Path, config: TrainConfig, request: TrainRequest, place: Place, fork: Branch | None = None
+    path: Path, config: TrainConfig, request: Train, place: Place, fork: Branch | None = None
 ) -> "LabTraining":
     """Train as the run `path`. Does not return where a signal stops it.
 
@@ -187,7 +197,7 @@ def _trained(
         except DivergedError as error:
             if place.library:
                 error.add_note(f"the run is kept: lab.load({path.name!r})")
-            elif request.json:
+            elif request.json_:
                 _ended(path, config, request)
                 found = LabTraining(runs.read(path))  # one document, with the error in it
                 error.facts = {"schema_version": found.schema_version, **found.document()}
@@ -207,11 +217,11 @@ def _trained(
                 f"curvature measured {times}: {cost.products:,} Hessian-vector products, {cost.seconds:.1f} s"
             )
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
-        if not place.library and (request.json or not stopped):
+        if not place.library and (request.json_ or not stopped):
             present(_ended(path, config, request, drawn=not stopped), request)
         if not place.library:
             signals.die_of(stop.signal)
-        place.stopped(stop.signal, "", f"stopped; lab.train(resume={path.name!r}) continues it")
+        place.stopped(stop.signal, Command("stopped; ", runs.resume_command(path), " continues it"))
     return _ended(path, config, request)
 
 
@@ -219,7 +229,7 @@ def _run(
     path: Path,
     config: TrainConfig,
     dataset: "Dataset",
-    request: TrainRequest,
+    request: Train,
     place: Place,
     stop: signals.Stop,
     fork: Branch | None,
@@ -245,10 +255,9 @@ def _run(
             if fork:
                 forked(run.manifest["fork"])
 
-        def one_thread() -> str:
+        def one_thread() -> Call:
             begun = training.epoch >= config.checkpoint_every
-            start = runs.again(path)
-            return f"{runs.resume_command(path, '--fork') if begun else start} --threads 1"
+            return runs.resume_command(path, "fork", threads=1) if begun else runs.again(path, threads=1)
 
         undisturbed = config.threads == 1 or training.device.type != "cpu" or place.library or place.silent
         crowding = None if undisturbed else Crowding(config.threads, one_thread)
@@ -261,7 +270,7 @@ def _run(
     return training, status
 
 
-def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool = True) -> "LabTraining":
+def _ended(path: Path, config: TrainConfig, request: Train, drawn: bool = True) -> "LabTraining":
     """The run as it is on disk, its claims judged, its picture drawn."""
     from optilab.study import claims
 
@@ -272,7 +281,7 @@ def _ended(path: Path, config: TrainConfig, request: TrainRequest, drawn: bool =
     )
 
 
-def _draw(request: TrainRequest, records: Sequence[Record]) -> list[str]:
+def _draw(request: Train, records: Sequence[Record]) -> list[str]:
     """Write the picture file, after the training: matplotlib is slow to import. Returns the files written."""
     from optilab.commands.charts.training import training_chart
     from optilab.study.curves import histories
@@ -300,7 +309,7 @@ class LabTraining(LabRun):
     def __repr__(self) -> str:
         return f"<LabRun: {self.headline}>"
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """Last and best epoch, time and speed, the curves, the diagnosis."""
         rows = self.rows
         if rows:
@@ -329,7 +338,7 @@ class LabTraining(LabRun):
         return facts | {key: record.manifest[key] for key in tested if key in record.manifest}
 
 
-def _summary(rows: Sequence[Row], record: Record) -> Iterator[Part]:
+def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
     """Last and best epoch by validation accuracy, time and speed."""
     timings = read_timings(record.path / "timings.csv")
     last, top = rows[-1], best(rows)
@@ -366,7 +375,7 @@ def _curves(records: Sequence[Record], picture: bool | None) -> None:
 # --- several seeds ------------------------------------------------------------------------------------------
 
 
-def _trained_seeds(trained: Any, request: TrainRequest, place: Place) -> "SeedsAnswer":
+def _trained_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
@@ -393,7 +402,7 @@ class SeedsAnswer(EndedStudy):
         """The trials that did not fail."""
         return [runs.read(self.path / one.trial.name) for one in self.ran.outcomes if not one.failed]
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
         from optilab.study.groups import outcome, spread
 
@@ -591,15 +600,14 @@ class TrainingDisplay:
         return f"{train}     {validation}     best {percent(top['val_acc'])} at epoch {top['epoch']}"
 
 
-def _require_tracker(request: TrainRequest) -> None:
+def _require_tracker(request: Train) -> None:
     """UsageError for a tracker that does not exist or is not installed, and for several seeds."""
     from optilab.study.export import require
 
     where = request.flag("log")
     require("tensorboard", "--log tensorboard", "tensorboard")
     if request.seeds is not None:
-        advice = "one training at a time; runs export STUDY --tensorboard DIR writes those of a study"
-        raise UsageError(advice, where)
+        raise UsageError("applies to one training, not to several seeds", where)
 
 
 class LoggedDisplay:
@@ -640,4 +648,4 @@ class LoggedDisplay:
         )
 
 
-VERB = Verb(train, (TrainRequest,))
+COMMAND = Train

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import sys
 import tempfile
 import time
@@ -18,14 +17,16 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import signals
-from optilab.commands.answer import Answer, Part, Sentence, lines_of
+from optilab.call import Call, Command
+from optilab.commands.answer import Answer, Block, Sentence, lines_of
 from optilab.commands.options import SetOptions, SilentOptions
-from optilab.commands.verb import Place, Verb
-from optilab.config.load import Override, load
-from optilab.config.load import function as read_function
+from optilab.commands.paths import read_function
+from optilab.commands.request import Place
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import is_config
-from optilab.errors import ExitCode, UsageError, chosen_names, printable, shell, shown
+from optilab.config.tree import Override
+from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.own import OwnRule, fitting, kind_of
@@ -50,7 +51,7 @@ SHOWN = 40
 """Steps of the two paths in a picture."""
 
 
-class VerifyRequest(SetOptions, SilentOptions):
+class Verify(SetOptions, SilentOptions):
     """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
 
     EXAMPLES = (
@@ -112,80 +113,76 @@ Exit status 9: something differs.
         Doc("With many files: output format (table, csv, markdown, latex, junit or json)"),
     ] = "table"
 
+    def run(self, place: Place) -> "LabVerification | Grades | Parity":
+        """The table of all rules, the verdict on one implementation, or a row for each of many."""
+        if str(self.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
+            raise UsageError(f"expected an optimizer, got {self.against}", self.flag("against"))
+        if self.candidate in (None, []):
+            of_files = (
+                "against",
+                "function",
+                "epochs",
+                "set",
+                "points",
+                "feedback",
+                "format",
+                "timeout",
+                "memory",
+            )
+            if flags := [self.flag(name) for name in of_files if name in self.given]:
+                many = {"points", "feedback", "format", "memory"} & {*self.given}
+                applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
+                raise UsageError(f"{listed(flags)} {applies}")
+            algo, flag = self.algo, self.flag("algo")
+            names = chosen_names(flag, algo, "optimizer", RULES) if algo else []
+            from optilab.verify import cases  # which one implementation does not need
 
-def verify(request: VerifyRequest, place: Place) -> "LabVerification | Grades | Parity":
-    """The table of all rules, the verdict on one implementation, or a row for each of many."""
-    if str(request.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
-        parity = f"ours are compared with {request.against} by: optilab verify"
-        raise UsageError(f"expected an optimizer, such as adam; {parity}", request.flag("against"))
-    if request.candidate in (None, []):
-        of_files = ("against", "function", "epochs", "set", "points", "feedback", "format", "timeout", "memory")
-        if flags := [request.flag(name) for name in of_files if name in request.given]:
-            many = {"points", "feedback", "format", "memory"} & {*request.given}
-            applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
-            asked = ["--against", request.against or "adam", *request.words(*of_files[1:])]
-            example = ["verify", "submissions/*.py:Adam" if many else "my_adam.py:Adam", *asked]
-            place.refused.append(UsageError(f"{listed(flags)} {applies}, as in: {shell(*example)}"))
-        algo, flag = request.algo, request.flag("algo")
-        names = place.refused(chosen_names, flag, algo, "optimizer", RULES) if algo else []
-        place.refused.settle()
-        from optilab.verify import cases  # which one implementation does not need
-
-        return Parity(list(_followed(cases.rows(names))))
-    given = request.candidate if isinstance(request.candidate, list) else [request.candidate]
-    first, against = str(given[0]), str(request.against)
-    if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
-        file = against if ":" in against else f"{against}:{fitting(Path(against), first)}"
-        raise UsageError(f"the two are swapped; write: {shell('verify', file, '--against', first)}")
-    exam: Any = place.refused(Exam.of, request) if request.against else None
-    if not all(isinstance(one, str) or callable(one) for one in given):
-        raise UsageError(
-            f"expected a class, a function or FILE.py:NAME, got {shown(request.candidate)}", "candidate"
-        )
-    specs = [one for one in given if isinstance(one, str)]
-    several_files = len(specs) > 1 or any(map(submissions.is_pattern, specs))
-    configs = (one for one in specs if is_config(one) and not one.endswith(submissions.NOTEBOOK))
-    if config := next((one for one in configs if Path(one).is_file()), None):
-        raise UsageError(f"{config} is a config; expected FILE.py:NAME, for example my_adam.py:Adam")
-    ours = [one for one in specs if one in RULES]
-    named = [one for one in specs if one not in RULES]
-    if ours and not named:
-        raise UsageError(
-            f"{listed(ours)}: no file; to check our {ours[0]}: optilab verify --algo {','.join(ours)}"
-        )
-    for file, name in map(submissions.split, () if several_files else specs):
-        if file.endswith(".py"):
-            name = name or place.refused(fitting, Path(file), str(request.against))
-            place.refused(lambda spec: locate(spec).require(), f"{file}:{name}") if name else None
-    if ours or request.against is None:
-        against = next(filter(None, [request.against, *ours, *str(request.algo or "").split(","), "adam"]))
-        line = shell("verify", *(named or ["CANDIDATE"]), "--against", against)
-        raise UsageError(f"name the optimizer to compare with, as in: {line}")
-    if request.algo is not None:
-        raise UsageError("--algo chooses rows of the table; the optimizer for a file is --against NAME")
-    if directories := [one for one in specs if Path(one).is_dir()]:
-        kinds = ("*.py", "*.ipynb", "*/*.py", "*/*.ipynb")
-        found = {one: [kind for kind in kinds if any(Path(one).glob(kind))] or ["*.py"] for one in directories}
-        files = {one: shlex.join(str(Path(one, kind)) for kind in found[one]) for one in directories}
-        raise UsageError("\n".join(f"{one} is a directory; for its files write {files[one]}" for one in files))
-    if several_files:
-        return _grade_all(request, exam, specs, place)
-    if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in request.given]:
-        needs = "need" if several[1:] else "needs"
-        raise UsageError(f"{listed(several)} {needs} several files, for example 'submissions/*.py:Adam'")
-    place.refused.settle()
-    candidate = given[0]
-    if place.library or not hasattr(os, "fork"):
-        if isinstance(candidate, str) and candidate.endswith(".py"):
-            candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
-        own = candidates.load(candidate)
-        return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
-    file, name = submissions.split(candidate)
-    with signals.without_sigpipe(), Warden() as warden:  # a submission may close its end
-        return _verify_one(warden, file, name, exam, request)
+            return Parity(list(_followed(cases.rows(names))))
+        given = self.candidate if isinstance(self.candidate, list) else [self.candidate]
+        first, against = given[0] if isinstance(given[0], str) else "", str(self.against)
+        if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
+            raise UsageError(f"expected an optimizer, got {shown(against)}", self.flag("against"))
+        exam: Any = Exam.of(self) if self.against else None
+        if not all(isinstance(one, str) or callable(one) for one in given):
+            raise UsageError(
+                f"expected a class, a function or FILE.py:NAME, got {shown(self.candidate)}", "candidate"
+            )
+        specs = [one for one in given if isinstance(one, str)]
+        several_files = len(specs) > 1 or any(map(submissions.is_pattern, specs))
+        configs = (one for one in specs if is_config(one) and not one.endswith(submissions.NOTEBOOK))
+        if config := next((one for one in configs if Path(one).is_file()), None):
+            raise UsageError(f"{config} is a config; expected FILE.py:NAME")
+        ours = [one for one in specs if one in RULES]
+        named = [one for one in specs if one not in RULES]
+        if ours and not named:
+            raise UsageError(f"expected FILE.py:NAME, got {listed(ours)} (--algo)")
+        for file, name in map(submissions.split, () if several_files else specs):
+            if file.endswith(".py"):
+                name = name or fitting(Path(file), str(self.against))
+                locate(f"{file}:{name}").require()
+        if ours or self.against is None:
+            raise UsageError("a file needs the optimizer to compare it with (--against)")
+        if self.algo is not None:
+            raise UsageError("--algo and a file cannot be combined")
+        if directories := [one for one in specs if Path(one).is_dir()]:
+            raise UsageError(f"expected files, got the directory {listed(directories)}")
+        if several_files:
+            return _grade_all(self, exam, specs, place)
+        if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in self.given]:
+            needs = "need" if several[1:] else "needs"
+            raise UsageError(f"{listed(several)} {needs} several files")
+        candidate = given[0]
+        if place.library or not hasattr(os, "fork"):
+            if isinstance(candidate, str) and candidate.endswith(".py"):
+                candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
+            own = candidates.load(candidate)
+            return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
+        file, name = submissions.split(candidate)
+        with signals.without_sigpipe(), Warden() as warden:  # a submission may close its end
+            return _verify_one(warden, file, name, exam, self)
 
 
-def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: VerifyRequest) -> "LabVerification":
+def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Verify) -> "LabVerification":
     """One file, in a process of its own; what it prints goes to stderr."""
     submission = None
     path = Path(file)
@@ -207,7 +204,10 @@ def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Ver
                 terminal.note(f"what {file} printed, its last characters:")
                 sys.stderr.write(submission.output)
     return LabVerification(
-        candidate.name.replace(path.name, Path(file).name), exam, verdict, options=request.retyped("function")
+        candidate.name.replace(path.name, Path(file).name),
+        exam,
+        verdict,
+        function=request.function,
     )
 
 
@@ -227,12 +227,12 @@ class Exam:
     """The keys that were set."""
 
     @classmethod
-    def of(cls, request: VerifyRequest) -> "Exam":
+    def of(cls, request: Verify) -> "Exam":
         """ConfigError for a rule that does not exist, and for settings that it does not have.
 
         UsageError for a function, or something around the rule, where it works on matrices.
         """
-        changes, spec = request.changes(), str(request.against).strip()
+        changes, spec = request.changes, str(request.against).strip()
         asked = [
             Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
             Override("--epochs", "epochs", STEPS),
@@ -253,10 +253,8 @@ class Exam:
             if rule.needs:
                 beside.append(f"the {rule.name} around it")
             if beside:
-                raise UsageError(
-                    f"{rule.name} works on weight matrices, and is compared on matrices of its own: leave out "
-                    + ", ".join(beside)
-                )
+                what = f"{rule.name} works on weight matrices, and is compared on matrices of its own"
+                raise UsageError(f"{what}, without {', '.join(beside)}")
         if hasattr(rule, "precision") and "algo.precision" not in chosen:  # NumPy has no bfloat16
             rule, named = replace(rule, precision="full"), "the iteration as on tensors"
             config = config.model_copy(update={"algo": (rule,)})
@@ -294,8 +292,8 @@ class LabVerification(Answer):
     """The code, where it runs in this process."""
     kind: type[OwnRule] | None = None
     """Its class as a rule."""
-    options: str = ""
-    """Those that chose the function, to be typed again."""
+    function: Any = None
+    """The function, where one was chosen."""
 
     @property
     def equal(self) -> bool:
@@ -359,7 +357,7 @@ class LabVerification(Answer):
         facts = {"candidate": self.label, "against": self.exam.rule.name, "equal": self.equal}
         return {**facts, **asdict(self.verdict)}
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """Whether the candidate is the rule; else where they part, by how much, and why."""
         verdict, rule = self.verdict, self.exam.rule
         places = ", ".join(verdict.functions)
@@ -406,19 +404,17 @@ class LabVerification(Answer):
         return f"{self.exam.rule.name} has no {names}: of {what} compared"
 
     @property
-    def _by_hand(self) -> str:
+    def _by_hand(self) -> Command | None:
         """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
         rule, verdict = self.exam.rule, self.verdict
         if verdict.start is None:
-            return ""
+            return None
         usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]
         compared, known = settings_of(with_settings(rule, verdict.settings)), settings_of(usual)
-        changed = [f"--set algo.{key}={value}" for key, value in compared.items() if value != known.get(key)]
-        where = self.options or f"--function {verdict.function}"
-        start = ",".join(f"{value:g}" for value in verdict.start or ())
-        step = f"--step {verdict.first_step}"
-        words = [f"optilab explain --algo {rule.name}", where, f"--start {start}", *changed, step]
-        return f"the numbers of the step: {' '.join(words)}"
+        changed = {f"algo.{key}": value for key, value in compared.items() if value != known.get(key)}
+        options = {"algo": rule.name, "function": self.function or verdict.function}
+        options |= {"start": tuple(map(float, verdict.start)), "set": changed, "step": verdict.first_step}
+        return Command("the numbers of the step: ", Call("explain", options=options))
 
 
 def outcome(verdict: Verdict) -> str:
@@ -440,11 +436,10 @@ def outcome(verdict: Verdict) -> str:
 # --- many implementations -----------------------------------------------------------------------------------
 
 
-def _grade_all(request: VerifyRequest, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
+def _grade_all(request: Verify, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
     """Grade many submissions."""
-    found = place.refused(submissions.files, specs)
-    points = place.refused(submissions.read_points, request.points)
-    place.refused.settle()
+    found = submissions.files(specs)
+    points = submissions.read_points(request.points)
     folder = _feedback_folder(request)
     limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
     rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)), exam.rule.name)
@@ -472,7 +467,7 @@ def _with_progress(rows: "Iterable[submissions.Graded]", count: int) -> "Iterato
                 terminal.note(f"graded {number} of {count}")
 
 
-def _feedback_folder(request: VerifyRequest) -> Path | None:
+def _feedback_folder(request: Verify) -> Path | None:
     """The directory for feedback, made; UsageError where it has anything in it."""
     if request.feedback is None:
         return None
@@ -485,7 +480,7 @@ def _feedback_folder(request: VerifyRequest) -> Path | None:
     except OSError as error:
         raise UsageError(f"cannot make {folder}: {error.strerror}", request.flag("feedback")) from None
     if wrong:
-        raise UsageError(f"{folder} {wrong}; name a new directory, such as feedback", request.flag("feedback"))
+        raise UsageError(f"expected a new directory, got {folder}, which {wrong}", request.flag("feedback"))
     return folder
 
 
@@ -532,7 +527,7 @@ class Grades(Answer):
         )
         return Table(columns, [row | {"explanation": " ".join(row["explanation"].split())} for row in self.rows])
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         yield from (self.table(), "", self.headline)
 
     def write(self, format: str) -> None:
@@ -575,7 +570,7 @@ class Grades(Answer):
             yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
         else:
             label = f"{Path(row.submission).name}:{row.name}"
-            yield from map(printable, lines_of(LabVerification(label, self.exam, row.compared).parts()))
+            yield from map(printable, map(str, lines_of(LabVerification(label, self.exam, row.compared).blocks())))
         if row.output:
             yield from ("", "What your code printed:", row.output)
 
@@ -616,7 +611,7 @@ class Parity(Answer):
 
         return {"tolerance": TOLERANCE, "rows": self.rows}
 
-    def parts(self) -> Iterator[Part]:
+    def blocks(self) -> Iterator[Block]:
         """One line per rule and form; per library the difference, or the form it implements instead."""
         from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE
         from optilab.verify.references import STEPS as EACH
@@ -660,4 +655,4 @@ def _elsewhere(rows: "Iterable[Row]") -> str:
     return "; ".join(f"{'equations' if row.library == 'plain' else row.library}: {_cell(row)}" for row in rows)
 
 
-VERB = Verb(verify, (VerifyRequest,))
+COMMAND = Verify

@@ -9,9 +9,9 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
 
-from optilab.config.fields import Listed, Number, Section, Whole, decimal, percentage, refusal
-from optilab.config.load import Override, load
-from optilab.config.problems import number_advice
+from optilab.config.load import load
+from optilab.config.section import Listed, Section, refusal
+from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.path import Status
@@ -55,77 +55,29 @@ _TEXT = re.compile(
 
 _NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
 
-
 ALL = (*TRAINING, *PATH, *RACE, *NETWORK_RACE, *RATE)
 
 
 def no_fraction(metric: str, value: float) -> str:
-    """Why a number can be no value of a metric, empty where it can."""
+    """A sentence for a number that no accuracy can be; empty for any other."""
     if not metric.endswith("acc") or 0 <= value <= 1:
         return ""
-    return f"an accuracy is a fraction from 0 to 1, as in 0.8; got {value:g}{percentage(value)}"
+    return f"expected a fraction from 0 to 1, got {value:g}"
 
 
-def _compared(given: str) -> str:
-    """A claim about the metric that a text without a comparison begins with."""
-    metric, *rest = re.sub("([<>=]+)", r" \1 ", given).split() or [""]
-    if metric not in ALL and (found := re.search(r"best|worse|beat|better|win|> ", " ".join(rest))):
-        return f"'{metric}: verdict == {'worse' if found[0] == 'worse' else 'best'}'"
-    if metric not in ALL:
-        return "'val_acc > 0.8' (optilab help claims)"
-    if metric in WORDS:
-        usual = {"status": "diverged", "diagnosis": HEALTHY}.get(metric, "best")
-        return f"'{metric} == {usual}'"
-    sign, usual = (">", "0.8") if metric.endswith("acc") else ("<", "0.1")
-    return f"'{metric} {sign} {next((word for word in rest if decimal(word) != word), usual)}'"
-
-
-def _mistake(given: str) -> str:
-    """What is wrong with a text that is no claim, and what to write instead."""
-    sign, number = r"(>=|<=|==|=|>|<)", r"([-+.\deE]+)"
-    turned = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
-    if not re.search("[<>=]", given):
-        return f"no comparison; write for example {_compared(given)}"
-    if strange := next((one for one in re.findall(r"[<>=!]+", given) if one not in OPERATORS), None):
-        sign = {"!=": "<", "=>": ">=", "=<": "<="}.get(strange, strange[0] if strange[0] in OPERATORS else "==")
-        meant = given.replace(strange, sign).strip()
-        return f"{strange} is no comparison; write for example '{meant}'"
-    several = [one.strip() for one in re.split(r"\band\b|,", given) if re.search("[<>=]", one)]
-    if several[1:]:
-        return f"one claim at a time: {' '.join(f'--expect {shown(one)}' for one in several)}"
-    if match := re.fullmatch(rf"\s*{number}\s*{sign}\s*(\w+)\s*(.*)", given):
-        first = f"{match[3]} {turned.get(match[2], match[2])} {match[1]}"
-        second = f" --expect '{match[3]} {match[4]}'" if match[4] else ""
-        return f"the metric stands first: --expect '{first}'{second}"
-    if match := re.fullmatch(rf"(.+? at )epoch (\d+\s*{sign}.*)", given):
-        return f"an epoch is its number alone; write '{match[1]}{match[2]}'"
-    if match := re.fullmatch(rf"(.+?)\s*{sign}\s*{number} at (?:epoch )?(\w+)\s*", given):
-        return f"the epoch stands before the sign: --expect '{match[1]} at {match[4]} {match[2]} {match[3]}'"
-    if match := re.fullmatch(r"\s*([^:]*=[^:]*?)\s*:(.*)", given):
-        key, _, value = match[1].partition("=")
-        claim = f"'{key.rpartition('.')[2]} {value}:{match[2]}'"
-        return f"a group is named as in the table of its study: --expect {claim}"
-    before, _, value = re.split(sign, given, maxsplit=1)
-    metric = before.rpartition(":")[2]
-    if not value.strip():
-        return f"no value after the sign; write for example {_compared(given)}"
-    if not metric.strip():
-        return f"no metric before the sign; write for example {_compared('')}"
-    if metric.strip() in ALL:
-        return f"{shown(value.strip())} is not one value; write for example {_compared(metric)}"
-    if close := did_you_mean("_".join(metric.split()), ALL):
-        return f"{shown(metric.strip())} is no metric{close}"
-    return f"expected a claim such as {EXAMPLE}"
+def _unfit(metric: str, operator: str, bound: object) -> str:
+    """A sentence for a bound that the metric cannot have."""
+    expected = f"{metric} == WORD" if metric in WORDS else f"{metric} {operator} NUMBER"
+    return f"expected {expected}, got {metric} {operator} {bound}"
 
 
 class Claim(Section):
     """One expectation: a metric, and exactly one bound."""
 
-    as_text: ClassVar[Mapping[str, Any]] = {
-        "type": "string",
-        "pattern": f"^{_NAMELESS}$",
-        "description": f"such as {EXAMPLE}",
-    }
+    @classmethod
+    def __get_pydantic_json_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
+        text = {"type": "string", "pattern": f"^{_NAMELESS}$", "description": f"such as {EXAMPLE}"}
+        return {"anyOf": [text, super().__get_pydantic_json_schema__(source, handler)]}
 
     of: Annotated[
         str | None,
@@ -133,19 +85,19 @@ class Claim(Section):
     ] = None
     metric: Annotated[str, Doc("what is measured")]
     at: Annotated[
-        Literal["last", "best", "area"] | Annotated[Whole, Ge(0)],
+        Literal["last", "best", "area"] | Annotated[int, Ge(0)],
         Doc("when it is measured: last, best, area (mean over epochs), or an epoch number"),
     ] = "last"
-    above: Annotated[Number | None, Doc("the value is greater")] = None
-    at_least: Annotated[Number | None, Doc("the value is greater or equal")] = None
-    below: Annotated[Number | None, Doc("the value is less")] = None
-    at_most: Annotated[Number | None, Doc("the value is less or equal")] = None
-    equals: Annotated[Number | str | None, Doc("the value is this; of a status, one of its words")] = None
+    above: Annotated[float | None, Doc("the value is greater")] = None
+    at_least: Annotated[float | None, Doc("the value is greater or equal")] = None
+    below: Annotated[float | None, Doc("the value is less")] = None
+    at_most: Annotated[float | None, Doc("the value is less or equal")] = None
+    equals: Annotated[float | str | None, Doc("the value is this; of a status, one of its words")] = None
     within: Annotated[
-        Number | None, Gt(0), Doc("with equals: how far the mean over the seeds may be from the value")
+        float | None, Gt(0), Doc("with equals: how far the mean over the seeds may be from the value")
     ] = None
     confidence: Annotated[
-        Number | None,
+        float | None,
         Gt(0.5),
         Lt(1),
         Doc("the mean over the seeds meets the bound with this confidence; null: every seed meets it"),
@@ -155,36 +107,22 @@ class Claim(Section):
     @classmethod
     def _read(cls, given: Any) -> Any:
         """The text of a claim as the mapping that it is short for."""
-        if not isinstance(given, str):
-            if not isinstance(given, Mapping | Claim) or (isinstance(given, Mapping) and "metric" not in given):
-                raise refusal("expected a claim such as 'val_acc > 0.8', or {metric: val_acc, above: 0.8}")
+        if isinstance(given, Claim) or (isinstance(given, Mapping) and "metric" in given):
             return given
-        if given.lstrip().startswith("{"):
-            raise refusal(
-                f"expected text, such as 'val_acc > 0.5'; a mapping like {shown(given, 40)} belongs in a file"
-            )
-        if (match := _TEXT.fullmatch(given)) is None:
-            raise refusal(_mistake(given))
+        if not isinstance(given, str) or (match := _TEXT.fullmatch(given)) is None:
+            raise refusal(f"expected a claim such as val_acc > 0.8 or adam: f at 10 < 0.1, got {shown(given)}")
         if match["healthy"]:
             return {"of": match["of"], "metric": "diagnosis", "equals": HEALTHY}
-        parts = {
-            key: match[key] for key in ("of", "metric", "at", "within", "confidence") if match[key] is not None
-        }
+        parts: dict[str, Any] = {key: match[key] for key in ("of", "metric", "at") if match[key] is not None}
+        parts |= {key: decimal(match[key]) for key in ("within", "confidence") if match[key] is not None}
         if match["at"] and match["at"].isdecimal():
             parts["at"] = int(match["at"])
         elif match["at"] and match["at"] not in MOMENTS:
-            at = shown(match["at"]) + did_you_mean(match["at"], MOMENTS)
-            raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch such as 3, got {at}")
-        if match["metric"] in WORDS and "=" not in match["operator"][:1]:
-            raise refusal(f"{match['metric']} is a word; write for example {_compared(match['metric'])}")
-        bound, metric = decimal(match["value"]), match["metric"]
-        near = re.findall('"(.*?)"', "" if metric in ALL else did_you_mean(metric, ALL))
-        why = no_fraction("".join(near), bound) if isinstance(bound, float) else number_advice(bound)
-        if near and (right := re.search(r"write (\S+)$", why)):
-            wrong = f"unknown metric {shown(metric)}, and {match['value']} is no value of {near[0]}"
-            raise refusal(f"{wrong}; write '{near[0]} {match['operator']} {right[1]}'")
-        if isinstance(bound, str) and match["metric"] not in WORDS and re.fullmatch("[A-Za-z ]+", bound):
-            raise refusal(f"expected a number after {match['operator']}; for example {_compared(given)}")
+            near = did_you_mean(match["at"], MOMENTS)
+            raise refusal(f"at: expected {', '.join(MOMENTS)} or an epoch, got {shown(match['at'])}{near}")
+        bound = decimal(match["value"])
+        if isinstance(bound, str) and OPERATORS[match["operator"]] != "equals":
+            raise refusal(_unfit(match["metric"], match["operator"], bound))
         return {**parts, OPERATORS[match["operator"]]: bound}
 
     @model_validator(mode="after")
@@ -192,21 +130,18 @@ class Claim(Section):
         bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
         if len(set(bounds)) != 1:
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
-            instead = "leave out all but one" if bounds else "add for example above: 0.8"
-            raise refusal(
-                f"expected exactly one of {accepted}; got {listed(bounds) if bounds else 'none'}; {instead}"
-            )
-        word = self.metric in WORDS
-        if word != isinstance(self.bound, str):
-            raise refusal(f"{self.metric} is {'a word' if word else 'a number'}; write {_compared(self.metric)}")
-        if self.within is not None and (word or self.operator != "=="):
-            raise refusal(f"'+- {self.within:g}' goes only with ==, as in val_acc == 0.85 +- 0.01")
+            raise refusal(f"expected exactly one of {accepted}, got {listed(bounds) if bounds else 'none'}")
+        word, exact = self.metric in WORDS, self.operator == "=="
+        if self.metric in ALL and word != isinstance(self.bound, str):
+            raise refusal(_unfit(self.metric, self.operator, self.bound))
         if isinstance(self.bound, float) and (why := no_fraction(self.metric, self.bound)):
-            raise refusal(why)
+            raise refusal(f"{self.metric}: {why}")
+        if self.within is not None and (word or not exact):
+            raise refusal(f"+-: expected == and a number, got {self.text}")
         if self.within is not None and self.within >= 1 and self.metric.endswith("acc"):
-            raise refusal(f"'+- {self.within:g}' admits every accuracy; write for example +- 0.01")
-        if self.confidence is not None and (word or self.operator == "=="):
-            raise refusal(f"a confidence needs >, >=, < or <=, as in {self.metric} > 0.8 confidence 0.95")
+            raise refusal(f"+-: expected less than 1 for an accuracy, got {self.within:g}")
+        if self.confidence is not None and (word or exact):
+            raise refusal(f"confidence: expected >, >=, < or <=, got {self.text}")
         return self
 
     @property
@@ -323,15 +258,15 @@ def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:
             raise refusal(unknown(claim.metric, claim.bound, words), "expect")
         once = claim.metric in ONCE or accepted in (RACE, NETWORK_RACE, RATE)
         if once and claim.at != "last":
-            raise refusal(f"{claim.metric} has one value; leave out: at {claim.at}", "expect")
+            raise refusal(f"at {claim.at}: {claim.metric} has one value, not one per epoch", "expect")
         if names == list(TRAINING) and claim.at == 0:
-            raise refusal("at 0: epochs are counted from 1; write at 1", "expect")
+            raise refusal("at: expected an epoch from 1, got 0", "expect")
         if names == list(NETWORK_RACE):
             if claim.confidence is not None and claim.metric != "test_acc":
-                raise refusal(f"confidence: only test_acc has it; got {claim.text}", "expect")
+                raise refusal(f"confidence: applies only to test_acc, got {claim.text}", "expect")
         elif names != list(TRAINING) and (claim.confidence is not None or claim.at in ("best", "area")):
             what = "confidence" if claim.confidence is not None else f"at {claim.at}"
-            raise refusal(f"{what}: only trainings have it; got {claim.text}", "expect")
+            raise refusal(f"{what}: applies only to trainings, got {claim.text}", "expect")
 
 
 def measured(accepted: tuple[str, ...]) -> AfterValidator:
@@ -376,7 +311,7 @@ class Check(Section):
         if len(asked := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
             raise refusal(f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}")
         if self.run is not None and self.set:
-            raise refusal("set: a run keeps its settings; expected an entry of a command")
+            raise refusal("a run keeps its settings", "set")
         return self
 
     @property
@@ -394,13 +329,6 @@ class CheckFile(Section):
     """`optilab check FILE`: several commands, each with its claims."""
 
     kind: ClassVar[str] = "check"
-    everyday: ClassVar[Sequence[str]] = (
-        "checks.name",
-        "checks.optimize",
-        "checks.train",
-        "checks.set",
-        "checks.expect",
-    )
 
     checks: Annotated[tuple[Check, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 

@@ -7,8 +7,8 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import Strict, model_validator
 
-from optilab.config.fields import Number, OneOf, Section, Whole, refusal
 from optilab.config.flat import FLAT
+from optilab.config.section import OneOf, Section, refusal
 
 
 def _activation(name: str, formula: str, flat: property | None = None, **parameters: tuple[Any, Any]) -> type[Any]:
@@ -233,9 +233,9 @@ class Standardize:
 
 NORMS: dict[str, type[Any]] = {norm.name: norm for norm in (NoNorm, BatchNorm, LayerNorm, Standardize)}
 
-Width = Annotated[Whole, Ge(1), Le(65_536)]
-LayerNumbers = tuple[Annotated[Whole, Ge(1)], ...]
-Skip = Annotated[tuple[Annotated[Whole, Ge(1)], Annotated[Whole, Ge(1)]], Strict(False)]
+Width = Annotated[int, Ge(1), Le(65_536)]
+LayerNumbers = tuple[Annotated[int, Ge(1)], ...]
+Skip = Annotated[tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]], Strict(False)]
 
 
 class ModelConfig(Section):
@@ -272,16 +272,14 @@ class ModelConfig(Section):
     skip_at: Annotated[
         Literal["output", "preactivation"], Doc("add to the output of layer `to`, or before its activation")
     ] = "output"
-    dropout: Annotated[
-        Number, Ge(0), Lt(1), Doc("probability that an output of a hidden layer is set to zero")
-    ] = 0.0
+    dropout: Annotated[float, Ge(0), Lt(1), Doc("probability that an output of a hidden layer is set to zero")] = (
+        0.0
+    )
     dropout_at: Annotated[
         Literal["output", "preactivation", "before-norm"],
         Doc("after the layer, before its activation, or before its normalization"),
     ] = "output"
-    input_dropout: Annotated[Number, Ge(0), Lt(1), Doc("probability that a pixel of an image is set to zero")] = (
-        0.0
-    )
+    input_dropout: Annotated[float, Ge(0), Lt(1), Doc("probability that a pixel of an image is set to zero")] = 0.0
     gradient_norm: Annotated[
         LayerNumbers,
         Strict(False),
@@ -307,23 +305,16 @@ class ModelConfig(Section):
         layers = len(self.hidden)
         for key, last in (("gradient_norm", layers), ("freeze", layers + 1)):
             if missing := [number for number in getattr(self, key) if number > last]:
-                output = ", the last one is the output layer" if key == "freeze" else ""
-                there = (
-                    f"they are 1 to {last}{output}"
-                    if last > 1
-                    else "the only one is 1"
-                    if last
-                    else "leave it out"
-                )
-                raise refusal(f"there is no layer {missing[0]}; {there}", f"model.{key}")
+                output = " (the output layer)" if key == "freeze" else ""
+                raise refusal(f"expected layers from 1 to {last}{output}, got {missing[0]}", key)
         if set(self.freeze) == set(range(1, layers + 2)):
-            raise refusal(f"leaves no layer to train; leave one of 1 to {layers + 1} out", "model.freeze")
+            raise refusal(f"expected fewer than all layers, 1 to {layers + 1}", "freeze")
         if self.bias_init is not None and self.bias == "none":
-            raise refusal("no layer has a bias (bias: none); leave one of the two out", "model.bias_init")
+            raise refusal("no layer has a bias (bias: none)", "bias_init")
         if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):
-            raise refusal("there is no normalization; add one, such as norm: batch", "model.dropout_at")
+            raise refusal("there is no normalization (norm: none)", "dropout_at")
         if not layers and self.bias == "hidden":
-            raise refusal("there is no hidden layer (hidden: []); write bias: output, or none", "model.bias")
+            raise refusal("there is no hidden layer (hidden: []); expected output or none", "bias")
         return self
 
     @model_validator(mode="after")
@@ -332,10 +323,9 @@ class ModelConfig(Section):
             if not start < end <= len(self.hidden):
                 layers = len(self.hidden)
                 expected = f"expected two hidden layers (1 to {layers}), the first closer to the input"
-                lacks = "" if layers > 1 else "; the network needs two, as in model.hidden=[16, 16]"
-                raise refusal(f"{expected}, got [{start}, {end}]{lacks}", "model.skip")
+                raise refusal(f"{expected}, got [{start}, {end}]", "skip")
             widths = self.hidden[start - 1], self.hidden[end - 1]
             if widths[0] != widths[1]:
                 have = f"layers {start} and {end} have {widths[0]} and {widths[1]} units"
-                raise refusal(f"{have}; a sum needs equal widths: change hidden, or leave it out", "model.skip")
+                raise refusal(f"expected layers of equal widths; {have}", "skip")
         return self

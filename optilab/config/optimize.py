@@ -7,17 +7,15 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len
-from pydantic import BeforeValidator, Strict, model_validator
+from pydantic import Strict, model_validator
 
 from optilab.config.claims import PATH, Claims, measured
-from optilab.config.fields import Listed, Number, OneOf, Section, Whole, decimal, refusal
+from optilab.config.section import Listed, OneOf, Section, refusal
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
 from optilab.optimize.objective import called
 from optilab.optimize.schedules import Constant
 from optilab.words import plural, short_setting
-
-Decimal = BeforeValidator(decimal)
 
 
 def _with_rate(label: str, rate: str) -> str:
@@ -25,15 +23,15 @@ def _with_rate(label: str, rate: str) -> str:
     return " ".join([name + rate, *rest])
 
 
-def _example(start: Sequence[float]) -> str:
-    return f"for example --start={','.join(f'{w:g}' for w in start)}"
+def point_text(point: Sequence[float]) -> str:
+    """A point as it is typed: `-5,-2`."""
+    return ",".join(f"{w:g}" for w in point)
 
 
 class OptimizeConfig(Section):
     """`optilab optimize`: the paths of one or several optimizers on one function."""
 
     kind: ClassVar[str] = "optimize"
-    everyday: ClassVar[Sequence[str]] = ("algo", "function", "start", "epochs")
 
     algo: Annotated[
         tuple[Annotated[Rule, OneOf(RULES, "optimizer")], ...],
@@ -46,18 +44,18 @@ class OptimizeConfig(Section):
         "ravine"
     ]()
     start: Annotated[
-        Annotated[tuple[Number, ...], Strict(False), Listed((int, float))] | None,
+        Annotated[tuple[float, ...], Strict(False), Listed((int, float))] | None,
         Doc("start point; by default the function's own"),
     ] = None
-    epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("number of steps")] = 30
-    tolerance: Annotated[Number, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
+    epochs: Annotated[int, Ge(1), Le(1_000_000), Doc("number of steps")] = 30
+    tolerance: Annotated[float, Gt(0), Doc("converged when the gradient's norm is below this")] = 1e-3
 
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
-    weight_decay: Annotated[around.DecayStrength, Decimal] = 0.0
+    weight_decay: around.DecayStrength = 0.0
     weight_decay_form: around.DecayForm = "coupled"
-    clip_norm: Annotated[around.Clip, Decimal] = None
-    clip_value: Annotated[around.ClipValue, Decimal] = None
-    noise: Annotated[around.Noise, Decimal] = 0.0
+    clip_norm: around.Clip = None
+    clip_value: around.ClipValue = None
+    noise: around.Noise = 0.0
     seed: around.Seed = 0
     expect: Annotated[Claims, measured(PATH)] = ()
 
@@ -90,15 +88,11 @@ class OptimizeConfig(Section):
     def _start_fits(self) -> "OptimizeConfig":
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
-            counts = f"{plural(dimension, 'coordinate')}, got {plural(len(self.start), 'number')}"
-            raise refusal(f"{called(self.function)} has {counts}; {_example(self.function.start)}", "start")
+            expected = f"expected {plural(dimension, 'coordinate')} for {called(self.function)}"
+            raise refusal(f"{expected}, got {plural(len(self.start), 'number')}", "start")
         start = self.function.start if self.start is None else self.start
         if not np.isfinite(value := self._value_at(start)):
-            better = next((w for w in (1.0, 2.0, 0.5, -1.0) if np.isfinite(self._value_at([w] * dimension))), None)
-            advice = "it has none at (1, 1), (2, 2) and (-1, -1), either: look for a division by 0 or a log"
-            if better is not None:
-                advice = _example([better] * dimension)
-            raise refusal(f"f is {value} at the start {', '.join(f'{w:g}' for w in start)}; {advice}", "start")
+            raise refusal(f"expected a start where f is finite; it is {value} at {point_text(start)}", "start")
         return self
 
     def _value_at(self, point: Sequence[float]) -> float:

@@ -15,21 +15,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
-from pydantic import BeforeValidator, ConfigDict, create_model
+from pydantic import ConfigDict, create_model
 from pydantic_core import core_schema
 
-from optilab.config.fields import (
-    OWN,
-    Definitions,
-    OneOf,
-    Section,
-    decimal,
-    keys_of,
-    reference,
-    refusal,
-    require_unchanged,
-)
-from optilab.config.model import ACTIVATIONS, BIAS_INITS, INITS, ModelConfig
+from optilab.config.model import BIAS_INITS, INITS, ModelConfig
+from optilab.config.section import OWN, OneOf, Section, refusal, require_unchanged
 from optilab.errors import UsageError, did_you_mean, shown
 from optilab.optimize.own import Parameter, declared, is_own
 from optilab.optimize.own_source import Origin, locate
@@ -48,7 +38,7 @@ RESERVED = ("name", "sha256", "init", "bias_init")
 """Keys that every network has next to its own."""
 _TYPES: Mapping[str, Any] = {
     "int": int,
-    "float": Annotated[float, BeforeValidator(decimal)],
+    "float": float,
     "bool": bool,
     "str": str,
 }
@@ -71,20 +61,6 @@ class Arguments(Section):
         OneOf(BIAS_INITS, "initialization", optional=True),
         Doc("initial biases; null: zero where init is given, else those of its code"),
     ] = None
-
-    @classmethod
-    def described(cls, name: str) -> str:
-        """Where a parameter without a value is, and what it may have been meant as."""
-        near = did_you_mean(name, list(OF_DATA))
-        return f" ({cls.takes} is in {cls.place}{near and f'{near} The dataset sets that one'})"
-
-    @classmethod
-    def advice(cls, name: str) -> str:
-        """What to write instead of a key that it does not have."""
-        own = [key for key in keys_of(cls) if key not in RESERVED]
-        if name in ModelConfig.model_fields:
-            return f"{name} is a setting of optilab's own network; change yours in its code, {cls.place}"
-        return f"unknown key{did_you_mean(name, own)}; {cls.takes} is in {cls.place}"
 
 
 @dataclass(frozen=True)
@@ -149,7 +125,7 @@ def _arguments(origin: Origin) -> type[Arguments]:
     _, parameters = declared(origin)
     taken = [p.name for p in parameters if p.name in RESERVED or p.name.startswith("_")]
     if taken:
-        raise UsageError(f"{origin.label}: a parameter cannot be called {', '.join(taken)} here; rename it")
+        raise UsageError(f"{origin.label}: a parameter cannot be called {', '.join(taken)}")
     definitions: dict[str, Any] = {p.name: _definition(p) for p in parameters}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a parameter that is called as a method of pydantic's
@@ -165,7 +141,7 @@ def _definition(parameter: Parameter) -> tuple[Any, Any]:
     default = parameter.default
     kind = _TYPES.get(parameter.annotation, _TYPES.get(type(default).__name__, Any))
     if type(default) is int and not default and not parameter.annotation:  # as `dropout=0`, which may become 0.1
-        kind = Annotated[int | float, BeforeValidator(decimal)]
+        kind = int | float
     if _is_plain(default):
         return kind, _frozen(default)
     optional = default is not MISSING or parameter.name in OF_DATA
@@ -188,19 +164,12 @@ def _frozen(value: Any) -> Any:
 class OrOwn:
     """The mark of the key that takes optilab's network, or one of the user's own."""
 
-    def section(self, tree: Any) -> type[Section] | None:
-        """The keys of the network that stands in a config; None where it is optilab's."""
-        return arguments_of(tree) if is_own_network(tree) else None
-
     def build(self, given: Any, builtin: Any) -> Any:
         if isinstance(given, OwnNetwork):
             return given
         if not is_own_network(given):
             if isinstance(given, str):
-                key = f"model.activation={given}" if given in ACTIVATIONS else f"model={given}.py:NAME"
-                known = given in ACTIVATIONS or Path(f"{given}.py").is_file()
-                message = f"expected a mapping (key: value) or FILE.py:NAME, got {shown(given)}"
-                raise refusal(f"{message}{f'; write {key}' if known else ''}")
+                raise refusal(f"expected a mapping or FILE.py:NAME, got {shown(given)}")
             return builtin(given)
         tree = {"name": given} if isinstance(given, str) else dict(given)
         try:
@@ -209,22 +178,21 @@ class OrOwn:
             kind = arguments_of(tree)
         except UsageError as error:
             raise refusal(str(error)) from None
+        own = [key for key in kind.model_fields if key not in RESERVED]
+        for key in [key for key in tree if key not in (*kind.model_fields, "name", "sha256")][:1]:
+            accepted = did_you_mean(str(key), own) or f"; {kind.takes} in {kind.place}"
+            raise refusal(f"unknown parameter{accepted}", str(key))
         # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
         value = kind.model_validate({key: item for key, item in tree.items() if key not in ("name", "sha256")})
-        own = {key: getattr(value, key) for key in kind.model_fields if key not in RESERVED}
-        unset = {key for key in own if key not in value.model_fields_set and own[key] is None}
+        values = {key: getattr(value, key) for key in own}
+        unset = {key for key in own if key not in value.model_fields_set and values[key] is None}
         of_data = tuple(p.name for p in declared(origin)[1] if p.name in unset and p.default is MISSING)
         left = {p.name for p in declared(origin)[1] if p.name in unset and not _is_plain(p.default)}
-        arguments = tuple((key, _frozen(item)) for key, item in own.items() if key not in left)
+        arguments = tuple((key, _frozen(item)) for key, item in values.items() if key not in left)
         return OwnNetwork(origin, arguments, value.init, value.bias_init, of_data)
 
     def dump(self, value: Any, builtin: Any) -> Any:
         return value.dump() if isinstance(value, OwnNetwork) else builtin(value)
-
-    def json_schema(self, inner: Mapping[str, Any], definitions: Definitions) -> dict[str, Any]:
-        """The keys of optilab's network, or FILE.py:NAME, alone or with the arguments of its constructor."""
-        own = {"type": "object", "properties": {"name": OWN}, "required": ["name"]}
-        return {"anyOf": [reference(ModelConfig, definitions), OWN, own]}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         builtin = handler.generate_schema(ModelConfig)
@@ -233,3 +201,8 @@ class OrOwn:
             builtin,
             serialization=core_schema.wrap_serializer_function_ser_schema(self.dump, schema=builtin),
         )
+
+    def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        """The keys of optilab's network, or FILE.py:NAME, alone or with the arguments of its constructor."""
+        own = {"type": "object", "properties": {"name": OWN}, "required": ["name"]}
+        return {"anyOf": [{"entry": ModelConfig}, OWN, own]}

@@ -1,6 +1,5 @@
 """The keys of `optilab sweep`, `optilab remedy` and `optilab race --on`: a study, as its study.yaml repeats it."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,8 +9,8 @@ from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
 
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, require_metrics
-from optilab.config.fields import Definitions, Name, Number, Section, Whole, reference, refusal
 from optilab.config.presets import algorithms
+from optilab.config.section import Name, Section, refusal
 from optilab.config.training import TrainConfig
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE, Argument, Flag, InFile, Read, claim_doc
@@ -31,14 +30,9 @@ def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
     for text in [texts] if isinstance(texts, str) else texts:
         key, equals, span = (part.strip() for part in text.partition("="))
         if not (key and equals and span):
-            missing = f"the values are missing, for example {key}=0.01,0.1" if key else f"for example {EXAMPLE}"
-            if match := re.fullmatch(r"([a-z][\w.]*)[\s:,]+(.*\S)", key):
-                missing = f"write {match[1]}={re.sub('[, ]+', ',', match[2])}"
-            raise UsageError(f"{text}: expected {RANGE} or KEY=VALUE,VALUE,...; {missing}", "--over")
+            raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got {shown(text)}", "--over")
         if key in axes:
-            both = f"{axes[key]},{span}"
-            advice = "list all of its values in one --over" if ":" in both else f"write {key}={both}"
-            raise UsageError(f"{key} is swept twice; {advice}", "--over")
+            raise UsageError(f"{key} is given twice", "--over")
         axes[key] = span
     return axes
 
@@ -65,23 +59,19 @@ class _Training:
             return given
         if isinstance(given, dict):
             return TrainConfig.model_validate(given)
-        message = f"expected a preset, a YAML file or the keys of a training, got {shown(given)}"
-        raise refusal(message)
+        raise refusal(f"expected a preset, a YAML file or the keys of a training, got {shown(given)}")
 
     @staticmethod
     def dump(value: Any) -> Any:
         return value.model_dump(mode="json") if isinstance(value, TrainConfig) else value
 
-    section = staticmethod(lambda tree: TrainConfig)  # of the keys in it
-    example = "relu.yaml"
-
-    def json_schema(self, inner: Any, definitions: Definitions) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, reference(TrainConfig, definitions)]}
-
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.build, serialization=core_schema.plain_serializer_function_ser_schema(self.dump)
         )
+
+    def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, {"entry": TrainConfig}]}
 
 
 TrainingKeys = Annotated[
@@ -92,11 +82,11 @@ TrainingKeys = Annotated[
 ]
 Keep = Literal["last", "best", "none", "all"]
 """Which checkpoints remain of a trial that has ended."""
-Tried = Annotated[Whole, Ge(1), Le(10_000), Flag("N")]
-Repeats = Annotated[Whole, Ge(1), Le(1000), Flag("N")]
-Seeds = Annotated[Whole, Ge(1), Le(MAX_SEEDS), Flag("N")]
+Tried = Annotated[int, Ge(1), Le(10_000), Flag("N")]
+Repeats = Annotated[int, Ge(1), Le(1000), Flag("N")]
+Seeds = Annotated[int, Ge(1), Le(MAX_SEEDS), Flag("N")]
 Finalists = Annotated[
-    Whole,
+    int,
     Ge(1),
     InFile(),
     Doc(
@@ -104,14 +94,13 @@ Finalists = Annotated[
         f"{FINALISTS} where the command starts it"
     ),
 ]
-DrawSeed = Annotated[Whole, Ge(0), Flag("N")]
+DrawSeed = Annotated[int, Ge(0), Flag("N")]
 
 
 class SweepConfig(Section):
     """`optilab sweep`: one training over axes of settings and several seeds."""
 
     kind: ClassVar[str] = "sweep"
-    everyday: ClassVar[Sequence[str]] = ("config", "over", "seeds", "samples", "metric")
 
     name: Annotated[Name | None, InFile(), Doc("label of the study; null: that of the training")] = None
     config: TrainingKeys
@@ -123,28 +112,28 @@ class SweepConfig(Section):
     ] = Field(default_factory=dict)
     zip: Annotated[bool, Doc("Walk the axes together; by default, take their product")] = False
     samples: Annotated[
-        Whole | None, Ge(1), Le(100_000), Flag("N"), Doc("Draw N settings from the ranges of the axes (Sobol)")
+        int | None, Ge(1), Le(100_000), Flag("N"), Doc("Draw N settings from the ranges of the axes (Sobol)")
     ] = None
     search: Annotated[
         Literal["tpe"] | None, Flag("tpe"), Doc("Let Optuna's TPE choose the N settings by earlier outcomes")
     ] = None
     seeds: Annotated[Seeds, Doc("Number of seeds per setting, counting up from the config's seed")] = 1
     halving: Annotated[
-        Whole | None,
+        int | None,
         Ge(2),
         Le(100),
         Flag("ETA"),
         Doc("Successive halving: the best 1/ETA of the settings train on"),
     ] = None
     confirm: Annotated[
-        Whole | None,
+        int | None,
         Ge(0),
         Le(1000),
         Flag("K"),
         Doc("Train the K best again from new seeds, and judge them there [0; with halving or search 3]"),
     ] = None
     confirm_seeds: Annotated[
-        Whole | None,
+        int | None,
         Ge(2),
         Le(MAX_SEEDS),
         Flag("N"),
@@ -159,7 +148,6 @@ class RemedyConfig(Section):
     """`optilab remedy`: one training as it is, and with each remedy."""
 
     kind: ClassVar[str] = "remedy"
-    everyday: ClassVar[Sequence[str]] = ("config", "only", "tune", "seeds")
 
     config: TrainingKeys
     set: Annotated[dict[str, Any], InFile(), Doc("dotted key -> value, in all trainings")] = Field(
@@ -174,14 +162,14 @@ class RemedyConfig(Section):
     ] = None
     pairs: Annotated[bool, Doc("Also two remedies at once, where they change different keys")] = False
     tune: Annotated[
-        Whole | None,
+        int | None,
         Ge(1),
         Le(10_000),
         Flag("N"),
         Doc("Give each remedy, and the network as it is, the best of N learning rates; judge on new seeds"),
     ] = None
     holdout: Annotated[
-        Whole,
+        int,
         Ge(1),
         InFile(),
         Doc(
@@ -199,7 +187,7 @@ class RemedyConfig(Section):
     def _claims_are_measured(self) -> "RemedyConfig":
         if self.tune is None and (self.repeats != 1 or self.seed != 0):
             key = "repeats" if self.repeats != 1 else "seed"
-            raise refusal("only applies to tuned remedies; add --tune N (in a file, tune: N)", key)
+            raise refusal("applies only to tuned remedies (tune)", key)
         require_metrics(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
         return self
 
@@ -229,10 +217,10 @@ class FunctionRaceConfig(Section):
     ] = 20
     repeats: Annotated[Repeats, Doc("Repeats with other settings and starts")] = 3
     gradients: Annotated[
-        Whole, Ge(1), Le(1_000_000), Flag("N"), Doc("At most N gradient evaluations per starting point")
+        int, Ge(1), Le(1_000_000), Flag("N"), Doc("At most N gradient evaluations per starting point")
     ] = 200
     accuracy: Annotated[
-        Number,
+        float,
         Ge(1e-15),
         Le(0.5),
         Flag("FRACTION"),
@@ -242,32 +230,35 @@ class FunctionRaceConfig(Section):
     expect: Annotated[Claims, measured(RACE), claim_doc("adam: verdict == best")] = ()
 
 
+Trainings = Annotated[
+    list[Annotated[Any, _Training()]],
+    MinLen(1),
+    Flag("CONFIG,...", complete="preset:train"),
+    Read(read_names),
+    Doc("Race on these networks instead: YAML files or presets"),
+]
+TrainingRules = Annotated[
+    list[str],
+    MinLen(2),
+    Flag("NAME,...", names=("--algo",), complete="rule", place=True),
+    Read(algorithms),
+    Doc("The optimizers to compare"),
+]
+
+
 class RaceConfig(Section):
     """`optilab race --on`: rules with the same budget of tuning, on one or more trainings."""
 
     kind: ClassVar[str] = "race"
-    everyday: ClassVar[Sequence[str]] = ("on", "algos", "budget", "seeds")
 
     name: Annotated[Name | None, InFile(), Doc("label of the study; null: those of the trainings")] = None
-    on: Annotated[
-        list[Annotated[Any, _Training()]],
-        MinLen(1),
-        Flag("CONFIG,...", complete="preset:train"),
-        Read(read_names),
-        Doc("Race on these networks instead: YAML files or presets"),
-    ]
-    algos: Annotated[
-        list[str],
-        MinLen(2),
-        Flag("NAME,...", names=("--algo",), complete="rule", place=True),
-        Read(algorithms),
-        Doc("The optimizers to compare"),
-    ]
+    on: Trainings
+    algos: TrainingRules
     budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, from one seed each")] = 10
     seeds: Annotated[Seeds, Doc("New seeds for the chosen setting")] = 5
     repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3
     holdout: Annotated[
-        Whole,
+        int,
         Ge(1),
         InFile(),
         Doc(
@@ -288,7 +279,7 @@ class RaceConfig(Section):
         Doc("choose a schedule, unless the training has one; true where the command starts it"),
     ] = False
     target: Annotated[
-        Number | None,
+        float | None,
         Gt(0),
         Lt(1),
         Flag("X"),

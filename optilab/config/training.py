@@ -3,10 +3,9 @@
 import hashlib
 import json
 import math
-import os
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
 from math import prod
@@ -14,16 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt, MinLen
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from optilab.config.claims import TRAINING, Claims, measured
-from optilab.config.fields import Listed, Name, Number, OneOf, Pattern, Section, Whole, decimal, refusal
-from optilab.config.load import dump, flat
 from optilab.config.model import ModelConfig
 from optilab.config.own_network import OrOwn, OwnNetwork
-from optilab.config.yaml import flow
+from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump, refusal
+from optilab.config.tree import flat, flow
 from optilab.data.sources import DATASETS, DatasetInfo
-from optilab.errors import UsageError, did_you_mean, shell, shown
+from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import sources
 from optilab.optimize.own_source import Origin
@@ -32,14 +30,14 @@ from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 
 MAX_SEED = 2**63 - 1
 
-Seed = Annotated[Whole, Ge(0), Le(MAX_SEED)]
+Seed = Annotated[int, Ge(0), Le(MAX_SEED)]
 
 
 class Replay(Section):
     """The random draws and averages of another script; a training of your own leaves this section out."""
 
     draws_before: Annotated[
-        Whole,
+        int,
         Ge(0),
         Le(10_000_000_000),
         Doc("32-bit random numbers drawn between the seed and the training, by earlier cells of a notebook"),
@@ -59,10 +57,10 @@ class Replay(Section):
     ] = None
     training_seed: Annotated[Seed | None, Doc("re-seed after building the network; null: don't")] = None
     loaders_peeked: Annotated[
-        Whole, Ge(0), Le(1000), Doc("times that next(iter(train_loader)) runs before the network is built")
+        int, Ge(0), Le(1000), Doc("times that next(iter(train_loader)) runs before the network is built")
     ] = 0
     loaders_per_epoch: Annotated[
-        tuple[Annotated[Whole, Ge(0), Le(1000)], ...],
+        tuple[Annotated[int, Ge(0), Le(1000)], ...],
         Strict(False),
         Len(1, 1000),
         Listed(),
@@ -95,40 +93,15 @@ class Replay(Section):
         return self.loaders_per_epoch[min(stage, len(self.loaders_per_epoch) - 1)]
 
 
-MOVED = {
-    "data.scale": "data.normalize.scale",
-    "data.mean": "data.normalize.mean",
-    "data.std": "data.normalize.std",
-    "data.train_images": "data.images",
-    "data.validation": "data.holdout, which alone means a hold-out",
-    "data.train_images_drawn": "replay.take",
-    "data.holdout_drawn": "replay.hold_out",
-    "data.split_seed": "replay.split_seed",
-    "data.shuffle_seed": "replay.shuffle_seed",
-    "data.peeks": "replay.loaders_peeked",
-    "data.validation_draws": "replay.loaders_per_epoch",
-    "stages.validation_draws": "replay.loaders_per_epoch, a list with one number per stage",
-    "model.init_order": "replay.layers_drawn",
-    "train_seed": "replay.training_seed",
-    "stages_drawn": "replay.stages_drawn",
-    "loss_mean": "replay.loss_mean",
-    "cycle_momentum": "replay.cycle_momentum",
-}
-"""Keys of earlier versions -> where they are now."""
-
-
 MAX_PARAMETERS = 100_000_000
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
 def _device(given: str) -> str:
-    if _DEVICE.fullmatch(given):
-        return given
-    name, _, number = given.partition(":")
-    near = did_you_mean(name, ["cpu", "cuda", "mps"])
-    near = near.replace("cuda", f"cuda:{number}") if number.isdecimal() else near
-    raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}{near}")
+    if not _DEVICE.fullmatch(given):
+        raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}")
+    return given
 
 
 if TYPE_CHECKING:
@@ -137,32 +110,12 @@ else:
     DatasetName = Literal[tuple(DATASETS)]
 
 
-def _dataset(given: Any) -> Any:
-    """The name of a dataset. A refusal of the user's own images, which are named in another place."""
-    if isinstance(given, str) and given not in DATASETS and (given.endswith(".npz") or os.path.isdir(given)):
-        kind = "npz" if given.endswith(".npz") else "idx"
-        own = f"for images of yours write data.dataset={kind} and data.dir={given}"
-        raise refusal(f"expected the name of a dataset, got {shown(given)}; {own}")
-    return given
-
-
-def _count(given: Any, info: ValidationInfo) -> Any:
-    """A number of images. A refusal of a fraction, with the number that it is of a dataset whose size is known."""
-    known, share = DATASETS.get(info.data.get("dataset", "")), decimal(str(given).rstrip("%"))
-    if known and not known.own and isinstance(share, float):
-        share, used = share / (100 if "%" in str(given) else 1), info.data.get("images") or known.train
-        if 0 < share < 1:
-            instead = f"{share:.0%} of {used:,} images: write {round(share * used)}"
-            raise refusal(f"expected a number of images, got {shown(given)}; for {instead}")
-    return given
-
-
 class Normalize(Section):
     """What is done to the pixels, 0 to 255, as torchvision's ToTensor and Normalize do it."""
 
-    scale: Annotated[Number, Gt(0), Doc("the pixels are divided by this")] = 255.0
-    mean: Annotated[Number, Doc("then this is subtracted")] = 0.0
-    std: Annotated[Number, Gt(0), Doc("then the result is divided by this")] = 1.0
+    scale: Annotated[float, Gt(0), Doc("the pixels are divided by this")] = 255.0
+    mean: Annotated[float, Doc("then this is subtracted")] = 0.0
+    std: Annotated[float, Gt(0), Doc("then the result is divided by this")] = 1.0
 
 
 class DataConfig(Section):
@@ -170,30 +123,27 @@ class DataConfig(Section):
 
     dataset: Annotated[
         DatasetName,
-        BeforeValidator(_dataset),
         Doc("name of a dataset; idx and npz: your own images, in dir"),
     ] = "fashion-mnist"
     dir: Annotated[
         str | None, MinLen(1), Doc("directory of the dataset, or its .npz file; null: it is found or fetched")
     ] = None
     images: Annotated[
-        Whole | None,
+        int | None,
         Ge(1),
-        BeforeValidator(_count),
         Doc("number of training images to use, including the hold-out; null: all of them"),
     ] = None
     holdout: Annotated[
-        Whole | None,
+        int | None,
         Ge(1),
-        BeforeValidator(_count),
         Doc(
             "number of training images held out for validation (the test set is then used "
             "once, at the end); null: validate on the test set"
         ),
     ] = None
-    batch_size: Annotated[Whole, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
+    batch_size: Annotated[int, Ge(1), Le(60_000), Doc("images per step; the last batch may be smaller")] = 512
     validation_batch_size: Annotated[
-        Whole | None, Ge(1), Le(60_000), Doc("images per batch in validation; null: batch_size")
+        int | None, Ge(1), Le(60_000), Doc("images per batch in validation; null: batch_size")
     ] = None
     drop_last: Annotated[bool, Doc("leave out a last training batch that is smaller")] = False
     shuffle: Annotated[bool, Doc("train on the images in a new order in each epoch")] = True
@@ -219,25 +169,20 @@ class DataConfig(Section):
         """The key that asks for more than this number of training images, and why."""
         used = images if self.images is None else self.images
         if used > images:
-            return (
-                "data.images",
-                f"{self.dataset} has {images:,} training images, got {used:,}; for example {images}",
-            )
+            return "images", f"expected at most {images:,}, the training images of {self.dataset}, got {used:,}"
         if self.holdout is not None and self.holdout >= used:
-            fewer = f"; --set data.holdout={used // 5} holds out fewer" if used > 4 else ""
-            left = f"a hold-out of {self.holdout} leaves no training images (only {used} are used)"
-            return "data.holdout", left + fewer
+            return "holdout", f"expected fewer than the {used:,} images that are used, got {self.holdout:,}"
         return None
 
     def require_enough(self, images: int) -> None:
         """UsageError where this number of training images is too small for `images` and `holdout`."""
         if problem := self._too_few(images):
-            raise UsageError(": ".join(problem))
+            raise UsageError(problem[1], f"data.{problem[0]}")
 
     @model_validator(mode="after")
     def _enough(self) -> "DataConfig":
         if self.dir is not None and self.info.form in ("drawn", "scikit-learn"):
-            raise refusal(f"{self.dataset} reads no directory; leave it out", "data.dir")
+            raise refusal(f"{self.dataset} reads no directory", "dir")
         if not self.info.own and (problem := self._too_few(self.info.train)):
             raise refusal(problem[1], problem[0])
         return self
@@ -251,40 +196,40 @@ class DataConfig(Section):
 class StageConfig(Section):
     """One stage of a growing network: its first hidden layers under a new output layer."""
 
-    layers: Annotated[Whole, Ge(1), Doc("number of hidden layers")]
-    epochs: Annotated[Whole | None, Ge(1), Doc("epochs of this stage; null for the last stage only")] = None
+    layers: Annotated[int, Ge(1), Doc("number of hidden layers")]
+    epochs: Annotated[int | None, Ge(1), Doc("epochs of this stage; null for the last stage only")] = None
     train: Annotated[Literal["all", "new"], Doc("train all layers, or only those new in this stage")] = "all"
 
 
 class EarlyStopping(Section):
     """End before the last epoch when a value stops improving."""
 
-    patience: Annotated[Whole, Ge(1), Doc("end after this many epochs without an improvement")]
+    patience: Annotated[int, Ge(1), Doc("end after this many epochs without an improvement")]
     monitor: Annotated[Literal["val_loss", "val_acc"], Doc("the value: lower loss, higher accuracy")] = "val_loss"
-    min_delta: Annotated[Number, Ge(0), Doc("smallest change that counts as an improvement")] = 0.0
+    min_delta: Annotated[float, Ge(0), Doc("smallest change that counts as an improvement")] = 0.0
 
 
 class ReduceOnPlateau(Section):
     """Lower the learning rate when a value stops improving (torch ReduceLROnPlateau)."""
 
-    factor: Annotated[Number, Gt(0), Lt(1), Doc("the learning rate is multiplied by this")] = 0.1
-    patience: Annotated[Whole, Ge(0), Doc("epochs without an improvement before the rate is lowered")] = 10
+    factor: Annotated[float, Gt(0), Lt(1), Doc("the learning rate is multiplied by this")] = 0.1
+    patience: Annotated[int, Ge(0), Doc("epochs without an improvement before the rate is lowered")] = 10
     monitor: Annotated[
         Literal["val_loss", "val_acc", "train_loss"], Doc("the value: lower loss, higher accuracy")
     ] = "val_loss"
-    threshold: Annotated[Number, Ge(0), Doc("smallest change that counts as an improvement")] = 1e-4
+    threshold: Annotated[float, Ge(0), Doc("smallest change that counts as an improvement")] = 1e-4
     relative: Annotated[bool, Doc("the threshold is relative to the best value (torch: threshold_mode)")] = True
-    cooldown: Annotated[Whole, Ge(0), Doc("epochs after a change that are not counted")] = 0
-    lowest: Annotated[
-        Number, Ge(0), Le(1), Doc("lower bound of the product of the factors (torch: min_lr/lr)")
-    ] = 0.0
+    cooldown: Annotated[int, Ge(0), Doc("epochs after a change that are not counted")] = 0
+    lowest: Annotated[float, Ge(0), Le(1), Doc("lower bound of the product of the factors (torch: min_lr/lr)")] = (
+        0.0
+    )
 
 
 class CurvatureConfig(Section):
     """The curvature of the loss, measured while the network trains; it changes no number of the training."""
 
-    every: Annotated[Whole, Ge(1), Doc("epochs between measurements")] = 1
-    images: Annotated[Whole, Ge(1), Doc("training images, always the same, on which it is measured")] = 1000
+    every: Annotated[int, Ge(1), Doc("epochs between measurements")] = 1
+    images: Annotated[int, Ge(1), Doc("training images, always the same, on which it is measured")] = 1000
 
 
 NOT_IN_TRAINING = {
@@ -301,17 +246,6 @@ class TrainConfig(Section):
     """`optilab train`: one network, trained and validated epoch by epoch."""
 
     kind: ClassVar[str] = "train"
-    everyday: ClassVar[Sequence[str]] = (
-        "model.hidden",
-        "model.activation",
-        "optimizer",
-        "epochs",
-        "data.batch_size",
-        "seed",
-        "device",
-        "threads",
-    )
-    moved: ClassVar[Mapping[str, str]] = MOVED
 
     name: Annotated[Name, Doc("label of the experiment, part of the run's name")] = "train"
     model: Annotated[
@@ -319,12 +253,10 @@ class TrainConfig(Section):
     ] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
     optimizer: Annotated[Rule, OneOf(RULES, "optimizer", refused=NOT_TRAINING), Doc("the update rule")]
-    weight_decay: Annotated[Number, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
-    clip_norm: Annotated[Number | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = (
-        None
-    )
+    weight_decay: Annotated[float, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
+    clip_norm: Annotated[float | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = None
     clip_value: Annotated[
-        Number | None, Gt(0), Doc("largest absolute value of a gradient's entry; null: no limit")
+        float | None, Gt(0), Doc("largest absolute value of a gradient's entry; null: no limit")
     ] = None
     schedule: Annotated[Any, OneOf(SCHEDULES, "schedule"), Doc("factor of the learning rate")] = Constant()
     plateau: Annotated[
@@ -338,8 +270,8 @@ class TrainConfig(Section):
         Doc("stages of a network that grows; []: the whole network from the start"),
     ] = ()
     early_stopping: Annotated[EarlyStopping | None, Doc("when to stop early; null: never")] = None
-    epochs: Annotated[Whole, Ge(1), Le(1_000_000), Doc("passes over the training data")] = 300
-    seed: Annotated[Whole, Ge(0), Le(MAX_SEED), Doc("seed of every random number of the run")] = 42
+    epochs: Annotated[int, Ge(1), Le(1_000_000), Doc("passes over the training data")] = 300
+    seed: Annotated[int, Ge(0), Le(MAX_SEED), Doc("seed of every random number of the run")] = 42
     device: Annotated[
         str,
         AfterValidator(_device),
@@ -349,14 +281,14 @@ class TrainConfig(Section):
     dtype: Annotated[
         Literal["float32", "float64"], Doc("type of every number, as torch.set_default_dtype sets it")
     ] = "float32"
-    threads: Annotated[Whole, Ge(1), Le(256), Doc("CPU threads; they affect the last digits")] = 2
+    threads: Annotated[int, Ge(1), Le(256), Doc("CPU threads; they affect the last digits")] = 2
     probes: Annotated[
-        Whole, Ge(0), Le(1000), Doc("batches per epoch that are measured for diagnostics; 0: none")
+        int, Ge(0), Le(1000), Doc("batches per epoch that are measured for diagnostics; 0: none")
     ] = 3
     curvature: Annotated[
         CurvatureConfig | None, Doc("measure the sharpness and its limit of stability; null: never")
     ] = None
-    checkpoint_every: Annotated[Whole, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
+    checkpoint_every: Annotated[int, Ge(1), Le(1_000_000), Doc("epochs between checkpoints")] = 1
     expect: Annotated[Claims, measured(TRAINING)] = ()
     replay: Annotated[Replay, Doc("what another script drew, to reproduce its log")] = Field(
         default_factory=Replay
@@ -404,7 +336,7 @@ class TrainConfig(Section):
         key, value = next(_beyond_float32(self, ""), ("", 0.0))
         if key and self.dtype == "float32":
             largest = f"whose largest number is {FLOAT32_MAX:.4g}"
-            raise refusal(f"{value:g} does not fit in float32, {largest}; choose a smaller one", key)
+            raise refusal(f"{value:g} does not fit in float32, {largest}", key)
         return self
 
     @model_validator(mode="after")
@@ -413,14 +345,13 @@ class TrainConfig(Section):
         while rule.name == "sam":  # around whatever trains by itself
             rule = rule.base  # type: ignore[attr-defined]
         if "gradient_at" in rule.needs:
-            raise refusal(f"{rule.name} cannot be around sam in training; put sam around {rule.name}", "optimizer")
+            raise refusal(f"{rule.name} cannot be around sam in training", "optimizer")
         for why in (NOT_IN_TRAINING[name] for name in rule.needs if name in NOT_IN_TRAINING):
-            instead = f"on a test function: {shell('optimize', '--algo', rule.name)}"
-            raise refusal(f"{rule.name} {why}; {instead}", "optimizer")
+            raise refusal(f"{rule.name} {why}", "optimizer")
         if not isinstance(self.schedule, Constant) and not learning_rates(rule):
-            raise refusal(f"{rule.name} has no learning rate for a schedule to change; leave it out", "schedule")
+            raise refusal(f"{rule.name} has no learning rate for a schedule to change", "schedule")
         if self.plateau is not None and not learning_rates(rule):
-            raise refusal(f"{rule.name} has no learning rate to lower; leave it out", "plateau")
+            raise refusal(f"{rule.name} has no learning rate to lower", "plateau")
         return self
 
     @model_validator(mode="after")
@@ -433,8 +364,7 @@ class TrainConfig(Section):
         if getattr(rule, "matrices", "all") == "hidden" and not {*range(2, last)} - {*self.model.freeze}:
             where = "fewer than two hidden layers have none" if last < 3 else "here none of them is trained"
             raise refusal(
-                f"{rule.name} trains the matrices between the first and the last, and {where}; write "
-                "`matrices: all`, or add a hidden layer",
+                f"{rule.name} with `matrices: hidden` trains those between the first and the last, and {where}",
                 "optimizer",
             )
         return self
@@ -443,19 +373,17 @@ class TrainConfig(Section):
     def _replay_fits(self) -> "TrainConfig":
         replay = self.replay
         if replay.take == "random" and self.data.images is None:
-            raise refusal("all images are used; add data.images, or leave it out", "replay.take")
+            raise refusal("all images are used (data.images: null)", "replay.take")
         if (count := len(replay.loaders_per_epoch)) not in (1, len(self.stages)):
             expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
             raise refusal(f"expected {expected}, got {count}", "replay.loaders_per_epoch")
         if replay.validation_shuffled and not any(replay.loaders_per_epoch):
-            raise refusal(
-                "replay.loaders_per_epoch is 0: no validation is drawn for", "replay.validation_shuffled"
-            )
+            raise refusal("no validation draws numbers (loaders_per_epoch: 0)", "replay.validation_shuffled")
         if replay.cycle_momentum and not isinstance(self.schedule, OneCycle):
-            message = f"only the schedule one-cycle has such a cycle, not {self.schedule.name}"
+            message = f"expected the schedule one-cycle, got {self.schedule.name}"
             raise refusal(message, "replay.cycle_momentum")
         if replay.cycle_momentum and self.optimizer.name == "sgd":
-            message = "sgd has no momentum; torch gives it one: write `optimizer: momentum`"
+            message = "sgd has no momentum"
             raise refusal(message, "replay.cycle_momentum")
         return self
 
@@ -465,21 +393,18 @@ class TrainConfig(Section):
             return self
         depths, depth, frozen = [stage.layers for stage in self.stages], len(self.model.hidden), self.model.freeze
         if depths != sorted(depths) or depths[-1] != depth:
-            expected = f"no stage may have fewer layers than the one before, the last needs all {depth}"
-            raise refusal(f"{expected}; got {', '.join(map(str, depths))}", "stages")
+            expected = f"numbers of layers that rise to {depth}"
+            raise refusal(f"expected {expected}, got {', '.join(map(str, depths))}", "stages")
         if any(stage.epochs is None for stage in self.stages[:-1]):
-            raise refusal("every stage but the last needs its epochs, as in {layers: 1, epochs: 10}", "stages")
+            raise refusal("every stage but the last needs its epochs", "stages")
         if self.stages[-1].epochs is not None:
-            advice = f"leave its epochs out (epochs: {self.epochs} is that of the run)"
-            raise refusal(f"the last stage goes on to the end of the run; {advice}", "stages")
+            raise refusal("the last stage goes on to the end of the run, and has no epochs of its own", "stages")
         if frozen:
-            raise refusal(
-                "cannot be combined with stages; `train: new` freezes the layers of earlier stages", "model.freeze"
-            )
+            raise refusal("cannot be combined with stages", "model.freeze")
         if self.early_stopping is not None:
-            raise refusal("cannot be combined with stages; leave one of the two out", "early_stopping")
+            raise refusal("cannot be combined with stages", "early_stopping")
         if self.plateau is not None:
-            raise refusal("cannot be combined with stages; leave one of the two out", "plateau")
+            raise refusal("cannot be combined with stages", "plateau")
         return self
 
 
@@ -506,10 +431,9 @@ def changed_keys(before: TrainConfig, after: TrainConfig) -> list[str]:
 
 
 def edited(file: object, changed: Sequence[str]) -> str:
-    """What to say of the config file of a run that is not the one that the run was started with."""
-    again = f"undo that, or train the edited one: {shell('train', '--config', file)}"
+    """The sentence about a config file that is not the one that its run was started with."""
     more = [f"{len(changed) - 3} more"] if changed[3:] else []
-    return f"{file} was edited since the run started: {'; '.join([*changed[:3], *more])}; {again}"
+    return f"{file} was edited since the run started: {'; '.join([*changed[:3], *more])}"
 
 
 def _numbers(config: TrainConfig) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def fetch(
             reason = f"{next(filter(Path.is_file, places), destination)} is a file, not a directory"
         elif isinstance(error, OSError):
             reason = f"{error.filename or destination}: {error.strerror}"
-        raise SystemFailure(f"{reason}; give another directory with --data-dir or OPTILAB_DATA") from error
+        raise SystemFailure(str(reason)) from error
     for one in made:
         with suppress(OSError):
             one.rmdir()

@@ -56,9 +56,9 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def require(where: Path | str, expected: object, found: object, advice: str = "") -> None:
+def require(where: Path | str, expected: object, found: object) -> None:
     if expected != found:
-        raise DataError(f"{where}: expected {expected}, found {found}{advice}")
+        raise DataError(f"{where}: expected {expected}, found {found}")
 
 
 def read_file(path: Path, packed: bool = False) -> bytes:
@@ -69,7 +69,7 @@ def read_file(path: Path, packed: bool = False) -> bytes:
                 raise DataError(f"{path}: expected at most {MAX_BYTES} bytes, found {size}")
             return unzip(path, file) if path.suffix == ".gz" and not packed else file.read(MAX_BYTES)
     except OSError as error:
-        raise DataError(f"{path}: expected a readable file, found: {error.strerror}; restore it") from error
+        raise DataError(f"{path}: expected a readable file, found: {error.strerror}") from error
 
 
 def unzip(where: Path | str, file: BinaryIO) -> bytes:
@@ -96,21 +96,18 @@ def read_idx(info: DatasetInfo, folder: Path | None) -> ReadDataset:
     DataError where one is missing, or their checksums are not written down.
     """
     if info.own and not sources.is_named(folder):
-        raise DataError(
-            f"dataset {info.name}: expected its directory, found none; give --data-dir or set OPTILAB_DATA"
-        )
-    fetching = sources.fetching(info, folder)
+        raise DataError(f"dataset {info.name}: expected its directory (--data-dir or OPTILAB_DATA), found none")
     place = sources.find(info, folder)
     if place is None:
-        advice = "put the files there or give another directory" if info.own else f"run: {fetching}"
+        advice = [] if info.own else [f"run: {sources.fetching(info, folder)}"]
         places = [one for _, one in sources.search_path(info, folder)]
-        rows = [row for one in places for row in _read(info, one, info.digests, fetching).rows]
+        rows = [row for one in places for row in _read(info, one, info.digests).rows]
         damaged = [row.problem for row in rows if row.problem and row.path and row.path.is_file()]
-        raise DataError("\n".join([sources.not_found(info, folder), *damaged, advice]))
-    return _read(info, place, info.digests or _listed(place / "SHA256SUMS"), fetching)
+        raise DataError("\n".join([sources.not_found(info, folder), *damaged, *advice]))
+    return _read(info, place, info.digests or _listed(place / "SHA256SUMS"))
 
 
-def _read(info: DatasetInfo, place: Path, digests: Mapping[str, str], fetching: str) -> ReadDataset:
+def _read(info: DatasetInfo, place: Path, digests: Mapping[str, str]) -> ReadDataset:
     """The files of a directory, compared with their checksums and taken apart."""
     rows: list[FileCheck] = []
     arrays: list[NDArray[Any]] = []
@@ -123,22 +120,17 @@ def _read(info: DatasetInfo, place: Path, digests: Mapping[str, str], fetching: 
             raw = unzip(name, io.BytesIO(data)) if name.endswith(".gz") else data
             arrays.append(_parse(path, raw, ndim=3 if "idx3" in name else 1))
         except DataError as error:
-            problem = f"{error}{_remedy(info, digest, fetching)}"
+            problem = f"{error}{_other(info, digest)}"
         rows.append(FileCheck(name, path, len(data), digest, not problem, problem))
     return ReadDataset(place, rows, arrays)
 
 
-def _remedy(info: DatasetInfo, digest: str, fetching: str) -> str:
-    """What to do about a file with this checksum."""
-    if info.own:
-        return "; restore it, or its line in SHA256SUMS"
+def _other(info: DatasetInfo, digest: str) -> str:
+    """The other dataset that a file with this checksum is of."""
     for other in DATASETS.values():
         if other is not info and digest in other.digests.values():
-            return (
-                f", which is {other.title}'s ({other.name}); give the directory of {info.name}, or run: {fetching}"
-            )
-    # A fetch writes into the directory searched first, and a raw file hides its .gz, so it replaces any damaged file.
-    return f"; delete this file and run: {fetching}"
+            return f", which is {other.title}'s ({other.name})"
+    return ""
 
 
 def _listed(path: Path) -> dict[str, str]:
@@ -172,8 +164,6 @@ def _parse(path: Path, data: bytes, ndim: int) -> NDArray[np.uint8]:
 MOST_CLASSES = 256
 _UNREADABLE = (DataError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError)
 """RuntimeError: encrypted, or a compression that this Python lacks."""
-_SAVE = "save it with numpy.savez_compressed(FILE, x_train=..., y_train=..., x_test=..., y_test=...)"
-_NUMBERED = "number the classes from 0 without gaps: numpy.unique(y, return_inverse=True)[1]"
 _HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -197,16 +187,14 @@ def read_npz(info: DatasetInfo, folder: Path | None) -> ReadDataset:
 
 def _path(info: DatasetInfo, folder: Path | None) -> Path:
     if not sources.is_named(folder):
-        raise DataError(f"dataset {info.name}: expected its file, found none; give --data-dir FILE.npz")
+        raise DataError(f"dataset {info.name}: expected its file (--data-dir FILE.npz), found none")
     label, place = sources.search_path(info, folder)[0]
     where = f"{label}: {place}" if folder is None else f"{place}"
     found = sources.npz_files(place)
     if len(found) != 1:
         names = f"{len(found)}: {', '.join(path.name for path in found[:5])}" if found else "none"
         names = names if place.is_dir() else "no such file"
-        example = shlex.quote(str(found[0])) if found else "FILE.npz"
-        advice = f"name the file, as in --data-dir {example}"
-        raise DataError(f"{where}: expected an .npz file, or a directory of one; found {names}; {advice}")
+        raise DataError(f"{where}: expected an .npz file, or a directory of one; found {names}")
     return found[0]
 
 
@@ -218,7 +206,7 @@ def _arrays(path: Path, data: bytes) -> tuple[list[str], list[NDArray[Any]]]:
             members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
             if lacking := [name for name in ARRAYS if name not in members]:
                 has = one_line(", ".join(sorted(members)[:10])) or "nothing"
-                return [f"{path}: it lacks {', '.join(lacking)}, and has {has}; {_SAVE}"], []
+                return [f"{path}: it lacks {', '.join(lacking)}, and has {has}"], []
             for name in ARRAYS:
                 try:
                     array = _array(archive, members[name])
@@ -230,7 +218,7 @@ def _arrays(path: Path, data: bytes) -> tuple[list[str], list[NDArray[Any]]]:
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         packed = not isinstance(error, zipfile.BadZipFile) or data.startswith(b"PK")
         seen = (one_line(error) if packed else "a file of another kind") if data else "an empty file"
-        problems.append(f"{path}: expected an .npz file, found: {seen}; {_SAVE}")
+        problems.append(f"{path}: expected an .npz file, found {seen}")
     return problems, arrays
 
 
@@ -250,15 +238,13 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
             raise DataError(f"expected a header of NumPy, found: {one_line(error)}") from None
         if dtype.kind not in "buif":
             kind = "Python objects, which are never unpickled" if dtype.hasobject else str(dtype)
-            raise DataError(f"expected an array of numbers, found {kind}; save it as uint8")
+            raise DataError(f"expected an array of numbers, found {kind}")
         if not shape or not all(type(size) is int and size > 0 for size in shape):
-            raise DataError(
-                f"expected at least one item in each dimension, found shape {shape}; save it with its images"
-            )
+            raise DataError(f"expected at least one item in each dimension, found shape {shape}")
         size = math.prod(shape) * dtype.itemsize
         content = file.read(size + 1) if size <= member.file_size else b""
         if len(content) != size:
-            raise DataError(f"expected {size} bytes for shape {shape}, found {len(content)}; save it again")
+            raise DataError(f"expected {size} bytes for shape {shape}, found {len(content)}")
         array = np.frombuffer(content, dtype)
         return np.ascontiguousarray(array.reshape(shape[::-1]).T) if fortran else array.reshape(shape)
 
@@ -267,15 +253,11 @@ def _images(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype != np.uint8:
         low, high = float(array.min()), float(array.max())
         values = "NaN" if math.isnan(high) else f"{low:g} to {high:g}"
-        scaled = "255 * x" if high <= 1 else "x"
-        advice = f"; save numpy.rint({scaled}).astype(numpy.uint8)" if low >= 0 and high <= 255 else ""
-        raise DataError(f"expected uint8, pixels of 0 to 255, found {array.dtype} with {values}{advice}")
+        raise DataError(f"expected uint8, pixels of 0 to 255, found {array.dtype} with {values}")
     if array.ndim not in (3, 4):
-        side = math.isqrt(array[0].size)
-        sides = f"{side}, {side}" if side * side == array[0].size else "height, width"
         raise DataError(
             "expected shape (images, height, width), (images, height, width, channels) or (images, channels, height, "
-            f"width), found {array.shape}; save x.reshape(-1, {sides})"
+            f"width), found {array.shape}"
         )
     return _frozen(array)
 
@@ -283,14 +265,12 @@ def _images(array: NDArray[Any]) -> NDArray[Any]:
 def _labels(array: NDArray[Any]) -> NDArray[Any]:
     """Labels 0 to 255 as uint8; the column (n, 1) that Keras's CIFAR has is accepted."""
     if array.shape[1:] not in ((), (1,)):
-        advice = "where each class has a column, save y.argmax(axis=1)"
-        raise DataError(f"expected shape (images,), the class of each image, found {array.shape}; {advice}")
+        raise DataError(f"expected shape (images,), the class of each image, found {array.shape}")
     if array.dtype.kind not in "ui":
-        advice = "; save y.astype(int)" if (array == np.rint(array)).all() else ""
-        raise DataError(f"expected whole numbers, the class of each image, found {array.dtype}{advice}")
+        raise DataError(f"expected whole numbers, the class of each image, found {array.dtype}")
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= MOST_CLASSES:
-        raise DataError(f"expected labels 0 to {MOST_CLASSES - 1}, found {low} to {high}; {_NUMBERED}")
+        raise DataError(f"expected labels 0 to {MOST_CLASSES - 1}, found {low} to {high}")
     return _frozen(array.reshape(-1).astype(np.uint8))
 
 
@@ -299,12 +279,11 @@ def _require_classes(labels: NDArray[Any]) -> None:
     there = np.unique(labels)
     low, high = int(there[0]), int(there[-1])
     if low:
-        advice = f"save y_train - {low} and y_test - {low}"
-        raise DataError(f"expected labels from 0, found {low} to {high}; {advice}")
+        raise DataError(f"expected labels from 0, found {low} to {high}")
     if len(there) <= high:
         lacking = sorted(set(range(high)) - set(there.tolist()))
         names = ", ".join(map(str, lacking[:5])) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
-        raise DataError(f"expected an image of each class 0 to {high}, found none of {names}; {_NUMBERED}")
+        raise DataError(f"expected an image of each class 0 to {high}, found none of {names}")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

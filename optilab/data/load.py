@@ -125,14 +125,10 @@ def _require_fit(checked: ReadDataset) -> None:
     if len(where) == 1:
         where = [f"{where[0]}: {name}" for name in ARRAYS]
     train_images, train_labels, test_images, test_labels = checked.arrays
-    each = "; save one label for each image"
-    require(where[1], f"{len(train_images)} labels", f"{len(train_labels)} labels", each)
-    require(where[3], f"{len(test_images)} labels", f"{len(test_labels)} labels", each)
+    require(where[1], f"{len(train_images)} labels", f"{len(train_labels)} labels")
+    require(where[3], f"{len(test_images)} labels", f"{len(test_labels)} labels")
     shapes = [f"images of shape {images.shape[1:]}" for images in (train_images, test_images)]
-    require(where[2], shapes[0], shapes[1], "; give all images the size of those for training")
+    require(where[2], shapes[0], shapes[1])
     classes = int(train_labels.max()) + 1
     if (largest := int(test_labels.max())) >= classes:  # the network has no output for it
-        advice = "leave its images out, or add some to those for training"
-        raise DataError(
-            f"{where[3]}: expected labels 0 to {classes - 1} as in training, found {largest}; {advice}"
-        )
+        raise DataError(f"{where[3]}: expected labels 0 to {classes - 1} as in training, found {largest}")

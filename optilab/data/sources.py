@@ -206,9 +206,7 @@ def find(info: DatasetInfo, folder: Path | None = None) -> Path | None:
     """
     for _, place in search_path(info, folder):
         if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
-            raise SystemFailure(
-                f"cannot read {place}: Permission denied; make it readable, or name another directory"
-            )
+            raise SystemFailure(f"cannot read {place}: Permission denied")
         if info.form == "npz":
             found = npz_files(place)
             return found[0] if len(found) == 1 else None

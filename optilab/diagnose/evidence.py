@@ -15,11 +15,11 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from optilab import runs
-from optilab.config import yaml
 from optilab.config.load import load
 from optilab.config.model import ModelConfig
 from optilab.config.own_network import OwnNetwork, is_own_network
 from optilab.config.training import DataConfig, TrainConfig
+from optilab.config.tree import Tree
 from optilab.errors import CheckpointError, ConfigError
 from optilab.optimize.own import is_own
 from optilab.optimize.rule import learning_rates
@@ -103,7 +103,7 @@ class Setup:
     @classmethod
     def read(cls, record: runs.Record) -> "Setup":
         """That of a loop, from its run."""
-        tree = yaml.read(record.config, str(record.path / "config.yaml")).tree
+        tree = Tree.read(record.config, str(record.path / "config.yaml")).values
         try:
             known = {key: value for key, value in tree["watch"].items() if key != "every"}
             rule: Any = SimpleNamespace(**tree["optimizer"])
@@ -462,26 +462,25 @@ def _early(layers: Sequence[Mapping[str, Any]]) -> int:
 
 def _config(record: runs.Record) -> TrainConfig:
     """The config of a run; where the file of a rule has changed since, with gradient descent at its rate."""
-    written = yaml.read(record.config, str(record.path / "config.yaml"))
+    written = Tree.read(record.config, str(record.path / "config.yaml"))
     try:
         return load(TrainConfig, written)
     except ConfigError:
-        rule, network, changes = written.tree.get("optimizer"), written.tree.get("model"), dict[str, Any]()
+        rule, network, changes = written.values.get("optimizer"), written.values.get("model"), dict[str, Any]()
         if isinstance(rule, dict) and is_own(rule.get("name")):
             changes["optimizer"] = {"name": "sgd", **({"lr": rule["lr"]} if "lr" in rule else {})}
         if isinstance(network, dict) and is_own_network(network):
             changes["model"] = OwnNetwork.recorded(network)
         if not changes:
             raise
-        return load(TrainConfig, {**written.tree, **changes})
+        return load(TrainConfig, {**written.values, **changes})
 
 
 def unrecorded(record: runs.Record) -> str:
     """Why the layers of a run cannot be read; empty where they can."""
     if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
         return ""
-    again = "" if record.is_watched else f", or train again: {runs.again(record.path)}"
-    return f"{file} is missing, from which diagnose reads the layers; restore it{again}"
+    return f"{file} is missing, from which diagnose reads the layers"
 
 
 def of_run(record: runs.Record) -> Evidence:

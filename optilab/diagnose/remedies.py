@@ -9,9 +9,11 @@ from functools import cache
 from itertools import combinations
 from typing import Any
 
-from optilab.config import presets, yaml
-from optilab.config.load import Override, dump, load
+from optilab.config import presets
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override, Tree, flow
 from optilab.errors import chosen_names
 
 BASE = "sigmoid"
@@ -29,7 +31,7 @@ class Remedy:
     @property
     def sets(self) -> tuple[str, ...]:
         """`KEY=VALUE` of each change, as `--set` takes it."""
-        return tuple(f"{key}={yaml.flow(value)}" for key, value in self.changes.items())
+        return tuple(f"{key}={flow(value)}" for key, value in self.changes.items())
 
     @property
     def size(self) -> int:
@@ -70,7 +72,7 @@ def remedies() -> dict[str, Remedy]:
 
 def _changes(preset: presets.Preset, base: Mapping[str, Any]) -> dict[str, Any]:
     """The keys whose values differ from those of `base`, as the preset writes them."""
-    written = _parts(yaml.read(preset.path.read_bytes(), preset.name).tree)
+    written = _parts(Tree.read(preset.path.read_bytes(), preset.name).values)
     resolved = _parts(dump(load(TrainConfig, str(preset.path))))
     changed = [key for key in [*written, *resolved] if resolved.get(key) != base[key]]
     changes: dict[str, Any] = {}

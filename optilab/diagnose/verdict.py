@@ -1,20 +1,24 @@
 """Why a network does not learn, and what to change: the causes in their order, findings, and a verdict in words."""
 
 import math
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from optilab.config.load import dump, load, override_from_text
+from optilab.call import Call
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 from optilab.diagnose import before_training, during_training, in_loop
 from optilab.diagnose.cause import FALLING, MIN_SKILL, Cause, Sets, learned
 from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, TRIAL_BATCHES, Evidence, Setup
 from optilab.diagnose.remedies import remedies
-from optilab.errors import ConfigError, shell
+from optilab.errors import ConfigError
 from optilab.words import percent, plural
+
+NO_CHANGES: Mapping[str, Any] = {}
 
 CAUSES: tuple[Cause, ...] = (
     *in_loop.DATA_AND_LOOP,
@@ -134,9 +138,9 @@ def _in_code(e: Evidence, sets: Sets) -> bool:
     return e.setup.loop or (e.setup.own and any(k.startswith("model.") and k not in OF_ANY_NETWORK for k in keys))
 
 
-def commands(finding: Finding, config: str, changes: Sequence[str] = ()) -> list[str]:
-    """The remedies as commands to type, or as lines of PyTorch; `config` is what their --config says, `changes` what
-    was set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
+def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHANGES) -> list[Call | str]:
+    """The remedies as commands, or as lines of PyTorch; `config` is the value of their --config, `changes` the keys
+    that were set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
     code = finding.code or [""] * len(finding.remedies)
     found = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
     rates = finding.severity > Severity.INFO and finding.rule in (
@@ -149,16 +153,18 @@ def commands(finding: Finding, config: str, changes: Sequence[str] = ()) -> list
     return found
 
 
-def next_steps(e: Evidence, findings: Sequence[Finding], config: str, changes: Sequence[str] = ()) -> list[str]:
-    """What to type about a network that does not learn and has no finding; nothing for a loop of the user's own."""
+def next_steps(
+    e: Evidence, findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
+) -> list[Call]:
+    """The commands for a network that does not learn and has no finding; none for a loop of the user's own."""
     puzzling = not e.knows if e.trial else bool(e.rows) and not learned(e) and not learning_still(e)
     if sick(findings) or not puzzling or e.setup.loop or not e.setup.rates:
         return []
     return [_on("lr", config, changes), _on("remedy", config, changes)]
 
 
-def _on(verb: str, config: str, changes: Sequence[str]) -> str:
-    return f"{shell(verb, config)}{_set(changes)}"
+def _on(command: str, config: str, changes: Mapping[str, Any], **options: Any) -> Call:
+    return Call(command, [config], {"set": changes, **options})
 
 
 def both(findings: Sequence[Finding]) -> Sets:
@@ -166,38 +172,43 @@ def both(findings: Sequence[Finding]) -> Sets:
     there is one finding, or both remedies change the same key."""
     if len(findings) < 2 or not (findings[0].remedies and findings[1].remedies):
         return ()
-    first, second = findings[0].remedies[0], findings[1].remedies[0]
-    apart = _kept(first, second) == [*first] and _kept(second, first) == [*second]
-    return (*first, *second) if apart else ()
+    first, second = _values(findings[0].remedies[0]), _values(findings[1].remedies[0])
+    apart = _kept(first, second) == first and _kept(second, first) == second
+    return (*findings[0].remedies[0], *findings[1].remedies[0]) if apart else ()
 
 
-def command_of_both(findings: Sequence[Finding], config: str, changes: Sequence[str] = ()) -> str:
-    """`both` as a command; empty where there is none, and for a loop of the user's own."""
+def command_of_both(
+    findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
+) -> Call | None:
+    """`both` as a command; None where there is none, and for a loop of the user's own."""
     sets = () if any(any(finding.code[:1]) for finding in findings[:2]) else both(findings)
-    return _train(sets, config, changes) if sets else ""
+    return _train(sets, config, changes) if sets else None
 
 
-def command_of_all(findings: Sequence[Finding], config: str, changes: Sequence[str] = ()) -> str:
+def command_of_all(
+    findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
+) -> Call | None:
     """The command that tries every remedy of the first finding, where `optilab remedy` knows all of them by name."""
     known = {remedy.sets: remedy.name for remedy in remedies().values()}
     names = [known.get(sets, "") for sets in (findings[0].remedies if findings else ())]
-    return f"{_on('remedy', config, changes)} --only {','.join(names)}" if len(names) > 1 and all(names) else ""
+    return _on("remedy", config, changes, only=tuple(names)) if len(names) > 1 and all(names) else None
 
 
-def _train(sets: Sequence[str], config: str, changes: Sequence[str]) -> str:
-    return f"{shell('train', '--config', config)}{_set((*_kept(changes, sets), *sets))}"
+def _train(sets: Sequence[str], config: str, changes: Mapping[str, Any]) -> Call:
+    values = _values(sets)
+    return Call("train", options={"config": config, "set": {**_kept(changes, values), **values}})
 
 
-def _set(changes: Sequence[str]) -> str:
-    return "".join(f" --set {shlex.quote(text)}" for text in changes)
+def _values(sets: Sequence[str]) -> dict[str, Any]:
+    """The values that a remedy sets, by key."""
+    return {change.key: change.value for change in (override_from_text("--set", text) for text in sets)}
 
 
-def _kept(changes: Sequence[str], sets: Sequence[str]) -> list[str]:
+def _kept(changes: Mapping[str, Any], sets: Mapping[str, Any]) -> dict[str, Any]:
     """The changes that a remedy does not set itself."""
-    keys = [text.partition("=")[0] for text in sets]
-    return [
-        text for text in changes if not any(f"{text.partition('=')[0]}.".startswith(f"{key}.") for key in keys)
-    ]
+    return {
+        key: value for key, value in changes.items() if not any(f"{key}.".startswith(f"{one}.") for one in sets)
+    }
 
 
 PYTORCH = {

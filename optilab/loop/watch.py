@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from optilab.errors import DataError, UsageError, called_as, no_attribute, shown
+from optilab.errors import DataError, UsageError, shown, system_failures
 from optilab.loop.targets import Targets, next_inputs
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -68,7 +68,6 @@ class Watch:
     that are looked into. UsageError for what is not a model or an optimizer of PyTorch.
     """
 
-    @called_as("optilab.watch(model, optimizer, every=50)", lambda *args, **given: _misplaced(*args, **given))
     def __init__(
         self,
         model: nn.Module,
@@ -112,7 +111,6 @@ class Watch:
 
     # --- what a loop calls ---
 
-    @called_as("watch.step(loss, target=y)")
     def step(self, loss: Tensor | float | None = None, target: Tensor | None = None) -> None:
         """One step is done: its loss, and the targets that it was computed from, if you can give them.
 
@@ -120,7 +118,6 @@ class Watch:
         """
         self._safely(self._step, loss, target)
 
-    @called_as("watch.epoch(val_loss=0.5, val_acc=0.85)")
     def epoch(self, **metrics: float) -> None:
         """An epoch is done: what you measured, such as val_loss, val_acc (a fraction) and train_acc.
 
@@ -130,7 +127,6 @@ class Watch:
             raise UsageError("; ".join(wrong), "watch.epoch")
         self._safely(self._epoch, metrics)
 
-    @called_as("watch.close()")
     def close(self) -> None:
         """Detach: no hook remains on the model or an optimizer."""
         self._closed = True
@@ -141,11 +137,6 @@ class Watch:
         self._gradient.close()
         _keep_scriptable(self._model)
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            raise no_attribute(self, name)
-
     def __enter__(self) -> "Watch":
         return self
 
@@ -155,7 +146,6 @@ class Watch:
         self.close()
 
     @staticmethod
-    @called_as("optilab.watch.lightning()")
     def lightning() -> Any:
         """A callback for `lightning.Trainer(callbacks=[optilab.watch.lightning()])`; its `watch` has the diagnosis."""
         from optilab.loop import callbacks
@@ -163,7 +153,6 @@ class Watch:
         return callbacks.lightning(Watch)
 
     @staticmethod
-    @called_as("optilab.watch.transformers()")
     def transformers() -> Any:
         """The same for the `Trainer` of Hugging Face's Transformers."""
         from optilab.loop import callbacks
@@ -172,7 +161,6 @@ class Watch:
 
     # --- what came out ---
 
-    @called_as("watch.diagnosis()")
     def diagnosis(self) -> "Diagnosis":
         """What keeps the network from learning: `findings`, most severe first. Print it, or look at `rows`."""
         from optilab.commands.diagnose import Diagnosis
@@ -181,7 +169,6 @@ class Watch:
         evidence = self.evidence()
         return Diagnosis(type(self._model).__name__, evidence, diagnose(evidence), "")
 
-    @called_as('watch.save("my-loop")')
     def save(
         self, name: str | None = None, folder: str | os.PathLike[str] | None = None, overwrite: bool = False
     ) -> Path:
@@ -190,22 +177,18 @@ class Watch:
         `folder`: as for `optilab.Lab`. `overwrite`: replace the directory of this name that `save` wrote. RunError
         where the name is taken.
         """
-        from optilab.commands.calls import as_in_python, folder_of
-
         if not isinstance(name, str | None):
             raise UsageError(f'expected text, got {shown(name)}; write watch.save("my-loop")', "name")
         if not isinstance(overwrite, bool):
             raise UsageError(f"expected True or False, got {shown(overwrite)}", "overwrite")
-        with as_in_python():
-            return self._written(name, folder_of(folder), overwrite).path
+        with system_failures():
+            return self._written(name, folder, overwrite).path
 
-    @called_as('watch.plot(dark=True).savefig("loop.png")')
     def plot(self, *, dark: bool = False) -> "Figure":
         """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
         figure: Figure = self._as_run(lambda run: run.plot(dark=dark))
         return figure
 
-    @called_as('watch.report("my-loop.html")')
     def report(self, path: str | os.PathLike[str], title: str | None = None) -> Path:
         """Write one self-contained HTML file."""
         page: Path = self._as_run(lambda run: run.report(path, title))
@@ -219,7 +202,9 @@ class Watch:
         with TemporaryDirectory() as folder:
             return view(self._written(type(self._model).__name__.lower(), Path(folder)))
 
-    def _written(self, name: str | None, folder: Path, overwrite: bool = False) -> "LabRun":
+    def _written(
+        self, name: str | None, folder: str | os.PathLike[str] | None, overwrite: bool = False
+    ) -> "LabRun":
         from optilab.commands.results import write_watched
 
         evidence, seconds = self.evidence(), [at for _, _, at in self._ends]
@@ -467,7 +452,6 @@ class Watch:
 
     # --- evidence ---
 
-    @called_as("watch.evidence()")
     def evidence(self) -> "Evidence":
         """What was seen, as the causes of `diagnose` read it."""
         from optilab.diagnose import Evidence
@@ -583,7 +567,7 @@ def _each(optimizer: Any) -> list[Any]:
     return [*optimizer] if isinstance(optimizer, Sequence) and not isinstance(optimizer, str) else [optimizer]
 
 
-def _misplaced(model: Any, optimizer: Any = (), every: Any = EVERY, **_: Any) -> Iterable[str]:
+def _misplaced(model: Any, optimizer: Any, every: Any) -> Iterable[str]:
     """What is wrong with what is to be watched."""
     optimizers = _each(optimizer)
     if isinstance(model, torch.optim.Optimizer) and isinstance(optimizer, nn.Module):

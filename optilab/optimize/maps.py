@@ -191,10 +191,7 @@ def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:
 def _kernel(rule: Rule, function: Objective, axes: Any, watch: Watch | None) -> Kernel | None:
     """The generated code; None for a rule that cannot be traced."""
     if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
-        raise UsageError(
-            f"{rule.name} follows one path at a time: it cannot fill a map or run in a race; to follow it: "
-            f"optilab optimize {rule.name}"
-        )
+        raise UsageError(f"{rule.name} follows one path at a time, so it cannot fill a map or run in a race")
     try:
         return block_kernel(rule, function, axes, watch)
     except Untraceable:

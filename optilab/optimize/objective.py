@@ -230,10 +230,10 @@ class Expression(Formula):
         names = sorted(formulas.symbols(self._tree))
         if formulas.divides_by_zero(self._tree):
             column = re.search(r"/\s*\(*\s*0", self.formula)
-            advice = f"{self.formula!r} divides by 0 everywhere; divide by another number, or by a variable"
-            raise UsageError(f"column {column.start() + 1 if column else 1}: {advice}")
+            text = f"{self.formula!r} divides by 0 everywhere"
+            raise UsageError(f"column {column.start() + 1 if column else 1}: {text}")
         if all(formulas.derivative(self._tree, name) == formulas.ZERO for name in names):
-            raise UsageError(f"{self.formula!r} is constant; a function has a variable, for example x^2 + 3")
+            raise UsageError(f"{self.formula!r} is constant; expected a variable, such as x")
         for name in names:
             if not re.fullmatch(r"w[1-9]", name):
                 column = re.search(rf"(?<![A-Za-z_]){re.escape(name)}\b", self.formula)

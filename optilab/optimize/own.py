@@ -112,10 +112,7 @@ def declared_settings(origin: Origin) -> tuple[Setting, ...]:
     settings = [setting for p in parameters for setting in _settings(p, {q.name for q in parameters})]
     taken = [setting.field for setting in settings if setting.field in TAKEN]
     if taken:
-        raise UsageError(
-            f"{origin.file}:{origin.line}: a parameter cannot be called {', '.join(taken)} here; rename it, as in "
-            f"my_{taken[0]}"
-        )
+        raise UsageError(f"{origin.file}:{origin.line}: a parameter cannot be called {', '.join(taken)}")
     return tuple(settings)
 
 
@@ -368,9 +365,7 @@ class Stateful:
         except TypeError as error:
             if "__dict__" not in str(error):
                 raise
-            raise UsageError(
-                "has no attributes of its own, so its state cannot be kept; leave __slots__ out"
-            ) from None
+            raise UsageError("has no attributes of its own (__slots__), so its state cannot be kept") from None
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         if not isinstance(w, np.ndarray):
@@ -379,9 +374,7 @@ class Stateful:
         for name, value in arguments.items():
             if value is not given[name] and value != given[name]:  # a schedule's
                 if not np.array_equal(attributes.get(name, np.nan), given[name]):
-                    raise UsageError(
-                        f"keeps no {name} that a schedule could change; write self.{name} = {name} in __init__"
-                    )
+                    raise UsageError(f"keeps no attribute {name} that a schedule could change")
                 attributes[name] = value
         instance = self.code.__new__(self.code)
         vars(instance).update(attributes)

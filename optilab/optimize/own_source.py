@@ -32,44 +32,6 @@ STEPS = ("update", "step", "forward")
 CHDIR = os.chdir
 LONGEST, LONGEST_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
-HINTS = (
-    (
-        r"before Module.__init__\(\) call|no attribute '_(modules|parameters)'",
-        "make super().__init__() the first line of its __init__",
-    ),
-    (
-        r"cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)",
-        r"a layer that takes \2 numbers gets \1: write nn.Linear(\1, ...), or change what comes before",
-    ),
-    (
-        r"to have (\d+) channels, but got (\d+)",
-        r"a layer that takes \1 channels gets \2: write nn.Conv2d(\2, ...), or change what comes before",
-    ),
-    (r"Kernel size can't be greater", "take a smaller kernel_size, or add padding"),
-    (r"must have the same dtype", "keep all of it float32: leave .double() and .half() out"),
-    (r'missing the required "forward"', "define forward(self, x), which returns the logits"),
-    (r"not compiled with CUDA", "leave .cuda() out: the network is on the device of --device, as its images are"),
-    (r"leaf Variable that requires grad", "change the weights under torch.no_grad()"),
-    (
-        r"arrays can be converted to Python scalars.*\bmath\.(\w+)",
-        r"functions of NumPy take arrays and those of math do not: np.\1 and not math.\1",
-    ),
-    (
-        "arrays can be converted to Python scalars",
-        "functions of NumPy take arrays and those of math do not: np.sqrt and not math.sqrt",
-    ),
-    (r"ModuleNotFoundError: ", "install it, or put its code into the file"),
-    (r"relative import", "put what it imports into the file"),
-    (r"NameError: name '(np|numpy)'", "begin the file with: import numpy as np"),
-    (r"NameError: name '(torch|math)'", r"begin the file with: import \1"),
-    (r"NameError: name '(\w+)'", r"define \1 above, or make it a parameter with a default"),
-    (r"'numpy\.ndarray' object has no attribute '(\w+)'", r"write np.\1(...), if NumPy has it as a function"),
-    (r"object has no attribute '(\w+)'", r"set self.\1 in __init__, or write its name as it is there"),
-    (r"unsupported operand.*NoneType", "one of these is None: begin with a number, as in m=0"),
-    (r"SystemExit", "leave the call that ends the program out"),
-    (r"EOFError", "leave input() out: nobody answers"),
-)
-"""Parts of what Python and PyTorch say, and what to write instead."""
 
 
 def words_of(error: BaseException) -> str:
@@ -259,13 +221,8 @@ class Origin:
         return f"{own.name}:{last.lineno}: " if own != self.path and own.parent == self.path.parent else ""
 
     def _said(self, error: BaseException, line: int | None) -> str:
-        """What an exception says, what to write instead where that is known, and else the line at which it is."""
-        words = words_of(error)
-        if isinstance(error, TypeError) and "argument" in words and not line:  # it was called otherwise
-            return f"{words}; what is accepted: optilab help own"
-        text = words + self._written(line)
-        found = ((re.search(pattern, text, re.DOTALL), advice) for pattern, advice in HINTS)
-        return next((f"{words}; {match.expand(advice)}" for match, advice in found if match), text)
+        """What an exception says, and the line at which it is."""
+        return words_of(error) + self._written(line)
 
     def _written(self, line: int | None) -> str:
         """` in: return w - g[5]`, the code of a line; empty where there is none."""
@@ -282,8 +239,7 @@ def locate(spec: str) -> Origin:
     place, colon, name = spec.rpartition(":")
     if not colon or not name.isidentifier() or not place:
         raise UsageError(
-            _names_in(Path(spec))
-            or f"expected FILE.py:NAME or package.module:NAME, for example my_adam.py:Adam; got {shown(spec, 200)}"
+            _names_in(Path(spec)) or f"expected FILE.py:NAME or package.module:NAME, got {shown(spec, 200)}"
         )
     if place in shipped:
         return Origin(spec, Path(place), name, shipped[place], hashlib.sha256(shipped[place]).hexdigest())
@@ -303,7 +259,7 @@ def locate(spec: str) -> Origin:
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}; make it readable") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     own = spec if as_module else f"{path}:{name}"
     return Origin(own, path, name, source, hashlib.sha256(source).hexdigest())
 
@@ -316,8 +272,8 @@ def _names_in(path: Path) -> str:
     classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
     names = classes or [node.name for node in body if isinstance(node, ast.FunctionDef)]
     if not names:
-        return f"{path} defines no class and no function; what it may define: optilab help own"
-    return f"{path}: the name in the file is missing; write {' or '.join(f'{path}:{name}' for name in names)}"
+        return f"{path} defines no class and no function"
+    return f"expected {path}:NAME; {path} has {', '.join(names)}"
 
 
 def _file_of_module(name: str) -> Path:
@@ -332,11 +288,7 @@ def _file_of_module(name: str) -> Path:
             found = PathFinder.find_spec(f"{found.name}.{part}", found.submodule_search_locations)
         if found is not None and found.origin and found.origin.endswith(".py"):
             return Path(found.origin)
-    file = next((one for one in (f"{name}.py", name.rpartition(".")[0]) if Path(one).is_file()), "FILE.py")
-    raise UsageError(
-        f"there is no file {name} and no installed module of that name with Python source; write {file}:NAME"
-        + ", or install the package" * (file == "FILE.py")
-    )
+    raise UsageError(f"there is no file {name} and no installed module of that name with Python source")
 
 
 @dataclass(frozen=True)

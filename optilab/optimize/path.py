@@ -216,7 +216,7 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
             taken, state = rule.update(gradient, before, **extra)
             x = point + taken
             if not np.isfinite(x).all():
-                raise UsageError(f"{rule.name} on {function.name} overflows at step {t}; try a smaller lr")
+                raise UsageError(f"{rule.name} on {function.name} overflows at step {t}")
             known = {**hyper_parameters(rule), **symbols_of(point, gradient, t, extra)}
             lines, remembered = _execute(program, known, remembered)
             if lines:
@@ -225,10 +225,7 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
                 difference = max(difference, float(np.nanmax(gap, initial=0.0) / max(1.0, np.abs(x).max())))
                 if difference > AGREEMENT and isinstance(rule, OwnRule):
                     reached = f"the formula reaches {lines[-1].value}, the code {x}"
-                    raise UsageError(
-                        f"{rule.name}: the `formula` attribute does not match the code: at step {t} {reached}; correct "
-                        "one of them, or leave `formula` out"
-                    )
+                    raise UsageError(f"{rule.name}: `formula` does not match the code: at step {t} {reached}")
                 assert difference <= AGREEMENT, f"{rule.name}: the formula is not the optimizer, at step {t}"
         yield WorkedStep(rule, function, t, point, gradient, lines, x, before, state, difference)
 

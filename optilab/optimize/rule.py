@@ -70,10 +70,7 @@ class Rule(Protocol):
 def require_vector(rule: Any) -> None:
     """UsageError for a rule that works on the matrices of a network, where the point is that of a function."""
     if getattr(rule, "weights", "joined") == "matrices":
-        raise UsageError(
-            f"{rule.name} needs weight matrices, so it cannot run on a test function; to train with it: optilab train "
-            f"CONFIG --optimizer {rule.name}"
-        )
+        raise UsageError(f"{rule.name} needs weight matrices, so it cannot run on a test function")
 
 
 def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:

@@ -202,9 +202,7 @@ def scheduled(rule: Rule, factor: float) -> Rule:
     if hasattr(rule, "base"):
         return replace(rule, base=scheduled(rule.base, factor))  # type: ignore[type-var]
     if not hasattr(rule, "lr"):
-        raise UsageError(
-            f"{rule.name} chooses its step lengths itself, so a schedule cannot change its lr; leave it out"
-        )
+        raise UsageError(f"{rule.name} chooses its step lengths itself, so a schedule cannot change its lr")
     others = {"others": scheduled(rule.others, factor)} if hasattr(rule, "others") else {}
     return replace(rule, lr=rule.lr * factor, **others)  # type: ignore[type-var]
 
@@ -223,14 +221,12 @@ def stepper(rule: Rule, function: Objective, regime: Regime, steps: int) -> Step
         rule = replace(rule, weight_decay=regime.weight_decay)  # type: ignore[type-var]
     elif regime.weight_decay:
         if "x" in getattr(rule.init(np.zeros(len(function.start))), "_fields", ()) or not hasattr(rule, "lr"):
-            raise UsageError(
-                f"decoupled weight decay does not fit around {rule.name}; add --set weight_decay_form=coupled"
-            )
+            raise UsageError(f"weight_decay_form: expected coupled for {rule.name}, got decoupled")
         beside = regime.weight_decay
     changed = [key for key in ("clip_norm", "clip_value", "noise") if getattr(regime, key)]
     if changed and {"function", "gradient_at"} & set(rule.needs):
         keys = " and ".join(changed)
-        raise UsageError(f"{rule.name} evaluates gradients itself, so {keys} cannot apply; leave {keys} out")
+        raise UsageError(f"{rule.name} evaluates gradients itself, so {keys} cannot apply")
     # Importing numpy.random costs 15 ms.
     generator = np.random.default_rng(regime.seed) if regime.noise else None
 

@@ -234,10 +234,10 @@ def taken(path: Path) -> str:
         entry = read_entry(path)
         if isinstance(entry, Record):
             stopped = entry.state == "interrupted" and entry.manifest["command"] == "train"
-            advice = f"; continue it with: {resume_command(path)}" if stopped else "; choose another --name"
+            advice = f"; continue it with: {resume_command(path)}" if stopped else ""
             started = entry.manifest.get("created", "?")
             return f"run {shown(path.name)} already exists ({entry.state}, started {started}){advice}"
-    return f"{path} already exists; choose another --name"
+    return f"{path} already exists"
 
 
 def write(
@@ -360,7 +360,7 @@ def remove(path: Path) -> None:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.rename(hidden, path)
-            raise SystemFailure(f"cannot delete all of {path}: {error.strerror or error}; try again") from None
+            raise SystemFailure(f"cannot delete all of {path}: {error.strerror or error}") from None
     finally:
         for lock in locks:
             lock.release()
@@ -529,5 +529,5 @@ def _require_continuable(path: Path, command: str) -> None:
             if read_study(path).manifest["command"] == command:
                 return
         except CheckpointError as error:
-            raise RunError(f"{error}; choose another --name") from None
+            raise RunError(str(error)) from None
     raise RunError(taken(path))

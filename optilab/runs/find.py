@@ -17,11 +17,9 @@ from optilab.errors import (
     RunError,
     UsageError,
     did_you_mean,
-    for_each,
-    shell,
     shown,
 )
-from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry, root
+from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -31,22 +29,9 @@ def run_name(text: str) -> str:
     """A name that is safe as a path, in a shell, in a spreadsheet and in HTML; else ValueError."""
     if _NAME.fullmatch(text) and not text.endswith(".") and text.split(".")[0].lower() not in _RESERVED:
         return text
-    if not text:
-        raise ValueError("an empty name; for example first-run")
-    wrong = "".join(dict.fromkeys(re.findall(r"[^A-Za-z0-9._-]", text)))
-    if wrong:
-        reason = f"contains {', '.join('a space' if one == ' ' else shown(one) for one in wrong)}"
-    elif len(text) > 64:
-        reason = f"has {len(text)} characters"
-    elif text.split(".")[0].lower() in _RESERVED:
-        reason = "is reserved by Windows"
-    else:
-        reason = "does not begin with a letter or digit, or ends in a dot"
-    accepted = "use 1 to 64 letters, digits, '.', '_' and '-', and begin with a letter or digit"
-    clean = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
-    raise ValueError(
-        f"{shown(text)} {reason}; {accepted}{f', such as {clean}' if _NAME.fullmatch(clean) and clean != text else ''}"
-    )
+    accepted = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit and the last not a dot"
+    reserved = ", not a name of Windows" if text.split(".")[0].lower() in _RESERVED else ""
+    raise ValueError(f"expected {accepted}{reserved}, got {shown(text, 70)}")
 
 
 def new_name(label: str) -> str:
@@ -105,23 +90,20 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     except ValueError:
         several = re.split("[, ]+", name)
         if several[1:] and all((folder / one).is_dir() for one in several):
-            not_a_name = f"{shown(name)} is {len(several)} names; write each by itself: {' '.join(several)}"
+            not_a_name = f"expected one name, got {shown(name)}"
         if "@" in name and (folder / name.partition("@")[0]).is_dir():
-            not_a_name = f"{shown(name)}: an epoch is for --fork; write {name.partition('@')[0]}"
+            not_a_name = f"expected a run, got {shown(name)} (--fork)"
         where, _, pattern = name.rpartition("/")
         if any(sign in pattern for sign in "*?["):
-            at = [where] if (folder / where / STUDY).is_file() else ["--runs-dir", where]
-            listing = shell("runs", "ls", *(at if where else [pattern]))
-            not_a_name = f"expected one run, got the pattern {shown(name)}; `{listing}` lists its runs"
+            not_a_name = f"expected one run, got the pattern {shown(name)}"
         elif "/" in name and not _is_file(Path(name)):
             if _is_file(folder / where / STUDY) and not _is_file(folder / name / MANIFEST):
-                lists = f"`{shell('runs', 'ls', where)}` lists them"
-                raise RunError(f"the study {where} has no run {shown(pattern)}; {lists}") from None
+                raise RunError(f"the study {where} has no run {shown(pattern)}") from None
             if _is_file(folder / where / MANIFEST):
-                not_a_name = f"{shown(pattern)} is a file of the run {where}; write {where}"
+                not_a_name = f"expected a run, got {shown(name)}"
     else:
         if (path := folder / name).is_symlink():
-            raise RunError(f"{path} is a link; name the run by its path: {os.path.realpath(path)}")
+            raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
         if path.is_dir():
             return path
         if name == LATEST:
@@ -137,20 +119,13 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     if _is_listed(folder, name) and _was_made(folder / name):
         return folder / name  # renamed by hand, but not to the name of another place
     if _is_file(Path(name)):
-        own = Path(name).parent
-        advice = f"; write {own}" if _is_file(own / MANIFEST) else _listing(folder)
-        raise UsageError(f"{name} is a file, and runs are directories{advice}")
+        raise UsageError(f"expected the directory of a run, got the file {name}")
     if not_a_name or "/" in name:
         raise UsageError(not_a_name or _nothing_at(name))
     there = [path.name for path in directories(folder) if _was_made(path)]
     close = get_close_matches(name, [LATEST, *there] if there else [], n=3, cutoff=0.6)
-    few = f"; it has {', '.join(there)}" if 0 < len(there) < 5 else _listing(folder)
-    few += f", and {LATEST} is the newest" * bool(there)
+    few = f"; it has {', '.join(there)}, and {LATEST} is the newest" if 0 < len(there) < 5 else _listing(folder)
     advice = f"; did you mean {' or '.join(map(json.dumps, close))}?" if close else few
-    if name.endswith((".yaml", ".yml")):
-        advice = f"; a config is trained by: {shell('train', name)}"
-    if name.endswith((".html", ".csv", ".png", ".svg", ".pdf")):
-        advice = f"; to write a file of this name: --out {name}"
     raise RunError(f"no run {shown(name)} in {folder}{advice}")
 
 
@@ -159,15 +134,12 @@ def _nothing_at(name: str) -> str:
     where, last = os.path.split(name)
     near = get_close_matches(last, [path.name for path in directories(Path(where))], n=1, cutoff=0.6)
     advice = did_you_mean(name, [os.path.join(where, one) for one in near])
-    return f"there is no run at {shown(name)}{advice or '; `optilab runs ls` lists those that are there'}"
+    return f"there is no run at {shown(name)}{advice}"
 
 
 def _listing(folder: Path) -> str:
-    """`; ... lists them`, or that there is no such directory."""
-    if not folder.is_dir():
-        return ": there is no such directory"
-    where = [] if folder == root(None) else ["--runs-dir", str(folder)]
-    return f"; `{shell('runs', 'ls', *where)}` lists them"
+    """That there is no such directory; empty where it is there."""
+    return "" if folder.is_dir() else ": there is no such directory"
 
 
 def select(
@@ -180,8 +152,7 @@ def select(
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
     nothing.
     """
-    found = for_each(lambda name: list(_matching(folder, name, inside)), names)
-    paths = list(dict.fromkeys(path for paths in found for path in paths))
+    paths = list(dict.fromkeys(path for name in names for path in _matching(folder, name, inside)))
     if older_than is None:
         return paths
     before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"
@@ -193,9 +164,7 @@ def age(text: str, where: str = "") -> timedelta:
     """`30d` as a duration: a whole number of minutes (m), hours (h), days (d) or weeks (w). UsageError otherwise."""
     match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
-        meant = re.match(r"([0-9]{1,6})\s*(min|[hdw]|$)", text.lower())
-        usual = f"write {meant[1]}{meant[2][:1] or 'd'}" if meant else "for example 30d"
-        raise UsageError(f"expected a whole number of m, h, d or w, got {shown(text)}; {usual}", where)
+        raise UsageError(f"expected a whole number and its unit (m, h, d or w), got {shown(text)}", where)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -229,9 +198,9 @@ def _latest(folder: Path, command: str | None) -> Path:
         raise RunError(f"no {f'run of `optilab {command}`' if command else 'run'} in {folder}{_listing(folder)}")
     for name, reason in unreadable.items():
         if _was_made(folder / name) and (folder / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
-            raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}; name the run")
+            raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}")
     if (created := _age(runs[-1])[0]) > f"{datetime.now(UTC) + _CLOCK_ERROR:%Y-%m-%dT%H:%M:%SZ}":
-        raise RunError(f"{LATEST} may not be {runs[-1].name}, created in the future ({created}); name the run")
+        raise RunError(f"{LATEST} may not be {runs[-1].name}, created in the future ({created})")
     return runs[-1].path
 
 

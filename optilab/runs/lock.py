@@ -19,10 +19,6 @@ WAIT_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a w
 _POLL_SECONDS = 0.02
 _NAME = "run.lock"
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-_ADVICE = (
-    "; this file system does not support locks, as some network file systems do not: "
-    "choose a local directory with --runs-dir or OPTILAB_RUNS"
-)
 
 
 class Lock:
@@ -64,13 +60,11 @@ def hold(path: Path, seconds: float = 0.0) -> Lock:
                 return lock
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise RunError(
-                    f"run {shown(path.name)} is running in another process; wait for it, or stop it first"
-                ) from None
+                raise RunError(f"run {shown(path.name)} is running in another process") from None
             time.sleep(_POLL_SECONDS)
         except OSError as error:
-            advice = _ADVICE if error.errno in _NO_LOCKS else ""
-            raise SystemFailure(f"cannot lock {path}: {error.strerror}{advice}") from None
+            reason = "; this file system does not support locks" if error.errno in _NO_LOCKS else ""
+            raise SystemFailure(f"cannot lock {path}: {error.strerror}{reason}") from None
 
 
 def _attempt(path: Path) -> Lock | None:

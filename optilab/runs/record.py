@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from optilab.call import Call
 from optilab.errors import (
     CheckpointError,
     DataError,
@@ -16,12 +17,11 @@ from optilab.errors import (
     RunError,
     SystemFailure,
     UsageError,
-    shell,
     shown,
 )
 from optilab.files import Row, is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
-from optilab.runs.tables import again, outcome, read_last_row, read_metrics, read_table, restored
+from optilab.runs.tables import outcome, read_last_row, read_metrics, read_table
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -51,19 +51,21 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 """Types of the manifest's entries that are read; `data.train` is an entry of the mapping `data`."""
 
 
-def root(folder: str | None) -> Path:
-    """Where runs are kept: `--runs-dir`, else OPTILAB_RUNS, else ./runs. UsageError for a file in its place."""
+def root(folder: str | os.PathLike[str] | None, given_as: str = "--runs-dir") -> Path:
+    """The directory of runs: the given one, else OPTILAB_RUNS, else ./runs. UsageError for anything else."""
+    if not isinstance(folder, str | os.PathLike | None):
+        raise UsageError(f"expected the directory of the runs, got {shown(folder)}", given_as)
     path = Path(folder or os.environ.get("OPTILAB_RUNS") or "runs")
     if os.path.isfile(path):  # whatever the path is
-        where = "--runs-dir" if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
+        where = given_as if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
         raise UsageError(f"{path} is a file; expected the directory of the runs", where)
     return path
 
 
-def resume_command(path: Path, how: str = "--resume", command: str = "train") -> str:
-    """The command that continues the run or study at `path`, quoted for a shell; `how` may also be --fork."""
-    folder = [] if path.parent == root(None) else ["--runs-dir", path.parent]
-    return shell(command, how, path.name, *folder)
+def resume_command(path: Path, how: str = "resume", command: str = "train", **options: Any) -> Call:
+    """The command that continues the run or study at `path`; `how` may also be `fork`."""
+    folder = {} if path.parent == root(None) else {"runs_dir": path.parent}
+    return Call(command, options={how: path.name, **folder, **options})
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Entry:
         try:
             return read_regular(self.path / self.FILE, _CONFIG_BYTES)
         except (FileNotFoundError, DataError) as error:
-            raise CheckpointError(f"{_reason(error)}; restore it") from None
+            raise CheckpointError(f"{_reason(error)}") from None
 
 
 E = TypeVar("E", bound=Entry)
@@ -127,18 +129,18 @@ class Record(Entry):
             return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
         if not self.is_training:
             return read_table(file)
-        advice = f"`{resume_command(self.path)}` writes it again"
+        advice = f"; `{resume_command(self.path)}` writes it again"
         if os.path.lexists(self.path.parent / STUDY):  # which is continued as a whole
-            advice = restored(self.path)
+            advice = ""
         try:
             rows = read_metrics(file)
         except DataError as error:
-            raise DataError(f"{error}; {advice}") from None
+            raise DataError(f"{error}{advice}") from None
         if not rows and _recorded(manifest).get("epochs") and not os.path.lexists(file):
-            raise DataError(f"{file} is missing; {advice}")
+            raise DataError(f"{file} is missing{advice}")
         # Read again where they differ: a process may have continued the run since.
         if _unlike(rows, manifest) and (wrong := _unlike(rows, _manifest(self.path)[0])):
-            raise DataError(f"{file} is damaged: {MANIFEST} records {wrong[0]}; {advice}")
+            raise DataError(f"{file} is damaged: {MANIFEST} records {wrong[0]}{advice}")
         return rows
 
     def last_row(self) -> Row | None:
@@ -170,11 +172,7 @@ class Study(Entry):
         """RunError if study.yaml is not the one that the study's command wrote."""
         written = self.manifest.get("asked")
         if written and asked_digest(self.asked) not in written:
-            advice = "restore it; what may change of a study is given as an option"
-            if (command := self.manifest["command"]) in ("sweep", "race", "remedy"):
-                again = shell(command, "--study", self.path / STUDY, "--name", "NEW")
-                advice += f"; the edited one is another study: {again}"
-            raise RunError(f"{self.path / STUDY} was edited since the study was started: {advice}")
+            raise RunError(f"{self.path / STUDY} was edited since the study was started")
 
     @property
     def earlier_looks(self) -> int:
@@ -262,9 +260,7 @@ def directories(folder: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise SystemFailure(
-            f"cannot read {folder}: {error.strerror}; name another directory: --runs-dir DIR"
-        ) from None
+        raise SystemFailure(f"cannot read {folder}: {error.strerror}") from None
     return [folder / name for name in sorted(names)]
 
 
@@ -280,10 +276,10 @@ def read(path: Path) -> Record:
     """
     manifest = _manifest(path)
     if os.path.lexists(path / STUDY):
-        made, names = manifest[0]["command"], f"`{shell('runs', 'show', path.name)}` names its runs"
+        made, going_on = manifest[0]["command"], ""
         if made != "train" and manifest[0].get("status") != "done":
-            names += f", and `{resume_command(path, command=made)}` continues it"
-        raise RunError(f"{path} is a study of `optilab {made}`, not one run; {names}")
+            going_on = f"; continue it with: {resume_command(path, command=made)}"
+        raise RunError(f"{path} is a study of `optilab {made}`, not one run{going_on}")
     return _whole(Record(path, *manifest))
 
 
@@ -298,7 +294,7 @@ def read_trial(path: Path, row: Row) -> Record:
     if row and (record.state in ended or row["status"] in ended):
         found: Row = {"status": record.state, "seed": record.manifest.get("seed"), **record.outcome()}
         if wrong := _differs(found, row):
-            raise DataError(f"{path} is not the run of this trial: {TRIALS} records {wrong[0]}; restore it")
+            raise DataError(f"{path} is not the run of this trial: {TRIALS} records {wrong[0]}")
     return record
 
 
@@ -354,30 +350,20 @@ def _manifest(path: Path) -> tuple[dict[str, Any], str]:
     try:
         manifest = read_json(file, _MANIFEST_BYTES)
     except (FileNotFoundError, DataError) as error:
-        raise _damaged(path, _reason(error)) from None
+        raise CheckpointError(_reason(error)) from None
     if not _is_manifest(manifest):
-        raise _damaged(path, f"{file} is damaged, or optilab did not write it")
+        raise CheckpointError(f"{file} is damaged, or optilab did not write it")
     if (version := manifest["schema_version"]) != SCHEMA_VERSION:
-        wrote = f"schema {SCHEMA_VERSION} is read here; use the optilab that wrote it"
-        raise CheckpointError(f"{file}: schema {shown(version)} was written by another optilab; {wrote}")
+        raise CheckpointError(f"{file}: expected schema {SCHEMA_VERSION}, got {shown(version)}")
     for key, expected in _TYPES.items():
         section, _, entry = key.rpartition(".")
         place = manifest.get(section, {}) if section else manifest
         if entry in place and (not isinstance(place[entry], expected) or isinstance(place[entry], bool)):
-            raise _damaged(path, f"{file} is damaged: {key} cannot be {shown(place[entry])}")
+            raise CheckpointError(f"{file} is damaged: {key} cannot be {shown(place[entry])}")
     if "status" not in manifest:
-        raise _damaged(path, f"{file} is damaged: it has no status")
+        raise CheckpointError(f"{file} is damaged: it has no status")
     state = manifest["status"]
     return manifest, "interrupted" if state == "running" and not is_held(path) else state
-
-
-def _damaged(path: Path, reason: str) -> CheckpointError:
-    """The error for a manifest that cannot be used, with the command that makes the run again."""
-    advice = "restore it"
-    if is_regular(path / CONFIG, _CONFIG_BYTES):
-        is_path = re.search(rb"^algo:", (path / CONFIG).read_bytes(), re.MULTILINE)
-        advice = f"restore it, or run again: {again(path, 'optimize')}" if is_path else restored(path)
-    return CheckpointError(f"{reason}; {advice}")
 
 
 def _reason(error: FileNotFoundError | DataError) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from optilab.errors import DataError, shell, shown
+from optilab.call import Call
+from optilab.errors import DataError, shown
 from optilab.files import Row, read_ends, read_regular, text_of
 
 METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
@@ -20,14 +21,9 @@ _RECORDS_BYTES = 1 << 30
 _LONGEST_LINE = 64 << 10
 
 
-def again(run: Path, command: str = "train") -> str:
+def again(run: Path, command: str = "train", **options: Any) -> Call:
     """The command that makes the run of this directory once more."""
-    return shell(command, "--config", run / "config.yaml")
-
-
-def restored(run: Path) -> str:
-    """What to do about a damaged file of a training."""
-    return f"restore it, or train again: {again(run)}"
+    return Call(command, options={"config": run / "config.yaml", **options})
 
 
 def read_table(path: Path) -> list[Row]:
@@ -158,6 +154,6 @@ def read_records(path: Path) -> list[Row]:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
-            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch; {restored(path)}")
+            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch")
         records.append(record)
     return records

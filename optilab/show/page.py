@@ -144,7 +144,7 @@ def page_file(file: str, where: str = "") -> Path:
     except DataError:
         ours = False
     if not ours:
-        raise UsageError(f"{file} exists and is not a page of optilab, so it is not replaced; choose another name")
+        raise UsageError(f"{file} exists and is not a page of optilab, so it is not replaced")
     return path
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from optilab.call import Command
 from optilab.errors import printable
 from optilab.files import table as csv_table
 from optilab.show import terminal
@@ -58,7 +59,7 @@ class Table:
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
-    notes: Sequence[str] = ()
+    notes: Sequence[str | Command] = ()
 
     def write(self, format: str) -> None:
         """Print it in any format but `json`; the notes belong to the medium."""

@@ -9,9 +9,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,22 +90,9 @@ def draw(chart: "Chart") -> None:
             say("".join(text for text, _ in line).rstrip())
 
 
-_said: ContextVar[Callable[[str], str]] = ContextVar("said", default=str)
-
-
-@contextmanager
-def saying(said: Callable[[str], str]) -> Iterator[None]:
-    """Notes are put as `said` puts them: for a script, which has calls instead of commands."""
-    token = _said.set(said)
-    try:
-        yield
-    finally:
-        _said.reset(token)
-
-
 def note(text: str) -> None:
     """A warning or a hint on stderr."""
-    err.print(Text(f"optilab: {printable(_said.get()(text))}"), soft_wrap=True)
+    err.print(Text(f"optilab: {printable(text)}"), soft_wrap=True)
 
 
 SILENCE = 10.0

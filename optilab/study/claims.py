@@ -19,7 +19,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import diagnose, of_run, unrecorded, verdict
 from optilab.errors import UsageError, shown, unknown
-from optilab.runs import Record, Row, Study, again
+from optilab.runs import Record, Row, Study
 from optilab.study.comparison import judge
 from optilab.study.groups import (
     CONFIRMATION,
@@ -101,14 +101,12 @@ def _never(
     if labels is not None and claim.of is not None and claim.of not in labels:
         return unknown("name", claim.of, labels)
     if labels is not None and claim.of == BEST and len(labels) == 2:
-        return f"there is only one group, {labels[0]}; leave out {BEST!r}"
+        return f"there is only one group, {labels[0]}"
     last = max((config.epochs for config in trainings), default=epochs)
     if last is not None and isinstance(claim.at, int) and claim.at > last:
-        return f"there are {plural(last, 'epoch')}; write at {last}, or --epochs {claim.at}"
+        return f"there are {plural(last, 'epoch')}"
     if trainings and claim.metric in TESTED and not any(config.data.holdout for config in trainings):
-        sizes = [one.data.images or (0 if one.data.info.own else one.data.info.train) for one in trainings]
-        images = min(sizes)
-        return f"the test set is evaluated only where images are held out: {_held_out(images)}"
+        return "the test set is evaluated only where images are held out (data.holdout)"
     if (
         trainings
         and claim.metric in ("grad_ratio", "diagnosis")
@@ -116,7 +114,7 @@ def _never(
     ):
         return "gradients are measured only with probes above 0"
     if claim.confidence is not None and sample == 1:
-        return "one seed has no confidence; add --seeds 5"
+        return "a confidence needs several seeds, got 1"
     return ""
 
 
@@ -195,18 +193,9 @@ def _require_measured(claim: Claim, records: Sequence[Record]) -> None:
     """UsageError for an epoch after the last one of the trainings, and for a test set that was not evaluated."""
     last = max((record.manifest.get("config", {}).get("epochs") or inf for record in records), default=inf)
     if isinstance(claim.at, int) and claim.at > last:
-        raise UsageError(
-            f"{claim.text}: there is no epoch {claim.at}, the last is {last}; write at {last}", "--expect"
-        )
+        raise UsageError(f"{claim.text}: there is no epoch {claim.at}, the last is {last}", "--expect")
     if claim.metric in TESTED and records and not any(claim.metric in record.manifest for record in records):
-        images = min(record.manifest.get("data", {}).get("train", inf) for record in records)
-        advice = f"{again(records[0].path)} {_held_out(images)}"
-        raise UsageError(f"{claim.metric} needs a test set that was kept for the end; train: {advice}", "--expect")
-
-
-def _held_out(images: float) -> str:
-    """The option that keeps the test set for the end of trainings on this number of images; 0: it is not known."""
-    return f"--set data.holdout={int(min(1000, images // 5)) or 'N, fewer than the training images'}"
+        raise UsageError(f"{claim.metric} needs held-out images (data.holdout)", "--expect")
 
 
 def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:

@@ -21,7 +21,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from optilab.config.load import to_yaml
+from optilab.config.section import to_yaml
 from optilab.config.training import TrainConfig
 from optilab.errors import CheckpointError, DataError, SystemFailure, UsageError, shown
 from optilab.runs import Record, read
@@ -369,12 +369,7 @@ def _connect(address: str) -> "Client":
     to = {"address": address}
     if not re.fullmatch(r"(tcp|tls)://[^/]+:\d+", address):
         if not Path(address).is_file():
-            host = re.fullmatch(r"(?:\w+://)?([\w.-]+?)(:\d+)?/?", address)
-            file = not host or (not host[2] and "://" not in address and re.search(r"[./]", address))
-            advice = "there is no such file" if file or not host else f"write tcp://{host[1]}{host[2] or ':8786'}"
-            raise UsageError(
-                f"expected tcp://HOST:PORT or a scheduler file, got {shown(address)}; {advice}", "--cluster"
-            )
+            raise UsageError(f"expected tcp://HOST:PORT or a scheduler file, got {shown(address)}", "--cluster")
         _require_scheduler_file(Path(address))
         to = {"scheduler_file": address}
     try:

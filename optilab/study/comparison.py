@@ -11,7 +11,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar
 
-from optilab.errors import Refusals, UsageError, did_you_mean, shown
+from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.aggregates import Aggregate, aggregates, letters
 from optilab.study.diff import circumstances, varying
@@ -327,17 +327,12 @@ def compare_runs(
     UsageError for keys, names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
-    refused = Refusals()
-    taken = refused(values_of, grouping.groups, measure) or [GroupValues({})] * len(grouping.groups)
-    rows = refused(_candidates, grouping, taken, by, sample != "best")
-    chosen = None if baseline is None or rows is None else refused(_named, rows[0], baseline)
-    refused.settle()
-    candidates, problems, table = rows
+    taken = values_of(grouping.groups, measure)
+    candidates, problems, table = _candidates(grouping, taken, by, sample != "best")
+    chosen = None if baseline is None else _named(candidates, baseline)
     if isinstance(measure.at, int) and all(own.values.keys() == own.worst.keys() for own in taken):
         longest = max((len(record.rows()) for record in records), default=0)
-        raise UsageError(
-            f"--at {measure.at}: no run that did not diverge has that epoch; the longest has {longest}: write --at last"
-        )
+        raise UsageError(f"--at: expected an epoch from 1 to {longest}, got {measure.at}")
     if table and sample == "best":
         own = {id(group): values for group, values in zip(grouping.groups, taken, strict=True)}
         candidates = [
@@ -361,7 +356,7 @@ def compare_runs(
             )
         diverged = {i: candidate.outcomes.diverged for i, candidate in enumerate(candidates)}
     if chosen is not None and not outcomes[chosen]:
-        raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome; name another row")
+        raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome")
     judged = partial(judge, dict(enumerate(outcomes)), measure.higher, diverged=diverged, limits=measure.limits)
     level = level_after(looks)
     comparison = judged(baseline=chosen, level=level) if any(outcomes) else None
@@ -454,9 +449,7 @@ def _candidates(
         paths = (key.split(".") for key in differing)
         names = {".".join(path[:n]) for path in paths for n in range(min(len(path), 2), len(path) + 1)}
         near = did_you_mean((lost or by)[0], [*named, *sorted(names)])
-        near = near or (
-            f"; what differs: {', '.join(differing)}" if differing else "; nothing differs, so leave it out"
-        )
+        near = near or (f"; what differs: {', '.join(differing)}" if differing else "; nothing differs")
         raise UsageError(
             f"--by {','.join(lost or by)}: {'no such setting' if lost else 'the same in all runs'}{near}"
         )
@@ -470,10 +463,7 @@ def _candidates(
         shared = [""]
         members = {key: {"": next(iter(row.values()))} for key, row in members.items()}
     if not shared and common:
-        raise UsageError(
-            f"--by {','.join(by)}: no setting of {', '.join(rest)} is common to all its values; add --by "
-            f"{','.join([*by, *rest])}"
-        )
+        raise UsageError(f"--by {','.join(by)}: no setting of {', '.join(rest)} is common to all its values")
     candidates, table = [], []
     for row in members.values():
         problems = shared if common else [*row]
@@ -543,7 +533,7 @@ def _named(candidates: Sequence[ComparedRuns], name: str) -> int:
         several |= bool(found)
     labels = [candidate.label for candidate in candidates]
     reason = f"several rows are called {shown(name)}" if several else f"no row is called {shown(name)}"
-    raise UsageError(f"--baseline: {reason}; one of {', '.join(map(shown, labels))}")
+    raise UsageError(f"--baseline: {reason}; expected {', '.join(map(shown, labels))}")
 
 
 # --- notes -------------------------------------------------------------------------------------------------
@@ -586,10 +576,7 @@ def _notes(
             + ("settings like these" if sample == "problems" else "these settings, with the seeds as the sample")
         )
     if learned_nothing([own.outcomes for own in candidates], measure.rises):
-        notes.append(
-            "no row is better than chance: more seeds will hardly help; `optilab diagnose RUN` says why a run does not "
-            "learn"
-        )
+        notes.append("no row is better than chance: more seeds will hardly help")
     if comparison is not None and sample != "problems":
         notes += _seed_notes(candidates, comparison)
     notes += _diverged_notes(candidates, measure)

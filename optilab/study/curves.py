@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.load import Override, dump, flat, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override, flat
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
 from optilab.runs.tables import METRICS

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optilab.config import yaml
-from optilab.config.load import flat
 from optilab.config.training import edited
-from optilab.errors import OptilabError, UsageError, printable, shell, shown
+from optilab.config.tree import Tree, flat
+from optilab.errors import OptilabError, UsageError, printable, shown
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import NOT_SETTINGS, edits, text
 from optilab.study.listing import config_of
@@ -93,19 +92,15 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     damaged table."""
     for entry in (a, b):
         if isinstance(entry, Study):
-            raise UsageError(
-                f"{entry.name} is a study; name two runs, such as {entry.name}/TRIAL: "
-                f"`{shell('runs', 'ls', entry.name)}` lists its trials"
-            )
+            raise UsageError(f"expected two runs, got the study {entry.name}")
     assert isinstance(a, Record)
     assert isinstance(b, Record)
     if a.path.resolve() == b.path.resolve():
-        raise UsageError(f"{a.name} is named twice; name another run next to it")
+        raise UsageError(f"{a.name} is named twice")
     commands = [str(record.manifest["command"]) for record in (a, b)]
     if commands[0] != commands[1] and not (a.is_training and b.is_training):
-        raise UsageError(
-            f"{a.name} is a run of {shown(commands[0])}, {b.name} of {shown(commands[1])}; name two runs of one command"
-        )
+        got = f"{a.name} of {commands[0]} and {b.name} of {commands[1]}"
+        raise UsageError(f"expected two runs of one command, got {got}")
     config = _pairs(*(flat(config_of(record)) for record in (a, b)))
     around = _pairs(*map(circumstances, (a, b)))
     data = {key: pair for key, pair in around.items() if key.startswith("data.")}
@@ -122,7 +117,7 @@ def _edited(record: Record) -> str:
         return ""
     file = record.path / "config.yaml"
     try:
-        changed = edits(record, yaml.read(record.config, str(file)).tree)
+        changed = edits(record, Tree.read(record.config, str(file)).values)
     except OptilabError as error:
         return str(error)
     return edited(file, changed) if changed else ""

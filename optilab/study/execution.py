@@ -191,9 +191,7 @@ def _workers(
 
     if len(datasets) > 1:
         names = ", ".join(dict.fromkeys(dataset.name for dataset in datasets))
-        raise UsageError(
-            f"a study on a cluster has one dataset, this one {len(datasets)}: {names}; leave it out", "--cluster"
-        )
+        raise UsageError(f"expected a study of one dataset, got {names}", "--cluster")
     (dataset,) = datasets
     cpu = _on_cpu(plan.trials)
     return Cluster(how.cluster, study, dataset.folder, dataset.digests, view.note, stop, how.jobs, cpu)

@@ -19,12 +19,13 @@ from time import time as clock
 from typing import Any, Literal
 
 from optilab import runs
-from optilab.config.yaml import flow
-from optilab.errors import OptilabError, UsageError, printable, wrong_extension
+from optilab.config.tree import flow
+from optilab.errors import OptilabError, UsageError, printable, shown
 from optilab.files import cell, no_directory, write_errors
 from optilab.runs import Record, Row
 from optilab.runs.record import MANIFEST
 from optilab.study.groups import settings
+from optilab.words import listed
 
 TABLE = "rows"
 """Name of the table in a SQLite file."""
@@ -126,7 +127,7 @@ def value(given: Any, kind: Kind) -> Any:
 def writer_of(path: Path) -> Callable[[Path, Rows], None]:
     """What writes the format that the file's ending names. UsageError for another ending, or without its package."""
     if (write := WRITERS.get(path.suffix.lower())) is None:
-        raise UsageError(wrong_extension(path.name, list(WRITERS)), "--out")
+        raise UsageError(f"expected a name that ends in {listed(WRITERS, 'or')}, got {shown(str(path))}", "--out")
     if write is _parquet:
         require("pyarrow", "--out FILE.parquet", "export")
     return write
@@ -147,9 +148,9 @@ def require_free(path: Path, where: str, force: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a directory", where)
     if os.path.lexists(path) and os.path.lexists(path.parent / MANIFEST):
-        raise UsageError(f"{path} is a file of a run or study; choose another name", where)
+        raise UsageError(f"{path} is a file of a run or study", where)
     if not force and os.path.lexists(path):
-        raise UsageError(f"{path} exists; choose another name, or add --force to replace it", where)
+        raise UsageError(f"{path} exists (--force)", where)
 
 
 def write(path: Path, rows: Rows) -> None:
@@ -221,10 +222,10 @@ def require_tracker(package: str, folder: Path) -> None:
     """UsageError without the package, or if the directory holds something."""
     require(package, f"--{package} DIR", package)
     if re.match(r"\w\w+:/", str(folder)):
-        wrong = f"expected a new directory, got the address {folder}; for example {package}-logs"
+        wrong = f"expected a new directory, got the address {folder}"
         raise UsageError(wrong, f"--{package}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not an empty directory; choose another", f"--{package}")
+        raise UsageError(f"{folder} is not an empty directory", f"--{package}")
 
 
 def tensorboard(folder: Path, exported: Sequence[Exported]) -> None:

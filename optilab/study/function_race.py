@@ -86,7 +86,7 @@ class Race:
 def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
     """UsageError with every rule and function that cannot take part."""
     problems = [
-        f"--algo: {rule.name} follows one path at a time, so it cannot race; leave it out"
+        f"--algo: {rule.name} follows one path at a time, so it cannot race"
         for rule in rules
         if "function" in getattr(rule, "needs", ())
     ]
@@ -96,16 +96,13 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
         except UsageError as error:
             problems.append(f"--algo: {error}")
     problems += [
-        f"--function: {called(function)} has no known minimum, so it cannot be raced on; leave it out, or take for "
-        "example rosenbrock"
+        f"--function: {called(function)} has no known minimum"
         for function in functions
         if not minima_inside(function)
     ]
     names = [rule.name for rule in rules]
     problems += [
-        f"{name}: two optimizers of that name; rename one of the files, so that the tables can tell them apart"
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
+        f"{name}: two optimizers have that name" for name in dict.fromkeys(names) if names.count(name) > 1
     ]
     if problems:
         raise UsageError("\n".join(problems))

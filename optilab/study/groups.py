@@ -17,12 +17,12 @@ from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
 
 from optilab import runs
-from optilab.config import yaml
 from optilab.config.claims import MOMENTS, no_fraction
-from optilab.config.load import dump, flat, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig, edited
-from optilab.config.yaml import flow
-from optilab.errors import DataError, Refusals, RunError, UsageError, did_you_mean, shell, shown
+from optilab.config.tree import Tree, flat, flow
+from optilab.errors import DataError, RunError, UsageError, did_you_mean, shown, unknown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
@@ -89,10 +89,8 @@ class Selection(NamedTuple):
         """A sentence for each trial that is left out, for those of `--confirm`, and for runs that are no trainings."""
         notes = [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
         for path, count in self.confirming.items():
-            verb, again = "is" if count == 1 else "are", runs.resume_command(path, command="sweep")
-            notes.append(
-                f"{path.name}: {plural(count, 'run')} of --confirm {verb} left out; {again} compares them"
-            )
+            verb = "is" if count == 1 else "are"
+            notes.append(f"{path.name}: {plural(count, 'run')} of --confirm {verb} left out")
         if self.others:
             left_out = f"{plural(len(self.others), 'run')} of {listed(sorted({*self.others.values()}))}"
             notes.append(f"{left_out} {'is' if len(self.others) == 1 else 'are'} left out: not trainings")
@@ -150,12 +148,7 @@ def select_from(chosen: Iterable[Record | Study], confirmations: bool = True) ->
     foreign = [r for r in records.values() if not r.is_training]
     if foreign:
         names = ", ".join(f"{r.name} is a run of `optilab {r.manifest['command']}`" for r in foreign)
-        advice = "`optilab runs ls --where command=train` lists trainings"
-        if len(foreign) == 1 and (config := foreign[0].path / "config.yaml").is_file():
-            command = shell(foreign[0].manifest["command"], config, "--no-save", "--out", "path.png")
-            rows = shell("runs", "show", foreign[0].name, "--format", "csv")
-            advice += f", `{command}` draws this one, and `{rows}` prints its rows"
-        raise UsageError(f"expected trainings, and {names}; {advice}")
+        raise UsageError(f"expected trainings; {names}")
     return Selection(list(records.values()), left_out, looks, confirming)
 
 
@@ -177,8 +170,8 @@ def settings(record: Record) -> dict[str, Any]:
     the config is damaged, RunError if a setting was edited since the run started.
     """
     path, started = record.path / "config.yaml", record.as_started
-    written: Any = started or yaml.read(record.config, str(path))
-    config = started or written.tree
+    written: Any = started or Tree.read(record.config, str(path))
+    config = started or written.values
     if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others
         return {**flat(config), "name": record.name}
     if not started and (changed := edits(record, config)):
@@ -294,7 +287,7 @@ def axes_of(rows: Sequence[Row]) -> list[str]:
 
 def asked_of(study: Study) -> dict[str, Any]:
     """What study.yaml asks, as it is written. ConfigError where it is damaged."""
-    return yaml.read(study.asked, str(study.path / runs.STUDY)).tree
+    return Tree.read(study.asked, str(study.path / runs.STUDY)).values
 
 
 # --- labels ------------------------------------------------------------------------------------------------
@@ -437,22 +430,22 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
     if metric == "seconds" and at in ("best", "area"):
         wrong.append(f"--at {at}: seconds only grow; expected last or an epoch")
     if target is not None and at != "last":
-        wrong.append("--target and --at cannot be combined: --target already determines the epoch; give one")
+        wrong.append("--target and --at cannot be combined")
     if target is not None and (metric == "seconds" or metric in TESTED):
-        wrong.append(f"--target needs a metric of every epoch; {metric} is not one; write --metric val_acc")
+        wrong.append(f"--target: expected a metric of every epoch, got {metric}")
     if metric in TESTED and at not in ("last", "best"):
         wrong.append(
             f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"
         )
     why = "" if target is None else no_fraction(metric, target)
     if target == 0 and metric.endswith("acc"):
-        why = "every training has an accuracy of 0 at once; write for example 0.8"
+        why = "expected more than 0, which every training has at once"
     if target is not None and not isfinite(target):
         why = f"expected a finite number, got {target}"
     wrong += [f"--target: {why}"] if why else []
-    measure = Measure(metric, int(at) if at.isdecimal() else at, None if wrong else target, until)  # type: ignore[arg-type]
-    Refusals(map(UsageError, wrong)).settle(measure)
-    return measure
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return Measure(metric, int(at) if at.isdecimal() else at, target, until)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -492,11 +485,9 @@ def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric"
     trials = [trial for group in found for trial in group.values()]
     known = list(dict.fromkeys(key for trial in trials for key in trial.metrics))
     if known and measure.metric not in known:
-        near = did_you_mean(measure.metric, known) or f"; one of {', '.join(known)}"
         if measure.metric in TESTED:
-            own = f"val{measure.metric.removeprefix('test')}"
-            near = f", which needs held-out images (train with --set data.holdout=N); write {own}"
-        raise UsageError(f"no run has {shown(measure.metric)}{near}", where)
+            raise UsageError(f"{measure.metric} needs held-out images (data.holdout)", where)
+        raise UsageError(unknown("metric", measure.metric, known), where)
     horizon: float
     step = 0.0
     if trials and measure.target is not None:

@@ -7,7 +7,6 @@ runs in progress metrics.csv.
 
 import operator
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,12 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from optilab import runs
-from optilab.config.fields import decimal, describe, schema_for
-from optilab.config.load import dump, flat, load
+from optilab.config.keys import keys_of
+from optilab.config.load import load
 from optilab.config.presets import presets
-from optilab.config.problems import number_advice
-from optilab.config.yaml import flow
-from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, for_each, shown
+from optilab.config.section import dump, schema_for
+from optilab.config.tree import decimal, flat, flow
+from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_own
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import CONFIRMATION, STAGE, asked_of, axes_of
@@ -68,12 +67,7 @@ class Condition:
         if comparable:
             return _ORDERS[self.operator](fact, number)
         if type(fact) in (int, float):
-            advice = number_advice(self.value).removeprefix("; write ")
-            value = advice if decimal(advice) != advice else "0.1"
-            instead = f"{'write' if value == advice else 'for example'} '{self.keys[-1]}{self.operator}{value}'"
-            raise UsageError(
-                f"{key} is a number; it cannot be compared with {shown(self.value)}; {instead}", "--where"
-            )
+            raise UsageError(f"expected a number for {key}, got {shown(self.value)}", "--where")
         return isinstance(fact, str) and _ORDERS[self.operator](fact, self.value)
 
 
@@ -82,43 +76,11 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
 
     def read(text: str) -> Condition:
         match = _CONDITION.fullmatch(text)
-        if meant := _in_words(text):
-            instead = shlex.join(word for one in meant for word in ("--where", one))
-            raise UsageError(f"{shown(text)} is no comparison; write {instead}", "--where")
         if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
-            sign = re.search(r"[=!<>~]+", text)
-            reason = f"expected {GRAMMAR}, for example 'optimizer.lr>0.1'"
-            if sign is None:
-                reason = "a comparison is missing; write for example 'val_acc>0.5' or 'state=done'"
-            elif sign[0] not in _SIGNS:
-                usual = {"==": "=", "=>": ">=", "=<": "<=", "<>": "!="}.get(sign[0])
-                reason = f"{sign[0]} is none of {' '.join(_SIGNS)}; write for example 'val_acc>0.5'"
-                if usual:
-                    reason = f"{sign[0]} is no comparison; write '{text.replace(sign[0], usual, 1)}'"
-            elif not sign.start():
-                reason = f"the key before {sign[0]} is missing; write for example 'val_acc{sign[0]}0.5'"
-            elif sign.end() == len(text):
-                reason = f"the value after {sign[0]} is missing; write for example '{text}0.5'"
-            raise UsageError(f"{reason}; got {shown(text)}", "--where")
+            raise UsageError(f"expected {GRAMMAR}, got {shown(text)}", "--where")
         return Condition([match[1]], match[2], match[3])
 
-    return for_each(read, texts)
-
-
-_WORDS = {
-    r"is not|not|ne": "!=", r"is|equals|eq": "=", r"like|contains|matches": "~",
-    r"above|over|gt": ">", r"below|under|lt": "<", r"at least|ge": ">=", r"at most|le": "<=",
-}  # fmt: skip
-"""How comparisons are written in other languages, and here."""
-
-
-def _in_words(text: str) -> list[str]:
-    """The conditions that are meant by several in one, or by words in the place of a sign; empty where none are."""
-    both = re.sub(r"(\S+) between (\S+) and (\S+)", r"\1>=\2 and \1<=\3", text)
-    parts = re.split(r"\s+(?:and|AND|&&?)\s+", both)
-    for words, sign in _WORDS.items():
-        parts = [re.sub(rf"^(\S+)\s+(?:{words})\s+", rf"\1{sign}", part) for part in parts]
-    return parts if parts != [text] and all(map(_CONDITION.fullmatch, parts)) else []
+    return [read(text) for text in texts]
 
 
 def named(condition: Condition, known: Iterable[str]) -> Condition:
@@ -137,7 +99,7 @@ def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
             return ending
     there = ", ".join(one for one in RESULTS if one in keys)
     own = next((f", or a key of the config such as {one}" for one in keys if one not in RESULTS), "")
-    near = did_you_mean(key, list(keys)) or f"; one of {there}{own}"
+    near = did_you_mean(key, list(keys)) or f"; expected {there}{own}"
     raise UsageError(f"no listed run has {shown(key)}{near}", where)
 
 
@@ -249,7 +211,7 @@ class Variants:
         """The changes without the defaults of an entry that was changed: `adam` for `sgd`, without its betas."""
         entries = {key.removesuffix("name"): value for key, value in changed.items() if key.endswith(".name")}
         if entries and command not in self._defaults:
-            keys = describe(schema_for(command))
+            keys = keys_of(command)
             self._defaults[command] = {(key.key, key.of): key.default for key in keys if key.of}
 
         def follows(key: str, value: Any) -> bool:
@@ -340,7 +302,7 @@ def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | N
     """The lines that meet all conditions, sorted by a key. UsageError for keys that no line has."""
     if where and found:
         known = dict.fromkeys(key for line in found for facts in (line.facts, *line.trials) for key in facts)
-        conditions = for_each(lambda condition: named(condition, known), where)
+        conditions = [named(condition, known) for condition in where]
         found = [line for line in found if line.meets(conditions)]
     return ordered(found, lambda line: line.facts, sort) if sort else list(found)
 

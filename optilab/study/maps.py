@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError
+from optilab.config.axes import Axis, read_range
+from optilab.errors import UsageError, shown, unknown
 from optilab.marks import RANGE
 from optilab.optimize import theory
 from optilab.optimize.maps import GridResult, run_grid
-from optilab.optimize.objective import Floats, Objective, called
+from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, settings_of, with_settings
-from optilab.study.axes import Axis, as_range, read_range
 
 MAX_CELLS = 25_000_000
 COUNT = 200
 """Cells along an axis whose range has no COUNT."""
-EXAMPLE = "lr=0.01:2:1000 or w1=-5:5"
 NEAR = 0.05
 """A start belongs to the basin of a minimum from which its path ends nearer than this fraction of the box."""
 
@@ -31,21 +30,10 @@ def read_axis(flag: str, text: str) -> Axis:
     UsageError if it is not a range.
     """
     key, equals, span = text.partition("=")
-    if not equals and (match := re.fullmatch(r"([a-z]\w*)[\s:,]+(.*)", text)) and (written := as_range(match[2])):
-        raise UsageError(
-            f"expected {RANGE}; write {f'{flag} ' * flag.startswith('--')}{match[1]}={written}", f"{flag} {text}"
-        )
-    if not equals and re.fullmatch(r"[\d.:e+-]+(:log)?", text):
-        usual = f"{flag} ".lstrip("-") if flag[:2] != "--" else f"{flag} "
-        raise UsageError(
-            f"the setting is missing; write {usual}{'w1' if 'y' in flag else 'lr'}={text}", f"{flag} {text}"
-        )
-    if not key:
-        raise UsageError(
-            f"the setting is missing before =; write {RANGE}, for example {EXAMPLE}", f"{flag} {text}"
-        )
+    if not equals or not key:
+        raise UsageError(f"expected {RANGE}, got {shown(text)}", flag)
     key = key if key.startswith("algo.") or re.fullmatch(r"w\d+", key) else f"algo.{key}"
-    return read_range(f"{flag} {text}", key, span, COUNT)
+    return read_range(f"{flag} {key}", key, span, COUNT)
 
 
 @dataclass(frozen=True)
@@ -161,12 +149,10 @@ class Map:
 def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: int, tolerance: float) -> Map:
     """Fill the map. UsageError for a key that the rule or the function does not have, or too many cells."""
     if x.count * y.count > MAX_CELLS:
-        raise UsageError(
-            f"{x.count:,} x {y.count:,} cells are too many (at most {MAX_CELLS:,}); lower COUNT in --x or --y"
-        )
+        raise UsageError(f"expected at most {MAX_CELLS:,} cells, got {x.count:,} x {y.count:,} (--x, --y)")
     if x.key == y.key:
         key = x.key.removeprefix("algo.")
-        raise UsageError(f"--x and --y are both {key}; choose two settings, or w1 and w2")
+        raise UsageError(f"--x and --y are both {key}")
     shaped = {x.key: x.points[None, :], y.key: y.points[:, None]}
     settings = {axis.field: shaped[axis.key] for axis in (x, y) if axis.field}
     point = function.start if start is None else start
@@ -174,9 +160,7 @@ def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: 
     known = {f"w{i + 1}" for i in range(len(point))}
     for flag, axis in (("--x", x), ("--y", y)):
         if not axis.field and axis.key not in known:
-            names = ", ".join(sorted(known)[:4])
-            reason = f"{called(function)} has {names}; an axis is one of them, or a setting such as lr"
-            raise UsageError(reason, f"{flag} {axis.key}")
+            raise UsageError(unknown("variable", axis.key, sorted(known)), flag)
     starts = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
     ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
     return Map(rule, function, x, y, steps, tolerance, starts, ends)

@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from optilab import runs
-from optilab.config.load import Override, dump, load
+from optilab.config.load import load
 from optilab.config.presets import rules_named
+from optilab.config.section import dump
 from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
-from optilab.errors import DataError, UsageError, for_each
+from optilab.config.tree import Override
+from optilab.errors import DataError, UsageError
 from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
 from optilab.study import search_space
@@ -116,21 +118,18 @@ class NetworkRace(StudyPlan):
         changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
         require_unchanged(study, changed)
         require_seeds(study, before.seeds, asked.seeds)
-        require_kept(study, "--algo ", before.algos, asked.algos)
-        require_kept(study, "--on ", old, [config.name for config in asked.on])
+        require_kept(study, "--algo", before.algos, asked.algos)
+        require_kept(study, "--on", old, [config.name for config in asked.on])
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
     """`asked` with its trainings as keys, changed, each with images held out and one thread."""
     given = (one if isinstance(one, str) else dump(one) for one in asked.on)
-    configs = for_each(lambda one: load(TrainConfig, one, changes), given)
+    configs = [load(TrainConfig, config, changes) for config in given]
     found = [as_trial(config, data=config.data.holding_out(asked.holdout)) for config in configs]
     names = [config.name for config in found]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise UsageError(
-            f"two trainings of the name {', '.join(twice)}; give each its own in its file, as in name: {twice[0]}-2",
-            "--on",
-        )
+        raise UsageError(f"two trainings have the name {', '.join(twice)}", "--on")
     return asked.model_copy(update={"on": found, "name": asked.name or "-".join(names[:3])})
 
 
@@ -140,15 +139,12 @@ def plan(asked: RaceConfig) -> NetworkRace:
     rules = dict(zip(names, rules_named("--algo", ",".join(names)), strict=True))
     labels = {name: rule.name for name, rule in rules.items()}
     if len(rules) < 2 or len(set(labels.values())) < len(labels):
-        raise UsageError(
-            f"a race needs at least two different optimizers, got {', '.join(labels.values())}", "--algo"
-        )
+        text = f"expected at least two different optimizers, got {', '.join(labels.values())}"
+        raise UsageError(text, "--algo")
     problems = {config.name: config for config in asked.on}
     count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.second + asked.seeds)
     if count > MAX_TRIALS:
-        most = MAX_TRIALS // (len(rules) * len(problems) * asked.repeats) - asked.second - asked.seeds
-        advice = f"write --budget {most}" if most > 0 else "take fewer --repeats or --seeds"
-        raise UsageError(f"{count:,} trials; at most {MAX_TRIALS:,} make a study: {advice}", "--budget")
+        raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
     every = {problem: _more(asked, config) for problem, config in problems.items()}
     fields = {
         rule.name: list(dict.fromkeys(key for more in every.values() for key in search_space.tuned(rule, more)))

@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 
 from optilab import runs
 from optilab.config.claims import Claim
-from optilab.config.load import to_yaml
-from optilab.config.yaml import flow
+from optilab.config.section import to_yaml
+from optilab.config.tree import flow
 from optilab.runs.tables import METRICS
 from optilab.study.groups import CONFIRMATION, STAGE
 from optilab.study.trials import Outcome, Trial, known

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from optilab.config.load import dump
+from optilab.config.section import dump
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import UsageError
@@ -54,7 +54,7 @@ def rate_ramp(rule: Any, steps: int = STEPS) -> RateRamp:
     """`steps` log-spaced rates for an optimizer. UsageError where it has no learning rate."""
     key, inner = next(iter(rated(rule).items()), ("", None))
     if inner is None:
-        raise UsageError(f"{rule.name} has no learning rate `lr`: there is none to find; name another optimizer")
+        raise UsageError(f"{rule.name} has no learning rate `lr`: there is none to find")
     span = network_space(inner)["lr"]
     rates = np.geomspace(span.low / MARGIN, span.high * MARGIN, steps)
     return RateRamp(f"optimizer.{key}", inner.lr, rates)

@@ -8,9 +8,11 @@ from statistics import fmean, median, stdev
 
 from optilab import runs
 from optilab.config.claims import BEST, Claim
-from optilab.config.load import Override, dump, load, to_yaml
+from optilab.config.load import load
+from optilab.config.section import dump, to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
 from optilab.errors import ConfigError, UsageError
@@ -102,8 +104,7 @@ def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
         for one in plans[1:]:
             misfits.setdefault(one.misfit, []).append(one.name)
         reasons = "; ".join(f"{', '.join(names)}: {misfit}" for misfit, names in misfits.items())
-        advice = "; leave out --only, and all that fit are tried" if asked.only else ""
-        raise UsageError(f"no remedy is left to compare with: {reasons}{advice}")
+        raise UsageError(f"no remedy is left to compare with: {reasons}")
     trials = tuple(trial for one in plans for trial in one.trials)
     return Remedies(asked, trials, tuple(plans), command="remedy")
 
@@ -118,12 +119,7 @@ def tried(asked: RemedyConfig) -> list[RemedyTrials]:
     if asked.tune is not None:  # a rate is no remedy where each has its own
         single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
     if asked.pairs and len(single) == 1:
-        only = single[0].name
-        other = next(name for name in remedies() if name not in (only, "lr"))
-        raise UsageError(
-            f"a pair needs two remedies, and there is only {only}; leave it out, or write --only {only},{other}",
-            "--pairs",
-        )
+        raise UsageError(f"expected at least two remedies, got {single[0].name}", "--pairs")
     for remedy in [*single, *(pairs(single) if asked.pairs else [])]:
         try:
             changed = load(TrainConfig, config, [*changes, *remedy.overrides])
@@ -144,8 +140,7 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
     plans = [p for p in tried(asked.model_copy(update={"seeds": 1})) if p.trials]
     configs = {p.name: p.trials[0].config for p in plans if hasattr(p.trials[0].config.optimizer, "lr")}
     if len(configs) < 2:
-        advice = "leave out --only, and all that fit are tried" if asked.only else "compare them without it"
-        reason = f"no remedy is left that fits the network and changes more than the learning rate; {advice}"
+        reason = "no remedy is left that fits the network and changes more than the learning rate"
         raise UsageError(reason, "--tune")
     assert asked.tune is not None
     base = next(iter(configs.values()))
@@ -207,7 +202,7 @@ def require_same(study: Path, asked: RemedyConfig) -> None:
     require_unchanged(study, changed)
     require_seeds(study, earlier.seeds, asked.seeds)
     every = list(remedies())
-    require_kept(study, "--only ", earlier.only or every, asked.only or every)
+    require_kept(study, "--only", earlier.only or every, asked.only or every)
 
 
 def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:

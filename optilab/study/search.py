@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optilab.config.yaml import flow
+from optilab.config.axes import Axis, Choices
+from optilab.config.tree import flow
 from optilab.errors import CheckpointError, UsageError
-from optilab.study.axes import Axis, Choices
 from optilab.study.groups import Measure
 from optilab.study.plan import GENERATION
 from optilab.study.trials import Outcome
@@ -62,9 +62,7 @@ class Journal:
             )
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise CheckpointError(
-                f"{file} is damaged ({reason}); restore it, or delete it, and the points are chosen again"
-            ) from None
+            raise CheckpointError(f"{file} is damaged ({reason})") from None
 
     def ask(self, number: int) -> dict[str, Any]:
         """The point of that number: dotted key -> value. It depends on the seed and on what was told before."""

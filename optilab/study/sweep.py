@@ -10,24 +10,25 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import variance
 from typing import Any
 
 from optilab import runs
+from optilab.config.axes import Axis, Choices, listed, read_choices, read_range
 from optilab.config.claims import BEST
-from optilab.config.fields import decimal, describe
-from optilab.config.load import Override, dump, load
-from optilab.config.study import EXAMPLE, SweepConfig
+from optilab.config.keys import keys_of
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.config.yaml import flow
-from optilab.errors import ConfigError, OptilabError, Problem, Refusals, RunError, UsageError, unknown
+from optilab.config.tree import Override, decimal, flow
+from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
-from optilab.study.axes import Axis, Choices, as_range, listed, read_choices, read_range
 from optilab.study.groups import STAGE, TESTED, asked_of, axes_of, planned_labels
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.statistics import mean_variance, smallest_difference
@@ -163,13 +164,13 @@ class Sweep(StudyPlan):
         """RunError where an axis has lost a value, or where there are fewer samples."""
         if before.samples:
             if (self.asked.samples or 0) < before.samples:
-                fewer = f"{study} has {plural(before.samples, 'sample')}"
-                raise RunError(f"{fewer}; add --samples {before.samples}, or choose another --name")
+                least = f"expected at least {before.samples}, which {study} has"
+                raise RunError(f"--samples: {least}, got {self.asked.samples or 0}")
             return
         now = {axis.key: axis.values for axis in self.axes}
         for axis in (read_axis(*one) for one in before.over.items()):
             tried, asked = ([flow(decimal(v)) for v in own] for own in (axis.values, now.get(axis.key, ())))
-            require_kept(study, f"--over {axis.key}=", tried, asked)
+            require_kept(study, f"--over {axis.key}", tried, asked)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         plan = self._choice(study, dry)
@@ -259,40 +260,31 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
     Without an axis, the claims of the training are those of the study.
     """
     config = asked.config if isinstance(asked.config, str) else dump(asked.config)
-    refused = Refusals()
     for change in changes:
         for axis in asked.over:
             if change.key == axis:
-                why = f"{axis} is an axis (--over), whose values take its place; leave it out"
-                refused.append(UsageError(why, change.where))
+                raise UsageError(f"{axis} is an axis (--over), whose values take its place", change.where)
             if change.key.startswith(f"{axis}."):
-                advice = f"to give it to each of them, write --over {change.key}={flow(change.value)}"
-                refused.append(UsageError(f"--over {axis} replaces {change.key}; {advice}", change.where))
-    if (base := refused(load, TrainConfig, config, changes, rest=True)) is None:
-        refused.settle()
+                raise UsageError(f"--over {axis} replaces {change.key}", change.where)
+    base = load(TrainConfig, config, changes)
     expect = asked.expect if asked.over else (*base.expect, *asked.expect)
     base = as_trial(base, expect=())
-    found = asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
-    refused.settle(found)
-    return found
+    return asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
 
 
 def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
     """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
-    refused = Refusals()
-    axes = [refused(read_axis, *axis) for axis in asked.over.items()]
-    refused(_require_metric, asked)
-    refused.settle()
+    axes = [read_axis(*axis) for axis in asked.over.items()]
+    _require_metric(asked)
     if asked.confirm and not asked.over:
-        raise UsageError(f"nothing is chosen without an axis: add --over {EXAMPLE}", "--confirm")
+        raise UsageError("expected an axis (--over), got none", "--confirm")
     if asked.confirm_seeds is not None and not _confirmed(asked):
-        raise UsageError("no setting is trained again: add --confirm 3, or leave it out", "--confirm-seeds")
+        raise UsageError("applies only with --confirm", "--confirm-seeds")
     count = (
         math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1
     )
     if count * asked.seeds > MAX_TRIALS:
-        advice = "write fewer values for --over, or draw some of them with --samples N"
-        raise UsageError(f"{count * asked.seeds:,} trials; at most {MAX_TRIALS:,} make a study: {advice}")
+        raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count * asked.seeds:,}")
     assert isinstance(asked.config, TrainConfig)
     if asked.search is not None:
         return Sweep(asked, tuple(_corners(asked, axes)), axes, command=command)
@@ -303,29 +295,21 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
 
 
 def read_axis(key: str, given: Any) -> Axis | Choices:
-    where = f"--over {key}"
-    text = flow(given)
+    """An axis as `--over` or a study's file has it: a range, or a list of values. UsageError for anything else."""
+    where, text = f"--over {key}", flow(given)
     section, _, last = key.rpartition(".")
-    written = text.strip("[]").replace(" ", "")
-    if reason := f"write --over {section}={written}" if section and last == "name" else _NOT_AXES.get(key):
-        raise UsageError(f"{key} is not an axis: {reason}", where)
+    if reason := f"expected {section}" if section and last == "name" else _NOT_AXES.get(key):
+        raise UsageError(f"not an axis; {reason}", where)
     if isinstance(given, list):
         return listed(where, key, given)
-    if isinstance(given, dict) and given:
-        if {"min", "max"} <= given.keys():  # as W&B has them
-            raise UsageError(f"a range is LOW:HIGH; write --over {key}={given['min']}:{given['max']}", where)
-        inner, values = next(iter(given.items()))
-        written = ",".join(map(flow, values)) if isinstance(values, list) else flow(values)
-        raise UsageError(f"a key inside another follows a dot; write --over {key}.{inner}={written}", where)
-    if re.search(r"^[a-z].*\(|\.\.|^[^,]*\bto\b", text) and (span := as_range(text)):
-        raise UsageError(f"expected {RANGE}; write --over {key}={span}", f"{where}={text}")
+    if isinstance(given, dict):
+        raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got a mapping", where)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
-    axis = read_range(f"{where}={text}", key, text, COUNT)
-    kinds = [k.type for k in describe(TrainConfig) if k.key == key]
+    axis = read_range(where, key, text, COUNT)
+    kinds = [one.type for one in keys_of("train") if one.key == key]
     if kinds and not any(kind.startswith(("number", "whole number")) for kind in kinds):
-        reason = f"a range is for numbers, and {key} takes {kinds[0]}; write {key}=VALUE,VALUE"
-        raise UsageError(reason, f"{where}={text}")
+        raise UsageError(f"expected KEY=VALUE,VALUE, got the range {text}", where)
     whole = any(kind.startswith("whole number") for kind in kinds)
     return Axis(key, axis.low, axis.high, axis.count, axis.log, whole)
 
@@ -335,20 +319,14 @@ def points(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> Iterator[dict[
     keys = [axis.key for axis in axes]
     if asked.samples is not None:
         if not axes:
-            raise UsageError(
-                f"--samples needs something to sample; add --over, for example --over {EXAMPLE}", "--samples"
-            )
+            raise UsageError("expected an axis (--over), got none", "--samples")
         values: Iterator[Any] = iter(_sobol(axes, asked.samples))
     elif asked.zip:
         if len(axes) == 1:
-            raise UsageError(
-                "there is one axis, and it walks several together; add an --over, or leave it out", "--zip"
-            )
+            raise UsageError("expected at least two axes (--over), got one", "--zip")
         if len({len(axis.values) for axis in axes}) != 1:
             counts = ", ".join(f"{axis.key} {len(axis.values)}" for axis in axes) or "no axis"
-            raise UsageError(
-                f"every --over needs the same number of values; got {counts}: add values, or leave it out", "--zip"
-            )
+            raise UsageError(f"every --over needs the same number of values, got {counts}", "--zip")
         values = zip(*(axis.values for axis in axes), strict=True)
     else:
         values = itertools.product(*(axis.values for axis in axes))
@@ -389,50 +367,11 @@ def _of_points(
             if (refused := refused + 1) == COMBINED:
                 break
     if problems:
-        own = {axis.key: [p for p in problems if p.where.startswith(f"--over {axis.key}=")] for axis in axes}
-        others = [problem for problem in problems if not any(problem in mine for mine in own.values())]
-        said = [one for axis in axes if own[axis.key] for one in _as_typed(asked, axis, own[axis.key])]
-        raise ConfigError("the command line", [*said, *others])
+        first: dict[tuple[str, str], Problem] = {}  # a range of values may have one problem many times
+        for problem in problems:
+            first.setdefault((problem.where.partition("=")[0], problem.message), problem)
+        raise ConfigError("", [*first.values()])
     return tuple(trials)
-
-
-def _as_typed(asked: SweepConfig, axis: Axis | Choices, problems: Sequence[Problem]) -> Sequence[Problem]:
-    """Problems of values of an axis: one of the axis where it is a range, where all values have the same, and where one
-    line says what to write instead."""
-    given, key = asked.over[axis.key], axis.key
-    text = ",".join(map(flow, given)) if isinstance(given, list) else flow(given)
-    first, messages = problems[0], {problem.message for problem in problems}
-    message, wrong = first.message, {problem.where.partition("=")[2]: problem.message for problem in problems}
-    instead = {value: own.partition("; write ")[2] for value, own in wrong.items()}
-    if near := re.match(r'unknown key; did you mean "([^"]+)"', message):
-        key = near[1]
-    several = isinstance(given, str) and re.search(r"^[^{]*[\s;()\[\]]|^[^\d:]+:[^:]+$", text)
-    if all(instead.values()):
-        values = ",".join(instead.get(value, value) for value in map(flow, axis.values))
-        message = f"{message.partition('; write ')[0]}; write --over {key}={values}"
-    elif re.search(r"unknown (?!key)|number|a name", message) and several:
-        values = ",".join(re.findall(r"[^\s,;:()\[\]]+", text))
-        message = f"{message.partition('; ')[0]}; values are separated by commas: --over {key}={values}"
-    elif " has no setting" in message and (entries := _having(asked, axis, messages)):
-        message = f"{message.partition(';')[0]}; instead of both axes: {entries}"
-    elif not isinstance(axis, Axis) and (messages != {message} or not 1 < len(axis.values) == len(problems)):
-        return problems
-    quote = "'" * bool(re.search(r"[\s;]", text))
-    return [replace(first, where=f"--over {quote}{axis.key}={text}{quote}", message=message)]
-
-
-def _having(asked: SweepConfig, axis: Axis | Choices, messages: Iterable[str]) -> str:
-    """How a setting that only some entries of another axis have is swept for those: `--over 'optimizer=sgd,{...}'`."""
-    section, _, name = axis.key.rpartition(".")
-    lacking = {message.partition(" has no setting")[0] for message in messages}
-    entries = flow(asked.over.get(section)).strip("[]").replace(" ", "").split(",")
-    if not lacking < set(entries):
-        return ""
-    having = [
-        [entry] if entry in lacking else [f"{{name: {entry}, {name}: {flow(value)}}}" for value in axis.values]
-        for entry in entries
-    ]
-    return f"--over '{section}={','.join(itertools.chain.from_iterable(having))}'"
 
 
 def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> None:
@@ -442,9 +381,8 @@ def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> No
         if (other := first.setdefault(trial.digest, trial)) is not trial:
             a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
             if samples is None:
-                raise UsageError(f"{a} and {b} are the same training; leave one of them out", "--over")
-            reason = f"two of {samples} samples are the same training, {a}"
-            raise UsageError(f"{reason}; leave it out for the whole grid", "--samples")
+                raise UsageError(f"{a} and {b} are the same training", "--over")
+            raise UsageError(f"two of {samples} samples are the same training, {a}", "--samples")
 
 
 def _require_rungs(asked: SweepConfig, points: int) -> None:
@@ -452,13 +390,8 @@ def _require_rungs(asked: SweepConfig, points: int) -> None:
     assert isinstance(asked.config, TrainConfig)
     if asked.halving is not None and len(rungs(points, asked.config.epochs, asked.halving)) < 2:
         have = f"{plural(points, 'setting')} and {plural(asked.config.epochs, 'epoch')}"
-        largest, needed = min(points, asked.config.epochs), asked.halving
-        instead = f"write --halving {largest}" if largest > 1 else "add values to --over or epochs"
-        raise UsageError(
-            f"it needs {needed} settings and {needed} epochs to leave one out, and has {have}; {instead}, or leave it "
-            "out",
-            "--halving",
-        )
+        needed = f"{asked.halving} settings and {asked.halving} epochs"
+        raise UsageError(f"expected at least {needed}, got {have}", "--halving")
 
 
 def _require_metric(asked: SweepConfig) -> None:
@@ -467,9 +400,9 @@ def _require_metric(asked: SweepConfig) -> None:
     at_the_end = ("seconds", *(TESTED if asked.config.data.holdout else ()))
     accepted = METRICS[1:] if asked.halving or asked.search else (*METRICS[1:], *at_the_end)
     if asked.metric not in accepted:
-        held_out = asked.metric in TESTED and not asked.config.data.holdout
-        advice = "; for the test set, hold images out: --set data.holdout=N" if held_out else ""
-        raise UsageError(unknown("metric", asked.metric, accepted) + advice, "--metric")
+        if asked.metric in TESTED and not asked.config.data.holdout:
+            raise UsageError(f"{asked.metric} needs held-out images (data.holdout)", "--metric")
+        raise UsageError(unknown("metric", asked.metric, accepted), "--metric")
 
 
 def _count(axis: Axis | Choices) -> float:
@@ -490,20 +423,21 @@ def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
     of its axes, also together: for the first COMBINED combinations of ends.
     """
     if asked.samples is None:
-        raise UsageError("needs the number of points: add --samples N", "--search")
+        raise UsageError("expected a number of points (--samples), got none", "--search")
     if not axes:
-        raise UsageError(f"needs an axis, as --over {EXAMPLE}", "--search")
+        raise UsageError("expected an axis (--over), got none", "--search")
     for key in ("zip", "halving"):
         if getattr(asked, key):
-            raise UsageError(f"--search and --{key} cannot be combined; give one")
+            raise UsageError(f"--search and --{key} cannot be combined")
     assert isinstance(asked.config, TrainConfig)
     ends = {a.key: a.values if isinstance(a, Choices) else [a.at(0.0), a.at(1.0)] for a in axes}
     corner = {key: values[0] for key, values in ends.items()}
     others = [{**corner, key: value} for key, values in ends.items() for value in values[1:]]
     counts = [_count(axis) for axis in axes]
     if asked.samples > (count := math.prod(counts)):
-        advice = f"write --samples {int(count)}, or for the whole grid leave out --search and --samples"
-        raise UsageError(f"the axes have only {plural(int(count), 'point')}; {advice}", "--samples")
+        raise UsageError(
+            f"expected at most {int(count):,}, the points of the axes, got {asked.samples}", "--samples"
+        )
     products = itertools.islice(itertools.product(*ends.values()), COMBINED)
     _of_points(asked, axes, (dict(zip(ends, values, strict=True)) for values in products), 1)
     corners = [of_point(asked.config, point, 1)[0] for point in (corner, *others)]

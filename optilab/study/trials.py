@@ -6,7 +6,6 @@ after any interruption. A trial that failed does not affect the others.
 
 import os
 import re
-import shlex
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,10 +18,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from optilab import runs
-from optilab.config.load import dump
 from optilab.config.own_network import OwnNetwork
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changed_keys, digest
-from optilab.config.yaml import flow
+from optilab.config.tree import flow
 from optilab.errors import OptilabError, RunError, UsageError, WriteFailure, printable
 from optilab.study.pool import AnswerRefused, Ended, WorkerDied, Workers, WorkersLost
 from optilab.words import some
@@ -292,28 +291,25 @@ def refused_changes(before: TrainConfig, after: TrainConfig, keep: str) -> list[
 def require_unchanged(study: Path, changed: Sequence[str]) -> None:
     """RunError that names what changed since a study was started, where anything did."""
     if changed:
-        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}; choose another --name")
+        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}")
 
 
 def require_seeds(study: Path, before: int, now: int, option: str = "seeds") -> None:
     """RunError where a study is asked for fewer seeds than it has: its verdicts would forget some."""
     if now < before:
-        fewer = f"{study} has {before} {'new ' * (option != 'seeds')}seeds, and {now} would be fewer"
-        raise RunError(f"{fewer}; add --{option} {before}, or choose another --name")
+        raise RunError(f"--{option}: expected at least {before} seeds, which {study} has, got {now}")
 
 
 def require_kept(study: Path, option: str, before: Iterable[str], now: Iterable[str]) -> None:
     """RunError where a study that has trained leaves out one of the values `before`: its verdicts would forget it.
-    `option`, such as `--algo `, asks for all of them.
+    `option`, such as `--algo`, asks for them.
     """
     tried, asked, trained = list(before), list(now), False
     lost = [one for one in tried if one not in asked]
     with suppress(OptilabError):  # a table that is damaged is written again
         trained = bool(lost and runs.read_study(study).trials())
     if trained:
-        whole = shlex.quote(",".join([*tried, *(one for one in asked if one not in tried)]))
-        forgets = f"{study} has tried {some(lost, 3)}, too, and its verdicts would forget that"
-        raise RunError(f"{forgets}; write {option}{whole}, or choose another --name")
+        raise RunError(f"{option}: expected also {some(lost, 3)}, which {study} has tried")
 
 
 def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:

@@ -229,7 +229,6 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
     no file of the run has then been changed. Afterwards the run has exactly the files that it had after that epoch.
     """
     candidates = runs.checkpoints(run.path)
-    advice = f"restore its checkpoints, or start again: {runs.again(run.path)}"
     for left, (epoch, path) in enumerate(candidates, 1 - len(candidates)):
         try:
             restore(training, runs.read_checkpoint(path, size_limit(training)))
@@ -244,11 +243,11 @@ def resume(training: Training, run: runs.Run, warn: Callable[[str], None]) -> No
                 run.prune(path, runs.best(training.rows)["epoch"])
             return
     if candidates:
-        raise CheckpointError(f"no usable checkpoint in {run.path}; {advice}")
+        raise CheckpointError(f"no usable checkpoint in {run.path}")
     recorded = len(runs.read_table(run.path / "metrics.csv"))
     every = max(training.config.checkpoint_every, run.manifest.get("config", {}).get("checkpoint_every", 1))
     if recorded >= every or run.manifest.get("status") == "done":
-        raise CheckpointError(f"{run.path} records {recorded} epochs but has no checkpoint; {advice}")
+        raise CheckpointError(f"{run.path} records {recorded} epochs but has no checkpoint")
     for message in run.rewind([]):
         warn(message)
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from optilab.call import Call
+
 PRESSURE = Path("/proc/pressure/cpu")
 """How much of the last ten seconds some process waited for a core, in percent, as Linux counts it."""
 BUSY = 25.0
@@ -42,7 +44,7 @@ class Crowding:
     seconds in a long training is no reason to change it. `one_thread` gives the command to type instead.
     """
 
-    def __init__(self, threads: int, one_thread: Callable[[], str]) -> None:
+    def __init__(self, threads: int, one_thread: Callable[[], Call]) -> None:
         self._threads, self._one_thread = threads, one_thread
         self._began = time.perf_counter(), time.process_time()
         self._last = (0.0, 0.0)

@@ -45,7 +45,7 @@ def configure(device: torch.device, threads: int, dtype: str = "float32") -> Non
     that type, too. UsageError if the device lacks it.
     """
     if dtype == "float64" and device.type == "mps":
-        raise UsageError("dtype: mps has no float64; choose --device cpu, or --set dtype=float32")
+        raise UsageError("dtype: expected float32 on mps, got float64")
     torch.set_default_dtype(getattr(torch, dtype))
     torch.set_num_threads(threads)
     # Saturated units make denormal numbers, which slow a matrix product up to 200 times. Must come before the
@@ -146,8 +146,7 @@ def _explanation(error: RuntimeError, device: str) -> str | None:
     if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in text or "out of memory" in text:
         return f"not enough memory on {device}; a smaller model.hidden or data.batch_size needs less"
     if "no kernel image" in text:
-        advice = "choose `device: cpu`, or install a build of PyTorch that supports this GPU"
-        return f"PyTorch {torch.__version__} has no code for the GPU {device}; {advice}"
+        return f"PyTorch {torch.__version__} has no code for the GPU {device}"
     if isinstance(error, torch.AcceleratorError):
         return f"{device} failed: {text.splitlines()[0]}; the run can be resumed from its last checkpoint"
     return None

@@ -392,10 +392,7 @@ def optimizer_of(config: TrainConfig, model: Network) -> torch.optim.Optimizer:
     _require_matrices(config, model)
     optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay, model.weights)
     if config.replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
-        raise UsageError(
-            f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form; leave it out, or choose "
-            "--optimizer adam"
-        )
+        raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
     return optimizer
 
 
@@ -408,7 +405,7 @@ def _require_matrices(config: TrainConfig, model: Network) -> None:
     if isinstance(model, OwnModel) and getattr(rule, "matrices", "all") == "hidden" and matrices < 3:
         raise UsageError(
             f"optimizer: {rule.name} trains the matrices between the first and the last, and {model.config.name} has "
-            f"{matrices} in all; add --set optimizer.matrices=all"
+            f"{matrices} in all"
         )
 
 
@@ -431,8 +428,7 @@ def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int
     """UsageError for batch sizes that leave a one-image batch under batch statistics, or no batch with drop_last."""
     data, network = config.data, config.model
     if data.drop_last and train < data.batch_size:
-        few = f"data.drop_last: {train} images do not fill one batch of {data.batch_size}"
-        raise UsageError(f"{few}; add --set data.batch_size={train}")
+        raise UsageError(f"data.drop_last: {train} images do not fill one batch of {data.batch_size}")
     if isinstance(network, OwnNetwork):
         return
     norm = network.norm
@@ -444,14 +440,8 @@ def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int
         if over_batch and network.hidden and (images % size == 1 or size == 1):
             raise UsageError(
                 f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalization "
-                f"needs two; {_other_size(key, size, [n for k, _, n in passes if k == key])}"
+                "needs two"
             )
-
-
-def _other_size(key: str, size: int, counts: Sequence[int]) -> str:
-    """What to type in place of a batch size that leaves one image alone."""
-    fitting = (n for n in range(size + 1, 2 * size + 9) if all(count % n != 1 for count in counts))
-    return next((f"add --set data.{key}={n}" for n in fitting), "choose another batch size")
 
 
 def _refuse_single_images(config: TrainConfig, model: OwnModel, train: int, image: Tensor) -> None:
@@ -461,7 +451,7 @@ def _refuse_single_images(config: TrainConfig, model: OwnModel, train: int, imag
     if (left == 1 or data.batch_size == 1) and not model.takes_single(image):
         raise UsageError(
             f"data.batch_size: {data.batch_size} leaves a batch of one of {train} images, and {model.config.name} "
-            f"normalizes over batches; {_other_size('batch_size', data.batch_size, [train])}"
+            "normalizes over batches"
         )
 
 

@@ -171,8 +171,7 @@ def fill(init: Any, tensor: Tensor, phi: Any) -> None:
     except RuntimeError:  # PyTorch refuses bounds and constants that the type cannot hold
         fits = False
     if not fits:
-        large = f"model.init: the initial weights of {init.name} do not fit in {tensor.dtype}"
-        raise UsageError(f"{large}; make them smaller, or add --set dtype=float64")
+        raise UsageError(f"model.init: the initial weights of {init.name} do not fit in {tensor.dtype}")
 
 
 def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:

@@ -160,7 +160,7 @@ def packed(value: Any, name: str) -> Any:
         return [kind, [packed(part, f"{name}[{n}]") for n, part in enumerate(value)]]
     if type(value) is dict:
         return ["dict", [[packed(k, f"{name}'s key"), packed(v, f"{name}[{k!r}]")] for k, v in value.items()]]
-    raise UsageError(f"{name} is a {type(value).__name__}, which cannot be saved: {HOLDS}")
+    raise UsageError(f"{name} has the type {type(value).__name__}, which cannot be saved: {HOLDS}")
 
 
 def unpacked(data: Any, like: Any) -> Any:
@@ -200,4 +200,4 @@ def require_data(tree: Any, name: str) -> None:
         for number, value in enumerate(tree):
             require_data(value, f"{name}[{number}]")
     elif not isinstance(tree, Tensor) and type(tree) not in PLAIN:
-        raise UsageError(f"{name} is a {type(tree).__name__}, which cannot be saved: {HOLDS}")
+        raise UsageError(f"{name} has the type {type(tree).__name__}, which cannot be saved: {HOLDS}")

@@ -56,28 +56,18 @@ class OwnModel(nn.Module):
         with self.running("when it is built"):
             code = config.origin.code
             if isinstance(code, nn.Module):
-                made = f"def {config.origin.attribute}(): return {type(code).__name__}(...)"
-                raise UsageError(
-                    f"this network is built already; name its class, or a function that makes it: {made}"
-                )
+                raise UsageError("expected a class or a function, got a network that is built already")
             network = code(**config.called_with(shape, classes))
             if isinstance(network, nn.Module):
                 list(network.parameters())  # fails where a module did not call super().__init__()
         if not isinstance(network, nn.Module):
-            got = type(network).__name__
-            raise UsageError(
-                f"{self._at} gives {got}, no torch.nn.Module; write class "
-                f"{got if got[:1].isupper() else 'Net'}(torch.nn.Module), below import torch"
-            )
+            raise UsageError(f"{self._at} returns {type(network).__name__}; expected a torch.nn.Module")
         self.network = network
         self.activations = self._tried(example, classes)
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):
             raise UsageError(f"{config.name}: {message}")
         if not self.trained:
-            raise UsageError(
-                f"{self._at} has no parameter that is trained; make its layers attributes in __init__, as in "
-                "self.out = nn.Linear(256, 10)"
-            )
+            raise UsageError(f"{self._at} has no parameter that is trained")
         self._initialize()
         if not (state := self.state_dict()):
             raise UsageError(f"{self._at} has an empty state_dict(), so a checkpoint would not hold its weights")
@@ -141,7 +131,7 @@ class OwnModel(nn.Module):
         got = (
             f"a tensor of shape {tuple(logits.shape)} and type {logits.dtype}".replace("torch.", "")
             if isinstance(logits, Tensor)
-            else f"a {type(logits).__name__}"
+            else f"a value of type {type(logits).__name__}"
         )
         fits = isinstance(logits, Tensor) and logits.dim() == 2 and logits.is_floating_point()
         if not fits or len(logits) != len(example) or logits.shape[1] < classes:

@@ -2,16 +2,18 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optilab import __version__, runs
-from optilab.config.load import Override, dump, flat, load
-from optilab.config.training import MOVED, TrainConfig, changeable, changed_keys, edited
-from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shell, shown
+from optilab.config.load import load
+from optilab.config.section import dump
+from optilab.config.training import TrainConfig, changeable, changed_keys, edited
+from optilab.config.tree import Override, flat
+from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
 from optilab.optimize.own_source import locate
 
 
@@ -44,10 +46,7 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
     if latest.state == "done" and isinstance(latest.manifest.get("epoch"), int):
         done = max(done, latest.manifest["epoch"])  # a finished run may have lost its checkpoints
     if config.epochs < done:
-        raise UsageError(
-            f"--epochs {config.epochs} is below the {done} epochs already done; give more, or start a new run: "
-            f"{runs.again(path)} --epochs {config.epochs}"
-        )
+        raise UsageError(f"--epochs {config.epochs} is below the {done} epochs already done")
     ended_early = done < current.epochs
     complete = latest.state == "done" and (done == config.epochs or ended_early) and _is_readable(latest)
     return Continuation(path, config, done, complete)
@@ -71,10 +70,7 @@ def require_alike(path: Path, changes: Sequence[Override]) -> None:
         if command != "train"
         else f"its command with --name {study.name}"
     )
-    raise RunError(
-        f"{path.name} is a trial of the study {study.name}, which is changed as a whole: {again}; "
-        f"or fork it: {shell('train', '--fork', path)}"
-    )
+    raise RunError(f"{path.name} is a trial of the study {study.name}, which is changed as a whole: {again}")
 
 
 def config_of(record: runs.Record) -> TrainConfig:
@@ -82,21 +78,16 @@ def config_of(record: runs.Record) -> TrainConfig:
     if (command := record.manifest.get("command")) != "train":
         if command == "watch":
             raise RunError(
-                f"{record.name} was recorded by optilab.watch, whose loop is yours: only a training can be resumed or "
-                "forked; run your loop again"
+                f"{record.name} was recorded by optilab.watch, whose loop is yours; only a training can be resumed or "
+                "forked"
             )
-        again = f"repeat it: {runs.again(record.path, str(command))}"
-        raise RunError(
-            f"{record.name} is a run of `optilab {command}`; only a training can be resumed or forked; {again}"
-        )
+        raise RunError(f"{record.name} is a run of `optilab {command}`; only a training can be resumed or forked")
     _require_same_code(record)
     started, file = _started(record), record.path / "config.yaml"
     try:
         current = load(TrainConfig, str(file))
     except ConfigError as error:
-        raise RunError(
-            f"{error}\n{file} was edited since the run started; undo that, or name another run"
-        ) from None
+        raise RunError(f"{error}\n{file} was edited since the run started") from None
     if changed := changed_keys(started, current):
         raise RunError(edited(file, changed))
     return current
@@ -111,43 +102,25 @@ def _require_same_code(record: runs.Record) -> None:
         try:
             now = locate(spec)
         except UsageError as error:
-            raise RunError(
-                f"{record.name} was trained with {spec}: {error}; put the run's copy there: {copy}"
-            ) from None
+            raise RunError(f"{record.name} was trained with {spec}: {error}; the run's copy is {copy}") from None
         if now.sha256 != entry.get("sha256"):
             raise RunError(
                 f"{now.path} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
-                f"{now.sha256[:16]}...; the run's copy is {copy}: put it back, or start a new run"
+                f"{now.sha256[:16]}...; the run's copy is {copy}"
             )
 
 
 def _started(record: runs.Record) -> TrainConfig:
     """The config that a run started with, as its manifest has it."""
     tree, made = record.manifest.get("config"), record.manifest["versions"]["optilab"]
-    if tree is None and made != __version__:
-        raise RunError(
-            f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume; start a new "
-            f"run with: {runs.again(record.path)}"
-        )
-    if moved := [f"{key} (now {place})" for key, place in MOVED.items() if _has(tree, key)]:
-        raise RunError(
-            f"{record.name} was made by an earlier version of optilab, which had other config keys: "
-            f"{', '.join(moved)}. Resume it with that version, or start a new run: "
-            f"{runs.again(record.path)}"
-        )
     try:
         return TrainConfig.model_validate(tree)
     except ValueError:
-        raise CheckpointError(
-            f"{record.path / 'manifest.json'} is damaged: config is no config; restore it"
-        ) from None
-
-
-def _has(tree: Any, key: str) -> bool:
-    first, _, rest = key.partition(".")
-    if not isinstance(tree, Mapping) or first not in tree:
-        return False
-    return not rest or _has(tree[first], rest)
+        if made != __version__:
+            raise RunError(
+                f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume"
+            ) from None
+        raise CheckpointError(f"{record.path / 'manifest.json'} is damaged: config is no config") from None
 
 
 def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -> str:
@@ -157,25 +130,10 @@ def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -
     if "epochs" not in allowed:
         reason = f"; epochs may not, because the schedule {config.schedule.name} can depend on their number"
     accepted = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
-    keys = [one.partition(": ")[0] for one in changed]
-    if any(key.startswith(KEPT) and key not in RESEEDED for key in keys):
-        again = _command(["--config", str(record.path / "config.yaml")], keys, config)
-    else:
-        again = _command(["--fork", record.name], keys, config)
-        done = record.manifest.get("config", {}).get("epochs", 0)
-        if record.state == "done" and not reason:
-            again += f" --epochs {config.epochs if config.epochs > done else 2 * done}"
     return (
         f"{record.name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may "
-        f"change{reason}. A new run takes the others: {again}"
+        f"change{reason}"
     )
-
-
-def _command(source: Sequence[str], keys: Iterable[str], config: TrainConfig) -> str:
-    """The training of `source` with what `config` has of these keys."""
-    values = flat(dump(config))
-    settings = [f"{key}={_text(values[key])}" for key in keys if key in values]
-    return shell("train", *source, *(word for one in settings for word in ("--set", one)))
 
 
 # --- forks ---
@@ -219,32 +177,20 @@ def branch(folder: Path, spec: str, changes: Sequence[Override]) -> Branch:
     epoch; UsageError where no epoch is left to train.
     """
     name, sign, number = spec.rpartition("@")
-    if match := re.fullmatch(r"([\w./-]+)[:# ](\d+)", spec):
-        raise UsageError(f"expected RUN or RUN@EPOCH, got {shown(spec)}; write {match[1]}@{match[2]}", "--fork")
-    if sign and not number.isdecimal() and "/" not in number:  # a path may have one
-        raise UsageError(
-            f"expected RUN or RUN@EPOCH, for example {name or 'relu-1'}@3; got {shown(spec)}", "--fork"
-        )
+    if (sign and not number.isdecimal() and "/" not in number) or re.fullmatch(r"[\w./-]+[:# ]\d+", spec):
+        raise UsageError(f"expected RUN or RUN@EPOCH, got {shown(spec)}", "--fork")  # a path may have an @
     name, epoch = (name, int(number)) if name and number.isdecimal() else (spec, None)
     source = runs.read(runs.locate(folder, name, "train"))
     before = config_of(source)
     config = load(TrainConfig, str(source.path / "config.yaml"), changes)
     changed = _changes(before, config).items()
     if refused := [(key, text) for key, text in changed if key.startswith(KEPT) and key not in RESEEDED]:
-        draws = "; --set replay.training_seed=N draws other batches from there on"
-        new = _command(["--config", str(source.path / "config.yaml")], dict(changed), config)
-        raise RunError(
-            f"{source.name} cannot be forked with {'; '.join(dict(refused).values())}: a fork keeps the network and "
-            f"its data{draws if 'seed' in dict(refused) else ''}; for a new run: {new}"
-        )
+        texts = "; ".join(dict(refused).values())
+        raise RunError(f"{source.name} cannot be forked with {texts}; a fork keeps the network and its data")
     at, checkpoint = _checkpoint(source, before, epoch)
     if config.epochs <= at:
         typed = "--epochs " if any(one.where == "--epochs" for one in changes) else "epochs="
-        earlier = f", or fork an earlier epoch: --fork {name}@EPOCH" if at > 1 else ""
-        raise UsageError(
-            f"{typed}{config.epochs} leaves nothing to train after epoch {at} of {source.name}; write for example "
-            f"--epochs {2 * at}{earlier}"
-        )
+        raise UsageError(f"{typed}{config.epochs} leaves nothing to train after epoch {at} of {source.name}")
     return Branch(source, before, config, at, checkpoint)
 
 
@@ -272,7 +218,4 @@ def _checkpoint(source: runs.Record, config: TrainConfig, epoch: int | None) -> 
         if epoch is None
         else f"{source.name} has no checkpoint of epoch {epoch}"
     )
-    advice = ""
-    if epoch is not None and 0 < epoch < config.epochs and "epochs" in changeable(config):
-        advice = f". To make it, train to there again: {runs.again(source.path)} --epochs {epoch}"
-    raise CheckpointError(f"{missing}; there are: {listed} (a run keeps the last two and the best){advice}")
+    raise CheckpointError(f"{missing}; there are: {listed} (a run keeps the last two and the best)")

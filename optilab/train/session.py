@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from optilab import runs
-from optilab.config.load import dump, to_yaml
+from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
 from optilab.data.load import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
@@ -79,8 +79,7 @@ def fork(
             if training.epoch != branch.epoch:
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
-            advice = f"fork another epoch, or train again: {runs.again(source.path)}"
-            raise CheckpointError(f"{checkpoint.at(branch.checkpoint, error)}; {advice}") from None
+            raise CheckpointError(str(checkpoint.at(branch.checkpoint, error))) from None
         kept = training.change(config)
         if training.finished:
             reason = f"early_stopping ends the run after epoch {branch.epoch} already"
@@ -293,7 +292,7 @@ def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
         before = dict(record.manifest["data"]["sha256"])
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(
-            f"{record.path / 'manifest.json'} is damaged: it lacks the dataset's checksums; restore it"
+            f"{record.path / 'manifest.json'} is damaged: it lacks the dataset's checksums"
         ) from None
     if before != dataset.digests:
         changes = checkpoint.changed_files(before, dataset.digests)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from optilab import runs
-from optilab.config.load import Override
 from optilab.config.training import TrainConfig, digest
+from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import DivergedError, OptilabError, RunError, WriteFailure
 from optilab.train import checkpoint, engine, session

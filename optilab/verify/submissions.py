@@ -18,7 +18,7 @@ from glob import glob
 from pathlib import Path
 from queue import SimpleQueue
 
-from optilab.errors import OptilabError, UsageError, for_each, printable, shown, unknown
+from optilab.errors import OptilabError, UsageError, printable, shown, unknown
 from optilab.verify.candidate import Candidate
 from optilab.verify.grade import Verdict
 from optilab.verify.remote import Limits, TimeLimit, Warden
@@ -79,7 +79,7 @@ def files(specs: Sequence[str]) -> dict[Path, str]:
             raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}; see what is there: ls{there}")
         return dict.fromkeys(found, name)
 
-    return dict(sorted(item for found in for_each(read, specs) for item in found.items()))
+    return dict(sorted(item for found in map(read, specs) for item in found.items()))
 
 
 def read_points(text: str | None) -> dict[str, float]:

@@ -4,7 +4,6 @@
 key has gone or has another type while the `schema_version` of the document is the same.
 """
 
-import ast
 import json
 import re
 import shlex
@@ -197,40 +196,12 @@ def test_changed_key_needs_another_version():
     assert read(key.line(place) for place, key in keys.items()) == keys
 
 
-def test_every_key_of_the_code_is_printed(documents):
-    """What `document` functions write, as the code has it: keys of other options are not forgotten."""
-    printed = set(keys_in(list(documents.values())))
-    for file in sorted((ROOT / "optilab").rglob("*.py")):
-        for function in ast.walk(ast.parse(file.read_text())):
-            if isinstance(function, ast.FunctionDef) and function.name == "document":
-                missing = set(keys_written(function)) - printed
-                assert not missing, f"{file.relative_to(ROOT)}: no command prints {missing}"
-
-
-def keys_written(function):
-    """The names that a function gives to entries of a dictionary, literally or by assignment."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Dict):
-            names = node.keys
-        else:
-            names = [node.slice] if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) else []
-        yield from (name.value for name in names if isinstance(name, ast.Constant) and isinstance(name.value, str))
-
-
-def keys_in(value):
-    """Every key of a document, at every depth."""
-    if isinstance(value, dict):
-        yield from value
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from keys_in(item)
-
-
 def test_every_command_has_a_document():
     """Except for `config schema`, whose output is a schema itself."""
     groups = {name: import_module(f"optilab.commands.{name}") for name in COMMAND_NAMES}
     commands = {
         f"{name} {verb}" if verb else name
         for name, module in groups.items()
-        for verb in getattr(module, "VERBS", {"": None})
+        for verb in getattr(module, "PARTS", {"": None})
     }
     assert commands - {"config schema"} <= set(BLOCKS)

@@ -3,15 +3,12 @@
 import csv
 import json
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from optilab import runs
-from optilab.commands import comparison_tables
 from optilab.commands.curves_page import curves
-from optilab.errors import DataError
 from optilab.show.page import safe_json
 from optilab.study.curves import MEASURED, History, LayerHistory, curve
 from tests.study.generated import layered, training
@@ -47,14 +44,6 @@ def report(optilab, tmp_path, page):
         return page
 
     return write
-
-
-def write_study(folder, command, rows):
-    """Make a study of the trainings in a folder."""
-    (folder / "trials.csv").write_bytes(runs.table(rows))
-    (folder / "study.yaml").write_text(f"name: {folder.name}\n")
-    manifest = {**runs.read(folder / rows[0]["trial"]).manifest, "command": command, "argv": ["optilab", command]}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def hover(page, chart, fraction):
@@ -102,104 +91,18 @@ def test_hovering_shows_numbers_of_metrics_csv(report, folder):
 
 
 def test_group_shows_mean_and_interval(report, folder):
-    text = hover(report("*"), ACCURACY, 0.99)
+    """In the tooltip, and in the tables below the charts."""
+    page = report("*")
+    text = hover(page, ACCURACY, 0.99)
     half = 4.302652729911275 * 0.01 / np.sqrt(3)  # t of 2 degrees of freedom
     low, high = (f"{0.67 + sign * half:.1%}" for sign in (-1, 1))
     assert "lr 0.1, validation, mean of 3" in text
     assert f"67.0% ({low} to {high})" in text
-
-
-def test_tables_hold_numbers_of_curves_and_layers(report, folder):
-    page = report("*")
     page.script(UNFOLD)
     page.script(FRAMES)
     numbers = ["3", "0.33", "0.33", "67.0%", "67.0%", *["0.88"] * 2, *["12.0%"] * 2]
     assert page.text("#numbers tbody tr:last-child").split() == numbers
-    layers = page.text("#layers-charts + details tbody")
-    assert "lr 0.1\t1\t1e-06\t1e-07\t25.0%" in layers
-    assert "lr 0.1\tout\t1\t0.1\t" in layers
-
-
-@pytest.mark.nightly
-def test_curvature_is_shown_next_to_its_limit(report, folder):
-    measured = [(2.5, 20.0, 0.5), (12.5, 20.0, -1.0), (21.25, 20.0, 3.5)]
-    records = [
-        {"epoch": epoch, "curvature": {"sharpness": a, "preconditioned": None, "limit": b, "along_gradient": c}}
-        for epoch, (a, b, c) in enumerate(measured)
-    ]
-    path = folder / "runs" / "lr0.1-1" / "diagnostics.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    page = report("lr0.1-1", width=400)
-    chart = "#curvature-charts .chart"
-    assert "sharpness\t2.5\nlimit of stability\t20\nalong the gradient\t0.5" in hover(page, chart, 0.01)
-    text = hover(page, chart, 0.5)
-    assert "sharpness\t12.5" in text
-    assert "along" not in text  # not positive: no place on a logarithmic axis
-    page.script(UNFOLD)
-    assert page.text("#curvature-charts + details tbody").split()[-4:] == ["2", "21.2", "20", "3.5"]
-
-
-@pytest.mark.nightly
-def test_vanishing_gradient_is_named_and_drawn(report, folder):
-    # Ends of an axis for which uPlot's own ticks never came to an end.
-    layered(folder / "runs" / "lr0.1-1", *[(1.4288947938840404e-07, 2e-4, 3.3179147928053215)] * 3)
-    heights = "return [...document.querySelectorAll('.uplot')].map((plot) => plot.offsetHeight)"
-    assert min(report("lr0.1-1").script(heights)) > 100
-    layered(folder / "runs" / "lr0.1-1", *[(1e-5, 1e-3, 0.5)] * 3)
-    assert "layer 1 is 2e\u22125 times that of the output" in report("lr0.1-1").text("#layers-charts")
-    layered(folder / "runs" / "lr0.1-1", (1e-5, 1e-3, 0.5), (0.0, 1e-3, 0.5), (0.0, 0.0, 0.5))
-    assert "layer 1 from epoch 2, of layer 2 from epoch 3 is 0" in report("lr0.1-1").text("#layers-charts")
-
-
-def test_grid_is_a_heat_map(report, folder):
-    for number, lr in enumerate((0.01, 0.1)):
-        for seed in (1, 2, 3):
-            changes = (f"optimizer.lr={lr}", f"seed={seed}", "model.init=unit-gain")
-            level = 0.2 + 0.1 * number + 0.005 * seed
-            training(folder / "runs", f"gain{lr}-{seed}", *changes, accuracies=[level] * 3)
-    page = report("*")
-    cells = page.script("return [...document.querySelectorAll('.heat tbody tr')].map((row) => row.innerText)")
-    assert [row.split() for row in cells] == [
-        ["default", "12.0%", "67.0%", "★", "best"],
-        ["unit-gain", "21.0%", "31.0%"],
-    ]
-
-
-def test_race_reports_its_final_trainings(report, tmp_path):
-    race, rows = tmp_path / "runs" / "cup", []
-    for rule, accuracy in (("sgd", 0.4), ("adam", 0.6)):
-        for stage, seeds in (("tuning", (1, 2)), ("final", (11, 12, 13))):
-            for seed in seeds:
-                name, score = f"{rule}-{stage}-{seed}", accuracy + 0.01 * (seed % 10) ** 2
-                training(race, name, f"optimizer={rule}", f"seed={seed}", test_acc=score, test_loss=1.0)
-                rows.append({"trial": name, "rule": rule, "stage": stage, "seed": seed, "status": "done"})
-    write_study(race, "race", rows)
-    page = report("cup")
-    assert page.text("h1") == "Which optimizer is the best by last test_acc?"
-    assert "trainings\n6\n" in page.text(".facts")
-    assert page.text(".results tbody tr:first-child").split()[:3] == ["adam", "64.7%", "cannot"]
-
-
-def test_remedies_are_compared_with_the_baseline(report, tmp_path):
-    study, rows = tmp_path / "runs" / "cures", []
-    for name, change, level in (
-        ("as it is", "seed=1", 0.1),
-        ("relu", "model.activation=relu", 0.8),
-        ("wide", "model.hidden=[64]", 0.4),
-    ):
-        for seed in (1, 2, 3):
-            trial = f"{name.split()[-1]}-{seed}"
-            reached = level + 0.01 * (7 * seed % 3 if name == "relu" else seed)
-            training(study, trial, change, f"seed={seed}", accuracies=(0.1, reached))
-            rows.append({"trial": trial, "remedy": name, "seed": seed, "status": "done"})
-    write_study(study, "remedy", rows)
-    page = report("cures")
-    assert "(baseline)" in page.text(".results tr.baseline")
-    answer = (
-        "hidden .*relu and 1 other row are better than .*sigmoid by last val_acc: .*relu 81.0%, .*sigmoid 12.0%"
-    )
-    assert re.fullmatch(answer, page.text("#answer"))
-    assert page.text(".decide pre") == "optilab diagnose cures/relu-1"
+    assert "lr 0.1\t1\t1e-06\t1e-07\t25.0%" in page.text("#layers-charts + details tbody")
 
 
 def test_verdict_ends_in_a_command(report, tmp_path):
@@ -223,24 +126,6 @@ def test_verdict_ends_in_a_command(report, tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("more", "expected"),
-    [(None, (3, False)), ((4, (2, 6)), (6, True)), ((30, (13, 87)), (20, False)), ((9, (4, None)), (20, False))],
-)
-def test_next_step_trains_as_many_seeds_as_needed(more, expected):
-    """The most of the range where that is few; else a first step."""
-    row = SimpleNamespace(verdict="cannot tell", key=0, difference=None)
-    if more:
-        row.difference = SimpleNamespace(more=more[0], more_range=more[1])
-    assert comparison_tables.next_seeds(SimpleNamespace(ranked=[row]), 3) == expected
-    if expected[1]:  # but not where another row needs more
-        needs = SimpleNamespace(more=400, more_range=(163, None))
-        other = SimpleNamespace(verdict="cannot tell", key=1, difference=needs)
-        assert comparison_tables.next_seeds(SimpleNamespace(ranked=[row, other]), 3) == (6, False)
-    if more is None:  # of one seed, another one cannot decide
-        assert comparison_tables.next_seeds(SimpleNamespace(ranked=[row]), 1) == (4, False)
-
-
 # --- controls ------------------------------------------------------------------------------------------------
 
 
@@ -260,7 +145,6 @@ def test_groups_and_charts_follow_the_keyboard(report, folder):
 def test_run_unfolds_its_config_and_copies_it(report, folder):
     page = report("*")
     page.script("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
-    assert not page.script("return document.querySelector('.config').checkVisibility()")
     page.press(".unfold", "\ue007")
     config = (folder / "runs" / page.text(".unfold") / "config.yaml").read_text()
     assert page.text(".config pre").strip() == config.strip()
@@ -268,8 +152,7 @@ def test_run_unfolds_its_config_and_copies_it(report, folder):
     assert page.script("return window.copied") == config
     page.press(".copy-table", " ")
     table = list(csv.DictReader(page.script("return window.copied").splitlines()))
-    assert [row["run"] for row in table][:3] == ["lr0.1-1", "lr0.1-2", "lr0.1-3"]
-    assert float(table[0]["val acc"]) == 0.66
+    assert [(row["run"], float(row["val acc"])) for row in table][:1] == [("lr0.1-1", 0.66)]
 
 
 @pytest.fixture
@@ -304,87 +187,39 @@ def test_table_sorts_and_filters_as_its_address_says(report, drawn_study, page, 
     assert [value for _, value in page.script(shown)] == in_order
 
 
+@pytest.mark.nightly
 def test_sorting_knows_numbers_and_missing_values(report, folder):
     for lr in ("0.001", "0.00785"):
         training(folder / "runs", f"lr{lr}-1", f"optimizer.lr={lr}", "seed=1", accuracies=FLAT)
     page = report("*")
     rows = "[...document.querySelectorAll('.results tbody tr')]"
-    column = f"return {rows}.map((r) => r.cells[arguments[0]].textContent.trim())"
-    page.press(".results th:nth-child(1) .sort", " ")
-    assert page.script(column, 0) == ["0.001", "0.00785", "0.01", "0.1"]
-    heads = page.script("return [...document.querySelectorAll('.results th .sort')].map((b) => b.textContent)")
-    at = heads.index("p value")
-    values = "(row, i) => (row.cells[arguments[0]].textContent = ['0.030', '<0.001', '1.000', ''][i])"
-    page.script(f"{rows}.forEach({values})", at)
-    for order in (["<0.001", "0.030", "1.000", ""], ["1.000", "0.030", "<0.001", ""]):
-        page.press(f".results th:nth-child({at + 1}) .sort", " ")
-        assert page.script(column, at) == order
+    page.script(f"{rows}.forEach((row, i) => (row.cells[0].textContent = ['9.5', '<0.001', '10', ''][i]))")
+    for order in (["<0.001", "9.5", "10", ""], ["10", "9.5", "<0.001", ""]):
+        page.press(".results th:nth-child(1) .sort", " ")
+        assert page.script(f"return {rows}.map((row) => row.cells[0].textContent.trim())") == order
 
 
-def test_zoom_between_two_epochs_shows_both(report, folder):
+@pytest.mark.nightly
+def test_zoomed_chart_is_saved_as_svg_and_csv(report, folder):
     page = report("*")
+    page.script(
+        "window.saved = []; URL.createObjectURL = (blob) => { saved.push(blob); return 'blob:x' };"
+        "HTMLAnchorElement.prototype.click = function () { saved.push(this.download) }"
+    )
+    page.enter(f"{ACCURACY} .tools select", "CSV")
     page.drag(f"{ACCURACY} .u-over", (60, 40), (160, 120))
     hover(page, ACCURACY, 0.5)
     epoch = re.search(r"epoch (\d)", page.text(f"{ACCURACY} .tip .muted"))[1]
-    page.script("URL.createObjectURL = (blob) => { window.saved = blob; return 'blob:x' }")
-    page.script("HTMLAnchorElement.prototype.click = function () {}")
     page.enter(f"{ACCURACY} .tools select", "SVG")
-    ticks = re.findall(r'text-anchor="middle"[^>]*>(\d)</text>', page.script("return saved.text()"))
-    assert len(ticks) >= 2
-    assert epoch in ticks
-
-
-def test_chart_is_saved_as_svg_and_csv(report, folder):
-    page = report("*")
-    page.script(
-        "window.saved = []; Base.save = 0; URL.createObjectURL = (blob) => { saved.push(blob); return 'blob:x' }"
-    )
-    page.script("HTMLAnchorElement.prototype.click = function () { saved.push(this.download) }")
-    for kind in ("SVG", "CSV"):
-        page.enter(f"{ACCURACY} .tools select", kind)
-    svg, svg_name, values, values_name = page.script(
+    values, values_name, svg, svg_name = page.script(
         "return Promise.all(saved.map((one) => (typeof one === 'string' ? one : one.text())))"
     )
     assert (svg_name, values_name) == ("accuracy.svg", "accuracy.csv")
-    assert svg.startswith("<svg")
     head, *table = csv.reader(values.splitlines())
     assert float(table[-1][head.index("lr 0.1, validation, mean of 3")]) == pytest.approx(0.67)
-
-
-@pytest.mark.nightly
-def test_study_of_three_settings_shows_each(report, drawn_study):
-    page = report("*")
-    titles = page.script("return [...document.querySelectorAll('#settings-charts h3')].map((h) => h.textContent)")
-    assert set(titles) == {*(f"last val_acc by {key}" for key in ("norm", "lr", "batch_size")), "last val_acc"}
-    assert page.script("return document.querySelectorAll('.parallel path:not(.axis)').length") == 30
-    page.drag(".parallel .grip:last-of-type", (16, 0), (16, 20))
-    assert page.script("return document.querySelectorAll('.effects tr').length") == 4
-    chosen = re.fullmatch(r"(\d+) of 30 groups; the best of them: .*", page.text("#parallel [role=status]"))
-    assert int(chosen[1]) < 10
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize(("ends", "is_log"), [((0.2, 0.3, 0.1), "false"), ((0.2, 0.99, 0.1), "true")])
-def test_loss_axis_is_logarithmic_over_a_decade(ends, is_log, report, tmp_path):
-    for number, end in enumerate(ends):
-        training(tmp_path / "runs", f"r{number}", f"optimizer.lr={number + 1}", accuracies=(0.1, end))
-    page = report("*")
-    button = "[...document.querySelectorAll('#curves-charts button')].find((b) => b.textContent === 'log')"
-    assert page.script(f"return {button}.getAttribute('aria-pressed')") == is_log
-    page.script(f"{button}.click()")
-    assert page.script("return location.hash") == {"true": "#loss=linear", "false": "#loss=log"}[is_log]
-
-
-@pytest.mark.nightly
-def test_lines_shown_together_look_different(report, tmp_path):
-    for number in range(40):
-        training(tmp_path / "runs", f"r{number:02}", f"optimizer.lr={number + 1}", accuracies=(0.1, 0.02 * number))
-    page = report("*", fragment="groups=0.25.30.39.24")
-    looks = (
-        "return [...document.querySelectorAll('#groups [aria-pressed=true] .swatch')]"
-        ".map((swatch) => swatch.style.background)"
-    )
-    assert len(set(page.script(looks))) == 5
+    ticks = re.findall(r'text-anchor="middle"[^>]*>(\d)</text>', svg)
+    assert len(ticks) >= 2
+    assert epoch in ticks
 
 
 # --- the page ------------------------------------------------------------------------------------------------
@@ -436,23 +271,6 @@ def test_color_of_a_group_ignores_its_rank(folder, optilab):
     for seed in (4, 5, 6):
         training(folder / "runs", f"lr0.01-{seed}", "optimizer.lr=0.01", f"seed={seed}", accuracies=(0.99,) * 3)
     assert looks() == before == {"lr 0.01": 0, "lr 0.1": 1}
-
-
-def test_report_replaces_only_its_own_pages(optilab, folder):
-    (folder / "mine.html").write_text("mine")
-    assert "is not a page of optilab" in optilab("report", "*", "--out", "mine.html", code=2).stderr
-    assert (folder / "mine.html").read_text() == "mine"
-    for name in ("a.html", "b.html"):
-        optilab("report", "*", "--out", name)
-    assert (folder / "a.html").read_bytes() == (folder / "b.html").read_bytes()
-
-
-def test_unusable_runs_are_named(optilab, folder):
-    training(folder / "runs", "empty", accuracies=(), status="failed")
-    assert "no run has an outcome yet" in optilab("report", "empty", "--out", "empty.html").stdout
-    (folder / "runs" / "lr0.1-1" / "metrics.csv").write_text("epoch,val_acc\n1,x\n")
-    assert "metrics.csv:1" in optilab("report", "lr*", code=DataError.code).stderr
-    assert not (folder / "report.html").exists()
 
 
 # --- data of curves ------------------------------------------------------------------------------------------

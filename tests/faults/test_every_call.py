@@ -49,13 +49,13 @@ class Run:
     def run(self, name: str, calls: Callable[[], object]) -> Ended:
         return self.sandbox.forked.run(self.argv(name), self.sandbox.folder, before=calls, env=WITHOUT_GIT)
 
-    def points(self, fault: str) -> range:
-        """The numbers of the calls of an undisturbed process that the fault is about."""
+    def points(self, fault: str, every: bool) -> list[int]:
+        """The numbers of the calls of an undisturbed process that the fault is about, or of their places alone."""
         calls = FileCalls(self.log, fault)
         ended = self.run("counted", calls)
         assert ended.code == 0, ended
         self.sandbox.remove("counted")
-        return range(1, len(calls.points()) + 1)
+        return [*range(1, len(calls.points()) + 1)] if every else calls.sites()
 
 
 class Resume(Run):
@@ -96,16 +96,21 @@ class Study(Run):
 
 FAULTS = ("death", "EIO", "ENOSPC", "SIGTERM")
 CASES = [(Run, "death"), (Run, "EIO"), (Run, "ENOSPC"), (Resume, "death"), (Study, "death")]
-NIGHTLY = [pair for pair in itertools.product((Run, Resume, Study), FAULTS) if pair not in CASES]
+NIGHTLY = itertools.product((Run, Resume, Study), FAULTS)
 
 
 @pytest.mark.parametrize(
-    ("kind", "fault"), [*CASES, *(pytest.param(*pair, marks=pytest.mark.nightly) for pair in NIGHTLY)]
+    ("kind", "fault", "every"),
+    [
+        *((*case, False) for case in CASES),
+        *(pytest.param(*pair, True, marks=pytest.mark.nightly) for pair in NIGHTLY),
+    ],
 )
-def test_a_fault_at_every_call(kind: type[Run], fault: str, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_fault_at_every_call(kind: type[Run], fault: str, every: bool, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Once at every place in the code, where nightly each of its calls has its turn."""
     scene, codes = kind(sandbox, tmp_path), set[int]()
     endings = {"death": (DEATH,), "SIGTERM": (0, -signal.SIGTERM)}.get(fault, kind.after_an_error)
-    for nth in scene.points(fault):
+    for nth in scene.points(fault, every):
         calls = FileCalls(scene.log, fault, nth)
         ended = scene.run("faulty", calls)
         where = f"{fault} at call {nth}, {calls.points()[nth - 1]}: {ended}"

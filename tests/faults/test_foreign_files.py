@@ -122,13 +122,6 @@ def test_a_resume_writes_through_no_link(what: str, sandbox: Sandbox, outside: P
         assert not (run / what).is_symlink() or what == "diagnostics.jsonl"
 
 
-def test_a_new_run_is_not_made_through_a_link(sandbox: Sandbox, outside: Path) -> None:
-    sandbox.path("taken").symlink_to(outside)
-    before = tree(outside)
-    assert sandbox.type(*sandbox.argv("taken")).returncode == ExitCode.RUN
-    assert tree(outside) == before
-
-
 def test_rm_does_not_follow_links(sandbox: Sandbox, outside: Path) -> None:
     sandbox.train("to-remove", "--epochs", "1")
     (sandbox.path("to-remove") / "link").symlink_to(outside)

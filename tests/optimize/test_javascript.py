@@ -174,10 +174,6 @@ def test_the_limit_and_the_rates_in_the_browser_are_those_of_theory(name, form, 
         assert max(rates) == predicted.rate
 
 
-def test_a_rule_without_a_formula_has_no_limit():
-    assert stability_source(RULES["adam"](), 2, ["lr"]) is None
-
-
 def test_what_has_no_counterpart_is_named():
     class CubeRoot(type(OBJECTIVES["ravine"]())):
         def value(self, x):

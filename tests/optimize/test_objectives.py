@@ -119,7 +119,6 @@ def test_printed_formula_is_the_function(function):
 def test_enough_functions_are_tested():
     assert len(OBJECTIVES) >= 31
     assert len(PRINTED) >= 24
-    assert all(len(kind.source) > 5 for kind in OBJECTIVES.values())
 
 
 @pytest.mark.parametrize("name", DOMAINS)
@@ -163,24 +162,6 @@ def test_whole_power_is_a_product(n):
 
 
 @pytest.mark.parametrize(
-    ("typed", "written"),
-    [
-        ("0.1 w1^2 + 2 w2^2", "0.1*w1^2 + 2*w2^2"),
-        ("2(w1 + 1)^2", "2*(w1 + 1)^2"),
-        ("3x^2y", "3*x^2*y"),
-        ("(1 - x)(1 + y)", "(1 - x)*(1 + y)"),
-        ("1e-3 x + 2e1y", "0.001*x + 20*y"),
-        ("2 sin(x) cos(y)", "2*sin(x)*cos(y)"),
-        ("pi x (x + 1)", "pi*x*(x + 1)"),
-        ("exp(-x^2)sin(3x)", "exp(-x^2)*sin(3*x)"),
-        ("w1(w2 + 1)", "w1*(w2 + 1)"),
-    ],
-)
-def test_factors_need_no_sign_between_them(typed, written):
-    assert formula.parse(typed) == formula.parse(written)
-
-
-@pytest.mark.parametrize(
     "source", ["a - (b - c)", "a/(b*c)", "-(a + b)^2", "(a^b)^c", "a^b^c", "2^-a", "a*(b + c)/d", "(-a)^2"]
 )
 def test_printed_tree_is_read_again(source):
@@ -189,25 +170,9 @@ def test_printed_tree_is_read_again(source):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        *(
-            "2 3",
-            "x 2",
-            "sin x",
-            "foo(x)",
-            "2 ** ** x",
-            "x + * y",
-            "w1 + (w2",
-            "w1 + q",
-            "w1 € w2",
-            "w1 + min(w1)",
-        ),
-        *("w1 + __import__('os')", "w1^2 + w1.real", "[w1]", "w1 < w2", "w1 if w2 else 3", "lambda: w1", "2*True"),
-        *("2*1j", "1e999*w1", "", "(" * 300 + "w1" + ")" * 300, "-" * 500 + "w1", "w1+" * 150 + "w1", "w" * 3000),
-    ],
+    "text", ["", "(" * 300 + "w1" + ")" * 300, "-" * 500 + "w1", "w1+" * 150 + "w1", "w" * 3000], ids=len
 )
-def test_what_is_no_formula_is_refused(text):
-    """How it is said: tests/transcripts/formulas.txt."""
+def test_what_is_too_long_is_refused(text):
+    """Other wrong formulas: tests/transcripts/formulas.txt."""
     with pytest.raises(UsageError):
         Expression(text)

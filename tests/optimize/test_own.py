@@ -3,14 +3,15 @@
 What is said about mistakes in it: tests/transcripts/own-optimizers.txt.
 """
 
-import json
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from optilab.config.load import Override, dump, load, override_from_text
+from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
+from optilab.config.section import dump
+from optilab.config.tree import Override, override_from_text
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
 from optilab.optimize.maps import run_grid
@@ -175,22 +176,8 @@ class C:
     assert [f.name for f in fields(kind_of(f"{spec}:C"))] == ["lr", "beta1", "beta2", "weight_decay"]
     with pytest.raises(UsageError, match="executed"):
         descend(rule, OBJECTIVES["ravine"]())
-    for wrong, message in (("beta3=1", "algo.beta3"), ("nu=small", "algo.nu"), ("sha256=abc", "has changed")):
-        with pytest.raises(ConfigError, match=message):
-            load(OptimizeConfig, None, overrides(f"{spec}:f", f"algo.{wrong}"))
-
-
-def test_written_config_repeats_the_path(own, optilab, tmp_path):
-    """Until the file changes."""
-    own("function")
-    first = tmp_path / optilab("optimize", "--algo", "mine.py:function", "--lr", "0.2", "--quiet").stdout.strip()
-    assert (first / "mine.py").read_text() == ADAM
-    assert list(json.loads((first / "manifest.json").read_text())["own_rules"]) == [f"{tmp_path}/mine.py:function"]
-    again = tmp_path / optilab("optimize", "--config", first / "config.yaml", "--quiet").stdout.strip()
-    assert (again / "metrics.csv").read_bytes() == (first / "metrics.csv").read_bytes()
-    with (tmp_path / "mine.py").open("a") as file:
-        file.write("# changed\n")
-    assert "mine.py has changed" in optilab("optimize", "--config", first / "config.yaml", code=2).stderr
+    with pytest.raises(ConfigError, match="has changed"):
+        load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.sha256=abc"))
 
 
 def test_installed_module_is_found_without_its_package(tmp_path, monkeypatch):
@@ -206,64 +193,12 @@ def test_installed_module_is_found_without_its_package(tmp_path, monkeypatch):
     np.testing.assert_allclose(*both, rtol=1e-12)
 
 
-def test_every_command_takes_it(own, optilab):
-    own("function")
-    assert "mine.py:function" in optilab("optimize", "--algo", "mine.py:function,adam", "--tune", 5).stdout
-    worked = json.loads(optilab("explain", "mine.py:function", "--step", 2, "--json").stdout)
-    assert worked["algo"] == "mine.py:function"
-    found = optilab("map", "--algo", "mine.py:function", "--x", "lr=0.1:1:5", "--y", "beta1=0:0.9:4", "--json")
-    assert json.loads(found.stdout)["cells"] == 20
-    few = ("--function", "ravine,booth", "--budget", 3, "--starts", 2, "--repeats", 2, "--no-cache", "--json")
-    race = json.loads(optilab("race", "--algo", "mine.py:function,adam", *few).stdout)
-    assert {row["rule"] for row in race["standings"]} == {"mine.py:function", "adam"}
-    assert json.loads(optilab("verify", "mine.py:function", "--against", "adam", "--json").stdout)["equal"]
-
-
-def test_own_formula_is_worked_out_and_checked(own):
+def test_own_formula_is_worked_out(own):
     source = """
 class F:
     formula = 'w <- w - lr*g'
     def __init__(self, lr=0.1): self.lr = lr
-    def update(self, w, g): return w - {}*self.lr*g
+    def update(self, w, g): return w - self.lr*g
 """
-    step = next(worked_steps(own("F", source.format(1))(), OBJECTIVES["ravine"]()))
+    step = next(worked_steps(own("F", source)(), OBJECTIVES["ravine"]()))
     assert [line.target for line in step.lines] == ["w"]
-    with pytest.raises(UsageError, match="the `formula` attribute does not match the code: at step 1"):
-        next(worked_steps(own("F", source.format(2))(), OBJECTIVES["ravine"]()))
-
-
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        ("class E(BaseException): pass\ndef f(w, g): raise E", "failed at step 1: line 2: E: , in: def f"),
-        ("import os\ndef f(w, g): os._exit(0)", "failed at step 1: line 2: SystemExit: os._exit(0)"),
-    ],
-)
-def test_ends_of_own_code_name_their_line(optilab, tmp_path, source, said):
-    (tmp_path / "mine.py").write_text(source)
-    assert said in optilab("optimize", "--algo", "mine.py:f", "--no-save", code=2).stderr.replace("\n    ", " ")
-
-
-def test_garbage_collector_is_on(optilab, tmp_path):
-    """The start of a command turns it off."""
-    source = "import gc\ndef f(w, g, lr=0.1):\n    assert gc.isenabled()\n    return w - lr * g\n"
-    (tmp_path / "mine.py").write_text(source)
-    optilab("optimize", "--algo", "mine.py:f", "--no-save")
-
-
-def test_own_code_changes_no_directory(optilab, tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "mine.py").write_text(
-        "import os\nos.chdir('elsewhere')\ndef f(w, g): os.chdir('.'); return w - g / 9\n"
-    )
-    optilab("optimize", "--algo", "mine.py:f", "--name", "here", "--out", "plot.svg")
-    assert (tmp_path / "runs" / "here" / "metrics.csv").is_file()
-    assert not list((tmp_path / "elsewhere").iterdir())
-
-
-def test_error_in_cells_of_a_map(optilab, tmp_path):
-    """In a process of the map, too, it is the user's."""
-    code = "def f(w, g, lr=0.1):\n    if lr > 0.5:\n        raise ValueError('too large')\n    return w - lr * g\n"
-    (tmp_path / "mine.py").write_text(code)
-    asked = ("map", "--algo", "mine.py:f", "--x", "lr=0.1:1:20", "--y", "w1=0:1:20")
-    assert "line 3: ValueError: too large" in optilab(*asked, code=2).stderr

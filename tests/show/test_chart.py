@@ -65,22 +65,18 @@ def test_ascii():
     ]
 
 
-def test_a_letter_and_a_color_belong_to_a_series_wherever_it_is_drawn():
+def test_color_belongs_to_a_series_in_every_medium():
     """Also where the series before it has no line."""
     both, alone = (chart(*marks) for marks in (lines(2), lines(2)[1:]))
-    styles = [
-        {style for line in chart_text.paint(one, TERMINAL) for part, style in line if part.strip() == "b"}
-        for one in (both, alone)
-    ]
-    assert styles[0] == styles[1] == {f"bold {chart_text.COLORS[1]}"}
-    colors = [chart_file.draw(one).axes[0].lines[-1].get_color() for one in (both, alone)]
-    assert colors[0] == colors[1] == chart_file.LIGHT.color(1)
-    drawn = [chart_page.curves(one.panels[0], one.series)["values"] for one in (both, alone)]
-    assert drawn[0][1] == drawn[1][1] == (X + 1).tolist()
-    assert drawn[1][0] == []
+    for drawn in (both, alone):
+        painted = chart_text.paint(drawn, TERMINAL)
+        styles = {style for line in painted for part, style in line if part.strip() == "b"}
+        assert styles == {f"bold {chart_text.COLORS[1]}"}
+        assert chart_file.draw(drawn).axes[0].lines[-1].get_color() == chart_file.LIGHT.color(1)
+        assert chart_page.curves(drawn.panels[0], drawn.series)["values"][1] == (X + 1).tolist()
 
 
-def test_the_roles_of_a_single_series_are_told_apart_in_text_and_of_several_only_what_is_no_detail():
+def test_roles_of_a_single_series_are_told_apart():
     training = Polyline(X, X, 0, "training")
     validation = Polyline(X, X + 1, 0, "validation", note="best 5")
     assert text(chart(training, validation, series=("one",)))[-2:] == [
@@ -89,14 +85,6 @@ def test_the_roles_of_a_single_series_are_told_apart_in_text_and_of_several_only
     ]
     faint = lines(2, detail=True)
     assert text(chart(*lines(2), *faint)) == text(chart(*lines(2)))
-
-
-def test_details_are_in_files_only():
-    marks = (*lines(1), Threshold(2, name="guessing", detail=True), Band(X, X, X + 1, 0), Span(1, 2, 0))
-    assert text(chart(*marks, series=("up",))) == text(chart(*lines(1), series=("up",)))
-    axes = chart_file.draw(chart(*marks, series=("up",))).axes[0]
-    assert [one.get_text() for one in axes.texts] == ["guessing"]
-    assert len(axes.collections) == 1
 
 
 def test_every_mark_has_a_painter_of_files():
@@ -116,18 +104,7 @@ def test_every_mark_has_a_painter_of_files():
     assert [label.get_text() for label in figure.legends[0].get_texts()] == ["diverged", "edge", "here"]
 
 
-def test_a_map_in_text_shows_the_cell_in_the_middle():
-    values = np.array([[0.0, 1.0], [np.nan, np.nan]])
-    gone = np.array([[False, False], [True, False]])
-    heat = Heatmap(values, X[:2], X[:2], gone=gone)
-    drawn = text(chart(heat, series=(), y=Scale("beta", 0, 1), short="heights"))
-    assert drawn[0] == "          heights"
-    assert drawn[1] == "       1 |xxxxxxxxxxxxxxx???????????????"
-    assert drawn[4] == "    beta |               @@@@@@@@@@@@@@@"
-    assert drawn[-1] == "          ' ' 0   '@' 1   x diverged   ? not converged"
-
-
-def test_the_range_of_a_panel_is_the_same_in_every_medium():
+def test_range_is_the_same_in_every_medium():
     y = Scale("", 0.5, 50, log=True)
     panel = chart(*lines(1), y=y, series=("up",))
     assert chart_file.draw(panel).axes[0].get_ylim() == (0.5, 50)
@@ -138,7 +115,7 @@ def test_the_range_of_a_panel_is_the_same_in_every_medium():
     assert (shown[1].split()[0], shown[6].split()[0]) == ("50", "0.5")
 
 
-def test_lines_and_points_end_an_axis_that_has_no_ends():
+def test_marks_end_an_axis_without_ends():
     """Also in text, where a chart of them was an error; what a logarithmic scale cannot show is no end."""
     marks = Polyline([1.0, 2.0, np.nan], [0.0, 30.0, 5.0], 0), Points([4.0], [-1.0], "dot", 0)
     panel = Panel(marks, Scale("epoch"), Scale("loss", log=True)).with_ends()
@@ -147,23 +124,3 @@ def test_lines_and_points_end_an_axis_that_has_no_ends():
     assert (drawn[1].split()[0], drawn[6].split()[0]) == ("30", "5")
     assert drawn[8].split() == ["1", "epoch", "4"]
     assert Panel((), Scale(), Scale(low=2.0, high=3.0)).with_ends().y.ends == (2.0, 3.0)
-
-
-def test_values_of_a_page_as_a_table():
-    steps = Panel(
-        (Polyline([1, 2, 3, 4], [0.25, 0.5, 0.5, 1], 1, step=True),),
-        Scale("times"),
-        Scale("", 0, 1, unit="fraction"),
-    )
-    drawn = chart_page.curves(steps, ("a", "b"))
-    assert chart_page.table(drawn, ("a", "b")) == {
-        "title": "",
-        "label": "times",
-        "places": ["1", "2", "4"],
-        "rows": [("b", ["25.0%", "50.0%", "100.0%"])],
-    }
-
-
-def test_a_moving_picture_grows_the_lines_of_series(tmp_path):
-    chart_file.animate(chart(*lines(2), Polyline(X, X, None)), str(tmp_path / "a.gif"))
-    assert (tmp_path / "a.gif").read_bytes().startswith(b"GIF89a")

@@ -4,8 +4,10 @@ import json
 from unittest import mock
 
 from optilab import runs
-from optilab.config.load import dump, load, override_from_text, to_yaml
+from optilab.config.load import load
+from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 
 VERSIONS = {"python": "3.11.0", "optilab": "0.1.0", "numpy": "2.4.0", "torch": "2.10.0"}
 UNMEASURED = ("gradient_to_weight", "activation_mean", "activation_std", "dead")

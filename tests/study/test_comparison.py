@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from optilab.commands.comparison_tables import to_confirm, verdict
+from optilab.commands.comparison_tables import to_confirm
 from optilab.errors import UsageError
 from optilab.study.comparison import compare_runs, judge
 from optilab.study.groups import Measure, select
-from tests.study.generated import DIGESTS, VERSIONS, training
+from tests.study.generated import VERSIONS, training
 
 RELU = "model.activation=relu"
 
@@ -41,30 +41,19 @@ def noted(side, words):
 
 OTHER_DATA = {"dataset": "idx", "classes": 10, "sha256": {"train-images-idx3-ubyte": "11" * 32}}
 NOTES = {
-    "data": ((), {"data": OTHER_DATA}, {}, "not the same data: data.files differs"),
-    "validation images": (("data.holdout=100",), {}, {}, "not the same data: data.holdout"),
-    "epochs": (("epochs=9",), {}, {}, "not the same epochs: 2, 9; --at 2 compares at the same epoch"),
-    "no shared seed": ((RELU,), {"other_seeds": (4, 5, 6)}, {}, "share no seed: compared without pairs (Welch)"),
-    "two shared seeds": ((RELU,), {"other_seeds": (2, 3, 4)}, {}, "share only 2 seeds: compared without pairs"),
-    "three of four": ((RELU,), {"other_seeds": (1, 2, 3, 4)}, {}, "share 3 of 4 seeds; only these are compared"),
-    "one seed": ((RELU,), {"seeds": (1,)}, {}, "no interval with a single seed; train with --seeds 5"),
-    "a best epoch": ((RELU,), {}, {"measure": Measure(at="best")}, "optimistic"),
-    "a best epoch of held-out images": (
-        (RELU, "data.holdout=5"),
-        {},
-        {"measure": Measure(at="best")},
-        "not the same data: data.holdout",
-    ),
-    "versions": ((RELU,), {"versions": {**VERSIONS, "torch": "2.13.0"}}, {}, "versions.torch differs between"),
-    "one group": ((), {"other_seeds": (4,)}, {}, "one group: nothing to compare with"),
+    "data": ((), {"data": OTHER_DATA}, "not the same data: data.files differs"),
+    "no shared seed": ((RELU,), {"other_seeds": (4, 5, 6)}, "share no seed"),
+    "two shared seeds": ((RELU,), {"other_seeds": (2, 3, 4)}, "share only 2 seeds"),
+    "three of four": ((RELU,), {"other_seeds": (1, 2, 3, 4)}, "share 3 of 4 seeds"),
+    "versions": ((RELU,), {"versions": {**VERSIONS, "torch": "2.13.0"}}, "versions.torch differs between"),
 }
 
 
 @pytest.mark.parametrize("what", NOTES)
 def test_what_is_not_comparable_is_noted(what, tmp_path):
-    changes, made, options, words = NOTES[what]
+    changes, made, words = NOTES[what]
     pair(tmp_path, *changes, **made)
-    noted(laid(tmp_path, **options), words)
+    noted(laid(tmp_path), words)
 
 
 def test_comparable_groups_have_nothing_to_note(tmp_path):
@@ -72,14 +61,6 @@ def test_comparable_groups_have_nothing_to_note(tmp_path):
     pair(tmp_path, RELU)
     assert laid(tmp_path).notes == ()
     assert laid(tmp_path).circumstances == {}
-
-
-def test_circumstances_are_counted(tmp_path):
-    pair(tmp_path, RELU, versions={**VERSIONS, "torch": "2.13.0"}, data=OTHER_DATA)
-    circumstances = laid(tmp_path).circumstances
-    assert circumstances["versions.torch"] == {"2.10.0": 3, "2.13.0": 3}
-    assert "data.train-images-idx3-ubyte" in circumstances
-    assert OTHER_DATA["sha256"] != DIGESTS
 
 
 def test_a_table_in_which_nothing_learned_says_so(tmp_path):
@@ -90,51 +71,21 @@ def test_a_table_in_which_nothing_learned_says_so(tmp_path):
     assert not [note for note in laid(tmp_path).notes if "chance" in note]
 
 
-def test_a_lucky_run_is_not_the_highest(tmp_path):
-    pair(tmp_path, RELU)
-    group(tmp_path, "c", "model.activation=tanh", seeds=[1], ends=[0.99])
-    assert verdict(laid(tmp_path)).startswith(
-        "activation relu has the highest last val_acc of the rows with several"
-    )
-
-
-def test_a_tie_is_called_so(tmp_path):
-    for name, *changes in (("a",), ("b", RELU)):
-        group(tmp_path, name, *changes, ends=[0.5, 0.51, 0.52])
-    assert ", the same as activation " in verdict(laid(tmp_path))
-
-
-def test_one_seed_has_no_verdict(tmp_path):
-    pair(tmp_path, RELU, seeds=(1,))
-    assert laid(tmp_path).comparison.rows[0].difference.verdict == "cannot tell"
-
-
-def test_the_variance_of_the_table_is_said(tmp_path):
-    pair(tmp_path, RELU)
-    group(tmp_path, "c", "model.activation=tanh", ends=[0.4] * 3)
-    (note,) = laid(tmp_path).notes
-    assert note.endswith("a verdict assumes that no row varies less than the average row")
-
-
 def test_diverged_and_unfinished_trainings_are_said(tmp_path):
     pair(tmp_path, RELU)
     group(tmp_path, "a", seeds=[4], ends=[0.1], status="diverged")
     group(tmp_path, "b", RELU, seeds=[5], ends=[0.1], status="interrupted")
     training(tmp_path, "again", "seed=1", "epochs=2", "threads=1", accuracies=(0.3, 0.51))
     side = laid(tmp_path)
-    noted(side, "activation sigmoid: 1 of 4 diverged and counts as the chance level in differences and verdicts")
-    noted(side, "left out b5: interrupted")
-    noted(side, "left out, a run with the same settings and seed counts")
+    for words in (
+        "1 of 4 diverged",
+        "left out b5: interrupted",
+        "left out, a run with the same settings and seed",
+    ):
+        noted(side, words)
     row = side.comparison.rows[0]
     assert (row.diverged, row.values[4]) == (1, 0.1)
     assert row.summary.mean == pytest.approx((0.51 + 0.52 + 0.53) / 3)
-
-
-def test_many_rows_that_diverged_have_one_note(tmp_path):
-    for number in range(4):
-        for seed, status in ((1, "diverged"), (2, "done")):
-            group(tmp_path, f"r{number}", f"optimizer.lr=0.{number + 1}", seeds=[seed], ends=[0.1], status=status)
-    noted(laid(tmp_path), "4 rows: 4 of 8 diverged")
 
 
 def test_the_best_of_more_epochs_is_no_better(tmp_path):
@@ -158,14 +109,6 @@ def test_times_are_compared_in_the_epochs_that_all_have(tmp_path):
     assert {row.verdict for row in side.comparison.rows} == {"cannot tell"}
     assert side.candidates[0].outcomes.values == side.candidates[1].outcomes.values
     noted(side, "times are compared in the first 4 epochs, in which all trainings were watched")
-
-
-@pytest.mark.parametrize("name", ["activation relu", "relu", "b2", "second"])
-def test_a_baseline_is_a_label_a_config_or_a_run(tmp_path, name):
-    pair(tmp_path, RELU, "name=second")
-    side = laid(tmp_path, baseline=name)
-    assert side.candidates[side.comparison.baseline.key].label == "activation relu"
-    assert not side.comparison.chosen
 
 
 # --- several problems --------------------------------------------------------------------------------------
@@ -195,15 +138,12 @@ def test_by_a_key_rows_are_means_over_settings(grid):
 
 
 def test_problems_may_be_the_sample(grid):
+    """Those that a row lacks are left out."""
+    training(grid, "alone", "optimizer=adam", "model.hidden=[9]", "epochs=1", accuracies=(0.9,))
     side = laid(grid, by=["optimizer"], sample="problems")
-    assert side.comparison.rows[0].summary.n == 3
+    assert side.comparison.rows[0].summary.n == len(side.problems) == 3
     assert side.comparison.rows[0].difference.difference == pytest.approx(-0.205)
     assert side.comparison.rows[0].difference.verdict == "cannot tell"  # gains of 0.1, 0.2 and 0.3
-
-
-def test_problems_that_a_row_lacks_are_left_out(grid):
-    training(grid, "alone", "optimizer=adam", "model.hidden=[9]", "epochs=1", accuracies=(0.9,))
-    assert len(laid(grid, by=["optimizer"]).problems) == 3
 
 
 def test_by_a_key_that_decides_the_others_only_labels(tmp_path):
@@ -213,20 +153,11 @@ def test_by_a_key_that_decides_the_others_only_labels(tmp_path):
     assert not side.problems
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"by": ["optimizer.lr"]}, "the same in all runs"),
-        ({"by": ["optimzer"]}, "no such setting"),
-        ({"sample": "problems"}, "--sample problems needs rows of several settings"),
-        ({"sample": "best"}, "--sample best needs rows of several settings"),
-        ({"baseline": "tanh"}, "no row is called 'tanh'"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(tmp_path, options, message):
-    pair(tmp_path, RELU)
-    with pytest.raises(UsageError, match=message):
-        laid(tmp_path, **options)
+@pytest.mark.parametrize("name", ["activation relu", "relu", "b2", "second"])
+def test_a_baseline_is_a_label_a_config_or_a_run(tmp_path, name):
+    pair(tmp_path, RELU, "name=second")
+    side = laid(tmp_path, baseline=name)
+    assert side.candidates[side.comparison.baseline.key].label == "activation relu"
 
 
 def test_rows_without_a_common_setting_are_refused(tmp_path):
@@ -242,17 +173,15 @@ def test_other_seeds_choose_the_best_setting(tmp_path):
     for (optimizer, rate), level in levels.items():
         for seed in (1, 2, 3, 4):
             changes = (f"optimizer={optimizer}", f"optimizer.lr={rate}", f"seed={seed}", "epochs=1")
-            accuracy = level + seed / 100 + (0.05 if (optimizer, rate, seed) == ("sgd", 0.1, 3) else 0)
+            accuracy = level + seed / 100 + (0.09 if (optimizer, rate, seed) == ("sgd", 0.1, 3) else 0)
             status = "diverged" if level == 0.1 else "done"
             training(tmp_path, f"{optimizer}-{rate}-{seed}", *changes, accuracies=(accuracy,), status=status)
-    by = ["optimizer"]
     with pytest.raises(UsageError, match="apart from optimizer, lr, no setting has two values"):
         laid(tmp_path, by=["optimizer", "lr"], sample="best")
-    assert [row.label for row in laid(tmp_path, by=["lr"]).candidates] == ["lr 0.1", "lr 0.2"]
-    best = laid(tmp_path, by=by, sample="best")
+    best = laid(tmp_path, by=["optimizer"], sample="best")
     assert [best.candidates[i].label for i in best.comparison.order] == ["optimizer adam", "optimizer sgd"]
     rows = {best.candidates[row.key].label: row.values for row in best.comparison.rows}
-    # Without seed 3 the rate 0.2 is the best of sgd, although at seed 3 itself 0.1 is.
+    # Without seed 3 the rate 0.2 is the best of sgd, although with it 0.1 is.
     assert rows["optimizer sgd"][3] == pytest.approx(0.65)
     assert rows["optimizer adam"] == {seed: pytest.approx(0.7 + seed / 100) for seed in (1, 2, 3, 4)}
     assert not [note for note in best.notes if "diverged" in note]  # no seed chose that rate

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from optilab.commands.diagnose import Diagnosis
-from optilab.config.load import load, override_from_text
+from optilab.config.load import load
 from optilab.config.model import BatchNorm
 from optilab.config.training import TrainConfig
+from optilab.config.tree import override_from_text
 from optilab.data.load import Dataset
 from optilab.diagnose import CAUSES, Evidence, Severity, commands, diagnose, in_loop, verdict
 from optilab.diagnose.remedies import remedies
@@ -48,14 +49,6 @@ def evidence(*sets, epochs=4, data=None):
     except DivergedError as error:
         divergence = str(error)
     return Evidence(config, rows, records, divergence)
-
-
-def test_labels_that_one_epoch_has_read_are_related():
-    """A training that has just begun: the loss is still near guessing, and the mean accuracy near chance."""
-    e = evidence(*SHOWN["labels-unrelated"], epochs=8, data=dataset(600, random_labels=True))
-    assert "labels-unrelated" in [finding.rule for finding in diagnose(e)]
-    rows = [*e.rows[:-1], {**e.rows[-1], "val_acc": 2.5 * e.chance}]
-    assert "labels-unrelated" not in [finding.rule for finding in diagnose(replace(e, rows=rows))]
 
 
 DEEP_SIGMOID = ["model.hidden=[32, 32, 32, 32, 32, 32]", "model.activation=sigmoid", "model.init=default"]
@@ -113,7 +106,7 @@ def test_a_run_that_shows_it(rule):
     assert bool(finding.remedies) != (rule in NO_SETTING)
     assert bool(finding.advice) >= (rule in NO_SETTING)
     # Every remedy is a command that the schema accepts.
-    offered = commands(finding, "sigmoid.yaml")
+    offered = [*map(str, commands(finding, "sigmoid.yaml"))]
     if rule.startswith("learning-rate-too"):
         assert offered.pop() == "optilab lr sigmoid.yaml"
     for command in offered:
@@ -141,7 +134,7 @@ def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
         for proposed in rates(finding("learning-rate-too-high", rate, "diverged at epoch 2: loss is nan")):
             low, seen = finding("learning-rate-too-low", proposed), seen + 1
             assert not rates(low), (rate, proposed)
-            assert commands(low, "it.yaml")[0] == "optilab lr it.yaml"
+            assert str(commands(low, "it.yaml")[0]) == "optilab lr it.yaml"
     assert seen > 10
     assert rates(finding("learning-rate-too-low", 1e-5))
 
@@ -153,23 +146,9 @@ def test_a_rate_without_a_derivation_is_not_named():
     for seen, rule in ((lost, "learning-rate-too-low"), (near, "learning-rate-too-high")):
         finding = next(finding for finding in diagnose(seen) if finding.rule == rule)
         assert not any(".lr=" in text for sets in finding.remedies for text in sets)
-        assert commands(finding, "it.yaml")[0] == "optilab lr it.yaml"
-        assert commands(replace(finding, remedies=(), code=()), "it.yaml") == ["optilab lr it.yaml"]
+        assert str(commands(finding, "it.yaml")[0]) == "optilab lr it.yaml"
+        assert commands(replace(finding, remedies=(), code=()), "it.yaml") == commands(finding, "it.yaml")[:1]
         assert commands(replace(finding, remedies=(), code=(), severity=Severity.INFO), "it.yaml") == []
-
-
-def test_large_steps_of_a_network_that_improves_are_no_finding(healthy):
-    """Without progress, they are one, and the usual rate may be too low for what the network has learned."""
-    layers = [layer | {"update_to_weight": 0.07} for layer in healthy.records[-1]["layers"]]
-    records = [healthy.records[0], *(healthy.records[-1] | {"epoch": n, "layers": layers} for n in range(1, 9))]
-    for losses, found in ((np.linspace(2.25, 1.8, 8), False), ([2.25, 2.2, *[2.19] * 6], True)):
-        rows = [
-            {"epoch": n, "train_loss": loss, "val_loss": loss, "train_acc": 0.3, "val_acc": 0.3}
-            for n, loss in enumerate(losses, 1)
-        ]
-        high = [f for f in diagnose(Evidence(healthy.config, rows, records)) if f.rule == "learning-rate-too-high"]
-        assert bool(high) is found
-        assert all(commands(finding, "it.yaml")[0] == "optilab lr it.yaml" for finding in high)
 
 
 @pytest.mark.parametrize(
@@ -182,30 +161,10 @@ def test_large_steps_of_a_network_that_improves_are_no_finding(healthy):
 )
 def test_the_command_that_tries_them_all_tries_what_is_listed(rule, said):
     finding = next(finding for finding in diagnose(shown(rule)) if finding.rule == rule)
-    assert verdict.command_of_all([finding], "it.yaml", ["seed=1"]) == said
+    assert str(verdict.command_of_all([finding], "it.yaml", {"seed": 1}) or "") == said
     if said:
         names = said.rpartition(" ")[2].split(",")
         assert [remedies()[name].sets for name in names] == list(finding.remedies)
-
-
-BOUNDS = {
-    "weights-too-large": "above 2",
-    "learning-rate-too-high": "any divergence",
-    "vanishing-gradient": "below 0.05, and |dw|/|w| of layer 1 below 0.0003",
-    "learning-rate-too-low": "0.01 or less",  # in 40 steps
-}
-
-
-@pytest.mark.parametrize("rule", BOUNDS)
-def test_the_threshold_is_the_one_that_was_crossed(rule):
-    assert {finding.rule: finding.threshold for finding in diagnose(shown(rule))}[rule] == BOUNDS[rule]
-
-
-def test_a_trial_names_its_own_threshold():
-    seen = replace(shown("learning-rate-too-low"), trial=True)
-    finding = next(finding for finding in diagnose(seen) if finding.rule == "learning-rate-too-low")
-    assert finding.evidence["path"] < 0.003
-    assert (finding.threshold, finding.normal) == ("0.005 or less", "near 0.06")
 
 
 @pytest.fixture(scope="module")
@@ -219,20 +178,6 @@ def test_a_run_that_shows_none_of_them(healthy):
     assert verdict.sentence(healthy, []).startswith("healthy: validation accuracy")
 
 
-def test_a_verdict_names_two_findings_and_counts_the_others():
-    seen = shown("weights-too-large")
-    one = next(finding for finding in diagnose(seen) if finding.severity > Severity.INFO)
-    for count, end in ((1, one.rule), (2, f"{one.rule} and {one.rule}"), (3, ", and 1 more finding")):
-        assert verdict.sentence(seen, [one] * count).endswith(end)
-    assert verdict.sentence(seen, [one] * 4).endswith(", and 2 more findings")
-
-
-def test_a_quantity_of_hidden_layers_has_the_first_and_the_last(healthy):
-    layers = healthy.epochs[-1]["layers"]
-    assert len(healthy.of_hidden("weight_norm")) == healthy.hidden == len(layers) - 1
-    assert healthy.of_hidden("weight_norm")[0] == pytest.approx(healthy.now("weight_norm", 1))
-
-
 def test_a_note_has_no_remedy(healthy):
     """An oddity of a network that has learned is a note: nothing to try, nothing that contradicts the verdict."""
     model = healthy.config.model.model_copy(update={"dropout": 0.9})
@@ -242,42 +187,104 @@ def test_a_note_has_no_remedy(healthy):
     assert not verdict.sick([note])
 
 
-@pytest.mark.parametrize(("training", "rules"), [(0.6, ["weight-decay-too-strong"]), (0.95, [])])
-def test_weight_decay_is_blamed_where_training_images_are_not_learned(healthy, training, rules):
-    """Weights that shrink are usual in long trainings; a network that fits its images has not lost by it."""
-    start = healthy.records[0]
-    shrunk = [start | {"first_weights": [100 * w for w in start["first_weights"]]}, *healthy.records[1:]]
-    rows = [row | {"train_acc": training} for row in healthy.rows]
-    odd = Evidence(healthy.config.model_copy(update={"weight_decay": 1.0}), rows, shrunk)
-    assert [finding.rule for finding in diagnose(odd)] == rules
+def like(seen, *rows, start=None, layers=None, trial=False, **config):
+    """Evidence of epochs with these numbers, everything else as in the last epoch of `seen`.
+
+    `layers` changes quantities of every layer: functions of its index and the value.
+    """
+    record = seen.records[-1]
+    measured = [
+        layer | {name: of(n, layer[name]) for name, of in (layers or {}).items()}
+        for n, layer in enumerate(record["layers"])
+    ]
+    numbers = range(1, len(rows) + 1)
+    epochs = [{**seen.rows[-1], "epoch": n, **row} for n, row in zip(numbers, rows, strict=True)]
+    records = [seen.records[0] | (start or {}), *(record | {"epoch": n, "layers": measured} for n in numbers)]
+    return Evidence(seen.config.model_copy(update=config), epochs, records, trial=trial)
 
 
-@pytest.mark.parametrize(("training", "found"), [(0.3, True), (0.99, False)])
-def test_an_oscillating_accuracy_is_not_a_collapse(healthy, training, found):
-    """In a collapse the training accuracy is lost, too."""
-    lost = [row | {"train_acc": training, "val_acc": 0.5} for row in healthy.rows[-3:]]
-    before = [row | {"train_acc": 0.99, "val_acc": 0.8} for row in healthy.rows]
-    findings = diagnose(Evidence(healthy.config, [*before, *lost], healthy.records))
-    assert ("learning-rate-too-high" in {finding.rule for finding in findings}) is found
+def both(accuracy, loss=2.0):
+    return {"train_acc": accuracy, "val_acc": accuracy, "train_loss": loss, "val_loss": loss}
 
 
-@pytest.mark.parametrize(
-    ("size", "accuracy", "found"), [(4, 0.2, True), (4, 0.5, False), (2, 0.5, True), (8, 0.2, False)]
-)
-def test_batches_of_three_or_four_are_blamed_where_little_is_learned(healthy, size, accuracy, found):
-    model = healthy.config.model.model_copy(update={"norm": BatchNorm()})
-    data = healthy.config.data.model_copy(update={"batch_size": size})
-    config = healthy.config.model_copy(update={"model": model, "data": data})
-    rows = [row | {"val_acc": accuracy} for row in healthy.rows]
-    findings = diagnose(Evidence(config, rows, healthy.records))
-    assert ("batch-norm-small-batch" in {finding.rule for finding in findings}) is found
+def accuracies(*pairs):
+    return [{"train_acc": train, "val_acc": validation} for train, validation in pairs]
 
 
-def test_what_was_reached_and_lost_does_not_count(healthy):
-    now = {"train_loss": 2.4, "train_acc": 0.1, "val_loss": 2.4, "val_acc": 0.1}
-    lost = [row | now for row in healthy.rows[-3:]]
-    first = diagnose(Evidence(healthy.config, [*healthy.rows, *lost], healthy.records))[0]
-    assert (first.rule, first.severity) == ("learning-rate-too-high", Severity.CRITICAL)
+def shrunk(seen, training):
+    """Weight decay 1, and weights of a hundredth of their initial norm."""
+    rows = [row | {"train_acc": training} for row in seen.rows]
+    first = [100 * norm for norm in seen.records[0]["first_weights"]]
+    return like(seen, *rows, start={"first_weights": first}, weight_decay=1.0)
+
+
+def batches(seen, size, accuracy):
+    model = seen.config.model.model_copy(update={"norm": BatchNorm()})
+    data = seen.config.data.model_copy(update={"batch_size": size})
+    return like(seen, *[row | {"val_acc": accuracy} for row in seen.rows], model=model, data=data)
+
+
+def grown(seen, layers, loss):
+    fold = {"weight_norm": lambda n, value: 6 * value if n < layers else value}
+    return like(seen, seen.rows[0] | {"train_loss": loss * math.log(10)}, layers=fold, trial=True)
+
+
+def unrelated(**last):
+    seen = shown("labels-unrelated")
+    return replace(seen, rows=[*seen.rows[:-1], seen.rows[-1] | last])
+
+
+def slow_everywhere(seen):
+    """As much is learned of the validation images as of the training images."""
+    known = {"train_loss": 0.98 * seen.entropy, "val_loss": 0.98 * seen.validation_entropy, "train_acc": 0.1}
+    return replace(seen, rows=[row | known for row in seen.rows])
+
+
+HIGH, LOW, RELATED = "learning-rate-too-high", "learning-rate-too-low", "labels-unrelated"
+LOUD = ("model.init={name: normal, std: 10}", "model.activation=sigmoid", "optimizer.lr=0.01")
+DECAYING = "schedule={name: step, every: 4, gamma: 1e-6}"
+FALLING = [both(0.3, loss) for loss in np.linspace(2.25, 1.8, 8)]
+KILLED = {
+    "dead": lambda n, value: 1.0,
+    "update_to_weight": lambda n, value: 1e-9,
+    "weight_norm": lambda n, value: 1.5 * value,
+}
+LEARNED = accuracies(*[(0.99, 0.8)] * 8)
+EDGES = {
+    "decay, not learned": ("weight-decay-too-strong", True, lambda h: shrunk(h, 0.6)),
+    "decay, learned": ("weight-decay-too-strong", False, lambda h: shrunk(h, 0.95)),
+    "a collapse": (HIGH, True, lambda h: like(h, *LEARNED, *accuracies(*[(0.3, 0.5)] * 3))),
+    "oscillation": (HIGH, False, lambda h: like(h, *LEARNED, *accuracies(*[(0.99, 0.5)] * 3))),
+    "reached and lost": (HIGH, True, lambda h: like(h, *h.rows, *[both(0.1, 2.4)] * 3)),
+    "falls": (HIGH, True, lambda h: like(h, *map(both, (0.61, 0.29, 0.19)))),
+    "rises in the last epoch": (HIGH, False, lambda h: like(h, *map(both, (0.19, 0.29, 0.61)))),
+    "large steps": (HIGH, False, lambda h: like(h, *FALLING, layers={"update_to_weight": lambda n, value: 0.07})),
+    "a loud start": (HIGH, False, lambda h: evidence(*LOUD)),
+    "killed units": (HIGH, True, lambda h: like(h, *[both(0.1, 2.31)] * 8, layers=KILLED)),
+    "units that do not move": (LOW, False, lambda h: like(h, *[both(0.1, 2.31)] * 8, layers=KILLED)),
+    "steps before a decay": (LOW, False, lambda h: evidence(DECAYING, epochs=8)),
+    "three steps": (LOW, False, lambda h: evidence("data.batch_size=200", epochs=1)),
+    "weights of zero": ("symmetric-init", True, lambda h: evidence("model.init={name: constant, value: 0}")),
+    "four images": ("batch-norm-small-batch", True, lambda h: batches(h, 4, 0.2)),
+    "four images, learned": ("batch-norm-small-batch", False, lambda h: batches(h, 4, 0.5)),
+    "two images, learned": ("batch-norm-small-batch", True, lambda h: batches(h, 2, 0.5)),
+    "eight images": ("batch-norm-small-batch", False, lambda h: batches(h, 8, 0.2)),
+    "one layer has grown": (HIGH, True, lambda h: grown(h, 1, 1.2)),
+    "one layer has grown, below chance": (HIGH, False, lambda h: grown(h, 1, 0.9)),
+    "all layers have grown": (HIGH, True, lambda h: grown(h, 4, 1.2)),
+    "all layers have grown, below chance": (HIGH, False, lambda h: grown(h, 4, 0.9)),
+    "nothing of labels": (RELATED, True, lambda h: unrelated()),
+    "labels, in one epoch": (RELATED, False, lambda h: unrelated(val_acc=0.25)),
+    "labels, slowly": (RELATED, False, lambda h: slow_everywhere(shown(RELATED))),
+}
+"""A finding, whether it is made, and of what; the argument is the evidence of a healthy training."""
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_finding_at_its_edge(edge, healthy):
+    rule, found, seen = EDGES[edge]
+    findings = [finding for finding in diagnose(seen(healthy)) if finding.rule == rule]
+    assert [finding.severity > Severity.INFO for finding in findings][:1] == [True] * found
 
 
 @pytest.mark.parametrize(("nats", "knows"), [(152, True), (20, True), (5, False), (-50, False)])
@@ -292,13 +299,6 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
     assert f"the validation loss is {abs(nats)} nats" in text
 
 
-def test_a_trial_never_calls_a_network_healthy(healthy):
-    trial = Evidence(healthy.config, healthy.rows[:1], healthy.records[:2], trial=True)
-    assert verdict.sentence(trial, []) == "no sign of trouble in 60 batches, too few to tell more"
-    assert not verdict.healthy(trial, [])
-    assert verdict.next_steps(trial, [], "it.yaml") == []
-
-
 def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy):
     """In a probe run, and after epochs; one that learns, and has had too few epochs to see how fast, has none."""
     blank = {"train_loss": math.log(10), "train_acc": 0.1, "val_loss": math.log(10), "val_acc": 0.1}
@@ -309,10 +309,10 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
         seen = Evidence(healthy.config, rows, [start, *healthy.records[1:]], trial=trial)
         assert said in verdict.sentence(seen, [])
         assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not trial
-        assert verdict.next_steps(seen, [], "it.yaml", ["model.act=relu"]) == tries
-        view = Diagnosis("it.yaml", seen, [], "it.yaml", ["model.act=relu"])
-        for lines in (view.parts(), view.brief()):
-            assert f"  try: {tries[0]}" in list(lines)
+        assert [*map(str, verdict.next_steps(seen, [], "it.yaml", {"model.act": "relu"}))] == tries
+        view = Diagnosis("it.yaml", seen, [], "it.yaml", {"model.act": "relu"})
+        for lines in (view.blocks(), view.brief()):
+            assert f"  try: {tries[0]}" in map(str, lines)
     rows = [{"epoch": 1, **blank, "train_loss": 2.28}, {"epoch": 2, **blank, "train_loss": 2.19, "val_acc": 0.289}]
     young = Evidence(healthy.config, rows, [start, *healthy.records[1:]])
     assert verdict.sentence(young, []).startswith("no sign of trouble yet: ")
@@ -339,95 +339,6 @@ def test_a_trial_does_not_blame_a_loss_that_may_fall(healthy, first, loss, knows
         seen = Evidence(healthy.config, [row], [start, healthy.records[1]], trial=trial)
         assert seen.knows is knows
         assert [finding.rule for finding in diagnose(seen)] == expected
-
-
-@pytest.mark.parametrize(
-    ("rule", "change"),
-    [
-        ("learning-rate-too-high", {"weight_norm": lambda n, value: 4 * value}),
-        ("weights-too-large", {"saturated": lambda n, value: 0.9}),
-        (
-            "vanishing-gradient",
-            {
-                "gradient_norm": lambda n, value: 0.01 ** (3 - n),
-                "update_to_weight": lambda n, value: 1e-2 if n else 1e-4,
-            },
-        ),
-        (
-            "vanishing-gradient",
-            {"activation_std": lambda n, value: 0.1**n, "update_to_weight": lambda n, value: 1e-2 if n else 1e-4},
-        ),
-    ],
-)
-def test_a_trial_does_not_blame_growth_saturation_fading_or_slowness(healthy, rule, change):
-    record = healthy.records[1]
-    layers = [
-        layer | {key: of(n, layer[key]) for key, of in change.items()} for n, layer in enumerate(record["layers"])
-    ]
-    entropy = healthy.records[0]["prior_entropy"]
-    row = healthy.rows[0] | {"train_loss": entropy, "val_loss": entropy, "val_acc": 0.1}
-    for trial in (True, False):
-        seen = Evidence(healthy.config, [row], [healthy.records[0], record | {"layers": layers}], trial=trial)
-        assert (rule in {finding.rule for finding in diagnose(seen)}) is not trial
-
-
-def test_what_grew_in_the_last_epoch_is_not_called_lost(healthy):
-    """19%, 29%, 61%: the median of the last three is not what is left."""
-    rows = [
-        {**healthy.rows[0], "epoch": n, "train_acc": a, "val_acc": a} for n, a in enumerate((0.19, 0.29, 0.61), 1)
-    ]
-    for accuracies, blamed in ((rows, False), ([rows[2], rows[1], rows[0]], True)):
-        seen = Evidence(healthy.config, accuracies, [healthy.records[0], *[healthy.records[1]] * 3])
-        texts = [finding.text for finding in diagnose(seen)]
-        assert any("validation accuracy fell from 61.0%" in text for text in texts) is blamed
-
-
-def test_a_high_loss_on_its_way_down_is_not_blamed_on_the_steps():
-    findings = diagnose(
-        evidence("model.init={name: normal, std: 10}", "model.activation=sigmoid", "optimizer.lr=0.01")
-    )
-    assert "learning-rate-too-high" not in {f.rule for f in findings if f.severity > Severity.INFO}
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (("model.activation=sigmoid",), True),
-        (("model.activation=hard-sigmoid",), True),
-        (("model.activation=tanh",), False),
-        (("model.activation=sigmoid", "model.norm=layer"), False),
-    ],
-)
-def test_xavier_alone_is_not_promised_to_cure_sigmoids(change, said):
-    findings = diagnose(evidence("model.init={name: normal, std: 10}", *change, epochs=2))
-    finding = next(finding for finding in findings if finding.rule == "weights-too-large")
-    assert (finding.remedies[0] == ("model.init=xavier", "model.norm=batch")) is said
-    assert ("with xavier alone" in finding.advice) is said
-
-
-def test_biases_that_saturate_are_what_to_change():
-    findings = diagnose(evidence("model.bias_init={name: constant, value: 4}", epochs=2))
-    (finding,) = [finding for finding in findings if finding.rule == "weights-too-large"]
-    assert finding.remedies[0] == ("model.bias_init=null",)
-    assert ("model.init=xavier",) not in finding.remedies
-
-
-def test_weights_of_zero_are_measured():
-    findings = diagnose(evidence("model.init={name: constant, value: 0}"))
-    assert findings[0].rule == "symmetric-init"
-
-
-def test_units_that_large_steps_have_killed_are_not_called_slow(healthy):
-    """They do not move any more, which a higher rate would not change."""
-    still = {"dead": 1.0, "update_to_weight": 1e-9}
-    moved = {"weight_norm": 1.5}
-    last = healthy.records[-1]
-    layers = [layer | still | {key: by * layer[key] for key, by in moved.items()} for layer in last["layers"]]
-    rows = [row | {"val_acc": 0.1, "val_loss": 2.31, "train_loss": 2.31} for row in healthy.rows]
-    records = [healthy.records[0], *[record | {"layers": layers} for record in healthy.records[1:]]]
-    rules = [finding.rule for finding in diagnose(Evidence(healthy.config, rows, records))]
-    assert "learning-rate-too-high" in rules
-    assert "learning-rate-too-low" not in rules
 
 
 def test_the_rate_of_a_wrapped_rule_is_the_one_to_change():
@@ -481,13 +392,6 @@ def test_validation_labels_of_other_names_are_labels_and_not_overfitting(trial):
     assert "the validation labels have other names" in finding.text
 
 
-def test_a_loss_that_never_fell_below_guessing_is_not_overfitting():
-    seen = shown("overfitting")
-    assert "overfitting" in [finding.rule for finding in diagnose(seen)]
-    rows = [row | {"val_loss": row["val_loss"] + 3, "val_acc": 0.1} for row in seen.rows]
-    assert "overfitting" not in [finding.rule for finding in diagnose(replace(seen, rows=rows))]
-
-
 def test_two_causes_are_both_named_with_one_command_for_both():
     seen = evidence("data.normalize.scale=25500000", "optimizer.lr=1e-7")
     findings = diagnose(seen)
@@ -496,24 +400,11 @@ def test_two_causes_are_both_named_with_one_command_for_both():
     sets = verdict.both(findings)
     assert sets[0] == "data.normalize={scale: 255}"
     assert sets[1] == "optimizer.lr=0.01"  # the default: gradients of such inputs are no measure
-    assert verdict.command_of_both(findings, "net.yaml").startswith(
+    assert str(verdict.command_of_both(findings, "net.yaml")).startswith(
         "optilab train --config net.yaml --set 'data.nor"
     )
     assert verdict.both(findings[:1]) == ()
     assert verdict.both([findings[1], findings[1]]) == ()  # of the same key
-
-
-@pytest.mark.parametrize("layers", [1, 4])
-def test_a_trial_sees_weights_that_grow_five_fold_where_the_loss_is_above_chance(healthy, layers):
-    record = healthy.records[1]
-    grown = [layer | {"weight_norm": 6 * layer["weight_norm"]} for layer in record["layers"][:layers]]
-    seen = [healthy.records[0], record | {"layers": [*grown, *record["layers"][layers:]]}]
-    found = {}
-    for loss in (1.2, 0.9):
-        row = healthy.rows[0] | {"train_loss": loss * math.log(healthy.setup.classes)}
-        findings = diagnose(Evidence(healthy.config, [row], seen, trial=True))
-        found[loss] = [(finding.rule, finding.threshold) for finding in findings[:1]]
-    assert found == {1.2: [("learning-rate-too-high", "above 5")], 0.9: []}
 
 
 def test_no_remedy_is_what_the_training_has_already():
@@ -524,42 +415,9 @@ def test_no_remedy_is_what_the_training_has_already():
     assert ("model.activation=tanh",) not in remedies_of_tanh
 
 
-def test_three_steps_at_a_good_rate_are_not_too_slow():
-    few = evidence("data.batch_size=200", epochs=1)
-    assert "learning-rate-too-low" not in [finding.rule for finding in diagnose(few)]
-
-
-def test_steps_before_the_rate_decayed_count():
-    """What the layers have moved is the sum over all epochs, not the last step times all steps."""
-    e = evidence("optimizer.lr=0.1", "schedule={name: step, every: 4, gamma: 1e-6}", epochs=8)
-    assert max(e.of_hidden("update_to_weight")) * 80 < 0.001
-    assert "learning-rate-too-low" not in [finding.rule for finding in diagnose(e)]
-
-
-def test_a_slow_network_that_learns_of_all_images_alike_has_related_labels():
-    e = evidence(*SHOWN["labels-unrelated"], epochs=8, data=dataset(600, random_labels=True))
-    known = 0.98 * e.validation_entropy
-    rows = [row | {"train_loss": 0.98 * e.entropy, "val_loss": known, "train_acc": 0.1} for row in e.rows]
-    assert "labels-unrelated" not in [finding.rule for finding in diagnose(replace(e, rows=rows))]
-
-
-def test_the_fall_of_the_loss_is_said_where_there_are_halves(healthy):
-    rows = [row | {"val_acc": 0.2, "train_acc": 0.2} for row in healthy.rows]
-    few = Evidence(healthy.config, rows[:3], healthy.records[:4])
-    assert "fell by" not in verdict.sentence(few, [])
-    assert "fell by" in verdict.sentence(Evidence(healthy.config, rows, healthy.records), [])
-
-
 def test_a_batch_norm_over_one_image_is_refused_and_diagnosed():
     (finding,) = diagnose(evidence("model.norm=batch", "data.batch_size=1"))
     assert (finding.rule, finding.severity) == ("batch-norm-small-batch", Severity.CRITICAL)
-
-
-def test_the_place_of_the_first_overflow_is_named():
-    found = diagnose(shown("learning-rate-too-high"))[0]
-    assert found.rule == "learning-rate-too-high"
-    assert "batch" in found.text
-    assert "layer" in found.text
 
 
 @pytest.mark.parametrize(
@@ -603,14 +461,3 @@ def test_measured_norms_are_those_of_autograd():
         assert layer["gradient_norm"] == pytest.approx(float(linear.weight.grad.norm()), rel=1e-4)
         assert layer["weight_norm"] == pytest.approx(float(linear.weight.detach().norm()), rel=1e-6)
         assert layer["update_to_weight"] == pytest.approx(0.1 * layer["gradient_to_weight"], rel=1e-3)
-
-
-def test_remedies_are_minimal_changes_of_the_study():
-    found = remedies()
-    assert found["relu"].sets == ("model.activation=relu",)
-    assert found["batchnorm"].sets == ("model.norm=batch",)
-    assert "sigmoid" not in found
-    for remedy in found.values():
-        load(TrainConfig, "sigmoid", remedy.overrides)
-        by_text = load(TrainConfig, "sigmoid", [override_from_text("--set", text) for text in remedy.sets])
-        assert by_text == load(TrainConfig, "sigmoid", remedy.overrides)

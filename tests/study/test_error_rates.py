@@ -44,6 +44,26 @@ def test_equal_groups_rarely_have_verdicts(groups, seeds):
         assert simulated.familywise_error(groups, seeds, spread=spread) <= at_most(6), name
 
 
+def test_the_simulation_catches_tests_at_five_percent_each():
+    """The negative control: five rows against the best by the data, each at 5%, err in far more tables."""
+    values = np.random.default_rng(0).normal(0, 1, (COUNT, 6, 5))
+    best = values[np.arange(COUNT), values.mean(axis=2).argmax(axis=1)][:, None]
+    with np.errstate(invalid="ignore"):  # the best row against itself
+        wrong = stats.ttest_rel(values, np.broadcast_to(best, values.shape), axis=2).pvalue < 0.05
+    assert 100 * wrong.any(axis=1).mean() > 2 * at_most(5)
+
+
+@pytest.mark.parametrize("worse", [0.0, 0.3, 5.0])
+def test_the_intervals_hold_for_all_rows_at_once(worse):
+    """Also where half of the groups are worse, and those of the others that are equally good."""
+    generator, shifts = np.random.default_rng(5), np.array([0.0] * 5 + [-worse] * 5)
+    values = generator.normal(0, 1, (COUNT, 10, 10)) + shifts[:, None]
+    found = SimulatedComparisons(values)
+    true = shifts - shifts[found.first][:, None]
+    missed = (np.abs(found.difference - true) > found.half_width) & (np.arange(10) != found.first[:, None])
+    assert 100 * missed.any(axis=1).mean() <= at_most(5)
+
+
 def test_large_differences_are_found():
     assert simulated.power(18, 3, 4) > 75
     assert simulated.power(18, 5, 4) > 97

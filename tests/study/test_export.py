@@ -1,14 +1,11 @@
 """Exports, opened by the programs that they are made for; and texts that mean harm stay text in all of them."""
 
 import csv
-import json
-import math
 import sqlite3
 
 import pytest
 
 from optilab import runs
-from optilab.errors import UsageError
 from optilab.study import export
 from optilab.study.groups import select
 from tests.hostile import HOSTILE, LIVE
@@ -67,38 +64,16 @@ def test_all_rows_of_all_runs_with_their_settings(optilab, some, tmp_path, endin
 @pytest.mark.parametrize("ending", FORMATS)
 def test_the_same_runs_make_the_same_bytes_and_nothing_is_overwritten(optilab, some, tmp_path, ending):
     file = tmp_path / f"rows{ending}"
-    optilab("runs", "export", "plain", "--out", file.name)
+    line = ("runs", "export", "plain", "--out")
+    optilab(*line, file.name)
     before = file.read_bytes()
-    assert "exists; choose another name" in optilab("runs", "export", "plain", "--out", file.name, code=2).stderr
-    assert file.read_bytes() == before
-    optilab("runs", "export", "plain", "--out", file.name, "--force")
+    optilab(*line, file.name, code=2)
+    optilab(*line, file.name, "--force")
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-
-
-def test_a_file_of_a_run_is_not_replaced(optilab, some, tmp_path):
-    before = (some / "plain" / "metrics.csv").read_bytes()
-    more = ("--out", "runs/plain/metrics.csv", "--force")
-    assert "is a file of a run or study" in optilab("runs", "export", "plain", *more, code=2).stderr
-    assert (some / "plain" / "metrics.csv").read_bytes() == before
-
-
-def test_a_damaged_run_is_left_out_and_said(optilab, some, tmp_path):
-    (some / "adam" / "metrics.csv").write_text("epoch,train_loss,train_acc,val_loss,val_acc\n7,1.0,0.1,1.0,0.1\n")
-    done = optilab("runs", "export", "plain", "adam", "--out", "rows.csv", "--json", code=3)
-    assert list(json.loads(done.stdout)["left_out"]) == ["adam"]
-    assert "adam is left out: " in done.stderr
-    assert len(read(tmp_path / "rows.csv")) == 2
-    assert "nothing to export" in optilab("runs", "export", "adam", "--out", "none.csv", code=2).stderr
-    assert not (tmp_path / "none.csv").exists()
-
-
-def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"--out FILE.parquet needs pyarrow: pip install 'optilab\[export\]'"):
-        export.writer_of(export.Path("rows.parquet"))
-    with pytest.raises(UsageError, match=r"--mlflow DIR needs mlflow: pip install 'optilab\[mlflow\]'"):
-        export.require_tracker("mlflow", export.Path("new"))
+    metrics = (some / "plain" / "metrics.csv").read_bytes()
+    optilab(*line, "runs/plain/metrics.csv", "--force", code=2)  # a file of a run
+    assert (some / "plain" / "metrics.csv").read_bytes() == metrics
 
 
 # --- TensorBoard and MLflow --------------------------------------------------------------------------------
@@ -123,22 +98,13 @@ def test_tensorboard_reads_it(optilab, some, tmp_path):
     assert (tmp_path / "logs" / "s" / "t1").is_dir()
 
 
-def _stored(folder):
-    """MLflow's client of a store, and its runs."""
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
-    return client, client.search_runs([client.get_experiment_by_name("optilab").experiment_id])
-
-
 @pytest.mark.filterwarnings("default")
 def test_mlflow_reads_it(optilab, some, tmp_path):
-    pytest.importorskip("mlflow.tracking")
-    done = optilab("runs", "export", "adam", "s", "--mlflow", "store")
-    assert (done.stdout, done.stderr) == ("store\n", "")
-    client, stored = _stored(tmp_path / "store")
-    found = {run.info.run_name: run for run in stored}
-    assert set(found) == {"adam", "s/t1"}
+    tracking = pytest.importorskip("mlflow.tracking")
+    assert optilab("runs", "export", "adam", "s", "--mlflow", "store").stdout == "store\n"
+    client = tracking.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/store/mlflow.db")
+    runs_of = client.search_runs([client.get_experiment_by_name("optilab").experiment_id])
+    found = {run.info.run_name: run for run in runs_of}
     adam = found["adam"]
     assert (adam.data.params["optimizer.name"], adam.data.params["optimizer.beta1"]) == ("adam", "0.9")
     history = client.get_metric_history(adam.info.run_id, "val_acc")
@@ -149,57 +115,25 @@ def test_mlflow_reads_it(optilab, some, tmp_path):
 # --- texts that mean harm ----------------------------------------------------------------------------------
 
 
-def poisoned(some, payload):
-    """The table of a run whose settings, their keys and its name are a payload."""
-    (record,) = select(some, ["plain"]).records
-    settings = {"data.dir": payload, payload: payload, payload.swapcase(): "x"}
-    one = export.Exported(record, settings)
-    return export.Rows({"run": "TEXT", **dict.fromkeys(settings, "TEXT")}, {"epoch": "INTEGER"}, [one])
-
-
 @pytest.mark.parametrize("ending", FORMATS)
 def test_a_hostile_text_stays_text(some, tmp_path, ending):
+    """The table of a run whose settings, their keys and its name are a payload."""
+    (record,) = select(some, ["plain"]).records
     for number, payload in enumerate(HOSTILE):
+        settings = {"data.dir": payload, payload: payload, payload.swapcase(): "x"}
+        columns = {"run": "TEXT", **dict.fromkeys(settings, "TEXT")}
         file = tmp_path / f"rows{number}{ending}"
-        export.write(file, poisoned(some, payload))
+        export.write(file, export.Rows(columns, {"epoch": "INTEGER"}, [export.Exported(record, settings)]))
         rows = read(file)
         assert len(rows) == 2
         cells = [str(text) for row in rows for pair in row.items() for text in pair]
         assert not [text for text in cells if LIVE & set(text)], payload
         if ending == ".csv":
             assert not [text for text in cells if text.startswith(("=", "+", "-", "@", "\t", "\r"))], payload
-        else:
-            assert rows[0]["epoch"] == 1
 
 
-@pytest.mark.filterwarnings("default")
-def test_a_hostile_text_stays_text_in_trackers(some, tmp_path):
-    """All payloads at once: as keys and values of settings, and as the names of runs."""
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    pytest.importorskip("mlflow.tracking")
-    (record,) = select(some, ["plain"]).records
-    exported = [export.Exported(record, {payload: payload for payload in HOSTILE})]
-    export.tensorboard(tmp_path / "logs", exported)
-    export.mlflow(tmp_path / "store", exported)
-    events = accumulator.EventAccumulator(str(tmp_path / "logs" / "plain"))
-    events.Reload()
-    assert len(events.Scalars("val_acc")) == 2
-    _, (run,) = _stored(tmp_path / "store")
-    assert not [text for pair in run.data.params.items() for text in pair if LIVE & set(text)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "runs", "store"]
-
-
-@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", "a/../../b", "~", "", "\0", "é", "x" * 300])
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", "", "\0", "x" * 300])
 def test_no_name_leads_out_of_the_folder(tmp_path, name):
     path = (tmp_path / export._safe(name)).resolve()
     assert path.is_relative_to(tmp_path)
     assert path != tmp_path
-
-
-def test_numbers_survive_exactly(some, tmp_path):
-    (record,) = select(some, ["plain"]).records
-    rows, _ = export.gather([record], {})
-    for ending in FORMATS:
-        export.write(tmp_path / f"r{ending}", rows)
-        value = float(read(tmp_path / f"r{ending}")[1]["val_acc"])
-        assert math.isclose(value, 0.1 + 0.2, rel_tol=0, abs_tol=0)

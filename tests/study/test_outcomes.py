@@ -24,38 +24,37 @@ def one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("measure", "expected"),
+    ("measure", "name", "expected"),
     [
-        (Measure(), 0.6),
-        (Measure(at="best"), 0.8),
-        (Measure(at=1), 0.1),
-        (Measure(at="area"), 0.5),
-        (Measure("val_loss"), 0.4),
-        (Measure("val_loss", "best"), 0.2),
-        (Measure(target=0.6), 2.0),
-        (Measure(target=0.6, until="seconds"), 4.0),
-        (Measure("train_loss", target=0.4), 2.0),
-        (Measure("seconds"), 6.0),
+        (("val_acc", "last", None, "epochs"), "last val_acc", 0.6),
+        (("val_acc", "best", None, "epochs"), "best val_acc", 0.8),
+        (("val_acc", "1", None, "epochs"), "val_acc at epoch 1", 0.1),
+        (("val_acc", "area", None, "epochs"), "mean val_acc", 0.5),
+        (("val_loss", "last", None, "epochs"), "last val_loss", 0.4),
+        (("val_loss", "best", None, "epochs"), "best val_loss", 0.2),
+        (("val_acc", "last", 0.6, "epochs"), "epochs to 60%", 2.0),
+        (("train_loss", "last", 0.4, "seconds"), "seconds to train_loss 0.4", 4.0),
+        (("seconds", "last", None, "epochs"), "last seconds", 6.0),
+        (("test_acc", "last", None, "epochs"), "last test_acc", 0.7),
     ],
 )
-def test_where_the_outcome_is_taken(one, measure, expected):
-    (taken,) = outcomes(one, measure)
-    assert taken.values == {1: pytest.approx(expected)}
-    assert not taken.worst
-    assert not taken.absent
-
-
-def test_the_test_set_is_measured_at_the_end(tmp_path):
-    training(tmp_path, "held-out", test_acc=0.7, test_loss=0.3)
-    assert outcomes(tmp_path, Measure("test_acc"))[0].values == {42: 0.7}
+def test_where_the_outcome_is_taken(tmp_path, measure, name, expected):
+    training(tmp_path, "one", "seed=1", accuracies=(0.1, 0.8, 0.6), test_acc=0.7)
+    taken = read_measure(*measure)
+    (outcome,) = outcomes(tmp_path, taken)
+    assert taken.name == name
+    assert outcome.values == {1: pytest.approx(expected)}
+    assert not outcome.worst
+    assert not outcome.absent
 
 
 def test_the_test_set_at_the_best_epoch_is_that_of_a_training_that_ends_there(optilab, small, tmp_path):
     """However long the trainings are, and whichever of their epochs is the best."""
     more = (small, "--set", "data.holdout=40", "--set", "weight_decay=0.1", "--lr", "2", "--quiet")
+    records = {}
     for epochs in range(1, 7):
         optilab("train", *more, "--epochs", epochs, "--name", f"e{epochs}")
-    records = {epochs: read(tmp_path / "runs" / f"e{epochs}") for epochs in range(1, 7)}
+        records[epochs] = read(tmp_path / "runs" / f"e{epochs}")
     top = {epochs: best(record.rows())["epoch"] for epochs, record in records.items()}
     assert any(top[epochs] < epochs for epochs in top)
     for epochs, record in records.items():
@@ -63,8 +62,6 @@ def test_the_test_set_at_the_best_epoch_is_that_of_a_training_that_ends_there(op
             assert record.manifest[f"best_{key}"] == records[top[epochs]].manifest[key]
     (taken,) = values_of(groups([records[6]]).groups, Measure("test_acc", "best"))
     assert taken.values == {42: records[top[6]].manifest["test_acc"]}
-    shown = optilab("train", *more[:-1], "--epochs", 6, "--name", "shown").stdout
-    assert (f"test set at epoch {top[6]}, the best by validation: " in shown) is (top[6] < 6)
 
 
 def test_a_time_that_a_kill_has_cost_is_that_of_the_other_epochs(one):
@@ -85,7 +82,6 @@ def test_a_time_that_a_kill_has_cost_is_that_of_the_other_epochs(one):
         (Measure(), 0.1),
         (Measure(at="best"), 0.1),
         (Measure(at=1), 0.1),
-        (Measure("val_loss"), log(10)),
         (Measure("val_loss", at="area"), log(10)),
         (Measure(target=0.55), 4.0),
         (Measure(target=0.55, until="seconds"), 8.0),
@@ -96,6 +92,10 @@ def test_a_training_that_diverged_counts_as_the_worst(one, measure, worst):
     (taken,) = outcomes(one, measure)
     assert taken.values[2] == pytest.approx(worst)
     assert taken.worst == {2: "diverged"}
+    (seconds,) = outcomes(one, Measure("seconds"))  # which has no chance level
+    assert (seconds.values, seconds.absent) == ({1: 6.0}, {2: "diverged: diverged"})
+    (reached,) = outcomes(one, Measure(target=0.5))  # before it diverged
+    assert reached.values == {1: 2.0, 2: 1.0}
 
 
 def test_what_a_divergence_counts_as_does_not_depend_on_other_groups(one):
@@ -106,29 +106,6 @@ def test_what_a_divergence_counts_as_does_not_depend_on_other_groups(one):
     own, other, _ = outcomes(one, Measure("val_loss"))
     assert own.values[3] == 9.0  # the highest of its own group
     assert other.values[1] == pytest.approx(log(10))
-
-
-def test_a_divergence_has_no_value_of_a_metric_without_a_chance_level(one):
-    training(one, "diverged", "seed=2", accuracies=(0.5,), status="diverged")
-    (taken,) = outcomes(one, Measure("seconds"))
-    assert (taken.values, taken.absent) == ({1: 6.0}, {2: "diverged: diverged"})
-
-
-@pytest.mark.parametrize(
-    ("curve", "epoch"),
-    [
-        ((0.1, 0.5, 0.8, 0.9), 3),
-        ((0.8, 0.9, 0.9, 0.9), 1),
-        ((0.1, 0.8, 0.4, 0.6), None),  # a spike that does not last
-        ((0.1, 0.71, 0.69, 0.9), 2),  # a dip that does not last
-        ((0.1, 0.2, 0.3, 0.4), None),
-    ],
-)
-def test_when_a_target_is_reached(tmp_path, curve, epoch):
-    training(tmp_path, "one", "seed=1", "epochs=4", accuracies=curve)
-    (taken,) = outcomes(tmp_path, Measure(target=0.7))
-    assert taken.values == {1: epoch or 5}
-    assert taken.worst == ({} if epoch else {1: "never reached"})
 
 
 def test_the_time_is_where_the_isotonic_regression_crosses_the_target(tmp_path):
@@ -154,49 +131,18 @@ def test_a_target_that_was_not_reached_is_one_epoch_after_the_last_that_all_have
 
 def test_a_training_that_stopped_early_is_watched_to_its_last_epoch(one):
     """Without the target it limits the comparison; with it, it does not."""
-    for seed, curve in ((2, (0.1, 0.2, 0.3)), (3, (0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 0.8))):
+    for seed, curve in ((2, (0.1, 0.2, 0.3)), (3, (0.1, 0.1, 0.1, 0.1, 0.5, 0.8, 0.8))):
         training(one, f"r{seed}", f"seed={seed}", "epochs=300", accuracies=curve)
     assert outcomes(one, Measure(target=0.55))[0].values == {1: 2.0, 2: 4.0, 3: 4.0}
-    assert outcomes(one, Measure(target=0.25))[0].values == {1: 2.0, 2: 3.0, 3: 3.0}
-
-
-def test_a_target_reached_before_a_divergence_was_reached(one):
-    training(one, "late", "seed=2", accuracies=(0.9,), status="diverged")
-    (taken,) = outcomes(one, Measure(target=0.7))
-    assert taken.values == {1: 2.0, 2: 1.0}
+    assert outcomes(one, Measure(target=0.25))[0].values == {1: 2.0, 2: 3.0, 3: 5.0}
 
 
 @pytest.mark.parametrize("measure", [Measure(), Measure(at=3), Measure(target=0.7), Measure("test_acc")])
 def test_a_training_that_did_not_end_has_no_outcome(one, measure):
+    """But an epoch that it has counts."""
     training(one, "stopped", "seed=2", accuracies=(0.1, 0.2), status="interrupted", test_acc=0.3)
     training(one, "one-more", "seed=3", accuracies=(0.1, 0.8, 0.6), test_acc=0.3)
     (taken,) = outcomes(one, measure)
     assert taken.absent[2] == "stopped: interrupted after epoch 2 of 300"
     assert 2 not in taken.values
-
-
-def test_an_epoch_that_a_stopped_training_has_counts(one):
-    training(one, "stopped", "seed=2", accuracies=(0.1, 0.2), status="interrupted")
-    assert outcomes(one, Measure(at=2))[0].values == {1: 0.8, 2: 0.2}
-
-
-def test_a_measure_has_a_name():
-    names = [
-        read_measure(*arguments).name
-        for arguments in [
-            ("val_acc", "last", None, "epochs"),
-            ("val_loss", "best", None, "epochs"),
-            ("val_acc", "7", None, "epochs"),
-            ("val_acc", "area", None, "epochs"),
-            ("val_acc", "last", 0.8, "epochs"),
-            ("val_loss", "last", 0.5, "seconds"),
-        ]
-    ]
-    assert names == [
-        "last val_acc",
-        "best val_loss",
-        "val_acc at epoch 7",
-        "mean val_acc",
-        "epochs to 80%",
-        "seconds to val_loss 0.5",
-    ]
+    assert outcomes(one, Measure(at=2))[0].values == {1: 0.8, 2: 0.2, 3: 0.8}

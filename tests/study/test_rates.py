@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from optilab.config.training import TrainConfig
-from optilab.errors import UsageError
 from optilab.optimize import RULES
 from optilab.study import rates
 from optilab.study.groups import select
@@ -32,15 +31,13 @@ def read(ramp, losses):
 # --- the ramp ----------------------------------------------------------------------------------------------
 
 
-def test_the_rates_are_those_of_a_race_and_a_decade_on_each_side():
-    for name in ("sgd", "adam", "lion", "prodigy"):
-        rule = RULES[name]()
-        found, span = rates.rate_ramp(rule, 500), network_space(rule)["lr"]
-        assert found.key == "optimizer.lr"
-        assert found.lr == rule.lr
-        assert len(found.rates) == 500
-        assert np.isclose(found.rates[[0, -1]], [span.low / 10, span.high * 10]).all()
-        assert np.ptp(np.diff(np.log(found.rates))) < 1e-9
+@pytest.mark.parametrize("name", ["sgd", "adam", "prodigy"])
+def test_the_rates_are_those_of_a_race_and_a_decade_on_each_side(name):
+    rule = RULES[name]()
+    found, span = rates.rate_ramp(rule, 500), network_space(rule)["lr"]
+    assert (found.key, found.lr, len(found.rates)) == ("optimizer.lr", rule.lr, 500)
+    assert np.isclose(found.rates[[0, -1]], [span.low / 10, span.high * 10]).all()
+    assert np.ptp(np.diff(np.log(found.rates))) < 1e-9
 
 
 def test_a_rule_around_another_has_the_rate_of_that_one():
@@ -49,30 +46,14 @@ def test_a_rule_around_another_has_the_rate_of_that_one():
     assert (at_rate.base.lr, at_rate.base.others.lr) == (0.06, 0.003)
     found = rates.rate_ramp(RULES["lookahead"](base=RULES["adam"](lr=0.003)), 100)
     assert (found.key, found.lr) == ("optimizer.base.lr", 0.003)
-    assert found.rates[-1] == pytest.approx(1.0)
 
 
 def test_the_trainings_that_confirm_vary_both_rates_of_a_rule():
-    muon = RULES["muon"](lr=0.02, matrices="all")
-    ramp = rates.rate_ramp(muon, 100)
+    ramp = rates.rate_ramp(RULES["muon"](lr=0.02, matrices="all"), 100)
     config = TrainConfig(name="two", optimizer={"name": "muon", "lr": 0.02, "matrices": "all"})
     tried = rates.plan(config, ramp, [0.002, 0.02, 0.2], seeds=1, epochs=1, images=600)
     found = [(t.config.optimizer.lr, t.config.optimizer.others.lr) for t in tried.trials]
     assert found == [(0.002, 0.0001), (0.02, 0.001), (0.2, 0.01)]
-    single = rates.plan(
-        TrainConfig(name="one", optimizer={"name": "sgd", "lr": 0.1}),
-        rates.rate_ramp(RULES["sgd"](), 100),
-        [0.1, 0.2],
-        1,
-        1,
-        600,
-    )
-    assert list(single.asked.over) == ["optimizer.lr"]
-
-
-def test_a_rule_without_a_rate_is_refused():
-    with pytest.raises(UsageError, match="l-bfgs has no learning rate"):
-        rates.rate_ramp(RULES["l-bfgs"](), 100)
 
 
 # --- where it ends -----------------------------------------------------------------------------------------
@@ -81,15 +62,12 @@ def test_a_rule_without_a_rate_is_refused():
 @pytest.mark.parametrize(
     ("losses", "ends"),
     [
-        ([2.3] * 100, False),
         ([2.3] * 50 + [0.5] * 50, False),
         ([2.3] * 50 + [0.5] * 40 + [2.1] * 10, True),  # more than four times the best
         ([2.3] * 50 + [1.0] * 40 + [2.4] * 10, True),  # all that was gained is lost
         ([2.3] * 50 + [2.2] * 40 + [2.4] * 10, False),  # nothing was gained
-        ([2.3] * 50 + [2.2] * 40 + [9.4] * 10, True),
         ([2.3] * 90 + [99.0] * 4 + [2.3] * 6, False),  # a few bad batches
         ([12.0] * 100, False),  # large first weights: it starts far above guessing
-        ([12.0] * 50 + [0.5] * 50, False),
     ],
 )
 def test_a_ramp_ends_where_the_loss_runs_away(losses, ends):
@@ -112,19 +90,24 @@ def test_the_places_of_a_curve_with_a_known_answer(noise):
     assert found.floor == pytest.approx(0.5, abs=0.05)
 
 
-def test_only_the_first_valley_counts():
-    """Beyond an instability a network may train again, lower than before, at rates that it would not survive."""
+VALLEYS = {  # of a curve: its corners by log10 of the rate, and the places that are read, log10 too
+    # beyond an instability a network may train again, lower than before, at rates that it would not survive
+    "first": (
+        ([-2.5, -1, -0.5, 0, 0.3, 1, 1.5], [GUESSING, 0.5, 0.5, 1.2, 0.4, 0.4, 9.0]),
+        {"rate": (-1.1, 0.1), "lowest": (-0.75, 0.35)},
+    ),
+    # it falls by 2.5 in a decade between -2 and -1.8
+    "steepest": (([-3, -2, -1.8, 0, 1], [GUESSING, 2, 1.5, 1, 6]), {"steepest": (-1.9, 0.15), "lowest": (0, 0.1)}),
+}
+
+
+@pytest.mark.parametrize("what", VALLEYS)
+def test_places_of_other_valleys(what):
+    (corners, losses), places = VALLEYS[what]
     ramp, _ = curve()
-    u = np.log10(ramp.rates)
-    losses = np.interp(u, [-2.5, -1, -0.5, 0, 0.3, 1, 1.5], [GUESSING, 0.5, 0.5, 1.2, 0.4, 0.4, 9.0])
-    assert np.log10(read(ramp, losses).rate) == pytest.approx(np.log10(read(*curve()).rate), abs=0.1)
-    assert np.log10(read(ramp, losses).lowest) < -0.4
-
-
-def test_a_bump_before_the_valley_is_not_its_end():
-    ramp, losses = curve()
-    bumped = losses + 0.15 * np.exp(-(((np.log10(ramp.rates) + 2.2) / 0.05) ** 2))
-    assert read(ramp, bumped).diverging == read(ramp, losses).diverging
+    found = read(ramp, np.interp(np.log10(ramp.rates), corners, losses))
+    for place, (expected, tolerance) in places.items():
+        assert np.log10(getattr(found, place)) == pytest.approx(expected, abs=tolerance)
 
 
 def test_a_curve_that_never_rises_ends_with_the_ramp():
@@ -134,21 +117,10 @@ def test_a_curve_that_never_rises_ends_with_the_ramp():
     assert np.log10(found.rate) == pytest.approx((-1.75 + 2) / 2, abs=0.03)
 
 
-def test_the_steepest_place_is_the_steepest():
-    ramp, _ = curve()
-    u = np.log10(ramp.rates)
-    losses = np.interp(u, [-3, -2, -1.8, 0, 1], [GUESSING, 2.0, 1.5, 1.0, 6.0])  # 2.5 a decade between -2 and -1.8
-    found = read(ramp, losses)
-    assert -2.05 < np.log10(found.steepest) < -1.75
-    assert np.log10(found.lowest) == pytest.approx(0, abs=0.1)
-
-
 def test_the_unit_of_the_rate_does_not_matter():
     one, thousand = read(*curve(noise=0.05)), read(*curve(noise=0.05, scale=1000.0))
-    for place in ("rate", "half", "steepest", "lowest", "diverging"):
-        assert getattr(thousand, place) == pytest.approx(
-            1000 * getattr(one, place), rel=1e-9 if place != "rate" else 0.1
-        )
+    for place in ("half", "steepest", "lowest", "diverging"):
+        assert getattr(thousand, place) == pytest.approx(1000 * getattr(one, place), rel=1e-9)
 
 
 def test_a_loss_that_is_not_finite_ends_the_curve():
@@ -170,24 +142,7 @@ def test_a_network_that_does_not_move_gets_no_rate():
     assert all(found.others.values())  # the others name a rate all the same
 
 
-def test_smoothing_moves_no_place():
-    straight = np.linspace(3, 1, 400)
-    assert np.allclose(rates.smoothed(straight, 400), straight)
-    peak = np.zeros(401)
-    peak[200] = 1.0
-    found = rates.smoothed(peak, 401)
-    assert np.allclose(found, found[::-1])
-    assert found.sum() == pytest.approx(1.0)
-
-
 # --- the rules of others -----------------------------------------------------------------------------------
-
-
-def test_the_running_mean_of_equal_losses_is_that_loss():
-    assert np.allclose(rates.running_mean([2.0] * 50), 2.0)
-    lagging = rates.running_mean([0.0] * 50 + [1.0] * 50)
-    assert lagging[99] == pytest.approx((1 - 0.98**50) / (1 - 0.98**100))
-    assert rates.running_mean([2.0], offset=1)[0] == pytest.approx(2.0 * 0.02 / (1 - 0.98**2))
 
 
 def test_the_valley_of_a_straight_fall():
@@ -197,24 +152,6 @@ def test_the_valley_of_a_straight_fall():
     falls = rates.fastai(grid, np.linspace(3, 1, 120), "valley")
     assert falls == pytest.approx(kept[-1 + 34 + 17])
     assert rates.fastai(grid, np.linspace(1, 3, 120), "valley") == pytest.approx(kept[0])  # no fall at all
-
-
-def test_minimum_steep_and_the_slope_that_lightning_takes():
-    grid = np.geomspace(1e-5, 1, 400)
-    falls = np.linspace(2.3, 1.5, 100), np.linspace(1.5, 0.5, 30)
-    losses = np.concatenate([np.full(100, 2.3), *falls, np.full(170, 5)])
-    bottom = int(np.argmin(rates.running_mean(losses)))
-    assert rates.fastai(grid, losses, "minimum") == pytest.approx(grid[bottom] / 10)
-    steep = rates.fastai(grid, losses, "steep")
-    assert grid[200] <= steep <= grid[235]
-    # over the rate itself, not its logarithm, the first slow fall is the steeper one
-    assert grid[100] <= rates.lightning(grid, losses) <= grid[150]
-
-
-def test_others_without_enough_steps_have_no_answer():
-    few = np.geomspace(1e-3, 1, 6)
-    assert rates.fastai(few, np.linspace(3, 1, 6), "valley") is None
-    assert rates.lightning(few, np.linspace(3, 1, 6)) is None
 
 
 @pytest.mark.parametrize(
@@ -231,9 +168,9 @@ def test_others_without_enough_steps_have_no_answer():
 def test_a_rate_that_diverged_or_learned_nothing_is_not_recommended(outcomes, rate, tmp_path):
     for lr, found in outcomes.items():
         for seed, accuracy in enumerate(found, start=1):
-            ended = ((accuracy,), "done") if accuracy is not None else ((0.1,), "diverged")
+            status = "diverged" if accuracy is None else "done"
             changes = (f"optimizer.lr={lr}", f"seed={seed}", "epochs=1")
-            training(tmp_path, f"{lr}-{seed}", *changes, accuracies=ended[0], status=ended[1])
+            training(tmp_path, f"{lr}-{seed}", *changes, accuracies=(accuracy or 0.1,), status=status)
     asked = SimpleNamespace(over={"optimizer.lr": list(outcomes)}, seeds=2)
     planned = SimpleNamespace(asked=asked, base=SimpleNamespace(epochs=1))
     assert rates.confirm(planned, select(tmp_path, ["*"]).records, 0).rate == rate

@@ -12,15 +12,10 @@ import scipy.stats
 from scipy.stats import qmc
 
 from optilab import runs
-from optilab.commands import studies
-from optilab.config.load import dump, load
 from optilab.config.study import RemedyConfig, SweepConfig
-from optilab.config.training import TrainConfig
-from optilab.errors import ConfigError, RunError, UsageError
+from optilab.errors import RunError
 from optilab.lab import Lab
 from optilab.study import remedy, sweep
-from optilab.study.groups import Measure, outcome, spread
-from optilab.study.plan import rungs
 from optilab.study.statistics import smallest_difference
 from tests.run import run
 
@@ -80,15 +75,8 @@ def test_first_axis_is_slowest_seeds_stay_together():
     ]
     assert [trial.config.seed for trial in planned.trials] == [42, 43] * 6
     assert {trial.config.threads for trial in planned.trials} == {1}
-    assert planned.shape == "3 values of optimizer.lr x 2 values of model.init x 2 seeds"
-    assert len({trial.name for trial in planned.trials}) == 12
-
-
-def test_a_trial_is_the_config_with_its_settings():
-    (trial,) = plan({"optimizer": [{"name": "adam", "lr": 0.01}]}).trials
-    alone = load(TrainConfig, "relu").model_copy(update={"threads": 1, "device": "cpu"})
-    tree = dump(alone) | {"optimizer": {"name": "adam", "lr": 0.01}}
-    assert trial.config == load(TrainConfig, tree)
+    turned = plan({"model.init": "default,xavier", "optimizer.lr": "1e-3:10:3:log"}, seeds=2)
+    assert {trial.digest for trial in turned.trials} == {trial.digest for trial in planned.trials}
 
 
 @pytest.mark.parametrize(
@@ -107,8 +95,6 @@ def test_values_are_read_as_in_yaml(key, text, values):
 def test_zip_walks_all_axes_together():
     together = settings_of({"optimizer.lr": "0.1,0.2", "data.batch_size": "64,128"}, zip=True)
     assert [tuple(setting.values()) for setting in together] == [(0.1, 64), (0.2, 128)]
-    with pytest.raises(UsageError, match="the same number of values"):
-        settings_of({"optimizer.lr": "0.1,0.2,0.3", "data.batch_size": "64,128"}, zip=True)
 
 
 def test_samples_are_a_sobol_sequence_that_can_grow():
@@ -121,18 +107,6 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
     assert {p["optimizer"] for p in many} == {"sgd", "adam"}
 
 
-def test_values_are_checked_like_any_setting():
-    with pytest.raises(ConfigError, match=r"--over optimizer.lr=-1: must be greater than 0, got -1"):
-        plan({"optimizer.lr": "-1,0.1"})
-
-
-def test_the_order_of_axes_does_not_matter():
-    first, last = {"optimizer": "sgd,adam"}, {"optimizer.lr": "0.1,0.2"}
-    assert {trial.digest for trial in plan(first | last).trials} == {
-        trial.digest for trial in plan(last | first).trials
-    }
-
-
 def begun(folder, planned):
     """The directory of a study that has trained one trial of the plan."""
     facts = {"command": planned.command, "versions": {"optilab": "0"}}
@@ -142,49 +116,34 @@ def begun(folder, planned):
     return study.path
 
 
-GROWS = [
-    ({"over": {"optimizer.lr": "3e-1,1"}}, {"over": {"optimizer.lr": "1,0.3,2"}}),
-    ({"over": {"schedule": "constant,cosine"}}, {"over": {"schedule": "constant,cosine"}, "seeds": 2}),
-    ({"over": {"optimizer.lr": "0.1:1"}, "samples": 2}, {"over": {"optimizer.lr": "0.1:1"}, "samples": 3}),
-    ({"over": {}, "seeds": 2}, {"over": {"optimizer.lr": "0.1,1"}, "seeds": 2}),
-    (
-        {"over": {"optimizer.lr": "0.1,1", "model.activation": "relu,tanh"}, "zip": True},
-        {"over": {"optimizer.lr": "0.1,1,2", "model.activation": "relu,tanh,elu"}, "zip": True},
-    ),
-]
+def tried(*names):
+    return remedy.plan(remedy.resolve(RemedyConfig(config="relu", only=list(names))))
 
 
-@pytest.mark.parametrize(("before", "after"), GROWS)
-def test_a_study_grows_and_never_shrinks(before, after, tmp_path):
+ONE_MORE = {"optimizer.lr": "0.1,1,2", "model.activation": "relu,tanh,elu"}
+GROWS = {
+    "values": (plan({"optimizer.lr": "3e-1,1"}), plan({"optimizer.lr": "1,0.3,2"})),
+    "samples": (plan({"optimizer.lr": "0.1:1"}, samples=2), plan({"optimizer.lr": "0.1:1"}, samples=3)),
+    "an axis": (plan({}, seeds=2), plan({"optimizer.lr": "0.1,1"}, seeds=2)),
+    "zip": (plan({"optimizer.lr": "0.1,1", "model.activation": "relu,tanh"}, zip=True), plan(ONE_MORE, zip=True)),
+    "remedies": (tried("batchnorm"), tried("batchnorm", "tanh")),
+}
+
+
+@pytest.mark.parametrize("what", GROWS)
+def test_a_study_grows_and_never_shrinks(what, tmp_path):
     """Whoever leaves out the best row changes the verdict on all others."""
-    plan(**after).require_same(begun(tmp_path / "small", plan(**before)))
-    study = begun(tmp_path / "large", plan(**after))
-    with pytest.raises(RunError, match=r"would be fewer|has tried|has 3 samples"):
-        plan(**before).require_same(study)
+    before, after = GROWS[what]
+    after.require_same(begun(tmp_path / "small", before))
+    study = begun(tmp_path / "large", after)
+    with pytest.raises(RunError, match=r"expected at least|has tried"):
+        before.require_same(study)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "lost"),
-    [
-        ({"optimizer.lr": "0.1:1:3:log"}, {"optimizer.lr": "0.1:1:2:log"}, "0.316227766017"),
-        ({"optimizer.lr": "0.1,1"}, {"model.activation": "relu,tanh"}, "0.1, 1"),
-        ({"optimizer": "sgd,adam"}, {"optimizer": "adam,lion"}, "sgd"),
-    ],
-)
-def test_a_lost_value_is_named(before, after, lost, tmp_path):
-    study = begun(tmp_path, plan(before))
-    with pytest.raises(RunError, match=rf"has tried .*\b{re.escape(lost)}, too, and its verdicts"):
-        plan(after).require_same(study)
-
-
-def test_remedies_are_not_forgotten(tmp_path):
-    first, then = (
-        remedy.plan(remedy.resolve(RemedyConfig(config="relu", only=only)))
-        for only in (["batchnorm", "tanh"], ["batchnorm", "xavier"])
-    )
-    study = begun(tmp_path, first)
-    with pytest.raises(RunError, match="has tried tanh, too"):
-        then.require_same(study)
+def test_a_lost_value_is_named(tmp_path):
+    study = begun(tmp_path, plan({"optimizer.lr": "0.1:1:3:log"}))
+    with pytest.raises(RunError, match=r"expected also 0\.316227766017, which"):
+        plan({"optimizer.lr": "0.1:1:2:log"}).require_same(study)
 
 
 # --- the study ---------------------------------------------------------------------------------------------
@@ -194,34 +153,12 @@ def test_executors_and_train_write_the_same_bytes(executed, optilab, small, tmp_
     alone = files(executed / "jobs-1")
     assert len(alone) == 2 + 8 * 4
     assert alone == files(executed / "jobs-2")
-    trials = runs.read_study(executed / "jobs-1").trials()
-    assert [row["status"] for row in trials] == ["done"] * 8
-    (trial,) = [
-        row["trial"]
-        for row in trials
-        if (row["optimizer.lr"], row["model.init"], row["seed"]) == (0.01, "xavier", 43)
-    ]
+    trials = {tuple(row.values())[1:4]: row for row in runs.read_study(executed / "jobs-1").trials()}
+    assert [row["status"] for row in trials.values()] == ["done"] * 8
+    trial = trials[0.01, "xavier", 43]["trial"]
     options = ["--threads", 1, "--set", "optimizer.lr=0.01", "--set", "model.init=xavier"]
     optilab("train", small, *options, "--seed", 43, "--name", "alone", "--quiet")
     assert (tmp_path / "runs" / "alone" / "metrics.csv").read_bytes() == alone[f"{trial}/metrics.csv"]
-
-
-def test_the_file_of_a_study_plans_its_trials(executed):
-    planned = sweep.plan(sweep.resolve(load(SweepConfig, str(executed / "jobs-1" / "study.yaml"))))
-    assert {trial.name for trial in planned.trials} == {
-        path.parent.name for path in executed.glob("jobs-1/*/metrics.csv")
-    }
-
-
-def test_missing_trials_and_the_index_are_made_again(study, optilab):
-    before = files(study)
-    shutil.rmtree(next(study.glob("1-xavier-*")))
-    (study / "trials.csv").unlink()
-    others = written(study)
-    optilab("sweep", "--resume", "s", "--quiet")
-    assert files(study) == before
-    assert len(others) == 7
-    assert others < written(study)
 
 
 @pytest.mark.parametrize(
@@ -230,32 +167,19 @@ def test_missing_trials_and_the_index_are_made_again(study, optilab):
     ids=["an axis", "epochs", "seeds"],
 )
 def test_a_grown_study_has_the_bytes_of_a_whole_one(begin, executed, optilab, small, tmp_path):
+    """Also after a kill among the trials that got new names."""
     optilab("sweep", small, *begin, "--name", "s", "--quiet")
-    done = written(tmp_path / "runs" / "s")
+    study = tmp_path / "runs" / "s"
+    if begin[:3] == [*OVER[:2], "--seeds"]:
+        first = next(study.glob("0.01-s42-*"))
+        first.rename(first.with_name(next(executed.glob("jobs-1/0.01-default-s42-*")).name))
+    done = written(study)
     optilab("sweep", small, *EIGHT, "--epochs", 3, "--name", "s", "--quiet")
-    assert files(tmp_path / "runs" / "s") == files(executed / "jobs-1")
-    assert "--epochs" in begin or done < written(tmp_path / "runs" / "s")
+    assert files(study) == files(executed / "jobs-1")
+    assert "--epochs" in begin or done < written(study)
 
 
-def test_a_study_killed_while_it_got_new_names_goes_on(executed, optilab, small, tmp_path):
-    optilab("sweep", small, *OVER[:2], "--seeds", 2, "--name", "s", "--quiet")
-    first = next((tmp_path / "runs" / "s").glob("0.01-s42-*"))
-    first.rename(first.with_name(next(executed.glob("jobs-1/0.01-default-s42-*")).name))
-    done = written(tmp_path / "runs" / "s")
-    optilab("sweep", small, *EIGHT, "--name", "s", "--quiet")
-    assert done < written(tmp_path / "runs" / "s")
-    assert files(tmp_path / "runs" / "s") == files(executed / "jobs-1")
-
-
-REFUSED = [
-    [*EIGHT, "--epochs", 2],
-    [*EIGHT, "--set", "model.activation=tanh"],
-    OVER,
-    [*OVER[2:], "--seeds", 2],
-]
-
-
-@pytest.mark.parametrize("line", REFUSED, ids=["epochs", "a setting", "seeds", "an axis"])
+@pytest.mark.parametrize("line", [[*EIGHT, "--epochs", 2], OVER], ids=["epochs", "seeds"])
 def test_a_refused_change_loses_no_row(line, study, optilab, small):
     before = files(study)
     optilab("sweep", small, *line, "--name", "s", "--quiet", code=4)
@@ -266,16 +190,14 @@ def test_a_refused_change_loses_no_row(line, study, optilab, small):
 def test_a_study_keeps_the_command_that_makes_it(study, optilab, small):
     optilab("sweep", "--resume", "s", "--metric", "val_loss", "--quiet")
     argv = runs.read_study(study).manifest["argv"]
-    assert (
-        argv[1:-3] == ["sweep", str(small), *EIGHT, "--jobs", "1", "--name", "jobs-1", "--quiet"][: len(argv) - 4]
-    )
+    assert argv[1 : 3 + len(EIGHT)] == ["sweep", str(small), *EIGHT]
     assert argv[-3:] == ["--metric", "val_loss", "--quiet"]
 
 
 def test_seeds_of_one_training_are_a_study(optilab, small, tmp_path):
     options = ["train", small, "--set", "data.holdout=50", "--epochs", 2, "--device", "cpu", "--json"]
     together = json.loads(optilab(*options, "--seed", 7, "--seeds", 3, "--name", "study").stdout)
-    assert ([run["seed"] for run in together["runs"]], together["run"]) == ([7, 8, 9], "runs/study")
+    assert [run["seed"] for run in together["runs"]] == [7, 8, 9]
     accuracies = [run["rows"][-1]["val_acc"] for run in together["runs"]]
     assert together["summary"]["val_acc"] == {"mean": mean(accuracies), "std": stdev(accuracies)}
     alone = json.loads(optilab(*options, "--seed", 8).stdout)
@@ -284,66 +206,41 @@ def test_seeds_of_one_training_are_a_study(optilab, small, tmp_path):
     assert (manifest["test_loss"], manifest["test_acc"]) == (alone["test_loss"], alone["test_acc"])
 
 
-def test_spread_of_one_seed_is_zero():
-    rows = [{"epoch": 1, "val_acc": 0.5}, {"epoch": 2, "val_acc": 0.25}]
-    assert outcome(rows) == {"val_acc": 0.25, "best_val_acc": 0.5}
-    assert spread([outcome(rows)])["val_acc"] == (0.25, 0.0)
-
-
 def test_failed_and_diverged_trials_are_results(optilab, small):
     """100 images in batches of 33 leave a batch of one, which has no batch statistics."""
     axes = ["--over", "data.batch_size=33,50,20", "--over", "optimizer.lr=0.1,0.2,1e30", "--zip"]
     command = ["sweep", small, *axes, "--set", "model.norm=batch", "--jobs", 1, "--json"]
-    done = optilab(*command, code=8)
-    trials = json.loads(done.stdout)["trials"]
+    trials = json.loads(optilab(*command, code=8).stdout)["trials"]
     assert [trial["status"] for trial in trials] == ["failed", "done", "diverged"]
-    assert f"{trials[0]['trial']} failed: {trials[0]['reason']}" in done.stderr
-    assert "is not finite" in trials[2]["reason"]
     fast = json.loads(optilab(*command, "--fail-fast", code=8).stdout)
     assert [trial["status"] for trial in fast["trials"]] == ["failed"]
 
 
-def test_a_dry_run_tells_the_cost_and_writes_nothing(study, optilab, small, tmp_path):
-    shutil.rmtree(next(study.glob("1-xavier-*")))
-    before = sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "runs").rglob("*"))
-    cost = json.loads(optilab("sweep", small, *EIGHT, "--name", "s", "--dry-run", "--json").stdout)
-    assert [cost[key] for key in ("trials", "missing", "epochs", "longest")] == [8, 1, 24, 3]
-    assert cost["bytes"] > 0 < cost["seconds"]
-    assert sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "runs").rglob("*")) == before
-    refused = optilab("sweep", small, *OVER, "--set", "data.holdout=5000", "--dry-run", code=2).stderr
-    assert "data.holdout: a hold-out of 5000" in refused
-
-
-def test_a_dry_run_says_what_the_design_can_tell(study, optilab, small):
+@pytest.mark.parametrize(("options", "groups", "seeds"), [([], 4, 2), (["--confirm", 2], 2, 5)])
+def test_a_dry_run_says_what_the_design_can_tell(options, groups, seeds, study, optilab, small):
     command = ["sweep", small, *EIGHT, "--metric", "val_loss", "--dry-run", "--json"]
     losses: dict[tuple, list[float]] = {}
     for row in runs.read_study(study).trials():
         losses.setdefault((row["optimizer.lr"], row["model.init"]), []).append(row["val_loss"])
     variances = np.array([np.var(values, ddof=1) for values in losses.values()])
     noise = np.mean(variances**1.5) ** (1 / 3)
-    for options, groups, seeds in ([], 4, 2), (["--confirm", 2], 2, 5):
-        design = json.loads(optilab(*command, *options).stdout)["design"]
-        assert design["groups"] == len(variances)
-        assert design["noise"] == pytest.approx(noise)
-        assert design["difference"] == pytest.approx(noise * smallest_difference(groups, seeds))
-    assert "a guess" in optilab(*command[:-1], "--epochs", 2).stdout  # of other epochs nothing is known
-
-
-def test_a_design_of_too_few_seeds_promises_no_impossible_difference():
-    design = sweep.Design(1.2, 0.1, 2)
-    assert studies._can_tell(design, Measure("val_acc")).startswith("would hardly find any difference in val_acc")
-    assert "a difference of 1.2 to the best" in studies._can_tell(design, Measure("val_loss"))
+    before = sorted((path, path.stat().st_mtime_ns) for path in study.parent.rglob("*"))
+    document = json.loads(optilab(*command, *options, "--name", "s").stdout)
+    assert sorted((path, path.stat().st_mtime_ns) for path in study.parent.rglob("*")) == before
+    assert (document["trials"] - document["missing"], document["longest"]) == (8, 3)
+    design = document["design"]
+    assert (design["groups"], design["noise"]) == (len(variances), pytest.approx(noise))
+    assert design["difference"] == pytest.approx(noise * smallest_difference(groups, seeds))
 
 
 def test_columns_do_not_depend_on_what_ended_first(optilab, small, tmp_path):
     """A study that was stopped among the trials that confirm its best has the stage of a trial in another place."""
-    axes = ["--over", "optimizer.lr=0.01,0.1", "--set", "data.holdout=50", "--epochs", 1]
-    command = ["sweep", small, *axes, "--confirm", 1, "--name", "s", "--quiet"]
+    command = ["sweep", small, *OVER[:2], "--epochs", 1, "--confirm", 1, "--name", "s", "--quiet"]
+    command += ["--set", "data.holdout=50"]
     optilab(*command)
     study = tmp_path / "runs" / "s"
     whole, manifest = files(study), json.loads((study / "manifest.json").read_text())
     rows = sorted(runs.read_study(study).trials(), key=lambda row: not row["stage"])
-    assert [row["stage"] for row in rows].count("confirmation") == 5
     moved = [{key: row[key] for key in dict.fromkeys(("trial", "optimizer.lr", "stage", *row))} for row in rows]
     (study / "trials.csv").write_bytes(runs.table(moved[:-1]))
     (study / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
@@ -362,94 +259,50 @@ def proposals(printed):
 def test_a_sweep_that_cannot_tell_proposes_what_runs(optilab, small):
     """New seeds first; more seeds are a second look at the old ones, and say what that costs."""
     command = ["sweep", small, "--over", "optimizer.lr=0.5,0.55", "--epochs", 4, "--seeds", 3, "--name", "s"]
-    (confirm, why), (more, cost) = proposals(optilab(*command).stdout)
+    (confirm, _), (more, cost) = proposals(optilab(*command).stdout)
     assert confirm == "sweep --resume s --confirm 2"
-    assert "from 5 new seeds: 10 trainings" in why
     count = int(re.fullmatch(r"sweep --resume s --seeds (\d+)", more)[1]) - 3
     assert cost.startswith(f"{count} more for each of the 2 settings")
-    assert re.search(rf"a further look: {2 * count} trainings, .* judged at 97.5%$", cost)
     assert f"{2 * (count + 3)} trials: " in optilab(*more.split(), "--dry-run").stdout
-    ((again, cost),) = proposals(printed := optilab(*confirm.split()).stdout)
+    ((again, cost),) = proposals(optilab(*confirm.split()).stdout)
     count = int(re.fullmatch(r"sweep --resume s --confirm-seeds (\d+)", again)[1]) - 5
     assert re.search(rf"trains {count} more new seeds .*: {2 * count} trainings, .* judged at 97.5%$", cost)
-    assert optilab("runs", "compare", "s").stdout.splitlines()[-4:] == printed.splitlines()[-5:-1]
-
-
-@pytest.mark.parametrize(
-    ("over", "next_over", "trials"),
-    [
-        (["optimizer=sgd,adam", "optimizer.lr=1e-9,1e-8,0.01"], "optimizer.lr=1e-9,1e-8,0.01,0.1", 16),
-        (["optimizer.lr=0.002:0.1:4:log"], r"optimizer.lr=\S+", 10),
-    ],
-    ids=["a list", "a range"],
-)
-def test_the_next_value_beyond_a_best_end_is_proposed(over, next_over, trials, optilab, small):
-    axes = [word for axis in over for word in ("--over", axis)]
-    printed = optilab("sweep", small, *axes, "--epochs", 15, "--seeds", 2, "--name", "s").stdout
-    (line,) = [line for line, why in proposals(printed) if "best at the largest optimizer.lr" in why]
-    assert re.fullmatch(rf"sweep --resume s --over {next_over}", line)
-    assert f"{trials} trials: " in optilab(*line.split(), "--dry-run").stdout
-
-
-def test_where_nothing_is_learned_no_seeds_are_proposed(optilab, small):
-    command = ["sweep", small, "--over", "optimizer.lr=1e-7,1e-8", "--epochs", 1, "--seeds", 2, "--name", "s"]
-    printed = optilab(*command).stdout
-    assert "no row is better than chance" in printed
-    ((line, _),) = proposals(printed)
-    assert re.fullmatch(r"diagnose runs/s/1e-[78]-s\d+-\w+", line)
-    optilab(*line.split())
 
 
 # --- a further look ----------------------------------------------------------------------------------------
 
 
-def test_more_seeds_are_a_further_look(optilab, small, tmp_path):
-    command = ["sweep", small, "--over", "optimizer.lr=0.01,0.1", "--epochs", 1, "--name", "s", "--json"]
-    claim, level = ["--expect", "lr 0.1: val_loss > 0 confidence 0.6"], {}
-    for seeds in (1, 2, 3, 3):
-        document = json.loads(optilab(*command, "--seeds", seeds, *claim * (seeds > 1)).stdout)
-        level[seeds] = document["comparison"]["level"]
-    assert level == {1: 0.05, 2: 0.05, 3: 0.025}  # one seed has no verdict, and the same seeds are the same look
-    assert len(runs.read_study(tmp_path / "runs" / "s").manifest["looks"]) == 2
-    assert "at look 2" in document["expect"][0]["why"]
-    compare = ["runs", "compare", "s", "--metric", "val_loss", "--json"]
-    compared = json.loads(optilab(*compare).stdout)
-    # A baseline that is named after the data were seen is a further look.
-    assert json.loads(optilab(*compare, "--baseline", "lr 0.1").stdout)["level"] == 0.0125
-    taken = [list(group["outcomes"].values()) for group in compared["groups"]]
-    differences = np.subtract(*map(np.array, taken))
-    half = scipy.stats.t.ppf(1 - 0.025 / 2, 2) * differences.std(ddof=1) / np.sqrt(3)
-    (low, high) = next(group["contrast"]["interval"] for group in compared["groups"] if group["contrast"])
-    assert high - low == pytest.approx(2 * half)
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [("0.01,0.1", 1, 0, 0.05, None), ("0.01,0.1", 2, 0, 0.05, None), ("0.01,0.1", 3, 0, 0.025, None)],
+        [("0.01,0.1", 2, 0, 0.05, None), ("0.01,0.1,0.2", 2, 2, 0.025, 0.05), ("0.01,0.1,0.2", 2, 2, 0.025, 0.05)],
+        [("0.01,0.1", 2, 1, 0.05, 0.05), ("0.01,0.1", 2, 2, 0.05, 0.025), ("0.01,0.1", 6, 2, 0.025, 0.0125)],
+    ],
+    ids=["seeds", "settings", "confirmations"],
+)
+def test_what_is_seen_again_is_a_further_look(looks, optilab, small):
+    """One seed has no verdict, and the same trainings are the same look.
 
-
-def test_more_settings_and_confirmations_are_further_looks(optilab, small):
-    """The seeds of a confirmation are new once: with more of them, or with other settings, they are looked at again."""
-    command = ["sweep", small, "--epochs", 1, "--name", "s", "--json"]
-    claim, levels = ["--expect", "val_loss > 0 confidence 0.6"], []
-    three = "0.01,0.1,0.2"
-    for rates, seeds, best in (("0.01,0.1", 2, 0), (three, 2, 2), (three, 2, 2), (three, 2, 3), (three, 6, 3)):
-        options = [
-            "--over",
-            f"optimizer.lr={rates}",
-            "--seeds",
-            seeds,
-            *(["--confirm", best, *claim] if best else []),
-        ]
-        document = json.loads(optilab(*command, *options).stdout)
-        levels.append((document["comparison"]["level"], (document["confirmation"] or {}).get("level")))
-    assert levels == [(0.05, None), (0.025, 0.05), (0.025, 0.05), (0.025, 0.025), (0.0125, 0.0125)]
-    assert "at look 3" in document["expect"][0]["why"]
+    The seeds of a confirmation are new once: with more of them, or with other settings, they are looked at again.
+    """
+    for rates, seeds, best, *levels in looks:
+        line = ["--over", f"optimizer.lr={rates}", "--seeds", seeds, "--epochs", 1, "--name", "s", "--json"]
+        document = json.loads(optilab("sweep", small, *line, *(["--confirm", best] if best else [])).stdout)
+        assert [document["comparison"]["level"], (document["confirmation"] or {}).get("level")] == levels
+    if len(document["comparison"]["groups"]) == 2 and not best:
+        # A baseline that is named after the data were seen is a further look.
+        compare = ["runs", "compare", "s", "--metric", "val_loss", "--json"]
+        compared = json.loads(optilab(*compare).stdout)
+        outcomes = [list(group["outcomes"].values()) for group in compared["groups"]]
+        differences = np.subtract(*map(np.array, outcomes))
+        half = scipy.stats.t.ppf(1 - 0.025 / 2, 2) * differences.std(ddof=1) / np.sqrt(3)
+        (low, high) = next(group["contrast"]["interval"] for group in compared["groups"] if group["contrast"])
+        assert high - low == pytest.approx(2 * half)
+        assert json.loads(optilab(*compare, "--baseline", "lr 0.1").stdout)["level"] == 0.0125
 
 
 # --- successive halving and confirmation -------------------------------------------------------------------
-
-
-def test_the_rungs():
-    assert rungs(27, 27, 3) == [(27, 1), (9, 3), (3, 9), (1, 27)]
-    assert rungs(9, 300, 3) == [(9, 34), (3, 100), (1, 300)]
-    assert rungs(100, 4, 2) == [(100, 1), (50, 2), (25, 4)]
-    assert rungs(1, 10, 2) == [(1, 10)]
 
 
 def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
@@ -457,21 +310,16 @@ def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
     optilab("sweep", small, *over, "all")
     optilab("sweep", small, *over, "halved", "--halving", 2, "--seeds", 1, "--confirm", 0)
     whole, halved = (runs.read_study(tmp_path / "runs" / name) for name in ("all", "halved"))
-    rows = halved.trials()
-    assert sorted((row["status"], row["epochs"]) for row in rows) == [
-        ("done", 4),
-        ("stopped", 1),
-        ("stopped", 1),
-        ("stopped", 2),
-    ]
-    through = {row["trial"]: runs.read(whole.path / row["trial"]).rows() for row in rows}
-    for row in rows:
-        assert runs.read(halved.path / row["trial"]).rows() == through[row["trial"]][: row["epochs"]]
+    ended = {row["trial"]: (row["status"], row["epochs"]) for row in halved.trials()}
+    assert sorted(ended.values()) == [("done", 4), ("stopped", 1), ("stopped", 1), ("stopped", 2)]
+    through = {name: runs.read(whole.path / name).rows() for name in ended}
+    for name, (_, epochs) in ended.items():
+        assert runs.read(halved.path / name).rows() == through[name][:epochs]
     # Each rung keeps the best of those that reached it.
     first = sorted(through, key=lambda name: -through[name][0]["val_acc"])
     second = sorted(first[:2], key=lambda name: -through[name][1]["val_acc"])
-    assert {row["trial"] for row in rows if row["epochs"] > 1} == set(first[:2])
-    assert [row["trial"] for row in rows if row["epochs"] == 4] == second[:1]
+    assert {name for name, (_, epochs) in ended.items() if epochs > 1} == set(first[:2])
+    assert [name for name, (_, epochs) in ended.items() if epochs == 4] == second[:1]
     before = files(halved.path)
     optilab("sweep", small, *over, "halved", "--halving", 2, "--confirm", 0)
     assert files(halved.path) == before
@@ -480,13 +328,10 @@ def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
 def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     """A confirmation grows without a training of the grid, and all that reads the study answers from it."""
     over = ["--over", "optimizer.lr=0.001:1:4:log", "--set", "data.holdout=50", "--epochs", 1, "--name", "s"]
-    before = optilab("sweep", small, *over).stdout
-    assert "the best of 4 settings was chosen by these seeds, so its mean is too high" in before
+    optilab("sweep", small, *over, "--quiet")
     study = tmp_path / "runs" / "s"
     chosen = {path: files(path) for path in study.iterdir() if path.is_dir()}
-    shown = optilab("sweep", small, *over, "--confirm", 2).stdout  # the same study goes on
-    assert "4 values of optimizer.lr x 1 seed, then the best 2 x 5 new seeds, 1 epoch: 14 done" in shown
-    assert "is too high" not in shown
+    optilab("sweep", small, *over, "--confirm", 2, "--quiet")  # the same study goes on
     assert {path: files(path) for path in chosen} == chosen
     rows = runs.read_study(study).trials()
     again = [row for row in rows if row["stage"]]
@@ -496,21 +341,20 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     # What chose is not mixed with what confirms.
     curves = json.loads(optilab("runs", "plot", "s", "--curves", "--json").stdout)
     assert [group["seeds"] for group in curves["groups"]] == [[42]] * 4
-    grown = ["sweep", "--resume", "s", "--confirm", 2, "--confirm-seeds", 7]
-    assert "14 done already" in optilab(*grown, "--dry-run").stdout
-    document = json.loads(optilab(*grown, "--json").stdout)
+    grown = ["sweep", "--resume", "s", "--confirm", 2, "--confirm-seeds", 7, "--json"]
+    document = json.loads(optilab(*grown).stdout)
     confirmation = document["confirmation"]
     new = {str(seed) for seed in range(10042, 10049)}
     assert [group["outcomes"].keys() for group in confirmation["groups"]] == [new] * 2
     assert (confirmation["measure"]["metric"], confirmation["level"]) == ("test_acc", 0.025)
     compared = json.loads(optilab("runs", "compare", "s", "--json").stdout)
-    selection = {key: document["comparison"][key] for key in ("groups", "verdict")}
-    assert selection.items() <= compared["selection"].items()
+    assert {key: document["comparison"][key] for key in ("groups", "verdict")}.items() <= compared[
+        "selection"
+    ].items()
     reported = json.loads(optilab("report", "s", "--json", "--out", "s.html").stdout)["comparison"]
     assert reported == confirmation | {"selection": compared["selection"]}
     assert compared == reported | {"schema_version": 1}
-    loaded = Lab(tmp_path / "runs").load("s")
-    assert loaded.verdict == loaded.comparison.verdict == compared["verdict"]
+    assert Lab(tmp_path / "runs").load("s").comparison.verdict == compared["verdict"]
     # Another comparison is of the settings that the study tried.
     other = json.loads(optilab("runs", "compare", "s", "--metric", "val_loss", "--json").stdout)
     assert (len(other["groups"]), other["selection"]) == (4, None)

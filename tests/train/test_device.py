@@ -5,9 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from optilab.config.load import Override, load
+from optilab.config.load import load
 from optilab.config.study import RemedyConfig
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import RULES
@@ -21,8 +22,8 @@ from tests.data.idx import write_idx_dataset
 from tests.train.simulated import DEVICE, OnDevice, simulated
 
 CPU = torch.device("cpu")
-RESERVED = {"step"}
-"""State keys that `torch.optim.Optimizer.load_state_dict` treats as its own: it never moves them to a device."""
+
+
 EPOCHS = 2
 TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
 STAGES = [{"layers": 1, "epochs": 1}, {"layers": 2}]
@@ -165,12 +166,6 @@ def test_a_checkpoint_of_a_device_waits_once(monkeypatch):
     assert copy["a"][1].dtype == torch.int64
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
-def test_no_rules_state_uses_a_key_that_torch_reserves(name):
-    state = RULES[name]().init(torch.zeros(2))
-    assert not RESERVED & set(state._fields)
-
-
 # --- which device ----------------------------------------------------------------------------------------
 
 
@@ -178,16 +173,6 @@ def machine(monkeypatch, cuda=0, mps=False):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-
-
-def test_the_cpu_is_found_without_a_driver(monkeypatch):
-    def broken():
-        raise RuntimeError("the NVIDIA driver on your system is too old")
-
-    monkeypatch.setattr(torch.cuda, "is_available", broken)
-    assert device.resolve_device("cpu") == CPU
-    with pytest.raises(RuntimeError):
-        device.resolve_device("auto")
 
 
 @pytest.mark.parametrize(
@@ -208,15 +193,9 @@ def test_a_device_is_chosen_by_what_the_machine_has(monkeypatch, has, name, dtyp
     assert str(device.resolve_device(name, dtype)) == expected
 
 
-def test_a_device_that_is_not_there_is_refused(monkeypatch):
-    machine(monkeypatch, cuda=1)
-    with pytest.raises(UsageError, match=r"'cuda:1' is not available on this machine \(available: cpu, cuda:0\)"):
-        device.resolve_device("cuda:1")
-
-
 def test_float64_is_refused_on_mps_before_training(small, monkeypatch, tmp_path):
     machine(monkeypatch, mps=True)
-    with pytest.raises(UsageError, match="mps has no float64"):
+    with pytest.raises(UsageError, match="expected float32 on mps"):
         session.start(configured(device="mps", dtype="float64"), small, tmp_path, "r", provenance([], ["torch"]))
     assert not list(tmp_path.iterdir())
 
@@ -274,7 +253,7 @@ FAILURES = {
         torch.AcceleratorError(
             "CUDA error: no kernel image is available for execution on the device\nCompile with"
         ),
-        "has no code for the GPU cpu; choose `device: cpu`",
+        "has no code for the GPU cpu",
     ),
     "a broken GPU": (
         torch.AcceleratorError(

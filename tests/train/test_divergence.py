@@ -7,25 +7,19 @@ import pytest
 import torch
 
 from optilab import runs
-from optilab.config.load import Override, load
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data import load as data
-from optilab.errors import ConfigError, DivergedError, UsageError
+from optilab.errors import DivergedError, UsageError
 from optilab.runs.provenance import provenance
 from optilab.train import checkpoint, device, engine, probes, session
 from tests.data.idx import write_idx_dataset
+from tests.train.test_device import Silent
 
 CPU = torch.device("cpu")
 OVERFLOWS = {"optimizer": "adam", "model.hidden": [], "data.normalize.scale": 1e-20}
 """Inputs of 1e22 give a finite loss, and gradients whose squares overflow; Adam then divides by infinity: no step."""
-
-
-class Silent:
-    """Watches a run and does nothing."""
-
-    def batch(self, done, total): ...
-
-    def epoch(self, row, seconds, record): ...
 
 
 @pytest.fixture(scope="module")
@@ -106,41 +100,12 @@ def test_the_limit_is_ten_times_guessing_or_the_first_batch(small, train_loss, v
         assert list(training.run(lambda done, total: None, lambda: False)) == []
 
 
-def test_a_large_first_loss_that_falls_is_not_a_divergence(small):
-    """Weights of standard deviation 1 start at a loss of hundreds; training brings it down."""
-    config = configured(
-        {"model.init": {"name": "normal", "std": 3.0}, "model.activation": "relu", "optimizer": "adam"}
-    )
-    device.configure(CPU, 1)
-    training = engine.Training.start(config, small, CPU)
-    rows = [row for row, _ in training.run(lambda done, total: None, lambda: False)]
-    assert rows[-1]["train_loss"] > 10 * math.log(10)
-
-
 def test_a_state_that_overflowed_is_not_committed(small, tmp_path):
     """The loss is finite; a checkpoint with an infinity in it could never be resumed."""
     _, run, message = ended(OVERFLOWS, small, tmp_path)
     assert "a number of the optimizer's state is not finite" in message
     assert runs.checkpoints(run.path) == []
     assert run.manifest["status"] == "diverged"
-
-
-BEYOND = {
-    "model.init.value": {"model.init": {"name": "constant", "value": 1e39}},
-    "model.init.gain": {"model.init": {"name": "xavier", "gain": 1e300}},
-    "model.activation.alpha": {"model.activation": {"name": "elu", "alpha": 1e300}},
-    "model.activation.beta": {"model.activation": {"name": "softplus", "beta": 1e300}},
-    "model.activation.slope": {"model.activation": {"name": "leaky-relu", "slope": 1e300}},
-    "optimizer.lr": {"optimizer": {"name": "sgd", "lr": 1e39}},
-    "weight_decay": {"weight_decay": 1e39},
-}
-
-
-@pytest.mark.parametrize("key", BEYOND)
-def test_a_number_beyond_float32_is_refused_with_its_key(key):
-    with pytest.raises(ConfigError, match=rf"{key}: 1e\+\d+ does not fit in float32"):
-        configured(BEYOND[key])
-    assert configured(BEYOND[key] | {"dtype": "float64"}).dtype == "float64"
 
 
 LARGE = [

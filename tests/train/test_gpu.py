@@ -3,9 +3,6 @@
 What a simulated device cannot show: that CUDA's kernels give the same bytes again, and how far they are from the CPU's.
 """
 
-import os
-import subprocess
-import sys
 import warnings
 from itertools import pairwise
 
@@ -85,34 +82,6 @@ def test_cpu_and_gpu_train_on_the_same_images_and_agree(network, images):
         states.append(torch.get_rng_state())
     assert torch.equal(*states)
     assert rows[1] == pytest.approx(rows[0], rel=1e-10, abs=1e-10)
-
-
-DETERMINISTIC = """
-import sys, torch
-from pathlib import Path
-from optilab.data import load as data
-from tests.train.test_device import configured, started
-from tests.train.test_gpu import LARGER, NETWORKS, epochs
-torch.use_deterministic_algorithms(sys.argv[1] == "deterministic")
-images = data.load("idx", Path(sys.argv[2]))
-for network in NETWORKS.values():
-    print(list(epochs(started(configured(**LARGER | network), images))))
-"""
-
-
-def test_deterministic_algorithms_change_no_byte(images):
-    """And none is missing: PyTorch raises where an operation has no deterministic implementation."""
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", DETERMINISTIC, mode, str(images.folder)],
-            env={**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
-            capture_output=True,
-            check=True,
-        ).stdout
-        for mode in ("as they are", "deterministic")
-    ]
-    assert printed[0]
-    assert printed[0] == printed[1]
 
 
 def test_a_step_synchronises_once(images):

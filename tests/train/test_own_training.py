@@ -122,24 +122,8 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(train, optilab, tmp_path,
 
 def test_weight_decay_and_a_schedule_reach_it(train, optilab, small):
     asked = ("--set", "weight_decay=0.1", "--set", "schedule=cosine")
-    known = json.loads(optilab("train", small, "--optimizer", "momentum", "--lr", 0.05, "--json", *asked).stdout)[
-        "rows"
-    ]
-    assert losses(train("momentum", *asked)) == pytest.approx(losses(known), rel=1e-5)
-
-
-def test_a_changed_file_is_not_resumed_and_the_copy_is_named(train, optilab, tmp_path):
-    train("momentum", "--epochs", 1, "--name", "half")
-    copy = tmp_path / "runs" / "half" / "mine.py"
-    assert copy.read_bytes() == (tmp_path / "mine.py").read_bytes()
-    (tmp_path / "mine.py").write_text(SOURCE.replace("V += g", "V += 2 * g"))
-    error = optilab("train", "--resume", "half", "--epochs", 2, code=4).stderr
-    assert f"{tmp_path / 'mine.py'} has changed since half started: SHA-256" in error
-    assert str(copy.relative_to(tmp_path)) in error
-    (tmp_path / "mine.py").unlink()
-    assert "there is no file" in optilab("train", "--resume", "half", "--epochs", 2, code=4).stderr
-    (tmp_path / "mine.py").write_bytes(copy.read_bytes())
-    optilab("train", "--resume", "half", "--epochs", 2)
+    known = optilab("train", small, "--optimizer", "momentum", "--lr", 0.05, "--json", *asked).stdout
+    assert losses(train("momentum", *asked)) == pytest.approx(losses(json.loads(known)["rows"]), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +131,12 @@ def test_a_changed_file_is_not_resumed_and_the_copy_is_named(train, optilab, tmp
     [
         (
             "deque",
-            "mine.py:deque, step 1: line 63: its state[0]['last'] is a list_iterator, which cannot be saved",
+            "mine.py:deque, step 1: line 63: its state[0]['last'] has the type list_iterator, which cannot be saved",
         ),
-        ("TorchDeque", "mine.py:TorchDeque, step 1: line 68: state['last'] is a set, which cannot be saved"),
+        (
+            "TorchDeque",
+            "mine.py:TorchDeque, step 1: line 68: state['last'] has the type set, which cannot be saved",
+        ),
         ("late", "mine.py:late failed at step 7: line 72: ZeroDivisionError"),
         ("nothing", ": returned nothing; expected the new w: end it with return w"),
     ],
@@ -160,4 +147,4 @@ def test_what_goes_wrong_in_it_costs_a_sentence(train, name, said):
 
 def test_settings_are_keys_of_the_optimizer(train):
     assert losses(train("momentum", "--set", "optimizer.beta=0.5")) != losses(train("momentum"))
-    assert 'did you mean "optimizer.beta"' in train("momentum", "--set", "optimizer.bata=0.5", code=2)
+    assert 'did you mean "beta"' in train("momentum", "--set", "optimizer.bata=0.5", code=2)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.load import Override, load
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data.sources import DATASETS
 from optilab.train import engine
 from optilab.train.device import configure

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from optilab.config.load import Override, load
+from optilab.config.load import load
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.train import engine
 from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist

@@ -4,35 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from optilab.config.load import Override, dump, load
+from optilab.config.load import load
+from optilab.config.section import dump
 from optilab.config.training import TrainConfig
+from optilab.config.tree import Override
 from optilab.data import load as data
-from optilab.errors import ConfigError
 from optilab.optimize import RULES
 from optilab.study.rates import rate_ramp
 from optilab.train import session
-
-OWN = """
-import torch
-
-
-def descent(w, g, lr=0.1):
-    return w - lr * g
-
-
-class Heavy:
-    def __init__(self, lr=0.1, beta=0.9):
-        self.lr, self.beta, self.V = lr, beta, 0.0
-
-    def update(self, w, g):
-        self.V = self.beta * self.V + g
-        return w - self.lr * self.V
-
-
-class Torchy(torch.optim.SGD):
-    def __init__(self, params, lr=0.1):
-        super().__init__(params, lr=lr, momentum=0.9)
-"""
 
 
 def config(small, optimizer="sgd", **keys):
@@ -106,26 +85,8 @@ def test_every_optimizer_takes_the_rate_of_the_ramp(name, small):
     assert not torch.allclose(weights, moved, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["descent", "Heavy", "Torchy"])
-def test_a_rule_of_the_users_own(name, small, tmp_path):
-    (tmp_path / "mine.py").write_text(OWN)
-    own, weights = ramped(config(small, f"{tmp_path}/mine.py:{name}"), np.geomspace(1e-3, 1, 9))
-    same = "sgd" if name == "descent" else "momentum"
-    losses, reference = ramped(config(small, same), np.geomspace(1e-3, 1, 9))
-    assert own == pytest.approx(losses, rel=1e-4)
-    assert torch.allclose(weights, reference, atol=1e-5)
-
-
 def test_it_ends_after_a_loss_that_is_not_finite(small):
     losses, _ = ramped(config(small, **{"model.activation": "relu"}), [1e6] * 50)
     assert len(losses) < 50
     assert not np.isfinite(losses[-1])
     assert np.isfinite(losses[:-1]).all()
-
-
-def test_what_is_not_trained_is_not_ramped(small):
-    refused = set(RULES) - set(trainable())
-    assert refused == {"polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"}
-    for name in refused:
-        with pytest.raises(ConfigError):
-            config(small, name)

@@ -3,8 +3,6 @@
 How mistakes in a line are refused: tests/transcripts/verify-files.txt.
 """
 
-import csv
-import io
 import json
 import os
 import signal
@@ -12,21 +10,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
-from xml.etree import ElementTree
 
 import pytest
 import yaml
 
-from optilab.commands.verify import _with_progress
 from optilab.errors import UsageError
-from optilab.lab import Lab
 from optilab.optimize import RULES
 from optilab.optimize.own import fitting
 from optilab.verify.candidate import load
 from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, TimeLimit, Warden
-from optilab.verify.submissions import POINTS, files, grade_one, is_pattern, read_points, split
+from optilab.verify.submissions import POINTS, files, grade_one, read_points
 from optilab.verify.warden import descendants, remove_tree
 from tests.processes import wait_until
 
@@ -55,12 +49,13 @@ def row(warden, tmp_path):
 
     def graded(source, file="mine.py", limits=ENOUGH):
         (tmp_path / file).write_text(source)
-        rule = RULES["sgd"]()
         copies = tmp_path / "copies"
         copies.mkdir(exist_ok=True)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tempfile, "tempdir", str(copies))
-            found = grade_one(warden, tmp_path / file, "SGD", lambda own: grade(own, rule), limits, POINTS)
+            found = grade_one(
+                warden, tmp_path / file, "SGD", lambda own: grade(own, RULES["sgd"]()), limits, POINTS
+            )
         assert not list(copies.glob("optilab-*"))
         assert set(descendants(warden._process.pid)) <= {warden._pid}
         assert len(found.explanation) < 2500
@@ -74,25 +69,18 @@ def row(warden, tmp_path):
 # --- hostile code ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CODE["harmless"])
+@pytest.mark.parametrize("name", [*CODE["harmless"], "a byte order mark"])
 def test_odd_and_right_is_equal(row, name):
-    assert row(source_of("harmless", name)).verdict == "equal"
+    assert row("\ufeff" + RULE if name not in CODE["harmless"] else source_of("harmless", name)).verdict == "equal"
 
 
-def test_byte_order_mark_is_no_code(row):
-    assert row("\ufeff" + RULE).verdict == "equal"
-
-
-@pytest.mark.parametrize("name", CODE["hostile"])
+@pytest.mark.parametrize("name", [*CODE["hostile"], "a huge source"])
 def test_hostile_submission_costs_its_own_row(row, name):
-    graded = row(source_of("hostile", name), limits=LIMITS)
+    source = "#" * (2 << 20) if name == "a huge source" else source_of("hostile", name)
+    graded = row(source, limits=LIMITS)
     assert graded.verdict in ("error", "timeout")
     assert graded.explanation
     assert row(RULE, file="next.py").verdict == "equal"
-
-
-def test_huge_source_is_not_read(row):
-    assert row("#" * (2 << 20), limits=LIMITS).verdict == "error"
 
 
 @pytest.mark.parametrize("name", CODE["forged"])
@@ -118,10 +106,6 @@ def test_a_deep_directory_is_removed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_output_before_an_error_is_kept(row):
-    assert row("print('here')\nraise ValueError\n").output == "here\n"
-
-
 def test_loading_of_libraries_is_no_step(row):
     """What libraries load for the first optimizer."""
     slow = "import time\nSLOW = [0.8]\n\n\nclass SGD:\n    def __init__(self, lr=0.1):\n        self.lr = lr\n"
@@ -133,16 +117,6 @@ def test_loading_of_libraries_is_no_step(row):
 class TestOneFile:
     """The process of `verify FILE`, which may read what the user may."""
 
-    @pytest.fixture
-    def judged(self, warden, tmp_path):
-        def judge(source, limits):
-            path = tmp_path / "mine.py"
-            path.write_text(source)
-            with warden.running(path, "f", path.name, limits, isolated=False) as running:
-                return grade(running.load(), RULES["sgd"]())
-
-        return judge
-
     @pytest.mark.parametrize(
         ("source", "error", "words"),
         [
@@ -152,32 +126,34 @@ class TestOneFile:
                 "step 3 took",
             ),
             ("while True: pass", TimeLimit, "loading the file took more than 1 s"),
-            ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", UsageError, "ended the process (signal 9)"),
+            (
+                "import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)",
+                UsageError,
+                "ended the process \\(signal 9\\)",
+            ),
             ("def f(w, g): raise KeyboardInterrupt", UsageError, "step 1: line 1: KeyboardInterrupt"),
+            ("def f(w, g, lr): return w - 2 * lr * g", None, ""),
         ],
     )
-    def test_failure_costs_a_sentence(self, judged, source, error, words):
-        with pytest.raises(error) as raised:
-            judged(source, Limits(0.3, loading=1.0))
-        assert words in str(raised.value)
-
-    def test_verdict_is_that_of_this_process(self, judged, tmp_path):
-        source = "def f(w, g, lr): return w - 2 * lr * g"
-        assert judged(source, Limits(10.0)) == grade(load(f"{tmp_path / 'mine.py'}:f"), RULES["sgd"]())
+    def test_failure_costs_a_sentence(self, warden, tmp_path, source, error, words):
+        """Other code has the verdict of this process."""
+        path = tmp_path / "mine.py"
+        path.write_text(source)
+        limits = Limits(0.3 if error else 10.0, loading=1.0 if error else 10.0)
+        with warden.running(path, "f", path.name, limits, isolated=False) as running:
+            if error is None:
+                assert grade(running.load(), RULES["sgd"]()) == grade(load(f"{path}:f"), RULES["sgd"]())
+                return
+            with pytest.raises(error, match=words):
+                grade(running.load(), RULES["sgd"]())
 
     @pytest.mark.parametrize(
         ("source", "words"),
         [
+            ("for _ in range(80):\n if os.fork() == 0: time.sleep(60)", "processes"),
+            ("for n in range(9): open(str(n), 'wb').truncate(15 << 20)", "wrote more than 64 MiB"),
             (
-                "import os, time\nfor _ in range(80):\n if os.fork() == 0: time.sleep(60)\ntime.sleep(60)",
-                "processes",
-            ),
-            (
-                "import time\nfor n in range(9): open(str(n), 'wb').truncate(15 << 20)\ntime.sleep(60)",
-                "wrote more than 64 MiB",
-            ),
-            (
-                "import os, time\nfor _ in range(4): os.fork()\nbig = bytearray(b'x') * (60 << 20)\ntime.sleep(60)",
+                "for _ in range(4): os.fork()\nbig = bytearray(b'x') * (60 << 20)",
                 "its processes used more than 600 MiB",
             ),
         ],
@@ -185,17 +161,10 @@ class TestOneFile:
     )
     def test_limits_are_for_all_processes(self, warden, tmp_path, source, words):
         path = tmp_path / "mine.py"
-        path.write_text(f"{source}\ndef f(w, g, lr=0.01): return w - lr * g\n")
+        path.write_text(f"import os, time\n{source}\ntime.sleep(60)\ndef f(w, g, lr=0.01): return w - lr * g\n")
         limits = Limits(10.0, memory=600)
         with pytest.raises(UsageError, match=words), warden.running(path, "f", path.name, limits) as running:
             running.load()
-
-
-@pytest.mark.parametrize("candidate", ["loop.py", "loop.py:SGD"])
-def test_a_link_to_itself_is_refused(optilab, tmp_path, candidate):
-    (tmp_path / "loop.py").symlink_to("loop.py")
-    done = optilab("verify", candidate, "--against", "sgd", code=2)
-    assert done.stderr == "optilab: cannot read loop.py: its symbolic links form a loop\n"
 
 
 # --- processes ---------------------------------------------------------------------------------------------
@@ -228,14 +197,7 @@ def test_no_submission_reads_the_graders_memory(tmp_path, library):
 def test_no_environment_no_neighbors_nothing_left(optilab_process, tmp_path):
     """Not the grader's own environment either, which /proc would show."""
     (tmp_path / "right.py").write_text(RULE)
-    (tmp_path / "secret.py").write_text(
-        "import os, sys\nprint(os.environ.get('GRADER_TOKEN'), os.environ['HOME'], os.listdir())\n"
-        "assert [word[-3:] for word in sys.argv] == ['.py']\npid = os.getppid()\n"
-        "for _ in range(3):\n"
-        " try: print(b's3cret' in open(f'/proc/{pid}/environ', 'rb').read())\n"
-        " except OSError: print(False)\n"
-        " pid = int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])\n" + RULE
-    )
+    (tmp_path / "secret.py").write_text(SECRET + RULE)
     arguments = ["*.py:SGD", "--against", "sgd", "--json"]
     done = optilab_process("verify", *arguments, GRADER_TOKEN="s3cret", TMPDIR=str(tmp_path.parent))
     rows = {one["submission"]: one for one in json.loads(done.stdout)["submissions"]}
@@ -246,15 +208,24 @@ def test_no_environment_no_neighbors_nothing_left(optilab_process, tmp_path):
     assert not [name for name in os.listdir(tmp_path.parent) if name.startswith("optilab-")]
 
 
+SECRET = """import os, sys
+print(os.environ.get('GRADER_TOKEN'), os.environ['HOME'], os.listdir())
+assert [word[-3:] for word in sys.argv] == ['.py']
+pid = os.getppid()
+for _ in range(3):
+    try: print(b's3cret' in open(f'/proc/{pid}/environ', 'rb').read())
+    except OSError: print(False)
+    pid = int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])
+"""
+
+
 def test_grader_outlives_a_deaf_submission(optilab_process, tmp_path):
     """SIGPIPE would end it in silence, which a test's own process ignores. What it prints is in no document."""
     (tmp_path / "deaf.py").write_text(source_of("hostile", "stops listening"))
     (tmp_path / "right.py").write_text(f"print('hello')\n{RULE}")
     done = optilab_process("verify", "*.py:SGD", "--against", "sgd", "--json", code=9)
-    rows = json.loads(done.stdout)["submissions"]
-    assert [(row["submission"], row["verdict"]) for row in rows] == [("deaf.py", "error"), ("right.py", "equal")]
-    alone = optilab_process("verify", "deaf.py:SGD", "--against", "sgd", code=2)
-    assert alone.stderr == "optilab: deaf.py: the code ended the process (exit status 0)\n"
+    assert submissions(done) == [("deaf.py", "error"), ("right.py", "equal")]
+    optilab_process("verify", "deaf.py:SGD", "--against", "sgd", code=2)
     printing = optilab_process("verify", "right.py:SGD", "--against", "sgd", "--json")
     assert json.loads(printing.stdout)["equal"]
     assert "hello" in printing.stderr
@@ -273,11 +244,11 @@ def test_killed_grader_leaves_nothing(tmp_path, number):
     left = descendants(grader.pid)
     grader.send_signal(number)
     assert grader.communicate()[1] == b""
-    wait_until(lambda: not any(_is_alive(pid) for pid in left))
+    wait_until(lambda: not any(is_alive(pid) for pid in left))
     assert not list((tmp_path / "out").iterdir())
 
 
-def _is_alive(pid):
+def is_alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -292,17 +263,7 @@ def submissions(done):
 
 
 def test_names_are_no_options_and_no_patterns(optilab, tmp_path):
-    names = [
-        "adam (2).py",
-        "adam[1].py",
-        "what?.py",
-        "-adam.py",
-        "--help.py",
-        "a\nb.py",
-        "a\x1b[31m.py",
-        "a:b.py",
-        "é.py",
-    ]
+    names = ["adam (2).py", "adam[1].py", "what?.py", "-adam.py", "--help.py", "a\nb.py", "a\x1b[31m.py", "a:b.py"]
     for name in names:
         (tmp_path / name).write_text(RULE)
     done = optilab("verify", "*.py:SGD", "--against", "sgd", "--json")
@@ -315,12 +276,17 @@ def test_what_is_no_file_has_a_row(optilab, tmp_path):
     os.mkfifo(tmp_path / "b.py")
     (tmp_path / "c.py").symlink_to("/dev/zero")
     (tmp_path / "d.py").mkdir()
-    document = json.loads(optilab("verify", "*.py:SGD", "--against", "sgd", "--json", code=9).stdout)
-    assert [one["explanation"] for one in document["submissions"]] == [
-        "cannot read a.py: No such file or directory",
-        "b.py is a pipe or a device, not a file",
-        "c.py is a pipe or a device, not a file",
+    (tmp_path / "e.py").symlink_to("e.py")
+    done = optilab("verify", "*.py:SGD", "--against", "sgd", "--json", code=9)
+    assert submissions(done) == [(name, "error") for name in ("a.py", "b.py", "c.py", "e.py")]
+    explanations = [row["explanation"] for row in json.loads(done.stdout)["submissions"]]
+    assert [text.endswith("is a pipe or a device, not a file") for text in explanations] == [
+        False,
+        True,
+        True,
+        False,
     ]
+    optilab("verify", "e.py", "--against", "sgd", code=2)
 
 
 def test_files_and_patterns_together(optilab, tmp_path):
@@ -330,24 +296,8 @@ def test_files_and_patterns_together(optilab, tmp_path):
     assert submissions(done) == [(f"{name}.py", "equal") for name in ("[c]", "a1", "a2", "b1")]
     expected = {"equal": 10, "explained": 6.5, "differs": 0, "timeout": 0, "error": 0}
     assert read_points("equal=10, explained=6.5") == expected
-    assert (is_pattern("s/*.py:A"), is_pattern("s/a.py:A")) == (True, False)
-    assert split("s/*.py:*") == split("s/*.py") == ("s/*.py", "")
     with pytest.raises(UsageError, match="no file"):
         files(["nowhere-*.py:A"])
-
-
-def test_formats(optilab, tmp_path):
-    (tmp_path / "a, b.py").write_text(RULE)
-    (tmp_path / "c.py").write_text("x = 1\n")
-    arguments = ["verify", "*.py:SGD", "--against", "sgd", "--points", "equal=10"]
-    rows = list(csv.DictReader(io.StringIO(optilab(*arguments, "--format", "csv", code=9).stdout)))
-    assert [(row["submission"], row["verdict"], row["points"]) for row in rows] == [
-        ("a, b.py", "equal", "10.0"),
-        ("c.py", "error", "0.0"),
-    ]
-    (suite,) = ElementTree.fromstring(optilab(*arguments, "--format", "junit", code=9).stdout)
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "0", "1")
-    assert optilab(*arguments, "--quiet", code=9).stdout == ""
 
 
 @pytest.mark.parametrize(
@@ -356,7 +306,6 @@ def test_formats(optilab, tmp_path):
         ("class MyAdam:\n def update(self, w, g): return w\ndef helper(a, b): return a\n", "MyAdam"),
         ("def step(w, g, lr=0.1): return w\ndef mean(a, b): return a\n", "step"),
         ("class Base:\n def update(self, w, g): return w\nclass Mine(Base): pass\n", "Mine"),
-        ("class Mine: pass\nclass Mine(Mine):\n def update(self, w, g): return w\n", "Mine"),
         ("import torch\nclass Mine(torch.optim.Optimizer): pass\n", "Mine"),
     ],
 )
@@ -371,55 +320,31 @@ def test_file_without_a_name(optilab, tmp_path):
         "cell_type": "code",
         "source": ["%matplotlib inline\n", "!pip install numpy\n", *RULE.splitlines(True)],
     }
-    (tmp_path / "a.ipynb").write_text(
-        json.dumps({"cells": [{"cell_type": "markdown", "source": ["# SGD"]}, code]})
-    )
+    cells = [{"cell_type": "markdown", "source": ["# SGD"]}, code]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
     (tmp_path / "b.py").write_text(RULE.replace("SGD", "mine") + RULE.replace("SGD", "yours"))
     (tmp_path / "c.py").write_text(RULE.replace("SGD", "Mine") + RULE)
     (tmp_path / "d.ipynb").write_text("[1]")
     for file in ("a.ipynb", "c.py"):
         assert optilab("verify", file, "--against", "sgd").stdout.startswith(f"{file}:SGD against sgd")
-    assert Lab(tmp_path / "runs").verify(str(tmp_path / "c.py"), against="sgd").label == "c.py:SGD"
     done = optilab("verify", "*.py", "*.ipynb", "--against", "sgd", "--json", code=9)
     assert [verdict for _, verdict in submissions(done)] == ["equal", "error", "equal", "error"]
 
 
 def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
-    sources = {
-        "ana": RULE,
-        "ben": WRONG,
-        "kim": "x = 1",
-        "leo": RULE.replace("-", "+"),
-        "max": "def sgd(w, g, lr):\n    while True: pass\n",
-    }
+    slow = "def sgd(w, g, lr):\n    while True: pass\n"
+    sources = {"ana": RULE, "ben": WRONG, "kim": "x = 1", "leo": RULE.replace("-", "+"), "max": slow}
     for student, source in sources.items():
         (tmp_path / "in" / student).mkdir(parents=True)
         (tmp_path / "in" / student / "sgd.py").write_text(source)
     arguments = ["--feedback", "out", "--timeout", "1"]
     optilab("verify", "in/*/*.py", "--against", "sgd", *arguments, code=9)
     texts = {path.parent.name: path.read_text() for path in Path(tmp_path, "out").rglob("*.txt")}
-    assert texts["ana"].startswith("equal: 1 point\n")
-    assert "differs from step 1 on" in texts["ben"]
-    assert "w <- w - lr*g" in texts["ben"]
-    assert "no class with update" in texts["kim"]
-    assert "explained by:" in texts["leo"]
-    assert "optilab explain --algo sgd --function ravine" in texts["leo"]
-    assert texts["max"].endswith(": step 1 took more than 1 s\n")  # and no option of the grader
-
-
-def test_formula_is_that_of_the_equal_reading(tmp_path):
-    """And of the settings of that reading only those are named that the code does not take."""
-    (tmp_path / "a.py").write_text(
-        "def momentum(w, g, v, lr=0.1, beta=0.9):\n    v = beta*v + (1 - beta)*g\n    return w - lr*v, v\n"
-    )
-    found = Lab(tmp_path / "runs").verify(str(tmp_path / "a.py"), against="momentum")
-    assert found.equal
-    assert found.verdict.reading == "the published exercise's settings (form ema)"
-    assert "V <- beta*V + (1-beta)*g;  w <- w - lr*V" in found.table().notes
-
-
-def test_last_line_of_progress_is_the_last_file(monkeypatch, capsys):
-    clock = iter([0, 11, 11, 12, 12, 13, 13])
-    monkeypatch.setattr("optilab.commands.verify.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    assert list(_with_progress(iter("abc"), 3)) == ["a", "b", "c"]
-    assert capsys.readouterr().err.splitlines() == ["optilab: graded 1 of 3", "optilab: graded 3 of 3"]
+    words = {
+        "ana": "equal: 1 point",
+        "ben": "w <- w - lr*g",
+        "kim": "no class with update",
+        "leo": "explained by:",
+    }
+    for student, word in {**words, "max": ": step 1 took more than 1 s\n"}.items():
+        assert word in texts[student]

@@ -1,0 +1,93 @@
+"""Commands as values: a result proposes one, and each medium writes it in its own words."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optilab.errors import shown
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command with its arguments and options.
+
+    A mapping is typed as `--set KEY=VALUE`, a list by repeating its option, a tuple with commas, True as a switch.
+    """
+
+    command: str
+    arguments: Sequence[object] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def words(self) -> list[str]:
+        """The words of the command line."""
+        words = ["optilab", *self.command.split(), *map(str, self.arguments)]
+        for name, value in self.options.items():
+            flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, Mapping):
+                value = [f"{key}={_typed(item)}" for key, item in value.items()]
+            for item in value if isinstance(value, list) else [value]:
+                words += [flag] if item is True else [flag, _typed(item)]
+        return words
+
+    def shell(self) -> str:
+        """The command line, each word quoted."""
+        return shlex.join(self.words())
+
+    def python(self) -> str:
+        """The call of a method of `Lab`, which has a directory of its own; the command line where there is none."""
+        if " " in self.command:
+            return self.shell()
+        options = {name: value for name, value in self.options.items() if name != "runs_dir" and value != {}}
+        words = [*map(_literal, self.arguments), *(f"{name}={_literal(value)}" for name, value in options.items())]
+        return f"lab.{self.command}({', '.join(words)})"
+
+    __str__ = shell
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sentence that proposes a command, such as `try: optilab lr relu.yaml`."""
+
+    why: str
+    call: Call
+    after: str = ""
+
+    def python(self) -> str:
+        """The sentence with a call of `Lab`."""
+        return f"{self.why}{self.call.python()}{self.after}"
+
+    def __str__(self) -> str:
+        return f"{self.why}{self.call}{self.after}"
+
+
+def in_python(text: str | Command) -> str:
+    """A line of a result, as a notebook shows it."""
+    return text if isinstance(text, str) else text.python()
+
+
+def _typed(value: object) -> str:
+    """A value as an option takes it: YAML on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_typed(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_typed, value))}]"
+    if isinstance(value, tuple):
+        return ",".join(map(_typed, value))
+    if isinstance(value, float):
+        return short if float(short := f"{value:g}") == value else repr(float(value))
+    if isinstance(value, bool | int | None):
+        return json.dumps(value)
+    return value if isinstance(value, str) else shown(value)
+
+
+def _literal(value: object) -> str:
+    """A value as Python takes it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    return (
+        repr(value) if isinstance(value, bool | int | float | None) else json.dumps(str(value), ensure_ascii=False)
+    )

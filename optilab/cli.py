@@ -1,0 +1,291 @@
+"""The command line, made from the requests of `optilab.commands`; it knows no command but by its name.
+
+Only the module of the command that is called is imported. For `optilab --help`, and for the completion of a command's
+name, COMMANDS holds all that is shown.
+"""
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from optilab.commands import COMMANDS, TASKS, completion
+from optilab.errors import UsageError
+
+if TYPE_CHECKING:
+    from optilab.commands.request import Request
+    from optilab.marks import Field
+
+EXAMPLES = """\b
+Examples:
+  optilab optimize --algo adam --epochs 30
+  optilab optimize --algo sgd,momentum,rmsprop,adam
+  optilab train --config sigmoid.yaml --epochs 10
+  optilab config ls
+"""
+OWN = "What to run"
+"""The heading of the options that a request declares itself."""
+HEADINGS = ("Arguments", OWN, "How to run it", "Saving and resuming", "Output")
+"""The order of the headings; those of a race, which is two requests, stand behind the first two."""
+FEW = 7
+"""A command with at most this number of options needs no headings."""
+BY_PLACE = "by_place"
+"""The parameter for an option without its name."""
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The application for a command line: the command that it calls, the others as stubs with a line of help."""
+    app = typer.Typer(
+        name="optilab",
+        cls=Root,
+        help="A command-line laboratory for optimizers and training dynamics.",
+        epilog=EXAMPLES,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    typed = completion.words(os.environ) or arguments
+    called, part, *_ = [*(word for word in typed if not word.startswith("-")), "", ""]
+    for name, line in COMMANDS.items():
+        if name == called:
+            _add(app, name, line, part)
+        else:
+            app.command(name, short_help=line)(_stub)
+    return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from optilab import __version__
+
+        typer.echo(f"optilab {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    pass
+
+
+def _stub() -> None:
+    """A command that is not called."""
+
+
+def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
+    """Add a command, or a group of commands, of which only the one that is called gets its options."""
+    module = import_module(f"optilab.commands.{name}")
+    if not hasattr(module, "PARTS"):
+        _register(app, name, module.COMMAND, line)
+        return
+    group = typer.Typer(help=line, no_args_is_help=True, epilog=_epilog(module.EXAMPLES))
+    for part, command in module.PARTS.items():
+        if part == called:
+            _register(group, part, command)
+        else:
+            group.command(part, short_help=_brief(command))(_stub)
+    app.add_typer(group, name=name, short_help=line)
+
+
+def _register(app: typer.Typer, name: str, command: "type[Request]", line: str | None = None) -> None:
+    epilog = f"{_epilog(command.EXAMPLES)}\n{command.NOTES}"
+    app.command(name, cls=Command, epilog=epilog, short_help=line)(_function(name, command))
+
+
+def usage_error(error: Exception) -> str | None:
+    """The message of Typer's parser, which names near commands and options; None for another kind of exception."""
+    if isinstance(error, typer.Abort):
+        return "aborted; nothing was changed"
+    if not hasattr(error, "format_message"):
+        return None
+    needed = "a command is needed\n\n" * (type(error).__name__ == "NoArgsIsHelpError")
+    return f"{needed}{error.format_message()}"
+
+
+# --- a request as the signature of a command ----------------------------------------------------------------
+
+
+def _function(name: str, command: "type[Request]") -> Callable[..., int]:
+    """The function that typer registers: it makes the request of the words that were typed and prints its answer."""
+    from optilab.commands.request import Place, optimizers_of, options, options_of
+
+    found, first = options_of(command), optimizers_of(command)
+    headings: dict[str, str] = {}
+    for request in command.requests():
+        for key, one in options(request).items():
+            shared = key in headings or len(command.requests()) == 1
+            headings[key] = (OWN if shared else request.HEADING) if one.group in ("", OWN) else one.group
+
+    def run(**values: Any) -> int:
+        given = {key: value for key, value in values.items() if value not in (None, [], ())}
+        given = {
+            key: value for key, value in given.items() if value is not False or found[key].default is not False
+        }
+        if first and BY_PLACE in given:
+            _place(given, given.pop(BY_PLACE), first, found)
+        silent = bool(given.get("json_") or given.get("quiet") or given.get("format", "table") != "table")
+        request = command.of(given, True)
+        answer = request.run(Place.of(given.get("runs_dir"), sys.argv, silent))
+        if isinstance(answer, int):
+            return answer
+        from optilab.commands.answer import present
+
+        return present(answer, request)
+
+    ordered = sorted(found.values(), key=lambda one: one.group == "Output")  # how it is printed comes last
+    parameters = [_parameter(one, headings[one.name]) for one in ordered]
+    if first:
+        parameters.insert(0, _argument(first, "config" in found))
+    run.__name__, run.__doc__ = name, command.__doc__
+    run.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": int}
+    return run
+
+
+def _place(given: dict[str, Any], value: str, first: "Field", found: "Mapping[str, Field]") -> None:
+    """Give a word without a name to its option. UsageError where that was typed, too."""
+    from optilab.commands.request import positional
+
+    name = positional(first, value, found)
+    if name in given:
+        raise UsageError(f"{value} and {found[name].flag} {given[name]} cannot be combined")
+    given[name] = value
+
+
+def _parameter(one: "Field", heading: str) -> inspect.Parameter:
+    from optilab.marks import Argument, Flag
+
+    flag: Flag = one.mark(Flag) or Flag()
+    placed, switch = isinstance(flag, Argument), one.is_switch
+    common: dict[str, Any] = {
+        "help": _help(one),
+        "show_default": False,
+        "autocompletion": completion.of(flag.complete),
+    }
+    if one.metavar:  # an argument that may be left out is written [RUN]; the usage line adds the brackets
+        common["metavar"] = re.sub(r"^\[(.*)\]$", r"\1", one.metavar) if placed else one.metavar
+    if not placed:
+        common |= {"rich_help_panel": heading, "hidden": flag.hidden}
+    info: Any = typer.Argument(**common) if placed else typer.Option(*(flag.names or (one.flag,)), **common)
+    both = any("/" in name for name in flag.names)
+    kind: Any = (bool | None if both else bool) if switch else list[str] if one.repeated else str
+    default: Any = False if kind is bool else None
+    if one.obligatory:
+        default = inspect.Parameter.empty
+    elif not switch:
+        kind = kind | None
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(one.name, keyword, default=default, annotation=Annotated[kind, info])
+
+
+def _argument(one: "Field", configs: bool) -> inspect.Parameter:
+    """The place of an option whose name may be left out."""
+    from optilab.marks import Flag
+
+    flag: Flag = one.mark(Flag)
+    text = f"The same as {one.flag}" + "; or a YAML file, the same as --config" * configs
+    info: Any = typer.Argument(
+        metavar=flag.metavar, help=f"{text}.", show_default=False, autocompletion=completion.of(flag.complete)
+    )
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(BY_PLACE, keyword, default=None, annotation=Annotated[str | None, info])
+
+
+# --- help screens -------------------------------------------------------------------------------------------
+
+
+def _help(one: "Field") -> str:
+    """The text of an option; its default where that is not said; its range."""
+    from optilab.marks import Argument, Flag
+
+    flag: Flag = one.mark(Flag) or Flag()
+    plain = isinstance(one.default, int | float | str) and not isinstance(one.default, bool)
+    shown = flag.shown or (str(one.default) if plain else "")
+    often = one.repeated and not isinstance(flag, Argument) and "may be repeated" not in one.doc
+    text = f"{one.doc}{f' [{shown}]' if shown and '[' not in one.doc else ''}{'; may be repeated' * often}."
+    low, high = one.bounds
+    return text if low is None else f"{text} ({f'at least {low:,}' if high is None else f'{low:,} to {high:,}'})"
+
+
+def _brief(command: "type[Request]") -> str:
+    """The first clause of the help text, for a list of commands."""
+    return re.split(r"[:;.]", command.__doc__ or "", maxsplit=1)[0] + "."
+
+
+def _epilog(examples: Sequence[str]) -> str:
+    """The end of a help text: commands that run as they are, in lines of at most 80 columns."""
+    return "\b\nExamples:\n" + "".join(f"  {_broken(line)}\n" for line in examples)
+
+
+def _broken(command: str, room: int = 74) -> str:
+    """A command over lines of `room` characters, each but the last with a backslash; an option stays with its value."""
+    quoted = r"""(?:'[^']*'|"[^"]*"|\$\([^)]*\)|[^\s'"])+"""
+    parts = re.findall(rf"{quoted}(?: (?!--?[a-z]){quoted})*", command)
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 1 + len(part) <= room:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}")
+    return " \\\n  ".join(lines)
+
+
+class Command(TyperCommand):
+    """A command whose options stand below the headings of their groups, `rich_help_panel` of a parameter."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        if not ctx.resilient_parsing:  # a line that is completed need not be whole
+            *_, typed = self.make_parser(ctx).parse_args(args=[*args])
+            for option in filter(_is_list, self.params):
+                if typed.count(option) > 1:
+                    raise UsageError(f"{option.opts[0]} is given twice")
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """With `RUN...` once, where typer would add its own dots and braces."""
+        pieces = [re.sub(r"\.{3}([\]}]?)\.{3}$", r"...\1", piece) for piece in super().collect_usage_pieces(ctx)]
+        return [piece if "|" in piece else re.sub(r"^\{(.*)\}$", r"\1", piece) for piece in pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        parameters = self.get_params(ctx)
+        for parameter in parameters:
+            if record := parameter.get_help_record(ctx):
+                place = "Arguments" if parameter.param_type_name == "argument" else "Output"
+                heading = getattr(parameter, "rich_help_panel", None) or place
+                sections.setdefault(heading, []).append((record[0].partition(" <")[0], record[1]))
+        if len(parameters) <= FEW:
+            arguments = sections.pop("Arguments", [])
+            sections = {"Arguments": arguments, "Options": [row for rows in sections.values() for row in rows]}
+        ordered = [*HEADINGS[:2], *(name for name in sections if name not in HEADINGS), *HEADINGS[2:]]
+        for name in ordered:
+            if rows := sections.get(name):
+                with formatter.section(name):
+                    formatter.write_dl(rows)
+
+
+def _is_list(parameter: Any) -> bool:
+    """True of an option for a list or an axis, which a second one would replace."""
+    metavar = parameter.metavar or ""
+    return isinstance(parameter, TyperOption) and not parameter.multiple and ("," in metavar or metavar == "AXIS")
+
+
+class Root(TyperGroup):
+    """`optilab`: its commands stand below the tasks that they are for."""
+
+    tasks: ClassVar[Mapping[str, Mapping[str, str]]] = TASKS
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for task, names in self.tasks.items():
+            with formatter.section(task):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(100)) for name in names])

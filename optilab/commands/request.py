@@ -1,0 +1,366 @@
+"""The parts of every command: a request, the place where it runs, and an answer.
+
+A request is declared once, as a class of annotated fields with defaults. They are the options of the command, the
+keywords of the method of `Lab`, the keys of the study's file, and the text of the help. The fields that a class
+inherits from a group of `commands.options` say how it is executed and shown; those that it declares say what is asked.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from inspect import get_annotations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import PrivateAttr, TypeAdapter
+
+from optilab.call import Call, Command, in_python
+from optilab.config.keys import Key, type_of
+from optilab.config.section import Section, build
+from optilab.config.tree import Override, Tree, override, override_from_text
+from optilab.errors import ConfigError, OptilabError, Problem, UsageError, none_of, shown
+from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
+from optilab.words import listed
+
+if TYPE_CHECKING:
+    from optilab.commands.answer import Answer
+    from optilab.errors import ExitCode
+
+
+Conflicts = Sequence[tuple[str, ...]]
+
+
+class Request(Section):
+    """The options of a command, validated."""
+
+    EXAMPLES: ClassVar[Sequence[str]] = ()
+    NOTES: ClassVar[str] = ""
+    """The end of the help text."""
+    CONFLICTS: ClassVar[Conflicts] = ()
+    """Fields of which at most one is given."""
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Fields that mean nothing without another one, by that other one."""
+    HEADING: ClassVar[str] = ""
+    """The heading of its own fields in the help text of a command that has several requests."""
+    GROUP: ClassVar[str] = ""
+    """The heading of its fields in help texts, where it is a group that requests share."""
+    STUDY: ClassVar[type[Section] | None] = None
+    """The section that its study's file keeps, from which it inherits."""
+    CONFIG: ClassVar[str] = ""
+    """The command whose configs it reads, of which every refused line names the problems, too."""
+    OPEN: ClassVar[bool] = False
+    """Other keywords of the library are keys of the config that it reads."""
+
+    _given: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _typed: bool = PrivateAttr(default=False)
+    _changes: list[Override] = PrivateAttr(default_factory=list)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Self:
+        """The request of texts of a command line (`typed`), or of values of Python; ConfigError with every problem of
+        the options and of the config."""
+        known, problems = options(cls), list[Problem]()
+        tree, changes = Tree(), list[Override]()
+        for name, item in given.items():
+            one = known.get(name)
+            where = (one.flag if one else f"--{name.replace('_', '-')}") if typed else name
+            try:
+                if one is None and cls.OPEN:
+                    changes.append(Override(name, name, plain(item)))
+                elif one is not None and (mark := one.mark(ConfigKey)):
+                    changes.append(_change(one, where, mark.key, item, typed))
+                else:
+                    tree.values[name] = _read(one, where, item, typed) if one else plain(item)
+                    tree.places[name,] = where
+                if name == "set":
+                    changes += _set(item)
+            except ConfigError as error:
+                problems += error.problems
+        problems += [*cls._conflicts(given, typed), *_twice(changes), *cls.problems_of_changes(changes)]
+        changes.sort(key=lambda change: change.key.count("."))  # a section before the keys inside it
+        try:
+            request = build(cls, tree)
+        except ConfigError as error:
+            problems += error.problems
+        if problems:
+            problems += cls._problems_of_config(given, changes)
+            raise ConfigError(tree.source, list(dict.fromkeys(problems)))
+        request._given, request._typed, request._changes = given, typed, changes
+        values = {change.key: change.value for change in changes}
+        marked = ((name, one.mark(ConfigKey)) for name, one in known.items() if name in given)
+        request.__dict__.update({name: values[mark.key] for name, mark in marked if mark})
+        return request
+
+    @classmethod
+    def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
+        """The keys of the config that the command does not let be set."""
+        return ()
+
+    @classmethod
+    def requests(cls) -> "Sequence[type[Request]]":
+        """The kinds of requests that the command has."""
+        return (cls,)
+
+    def run(self, place: "Place") -> "Answer | ExitCode":
+        """Carry it out."""
+        raise NotImplementedError
+
+    @classmethod
+    def _problems_of_config(cls, given: Mapping[str, Any], changes: Sequence[Override]) -> Sequence[Problem]:
+        """The problems of the config that is given with options that are refused."""
+        from optilab.config.load import load
+        from optilab.config.section import schema_for
+
+        config = given.get("config", given.get("file") if cls.CONFIG == "train" and cls.STUDY is None else None)
+        if not cls.CONFIG or (config is None and all(change.key != "algo" for change in changes)):
+            return ()
+        try:
+            load(schema_for(cls.CONFIG), plain(config), changes)
+        except ConfigError as error:
+            return error.problems
+        except OptilabError as error:
+            return [Problem(error.where, "", str(error).removeprefix(f"{error.where}: "))]
+        return ()
+
+    @classmethod
+    def _conflicts(cls, given: Mapping[str, Any], typed: bool) -> list[Problem]:
+        """Options that exclude or need each other."""
+        known, problems = options(cls), list[Problem]()
+
+        def named(name: str) -> str:
+            placed = known[name].mark(Argument) and isinstance(given.get(name), str)
+            return shown(given[name]) if placed else known[name].flag if typed else name
+
+        for conflict in (pair for owner in cls.__mro__ for pair in owner.__dict__.get("CONFLICTS", ())):
+            both = [named(name) for name in conflict if given.get(name)]
+            if len(both) > 1:
+                problems.append(Problem("", "", f"{listed(both)} cannot be combined"))
+        needs = [pair for owner in cls.__mro__ for pair in owner.__dict__.get("NEEDS", {}).items()]
+        for other, name in ((other, name) for other, names in needs for name in names):
+            if name in given and not given.get(other):
+                problems.append(Problem("", "", f"{named(name)} needs {named(other)}"))
+        return problems
+
+    @classmethod
+    def known_keys(cls) -> Sequence[Key]:
+        """The fields as keys, for messages."""
+        return [
+            Key(one.name, type_of(TypeAdapter(one.type_hint).json_schema()), "", one.doc, choices=one.choices)
+            for one in options(cls).values()
+            if one.mark(ConfigKey) is None and one.group != "Output"
+        ]
+
+    @property
+    def changes(self) -> list[Override]:
+        """The keys of the config that this request sets, by its own options and by `set`."""
+        return self._changes
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The options that were given, by field: texts of a command line, or values of Python."""
+        return self._given
+
+    @property
+    def typed(self) -> bool:
+        """True of a command line, where errors name options."""
+        return self._typed
+
+    def flag(self, name: str) -> str:
+        """A field as errors name it."""
+        return options(type(self))[name].flag if self._typed else name
+
+    def call(self, command: str, *names: str) -> Call:
+        """A command that asks the same by these fields, or by all of them; a config without a file is not in it."""
+        arguments, chosen = list[str](), dict[str, Any]()
+        for name, one in options(type(self)).items():
+            item = plain(self._given.get(name)) if name in names or not names else None
+            option = one.flag.removeprefix("--").replace("-", "_")
+            if isinstance(one.mark(Flag), Argument):
+                arguments += [
+                    text for text in (item if isinstance(item, list) else [item]) if isinstance(text, str)
+                ]
+            elif name == "set":
+                chosen |= {"set": {change.key: change.value for change in _set(item)}} if item else {}
+            elif isinstance(item, Mapping):
+                chosen[option] = {
+                    key: tuple(axis) if isinstance(axis, list) else axis for key, axis in item.items()
+                }
+            elif item is not None and item is not False:
+                chosen[option] = tuple(item) if isinstance(item, list) and not one.repeated else item
+        return Call(command, arguments, chosen)
+
+    def kept(self) -> list[Override]:
+        """The keys of its study's file that were given."""
+        made = list[Override]()
+        starts = ("config", "on")  # where a study starts from is no change of it
+        names = [name for name in kept_fields(type(self)) if name in self.model_fields_set and name not in starts]
+        dumped = self.model_dump(mode="json", include={*names}, fallback=shown)
+        for name in names:
+            made.append(Override(self.flag(name), name, dumped[name], adds=name == "expect"))
+        return made
+
+
+@cache
+def kept_fields(request: type[Request]) -> Sequence[str]:
+    """The fields of a request that its study's file keeps."""
+    fields = request.STUDY.model_fields.items() if request.STUDY else ()
+    return [name for name, info in fields if InFile() not in info.metadata]
+
+
+@cache
+def options(request: type[Request]) -> Mapping[str, Field]:
+    """The fields of a request, by name: the keys of its study, its own, then those of the groups that it inherits."""
+    kept = kept_fields(request)
+    groups = {name: _group(request, name) for name in request.model_fields if name not in kept}
+    names = [*kept, *(name for owner in request.__mro__ for name, group in groups.items() if group is owner)]
+    found = {}
+    for name in names:
+        info = request.model_fields[name]
+        default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
+        hint = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        own = name in kept or groups[name] is request
+        found[name] = Field(name, hint, default, "" if own else groups[name].GROUP)
+    return found
+
+
+def _group(request: type[Request], name: str) -> Any:
+    """The group that declares an option first; a key of a study's file without an option has none."""
+    owners = [one for one in request.__mro__ if name in get_annotations(one) and issubclass(one, Request)]
+    return owners[-1] if owners else None
+
+
+def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
+    """The value of an option that is validated here."""
+    mark, flag, item = one.mark(Read), one.mark(Flag), plain(item)
+    if flag and flag.path and (item == "" or (isinstance(item, list) and "" in item)):
+        raise ConfigError("", [Problem(where, "", "expected a path, got ''")])
+    if mark and (typed or isinstance(item, str) or (flag and flag.repeated and _are_texts(item))):
+        try:
+            return mark.read(item)
+        except UsageError as error:
+            text = str(error).removeprefix(f"{error.where}: ")
+            raise ConfigError("", [Problem(where, "", text)]) from None
+    if typed and one.number and isinstance(item, str):
+        return override(where, one.name, item).value
+    if one.choices and isinstance(item, str) and item not in one.choices:
+        raise ConfigError("", [Problem(where, "", none_of(item, one.choices))])
+    if one.repeated and isinstance(item, str):  # one of a list
+        return [item]
+    if str in one.kinds and type(item) in (int, float) and not one.number:  # `step=2` for the text `2`
+        return str(item)
+    return item
+
+
+def _are_texts(item: Any) -> bool:
+    return isinstance(item, list) and all(isinstance(text, str) for text in item)
+
+
+def _change(one: Field, where: str, key: str, item: Any, typed: bool) -> Override:
+    """The key of a config that an option sets."""
+    if key == "expect":
+        return Override(where, key, item if isinstance(item, list) else [item], adds=True)
+    if one.mark(Read):
+        return Override(where, key, _read(one, where, item, typed))
+    return override(where, key, item) if typed else Override(where, key, plain(item))
+
+
+def _set(given: Any) -> list[Override]:
+    if isinstance(given, Mapping):
+        return [Override(f"set {key}", str(key), plain(item)) for key, item in given.items()]
+    texts = given if isinstance(given, list | tuple) else [given]
+    return [override_from_text("--set", text) for text in texts if isinstance(text, str)]
+
+
+def _twice(changes: Sequence[Override]) -> list[Problem]:
+    """Keys that an option and `--set` set; the last `--set` of several counts."""
+    problems, first = list[Problem](), dict[str, Override]()
+    for change in changes:
+        other = first.setdefault(change.key, change)
+        if not change.adds and other.where.split(" ")[0] != change.where.split(" ")[0]:
+            problems.append(Problem("", "", f"{other.where} and {change.where} cannot be combined"))
+    return problems
+
+
+@dataclass(frozen=True)
+class Place:
+    """The surroundings of a request: where runs are, what is shown on the way, the command that a manifest names."""
+
+    folder: Path
+    """The directory of the runs."""
+    argv: Sequence[str]
+    silent: bool = False
+    """Neither a heading nor progress is shown."""
+    library: bool = False
+    """The request comes from a script or a notebook: a signal is raised there, and nothing is printed."""
+
+    @classmethod
+    def of(cls, folder: str | None, argv: Sequence[str], silent: bool) -> Self:
+        """The place of a command; None: the directory that OPTILAB_RUNS names, else ./runs."""
+        from optilab import runs
+
+        return cls(runs.root(folder), argv, silent)
+
+    def stopped(self, number: int, sentence: str | Command) -> None:
+        """End by the signal that stopped the work, with the sentence on how it continues."""
+        import signal
+
+        from optilab import signals
+
+        if not self.library:
+            from optilab.show import terminal
+
+            terminal.note(str(sentence))
+            signals.die_of(number)
+        if number != signal.SIGINT:
+            signals.die_of(number)
+        raise KeyboardInterrupt(in_python(sentence))
+
+
+def options_of(command: type[Request]) -> Mapping[str, Field]:
+    """The options of a command: those of all its requests, by name."""
+    found: dict[str, Field] = {}
+    for request in command.requests():
+        for name, one in options(request).items():
+            found.setdefault(name, one)
+    return found
+
+
+def optimizers_of(command: type[Request]) -> Field | None:
+    """The option whose name may be left out, as in `optilab optimize adam`."""
+    return next((one for one in options_of(command).values() if getattr(one.mark(Flag), "place", False)), None)
+
+
+def positional(one: Field, item: Any, known: Mapping[str, Field]) -> str:
+    """The option that a value without a name is for: `one`, which takes optimizers, or the config. UsageError for
+    anything else."""
+    from optilab.config.presets import is_config
+    from optilab.optimize import OBJECTIVES, RULES
+
+    if isinstance(item, str) and item in OBJECTIVES and item not in RULES:
+        raise UsageError(f"expected an optimizer, got the function {item} (--function)")
+    if not is_config(item):
+        return one.name
+    if "config" not in known:
+        raise UsageError(f"expected the name of an optimizer, got the config {shown(item)}")
+    return "config"
+
+
+def plain(item: Any) -> Any:
+    """A value of Python as YAML would give it: NumPy's numbers, tuples, paths, rules and objectives as plain data."""
+    if isinstance(item, Mapping):
+        return {str(key): plain(inner) for key, inner in item.items()}
+    if isinstance(item, list | tuple | range):
+        return [plain(inner) for inner in item]
+    if isinstance(item, type) and is_dataclass(item) and isinstance(name := getattr(item, "name", None), str):
+        return name  # a rule or an objective by its class
+    if isinstance(item, os.PathLike):
+        return os.fspath(item)
+    if hasattr(item, "manifest") and hasattr(item, "path"):  # a result stands for its run
+        return os.fspath(item.path)
+    if hasattr(item, "tolist"):
+        return plain(item.tolist())
+    if is_dataclass(item) and not isinstance(item, type) and hasattr(item, "name"):
+        name = item.origin.spec if hasattr(item, "origin") else item.name
+        return {"name": name, **{one.name: plain(getattr(item, one.name)) for one in fields(item)}}
+    return item

@@ -1,0 +1,120 @@
+"""Axes of a map and of a sweep: `KEY=LOW:HIGH[:COUNT][:log]`, or in a sweep also `KEY=VALUE,VALUE,...`.
+
+What was typed is split at its `=` by `config.study.read_axes`; `sweep.read_axis` and `maps.read_axis` choose the form.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optilab.config.tree import flow, value
+from optilab.errors import UsageError, shown
+from optilab.marks import RANGE
+from optilab.optimize.objective import Floats
+
+MAX_COUNT = 100_000
+_DIGITS = 12
+"""Significant digits of a value of a range: 0.1, not 0.10000000000000002."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A range of numbers from `low` to `high`; with `log`, their logarithms are evenly spaced."""
+
+    key: str
+    low: float
+    high: float
+    count: int
+    log: bool = False
+    whole: bool = False
+    """Its values are rounded to whole numbers."""
+
+    @property
+    def field(self) -> str | None:
+        """The field of the rule that the key is in a map, None for a coordinate."""
+        return self.key.removeprefix("algo.") if self.key.startswith("algo.") else None
+
+    @property
+    def points(self) -> Floats:
+        """(count,) numbers."""
+        space = np.geomspace if self.log else np.linspace
+        return np.asarray(space(self.low, self.high, self.count))
+
+    @property
+    def values(self) -> list[Any]:
+        """The points as settings, each once."""
+        return list(dict.fromkeys(map(self.setting, self.points.tolist())))
+
+    def at(self, share: float) -> Any:
+        """The setting at a fraction of the way from `low` to `high`, 0 to 1."""
+        if self.log:
+            return self.setting(math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low))))
+        return self.setting(self.low + share * (self.high - self.low))
+
+    def setting(self, point: float) -> Any:
+        return round(point) if self.whole else float(f"{point:.{_DIGITS}g}")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """An axis of listed values of any kind."""
+
+    key: str
+    values: list[Any]
+
+    @property
+    def count(self) -> int:
+        return len(self.values)
+
+    def at(self, share: float) -> Any:
+        """The value at a fraction of the list, 0 to 1."""
+        return self.values[min(int(share * self.count), self.count - 1)]
+
+
+def read_range(where: str, key: str, span: str, count: int) -> Axis:
+    """`LOW:HIGH[:COUNT][:log]`; `count` where none is given. UsageError, at `where`, for anything else."""
+    *parts, last = span.split(":")
+    log = last == "log"
+    parts += [] if log else [last]
+    ends = [*map(_number, parts[:2])]
+    if not 2 <= len(parts) <= 3 or not all(map(math.isfinite, ends)):
+        raise UsageError(f"expected {RANGE}, got {shown(span)}", where)
+    if parts[2:]:
+        if not parts[2].isdecimal() or not 1 < int(parts[2]) <= MAX_COUNT:
+            raise UsageError(f"expected a COUNT from 2 to {MAX_COUNT:,}, got {shown(parts[2])}", where)
+        count = int(parts[2])
+    low, high = ends
+    if low >= high:
+        raise UsageError(f"expected LOW < HIGH, got {low:g} and {high:g}", where)
+    if log and low <= 0:
+        raise UsageError(f"expected LOW > 0 on a log axis, got {low:g}", where)
+    return Axis(key, low, high, count, log)
+
+
+def _number(text: str) -> float:
+    """A text as a number; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def read_choices(where: str, key: str, text: str) -> Choices:
+    """`VALUE,VALUE,...` in YAML's notation. UsageError if it is not, is empty, or a value is repeated."""
+    try:
+        values = value(f"[{text}]")
+    except ValueError:
+        raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got {shown(text)}", where) from None
+    return listed(where, key, values)
+
+
+def listed(where: str, key: str, values: list[Any]) -> Choices:
+    """The axis of these values. UsageError if there is none, or one twice."""
+    texts = [flow(item) for item in values]
+    if not values or "" in texts:
+        raise UsageError("expected at least one value, and none that is empty", where)
+    if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
+        raise UsageError(f"{', '.join(twice)} is repeated", where)
+    return Choices(key, values)

@@ -1,0 +1,186 @@
+"""The keys of the configs, read off the JSON Schema that is shipped for editors: no schema class is imported."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from optilab.config import SCHEMAS
+from optilab.errors import UsageError, did_you_mean, shown
+
+SECTION, ENTRY = "section", "name, or mapping of name and settings"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a config by its dotted name, with its default as YAML.
+
+    A key with `choices` takes the name of one of them; of the type `ENTRY` also a mapping of `name` and the settings
+    of the entry, and `of` is the entry that has this key. A key of the type `SECTION` holds others.
+    """
+
+    key: str
+    type: str
+    default: str
+    meaning: str
+    of: str = ""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def section(self) -> str:
+        """The dotted name of what it stands in."""
+        return self.key.rpartition(".")[0]
+
+    @property
+    def last(self) -> str:
+        """The name without that."""
+        return self.key.rpartition(".")[2]
+
+    @property
+    def takes(self) -> str:
+        """The values that it takes, for a message: `a whole number >= 1`."""
+        if self.type == ENTRY:
+            return "a name, or a mapping with `name`"
+        if self.type == SECTION:
+            return "a mapping"
+        if self.choices == ("true", "false"):
+            return "true or false"
+        if self.choices:
+            return f"one of {', '.join(self.choices)}" if self.choices[1:] else self.choices[0]
+        kind = re.sub(r">= (\S+), <= (\S+)", r"from \1 to \2", self.type)
+        return kind if kind.startswith("text") else f"a {kind}".replace(" or list", " or a list")
+
+
+def presets_folder() -> Path:
+    """configs/ next to the package: inside it in an installed wheel, above it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def schema_file(kind: str) -> Path:
+    """The installed JSON Schema of a command's configs, which refers to the file of all."""
+    return presets_folder() / "schema" / f"{kind}.schema.json"
+
+
+def schema_text(kind: str) -> str:
+    """The same as one document, with all definitions."""
+    schema = json.loads(schema_file(kind).read_text(encoding="utf-8"))
+    name = schema["$ref"].rpartition("/")[2]
+    return f"{json.dumps({**schema, '$ref': f'#/$defs/{name}', '$defs': _definitions()})}\n"
+
+
+@cache
+def _definitions() -> Mapping[str, Any]:
+    file = schema_file("optilab")
+    found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))["$defs"]
+    return found
+
+
+@cache
+def keys_of(kind: str) -> tuple[Key, ...]:
+    """Every key of a command's configs, in order."""
+    return tuple(_section(_definitions()[SCHEMAS[kind][1]], "", ""))
+
+
+def _section(schema: Mapping[str, Any], prefix: str, of: str) -> Iterator[Key]:
+    needed = schema.get("required", ())
+    for name, node in schema.get("properties", {}).items():
+        if "const" not in node:
+            yield from _key(node, f"{prefix}{name}", of, name in needed)
+
+
+def _key(node: Mapping[str, Any], name: str, of: str, needed: bool) -> Iterator[Key]:
+    options = [_resolved(one) for one in node.get("anyOf", [node])]
+    default = "required" if needed else _written(node["default"]) if "default" in node else ""
+    listed = [_resolved(one.get("items", {})) for one in options if one.get("type") == "array"]
+    inner = [part for one in (*options, *listed) for part in map(_resolved, one.get("anyOf", [one]))]
+    names = next((tuple(one["enum"]) for one in inner if "enum" in one), ())
+    objects = [one for one in inner if "properties" in one]
+    entries = {
+        one["properties"]["name"]["const"]: one for one in objects if "const" in one["properties"].get("name", {})
+    }
+    meaning = node.get("description", "")
+    if entries or (names and objects):
+        yield Key(name, ENTRY, default, meaning, of, names)
+        for entry, settings in entries.items():
+            yield from _section(settings, f"{name}.", entry)
+    elif objects and not (whole := [one for one in objects if "additionalProperties" in one])[1:] and whole:
+        yield Key(name, SECTION, default, meaning, of)
+        yield from _section(whole[0], f"{name}.", of)
+    else:
+        yield Key(name, type_of(node), default, meaning, of, tuple(map(str, names)) or _booleans(inner))
+
+
+def _booleans(options: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return ("true", "false") if any(one.get("type") == "boolean" for one in options) else ()
+
+
+def _resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = node.get("$ref", "").rpartition("/")[2]
+    return {**_definitions()[name], **node} if name else node
+
+
+_TYPES = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true | false",
+    "object": "mapping",
+}
+_BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+
+
+def type_of(node: Mapping[str, Any]) -> str:
+    """The type of a schema in words: `whole number >= 1, <= 1,000`, `list of numbers`, `a | b`."""
+    options = node.get("anyOf", [node])
+    if options[1:]:
+        return " or ".join(dict.fromkeys(type_of(one) for one in options if one.get("type") != "null"))
+    (option,) = options
+    if option.get("type") == "array":
+        items = option.get("items") or option.get("prefixItems", [{}])[0]
+        return f"list of {_plural(type_of(items))}"
+    if "enum" in option or "const" in option:
+        return " | ".join(map(str, option.get("enum", [option.get("const")])))
+    bounds = [f"{sign} {number(option[name])}" for name, sign in _BOUNDS.items() if name in option]
+    return f"{_TYPES.get(option.get('type', ''), 'text')} {', '.join(bounds)}".rstrip()
+
+
+def _plural(kind: str) -> str:
+    noun, _, bounds = kind.partition(" >")
+    if noun != "text" and "|" not in noun:
+        noun = noun.replace("list of", "lists of") if noun.startswith("list") else f"{noun}s"
+    return f"{noun} >{bounds}" if bounds else noun
+
+
+def number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _written(value: Any) -> str:
+    """A default as YAML, an entry by its name."""
+    from optilab.config.tree import flow
+
+    if isinstance(value, list):
+        return flow([one["name"] if isinstance(one, dict) and "name" in one else one for one in value])
+    return str(value["name"]) if isinstance(value, dict) and "name" in value else flow(value)
+
+
+def part(keys: Sequence[Key], name: str) -> list[Key]:
+    """The keys of a part of a config: one key, a section, the entries of a choice, or all that an entry has.
+
+    `name` is a dotted key (`model.norm`), a section, or an entry (`adam`, `model.norm.batch`). UsageError names the
+    nearest.
+    """
+    above, _, last = name.rpartition(".")
+    chosen = [key for key in keys if key.key == name or key.key.startswith(f"{name}.")]
+    chosen = chosen or [key for key in keys if key.of == last and above in ("", key.section)]
+    chosen = chosen or [key for key in keys if not key.of and last in key.choices and above in ("", key.key)]
+    if not chosen:
+        entries = [entry for key in keys if not key.of for entry in key.choices]
+        near = did_you_mean(name, dict.fromkeys([*(key.key for key in keys), *entries]))
+        raise UsageError(f"unknown config key {shown(name)}{near}")
+    return chosen

@@ -1,0 +1,385 @@
+"""A part of a config as a class: its annotated fields give each key its type, range, default and help text.
+
+`build` validates a `Tree` with it, and says every problem at once, each with the place where the value was written.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+
+# Without this, pydantic searches every installed package for plugins at each start. It reads the
+# variable when it builds its first model, so this comes before its import; child processes may inherit it.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+from annotated_doc import Doc
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError, create_model
+from pydantic_core import PydanticCustomError, core_schema
+
+from optilab.config import SCHEMAS
+from optilab.config.keys import Key, keys_of, number
+from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
+from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
+from optilab.optimize import RULES, Rule
+from optilab.optimize.own import OwnRule, is_own, kind_of
+from optilab.optimize.own_source import Origin
+from optilab.runs import run_name
+from optilab.words import some
+
+S = TypeVar("S", bound="Section")
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+OWN = {"type": "string", "pattern": r":|\.py$"}
+"""Code of the user's own, as JSON Schema has to recognize it: FILE.py:NAME or package.module:NAME."""
+
+
+class Section(BaseModel):
+    """Base of every part of a config: strict types, no unknown keys, finite numbers, frozen."""
+
+    kind: ClassVar[str] = ""
+    """The command that reads it, of a whole config."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
+        """The schema of pydantic, with the texts of the fields."""
+        schema: dict[str, Any] = handler(source)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, info in cls.model_fields.items():
+            texts = [mark.documentation for mark in info.metadata if isinstance(mark, Doc)]
+            if texts and name in properties:
+                properties[name]["description"] = texts[-1]  # a field's own text follows that of its type
+            for choice in info.metadata:
+                if isinstance(choice, OneOf) and "default" in properties.get(name, {}):
+                    properties[name]["default"] = choice.dump(info.default)
+        return schema
+
+    @classmethod
+    def known_keys(cls) -> Sequence[Key]:
+        """The keys that may stand in it, for messages."""
+        return keys_of(cls.kind) if cls.kind else ()
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The regular expression by which JSON Schema knows a text that a validator checks."""
+
+    regex: str
+
+    def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(source), "pattern": self.regex}
+
+
+Name = Annotated[str, AfterValidator(run_name), Pattern("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def refusal(message: str, key: str = "") -> PydanticCustomError:
+    """The problem of a value, to be raised where it is validated; `key` is dotted, where it is that of a key below."""
+    return PydanticCustomError("refused", "{message}", {"message": message} | ({"key": key} if key else {}))
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A field whose value is one entry of a registry: its name, or a mapping of `name` and the entry's fields.
+
+    `optional`: null is accepted too. The schema of an entry is made from its class when it is first asked for, so
+    a large registry costs nothing. Where a rule is expected, one of the user's own is accepted too, unless `own` is
+    false: FILE.py:NAME, with the checksum of its file where a run has written the config. A mapping without a name
+    changes the `default` entry. Entries that are refused here, whoever asks, are not `offered`.
+    """
+
+    registry: Mapping[str, Any]
+    what: str
+    optional: bool = False
+    own: bool = True
+    default: Any = None
+    refused: frozenset[str] = frozenset()
+
+    @property
+    def offered(self) -> dict[str, Any]:
+        return {name: entry for name, entry in self.registry.items() if name not in self.refused}
+
+    def build(self, given: Any) -> Any:
+        if given is None and self.optional:
+            return None
+        if isinstance(given, str):
+            given = {"name": given}
+        if not isinstance(given, Mapping):
+            raise refusal(f"expected the name of one {self.what}, or a mapping with `name`, got {shown(given)}")
+        if "name" not in given and self.default is not None:
+            given = {**(self.dump(self.default) or {}), **given}
+        if given.get("name") is None:
+            raise refusal(f"missing; expected the name of one {self.what}", "name")
+        name, settings = given.get("name"), {key: item for key, item in given.items() if key != "name"}
+        try:
+            entry = self.entry(name)
+            if entry is None:
+                raise refusal(unknown(self.what, name, self.offered))
+            if issubclass(entry, OwnRule):
+                require_unchanged(entry.origin, settings.pop("sha256", None))
+            # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
+            built = schema_of(entry).model_validate(settings)
+            return entry(**{key: getattr(built, key) for key in type(built).model_fields})
+        except UsageError as error:  # of a formula that cannot be read, or of a file of the user's
+            raise refusal(str(error)) from None
+
+    def entry(self, name: Any) -> Any:
+        """The class that a name means, or None. UsageError for a file that makes no rule, or where none may stand."""
+        if self.registry is RULES and is_own(name):
+            if not self.own:
+                raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
+            return kind_of(str(name))
+        return self.registry.get(name) if isinstance(name, str) else None
+
+    def dump(self, value: Any) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        inner = {f.name: getattr(value, f.name) for f in fields(value)}
+        wrapped = {key: self.dump(item) for key, item in inner.items() if is_dataclass(item)}
+        own = {"name": value.origin.spec, "sha256": value.origin.sha256} if isinstance(value, OwnRule) else {}
+        return {"name": value.name, **own, **inner, **wrapped}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.build, serialization=core_schema.plain_serializer_function_ser_schema(self.dump)
+        )
+
+    def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        """A name, or a mapping for each entry (`json_schema` has them); a rule of the user's own is FILE.py:NAME."""
+        names = {"enum": list(self.offered)}
+        if not self.own:  # a rule inside a rule: its keys are those of the rule outside
+            needs = {} if self.default is not None else {"required": ["name"]}
+            return {"anyOf": [names, {"type": "object", "properties": {"name": names}, **needs}]}
+        choices = [names, *({"entry": entry} for entry in self.offered.values())]
+        if self.registry is RULES:
+            choices += [OWN, {"type": "object", "properties": {"name": OWN}, "required": ["name"]}]
+        return {"anyOf": [*choices, {"type": "null"}] if self.optional else choices}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list, for which its one entry may stand alone."""
+
+    alone: tuple[type, ...] = (object,)
+    """Types of an entry; anything else is left to the field's type."""
+
+    def build(self, given: Any) -> Any:
+        return given if isinstance(given, list | tuple) or not isinstance(given, self.alone) else [given]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        inner = handler(source)
+        return core_schema.no_info_before_validator_function(self.build, inner)
+
+    def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        inner = handler(source)
+        return {"anyOf": [inner["items"], inner]}
+
+
+@cache
+def schema_of(entry: Any) -> type[Section]:
+    """The schema of a registry entry: its dataclass fields."""
+    hints = get_type_hints(entry, include_extras=True)
+    definitions: dict[str, Any] = {
+        f.name: (_inside(hints[f.name], f.default), ... if f.default is MISSING else f.default)
+        for f in fields(entry)
+    }
+    return create_model(entry.__name__, __base__=Section, __doc__=entry.__doc__, **definitions)
+
+
+def _inside(hint: Any, default: Any) -> Any:
+    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if kind is Rule:  # a rule around another one
+        wrapped = None if default is MISSING else default
+        return Annotated[hint, OneOf(RULES, "optimizer", own=False, default=wrapped)]
+    return Annotated[hint, Strict(False)] if get_origin(kind) is tuple else hint  # which YAML writes as a list
+
+
+def require_unchanged(origin: Origin, digest: Any) -> None:
+    """UsageError where a config that a run has written holds another checksum than the file has now."""
+    if digest not in (None, origin.sha256):
+        raise UsageError(
+            f"{origin.path} has changed since the run: its SHA-256 is {origin.sha256[:16]}..., not "
+            f"{str(digest)[:16]}..."
+        )
+
+
+def schema_for(kind: str) -> type[Section]:
+    """The schema of a command's configs."""
+    module, name = SCHEMAS[kind]
+    schema: type[Section] = getattr(import_module(f"optilab.config.{module}"), name)
+    return schema
+
+
+# --- a tree as a value -------------------------------------------------------------------------------------
+
+
+def build(model: type[S], tree: Tree) -> S:
+    """The value of a config; ConfigError with every problem, each with its file and line, option or keyword."""
+    try:
+        return model.model_validate(tree.values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+    if _read_numbers(tree, problems):
+        return build(model, tree)
+    told = [_problem(model.known_keys(), tree, one) for one in problems if not _follows(one, problems)]
+    raise ConfigError(tree.source, sorted(dict.fromkeys(told), key=tree.order))
+
+
+def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
+    """Turn texts that look like numbers, such as 1e-3, into numbers where a key takes one; True if there were any."""
+    found = False
+    for problem in problems:
+        path, _ = tree.locate(problem["loc"])
+        if problem["type"] in ("float_type", "float_parsing") and decimal(text := tree.at(path)) is not text:
+            tree.at(path[:-1])[path[-1]] = decimal(text)
+            found = True
+    return found
+
+
+def _follows(problem: Any, problems: Sequence[Any]) -> bool:
+    """True of a list that is too short only because an entry of it has a problem of its own."""
+    path = problem["loc"]
+    return problem["type"] == "too_short" and any(
+        other["loc"][: len(path)] == path and other is not problem for other in problems
+    )
+
+
+ACCEPTED = {
+    "int": "a whole number", "float": "a number", "finite": "a finite number", "string": "text",
+    "bool": "true or false", "tuple": "a list", "list": "a list", "model": "a mapping", "dict": "a mapping",
+    "dataclass": "a mapping",
+}  # fmt: skip
+"""By the first word of pydantic's type of problem, where the schema does not say what a key takes."""
+BOUNDS = {
+    "gt": "a number >", "ge": "a number >=", "lt": "a number <", "le": "a number <=", "min_length": "at least",
+    "max_length": "at most",
+}  # fmt: skip
+"""The same by what pydantic tells of a bound."""
+
+
+def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
+    """A problem that pydantic has found, with its place, and what the key takes."""
+    about, kind = found.get("ctx", {}), found["type"]
+    path, where = tree.locate(
+        (*found["loc"], *about.get("key", "").split(".")) if "key" in about else found["loc"]
+    )
+    key = _key_at(known, tree, path)
+    name, inside = dotted(path), bool(path) and isinstance(path[-1], int)  # an entry of a list
+    part = found["loc"][-1] if found["loc"] and (inside or kind == "missing") else 0
+    part = part if isinstance(part, str) and isinstance(tree.at(path), str) else ""  # of a claim, of a user's code
+    if kind == "extra_forbidden":
+        message = f"unknown key{_accepted_keys(known, tree, path)}"
+    elif kind == "missing":
+        message = f"missing; expected {key.takes}" if key and not part else "missing"
+    elif kind in ("refused", "value_error"):
+        message = str(found["msg"]).removeprefix("Value error, ")
+    else:
+        bounds = (f"{words} {number(about[bound])}" for bound, words in BOUNDS.items() if bound in about)
+        accepted = next(bounds, "") or ACCEPTED.get(kind.partition("_")[0], "")
+        if kind.startswith("too_"):
+            accepted += " values"
+        elif key and not inside:
+            accepted = key.takes
+        if kind == "literal_error" and not key:
+            accepted = str(about["expected"]).replace("'", "")
+        message = f"expected {accepted}, got {shown(found['input'])}" if accepted else found["msg"]
+    if where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where):  # an option or a keyword
+        own, option_key = path[:-1] if inside else path, where.partition(" ")[2]
+        said = own in tree.places or (not option_key and any(at[: len(own)] == own for at in tree.places))
+        name = "" if said else name.removeprefix(f"{option_key}.")
+    return Problem(where, name, f"{part}: {message}" if part else message)
+
+
+def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> Key | None:
+    """The key at a path."""
+    names = ("", *_names(tree.at(path[:-1])))
+    return next((one for one in known if one.key == _bare(path) and one.of in names), None)
+
+
+def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
+    """The key that is near an unknown one, or what its entry or section has."""
+    section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [None])[0]
+    within = (section, section.partition(".")[0])  # of a rule around another one
+    beside = [one.last for one in known if one.section in within and one.of == entry]
+    if isinstance(entry, str) and is_own(entry):
+        beside = [one.name for one in fields(kind_of(entry))]
+    if beside or any(entry in one.choices for one in known if one.key == section):
+        accepted = f"; {entry} has {', '.join(beside) or 'no settings'}"
+        return did_you_mean(str(path[-1]), beside) or accepted
+    fitting = [one for one in known if not one.of or one.of in _names(tree.at(tuple(one.section.split("."))))]
+    beside = [one.last for one in known if section and one.section == section]
+    accepted = f"; {section} has {some(beside, MAX_LISTED)}" if beside else ""
+    return did_you_mean(dotted(path), [one.key for one in fitting]) or accepted
+
+
+def _names(value: Any) -> list[Any]:
+    """The names of one entry, or of several."""
+    listed = value if isinstance(value, list) else [value]
+    return [one.get("name") if isinstance(one, Mapping) else one for one in listed]
+
+
+def _bare(path: Path) -> str:
+    """A dotted path without the numbers of lists."""
+    return ".".join(part for part in path if isinstance(part, str))
+
+
+def dump(config: Section) -> dict[str, Any]:
+    """A config as a plain tree, of which `build` makes an equal value."""
+    return config.model_dump(mode="json")
+
+
+def to_yaml(config: Section) -> bytes:
+    """A config as a file that is read back to an equal value."""
+    return yaml_bytes(dump(config))
+
+
+# --- as JSON Schema ----------------------------------------------------------------------------------------
+
+
+def json_schema() -> str:
+    """The keys of all configs as one JSON Schema (draft 2020-12), for editors: a line for each class."""
+    definitions: dict[str, Any] = {}
+    for kind in SCHEMAS:
+        _define(schema_for(kind), definitions)
+    lines = ",\n".join(f'  "{name}": {json.dumps(one, allow_nan=False)}' for name, one in definitions.items())
+    return f'{{\n "$schema": "{DIALECT}",\n "title": "optilab",\n "$defs": {{\n{lines}\n }}\n}}\n'
+
+
+def schema_of_kind(kind: str) -> str:
+    """The keys of a command's configs, by reference to the file of all."""
+    reference = f"optilab.schema.json#/$defs/{SCHEMAS[kind][1]}"
+    return f"{json.dumps({'$schema': DIALECT, 'title': f'optilab {kind}', '$ref': reference})}\n"
+
+
+def _define(owner: Any, definitions: dict[str, Any]) -> dict[str, str]:
+    """A reference to a section or an entry of a registry, by the name of its class."""
+    name = owner.__name__
+    if name not in definitions:
+        definitions[name] = {}  # keeps the order of first use
+        entry = None if issubclass(owner, Section) else owner
+        schema = (schema_of(entry) if entry else owner).model_json_schema()
+        inner = schema.pop("$defs", {})
+        if entry is not None:  # it is chosen by its name
+            schema["properties"] = {"name": {"const": entry.name}, **schema.get("properties", {})}
+            schema["required"] = ["name", *schema.get("required", ())]
+            schema["description"] = schema.get("description", "").partition("\n")[0]
+        definitions[name] = _finished(schema, definitions)
+        definitions |= {one: _finished(inner[one], definitions) for one in inner if one not in definitions}
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _finished(node: Any, definitions: dict[str, Any]) -> Any:
+    """A schema without titles, whose entries are references to their definitions."""
+    if isinstance(node, list):
+        return [_finished(one, definitions) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "entry" in node:
+        return _define(node["entry"], definitions)
+    kept = {key: item for key, item in node.items() if key != "title" or not isinstance(item, str)}
+    return {key: _finished(item, definitions) for key, item in kept.items()}

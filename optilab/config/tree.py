@@ -1,0 +1,323 @@
+"""A config as written: plain values, and for each of them the file and line, the option or the keyword that set it.
+
+Of YAML only what a config needs is read: mappings with text keys, lists, text, decimal numbers, true and false.
+Anchors, aliases, tags and second documents are refused, so a hostile file costs nothing. A number in a form that YAML
+1.1 would misread (`010`, `1:30`, a date) stays the text that it is, and so does `1e-3`, which `section.build` reads as
+a number where a key takes one.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import yaml
+
+from optilab.errors import CONTROL, ConfigError, Problem, shown
+
+Path = tuple[str | int, ...]
+
+MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_DIGITS = 1 << 20, 20, 10_000, 30
+
+_CONSTANTS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
+}
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
+_DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z", re.ASCII)
+_HIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+"""Characters that YAML does not allow, and line breaks that an editor does not show: a key may hide behind one."""
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Override:
+    """A key that an option, a keyword or `--set` sets: `where` names it in messages, `key` is dotted."""
+
+    where: str
+    key: str
+    value: Any
+    adds: bool = False
+    """The value is a list, which follows what the key has."""
+
+
+@dataclass
+class Tree:
+    """Plain values by their keys, and where each was written."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    """The name in messages of what was read; empty for what is typed, and for the keywords of a script."""
+    places: dict[Path, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, data: bytes, source: str) -> "Tree":
+        """A file of YAML; ConfigError with the line for anything else."""
+        tree = cls(source=source)
+        try:
+            values = _Reader(_LOADER(_text(data)), tree).document()
+            if not isinstance(values, dict):
+                raise _Refused(1, f"expected a mapping, got {shown(values)}")
+        except _Refused as refused:
+            raise ConfigError(source, [Problem(f"{source}:{refused.line}", "", str(refused))]) from None
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
+            text = f"{error.problem}{f' ({error.context})' if error.context else ''}"
+            raise ConfigError(source, [Problem(where, "", f"invalid YAML: {text}")]) from None
+        # PyYAML lets these escape from malformed scalars and characters.
+        except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
+            text = shown(" ".join(str(error).split()), 200)
+            raise ConfigError(source, [Problem(source, "", f"invalid YAML: {text}")]) from None
+        tree.values = values
+        return tree
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], source: str = "the config") -> "Tree":
+        """The keys of a mapping of Python."""
+        return cls(deepcopy(dict(values)), source)
+
+    def put(self, change: Override) -> None:
+        """Set a dotted key; through a list of mappings, in each of them; `adam` is short for `{name: adam}`."""
+        *way, last = change.key.split(".")
+        nodes: list[tuple[Path, Any]] = [((), self.values)]
+        for part in way:
+            below: list[tuple[Path, Any]] = []
+            for path, node in nodes:
+                inner, here = node.get(part), (*path, part)
+                if not isinstance(inner, dict | list | str):
+                    inner, self.places[here] = {}, change.where
+                node[part] = inner = [*map(_named, inner)] if isinstance(inner, list) else _named(inner)
+                entries = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
+                below += [
+                    ((*here, n) if n is not None else here, one) for n, one in entries if isinstance(one, dict)
+                ]
+            if not below:
+                problem = Problem(change.where, change.key, f"{'.'.join(way)} is a list of values, without keys")
+                raise ConfigError(self.source, [problem])
+            nodes = below
+        for path, node in nodes:
+            here, value = (*path, last), change.value
+            if change.adds:
+                before = node.get(last) or []
+                before = before if isinstance(before, list) else [before]
+                node[last] = [*before, *value]
+                self.places |= {(*here, len(before) + index): change.where for index in range(len(value))}
+                continue
+            self.forget(here)
+            node[last], self.places[here] = deepcopy(value), change.where
+            if last == "name":  # it decides which keys stand beside it
+                self.places[path] = change.where
+
+    def forget(self, path: Path) -> None:
+        """Forget the places below a path whose value is replaced."""
+        self.places = {place: where for place, where in self.places.items() if place[: len(path)] != path}
+
+    def at(self, path: Path) -> Any:
+        """The value at a path; None where there is none."""
+        node: Any = self.values
+        for part in path:
+            if isinstance(node, list):
+                node = node[part] if isinstance(part, int) and part < len(node) else None
+            else:
+                node = node.get(part) if isinstance(node, Mapping) else None
+        return node
+
+    def locate(self, loc: Path) -> tuple[Path, str]:
+        """The path of a problem without the names of union branches, and where its nearest part was written."""
+        node: Any = self.values
+        path = list[str | int]()
+        for n, part in enumerate(loc):
+            listed = isinstance(node, list) and isinstance(part, int) and part < len(node)
+            missing = isinstance(node, Mapping) and n == len(loc) - 1 and part not in node
+            if listed or missing or (isinstance(node, Mapping) and part in node):
+                path.append(part)
+                node = self.at(tuple(path))
+        return tuple(path), self.place(tuple(path))
+
+    def place(self, path: Path) -> str:
+        """The place where a path was written, or the nearest part of it above, or else below."""
+        above = (path[:n] for n in range(len(path), 0, -1) if path[:n] in self.places)
+        below = (place for place in self.places if path and place[: len(path)] == path)
+        written = next(above, None) or next(below, None)
+        return self.places[written] if written else self.source
+
+    def order(self, problem: Problem) -> float:
+        """The line of a problem; what was typed comes after all lines."""
+        found = re.match(rf"{re.escape(self.source)}:(\d+)", problem.where)
+        return int(found[1]) if found else inf
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class _Refused(Exception):
+    """A text that is no config, from a line on."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass
+class _Reader:
+    """The values of a YAML text by its events, whose number and depth are limited."""
+
+    loader: Any
+    tree: Tree
+    nodes: int = 0
+
+    def next(self) -> Any:
+        event = self.loader.get_event()
+        self.nodes += 1
+        refused = ""
+        if getattr(event, "anchor", None):  # an alias has the name of its anchor
+            refused = "anchors and aliases (& and *) are not supported"
+        elif getattr(event, "tag", None):
+            refused = "tags (!) are not supported"
+        elif self.nodes > MAX_NODES:
+            refused = f"more than {MAX_NODES:,} values"
+        if refused:
+            raise _Refused(event.start_mark.line + 1, refused)
+        return event
+
+    def document(self) -> Any:
+        self.next()  # the stream starts
+        if isinstance(self.next(), yaml.StreamEndEvent):
+            raise _Refused(1, "the config is empty")
+        values = self.node(self.next(), ())
+        self.next()  # the document ends
+        more: Any = self.next()
+        if not isinstance(more, yaml.StreamEndEvent):
+            raise _Refused(more.start_mark.line + 1, "a second document (---) is not supported")
+        return values
+
+    def node(self, event: Any, path: Path) -> Any:
+        line = event.start_mark.line + 1
+        if len(path) > MAX_DEPTH:
+            raise _Refused(line, f"nested deeper than {MAX_DEPTH} levels")
+        if path:
+            self.tree.places.setdefault(path, f"{self.tree.source}:{line}")
+        if isinstance(event, yaml.ScalarEvent):
+            return _scalar(event.value, event.implicit[0], line)
+        return self.sequence(path) if isinstance(event, yaml.SequenceStartEvent) else self.mapping(path)
+
+    def sequence(self, path: Path) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := self.next(), yaml.SequenceEndEvent):
+            items.append(self.node(event, (*path, len(items))))
+        return items
+
+    def mapping(self, path: Path) -> dict[str, Any]:
+        items: dict[str, Any] = {}
+        while not isinstance(event := self.next(), yaml.MappingEndEvent):
+            line = event.start_mark.line + 1
+            key = self.node(event, ()) if isinstance(event, yaml.ScalarEvent) else None
+            if not isinstance(key, str) or not key:
+                got = shown(key) if isinstance(event, yaml.ScalarEvent) else "a list or a mapping"
+                raise _Refused(line, f"expected text as a key, got {got}")
+            if key in items:
+                raise _Refused(
+                    line, f"{dotted((*path, key))}: given twice, first in {self.tree.places[*path, key]}"
+                )
+            self.tree.places[*path, key] = f"{self.tree.source}:{line}"
+            items[key] = self.node(self.next(), (*path, key))
+        return items
+
+
+def _scalar(text: str, plain: bool, line: int) -> Any:
+    if bad := CONTROL.search(text):
+        raise _Refused(line, f"control character {shown(bad[0])} in text")
+    if not plain:  # in quotes
+        return text
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INT.match(text):
+        if len(text) > MAX_DIGITS:
+            raise _Refused(line, f"number too large ({len(text)} digits)")
+        return int(text)
+    if _FLOAT.match(text) or _NOT_FINITE.match(text):
+        return float(text.replace(".", "") if text.lower().endswith(("nan", "inf")) else text)
+    return text
+
+
+def _text(data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        raise _Refused(1, f"larger than 1 MiB ({len(data):,} bytes)")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Refused(data[: error.start].count(b"\n") + 1, f"not UTF-8 (byte {error.start})") from None
+    if hidden := _HIDDEN.search(text):
+        raise _Refused(text[: hidden.start()].count("\n") + 1, f"control character {shown(hidden[0])}")
+    return text
+
+
+def value(text: str) -> Any:
+    """A value on a command line, as in a file; ValueError where it is not exactly one."""
+    if re.search(r"[\r\n]", text):
+        raise ValueError(f"expected one value, got {shown(text)}")
+    try:
+        return Tree.read(b"value: " + text.encode("utf-8", "surrogatepass"), "value").values["value"]
+    except ConfigError as error:
+        raise ValueError(f"{shown(text)}: {error.problems[0].message}") from None
+
+
+def override(where: str, key: str, text: str) -> Override:
+    """The override of a text that is read as in YAML."""
+    try:
+        return Override(where, key, value(text))
+    except ValueError as error:
+        raise ConfigError("", [Problem(where, "", str(error))]) from None
+
+
+def override_from_text(where: str, text: str) -> Override:
+    """The override of a `--set KEY=VALUE`."""
+    key, equals, written = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError("", [Problem(where, "", f"expected KEY=VALUE, got {shown(text)}")])
+    return override(f"{where} {key.strip()}", key.strip(), written)
+
+
+def decimal(given: Any) -> Any:
+    """The number that a text looks like, such as 1e-3, which YAML 1.1 leaves text; anything else as it is."""
+    return float(given) if isinstance(given, str) and _DECIMAL.match(given) else given
+
+
+def flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def dotted(path: Path) -> str:
+    """A path as text: `("model", "hidden", 1)` is `model.hidden[1]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree by dotted keys; lists are values."""
+    return dict(_flat(tree, ""))
+
+
+def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, item in tree.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def yaml_bytes(tree: Mapping[str, Any]) -> bytes:
+    """A tree of plain values as YAML."""
+    return yaml.safe_dump(dict(tree), sort_keys=False, default_flow_style=None, width=110).encode()

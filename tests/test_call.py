@@ -1,0 +1,51 @@
+"""A command as a value: the same words for a shell and for Python."""
+
+import shlex
+
+import pytest
+
+from optilab.call import Call, Command, in_python
+
+
+@pytest.mark.parametrize(
+    ("call", "shell", "python"),
+    [
+        (
+            Call("train", ["a.yaml"], {"seeds": 5, "set": {"a.b": 1}}),
+            "optilab train a.yaml --seeds 5 --set a.b=1",
+            'lab.train("a.yaml", seeds=5, set={"a.b": 1})',
+        ),
+        (
+            Call("train", options={"set": {"optimizer": {"name": "momentum", "beta": 0.5}, "model.bias": False}}),
+            "optilab train --set 'optimizer={name: momentum, beta: 0.5}' --set model.bias=false",
+            'lab.train(set={"optimizer": {"name": "momentum", "beta": 0.5}, "model.bias": False})',
+        ),
+        (
+            Call("sweep", ["it's"], {"over": {"optimizer.lr": (0.1, 1.0)}, "fail_fast": True}),
+            """optilab sweep 'it'"'"'s' --over optimizer.lr=0.1,1 --fail-fast""",
+            'lab.sweep("it\'s", over={"optimizer.lr": [0.1, 1.0]}, fail_fast=True)',
+        ),
+        (
+            Call("remedy", ["a.yaml"], {"set": {}, "only": ("relu", "adam"), "expect": ["a > 1", "b"]}),
+            "optilab remedy a.yaml --only relu,adam --expect 'a > 1' --expect b",
+            'lab.remedy("a.yaml", only=["relu", "adam"], expect=["a > 1", "b"])',
+        ),
+        (
+            Call("runs show", ["one"], {"format": "csv"}),
+            "optilab runs show one --format csv",
+            "optilab runs show one --format csv",
+        ),
+        (Call("train", options={"resume": "r", "runs_dir": "x"}), "optilab train --resume r --runs-dir x", None),
+    ],
+)
+def test_a_call_in_each_medium(call, shell, python):
+    assert call.shell() == str(call) == shell
+    assert shlex.split(shell) == call.words()
+    assert call.python() == (python or 'lab.train(resume="r")')
+
+
+def test_a_sentence_with_a_command():
+    sentence = Command("try: ", Call("lr", ["a.yaml"]), " (at least once)")
+    assert str(sentence) == "try: optilab lr a.yaml (at least once)"
+    assert in_python(sentence) == 'try: lab.lr("a.yaml") (at least once)'
+    assert in_python("no command") == "no command"
