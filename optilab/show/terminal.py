@@ -91,8 +91,11 @@ def draw(chart: "Chart") -> None:
 
 
 def note(text: str) -> None:
-    """A warning or a hint on stderr."""
-    err.print(Text(f"optilab: {printable(text)}"), soft_wrap=True)
+    """A warning or a hint on stderr; where that is full, the exit status still says what came out."""
+    try:
+        err.print(Text(f"optilab: {printable(text)}"), soft_wrap=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 SILENCE = 10.0

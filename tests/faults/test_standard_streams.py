@@ -13,10 +13,12 @@ COMMANDS = {
     "config ls": 0,
     "trian": 2,
     "train missing.yaml --json": 2,
+    "config check missing.yaml": 2,
 }
 STATES: dict[str, dict[str, str]] = {
     "closed": {"stdin": "closed", "stdout": "closed", "stderr": "closed"},
     "stdout full": {"stdout": "/dev/full"},
+    "stderr full": {"stderr": "/dev/full"},
     "no reader": {"stdout": "pipe", "stderr": "pipe"},
 }
 
