@@ -99,7 +99,7 @@ def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
 
 def _register(app: typer.Typer, name: str, command: "type[Request]", line: str | None = None) -> None:
     epilog = f"{_epilog(command.EXAMPLES)}\n{command.NOTES}"
-    app.command(name, cls=Command, epilog=epilog, short_help=line)(_function(name, command))
+    app.command(name, cls=GroupedCommand, epilog=epilog, short_help=line)(_function(name, command))
 
 
 def usage_error(error: Exception) -> str | None:
@@ -240,7 +240,7 @@ def _broken(command: str, room: int = 74) -> str:
     return " \\\n  ".join(lines)
 
 
-class Command(TyperCommand):
+class GroupedCommand(TyperCommand):
     """A command whose options stand below the headings of their groups, `rich_help_panel` of a parameter."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optilab.commands.optimize import LabPaths
     from optilab.commands.play import Play
     from optilab.commands.race import LabRace
-    from optilab.commands.remedy import Remedy
+    from optilab.commands.remedy import TryRemedies
     from optilab.commands.report import Report
     from optilab.commands.request import Place, Request
     from optilab.commands.results import LabRun, LabStudy
@@ -80,7 +80,7 @@ class Lab:
         play = Method(Play)
         lr = Method(Lr)
         sweep = Method(Sweep)
-        remedy = Method(Remedy)
+        remedy = Method(TryRemedies)
         compare = Method(CompareRuns)
         diagnose = Method(Diagnose)
         check = Method(CheckClaims)

@@ -100,7 +100,7 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
 
 
 def _axis(request: Map, config: OptimizeConfig, flag: str, text: str) -> Axis:
-    """An axis. UsageError for what is no number of the rule; its ends are settings like any."""
+    """An axis. UsageError for a key that is not a number of the rule; its ends are validated as settings."""
     key = text.partition("=")[0].removeprefix("algo.")
     if re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
         numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
@@ -121,7 +121,7 @@ def _axis(request: Map, config: OptimizeConfig, flag: str, text: str) -> Axis:
 class LabMap(Answer):
     """A map: what every cell came to."""
 
-    map: study.Map
+    map: study.MapResult
     what: str = "value"
     """What the picture shows: value or steps."""
     written: list[str] | tuple[()] = ()
@@ -225,7 +225,7 @@ def _span(axis: Axis) -> str:
 # --- the chart ---------------------------------------------------------------------------------------------
 
 
-def map_chart(found: study.Map, show: str = "value") -> Chart:
+def map_chart(found: study.MapResult, show: str = "value") -> Chart:
     """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
     x, y = (
         Scale(
@@ -243,7 +243,7 @@ def map_chart(found: study.Map, show: str = "value") -> Chart:
     return Chart((PanelRow((panel,)),), width=7.4, height=5.2, columns=4, text=TextSize(20))
 
 
-def _values(found: study.Map, show: str) -> tuple[list[Mark], str]:
+def _values(found: study.MapResult, show: str) -> tuple[list[Mark], str]:
     """The marks, and the title of text."""
     if show == "value":
         above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
@@ -265,7 +265,7 @@ def _values(found: study.Map, show: str) -> tuple[list[Mark], str]:
     return marks, short
 
 
-def _basins(found: study.Map) -> tuple[list[Mark], str]:
+def _basins(found: study.MapResult) -> tuple[list[Mark], str]:
     marks: list[Mark] = [Heatmap(found.basin, found.x.points, found.y.points, kinds=True)]
     for number, (x, y) in enumerate(found.function.minima):
         marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))

@@ -29,7 +29,7 @@ def read_function(text: str) -> Any:
 
 
 def numbers(text: str) -> list[Any]:
-    """`-5,-2`, `[-5, -2]` or `-5 -2` as the list [-5, -2]; what is no number stays text, which the schema refuses."""
+    """`-5,-2`, `[-5, -2]` or `-5 -2` as the list [-5, -2]; other text stays as it is, and the schema refuses it."""
     bare = re.sub(r"^\[(.*)\]$|^\((.*)\)$", r"\1\2", text.strip())
     return [decimal(part) for part in re.split(r"[,;\s]+", bare.strip(" ,;")) if part] or [text]
 

@@ -29,7 +29,7 @@ from optilab.study.remedy import Result, smaller_fix, smallest_fix
 from optilab.words import duration, percent, plural
 
 
-class Remedy(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the option, not the file's key
+class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the option, not the file's key
     """Train a network with each known fix for vanishing gradients, one at a time, and compare the results.
 
     All start from the same random numbers, several run at once; the table gives each change and its result. The same
@@ -178,4 +178,4 @@ class RemedyAnswer(EndedStudy):
         }
 
 
-COMMAND = Remedy
+COMMAND = TryRemedies

@@ -193,7 +193,7 @@ class Request(Section):
     def kept(self) -> list[Override]:
         """The keys of its study's file that were given."""
         made = list[Override]()
-        starts = ("config", "on")  # where a study starts from is no change of it
+        starts = ("config", "on")  # what a study starts from does not change its file
         names = [name for name in kept_fields(type(self)) if name in self.model_fields_set and name not in starts]
         dumped = self.model_dump(mode="json", include={*names}, fallback=shown)
         for name in names:

@@ -145,8 +145,8 @@ def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> 
 
     _require_possible(plan, place.folder / name)
     cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.ExecutionOptions(request.jobs))
-    found = sweep.design(plan, place.folder) if isinstance(plan, sweep.Sweep) else None
-    metric = plan.judged_by if isinstance(plan, sweep.Sweep) and plan.confirmed else plan.metric
+    found = sweep.design(plan, place.folder) if isinstance(plan, sweep.SweepPlan) else None
+    metric = plan.judged_by if isinstance(plan, sweep.SweepPlan) and plan.confirmed else plan.metric
     can_tell = [_can_tell(found, Measure(metric))] if found else []
     return PlannedStudy(plan.shape, cost, found, (*plan.notes, *can_tell))
 

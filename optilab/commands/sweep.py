@@ -94,7 +94,7 @@ class Sweep(StudyOptions, SweepConfig):
 class SweepAnswer(EndedStudy):
     """A sweep at its end."""
 
-    plan: plans.Sweep
+    plan: plans.SweepPlan
     through: Sequence[Record]
     again: Sequence[Record]
     """The trainings of the best settings from new seeds."""
@@ -177,7 +177,7 @@ class SweepAnswer(EndedStudy):
         }
 
 
-def _rungs(plan: plans.Sweep, eta: int) -> str:
+def _rungs(plan: plans.SweepPlan, eta: int) -> str:
     """Which points went how far, and by what they were chosen."""
     ladder = rungs(plan.points, plan.base.epochs, eta)
     steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)

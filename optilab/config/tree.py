@@ -159,7 +159,7 @@ def _named(value: Any) -> Any:
 
 
 class _Refused(Exception):
-    """A text that is no config, from a line on."""
+    """A file that cannot be read as a config, and the line where that shows."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)

@@ -398,7 +398,7 @@ class Stateful:
         getattr(after, self.method)(copy.copy(w), copy.copy(w))
         changed = {name: value for name, value in vars(after).items() if value is not start.get(name)}
         if not all(isinstance(start.get(name), int | float | np.ndarray) for name in changed):
-            raise TypeError("an attribute that is no number at first")
+            raise TypeError("an attribute that is not a number at first")
         return {
             name: np.full(np.shape(value), start[name]) if np.ndim(start[name]) == 0 else start[name]
             for name, value in changed.items()

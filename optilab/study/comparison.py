@@ -356,7 +356,7 @@ def compare_runs(
             )
         diverged = {i: candidate.outcomes.diverged for i, candidate in enumerate(candidates)}
     if chosen is not None and not outcomes[chosen]:
-        raise UsageError(f"--baseline {shown(baseline)}: none of its runs has an outcome")
+        raise UsageError(f"--baseline {shown(baseline)}: expected a group with at least one outcome")
     judged = partial(judge, dict(enumerate(outcomes)), measure.higher, diverged=diverged, limits=measure.limits)
     level = level_after(looks)
     comparison = judged(baseline=chosen, level=level) if any(outcomes) else None

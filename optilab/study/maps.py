@@ -37,7 +37,7 @@ def read_axis(flag: str, text: str) -> Axis:
 
 
 @dataclass(frozen=True)
-class Map:
+class MapResult:
     """The results of all cells; rows along y, columns along x."""
 
     rule: Rule
@@ -146,7 +146,9 @@ class Map:
         return prediction.best[self.x.field or ""], prediction.best[self.y.field or ""]
 
 
-def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: int, tolerance: float) -> Map:
+def chart(
+    rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: int, tolerance: float
+) -> MapResult:
     """Fill the map. UsageError for a key that the rule or the function does not have, or too many cells."""
     if x.count * y.count > MAX_CELLS:
         raise UsageError(f"expected at most {MAX_CELLS:,} cells, got {x.count:,} x {y.count:,} (--x, --y)")
@@ -163,10 +165,10 @@ def chart(rule: Rule, function: Objective, x: Axis, y: Axis, start: Any, steps: 
             raise UsageError(unknown("variable", axis.key, sorted(known)), flag)
     starts = np.stack(np.broadcast_arrays(*coordinates), axis=-1)
     ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
-    return Map(rule, function, x, y, steps, tolerance, starts, ends)
+    return MapResult(rule, function, x, y, steps, tolerance, starts, ends)
 
 
-def summary(found: Map) -> Mapping[str, Any]:
+def summary(found: MapResult) -> Mapping[str, Any]:
     """The map in a few numbers."""
     best = found.best
     row = {

@@ -294,7 +294,7 @@ def rates_near(test: RangeTest) -> list[float]:
 
 def plan(
     config: TrainConfig, ramp: RateRamp, rates: Sequence[float], seeds: int, epochs: int, images: int
-) -> sweep.Sweep:
+) -> sweep.SweepPlan:
     """The trainings; some of the `images` are held out, unless the config holds out its own.
 
     A second rate of the optimizer goes along, as in the ramp.
@@ -313,7 +313,7 @@ def plan(
     return sweep.plan(sweep.resolve(SweepConfig(config=tree, over=over, zip=len(over) > 1, seeds=seeds)))
 
 
-def confirm(planned: sweep.Sweep, records: Sequence[Record], looks: int) -> Confirmation:
+def confirm(planned: sweep.SweepPlan, records: Sequence[Record], looks: int) -> Confirmation:
     """What the trainings that ran through say; `looks`: how often they were compared before."""
     key = next(iter(planned.asked.over))
     size = planned.asked.seeds, planned.base.epochs

@@ -64,7 +64,7 @@ _NOT_AXES = {
 
 
 @dataclass(frozen=True)
-class Sweep(StudyPlan):
+class SweepPlan(StudyPlan):
     """What a sweep trains: the seeds of a point together.
 
     The trials of a search, whose points follow from outcomes, are the corners of its box.
@@ -213,7 +213,7 @@ class Design:
     """Of earlier trainings, whose noise that is; 0 for a guess."""
 
 
-def design(plan: Sweep, folder: Path) -> Design | None:
+def design(plan: SweepPlan, folder: Path) -> Design | None:
     """What the verdict of a planned sweep, or of its confirmation, can tell, by the noise of earlier trainings in a
     directory; None without a comparison.
 
@@ -272,7 +272,7 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
     return asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
 
 
-def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
+def plan(asked: SweepConfig, command: str = "sweep") -> SweepPlan:
     """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
     axes = [read_axis(*axis) for axis in asked.over.items()]
     _require_metric(asked)
@@ -287,11 +287,11 @@ def plan(asked: SweepConfig, command: str = "sweep") -> Sweep:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count * asked.seeds:,}")
     assert isinstance(asked.config, TrainConfig)
     if asked.search is not None:
-        return Sweep(asked, tuple(_corners(asked, axes)), axes, command=command)
+        return SweepPlan(asked, tuple(_corners(asked, axes)), axes, command=command)
     trials = _of_points(asked, axes, points(asked, axes), asked.seeds)
     _require_distinct(trials, asked.samples)
     _require_rungs(asked, len(trials) // asked.seeds)
-    return Sweep(asked, trials, axes, command=command)
+    return SweepPlan(asked, trials, axes, command=command)
 
 
 def read_axis(key: str, given: Any) -> Axis | Choices:

@@ -120,7 +120,7 @@ def _started(record: runs.Record) -> TrainConfig:
             raise RunError(
                 f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume"
             ) from None
-        raise CheckpointError(f"{record.path / 'manifest.json'} is damaged: config is no config") from None
+        raise CheckpointError(f"{record.path / 'manifest.json'} is damaged: its config cannot be read") from None
 
 
 def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -> str:
