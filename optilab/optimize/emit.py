@@ -379,7 +379,7 @@ def ground_source(function: Objective) -> str:
 
 
 def _traced(function: Objective) -> Program:
-    from optilab.optimize.rules.momentum import SGD
+    from optilab.optimize.handwritten.momentum import SGD
 
     return trace(SGD(), function)
 

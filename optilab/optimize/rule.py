@@ -197,7 +197,7 @@ class Registry(Mapping[str, Any]):
 
 RULES = Registry(
     "algorithm",
-    "optilab.optimize.rules",
+    "optilab.optimize.handwritten",
     {
         "sgd": "momentum.SGD",
         "momentum": "momentum.Momentum",

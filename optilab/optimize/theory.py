@@ -15,7 +15,7 @@ import numpy as np
 
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import Recurrence, Rule
-from optilab.optimize.rules.momentum import SGD, Momentum, Nesterov
+from optilab.optimize.handwritten.momentum import SGD, Momentum, Nesterov
 
 
 @dataclass(frozen=True)

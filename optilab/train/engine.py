@@ -21,7 +21,7 @@ from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, Trai
 from optilab.data.load import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
-from optilab.optimize.rules.wrappers import SAM
+from optilab.optimize.handwritten.wrappers import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.train import draws, optimizers, own, own_model, probes, theory
 from optilab.train.device import all_finite, failures_explained, generators

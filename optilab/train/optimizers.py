@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from optilab.config.training import TrainConfig
 from optilab.optimize import Rule
 from optilab.optimize.own import OwnRule
-from optilab.optimize.rules.adam import Adam, AdamW, NAdam, RAdam
-from optilab.optimize.rules.adaptive import Adadelta, Adagrad, Adamax, Adopt, AMSGrad, RMSProp
-from optilab.optimize.rules.momentum import SGD, Momentum, Nesterov
-from optilab.optimize.rules.wrappers import SAM
+from optilab.optimize.handwritten.adam import Adam, AdamW, NAdam, RAdam
+from optilab.optimize.handwritten.adaptive import Adadelta, Adagrad, Adamax, Adopt, AMSGrad, RMSProp
+from optilab.optimize.handwritten.momentum import SGD, Momentum, Nesterov
+from optilab.optimize.handwritten.wrappers import SAM
 from optilab.optimize.schedules import scheduled
 from optilab.train import own
 from optilab.train.device import generators, set_generators

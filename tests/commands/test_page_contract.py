@@ -11,7 +11,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.errors import printable
 from optilab.lab import Lab
 from optilab.optimize.objectives import Booth
-from optilab.optimize.rules.momentum import SGD
+from optilab.optimize.handwritten.momentum import SGD
 from optilab.study import network_race as races
 from optilab.study.function_race import Race, RaceSettings
 from optilab.study.tuning import Tuning

@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
 
 from optilab.optimize.rule import Array, Decay, Eps, LearningRate, Rule, WeightDecay, xp_of
-from optilab.optimize.rules.adam import AdamW
+from optilab.optimize.handwritten.adam import AdamW
 
 
 @dataclass(frozen=True)
