@@ -9,12 +9,12 @@ import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le
 
-from optilab.optimize.formula import power
 from optilab.optimize.objective import (
     Floats,
     Objective,
     Point,
 )
+from optilab.optimize.program import power
 
 Dimension = Annotated[int, Ge(1), Le(1000), Doc("number of coordinates")]
 

@@ -17,7 +17,8 @@ from annotated_doc import Doc
 
 from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
-from optilab.optimize.rule import Registry
+from optilab.optimize.program import divides_by_zero, function_of
+from optilab.optimize.rule import Places
 
 if TYPE_CHECKING:  # numpy.typing costs 6 ms of every start
     from numpy.typing import NDArray
@@ -67,6 +68,9 @@ class Objective(Protocol):
         """The gradient at points (..., d), as (..., d)."""
         raise NotImplementedError
 
+    def nodes(self):
+        return None
+
     def hessian(self, x: Floats) -> Floats:
         """The matrix of second derivatives at points (..., d), as (..., d, d), exact to rounding.
 
@@ -91,6 +95,12 @@ class Formula(Objective):
     def gradient(self, x: Floats) -> Floats:
         return _gradient(self.formula, self.slope, x.shape[-1])(x)
 
+    def nodes(self):
+        names = _names(len(self.start))
+        known = formulas.inlined(self.slope) if self.slope else {}
+        tree = formulas.parse(self.formula)
+        return tree, [known[f"g{n[1:]}"] if self.slope else formulas.derivative(tree, n) for n in names]
+
 
 def called(function: Objective) -> str:
     """What messages call a function: its name, or the formula that was typed."""
@@ -103,7 +113,7 @@ def _names(dimension: int) -> list[str]:
 
 @cache
 def _value(formula: str, dimension: int) -> Callable[[Floats], Floats]:
-    return formulas.function_of(formulas.parse(formula), _names(dimension))
+    return function_of(formulas.parse(formula), _names(dimension))
 
 
 @cache
@@ -112,7 +122,7 @@ def _gradient(formula: str, slope: str, dimension: int) -> Callable[[Floats], Fl
     known = formulas.inlined(slope) if slope else {}
     tree = formulas.parse(formula)
     derivatives = [known[f"g{name[1:]}"] if slope else formulas.derivative(tree, name) for name in names]
-    return formulas.function_of(derivatives, names)
+    return function_of(derivatives, names)
 
 
 def _second_derivatives(tree: formulas.Node, dimension: int) -> list[formulas.Node]:
@@ -123,7 +133,7 @@ def _second_derivatives(tree: formulas.Node, dimension: int) -> list[formulas.No
 
 @cache
 def _hessian(formula: str, dimension: int) -> Callable[[Floats], Floats]:
-    return formulas.function_of(_second_derivatives(formulas.parse(formula), dimension), _names(dimension))
+    return function_of(_second_derivatives(formulas.parse(formula), dimension), _names(dimension))
 
 
 _GRID = 201
@@ -228,7 +238,7 @@ class Expression(Formula):
 
     def __post_init__(self) -> None:
         names = sorted(formulas.symbols(self._tree))
-        if formulas.divides_by_zero(self._tree):
+        if divides_by_zero(self._tree):
             column = re.search(r"/\s*\(*\s*0", self.formula)
             text = f"{self.formula!r} divides by 0 everywhere"
             raise UsageError(f"column {column.start() + 1 if column else 1}: {text}")
@@ -302,7 +312,7 @@ class Expression(Formula):
         return _hessian(self.formula, self._dimension)(x).reshape(*x.shape, -1) + 0.0
 
 
-OBJECTIVES = Registry(
+OBJECTIVES = Places(
     "function",
     "optilab.optimize",
     {

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
-from optilab.optimize import OBJECTIVES, families, formula
+from optilab.optimize import OBJECTIVES, families, formula, program
 from optilab.optimize.objective import Expression
 
 MINIMUM = {  # as the sources print it
@@ -110,9 +110,9 @@ def test_printed_formula_is_the_function(function):
     values = {f.name: getattr(function, f.name) for f in fields(function) if f.name != "formula"}
     values |= {f"w{i + 1}": x[:, i] for i in range(x.shape[-1])}
     tree = formula.parse(function.formula)
-    assert_allclose(formula.evaluate(tree, values), function.value(x), rtol=1e-10, atol=1e-12)
+    assert_allclose(program.evaluate(tree, values), function.value(x), rtol=1e-10, atol=1e-12)
     for i in range(x.shape[-1]):
-        slope = formula.evaluate(formula.derivative(tree, f"w{i + 1}"), values)
+        slope = program.evaluate(formula.derivative(tree, f"w{i + 1}"), values)
         assert_allclose(slope, function.gradient(x)[:, i], rtol=1e-9, atol=1e-9)
 
 
@@ -157,8 +157,8 @@ def test_typed_formula_of_a_known_function():
 @pytest.mark.parametrize("n", range(1, 24))
 def test_whole_power_is_a_product(n):
     x = np.linspace(-2, 2, 41)
-    assert_allclose(formula.power(x, n), x**n, rtol=1e-14)
-    assert_allclose(formula.evaluate(formula.parse(f"w1^{n}"), {"w1": x}), formula.power(x, n), rtol=0)
+    assert_allclose(program.power(x, n), x**n, rtol=1e-14)
+    assert_allclose(program.function_of(formula.parse(f"w1^{n}"), ["w1"])(x[:, None]), program.power(x, n), rtol=0)
 
 
 @pytest.mark.parametrize(
