@@ -15,11 +15,21 @@ from dataclasses import dataclass
 from math import inf, nan, pi, sqrt
 from typing import Any
 
-import numpy as np
-
 from optilab.errors import UsageError, did_you_mean, shown
 
 MAX_LENGTH, MAX_DEPTH = 2000, 100
+
+
+_Operator = Callable[["Node", Any], "Node"]
+
+
+def _operators(op: str) -> tuple[_Operator, _Operator]:
+    """An operation on nodes and numbers with the node on the left, and on the right."""
+
+    def node(value: Any) -> "Node":
+        return value if isinstance(value, Node) else number(float(value))
+
+    return lambda a, b: Node(op, (a, node(b))), lambda b, a: Node(op, (node(a), b))
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -30,11 +40,18 @@ class Node:
     args: tuple["Node", ...] = ()
     value: Any = None
 
-    def __add__(self, other: "Node") -> "Node":  # np.sum over nodes
-        return Node("add", (self, other))
+    # What NumPy calls for each element of an array of nodes, by which a function in code becomes a tree.
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("subtract")
+    __mul__, __rmul__ = _operators("multiply")
+    __truediv__, __rtruediv__ = _operators("divide")
+    __pow__, __rpow__ = _operators("power")
 
-    def __mul__(self, other: "Node") -> "Node":  # np.prod over nodes
-        return Node("multiply", (self, other))
+    def sin(self) -> "Node":
+        return Node("sin", (self,))
+
+    def cos(self) -> "Node":
+        return Node("cos", (self,))
 
     def __bool__(self) -> bool:
         raise TypeError("an if depends on a value")
@@ -83,10 +100,10 @@ RULE_ONLY = {name: name for name in ("where", "clip", "grad", "diagonal", "sum",
 of its Hessian, are values."""
 
 _OF_VECTORS: dict[str, Callable[..., Any]] = {
-    "sum": lambda x: np.sum(x, axis=-1, keepdims=True),
-    "norm": lambda x: np.sqrt(np.sum(np.square(x), axis=-1, keepdims=True)),
-    "solve": lambda matrix, x: np.linalg.pinv(matrix, hermitian=True) @ x,
-    "smallest": lambda matrix: np.linalg.eigvalsh(matrix)[:1],
+    "sum": lambda np, x: np.sum(x, axis=-1, keepdims=True),
+    "norm": lambda np, x: np.sqrt(np.sum(np.square(x), axis=-1, keepdims=True)),
+    "solve": lambda np, matrix, x: np.linalg.pinv(matrix, hermitian=True) @ x,
+    "smallest": lambda np, matrix: np.linalg.eigvalsh(matrix)[:1],
 }
 _WHOLE = range(1, 65)  # exponents computed by multiplication
 _ARITY = {"min": 2, "max": 2, "where": 3, "clip": 3, "solve": 2}
@@ -243,10 +260,13 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
         return values[node.value]
     if node.op == "power" and node.args[1].value in _WHOLE:
         return power(evaluate(node.args[0], values), int(node.args[1].value))
-    call: Any = _OF_VECTORS.get(node.op) or getattr(np, node.op, None)
-    if node.op in ("grad", "diagonal"):
-        call = values[node.op]
-    return call(*(evaluate(child, values) for child in node.args))
+    import numpy as np
+
+    args = [evaluate(child, values) for child in node.args]
+    if node.op in _OF_VECTORS:
+        return _OF_VECTORS[node.op](np, *args)
+    call = values[node.op] if node.op in ("grad", "diagonal") else getattr(np, node.op)
+    return call(*args)
 
 
 def coordinates(formula: str) -> str:
@@ -278,6 +298,8 @@ def is_smooth(node: Node) -> bool:
 
 def divides_by_zero(node: Node) -> bool:
     """Whether a divisor in the expression is the number 0."""
+    import numpy as np
+
     divisor = node.args[1] if node.op == "divide" else ONE
     with np.errstate(all="ignore"):
         zero = not symbols(divisor) and evaluate(divisor, {}) == 0
@@ -330,6 +352,8 @@ def _derivative(node: Node, name: str, of: Callable[[Node], Node]) -> Node:
             return Node("where", (u, inner[1], inner[2]))
         case "negative":
             return _negative(du)
+        case "sum":  # by a coordinate of w, at that coordinate
+            return du
         case "sqrt":
             return _over(du, _times(TWO, node))
         case "exp":
@@ -507,7 +531,7 @@ OPERATORS = {
     "not_equal": "{} != {}",
 }
 _ON_ARRAYS = {op: template for op, template in OPERATORS.items() if op != "power"} | {
-    "sign": "np.sign({}.real)"  # a complex point, from which a Hessian is computed, has the sign of its real part
+    "sum": "np.sum({}, axis=-1, keepdims=True)"
 }
 
 
@@ -531,14 +555,22 @@ def line(operation: Operation, templates: Mapping[str, str], function: str = "{}
 
 def compiled(source: str) -> dict[str, Any]:
     """The names that generated source defines."""
+    import numpy as np
+
     names: dict[str, Any] = {"np": np, "array": array, "sqrt": sqrt, "inf": inf, "nan": nan}
     exec(compile(source, "<formula>", "exec"), names)  # only names and numbers of a tree are in the source
     return names
 
 
-def function_of(result: Node | Sequence[Node], names: Sequence[str]) -> Callable[[Any], Any]:
-    """An expression as a function of points (..., d) with the coordinates `names`, (...,); or several as one, in the
-    last axis of its result: what they have in common is calculated once.
+VECTOR = {"w": "x", "i": "np.arange(1.0, x.shape[-1] + 1)", "d": "x.shape[-1]"}
+"""The names in a formula of vectors, in terms of points x (..., d)."""
+
+
+def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[str, str]) -> Callable[[Any], Any]:
+    """An expression as a function of points x (..., d), (...,); or several as one, in the last axis of its result:
+    what they have in common is calculated once.
+
+    `names` are those of the coordinates, or of other quantities with their texts in terms of x, as `VECTOR`.
 
     A result that is read once stands where it is read, so that NumPy can reuse its memory.
     """
@@ -546,7 +578,8 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str]) -> Callable
     nodes = [result] if isinstance(result, Node) else result
     body, ends = operations([_in_products(node, known) for node in nodes])
     reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
-    taken = [f"{name} = x[..., {place}]" for place, name in enumerate(names) if name in reads]
+    texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
+    taken = [f"{name} = {text}" for name, text in texts.items() if name in reads]
     lines, inside = ["def function(x):", *taken], dict[Any, str]()
     for name, op, args in ((o.name, o.op, o.args) for o in body):
         expression = called(Operation(name, op, tuple(inside.get(arg) or arg for arg in args)), _ON_ARRAYS)
@@ -566,6 +599,8 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str]) -> Callable
 
 def _in_products(node: Node, known: dict[int, Node]) -> Node:
     """The expression as `evaluate` calculates it: whole powers as products, and what is constant as its value."""
+    import numpy as np
+
     if not node.args:
         return node
     if id(node) not in known:
