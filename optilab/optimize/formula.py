@@ -18,6 +18,18 @@ from optilab.errors import UsageError, did_you_mean, shown
 MAX_LENGTH, MAX_DEPTH = 2000, 100
 
 
+_Operator = Callable[["Node", Any], "Node"]
+
+
+def _operators(op: str) -> tuple[_Operator, _Operator]:
+    """An operation on nodes and numbers with the node on the left, and on the right."""
+
+    def node(value: Any) -> "Node":
+        return value if isinstance(value, Node) else number(float(value))
+
+    return lambda a, b: Node(op, (a, node(b))), lambda b, a: Node(op, (node(a), b))
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class Node:
     """A number, a symbol (its name is the value), or an operation on nodes, named as NumPy names it."""
@@ -26,11 +38,18 @@ class Node:
     args: tuple["Node", ...] = ()
     value: Any = None
 
-    def __add__(self, other: "Node") -> "Node":
-        return Node("add", (self, other))
+    # What NumPy calls for each element of an array of nodes, by which a function in code becomes a tree.
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("subtract")
+    __mul__, __rmul__ = _operators("multiply")
+    __truediv__, __rtruediv__ = _operators("divide")
+    __pow__, __rpow__ = _operators("power")
 
-    def __mul__(self, other: "Node") -> "Node":
-        return Node("multiply", (self, other))
+    def sin(self) -> "Node":
+        return Node("sin", (self,))
+
+    def cos(self) -> "Node":
+        return Node("cos", (self,))
 
     def __bool__(self) -> bool:
         raise TypeError("an if depends on a value")
@@ -89,17 +108,11 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the formula has {len(text):,} characters; shorten it to {MAX_LENGTH:,}")
-    if ".py" in text:
-        raise UsageError(f"{shown(text)} is code, and a function is a formula, for example x^2+y^2")
-    plain = re.sub(r"^\s*(lambda[^:]*:|[\w\s(),]*=)", "", text.translate(TYPESET)).partition("=")[0]
-    if plain != text:
-        parse(plain, functions, names)
-        raise UsageError(f"{shown(text)} is no formula as it stands; write {plain.strip()}")
     # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
     source, columns, factors = "", list[int](), _second_factors(text, functions)
     for column, character in enumerate(text, 1):
         if not character.isascii() or not (character.isprintable() or character.isspace()):
-            raise _error(column, f"unexpected character {character!a}", ACCEPTED)
+            raise _error(column, f"unexpected character {character!a}")
         written = "**" if character == "^" else " " if character.isspace() else character
         written = f"*{written}" if column in factors else written
         source += written
@@ -111,18 +124,9 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     except SyntaxError as error:
         # Python reports the end of a text as column 0 or as a column behind it.
         at = min(error.offset - 1 + lead, len(columns) - 1) if error.offset else len(columns) - 1
-        rest = text[columns[at] - 1 :]
-        if rest.strip():
-            if "closed" in error.msg or "unmatched" in error.msg:
-                other = {"(": ")", ")": "("}.get(rest[0], "the other one")
-                raise _error(columns[at], f"{rest[0]} has no {other}", f"add it, or leave {rest[0]} out") from None
-            raise _error(columns[at], f"cannot be read from {shown(rest)} on", ACCEPTED) from None
-        last = text.rstrip()[-1:]
-        if not last:
-            raise UsageError("the formula is empty; write for example x^2 + y^2") from None
-        raise _error(
-            columns[at], f"{shown(text)} ends in {last}", f"add what follows it, or leave {last} out"
-        ) from None
+        rest = text[columns[at] - 1 :].strip()
+        message = f"cannot be read from {shown(rest)} on" if rest else "the formula ends too early"
+        raise _error(columns[at], message) from None
     except (ValueError, MemoryError, RecursionError):
         raise UsageError(DEEP) from None
     return _node(tree, functions, names, lambda node: columns[node.col_offset + lead], 0)
@@ -144,14 +148,12 @@ def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     return found
 
 
-TYPESET = str.maketrans({"²": "^2", "³": "^3", "·": "*", "×": "*", "÷": "/", "−": "-"})
-"""Characters of a typeset formula, and what is typed instead."""
 ACCEPTED = f"accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and {', '.join(SMOOTH)}"
 DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
 
 
-def _error(column: int, what: str, advice: str) -> UsageError:
-    return UsageError(f"column {column}: {what}; {advice}")
+def _error(column: int, what: str, accepted: str = ACCEPTED) -> UsageError:
+    return UsageError(f"column {column}: {what}; {accepted}")
 
 
 def _node(
@@ -183,14 +185,9 @@ def _node(
                 raise _error(column(tree), f'unknown function "{name}"', accepted)
             if len(args) != (count := _ARITY.get(name, 1)):
                 takes = f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}"
-                raise _error(column(tree), takes, f"write {name}({', '.join('xyz'[:count])})")
+                raise UsageError(f"column {column(tree)}: {takes}")
             return Node(functions[name], tuple(map(below, args)))
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute) and tree.func.attr in functions:
-        plain = ast.unparse(ast.Call(ast.Name(tree.func.attr), tree.args, [])).replace("**", "^")
-        raise _error(
-            column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted", f"write {plain}"
-        )
-    raise _error(column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted", ACCEPTED)
+    raise _error(column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted")
 
 
 def statements(rule: str) -> list[Statement]:
@@ -298,6 +295,8 @@ def _derivative(node: Node, name: str, of: Callable[[Node], Node]) -> Node:
             return Node("where", (u, inner[1], inner[2]))
         case "negative":
             return _negative(du)
+        case "sum":  # by a coordinate of w, at that coordinate
+            return du
         case "sqrt":
             return _over(du, _times(TWO, node))
         case "exp":

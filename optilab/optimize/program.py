@@ -415,8 +415,8 @@ NUMBERS = INFIX | {
     "raised": "({} ** {})",
     "where": "({1} if {0} else {2})",
     "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} - {0})",  # NaN of NaN
-    "maximum": "({0} if {0} >= {1} or {0} != {0} else {1})",  # a NaN wins, as in NumPy
-    "minimum": "({0} if {0} <= {1} or {0} != {0} else {1})",
+    "maximum": "_maximum({}, {})",
+    "minimum": "_minimum({}, {})",
     **{op: f"float(np.{op}({{}}))" for op in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
     "power": "float(np.power({}, {}))",
 }
@@ -425,7 +425,8 @@ ARRAYS = INFIX | {
     "reciprocal": "(1.0 / {})",
     "root": "np.sqrt({})",
     "raised": "({} ** {})",
-    "sign": "np.sign({}.real)",  # a complex point, from which a Hessian is computed, has the sign of its real part
+    "sign": "np.sign({})",
+    "sum": "np.sum({}, axis=-1, keepdims=True)",
     **{
         op: f"np.{op}({{}})"
         for op in ("sqrt", "absolute", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
@@ -433,8 +434,6 @@ ARRAYS = INFIX | {
     **{op: f"np.{op}({{}}, {{}})" for op in ("power", "maximum", "minimum")},
     "where": "np.where({}, {}, {})",
 }
-REPEATED = {"sign", "maximum", "minimum"}
-"""Operations whose text for numbers names an argument more than once."""
 NESTED = 50
 """Operations in one line: Python parses 100 parentheses inside each other."""
 
@@ -447,7 +446,7 @@ def assignments(
     A result that is read once stands where it is read, so that NumPy can reuse its memory.
     """
     reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
-    many = {arg for operation in body if operation.op in REPEATED for arg in operation.args}
+    named = {arg for operation in body if operation.op == "sign" for arg in operation.args}  # more than once
     lines, inside = list[str](), dict[Any, str]()
 
     def written(arg: Any) -> str:
@@ -457,21 +456,29 @@ def assignments(
 
     for name, op, args in ((one.name, one.op, one.args) for one in body):
         expression = templates[op].format(*map(written, args))
-        if reads[name] == 1 and name not in many and expression.count("(") < NESTED:
+        if reads[name] == 1 and name not in named and expression.count("(") < NESTED:
             inside[name] = expression
         else:
             lines.append(f"{name} = {expression}")
     return lines, [written(end) for end in ends]
 
 
-def function_of(result: Node | Sequence[Node], names: Sequence[str]) -> Callable[[Any], Any]:
-    """An expression as a function of points (..., d) with the coordinates `names`, (...,); or several as one, in the
-    last axis of its result: what they have in common is calculated once."""
+ON_VECTORS = {"w": "x", "i": "np.arange(1.0, x.shape[-1] + 1)", "d": "x.shape[-1]"}
+"""The names in a formula of vectors, in terms of points x (..., d)."""
+
+
+def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[str, str]) -> Callable[[Any], Any]:
+    """An expression as a function of points x (..., d), (...,); or several as one, in the last axis of its result:
+    what they have in common is calculated once.
+
+    `names` are those of the coordinates, or of other quantities with their texts in terms of x, as `ON_VECTORS`.
+    """
     known: dict[int, Node] = {}
     nodes = [result] if isinstance(result, Node) else result
     body, ends = operations([in_products(node, known) for node in nodes])
     read = {arg for args in (*(operation.args for operation in body), ends) for arg in args}
-    taken = [f"{name} = x[..., {place}]" for place, name in enumerate(names) if name in read]
+    texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
+    taken = [f"{name} = {text}" for name, text in texts.items() if name in read]
     lines, written = assignments(body, ends, ARRAYS)
     results = [
         text if isinstance(end, str) else f"np.full(x.shape[:-1], {end!r})"
@@ -488,13 +495,13 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str]) -> Callable
 class Expansion:
     """A step of a program over single coordinates, with a function put in.
 
-    Inputs are the coordinates w1, ..., wd, the `states` (one for each coordinate, or one for all), t, and settings.
+    Inputs are the coordinates w1, ..., wd, the `states` (one for each coordinate, or one that is the same for all), t, and settings.
     """
 
     points: tuple[str, ...]
     states: tuple[str, ...]
     sizes: tuple[int, ...]
-    """NUMBER or VECTOR, of each state."""
+    """NUMBER, ROW or VECTOR, of each state."""
     starts: tuple[Node, ...]
     value: Node
     gradient: tuple[Node, ...]
@@ -514,7 +521,7 @@ def written_out(
     dimension, sizes = len(gradient), program.sizes
     points = tuple(f"w{i + 1}" for i in range(dimension))
     named = {
-        name: [symbol(f"_{name}" if sizes[name] == NUMBER else f"_{i + 1}_{name}") for i in range(dimension)]
+        name: [symbol(f"_{name}" if sizes[name] < VECTOR else f"_{i + 1}_{name}") for i in range(dimension)]
         for name in program.states
     }
     values: dict[str, list[Node]] = {name: [node] * dimension for name, node in settings.items()}
@@ -549,13 +556,13 @@ def written_out(
 
     starts, states, kinds = list[Node](), list[str](), list[int]()
     for name in program.states:
-        for i in range(1 if sizes[name] == NUMBER else dimension):
+        for i in range(1 if sizes[name] < VECTOR else dimension):
             starts.append(at(program.starts[name], i) if name in program.starts else ZERO)
             states.append(str(named[name][i].value))
-            kinds.append(min(sizes[name], ROW))
+            kinds.append(sizes[name])
     for one in program.body:
         values[one.target] = [at(one.node, i) for i in range(dimension)]
-    after = [values[name][i] for name in program.states for i in range(1 if sizes[name] == NUMBER else dimension)]
+    after = [values[name][i] for name in program.states for i in range(1 if sizes[name] < VECTOR else dimension)]
     return Expansion(
         points,
         tuple(states),
@@ -626,8 +633,13 @@ def block_source(step: Expansion, settings: Sequence[str], watched: Node | None)
     lines, written = assignments(body, ends, ARRAYS)
     first, starts = assignments(*operations(step.starts), ARRAYS)
     if watched is not None:
-        lines += [f"reached = pending & ({written.pop(0)} < limits)", "if near is not None and reached.any():"]
-        lines += [f"    reached &= near({', '.join(step.points)})", "pending ^= reached", "count += pending"]
+        lines += [
+            f"reached = {written.pop(0)} < limits",
+            "if near is not None and reached.any():",
+            f"    reached &= near({', '.join(step.points)})",
+            "np.greater(pending, reached, pending)",
+            "count += pending",
+        ]
     moving, vectors = [*step.points, *step.states], [*step.points]
     for name, size in zip(step.states, step.sizes, strict=True):
         vectors += [name] if size != NUMBER else []

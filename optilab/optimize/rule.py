@@ -67,7 +67,7 @@ class Rule:
         texts, value = self.variants[mark[1]], getattr(self, mark[1].partition(".")[0])
         return texts[value] if isinstance(value, str | int | float) and value in texts else texts[...]
 
-    @property
+    @cached_property
     def program(self) -> "Program":
         """The formula as functions. UsageError for a rule in code."""
         from optilab.optimize.program import compiled
@@ -93,7 +93,7 @@ class Rule:
     def step(self, w: Array, g: Array, t: int, state: State, **quantities: Any) -> tuple[Array, State]:
         """The next point and state, given the gradient at w; t is the number of the step, from 1."""
         try:
-            return self.program.step(w, g, float(t), state, self._values, **quantities)
+            return self._step(w, g, float(t), state, self._values, **quantities)
         except ArithmeticError:  # of plain numbers: a division by zero, an overflow
             import numpy as np
 
@@ -101,11 +101,19 @@ class Rule:
                 n: np.float64(v) if isinstance(v, float | int) else v for n, v in vars(self._values).items()
             }
             with np.errstate(all="ignore"):
-                return self.program.step(w, g, np.float64(t), state, SimpleNamespace(**numbers), **quantities)
+                return self._step(w, g, np.float64(t), state, SimpleNamespace(**numbers), **quantities)
+
+    @cached_property
+    def _step(self) -> Any:
+        return self.program.step
 
     @cached_property
     def _values(self) -> Any:
         return SimpleNamespace(**settings_in_formula(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings: a program is compiled where the rule arrives."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
 
 def settings_in_formula(rule: Any) -> dict[str, Any]:
@@ -253,32 +261,6 @@ class Registry(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._entries)
-
-
-class Places(Mapping[str, Any]):
-    """Classes by name. Each is named by its place, "module.Class" in `package`, and imported when it is looked up.
-
-    `what` is what an entry is called in the sentence of UnknownName. (A class costs 0.4 ms of start-up: seventy would
-    be a tenth of it.)
-    """
-
-    def __init__(self, what: str, package: str, places: Mapping[str, str]) -> None:
-        self._what, self._package, self._places = what, package, places
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._places:
-            raise UnknownName(unknown(self._what, name, self))
-        module, _, kind = self._places[name].rpartition(".")
-        return getattr(import_module(f"{self._package}.{module}"), kind)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
-
-    def __len__(self) -> int:
-        return len(self._places)
 
 
 RULES = Registry("algorithm", "optilab.optimize.rules", "optilab.optimize.rules_in_code")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.optimize.test_javascript import CHOSEN, TRACED_RULES, agreeing
 
 from optilab.commands import play
 from optilab.config.load import load
@@ -14,7 +15,6 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend, theory
 from optilab.show import page as pages
-from tests.optimize.test_javascript import CHOSEN, TRACED_RULES, agreeing
 
 pytestmark = pytest.mark.browser
 
