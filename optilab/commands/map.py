@@ -1,7 +1,7 @@
 """`optilab map`: one rule over a grid of settings or of starts."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_lowercase
@@ -22,7 +22,7 @@ from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
-from optilab.optimize.rule import settings_of
+from optilab.optimize.rule import is_formula, settings_of
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
 from optilab.study import maps as study
 from optilab.words import plural, setting, short_setting
@@ -69,8 +69,8 @@ class Map(SetOptions, PictureOptions, SilentOptions):
 
     def run(self, place: Place) -> "LabMap":
         """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
-        config = chosen(self, EPOCHS)
-        typed = [(self.flag(name), str(text)) for name in ("x", "y") if (text := getattr(self, name))]
+        typed = _typed(self)
+        config = chosen(self, EPOCHS, *_first_values(self.algo, typed))
         if len(config.algo) != 1:
             names = ",".join(rule.name for rule in config.algo)
             raise UsageError(f"a map shows one optimizer, got {names}", self.flag("algo"))
@@ -85,6 +85,20 @@ class Map(SetOptions, PictureOptions, SilentOptions):
         answer = LabMap(found, self.show, [self.plot] if self.plot else [])
         self.draw(answer.chart)
         return answer
+
+
+def _typed(request: Map) -> list[tuple[str, str]]:
+    """The axes that are given, each with its flag."""
+    return [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
+
+
+def _first_values(algo: Any, axes: Sequence[tuple[str, str]]) -> Iterator[Override]:
+    """The low ends of the axes as settings of a formula, which has no others."""
+    if any(map(is_formula, algo if isinstance(algo, list | tuple) else [algo])):
+        for flag, text in axes:
+            axis = study.read_axis(flag, text)
+            if axis.field:
+                yield Override(f"{flag} {text}", axis.key, axis.low)
 
 
 def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
@@ -113,7 +127,8 @@ def _axis(request: Map, config: OptimizeConfig, flag: str, text: str) -> Axis:
         if change.key == axis.key:
             raise UsageError(f"{key} is an axis ({flag}), whose values take its place", change.where)
     for value in (axis.low, axis.high):
-        chosen(request, EPOCHS, Override(f"{flag} {text}", axis.key, value))
+        more = _first_values(request.algo, _typed(request))
+        chosen(request, EPOCHS, *more, Override(f"{flag} {text}", axis.key, value))
     return axis
 
 

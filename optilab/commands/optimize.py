@@ -27,7 +27,7 @@ from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.formula import coordinates
 from optilab.optimize.own import OwnRule, described, sources
 from optilab.optimize.path import beside, chaotic_from, measured_rate
-from optilab.optimize.rule import Rule
+from optilab.optimize.rule import Rule, Typed, short_name
 from optilab.optimize.theory import best_rates, predict
 from optilab.show import terminal
 from optilab.show.table import Column, Table
@@ -145,7 +145,7 @@ def _save(found: "LabPaths", name: str | None, place: Place) -> str:
     files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(found.paths))}
     files |= {file: origin.source for file, origin in own.items()}
     manifest |= {"own_rules": described(own.values(), own)} if own else {}
-    label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(rule.name for rule in config.algo))
+    label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(short_name(rule) for rule in config.algo))
     return str(runs.write(place.folder, runs.chosen_name(name, label), files, manifest))
 
 
@@ -290,7 +290,8 @@ class LabPaths(Answer):
         (path,), (rule,), config = self.paths.values(), self.config.algo, self.config
         yield Sentence(f"{rule.name} on {_where(config)}", "bold")
         yield settings(rule)
-        yield rule.formula
+        if not isinstance(rule, Typed):  # whose name it is
+            yield rule.formula
         yield from self._conditions()
         yield _steps(path)
         yield ""
@@ -401,7 +402,7 @@ def origin(rule: Any) -> str:
     usual = [f.default for f in fields(rule)]
     if [getattr(rule, f.name) for f in fields(rule)] == usual:
         return "default"
-    if isinstance(rule, OwnRule):
+    if isinstance(rule, OwnRule | Typed):
         return "set here"
     (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
     return "preset: exercise" if rule == preset else "set here"

@@ -24,14 +24,14 @@ from optilab.commands.paths import read_function
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
-from optilab.config.presets import is_config
+from optilab.config.presets import is_config, usual_settings
 from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.own import OwnRule, fitting, kind_of
 from optilab.optimize.own_source import locate
-from optilab.optimize.rule import settings_of, with_settings
+from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import FORMATS, Column, Table
@@ -235,6 +235,7 @@ class Exam:
         changes, spec = request.changes, str(request.against).strip()
         asked = [
             Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
+            *(Override("--against", f"algo.{name}", value) for name, value in usual_settings(spec).items()),
             Override("--epochs", "epochs", STEPS),
             *changes,
         ]
@@ -409,8 +410,9 @@ class LabVerification(Answer):
         rule, verdict = self.exam.rule, self.verdict
         if verdict.start is None:
             return None
-        usual = load(OptimizeConfig, None, [Override("--algo", "algo", rule.name)]).algo[0]
-        compared, known = settings_of(with_settings(rule, verdict.settings)), settings_of(usual)
+        named = [] if is_formula(rule.name) else [Override("--algo", "algo", rule.name)]
+        known = settings_of(load(OptimizeConfig, None, named).algo[0]) if named else {}
+        compared = settings_of(with_settings(rule, verdict.settings))
         changed = {f"algo.{key}": value for key, value in compared.items() if value != known.get(key)}
         options = {"algo": rule.name, "function": self.function or verdict.function}
         options |= {"start": tuple(map(float, verdict.start)), "set": changed, "step": verdict.first_step}

@@ -12,6 +12,7 @@ import numpy as np
 from optilab.config.tree import flow, value
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE
+from optilab.optimize.formula import outside_brackets
 from optilab.optimize.objective import Floats
 
 MAX_COUNT = 100_000
@@ -104,7 +105,7 @@ def _number(text: str) -> float:
 def read_choices(where: str, key: str, text: str) -> Choices:
     """`VALUE,VALUE,...` in YAML's notation. UsageError if it is not, is empty, or a value is repeated."""
     try:
-        values = value(f"[{text}]")
+        values = [value(part) for part in outside_brackets(text)]
     except ValueError:
         raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got {shown(text)}", where) from None
     return listed(where, key, values)

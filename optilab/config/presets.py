@@ -14,7 +14,9 @@ from optilab.config.keys import presets_folder, schema_file
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
+from optilab.optimize.formula import outside_brackets
 from optilab.optimize.own import is_own, kind_of
+from optilab.optimize.rule import USUAL_VALUES, is_formula, typed
 
 REMEDIES = "remedies"
 """The directory of the remedies; their names leave it out."""
@@ -115,8 +117,9 @@ def named(name: str) -> Preset:
 
 
 def algorithms(text: str, where: str = "--algo") -> list[str]:
-    """`--algo adam,my.py:Mine` as the value of `algo`. UsageError for an empty name among others."""
-    names = [name.strip() for name in text.split(",")]
+    """`--algo adam,my.py:Mine` as the value of `algo`, split outside brackets. UsageError for an empty name among
+    others."""
+    names = [name.strip() for name in outside_brackets(text)]
     if "" in names and any(names):
         raise UsageError(f"{shown(text)} has an empty name", where)
     return [name.lower() if name.lower() in RULES else name for name in names]  # an unknown one as it was typed
@@ -128,7 +131,7 @@ def is_config(value: Any) -> bool:
         return isinstance(value, Mapping) and "name" not in value
     if value.endswith((".yaml", ".yml")):
         return True
-    is_optimizer = value in RULES or is_own(value)
+    is_optimizer = value in RULES or is_own(value) or is_formula(value)
     return not is_optimizer and (os.path.exists(value) or lookup("", value) is not None)
 
 
@@ -138,13 +141,27 @@ def rules_named(where: str, text: str) -> list[Rule]:
     return [_rule(where, name) for name in dict.fromkeys(algorithms(text, where))]
 
 
+def usual_settings(name: str) -> dict[str, float]:
+    """The usual values of the settings of a formula, which has none, where they are named like those of known rules."""
+    kind: Any = typed(name) if is_formula(name) else None
+    names = [field.name for field in fields(kind)] if kind else []
+    return {name: USUAL_VALUES[name] for name in names if name in USUAL_VALUES}
+
+
 def _rule(where: str, name: str) -> Rule:
-    if not is_own(name) and name not in RULES:
+    if is_formula(name):
+        kind: Any = typed(name)
+    elif is_own(name):
+        kind = kind_of(name)
+    elif name in RULES:
+        kind = RULES[name]
+    else:
         raise UsageError(unknown("optimizer", name, RULES), where)
-    kind: Any = kind_of(name) if is_own(name) else RULES[name]
-    if needed := [field.name for field in fields(kind) if field.default is MISSING]:
-        raise UsageError(f"{kind.name}: no default of {', '.join(needed)}", where)
-    rule: Rule = kind()
+    usual = usual_settings(name)
+    needed = [field.name for field in fields(kind) if field.default is MISSING]
+    if missing := [name for name in needed if name not in usual]:
+        raise UsageError(f"{kind.name}: no value of {', '.join(missing)}", where)
+    rule: Rule = kind(**usual)
     return rule
 
 

@@ -27,6 +27,7 @@ from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import OwnRule, is_own, kind_of
 from optilab.optimize.own_source import Origin
+from optilab.optimize.rule import is_formula, typed
 from optilab.runs import run_name
 from optilab.words import some
 
@@ -88,8 +89,9 @@ class OneOf:
     """A field whose value is one entry of a registry: its name, or a mapping of `name` and the entry's fields.
 
     `optional`: null is accepted too. The schema of an entry is made from its class when it is first asked for, so
-    a large registry costs nothing. Where a rule is expected, one of the user's own is accepted too, unless `own` is
-    false: FILE.py:NAME, with the checksum of its file where a run has written the config. A mapping without a name
+    a large registry costs nothing. Where a rule is expected, a formula is accepted too, as its name or as `formula`,
+    and one of the user's own, unless `own` is false: FILE.py:NAME, with the checksum of its file where a run has
+    written the config. A mapping without a name
     changes the `default` entry. Entries that are refused here, whoever asks, are not `offered`.
     """
 
@@ -109,6 +111,8 @@ class OneOf:
             return None
         if isinstance(given, str):
             given = {"name": given}
+        if self.registry is RULES and isinstance(given, Mapping) and "formula" in given and "name" not in given:
+            given = {"name": given["formula"], **{key: item for key, item in given.items() if key != "formula"}}
         if not isinstance(given, Mapping):
             raise refusal(f"expected the name of one {self.what}, or a mapping with `name`, got {shown(given)}")
         if "name" not in given and self.default is not None:
@@ -130,6 +134,8 @@ class OneOf:
 
     def entry(self, name: Any) -> Any:
         """The class that a name means, or None. UsageError for a file that makes no rule, or where none may stand."""
+        if self.registry is RULES and is_formula(name):
+            return typed(name)
         if self.registry is RULES and is_own(name):
             if not self.own:
                 raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
@@ -306,8 +312,8 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [None])[0]
     within = (section, section.partition(".")[0])  # of a rule around another one
     beside = [one.last for one in known if one.section in within and one.of == entry]
-    if isinstance(entry, str) and is_own(entry):
-        beside = [one.name for one in fields(kind_of(entry))]
+    if is_formula(entry) or is_own(entry):
+        beside = [one.name for one in fields(typed(entry) if is_formula(entry) else kind_of(entry))]
     if beside or any(entry in one.choices for one in known if one.key == section):
         accepted = f"; {entry} has {', '.join(beside) or 'no settings'}"
         return did_you_mean(str(path[-1]), beside) or accepted

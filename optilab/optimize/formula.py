@@ -8,14 +8,14 @@ one step of a rule as it runs (`optilab.optimize.trace`).
 import ast
 import keyword
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import pi
 from typing import Any
 
 from optilab.errors import UsageError, did_you_mean, shown
 
-MAX_LENGTH, MAX_DEPTH = 2000, 100
+MAX_LENGTH, MAX_DEPTH, MAX_NODES = 2000, 100, 1000
 
 
 _Operator = Callable[["Node", Any], "Node"]
@@ -100,19 +100,29 @@ of its Hessian, are values."""
 _ARITY = {"min": 2, "max": 2, "where": 3, "clip": 3, "solve": 2}
 
 
+class FormulaError(UsageError):
+    """A part of a formula that is not accepted: its column, from 1, and the text around it with a caret below."""
+
+    def __init__(self, text: str, column: int, reason: str) -> None:
+        self.column, self.reason = column, reason
+        start = max(0, column - 60)
+        part = re.sub(r"\s", " ", text[start : start + 80])
+        super().__init__(f"column {column}: {reason}\n    {part}\n    {' ' * (column - 1 - start)}^")
+
+
 def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, str] = COORDINATES) -> Node:
     """Parse an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
 
     As on paper, two factors need no sign between them: `0.1 w1^2`, `2(w1 + 1)`. `names` are replaced. Raises
-    UsageError with the column of the first part that is not accepted.
+    FormulaError for the first part that is not accepted.
     """
     if len(text) > MAX_LENGTH:
-        raise UsageError(f"the formula has {len(text):,} characters; shorten it to {MAX_LENGTH:,}")
+        raise UsageError(f"expected a formula of at most {MAX_LENGTH:,} characters, got {len(text):,}")
     # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
     source, columns, factors = "", list[int](), _second_factors(text, functions)
     for column, character in enumerate(text, 1):
         if not character.isascii() or not (character.isprintable() or character.isspace()):
-            raise _error(column, f"unexpected character {character!a}")
+            raise FormulaError(text, column, f"unexpected character {character!a}; {accepted(functions)}")
         written = "**" if character == "^" else " " if character.isspace() else character
         written = f"*{written}" if column in factors else written
         source += written
@@ -126,10 +136,14 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
         at = min(error.offset - 1 + lead, len(columns) - 1) if error.offset else len(columns) - 1
         rest = text[columns[at] - 1 :].strip()
         message = f"cannot be read from {shown(rest)} on" if rest else "the formula ends too early"
-        raise _error(columns[at], message) from None
+        raise FormulaError(text, columns[at], f"{message}; {accepted(functions)}") from None
     except (ValueError, MemoryError, RecursionError):
         raise UsageError(DEEP) from None
-    return _node(tree, functions, names, lambda node: columns[node.col_offset + lead], 0)
+
+    def refused(node: Any, reason: str) -> FormulaError:
+        return FormulaError(text, columns[node.col_offset + lead], reason)
+
+    return _node(tree, functions, names, refused, 0)
 
 
 _TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?)|(?P<name>[A-Za-z_]\w*)|(?P<other>\S)")
@@ -148,27 +162,32 @@ def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     return found
 
 
-ACCEPTED = f"accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and {', '.join(SMOOTH)}"
 DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
 
 
-def _error(column: int, what: str, accepted: str = ACCEPTED) -> UsageError:
-    return UsageError(f"column {column}: {what}; {accepted}")
+def accepted(functions: Mapping[str, str]) -> str:
+    """What a formula may consist of, for messages."""
+    names = "names" if "where" in functions else "w1, w2, ... (or x, y)"
+    return f"accepted are numbers, {names}, + - * / ^, parentheses, pi and {', '.join(functions)}"
 
 
 def _node(
-    tree: Any, functions: Mapping[str, str], names: Mapping[str, str], column: Callable[[Any], int], depth: int
+    tree: Any,
+    functions: Mapping[str, str],
+    names: Mapping[str, str],
+    refused: Callable[[Any, str], FormulaError],
+    depth: int,
 ) -> Node:
     if depth > MAX_DEPTH:
         raise UsageError(DEEP)
 
     def below(child: Any) -> Node:
-        return _node(child, functions, names, column, depth + 1)
+        return _node(child, functions, names, refused, depth + 1)
 
     match tree:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and value < 1e300:
             return number(float(value))
-        case ast.Name(id=name):
+        case ast.Name(id=name) if name not in functions and name[0] != "_":
             return number(CONSTANTS[name]) if name in CONSTANTS else symbol(names.get(name, name))
         case ast.UnaryOp(op=ast.USub()):
             return _negative(below(tree.operand))
@@ -180,30 +199,86 @@ def _node(
             return Node(_COMPARED[type(op)], (below(tree.left), below(right)))
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
             if name not in functions:
-                close = did_you_mean(name, list(functions)).removeprefix("; ")
-                accepted = close or f"one of {', '.join(functions)}"
-                raise _error(column(tree), f'unknown function "{name}"', accepted)
+                near = did_you_mean(name, list(functions)) or f"; expected one of {', '.join(functions)}"
+                raise refused(tree, f'unknown function "{name}"{near}')
             if len(args) != (count := _ARITY.get(name, 1)):
-                takes = f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}"
-                raise UsageError(f"column {column(tree)}: {takes}")
+                raise refused(tree, f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}")
             return Node(functions[name], tuple(map(below, args)))
-    raise _error(column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted")
+    what = shown(ast.unparse(tree).replace("**", "^"))
+    raise refused(tree, f"{what} is not accepted; {accepted(functions)}")
 
 
-def statements(rule: str) -> list[Statement]:
-    """The statements of an optimizer's formula, in order."""
-    result = []
-    for text in rule.split(";"):
-        arrow = "<-" if "<-" in text else "="
-        target, _, expression = text.partition(arrow)
-        result.append(Statement(target.strip(), arrow, parse(expression, SMOOTH | RULE_ONLY, {})))
-    return result
+RULE_FUNCTIONS = SMOOTH | RULE_ONLY
+GIVEN = ("t", "f", "H", "I", "pi")
+"""Names in the formula of a rule that have their values from elsewhere."""
+_STATEMENT = re.compile(r"\s*([A-Za-z]\w*)\s*(<-|=)(?!=)", re.ASCII)
+
+
+def assignments(formula: str) -> Iterator[tuple[Statement, int]]:
+    """The statements of a formula, separated by `;`, and the column of each. Raises FormulaError."""
+    if len(formula) > MAX_LENGTH:
+        raise UsageError(f"expected a formula of at most {MAX_LENGTH:,} characters, got {len(formula):,}")
+    place = 0
+    for part in formula.split(";"):
+        column = place + len(part) - len(part.lstrip()) + 1
+        head = _STATEMENT.match(part)
+        if head is not None:
+            try:
+                yield Statement(head[1], head[2], parse(part[head.end() :], RULE_FUNCTIONS, {})), column
+            except FormulaError as error:
+                raise FormulaError(formula, place + head.end() + error.column, error.reason) from None
+        elif part.strip():
+            raise FormulaError(formula, column, "expected NAME <- EXPRESSION, or NAME = EXPRESSION")
+        place += len(part) + 1
+
+
+def statements(formula: str) -> list[Statement]:
+    """The statements of an optimizer's formula, in order. Raises FormulaError for the first part that is not accepted.
+
+    `NAME <- EXPRESSION` renews a state or w, `NAME = EXPRESSION` names an intermediate result, or the gradient g.
+    """
+    found = list[Statement]()
+    for one, column in assignments(formula):
+        if one.target in GIVEN or one.target in RULE_FUNCTIONS:
+            raise FormulaError(formula, column, f"{one.target} cannot be assigned")
+        if one.arrow != {"w": "<-", "g": "="}.get(one.target, one.arrow):
+            raise FormulaError(formula, column, "expected w <- ..., and g = ...")
+        found.append(one)
+    if not any(one.target == "w" for one in found):
+        raise UsageError("expected a statement w <- ..., the next point")
+    if sum(_size(one.node) for one in found) > MAX_NODES:
+        raise UsageError(f"expected a formula of at most {MAX_NODES:,} operations, names and numbers")
+    states = {one.target for one in found if one.arrow == "<-"}
+    later = {one.target for one in found} - states - {"g"}
+    for one, column in assignments(formula):
+        if early := sorted(symbols(one.node) & later):
+            raise FormulaError(formula, column, f"{early[0]} is used before it is assigned")
+        later.discard(one.target)
+    return found
+
+
+def _size(node: Node) -> int:
+    return 1 + sum(map(_size, node.args))
+
+
+def outside_brackets(text: str) -> list[str]:
+    """The parts of a list: a text split at its commas, but for those inside brackets and quotes."""
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if character in "'\"":
+            quote = "" if character == quote else quote or character
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth <= 0 and not quote:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def inlined(program: str) -> dict[str, Node]:
     """Every target of a formula's statements, in terms of the names that none of them defines."""
     known: dict[str, Node] = {}
-    for statement in statements(program):
+    for statement, _ in assignments(program):
         known[statement.target] = put_in(statement.node, known)
     return known
 
@@ -370,7 +445,7 @@ _NAMES = {op: name for name, op in SMOOTH.items()}
 def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
     """Plain text; `shown` maps a symbol to its name or its number (negative numbers in parentheses)."""
     if node.op == "number":
-        return f"{node.value:.15g}"
+        return _digits(node.value)
     if node.op == "symbol":
         return shown(node.value)
     if node.op not in _SIGNS:
@@ -378,6 +453,12 @@ def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
         return f"{_NAMES.get(node.op, node.op) if node.op != 'bracket' else ''}({', '.join(parts)})"
     parts = [text(child, shown) for child in _bracketed(node)]
     return f"-{parts[0]}" if node.op == "negative" else _SIGNS[node.op].join(parts)
+
+
+def _digits(value: float) -> str:
+    """The shortest digits that give the number back."""
+    short = f"{value:.15g}"
+    return short if float(short) == value else repr(value)
 
 
 def _bare(node: Node, written: str) -> str:
@@ -417,7 +498,7 @@ def _bracketed(node: Node) -> list[Node]:
     operands = []
     for index, child in enumerate(node.args):
         binding = _BINDING.get(child.op, 9)
-        tight = index > 0 and node.op in ("subtract", "divide", "remainder")  # a - (b + c), a/(b*c)
+        tight = index > 0 and node.op != "power"  # a - (b + c), and a*(b/c), which rounds otherwise than a*b/c
         first_power = index == 0 and node.op == "power"
         loose = binding < here or (tight and binding == here) or (first_power and binding == here)
         operands.append(Node("bracket", (child,)) if loose else child)

@@ -23,7 +23,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -31,7 +31,7 @@ import numpy as np
 
 from optilab.errors import UsageError, shown
 from optilab.optimize.own_source import Origin, locate, of_object
-from optilab.optimize.rule import Array, Rule, State
+from optilab.optimize.rule import USUAL_VALUES, Array, Rule, State, is_formula, typed
 
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
@@ -45,14 +45,6 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "weight_decay": ("wd",),
 }
 """What a hyperparameter is called elsewhere."""
-USUAL = {
-    **dict.fromkeys(("lr", "learning_rate", "eta", "step_size"), 0.01),
-    **dict.fromkeys(("beta", "momentum", "gamma", "mu", "beta1", "b1", "beta_1", "decay", "rho"), 0.9),
-    **dict.fromkeys(("beta2", "b2", "beta_2"), 0.999),
-    **dict.fromkeys(("eps", "epsilon"), 1e-8),
-    **dict.fromkeys(("weight_decay", "wd"), 0.0),
-}
-"""Hyper-parameters that need no default in the code, and the one that they have then."""
 NAMED = {"alpha", "beta3", "nu", "damping"}
 """Parameters of a function that are hyperparameters by their name, but need a value."""
 KERNELS = {"foreach", "capturable", "differentiable", "fused"}
@@ -119,7 +111,7 @@ def _is_setting(parameter: Parameter) -> bool:
     """For a function: a hyperparameter, not a state or the number of the step."""
     if parameter.default is not MISSING or parameter.annotation in _SCALARS:
         return parameter.name not in STEP_NUMBER
-    return parameter.name in USUAL or parameter.name in NAMED
+    return parameter.name in USUAL_VALUES or parameter.name in NAMED
 
 
 @cache
@@ -135,7 +127,7 @@ def kept_states(origin: Origin) -> Mapping[str, Any]:
     returned = [node.value for node in ast.walk(found[0]) if isinstance(node, ast.Return)]
     tuples = [value.elts[1:] for value in returned if isinstance(value, ast.Tuple)]
     parameters = _of_arguments(found[0].args)[2:]
-    zero = {p.name: p.default for p in parameters if _is_nothing(p.default) and p.name not in USUAL}
+    zero = {p.name: p.default for p in parameters if _is_nothing(p.default) and p.name not in USUAL_VALUES}
     if not returned:
         words = [node for node in ast.walk(found[0]) if isinstance(node, ast.Name)]
         return {one.id: zero[one.id] for one in words if one.id in zero and isinstance(one.ctx, ast.Store)}
@@ -153,7 +145,7 @@ def _is_nothing(default: Any) -> bool:
 
 def _settings(parameter: Parameter, beside: Iterable[str]) -> Iterable[Setting]:
     name, default = parameter.name, parameter.default
-    default = USUAL.get(name, MISSING) if default is MISSING else default
+    default = USUAL_VALUES.get(name, MISSING) if default is MISSING else default
     if name == "betas":
         values = default if isinstance(default, tuple) else (0.9, 0.999)
         for number, value in enumerate(values, 1):
@@ -386,7 +378,8 @@ class StepInterface:
 
     def __init__(self, code: Any) -> None:
         self.code = code
-        if needs := getattr(code, "needs", ()):
+        needs = getattr(code, "needs", ())
+        if needs and isinstance(needs, tuple):
             raise UsageError(
                 f"needs the {' and '.join(needs)} of the function; an optimizer of your own gets gradients only: leave "
                 "`needs` out"
@@ -481,6 +474,18 @@ class OwnRule(Rule):
     @property
     def needs(self) -> tuple[str, ...]:
         return ()
+
+    @cached_property
+    def stated(self) -> Rule | None:
+        """The rule of the code's own `formula`, with the same settings; None where it states none that can be run."""
+        if not is_formula(self.formula):
+            return None
+        kind: Any = typed(self.formula)
+        names = [one.name for one in fields(kind)]
+        if missing := [name for name in names if not hasattr(self, name)]:
+            raise UsageError(f"{self.name}: `formula` has {', '.join(missing)}, which is no setting of the code")
+        rule: Rule = kind(**{name: getattr(self, name) for name in names})
+        return rule
 
     def remembered(self, state: State) -> dict[str, Any]:
         """What the code remembers of the first point, by the names that it has in the code."""

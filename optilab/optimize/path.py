@@ -170,6 +170,10 @@ def beside(path: Trajectory, function: Objective, tolerance: float) -> str:
     return "below f_min" if above < -rounding else ""
 
 
+AGREEMENT = 1e-9
+"""How far the formula that a user's code states may be from the code."""
+
+
 @dataclass(frozen=True)
 class EvaluatedStatement:
     """One statement of the formula at this step: `target` gets `value`, (d,) or a number.
@@ -210,7 +214,9 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
     Raises UsageError where the path overflows.
     """
     w = np.array(function.start if start is None else start, dtype=np.float64)
-    state = rule.init(w)
+    state, stated = rule.init(w), getattr(rule, "stated", None)
+    shown = stated or rule  # of a user's code the formula that it states, next to it
+    own = shown.init(w)
     for t in count(1):
         with np.errstate(all="ignore"):
             point, before, gradient = w, state, function.gradient(w)
@@ -219,8 +225,12 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
             if not np.isfinite(w).all():
                 raise UsageError(f"{rule.name} on {function.name} overflows at step {t}")
             named, after = (dict(zip(rule.states, values, strict=True)) for values in (before, state))
-            known = {**settings_in_formula(rule), **quantities, **named}
-            statements = evaluated(rule, known | {"w": point, "g": gradient, "t": float(t)})
+            known = {**settings_in_formula(shown), **quantities, **dict(zip(shown.states, own, strict=True))}
+            statements = evaluated(shown, known | {"w": point, "g": gradient, "t": float(t)})
+            reached, own = shown.step(point, gradient, t, own, **quantities) if stated else (w, state)
+            if not np.allclose(reached, w, rtol=AGREEMENT, atol=AGREEMENT):
+                differs = f"at step {t} the formula reaches {reached}, the code {w}"
+                raise UsageError(f"{rule.name}: `formula` does not match the code: {differs}")
         yield WorkedStep(rule, function, t, point, gradient, statements, w, named, after)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols
+from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols, text
 from optilab.optimize.rule import Array, array_namespace
 
 NUMBER, ROW, VECTOR = range(3)
@@ -82,6 +82,11 @@ class Program:
         """The names that nothing defines, in the order of the alphabet."""
         defined = {*self.states, *(one.target for one in self.body)}
         return tuple(sorted(self.names - defined - _INPUTS.keys() - QUANTITIES.keys()))
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether a coordinate of the step depends on others."""
+        return any(operations_of(one.node) & {"sum", "norm", "solve"} for one in self.statements)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -153,6 +158,11 @@ class Program:
 def compiled(formula: str) -> Program:
     """The program of a formula. UsageError for one that cannot be read."""
     return Program(tuple(statements(formula)))
+
+
+def printed(program: Program) -> str:
+    """The formula of a program; the same text for two that differ in nothing but spaces and superfluous parentheses."""
+    return "; ".join(f"{one.target} {one.arrow} {text(one.node)}" for one in program.statements)
 
 
 def executed(source: str) -> dict[str, Any]:
@@ -237,7 +247,7 @@ def _power(x: Array, y: Array) -> Array:
 
 
 def _sqrt(x: Array) -> Array:
-    if _is_number(x):
+    if _is_number(x) and not isinstance(x, np.floating):
         return math.sqrt(x) if x >= 0 else nan
     return array_namespace(x).sqrt(x)
 

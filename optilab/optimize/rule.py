@@ -12,8 +12,9 @@ tensors, so rules without a counterpart in torch.optim train networks, too.
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
-from functools import cached_property
+from dataclasses import field, fields, make_dataclass, replace
+from functools import cache, cached_property
+from hashlib import sha256
 from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
@@ -93,7 +94,8 @@ class Rule:
     def step(self, w: Array, g: Array, t: int, state: State, **quantities: Any) -> tuple[Array, State]:
         """The next point and state, given the gradient at w; t is the number of the step, from 1."""
         try:
-            return self._step(w, g, float(t), state, self._values, **quantities)
+            reached: tuple[Array, State] = self._step(w, g, float(t), state, self._values, **quantities)
+            return reached
         except ArithmeticError:  # of plain numbers: a division by zero, an overflow
             import numpy as np
 
@@ -101,7 +103,10 @@ class Rule:
                 n: np.float64(v) if isinstance(v, float | int) else v for n, v in vars(self._values).items()
             }
             with np.errstate(all="ignore"):
-                return self._step(w, g, np.float64(t), state, SimpleNamespace(**numbers), **quantities)
+                after: tuple[Array, State] = self._step(
+                    w, g, np.float64(t), state, SimpleNamespace(**numbers), **quantities
+                )
+                return after
 
     @cached_property
     def _step(self) -> Any:
@@ -113,12 +118,12 @@ class Rule:
 
     def __getstate__(self) -> dict[str, Any]:
         """The settings: a program is compiled where the rule arrives."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
 
 
 def settings_in_formula(rule: Any) -> dict[str, Any]:
     """Every setting by the name that it has in the formula, those of a rule that it wraps included."""
-    values = {field.name: getattr(rule, field.name) for field in fields(rule)}
+    values = {one.name: getattr(rule, one.name) for one in fields(rule)}
     return {**settings_in_formula(values["base"]), **values} if "base" in values else values
 
 
@@ -149,7 +154,7 @@ def quantities_for(rule: Any, function: Any, w: Array) -> dict[str, Any]:
 def settings_of(rule: Any) -> dict[str, Any]:
     """Every field of the rule, and those of a rule that it wraps as `base.lr`; `base` itself is that one's name."""
     found = {}
-    for name in (field.name for field in fields(rule)):
+    for name in (one.name for one in fields(rule)):
         found[name] = value = getattr(rule, name)
         if name == "base":
             found |= {name: value.name} | {f"base.{own}": inner for own, inner in settings_of(value).items()}
@@ -159,9 +164,9 @@ def settings_of(rule: Any) -> dict[str, Any]:
 def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     """The rule with other settings; those of a rule that it wraps are named after its field, as `base.lr`."""
     own = {name: value for name, value in settings.items() if "." not in name}
-    for field in {name.partition(".")[0] for name in settings} - own.keys():
-        inner = {name.removeprefix(f"{field}."): v for name, v in settings.items() if name.startswith(f"{field}.")}
-        own[field] = with_settings(getattr(rule, field), inner)
+    for key in {name.partition(".")[0] for name in settings} - own.keys():
+        inner = {name.removeprefix(f"{key}."): v for name, v in settings.items() if name.startswith(f"{key}.")}
+        own[key] = with_settings(getattr(rule, key), inner)
     return replace(rule, **own)
 
 
@@ -169,9 +174,9 @@ def rules_with_lr(rule: Any) -> dict[str, Any]:
     """The rules that have a learning rate, by its key: the rule itself as `lr`, one that it wraps as `base.lr`, and one
     that it gives other weights to as `others.lr`. The first one makes most steps."""
     found = {"lr": rule} if hasattr(rule, "lr") else {}
-    for field in ("base", "others"):
-        if hasattr(rule, field):
-            found |= {f"{field}.{key}": inner for key, inner in rules_with_lr(getattr(rule, field)).items()}
+    for part in ("base", "others"):
+        if hasattr(rule, part):
+            found |= {f"{part}.{key}": inner for key, inner in rules_with_lr(getattr(rule, part)).items()}
     return found
 
 
@@ -266,3 +271,57 @@ class Registry(Mapping[str, Any]):
 RULES = Registry("algorithm", "optilab.optimize.rules", "optilab.optimize.rules_in_code")
 """The update rules. Where the literature has several forms of a rule, the form is a field; defaults are the
 literature's."""
+
+
+# --- a rule that a user types -----------------------------------------------------------------------------------
+
+USUAL_SETTINGS: Mapping[str, Any] = {
+    "lr": LearningRate,
+    **dict.fromkeys(("beta", "beta1", "beta2", "beta3", "decay", "rho", "momentum"), Decay),
+    "eps": Eps,
+    "weight_decay": WeightDecay,
+}
+"""Settings of a typed formula that are named like those of known rules, with their ranges."""
+USUAL_VALUES: Mapping[str, float] = {
+    **dict.fromkeys(("lr", "learning_rate", "eta", "step_size"), 0.01),
+    **dict.fromkeys(("beta", "momentum", "gamma", "mu", "beta1", "b1", "beta_1", "decay", "rho"), 0.9),
+    **dict.fromkeys(("beta2", "b2", "beta_2"), 0.999),
+    **dict.fromkeys(("eps", "epsilon"), 1e-8),
+    **dict.fromkeys(("weight_decay", "wd"), 0.0),
+}
+"""Values of settings that a user's code or formula does not give, by what the settings are usually called."""
+
+
+class Typed(Rule):
+    """Base of the rules that are formulas of a user's: `name` is the formula as it is printed."""
+
+
+def short_name(rule: Any) -> str:
+    """The name of a rule in names of files: `formula-` and eight digits for one that a user typed."""
+    if isinstance(rule, Typed):
+        return f"formula-{sha256(rule.name.encode()).hexdigest()[:8]}"
+    return str(rule.name)
+
+
+def is_formula(name: Any) -> bool:
+    """Whether the name of a rule is meant as a formula."""
+    return isinstance(name, str) and "<-" in name
+
+
+@cache
+def typed(formula: str) -> type[Typed]:
+    """The rule of a formula: its settings are the names that nothing defines, in the order of the alphabet.
+
+    None of them has a default. On a network a formula with `sum` or `norm` runs on each weight by itself. UsageError
+    for a formula that cannot be read.
+    """
+    from optilab.optimize.program import compiled, printed
+
+    program = compiled(formula)
+    text = printed(program)
+    taken = sorted({*program.settings} & {"name", *dir(Typed)})
+    if taken:
+        raise UsageError(f"a setting cannot be called {', '.join(taken)}")
+    definitions = [(name, USUAL_SETTINGS.get(name, float), field(kw_only=True)) for name in program.settings]
+    namespace = {"name": text, "text": text, "weights": "each" if program.is_joint else "joined"}
+    return make_dataclass("Formula", definitions, bases=(Typed,), frozen=True, namespace=namespace)

@@ -28,6 +28,7 @@ from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
 from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
+from optilab.optimize.rule import short_name
 from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge, learned_nothing
 from optilab.study.function_race import expected_best
@@ -201,7 +202,7 @@ def _tuning(
         of_rule = {field: settings.get(field) for field in columns}
         trials.append(
             Trial(
-                f"{config.name}-{rule.name}-{number + 1}",
+                f"{config.name}-{short_name(rule)}-{number + 1}",
                 changed.model_copy(update={"seed": seed}),
                 {**axes, **of_rule, "stage": "tuning"},
             )

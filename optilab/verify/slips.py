@@ -44,7 +44,7 @@ def program_of(rule: Any) -> Program:
 def follow(program: Program, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
     """The points that a program visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
     w = np.array(start, dtype=np.float64)
-    fixed, points = settings_in_formula(rule), [w]
+    fixed, points = {name: _number(value) for name, value in settings_in_formula(rule).items()}, [w]
     states = {s.target for s in program if s.arrow == "<-"} - {"w", "g"}
     starts = [s for s in program if s.arrow == "=" and s.target[-1] == "0" and s.target[:-1] in states]
     body = [s for s in program if s not in starts]
@@ -52,18 +52,26 @@ def follow(program: Program, rule: Any, function: Any, start: Sequence[Any], ste
     with np.errstate(all="ignore"):
         for t in range(1, steps + 1):
             g = function.gradient(w)
-            known |= fixed | quantities_for(rule, function, w) | {"w": w, "g": g, "t": float(t)}
+            known |= fixed | quantities_for(rule, function, w) | {"w": w, "g": g, "t": np.float64(t)}
             if t == 1:
                 known["last_g"] = g
                 known |= {s.target[:-1]: evaluate(s.node, known) for s in starts}
-            for statement in body:
-                known[statement.target] = evaluate(statement.node, known)
+            try:
+                for statement in body:
+                    known[statement.target] = evaluate(statement.node, known)
+            except ArithmeticError:  # of numbers in the formula alone
+                known["w"] = np.full_like(w, np.nan)
             known["last_g"] = g
             w = np.asarray(known["w"], dtype=np.float64)
             points.append(w)
             if not np.isfinite(w).all():
                 break
     return np.stack(points)
+
+
+def _number(value: Any) -> Any:
+    """A number that may be divided by zero."""
+    return np.float64(value) if isinstance(value, float | int) else value
 
 
 def slips(program: Program) -> Iterator[Slip]:
@@ -222,13 +230,13 @@ def _decays(program: Program) -> Iterator[Slip]:
     read = {G, *(symbol(s.target) for s in program)} - {symbol("w")}
     for n, s in enumerate(program):
         for node, put in _parts(s.node):
-            if text(node) != "weight_decay*w":
+            if text(node) not in ("weight_decay*w", "lr*weight_decay*w"):
                 continue
-            without = _put(program, n, put(ZERO))
-            coupled = Statement("g", "=", G + node)
+            without, amount = _put(program, n, put(ZERO)), symbol("weight_decay") * symbol("w")
+            coupled = Statement("g", "=", G + amount)
             yield "weight decay added to the gradient (coupled)", (coupled, *without)
             if s.target in ("w", "z"):
-                beside = Node("subtract", (without[n].node, node))
+                beside = Node("subtract", (without[n].node, amount))
                 yield "the weight decay is not multiplied by lr", _put(program, n, beside)
                 late = Statement(
                     s.target,
@@ -245,7 +253,7 @@ def _decays(program: Program) -> Iterator[Slip]:
                     for part, put_part in _parts(other.node):
                         if part in read or part.op == "sign":
                             quantity = part.args[0] if part.op == "sign" else part
-                            instead = _replaced(part, {quantity: quantity + node})
+                            instead = _replaced(part, {quantity: quantity + amount})
                             words = f"weight decay added to {text(quantity)} in {other.target}{more}"
                             yield words, _put(base, m, put_part(instead))
 
