@@ -312,8 +312,9 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [None])[0]
     within = (section, section.partition(".")[0])  # of a rule around another one
     beside = [one.last for one in known if one.section in within and one.of == entry]
-    if is_formula(entry) or is_own(entry):
-        beside = [one.name for one in fields(typed(entry) if is_formula(entry) else kind_of(entry))]
+    if isinstance(entry, str) and (is_formula(entry) or is_own(entry)):
+        kind: Any = typed(entry) if is_formula(entry) else kind_of(entry)
+        beside = [one.name for one in fields(kind)]
     if beside or any(entry in one.choices for one in known if one.key == section):
         accepted = f"; {entry} has {', '.join(beside) or 'no settings'}"
         return did_you_mean(str(path[-1]), beside) or accepted

@@ -505,7 +505,8 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
 class Expansion:
     """A step of a program over single coordinates, with a function put in.
 
-    Inputs are the coordinates w1, ..., wd, the `states` (one for each coordinate, or one that is the same for all), t, and settings.
+    Inputs are the coordinates w1, ..., wd, the `states` (one for each coordinate, or one that is the same for all), t,
+    and settings.
     """
 
     points: tuple[str, ...]

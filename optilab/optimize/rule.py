@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from hashlib import sha256
 from importlib import import_module
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
@@ -197,39 +197,6 @@ def array_namespace(*arrays: Array) -> Any:
                 raise TypeError(f"an array of NumPy or torch is needed, not a {type(array).__name__}")
             return sys.modules[module]
     return sys.modules["numpy"]
-
-
-class Recurrence(NamedTuple):
-    keep: Any
-    enter: Any
-    of_gradient: Any
-    of_velocity: Any
-
-
-class NoState(NamedTuple):
-    """The state of a rule without memory."""
-
-
-class Stateless(Rule):
-    """A rule without memory."""
-
-    def init(self, x: Array) -> NoState:
-        return NoState()
-
-
-def xp_of(array: Array) -> Any:
-    import sys
-
-    module = "numpy" if isinstance(array, float | int) else type(array).__module__.partition(".")[0]
-    return sys.modules[module]
-
-
-def total(array: Array) -> Array:
-    return array.sum(-1)[..., None] if getattr(array, "ndim", 0) else array
-
-
-def length(array: Array) -> Array:
-    return total(array**2) ** 0.5
 
 
 class UnknownName(UsageError, KeyError):

@@ -1,1 +1,0 @@
-"""The update rules, one small frozen class each; `optilab.optimize.rule.RULES` is their table."""
