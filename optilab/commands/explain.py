@@ -19,6 +19,7 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
 from optilab.optimize.path import EvaluatedStatement, WorkedStep, worked_steps
+from optilab.optimize.rule import Typed
 from optilab.words import settings
 
 LAST_STEP = 100_000
@@ -152,7 +153,8 @@ _ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
 def _written(worked: WorkedStep, style: "_Text") -> Iterator[str]:
     yield style.title(_title(worked))
     yield from style.sentence(settings(worked.rule))
-    yield from style.sentence(worked.rule.formula)
+    if not isinstance(worked.rule, Typed):  # whose name it is
+        yield from style.sentence(worked.rule.formula)
     if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):
         yield from style.sentence(typed)
     yield style.begin
