@@ -36,8 +36,8 @@ START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 
 
 def rules():
-    """One row per rule: name, fields, what it is and where it is from."""
-    lines = ["| optimizer | fields and their defaults | what it is |", "|---|---|---|"]
+    """One row per rule: name, formula with these settings, fields, what it is and where it is from."""
+    lines = ["| optimizer | formula | fields and their defaults | what it is |", "|---|---|---|---|"]
     for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
         texts = []
@@ -47,8 +47,7 @@ def rules():
             shown_value = value.name if f.name == "base" else f"{value:g}" if isinstance(value, float) else value
             texts.append(f"`{f.name}` {shown_value}{choices}")
         title = kind.__doc__.split("\n\n")[0].replace("\n    ", " ")
-        needs = f" Needs `{kind.needs[0]}`." if isinstance(kind.needs, tuple) and kind.needs else ""
-        lines.append(f"| `{name}` | {'; '.join(texts)} | {title}{needs} |")
+        lines.append(f"| `{name}` | `{rule.formula}` | {'; '.join(texts)} | {title} |")
     return "\n".join(lines) + "\n"
 
 
