@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import optilab.commands
-import optilab.optimize.rules
+import optilab.optimize.handwritten
 from tests.run import run
 
 ROOT = Path(__file__).parents[1]
@@ -224,7 +224,7 @@ class Forked:
 
 def prepare(torch: bool) -> None:
     """What the first commands of a process import and build is there for all that are forked from it."""
-    for package in (optilab.commands, optilab.optimize.rules):
+    for package in (optilab.commands, optilab.optimize.handwritten):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     lines = ["optimize sgd --epochs 1 --name one", "runs ls", "config show train"]

@@ -73,6 +73,16 @@ def test_loaded_library_is_noticed(tmp_path):
     assert "matplotlib" in line
 
 
+def test_functions_and_their_trees_load_no_numpy():
+    """The second line is the control."""
+    program = "import sys; from optilab.optimize import OBJECTIVES as functions; booth = functions['booth'](); "
+    program += (
+        "booth.nodes(); print('numpy' in sys.modules); import optilab.optimize.path; print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["False", "True"], done.stderr
+
+
 def test_no_optimizer_loads_pytorchs_compiler():
     """Its import takes as long as that of torch itself. The second line is the control."""
     done = subprocess.run([sys.executable, "-c", OPTIMIZERS], capture_output=True, text=True)

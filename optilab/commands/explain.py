@@ -18,7 +18,7 @@ from optilab.marks import Flag
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
-from optilab.optimize.path import Line, WorkedStep, worked_steps
+from optilab.optimize.path import EvaluatedStatement, WorkedStep, worked_steps
 from optilab.words import settings
 
 LAST_STEP = 100_000
@@ -27,7 +27,7 @@ MOST = 100
 
 
 class Explain(SetOptions, OutputOptions):
-    """Work out steps of an optimizer: every intermediate result with its numbers, checked against the run."""
+    """Work out steps of an optimizer: every intermediate result with its numbers."""
 
     EXAMPLES = (
         "optilab explain adam --step 2",
@@ -59,7 +59,7 @@ class Explain(SetOptions, OutputOptions):
         require_bare(config, "explain")
         paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
         return WorkedSteps(
-            [one for path in paths for one in islice(path, steps[-1]) if one.step in steps], self.style
+            [one for path in paths for one in islice(path, steps[-1]) if one.t in steps], self.style
         )
 
 
@@ -95,7 +95,7 @@ class WorkedSteps(Answer):
     def rows(self) -> list[dict[str, Any]]:
         """A row for each statement of each step."""
         return [
-            {"algo": worked.rule.name, "step": worked.step, **line, "value": line["value"].tolist()}
+            {"algo": worked.rule.name, "step": worked.t, **line, "value": line["value"].tolist()}
             for worked in self.steps
             for line in _lines(worked)
         ]
@@ -104,7 +104,7 @@ class WorkedSteps(Answer):
         return "\n".join(self.blocks())
 
     def blocks(self) -> Iterator[str]:
-        """Each step: the calculation, then its difference from the run."""
+        """Each step: the calculation."""
         for number, worked in enumerate(self.steps):
             if number:
                 yield ""
@@ -121,26 +121,25 @@ class WorkedSteps(Answer):
 
 
 def _title(worked: WorkedStep) -> str:
-    return f"{worked.rule.name} on {worked.function.name}, step {worked.step}"
+    return f"{worked.rule.name} on {worked.function.name}, step {worked.t}"
 
 
 def _facts(worked: WorkedStep) -> dict[str, Any]:
     return {
         "algo": worked.rule.name,
         "function": worked.function.name,
-        "step": worked.step,
+        "step": worked.t,
         "point": worked.point,
         "gradient": worked.gradient,
         "lines": _lines(worked),
         "result": worked.result,
-        "difference": worked.difference,
     }
 
 
 def _lines(worked: WorkedStep) -> list[dict[str, Any]]:
     return [
         {"target": line.target, "formula": formulas.text(line.node), "value": np.ravel(line.value)}
-        for line in worked.lines
+        for line in worked.statements
     ]
 
 
@@ -157,24 +156,21 @@ def _written(worked: WorkedStep, style: "_Text") -> Iterator[str]:
     if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):
         yield from style.sentence(typed)
     yield style.begin
-    for line in (_given("w", worked.point), *_gradient(worked), *worked.lines):
+    for line in (_given("w", worked.point), *_gradient(worked), *worked.statements):
         yield from _line(line, style)
-    if not worked.lines:
+    if not worked.statements:
         yield from _states(worked)
     if style.end:
         yield style.end
     end = ", ".join(_Text().number(value) for value in worked.result)
-    yield from style.sentence(f"w after step {worked.step}: ({end})")
-    if worked.lines:
-        gap = f"differs by {worked.difference:.0e} at most" if worked.difference else "no difference"
-        yield from style.sentence(f"checked against the run, step by step: {gap}")
+    yield from style.sentence(f"w after step {worked.t}: ({end})")
 
 
-def _given(name: str, value: Any) -> Line:
-    return Line(name, formulas.symbol(name), {name: value}, value, renews=False)
+def _given(name: str, value: Any) -> EvaluatedStatement:
+    return EvaluatedStatement(name, formulas.symbol(name), {name: value}, value, is_state=False)
 
 
-def _gradient(worked: WorkedStep) -> Iterator[Line]:
+def _gradient(worked: WorkedStep) -> Iterator[EvaluatedStatement]:
     """The gradient: each partial derivative with the numbers put in, where the function's formula can be read."""
     names = [f"w{i + 1}" for i in range(len(worked.point))]
     known: dict[str, Any] = {name: float(w) for name, w in zip(names, worked.point, strict=True)}
@@ -187,10 +183,10 @@ def _gradient(worked: WorkedStep) -> Iterator[Line]:
     for i, name in enumerate(names):
         slope = formulas.derivative(tree, name)
         if formulas.symbols(slope) <= set(known):
-            yield Line(f"g{i + 1}", slope, known, float(worked.gradient[i]), renews=False)
+            yield EvaluatedStatement(f"g{i + 1}", slope, known, float(worked.gradient[i]), is_state=False)
 
 
-def _line(line: Line, style: "_Text") -> Iterator[str]:
+def _line(line: EvaluatedStatement, style: "_Text") -> Iterator[str]:
     """A statement, and what it gives for each coordinate."""
     yield style.statement(line)
     value = np.atleast_1d(line.value)
@@ -216,7 +212,7 @@ def _operations(node: Node) -> set[str]:
 def _states(worked: WorkedStep) -> Iterator[str]:
     own = worked.rule if isinstance(worked.rule, OwnRule) else None
     for when, state in (("before", worked.state), ("after", worked.next_state)):
-        for name, value in (own.remembered(state) if own else state._asdict()).items():
+        for name, value in (own.remembered(tuple(state.values())) if own else state).items():
             if isinstance(value, tuple):  # of all points that SciPy went through
                 continue
             yield f"{name} {when}: {np.asarray(value) if isinstance(value, list) else value}"
@@ -240,12 +236,12 @@ class _Text:
         """A sentence next to the calculation."""
         yield text
 
-    def statement(self, line: Line) -> str:
+    def statement(self, line: EvaluatedStatement) -> str:
         """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
         target = self.symbol(line.target)
         if line.node == formulas.symbol(line.target):
             return target
-        return f"{target} {self.renews if line.renews else '='} {self.formula(line.node, self.symbol)}"
+        return f"{target} {self.renews if line.is_state else '='} {self.formula(line.node, self.symbol)}"
 
     def value(self, name: str, equation: str) -> str:
         """The value for a coordinate."""
@@ -277,7 +273,7 @@ class _Latex(_Text):
     def sentence(self, text: str) -> Iterator[str]:
         yield f"% {text}"
 
-    def statement(self, line: Line) -> str:
+    def statement(self, line: EvaluatedStatement) -> str:
         return rf"& {super().statement(line)} \\"
 
     def value(self, name: str, equation: str) -> str:
@@ -314,7 +310,7 @@ class _Markdown(_Latex):
     def sentence(self, text: str) -> Iterator[str]:
         yield from ("", f"`{text}`" if "<-" in text else text)
 
-    def statement(self, line: Line) -> str:
+    def statement(self, line: EvaluatedStatement) -> str:
         return f"$${_Text.statement(self, line)}$$\n"
 
     def value(self, name: str, equation: str) -> str:

@@ -12,7 +12,8 @@ from optilab.commands.charts.races import race_chart
 from optilab.commands.comparison_page import PageTable, answer_first, capitalized, typeset, without_headings
 from optilab.commands.settings_page import SHADES, Cell, HeatMap
 from optilab.errors import shell
-from optilab.optimize.objective import OBJECTIVES, Objective, minima_inside
+from optilab.optimize.functions import OBJECTIVES
+from optilab.optimize.objective import Objective, minima_inside
 from optilab.optimize.rule import RULES, Rule
 from optilab.show import chart_page
 from optilab.show.page import asset, render

@@ -128,10 +128,10 @@ def race_verdict_sentences(race: Race, advised: bool = True) -> list[str]:
 def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
     """What a rule uses besides gradients, and what that is charged; empty for one that uses nothing else."""
     names = {
-        "gradient_at": "a second gradient",
-        "hessian": "the Hessian",
-        "hessian_diagonal": "the Hessian's diagonal",
-        "value": "f",
+        "grad": "a second gradient",
+        "H": "the Hessian",
+        "diagonal": "the Hessian's diagonal",
+        "f": "f",
         "f_min": "f_min",
     }
     extra = [names[name] for name in extra_knowledge(rule)]

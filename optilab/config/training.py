@@ -233,8 +233,8 @@ class CurvatureConfig(Section):
 
 
 NOT_IN_TRAINING = {
-    "hessian": "needs the whole Hessian at every step, which is too large for a network",
-    "value": "needs the height above the minimum, which a training does not know",
+    "H": "needs the whole Hessian at every step, which is too large for a network",
+    "f": "needs the height above the minimum, which a training does not know",
     "function": "needs line searches on one function, and each step of a training has another batch",
 }
 """What a rule may need of a test function, and why no training has it."""
@@ -344,7 +344,7 @@ class TrainConfig(Section):
         rule = self.optimizer
         while rule.name == "sam":  # around whatever trains by itself
             rule = rule.base  # type: ignore[attr-defined]
-        if "gradient_at" in rule.needs:
+        if "grad" in rule.needs:
             raise refusal(f"{rule.name} cannot be around sam in training", "optimizer")
         for why in (NOT_IN_TRAINING[name] for name in rule.needs if name in NOT_IN_TRAINING):
             raise refusal(f"{rule.name} {why}", "optimizer")

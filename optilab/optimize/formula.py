@@ -8,18 +8,26 @@ one step of a rule as it runs (`optilab.optimize.trace`).
 import ast
 import keyword
 import re
-from array import array
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import inf, nan, pi, sqrt
+from math import pi
 from typing import Any
-
-import numpy as np
 
 from optilab.errors import UsageError, did_you_mean, shown
 
 MAX_LENGTH, MAX_DEPTH = 2000, 100
+
+
+_Operator = Callable[["Node", Any], "Node"]
+
+
+def _operators(op: str) -> tuple[_Operator, _Operator]:
+    """An operation on nodes and numbers with the node on the left, and on the right."""
+
+    def node(value: Any) -> "Node":
+        return value if isinstance(value, Node) else number(float(value))
+
+    return lambda a, b: Node(op, (a, node(b))), lambda b, a: Node(op, (node(a), b))
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -30,11 +38,18 @@ class Node:
     args: tuple["Node", ...] = ()
     value: Any = None
 
-    def __add__(self, other: "Node") -> "Node":  # np.sum over nodes
-        return Node("add", (self, other))
+    # What NumPy calls for each element of an array of nodes, by which a function in code becomes a tree.
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("subtract")
+    __mul__, __rmul__ = _operators("multiply")
+    __truediv__, __rtruediv__ = _operators("divide")
+    __pow__, __rpow__ = _operators("power")
 
-    def __mul__(self, other: "Node") -> "Node":  # np.prod over nodes
-        return Node("multiply", (self, other))
+    def sin(self) -> "Node":
+        return Node("sin", (self,))
+
+    def cos(self) -> "Node":
+        return Node("cos", (self,))
 
     def __bool__(self) -> bool:
         raise TypeError("an if depends on a value")
@@ -82,21 +97,7 @@ RULE_ONLY = {name: name for name in ("where", "clip", "grad", "diagonal", "sum",
 """Functions in the formula of a rule besides; `grad` and `diagonal`, of the function's gradient and of the diagonal
 of its Hessian, are values."""
 
-_OF_VECTORS: dict[str, Callable[..., Any]] = {
-    "sum": lambda x: np.sum(x, axis=-1, keepdims=True),
-    "norm": lambda x: np.sqrt(np.sum(np.square(x), axis=-1, keepdims=True)),
-    "solve": lambda matrix, x: np.linalg.pinv(matrix, hermitian=True) @ x,
-    "smallest": lambda matrix: np.linalg.eigvalsh(matrix)[:1],
-}
-_WHOLE = range(1, 65)  # exponents computed by multiplication
 _ARITY = {"min": 2, "max": 2, "where": 3, "clip": 3, "solve": 2}
-
-
-def power(x: Any, n: int) -> Any:
-    """x^n for a whole n of at least 1, by multiplication: a tenth of the time of x**n, and no library's rounding."""
-    half = power(x, n // 2) if n > 1 else x
-    squared = half * half if n > 1 else x
-    return squared * x if n > 1 and n % 2 else squared
 
 
 def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, str] = COORDINATES) -> Node:
@@ -107,17 +108,11 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"the formula has {len(text):,} characters; shorten it to {MAX_LENGTH:,}")
-    if ".py" in text:
-        raise UsageError(f"{shown(text)} is code, and a function is a formula, for example x^2+y^2")
-    plain = re.sub(r"^\s*(lambda[^:]*:|[\w\s(),]*=)", "", text.translate(TYPESET)).partition("=")[0]
-    if plain != text:
-        parse(plain, functions, names)
-        raise UsageError(f"{shown(text)} is no formula as it stands; write {plain.strip()}")
     # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
     source, columns, factors = "", list[int](), _second_factors(text, functions)
     for column, character in enumerate(text, 1):
         if not character.isascii() or not (character.isprintable() or character.isspace()):
-            raise _error(column, f"unexpected character {character!a}", ACCEPTED)
+            raise _error(column, f"unexpected character {character!a}")
         written = "**" if character == "^" else " " if character.isspace() else character
         written = f"*{written}" if column in factors else written
         source += written
@@ -129,18 +124,9 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     except SyntaxError as error:
         # Python reports the end of a text as column 0 or as a column behind it.
         at = min(error.offset - 1 + lead, len(columns) - 1) if error.offset else len(columns) - 1
-        rest = text[columns[at] - 1 :]
-        if rest.strip():
-            if "closed" in error.msg or "unmatched" in error.msg:
-                other = {"(": ")", ")": "("}.get(rest[0], "the other one")
-                raise _error(columns[at], f"{rest[0]} has no {other}", f"add it, or leave {rest[0]} out") from None
-            raise _error(columns[at], f"cannot be read from {shown(rest)} on", ACCEPTED) from None
-        last = text.rstrip()[-1:]
-        if not last:
-            raise UsageError("the formula is empty; write for example x^2 + y^2") from None
-        raise _error(
-            columns[at], f"{shown(text)} ends in {last}", f"add what follows it, or leave {last} out"
-        ) from None
+        rest = text[columns[at] - 1 :].strip()
+        message = f"cannot be read from {shown(rest)} on" if rest else "the formula ends too early"
+        raise _error(columns[at], message) from None
     except (ValueError, MemoryError, RecursionError):
         raise UsageError(DEEP) from None
     return _node(tree, functions, names, lambda node: columns[node.col_offset + lead], 0)
@@ -162,14 +148,12 @@ def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     return found
 
 
-TYPESET = str.maketrans({"²": "^2", "³": "^3", "·": "*", "×": "*", "÷": "/", "−": "-"})
-"""Characters of a typeset formula, and what is typed instead."""
 ACCEPTED = f"accepted are numbers, w1, w2, ... (or x, y), + - * / ^, parentheses, pi and {', '.join(SMOOTH)}"
 DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
 
 
-def _error(column: int, what: str, advice: str) -> UsageError:
-    return UsageError(f"column {column}: {what}; {advice}")
+def _error(column: int, what: str, accepted: str = ACCEPTED) -> UsageError:
+    return UsageError(f"column {column}: {what}; {accepted}")
 
 
 def _node(
@@ -201,14 +185,9 @@ def _node(
                 raise _error(column(tree), f'unknown function "{name}"', accepted)
             if len(args) != (count := _ARITY.get(name, 1)):
                 takes = f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}"
-                raise _error(column(tree), takes, f"write {name}({', '.join('xyz'[:count])})")
+                raise UsageError(f"column {column(tree)}: {takes}")
             return Node(functions[name], tuple(map(below, args)))
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Attribute) and tree.func.attr in functions:
-        plain = ast.unparse(ast.Call(ast.Name(tree.func.attr), tree.args, [])).replace("**", "^")
-        raise _error(
-            column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted", f"write {plain}"
-        )
-    raise _error(column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted", ACCEPTED)
+    raise _error(column(tree), f"{shown(ast.unparse(tree).replace('**', '^'))} is not accepted")
 
 
 def statements(rule: str) -> list[Statement]:
@@ -224,29 +203,23 @@ def statements(rule: str) -> list[Statement]:
 def inlined(program: str) -> dict[str, Node]:
     """Every target of a formula's statements, in terms of the names that none of them defines."""
     known: dict[str, Node] = {}
-
-    def put_in(node: Node) -> Node:
-        if node.op == "symbol":
-            return known.get(node.value, node)
-        return Node(node.op, tuple(map(put_in, node.args)), node.value)
-
     for statement in statements(program):
-        known[statement.target] = put_in(statement.node)
+        known[statement.target] = put_in(statement.node, known)
     return known
 
 
-def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
-    """The value, with the symbols' `values` (numbers or arrays that broadcast)."""
-    if node.op == "number":
-        return node.value
-    if node.op == "symbol":
-        return values[node.value]
-    if node.op == "power" and node.args[1].value in _WHOLE:
-        return power(evaluate(node.args[0], values), int(node.args[1].value))
-    call: Any = _OF_VECTORS.get(node.op) or getattr(np, node.op, None)
-    if node.op in ("grad", "diagonal"):
-        call = values[node.op]
-    return call(*(evaluate(child, values) for child in node.args))
+def put_in(node: Node, values: Mapping[str, Node]) -> Node:
+    """The expression with others in the place of its symbols."""
+    known: dict[int, Node] = {}
+
+    def changed(node: Node) -> Node:
+        if node.op == "symbol":
+            return values.get(node.value, node)
+        if id(node) not in known:
+            known[id(node)] = Node(node.op, tuple(map(changed, node.args)), node.value)
+        return known[id(node)]
+
+    return changed(node)
 
 
 def coordinates(formula: str) -> str:
@@ -274,14 +247,6 @@ def symbols(node: Node) -> set[str]:
 def is_smooth(node: Node) -> bool:
     """Whether the expression is free of abs, sign, min and max, whose derivatives jump."""
     return node.op not in ("absolute", "sign", "minimum", "maximum") and all(map(is_smooth, node.args))
-
-
-def divides_by_zero(node: Node) -> bool:
-    """Whether a divisor in the expression is the number 0."""
-    divisor = node.args[1] if node.op == "divide" else ONE
-    with np.errstate(all="ignore"):
-        zero = not symbols(divisor) and evaluate(divisor, {}) == 0
-    return zero or any(map(divides_by_zero, node.args))
 
 
 def derivative(node: Node, name: str) -> Node:
@@ -330,6 +295,8 @@ def _derivative(node: Node, name: str, of: Callable[[Node], Node]) -> Node:
             return Node("where", (u, inner[1], inner[2]))
         case "negative":
             return _negative(du)
+        case "sum":  # by a coordinate of w, at that coordinate
+            return du
         case "sqrt":
             return _over(du, _times(TWO, node))
         case "exp":
@@ -455,126 +422,3 @@ def _bracketed(node: Node) -> list[Node]:
         loose = binding < here or (tight and binding == here) or (first_power and binding == here)
         operands.append(Node("bracket", (child,)) if loose else child)
     return operands
-
-
-@dataclass(frozen=True)
-class Operation:
-    """`name = op(args)`; an argument is the name of an earlier result or of an input, or a number."""
-
-    name: str
-    op: str
-    args: tuple[Any, ...]
-
-
-def operations(roots: Sequence[Node], prefix: str = "n") -> tuple[list[Operation], list[Any]]:
-    """The operations behind `roots`, each once and in order, and the name (or number) of each root.
-
-    A result's name is the prefix and a number.
-    """
-    done: list[Operation] = []
-    seen: dict[tuple[Any, ...], str] = {}
-    places: dict[int, Any] = {}
-
-    def visit(node: Node) -> Any:
-        if node.op in ("symbol", "number"):
-            return node.value
-        if id(node) not in places:
-            args = tuple(map(visit, node.args))
-            key = (node.op, *map(repr, args))  # repr tells 2 from 2.0 and 0.0 from -0.0
-            if key not in seen:
-                seen[key] = f"{prefix}{len(done) + 1}"
-                done.append(Operation(seen[key], node.op, args))
-            places[id(node)] = seen[key]
-        return places[id(node)]
-
-    return done, [visit(root) for root in roots]
-
-
-OPERATORS = {
-    "add": "{} + {}",
-    "subtract": "{} - {}",
-    "multiply": "{} * {}",
-    "divide": "{} / {}",
-    "power": "{} ** {}",
-    "negative": "-{}",
-    "copy": "{}",
-    "reciprocal": "1.0 / {}",
-    "greater": "{} > {}",
-    "greater_equal": "{} >= {}",
-    "less": "{} < {}",
-    "less_equal": "{} <= {}",
-    "equal": "{} == {}",
-    "not_equal": "{} != {}",
-}
-_ON_ARRAYS = {op: template for op, template in OPERATORS.items() if op != "power"} | {
-    "sign": "np.sign({}.real)"  # a complex point, from which a Hessian is computed, has the sign of its real part
-}
-
-
-def written(arg: Any) -> str:
-    """A name, or a number in parentheses where it is negative."""
-    return arg if isinstance(arg, str) else f"({arg!r})" if arg < 0 else repr(arg)
-
-
-def called(operation: Operation, templates: Mapping[str, str], function: str = "{}") -> str:
-    """The operation as an expression; without a template it is a call of NumPy's function, put into `function`."""
-    args = [written(arg) for arg in operation.args]
-    if template := templates.get(operation.op):
-        return template.format(*args)
-    return function.format(f"np.{operation.op}({', '.join(args)})")
-
-
-def line(operation: Operation, templates: Mapping[str, str], function: str = "{}") -> str:
-    """The operation as one assignment; see `called`."""
-    return f"{operation.name} = {called(operation, templates, function)}"
-
-
-def compiled(source: str) -> dict[str, Any]:
-    """The names that generated source defines."""
-    names: dict[str, Any] = {"np": np, "array": array, "sqrt": sqrt, "inf": inf, "nan": nan}
-    exec(compile(source, "<formula>", "exec"), names)  # only names and numbers of a tree are in the source
-    return names
-
-
-def function_of(result: Node | Sequence[Node], names: Sequence[str]) -> Callable[[Any], Any]:
-    """An expression as a function of points (..., d) with the coordinates `names`, (...,); or several as one, in the
-    last axis of its result: what they have in common is calculated once.
-
-    A result that is read once stands where it is read, so that NumPy can reuse its memory.
-    """
-    known: dict[int, Node] = {}
-    nodes = [result] if isinstance(result, Node) else result
-    body, ends = operations([_in_products(node, known) for node in nodes])
-    reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
-    taken = [f"{name} = x[..., {place}]" for place, name in enumerate(names) if name in reads]
-    lines, inside = ["def function(x):", *taken], dict[Any, str]()
-    for name, op, args in ((o.name, o.op, o.args) for o in body):
-        expression = called(Operation(name, op, tuple(inside.get(arg) or arg for arg in args)), _ON_ARRAYS)
-        if reads[name] == 1 and expression.count("(") < MAX_DEPTH // 2:
-            inside[name] = f"({expression})"
-        else:
-            lines.append(f"{name} = {expression}")
-    results = [
-        inside.get(end) or end if isinstance(end, str) else f"np.full(x.shape[:-1], {end!r})" for end in ends
-    ]
-    # np.stack takes longer than the arithmetic of most steps.
-    joined = f"np.concatenate([{', '.join(f'{one}[..., None]' for one in results)}], axis=-1)"
-    lines.append(f"return {results[0] if isinstance(result, Node) else joined}")
-    function: Callable[[Any], Any] = compiled("\n    ".join(lines))["function"]
-    return function
-
-
-def _in_products(node: Node, known: dict[int, Node]) -> Node:
-    """The expression as `evaluate` calculates it: whole powers as products, and what is constant as its value."""
-    if not node.args:
-        return node
-    if id(node) not in known:
-        args = tuple(_in_products(child, known) for child in node.args)
-        changed = Node(node.op, args)
-        if all(arg.op == "number" for arg in args):
-            with np.errstate(all="ignore"):
-                changed = number(float(evaluate(changed, {})))
-        elif node.op == "power" and args[1].value in _WHOLE:
-            changed = power(args[0], int(args[1].value))
-        known[id(node)] = changed
-    return known[id(node)]

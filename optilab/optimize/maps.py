@@ -1,36 +1,36 @@
-"""Many paths at once: every cell of a grid has its own start or its own hyperparameters.
+"""Many paths at once: every cell of a grid has its own start or its own settings.
 
-Only the ends are kept. The grid is cut into blocks that fit the cache, and the blocks are shared between processes:
-NumPy takes the interpreter's lock again after every few microseconds of arithmetic, so threads would mostly wait.
+Only the ends are kept. The grid is cut into blocks that fit the cache.
 """
 
-import mmap
-import multiprocessing
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
-from optilab.optimize.emit import Kernel, block_kernel
+from optilab.optimize.formula import Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.own import OwnRule
 from optilab.optimize.path import DIVERGENCE_FACTOR
-from optilab.optimize.rule import Rule, needed, require_vector, with_settings
-from optilab.optimize.trace import Untraceable
+from optilab.optimize.program import block_source, executed, written_out
+from optilab.optimize.rule import Rule, quantities_for, reject_matrix_rule, settings_in_formula, with_settings
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
 OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
+PARALLEL_FROM = 1_000_000  # cells: below it a second process costs more than it gains
 CHECKED_STEPS = 200
 
 Watch = Literal["gradient", "solved"]
 Part = tuple[slice, slice]
+Kernel = Callable[..., Any]
+"""run(steps, limits, near, settings, *points) -> points, pending, count; see `block_source`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,142 @@ class GridResult:
         return np.asarray(risen | ~np.isfinite(self.values) | ~np.isfinite(self.points).all(axis=-1))
 
 
+@dataclass(frozen=True)
+class Grid:
+    """A rule on a function from every start and with every setting of a grid.
+
+    `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule or, as
+    `base.lr`, of the rule that it wraps, are broadcast against each other. With `watch`, the first epoch at which a
+    quantity is below `limits` is recorded, too: |gradient|, or ("solved") the value, as far as the point is near a
+    known minimum in the box.
+    """
+
+    rule: Rule
+    function: Objective
+    starts: Floats
+    steps: int
+    settings: Mapping[str, Floats]
+    watch: Watch | None
+    limits: Floats
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns)."""
+        return np.broadcast_shapes(self.starts.shape[:-1], *(array.shape for array in self.settings.values()))
+
+    def written_out(self) -> Kernel | None:
+        """The rule's formula over coordinates; None where it or the function has none."""
+        nodes = self.function.nodes() if self.rule.text else None
+        if nodes is None:
+            return None
+        rule = with_settings(self.rule, self.settings)  # an array is not 0: it turns no part of a formula off
+        program = rule.program
+        symbols = {name: symbol(f"_{name}") for name in program.settings}
+        step = written_out(program, nodes, symbols)
+        if step is None:
+            return None
+        names = [str(node.value) for node in symbols.values()]
+        watched = step.value if self.watch == "solved" else _square(step.gradient) if self.watch else None
+        run = executed(block_source(step, names, watched))["run"]
+        given = {
+            name: np.float64(value) for name, value in settings_in_formula(self.rule).items() if name in symbols
+        }
+        keys = [key.rpartition(".")[2] for key in self.settings]
+
+        def kernel(steps: int, limits: Floats, near: Any, settings: Sequence[Floats], *points: Floats) -> Any:
+            chosen = given | dict(zip(keys, settings, strict=True))
+            return run(steps, limits, near, [chosen[name] for name in program.settings], *points)
+
+        return kernel
+
+    def on_arrays(self, rule: Rule) -> Kernel:
+        """The rule on whole arrays (rows, columns, d)."""
+
+        def run(steps: int, limits: Floats, near: Any, settings: Sequence[Floats], *points: Floats) -> Any:
+            chosen = with_settings(rule, {n: a[..., None] for n, a in zip(self.settings, settings, strict=True)})
+            w = np.stack(points, axis=-1)
+            pending, count = np.ones(w.shape[:-1], bool), np.zeros(w.shape[:-1], np.int32)
+            try:
+                state = chosen.init(w)
+                for t in range(1, steps + 1):
+                    gradient = self.function.gradient(w)
+                    if self.watch:
+                        pending &= ~self.reached(
+                            w, self.function.value(w), np.sum(gradient * gradient, axis=-1), limits
+                        )
+                        count += pending
+                    w, state = chosen.step(w, gradient, t, state, **quantities_for(rule, self.function, w))
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"{rule.name} cannot fill this map: {error}") from error
+            return [w[..., i] for i in range(w.shape[-1])], pending, count
+
+        return run
+
+    def reached(self, w: Floats, values: Floats, squares: Floats, limits: Floats) -> Any:
+        """Whether the watched quantity is below its limit, as (rows, columns)."""
+        if self.watch == "gradient":
+            return squares < limits
+        return (values < limits) & is_near_minimum(self.function, w)
+
+    @property
+    def near(self) -> Callable[..., Any] | None:
+        """Whether points are near a minimum, as a function of their coordinates, where that is a condition."""
+        if self.watch != "solved":
+            return None
+        return lambda *points: is_near_minimum(self.function, np.stack(points, axis=-1))
+
+    def cut(self, array: Floats, part: Part) -> Floats:
+        """The part of an array (rows or 1, columns or 1, ...)."""
+        rows, columns = part
+        return array[rows if array.shape[0] > 1 else slice(None), columns if array.shape[1] > 1 else slice(None)]
+
+    def kernel(self) -> tuple[Kernel, int]:
+        """What runs a block, and the number of its cells."""
+        if not isinstance(self.rule, OwnRule):
+            return self.written_out() or self.on_arrays(self.rule), BLOCK
+        whole, single = self.on_arrays(self.rule.on_blocks()), self.on_arrays(self.rule)
+        return (whole, BLOCK) if self._agree(whole, single) else (single, OWN_BLOCK)
+
+    def _agree(self, whole: Kernel, single: Kernel) -> bool:
+        """Whether a user's code takes the same steps on a block as on each point by itself, in a few cells.
+
+        Code that looks at the whole vector, or keeps a memory of its own, does not.
+        """
+        rows, columns = (np.unique([0, size // 2, size - 1]) for size in self.shape)
+        cells, few = np.ix_(rows, columns), min(self.steps, CHECKED_STEPS)
+        points = [np.broadcast_to(self.starts[..., i], self.shape)[cells] for i in range(self.starts.shape[-1])]
+        chosen = [np.broadcast_to(array, self.shape)[cells] for array in self.settings.values()]
+        limits = np.zeros((1, 1))
+        with np.errstate(all="ignore"):
+            expected = single(few, limits, None, chosen, *points)[0]
+            try:
+                found = whole(few, limits, None, chosen, *points)[0]
+            except UsageError:
+                return False
+            return bool(np.allclose(np.stack(found), np.stack(expected), rtol=1e-9, atol=1e-12, equal_nan=True))
+
+    def ends(self, part: Part, run: Kernel) -> GridResult:
+        """Where the paths of a part ended."""
+        rows, columns = part
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        points = [
+            np.array(np.broadcast_to(self.cut(self.starts[..., i], part), size))
+            for i in range(self.starts.shape[-1])
+        ]
+        limits = self.cut(self.limits, part)
+        chosen = [self.cut(array, part) for array in self.settings.values()]
+        with np.errstate(all="ignore"):
+            moved, pending, count = run(self.steps, limits, self.near, chosen, *points)
+            w = np.stack(moved, axis=-1)
+            values, gradients = self.function.value(w), self.function.gradient(w)
+            squares = np.sum(gradients * gradients, axis=-1)
+            first = None
+            if self.watch:
+                pending = pending & ~self.reached(w, values, squares, limits)
+                first = np.where(pending, -1, count).astype(np.int32)
+            return GridResult(w, values, np.sqrt(squares), first)
+
+
 def run_grid(
     rule: Rule,
     function: Objective,
@@ -64,120 +200,44 @@ def run_grid(
     limits: Floats | float = 0.0,
     workers: int | None = None,
 ) -> GridResult:
-    """Follow `rule` for `steps` updates in every cell; the numbers are those of `descend` in that cell.
+    """Follow `rule` for `steps` updates in every cell of a `Grid`; the numbers are those of `descend` in that cell.
 
-    `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule or, as
-    `base.lr`, of the rule that it wraps, are broadcast against each other. With `watch`, the first epoch at which a
-    quantity is below `limits` is recorded, too: |gradient|, or ("solved") the value, as far as the point is near a
-    known minimum in the box. `workers`: processes; by default one per core.
+    `workers`: processes; by default one per core for a million cells or more, else one.
     """
-    require_vector(rule)
-    settings = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
-    starts = np.asarray(starts, float)
-    shape = np.broadcast_shapes(starts.shape[:-1], *(array.shape for array in settings.values()))
-    limits = np.square(limits) if watch == "gradient" else np.asarray(limits, float)
-    axes = tuple((name, _along(array)) for name, array in settings.items())
-    run = _kernel(rule, function, axes, watch)
-    block = BLOCK
-    if isinstance(rule, OwnRule):
-        plain = _plain_kernel(rule, function, list(settings), watch)
-        if run is None or not _agree(run, plain, starts, list(settings.values()), steps, shape):
-            run, block = plain, OWN_BLOCK
-    run = run or _plain_kernel(rule, function, list(settings), watch)
-
-    ends = GridResult(
-        _shared((*shape, starts.shape[-1]), float),
-        _shared(shape, float),
-        _shared(shape, float),
-        _shared(shape, np.int32) if watch else None,
-    )
-
-    def fill(part: Part) -> None:
-        rows, columns = part
-
-        def cut(array: Floats) -> Floats:
-            return array[
-                rows if array.shape[0] > 1 else slice(None), columns if array.shape[1] > 1 else slice(None)
-            ]
-
-        size = (rows.stop - rows.start, columns.stop - columns.start)
-        points = [np.array(np.broadcast_to(cut(starts[..., i]), size)) for i in range(starts.shape[-1])]
-        limit = cut(np.broadcast_to(limits, (1, 1)) if limits.ndim == 0 else np.atleast_2d(limits))
-        chosen = [cut(array) for array in settings.values()]
-        with np.errstate(all="ignore"):
-            moved, pending, count = run(steps, limit, chosen, *points)
-            x = np.stack(moved, axis=-1)
-            values, gradients = function.value(x), function.gradient(x)
-            squares = np.sum(gradients * gradients, axis=-1)
-            if watch and ends.first_below is not None:
-                reached = _watched(function, watch, x, values, squares) < limit
-                ends.first_below[part] = np.where(pending & ~reached, -1, count)
-        ends.points[part], ends.values[part], ends.gradient_norms[part] = x, values, np.sqrt(squares)
-
-    rows, columns = shape
+    reject_matrix_rule(rule)
+    if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
+        raise UsageError(f"{rule.name} follows one path at a time, so it cannot fill a map or run in a race")
+    shaped = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
+    below = np.atleast_2d(np.square(limits) if watch == "gradient" else np.asarray(limits, float))
+    grid = Grid(rule, function, np.asarray(starts, float), steps, shaped, watch, below)
+    run, block = grid.kernel()
+    rows, columns = grid.shape
     parts = list(_blocks(rows, columns, block))
-    workers = min(workers or os.cpu_count() or 1, len(parts))
-    if not _CAN_FORK:
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(fill, parts):
-                pass  # an error of a thread is raised here
+    workers = min(workers or (os.cpu_count() or 1 if rows * columns >= PARALLEL_FROM else 1), len(parts))
+    if workers > 1:
+        with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+            found = list(pool.map(partial(_ends, grid), parts))
     else:
-        _in_processes(fill, parts, workers)
-    return ends
+        found = [grid.ends(part, run) for part in parts]
+    points, first = np.empty((rows, columns, grid.starts.shape[-1])), np.empty((rows, columns), np.int32)
+    values, norms = np.empty((rows, columns)), np.empty((rows, columns))
+    for part, one in zip(parts, found, strict=True):
+        points[part], values[part], norms[part] = one.points, one.values, one.gradient_norms
+        if one.first_below is not None:
+            first[part] = one.first_below
+    return GridResult(points, values, norms, first if watch else None)
 
 
-def _watched(function: Objective, watch: Watch, x: Floats, values: Floats, squares: Floats) -> Floats:
-    return squares if watch == "gradient" else np.where(is_near_minimum(function, x), values, np.inf)
+def _ends(grid: Grid, part: Part) -> GridResult:
+    return grid.ends(part, grid.kernel()[0])
 
 
-_CAN_FORK = sys.platform == "linux"  # elsewhere missing, or not safe
-
-
-def _in_processes(fill: Callable[[Part], None], parts: Sequence[Part], workers: int) -> None:
-    """Fill the parts, all of about the same size, in this process and in forked ones."""
-    fill(parts[0])  # here first: a rule that cannot fill maps raises its UsageError in this process
-    parent, message = os.getpid(), mmap.mmap(-1, mmap.PAGESIZE)
-
-    def work(first: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
-        try:
-            for part in parts[first::workers]:
-                if os.getppid() == parent:  # else the parent was killed
-                    fill(part)
-        except UsageError as error:  # of a user's own rule, in these cells only
-            message[:] = str(error).encode()[: len(message)].ljust(len(message), b"\0")
-            os._exit(1)
-
-    fork = multiprocessing.get_context("fork")
-    children: list[Any] = []
-    try:
-        for number in range(1, workers):
-            child = fork.Process(target=work, args=(number,), daemon=True)
-            child.start()
-            children.append(child)
-        for part in parts[workers::workers]:
-            fill(part)
-        for child in children:
-            child.join()
-    finally:
-        for child in children:
-            child.kill()
-            child.join()
-    if text := message[:].rstrip(b"\0").decode("utf-8", "replace"):
-        raise UsageError(text)
-    if any(child.exitcode for child in children):
-        raise RuntimeError(f"a process of the map ended with {[child.exitcode for child in children]}")
-
-
-def _shared(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Zeros in memory that forked processes share."""
-    count = int(np.prod(shape))
-    memory = mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize))
-    return np.frombuffer(memory, dtype, count).reshape(shape)
-
-
-def _along(array: Floats) -> str:
-    return ("y" if array.shape[0] > 1 else "") + ("x" if array.shape[1] > 1 else "")
+def _square(gradient: Sequence[Node]) -> Node:
+    """|g|^2, added in the order of np.sum."""
+    total = gradient[0] * gradient[0]
+    for node in gradient[1:]:
+        total = Node("add", (total, node * node))
+    return total
 
 
 def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:
@@ -186,57 +246,3 @@ def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:
     for top in range(0, rows, height):
         for left in range(0, columns, width):
             yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
-
-
-def _kernel(rule: Rule, function: Objective, axes: Any, watch: Watch | None) -> Kernel | None:
-    """The generated code; None for a rule that cannot be traced."""
-    if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
-        raise UsageError(f"{rule.name} follows one path at a time, so it cannot fill a map or run in a race")
-    try:
-        return block_kernel(rule, function, axes, watch)
-    except Untraceable:
-        return None
-
-
-def _agree(
-    traced: Kernel, plain: Kernel, starts: Floats, settings: Sequence[Floats], steps: int, shape: tuple[int, ...]
-) -> bool:
-    """Whether traced code of the user's takes the steps that the code itself takes, in a few cells of the grid.
-
-    Code that depends on more than its arguments (a counter of its own, random numbers) is traced with what that was.
-    """
-    rows, columns = (np.unique([0, size // 2, size - 1]) for size in shape)
-    cells, few = np.ix_(rows, columns), min(steps, CHECKED_STEPS)
-    points = [np.broadcast_to(starts[..., i], shape)[cells] for i in range(starts.shape[-1])]
-    chosen = [np.broadcast_to(array, shape)[cells] for array in settings]
-    with np.errstate(all="ignore"):
-        one, other = (
-            np.stack(run(few, np.zeros((1, 1)), chosen, *(point.copy() for point in points))[0])
-            for run in (traced, plain)
-        )
-        return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True))
-
-
-def _plain_kernel(rule: Rule, function: Objective, names: list[str], watch: Watch | None) -> Kernel:
-    """For a rule that cannot be traced: its own lines on whole arrays (rows, columns, d)."""
-
-    def run(steps: int, limits: Floats, settings: list[Floats], *points: Floats) -> Any:
-        chosen = with_settings(rule, {n: a[..., None] for n, a in zip(names, settings, strict=True)})
-        x = np.stack(points, axis=-1)
-        pending, count = np.ones(x.shape[:-1], bool), np.zeros(x.shape[:-1], np.int32)
-        try:
-            state = chosen.init(x)
-            for _ in range(steps):
-                gradient = function.gradient(x)
-                value = function.value(x)
-                if watch:
-                    squares = np.sum(gradient * gradient, axis=-1)
-                    pending &= ~(_watched(function, watch, x, value, squares) < limits)
-                    count += pending
-                step, state = chosen.update(gradient, state, **needed(rule, function, x, value=value))
-                x = x + step
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{rule.name} cannot fill this map: {error}") from error
-        return [x[..., i] for i in range(x.shape[-1])], pending, count
-
-    return run

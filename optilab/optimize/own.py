@@ -21,18 +21,17 @@ import ast
 import copy
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import MISSING, dataclass, field, make_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from optilab.errors import Interrupted, UsageError, shown
+from optilab.errors import UsageError, shown
 from optilab.optimize.own_source import Origin, locate, of_object
-from optilab.optimize.rule import Array, Rule
+from optilab.optimize.rule import Array, Rule, State
 
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
@@ -321,7 +320,7 @@ class Function:
         ]
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
-        starts = {"state": {}, **(self.kept if isinstance(w, np.ndarray) else {})}  # symbols keep the shape of w
+        starts = {"state": {}, **self.kept}
         return tuple(starts[name] if name in starts else np.zeros_like(w) for name in self.states)
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
@@ -358,8 +357,6 @@ class Stateful:
         self.code, self.method = code, method
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
-        if not isinstance(w, np.ndarray):
-            return tuple(self._moving(w, arguments).values())
         try:
             return dict(arguments), vars(self.code(**arguments))
         except TypeError as error:
@@ -368,8 +365,6 @@ class Stateful:
             raise UsageError("has no attributes of its own (__slots__), so its state cannot be kept") from None
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
-        if not isinstance(w, np.ndarray):
-            return self._traced(w, g, memory, arguments)
         given, attributes = memory
         for name, value in arguments.items():
             if value is not given[name] and value != given[name]:  # a schedule's
@@ -384,25 +379,6 @@ class Stateful:
     def remembered(self, memory: Any) -> dict[str, Any]:
         given, attributes = memory
         return {name: value for name, value in attributes.items() if name not in given}
-
-    def _traced(self, w: Array, g: Array, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
-        """One step on symbols, whose memory is a tuple of the attributes that change."""
-        names, instance = list(self._moving(w, arguments)), self.code(**arguments)
-        vars(instance).update(zip(names, memory, strict=True))
-        point = getattr(instance, self.method)(w, g)
-        return point, tuple(vars(instance)[name] for name in names)
-
-    def _moving(self, w: Array, arguments: Arguments) -> dict[str, Any]:
-        """The attributes that a step changes, as they are before it, in the shape that they have after it."""
-        start, after = vars(self.code(**arguments)), self.code(**arguments)
-        getattr(after, self.method)(copy.copy(w), copy.copy(w))
-        changed = {name: value for name, value in vars(after).items() if value is not start.get(name)}
-        if not all(isinstance(start.get(name), int | float | np.ndarray) for name in changed):
-            raise TypeError("an attribute that is not a number at first")
-        return {
-            name: np.full(np.shape(value), start[name]) if np.ndim(start[name]) == 0 else start[name]
-            for name, value in changed.items()
-        }
 
 
 class StepInterface:
@@ -463,14 +439,6 @@ class TorchInterface:
         return {}  # it has changed already: torch's optimizers keep one state
 
 
-class OwnState(NamedTuple):
-    """The point x (..., d), the number of steps done, and the memory of the user's code for each point."""
-
-    x: Array
-    steps: Any
-    memories: tuple[Any, ...]
-
-
 @dataclass(frozen=True)
 class OwnRule(Rule):
     """Base of the classes that `kind_of` makes: their fields are the hyperparameters of the user's code.
@@ -506,63 +474,86 @@ class OwnRule(Rule):
                 own = self.code(**self.arguments()).formula
         return own if isinstance(own, str) else f"the code of {self.name}"
 
-    def remembered(self, state: OwnState) -> dict[str, Any]:
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("memories",)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
+    def remembered(self, state: State) -> dict[str, Any]:
         """What the code remembers of the first point, by the names that it has in the code."""
-        return self.interface.remembered(state.memories[0])
+        return self.interface.remembered(state[0][0])
 
     def arguments(self, cell: int = 0, shape: tuple[int, ...] = ()) -> dict[str, Any]:
         """The code's parameters; of settings that are arrays (..., 1), those of one point of `shape`."""
+
+        def of_cell(value: Any) -> Any:
+            is_array = isinstance(value, np.ndarray)
+            return np.broadcast_to(value[..., 0], shape).reshape(-1)[cell].item() if is_array else value
+
+        return self._arguments(of_cell)
+
+    def _arguments(self, one: Callable[[Any], Any]) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for setting in self.settings:
-            value = getattr(self, setting.field)
-            if isinstance(value, np.ndarray):
-                value = np.broadcast_to(value[..., 0], shape).reshape(-1)[cell].item()
+            value = one(getattr(self, setting.field))
             if setting.parameter == "betas":
                 arguments["betas"] = (*arguments.get("betas", ()), value)
             else:
                 arguments[setting.parameter] = value
         return arguments
 
-    def init(self, x: Array) -> OwnState:
+    def on_blocks(self) -> "OwnRule":
+        """The rule that runs its code once for all points (..., d), each setting an array (..., 1)."""
+        kind: Any = type(self)
+        rule: OwnRule = _on_blocks(kind)(**{one.name: getattr(self, one.name) for one in fields(self)})
+        return rule
+
+    def init(self, w: Array) -> State:
         if self.shaped:
             raise UsageError(
                 f"{self.name} works on weight matrices (shaped = True), and the point of a function is a vector: "
                 "it only trains networks: optilab train CONFIG --optimizer FILE.py:NAME"
             )
-        interface, shape = self.interface, x.shape[:-1]
+        interface, shape = self.interface, w.shape[:-1]
         memories = []
-        for n, w in enumerate(_points(x)):
-            with self._running(0, w):
-                memories.append(interface.begin(copy.copy(w), self.arguments(n, shape)))
-        return OwnState(x, 0, tuple(memories))
+        for n, point in enumerate(self._points(w)):
+            with self.origin.running(0):
+                memories.append(interface.begin(copy.copy(point), self.arguments(n, shape)))
+        return (tuple(memories),)
 
-    def update(self, grad: Array, state: OwnState) -> tuple[Array, OwnState]:
-        interface, shape, t = self.interface, state.x.shape[:-1], state.steps + 1
+    def step(self, w: Array, g: Array, t: int, state: State, **quantities: Any) -> tuple[Array, State]:
+        interface, shape = self.interface, w.shape[:-1]
         reached, memories = [], []
-        for n, (w, g, before) in enumerate(zip(_points(state.x), _points(grad), state.memories, strict=True)):
-            with np.errstate(all="ignore"), self._running(t, w):
+        for n, (point, gradient, before) in enumerate(
+            zip(self._points(w), self._points(g), state[0], strict=True)
+        ):
+            with np.errstate(all="ignore"), self.origin.running(t):
                 own, arguments = _copied(before), self.arguments(n, shape)
-                point, memory = interface.follow(copy.copy(w), copy.copy(g), t, own, arguments)
-                reached.append(checked(point, w))
+                after, memory = interface.follow(copy.copy(point), copy.copy(gradient), t, own, arguments)
+                reached.append(checked(after, point))
             memories.append(memory)
-        step = (np.stack(reached).reshape(state.x.shape) if shape else reached[0]) - state.x
-        return step, OwnState(state.x + step, t, tuple(memories))
+        return np.concatenate(reached).reshape(w.shape), (tuple(memories),)
 
-    def _running(self, step: Any, w: Array) -> AbstractContextManager[None]:
-        return self.origin.running(step) if isinstance(w, np.ndarray) else _traced()
+    def _points(self, x: Array) -> Iterable[Array]:
+        """Every point of an array (..., d)."""
+        return list(x.reshape(-1, x.shape[-1]))
 
 
-@contextmanager
-def _traced() -> Iterator[None]:
-    """The user's code sees symbols inside: whatever it does not do with them is no error of its own."""
-    from optilab.optimize.trace import Untraceable  # which only a map imports
+@cache
+def _on_blocks(kind: type[OwnRule]) -> type[OwnRule]:
+    """A subclass whose code sees all points at once."""
 
-    try:
-        yield
-    except (KeyboardInterrupt, Interrupted):
-        raise
-    except BaseException as error:
-        raise Untraceable(f"{type(error).__name__}: {error}") from None
+    class OnBlocks(kind):  # type: ignore[misc, valid-type]
+        def arguments(self, cell: int = 0, shape: tuple[int, ...] = ()) -> Any:
+            return self._arguments(lambda value: value)
+
+        def _points(self, x: Array) -> Iterable[Array]:
+            return [x]
+
+    return OnBlocks
 
 
 def checked(point: Any, w: Array) -> Array:
@@ -571,8 +562,6 @@ def checked(point: Any, w: Array) -> Array:
         raise UsageError(
             "returned nothing; expected the new w: end it with return w, also where w is changed in place"
         )
-    if not isinstance(w, np.ndarray):
-        return point
     try:
         array = np.array(point, dtype=w.dtype)
     except (TypeError, ValueError):
@@ -582,14 +571,6 @@ def checked(point: Any, w: Array) -> Array:
             f"returned an array of shape {array.shape}, not {w.shape}; return the new w, as long as w"
         )
     return array
-
-
-def _points(x: Array) -> Iterator[Array]:
-    """Every point of an array (..., d)."""
-    if len(x.shape) == 1:
-        yield x
-    else:
-        yield from x.reshape(-1, x.shape[-1])
 
 
 def _copied(memory: Any) -> Any:

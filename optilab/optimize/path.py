@@ -1,7 +1,7 @@
 """The path of one rule on one objective, as data; and one step of it worked out, every intermediate result shown."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import count
 from typing import Any
@@ -10,10 +10,11 @@ import numpy as np
 
 from optilab.errors import UsageError, shown
 from optilab.optimize import formula as formulas
-from optilab.optimize.objective import OBJECTIVES, Floats, Objective
-from optilab.optimize.own import OwnRule
-from optilab.optimize.rule import RULES, Rule, needed
-from optilab.optimize.schedules import Regime, stepper
+from optilab.optimize.functions import OBJECTIVES
+from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.program import evaluate, executed, path_source, written_out
+from optilab.optimize.rule import RULES, Rule, quantities_for, settings_in_formula
+from optilab.optimize.schedules import Regime, modified_step
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged."""
@@ -22,8 +23,8 @@ CLOSE = 0.02
 ROUNDING = 1e-9
 """What f at a minimum may be off by, relative to max(1, |f|): its coordinates are rounded."""
 
-TRACE_FROM = 200
-"""Steps from which on tracing a rule (a millisecond) and running the code is faster than stepping on arrays."""
+WRITTEN_FROM = 200
+"""Steps from which on writing a formula out (a millisecond) is faster than stepping on arrays."""
 
 
 class Status(StrEnum):
@@ -90,9 +91,7 @@ def descend(
             name = given if given in known else getattr(given, "name", next(iter(known)))
             raise UsageError(f'expected {table}["{name}"](), got {shown(given)}')
     start = function.start if start is None else start
-    # A user's own code may do anything; one path is fast enough without tracing it.
-    traceable = regime == _PLAIN and steps >= TRACE_FROM and not isinstance(rule, OwnRule)
-    rows = _traced(rule, function, start, steps) if traceable else None
+    rows = _written_out(rule, function, start, steps) if regime == _PLAIN and steps >= WRITTEN_FROM else None
     points, values, gradients = rows or _stepwise(rule, function, start, steps, regime)
     with np.errstate(all="ignore"):
         finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)
@@ -106,27 +105,36 @@ def descend(
 Rows = tuple[Floats, Floats, Floats]
 
 
-def _traced(rule: Rule, function: Objective, start: Sequence[float], steps: int) -> Rows | None:
-    """The rows of `_stepwise` from generated code, twenty times faster; None where there is none."""
-    from optilab.optimize.emit import follow
-    from optilab.optimize.trace import Untraceable
+def _written_out(rule: Rule, function: Objective, start: Sequence[float], steps: int) -> Rows | None:
+    """The rows of `_stepwise` from a program of plain numbers, twenty times faster, those that are not finite included.
 
-    try:
-        return follow(rule, function, start, steps)
-    except Untraceable:
+    None where there is no such program, or where Python's floats raise an exception (x/0) and NumPy has a value.
+    """
+    nodes = function.nodes() if rule.text else None
+    values = settings_in_formula(rule)
+    step = nodes and written_out(
+        rule.program, nodes, {name: formulas.number(float(values[name])) for name in rule.program.settings}
+    )
+    if not step:
         return None
+    run, d = executed(path_source(step))["run"], len(start)
+    try:
+        with np.errstate(all="ignore"):
+            rows = np.frombuffer(run(steps, *map(float, start))).reshape(steps + 1, -1)
+    except (ArithmeticError, ValueError, TypeError):  # x/0, sqrt(-1), a power that is complex
+        return None
+    return rows[:, :d], rows[:, d], rows[:, d + 1 :]
 
 
 def _stepwise(rule: Rule, function: Objective, start: Sequence[float], steps: int, regime: Regime) -> Rows:
     """One step after the other on arrays (1, d), up to the first that is not finite."""
     x = np.array([start], dtype=np.float64)  # NumPy rounds powers of arrays and of single numbers differently
-    update = stepper(rule, function, regime, steps)
+    step = modified_step(rule, function, regime, steps)
     state = rule.init(x)
     points, values, gradients = [x], [function.value(x)], [function.gradient(x)]
     with np.errstate(all="ignore"):
-        for epoch in range(steps):
-            step, state = update(epoch, x, gradients[-1], state)
-            x = x + step
+        for t in range(steps):
+            x, state = step(t, x, gradients[-1], state)
             points.append(x)
             values.append(function.value(x))
             gradients.append(function.gradient(x))
@@ -162,42 +170,38 @@ def beside(path: Trajectory, function: Objective, tolerance: float) -> str:
     return "below f_min" if above < -rounding else ""
 
 
-AGREEMENT = 1e-9
-
-
 @dataclass(frozen=True)
-class Line:
+class EvaluatedStatement:
     """One statement of the formula at this step: `target` gets `value`, (d,) or a number.
 
-    `known` are the values of its symbols before it: hyperparameters, state, w, g, t. `renews` is true for a state
-    (or the point itself) and false for an intermediate result.
+    `known` are the values of its symbols before it: settings, states, w, g, t. `is_state` is true for a state and the
+    point, false for an intermediate result.
     """
 
     target: str
     node: formulas.Node
     known: Mapping[str, Any]
     value: Any
-    renews: bool
+    is_state: bool
 
 
 @dataclass(frozen=True)
 class WorkedStep:
-    """Step `step` of a rule from `point` to `result`, both (d,), with the gradient (d,) in between.
+    """Step `t` of a rule from `point` to `result`, both (d,), with the gradient (d,) in between.
 
-    `lines` is empty for a rule without an executable formula (a line search). `state` and `next_state` are the
-    rule's own. `difference` is the largest one between formula and rule over all steps, relative to max(1, |w|).
+    `statements` is empty for a rule without an executable formula (a line search, a user's code). `state` and
+    `next_state` are by name.
     """
 
     rule: Rule
     function: Objective
-    step: int
+    t: int
     point: Floats
     gradient: Floats
-    lines: tuple[Line, ...]
+    statements: tuple[EvaluatedStatement, ...]
     result: Floats
-    state: Any
-    next_state: Any
-    difference: float
+    state: Mapping[str, Any]
+    next_state: Mapping[str, Any]
 
 
 def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None = None) -> Iterator[WorkedStep]:
@@ -205,72 +209,29 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
 
     Raises UsageError where the path overflows.
     """
-    x = np.array(function.start if start is None else start, dtype=np.float64)
-    state, difference = rule.init(x), 0.0
-    remembered: dict[str, Any] = {}
-    program = _program(rule)
+    w = np.array(function.start if start is None else start, dtype=np.float64)
+    state = rule.init(w)
     for t in count(1):
         with np.errstate(all="ignore"):
-            point, before, gradient = x, state, function.gradient(x)
-            extra = needed(rule, function, x)
-            taken, state = rule.update(gradient, before, **extra)
-            x = point + taken
-            if not np.isfinite(x).all():
+            point, before, gradient = w, state, function.gradient(w)
+            quantities = quantities_for(rule, function, w)
+            w, state = rule.step(point, gradient, t, before, **quantities)
+            if not np.isfinite(w).all():
                 raise UsageError(f"{rule.name} on {function.name} overflows at step {t}")
-            known = {**hyper_parameters(rule), **symbols_of(point, gradient, t, extra)}
-            lines, remembered = _execute(program, known, remembered)
-            if lines:
-                gap = np.abs(lines[-1].value - x)
-                # The formula is 0/0 where the rule, by its docstring, does not move.
-                difference = max(difference, float(np.nanmax(gap, initial=0.0) / max(1.0, np.abs(x).max())))
-                if difference > AGREEMENT and isinstance(rule, OwnRule):
-                    reached = f"the formula reaches {lines[-1].value}, the code {x}"
-                    raise UsageError(f"{rule.name}: `formula` does not match the code: at step {t} {reached}")
-                assert difference <= AGREEMENT, f"{rule.name}: the formula is not the optimizer, at step {t}"
-        yield WorkedStep(rule, function, t, point, gradient, lines, x, before, state, difference)
+            named, after = (dict(zip(rule.states, values, strict=True)) for values in (before, state))
+            known = {**settings_in_formula(rule), **quantities, **named}
+            statements = evaluated(rule, known | {"w": point, "g": gradient, "t": float(t)})
+        yield WorkedStep(rule, function, t, point, gradient, statements, w, named, after)
 
 
-def _program(rule: Rule) -> list[formulas.Statement]:
-    try:
-        return formulas.statements(rule.formula)
-    except UsageError:  # a sentence instead of a formula
-        return []
-
-
-def hyper_parameters(rule: Any) -> dict[str, Any]:
-    """Every field of a rule by the name that it has in the formula, those of a rule that it wraps included."""
-    values = {field.name: getattr(rule, field.name) for field in fields(rule)}
-    return {**hyper_parameters(values["base"]), **values} if "base" in values else values
-
-
-def symbols_of(point: Floats, gradient: Floats, t: int, quantities: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the symbols of a formula at a point, hyperparameters and states excepted."""
-    letters = {"value": "f", "hessian": "H"}
-    extra = {letters[name]: value for name, value in quantities.items() if name in letters}
-    if ahead := quantities.get("gradient_at"):
-        extra["grad"] = lambda x: ahead(x - point)
-    if diagonal := quantities.get("hessian_diagonal"):
-        extra["diagonal"] = lambda x: diagonal()
-    return {"w": point, "g": gradient, "t": float(t), "I": np.eye(len(point)), **extra}
-
-
-def _execute(
-    program: Sequence[formulas.Statement], values: Mapping[str, Any], remembered: Mapping[str, Any]
-) -> tuple[tuple[Line, ...], dict[str, Any]]:
-    """Every statement in order; a state starts at zero or, with a statement `S0 = ...`, at that value."""
-    renewed = {statement.target for statement in program if statement.arrow == "<-"} - {"w"}
-    known = {**values, **{name: np.zeros_like(values["w"]) for name in renewed}, **remembered}
-    starts = [s for s in program if s.arrow == "=" and s.target[:-1] in renewed and s.target.endswith("0")]
-    if not remembered:
-        known |= {s.target[:-1]: formulas.evaluate(s.node, known) for s in starts}
-    lines = []
-    for statement in program:
-        if statement in starts:
-            continue
-        value = formulas.evaluate(statement.node, known)
-        lines.append(Line(statement.target, statement.node, dict(known), value, statement.arrow == "<-"))
-        known[statement.target] = value
-    return tuple(lines), {name: known[name] for name in renewed}
+def evaluated(rule: Rule, known: Mapping[str, Any]) -> tuple[EvaluatedStatement, ...]:
+    """The statements of a rule's formula with their values, one after the other; those of a rule in code are none."""
+    found, values = list[EvaluatedStatement](), dict(known)
+    for one in rule.program.body if rule.text else ():
+        value = evaluate(one.node, values)
+        found.append(EvaluatedStatement(one.target, one.node, dict(values), value, one.arrow == "<-"))
+        values[one.target] = value
+    return tuple(found)
 
 
 def lowest(function: Objective) -> float | None:

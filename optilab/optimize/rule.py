@@ -1,30 +1,33 @@
 """The interface of an update rule.
 
     rule = RULES["adam"](lr=0.1)
-    state = rule.init(x)
-    step, state = rule.update(gradient, state)
-    x = x + step
+    state = rule.init(w)
+    w, state = rule.step(w, gradient, 1, state)
 
-Rules are pure. Arrays have shape (..., d); a hyperparameter may be an array of shape (..., 1), so a map over a
-million settings is one call. The same lines run on torch tensors, so rules without a counterpart in
-torch.optim train networks, too: a rule uses only functions that numpy and torch share by name.
-
-A rule that depends on the point (weight decay, averages of points) keeps x in its state: `init` receives the start,
-and the caller adds exactly the returned step.
+A rule is its settings and its formula, and the formula is what runs. Rules are pure. Arrays have shape (..., d); a
+setting may be an array of shape (..., 1), so a map over a million settings is one call. The same formula runs on torch
+tensors, so rules without a counterpart in torch.optim train networks, too.
 """
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
+from functools import cached_property
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
 
 from optilab.errors import UsageError, unknown
 
+if TYPE_CHECKING:  # it imports NumPy
+    from optilab.optimize.program import Program
+
 Array = Any  # numpy.ndarray or torch.Tensor of shape (..., d)
+State = tuple[Any, ...]
 
 LearningRate = Annotated[float, Gt(0), Doc("learning rate: the factor of every step")]
 Decay = Annotated[float, Ge(0), Lt(1), Doc("fraction of a moving average that is kept at each step")]
@@ -32,57 +35,115 @@ Eps = Annotated[float, Ge(0), Doc("small number that keeps a division finite")]
 WeightDecay = Annotated[float, Ge(0), Doc("fraction of the weights, times lr, that each step takes away")]
 
 
-class Rule(Protocol):
-    """An update rule: a frozen dataclass whose fields are hyperparameters; its state is a NamedTuple.
+class Rule:
+    """An update rule: a frozen dataclass whose fields are its settings, and a formula.
 
-    A rule that needs more than the gradient lists it in `needs` and receives it by that name: `value` (...,) and
-    `hessian` (..., d, d) at x, `gradient_at(step)`, the gradient at x + step, `hessian_diagonal()`, the diagonal
-    (..., d) of the Hessian at x, in training an estimate of it, or the `function` itself:
-
-        step, state = rule.update(gradient, state, hessian=function.hessian(x))
+    Statements of the formula are separated by `;`. `w` is the point, `g` the gradient there, `t` counts steps from 1;
+    `<-` renews a state, `=` names an intermediate result, `S0 = ...` is the start of a state that is not zero. All
+    products are element by element; `sum` and `norm` run over the coordinates.
     """
 
     name: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()
+    text: ClassVar[str] = ""
+    """The formula; `{setting}` stands for a part that `variants` has, `{base}` for the formula of a wrapped rule. Empty
+    for a rule in code, whose `formula` is a sentence."""
+    variants: ClassVar[Mapping[str, Mapping[Any, str]]] = {}
+    """The part of the text for each value of a setting, `...` for all others; a second part is `setting.part`."""
     weights: ClassVar[Literal["joined", "each", "matrices"]] = "joined"
-    """What the rule gets of a network: all weights as one vector; each weight as a vector of its own; or each weight
-    as it is shaped, and then no function of a vector can be its function."""
+    """What the rule gets of a network: all weights as one vector ("joined"); each weight as a vector of its own
+    ("each"); or each weight as it is shaped ("matrices"), and then no function of a vector can be its function."""
+
+    @cached_property
+    def formula(self) -> str:
+        """The text with the parts of these settings put in: printed, executed, differentiated."""
+        text, before = self.text, ""
+        while text != before:
+            before, text = text, re.sub(r"\{([\w.]+)\}", self._part, text)
+        return text
+
+    def _part(self, mark: re.Match[str]) -> str:
+        if mark[1] == "base":
+            return str(self.base.formula)  # type: ignore[attr-defined]
+        texts, value = self.variants[mark[1]], getattr(self, mark[1].partition(".")[0])
+        return texts[value] if isinstance(value, str | int | float) and value in texts else texts[...]
+
+    @cached_property
+    def program(self) -> "Program":
+        """The formula as functions. UsageError for a rule in code."""
+        from optilab.optimize.program import compiled
+
+        return compiled(self.formula)
 
     @property
-    def formula(self) -> str:
-        """The rule as text that `optilab.optimize.formula` can execute.
+    def states(self) -> tuple[str, ...]:
+        """The names of the parts of the state, in the formula's letters."""
+        return self.program.states
 
-        Statements are separated by `;`. `w` is the point, `g` the gradient there, `t` counts steps from 1; `<-`
-        updates a state, `=` names an intermediate result, `S0 = ...` is the start of a state that is not zero.
-        All products are element by element; `sum` and `norm` run over the coordinates.
-        """
-        raise NotImplementedError
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What `step` gets by name besides the gradient: `f`, the value (..., 1), and `H`, the Hessian (..., d, d), at
+        w; `grad(point)`, the gradient elsewhere; `diagonal(w)`, the Hessian's diagonal, in training an estimate of it;
+        `function`, the test function itself."""
+        return self.program.needs
 
-    def init(self, x: Array) -> Any:
-        """The state before the first step from x."""
-        raise NotImplementedError
+    def init(self, w: Array) -> State:
+        """The state before the first step from w."""
+        return self.program.init(w, self._values)
 
-    def update(self, grad: Array, state: Any) -> tuple[Array, Any]:
-        """The step to add to x, given the gradient at x, and the next state."""
-        raise NotImplementedError
+    def step(self, w: Array, g: Array, t: int, state: State, **quantities: Any) -> tuple[Array, State]:
+        """The next point and state, given the gradient at w; t is the number of the step, from 1."""
+        try:
+            return self._step(w, g, float(t), state, self._values, **quantities)
+        except ArithmeticError:  # of plain numbers: a division by zero, an overflow
+            import numpy as np
+
+            numbers = {
+                n: np.float64(v) if isinstance(v, float | int) else v for n, v in vars(self._values).items()
+            }
+            with np.errstate(all="ignore"):
+                return self._step(w, g, np.float64(t), state, SimpleNamespace(**numbers), **quantities)
+
+    @cached_property
+    def _step(self) -> Any:
+        return self.program.step
+
+    @cached_property
+    def _values(self) -> Any:
+        return SimpleNamespace(**settings_in_formula(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings: a program is compiled where the rule arrives."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
 
-def require_vector(rule: Any) -> None:
+def settings_in_formula(rule: Any) -> dict[str, Any]:
+    """Every setting by the name that it has in the formula, those of a rule that it wraps included."""
+    values = {field.name: getattr(rule, field.name) for field in fields(rule)}
+    return {**settings_in_formula(values["base"]), **values} if "base" in values else values
+
+
+def reject_matrix_rule(rule: Any) -> None:
     """UsageError for a rule that works on the matrices of a network, where the point is that of a function."""
-    if getattr(rule, "weights", "joined") == "matrices":
+    if rule.weights == "matrices":
         raise UsageError(f"{rule.name} needs weight matrices, so it cannot run on a test function")
 
 
-def needed(rule: Any, function: Any, x: Array, **known: Any) -> dict[str, Any]:
-    """What `rule.needs` at x, as arguments of `update`; `known` are quantities that the caller has already.
-
-    Raises what `require_vector` raises.
-    """
-    require_vector(rule)
-    known |= {"function": function, "gradient_at": lambda step: function.gradient(x + step)}
-    known["hessian_diagonal"] = lambda: function.hessian(x).diagonal(axis1=-2, axis2=-1)
-    names = getattr(rule, "needs", ())
-    return {name: known[name] if name in known else getattr(function, name)(x) for name in names}
+def quantities_for(rule: Any, function: Any, w: Array) -> dict[str, Any]:
+    """What `rule.needs` at w, as arguments of `step`. Raises what `reject_matrix_rule` raises."""
+    reject_matrix_rule(rule)
+    found: dict[str, Any] = {}
+    for name in rule.needs:
+        if name == "f":
+            found["f"] = function.value(w)[..., None]
+        elif name == "H":
+            found["H"] = function.hessian(w)
+        elif name == "grad":
+            found["grad"] = function.gradient
+        elif name == "diagonal":
+            found["diagonal"] = lambda point: function.hessian(point).diagonal(axis1=-2, axis2=-1)
+        else:
+            found["function"] = function
+    return found
 
 
 def settings_of(rule: Any) -> dict[str, Any]:
@@ -104,27 +165,36 @@ def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     return replace(rule, **own)
 
 
-def rated(rule: Any) -> dict[str, Any]:
+def rules_with_lr(rule: Any) -> dict[str, Any]:
     """The rules that have a learning rate, by its key: the rule itself as `lr`, one that it wraps as `base.lr`, and one
     that it gives other weights to as `others.lr`. The first one makes most steps."""
     found = {"lr": rule} if hasattr(rule, "lr") else {}
     for field in ("base", "others"):
         if hasattr(rule, field):
-            found |= {f"{field}.{key}": inner for key, inner in rated(getattr(rule, field)).items()}
+            found |= {f"{field}.{key}": inner for key, inner in rules_with_lr(getattr(rule, field)).items()}
     return found
 
 
 def learning_rates(rule: Any) -> dict[str, float]:
     """Every learning rate of a rule by its key."""
-    return {key: inner.lr for key, inner in rated(rule).items()}
+    return {key: inner.lr for key, inner in rules_with_lr(rule).items()}
+
+
+def array_namespace(*arrays: Array) -> Any:
+    """The module whose functions fit the arrays: torch (then loaded already), else numpy, for numbers, too.
+
+    Raises TypeError for anything else, a list for instance.
+    """
+    for array in arrays:
+        if not isinstance(array, float | int):
+            module = type(array).__module__.partition(".")[0]
+            if module not in ("numpy", "torch"):
+                raise TypeError(f"an array of NumPy or torch is needed, not a {type(array).__name__}")
+            return sys.modules[module]
+    return sys.modules["numpy"]
 
 
 class Recurrence(NamedTuple):
-    """A linear step, as sgd and momentum take it; adaptive rules take it in coordinates of their own (`frozen`).
-
-    V <- keep*V + enter*g;  w <- w - lr*(of_gradient*g + of_velocity*V)
-    """
-
     keep: Any
     enter: Any
     of_gradient: Any
@@ -143,23 +213,17 @@ class Stateless(Rule):
 
 
 def xp_of(array: Array) -> Any:
-    """The module whose functions fit the array: numpy, for a plain number, too; or torch (then loaded already).
+    import sys
 
-    Raises TypeError for anything else, a list for instance.
-    """
     module = "numpy" if isinstance(array, float | int) else type(array).__module__.partition(".")[0]
-    if module not in ("numpy", "torch"):
-        raise TypeError(f"an array of NumPy or torch is needed, not a {type(array).__name__}")
     return sys.modules[module]
 
 
 def total(array: Array) -> Array:
-    """Over the coordinates, (..., 1); a single number is its own sum."""
     return array.sum(-1)[..., None] if getattr(array, "ndim", 0) else array
 
 
 def length(array: Array) -> Array:
-    """The Euclidean norm over the coordinates, (..., 1)."""
     return total(array**2) ** 0.5
 
 
@@ -170,78 +234,35 @@ class UnknownName(UsageError, KeyError):
 
 
 class Registry(Mapping[str, Any]):
-    """Classes by name. Each is named by its place, "module.Class" in `package`, and imported when it is looked up.
+    """The classes of `modules` that have a name of their own, by that name; the modules are imported when it is first
+    asked for. `what` is what an entry is called in the sentence of UnknownName."""
 
-    `what` is what an entry is called in the sentence of UnknownName. (A class costs 0.4 ms of start-up: seventy would
-    be a tenth of it.)
-    """
+    def __init__(self, what: str, *modules: str) -> None:
+        self._what, self._modules = what, modules
 
-    def __init__(self, what: str, package: str, places: Mapping[str, str]) -> None:
-        self._what, self._package, self._places = what, package, places
+    @cached_property
+    def _entries(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for module in map(import_module, self._modules):
+            own = (one for one in vars(module).values() if getattr(one, "__module__", "") == module.__name__)
+            found |= {one.name: one for one in own if isinstance(one, type) and hasattr(one, "name")}
+        return found
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._places:
+        if name not in self._entries:
             raise UnknownName(unknown(self._what, name, self))
-        module, _, kind = self._places[name].rpartition(".")
-        return getattr(import_module(f"{self._package}.{module}"), kind)
+        return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places
+        return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._entries)
 
 
-RULES = Registry(
-    "algorithm",
-    "optilab.optimize.rules",
-    {
-        "sgd": "momentum.SGD",
-        "momentum": "momentum.Momentum",
-        "nesterov": "momentum.Nesterov",
-        "qhm": "momentum.QHM",
-        "adam": "adam.Adam",
-        "adamw": "adam.AdamW",
-        "nadam": "adam.NAdam",
-        "radam": "adam.RAdam",
-        "ademamix": "adam.AdEMAMix",
-        "adan": "adam.Adan",
-        "adagrad": "adaptive.Adagrad",
-        "rmsprop": "adaptive.RMSProp",
-        "adadelta": "adaptive.Adadelta",
-        "ftrl": "adaptive.FTRL",
-        "amsgrad": "adaptive.AMSGrad",
-        "adamax": "adaptive.Adamax",
-        "adabelief": "adaptive.AdaBelief",
-        "yogi": "adaptive.Yogi",
-        "adopt": "adaptive.Adopt",
-        "laprop": "adaptive.LaProp",
-        "signsgd": "momentum.SignSGD",
-        "signum": "momentum.Signum",
-        "lion": "momentum.Lion",
-        "rprop": "momentum.Rprop",
-        "schedule-free-sgd": "wrappers.ScheduleFreeSGD",
-        "schedule-free-adamw": "wrappers.ScheduleFreeAdamW",
-        "lookahead": "wrappers.Lookahead",
-        "lars": "wrappers.LARS",
-        "lamb": "wrappers.LAMB",
-        "sam": "wrappers.SAM",
-        "muon": "matrix.Muon",
-        "adafactor": "matrix.Adafactor",
-        "shampoo": "matrix.Shampoo",
-        "soap": "matrix.SOAP",
-        "prodigy": "momentum.Prodigy",
-        "barzilai-borwein": "momentum.BarzilaiBorwein",
-        "polyak": "momentum.Polyak",
-        "newton": "second_order.Newton",
-        "damped-newton": "second_order.DampedNewton",
-        "sophia": "second_order.Sophia",
-        "l-bfgs": "second_order.LBFGS",
-        "conjugate-gradient": "second_order.ConjugateGradient",
-    },
-)
+RULES = Registry("algorithm", "optilab.optimize.rules", "optilab.optimize.rules_in_code")
 """The update rules. Where the literature has several forms of a rule, the form is a field; defaults are the
 literature's."""

@@ -14,8 +14,9 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.errors import UsageError
+from optilab.optimize.formula import ONE, derivative, inlined
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.rule import Rule, needed
+from optilab.optimize.rule import Rule, quantities_for
 
 
 class Schedule(Protocol):
@@ -207,11 +208,11 @@ def scheduled(rule: Rule, factor: float) -> Rule:
     return replace(rule, lr=rule.lr * factor, **others)  # type: ignore[type-var]
 
 
-def stepper(rule: Rule, function: Objective, regime: Regime, steps: int) -> Stepper:
-    """`rule.update` under the regime, as a function of (t, x, gradient, state) that returns (step, state).
+def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -> Stepper:
+    """`rule.step` under the regime, as a function of (t, w, gradient, state) with t from 0.
 
-    UsageError where the regime does not fit the rule: decoupled decay, if the rule keeps x in its state and has no
-    weight_decay of its own; clipping and noise, if the rule evaluates gradients itself.
+    UsageError where the regime does not fit the rule: decoupled decay, if the rule reads w or chooses its own step
+    length, and has no weight_decay of its own; clipping and noise, if the rule evaluates gradients itself.
     """
     coupled = beside = 0.0
     if regime.weight_decay and regime.weight_decay_form == "coupled":
@@ -220,26 +221,27 @@ def stepper(rule: Rule, function: Objective, regime: Regime, steps: int) -> Step
     elif regime.weight_decay and hasattr(rule, "weight_decay"):
         rule = replace(rule, weight_decay=regime.weight_decay)  # type: ignore[type-var]
     elif regime.weight_decay:
-        if "x" in getattr(rule.init(np.zeros(len(function.start))), "_fields", ()) or not hasattr(rule, "lr"):
+        moves_from_w = rule.text and derivative(inlined(rule.formula)["w"], "w") == ONE
+        if not moves_from_w or not hasattr(rule, "lr"):
             raise UsageError(f"weight_decay_form: expected coupled for {rule.name}, got decoupled")
         beside = regime.weight_decay
     changed = [key for key in ("clip_norm", "clip_value", "noise") if getattr(regime, key)]
-    if changed and {"function", "gradient_at"} & set(rule.needs):
+    if changed and {"function", "grad"} & set(rule.needs):
         keys = " and ".join(changed)
         raise UsageError(f"{rule.name} evaluates gradients itself, so {keys} cannot apply")
     # Importing numpy.random costs 15 ms.
     generator = np.random.default_rng(regime.seed) if regime.noise else None
 
-    def step(t: int, x: Floats, gradient: Floats, state: Any) -> tuple[Floats, Any]:
+    def step(t: int, w: Floats, gradient: Floats, state: Any) -> tuple[Floats, Any]:
         if changed:
             gradient = _changed(gradient, regime, generator)
         if coupled:
-            gradient = gradient + coupled * x
+            gradient = gradient + coupled * w
         now = scheduled(rule, regime.schedule.factor(t, steps))
-        taken, state = now.update(gradient, state, **needed(rule, function, x))
+        after, state = now.step(w, gradient, t + 1, state, **quantities_for(rule, function, w))
         if beside:
-            taken = taken - now.lr * beside * x  # type: ignore[attr-defined]
-        return taken, state
+            after = after - now.lr * beside * w  # type: ignore[attr-defined]
+        return after, state
 
     return step
 

@@ -1,21 +1,34 @@
 """Convergence on a quadratic: stability, the rate per step, and the best settings, in closed form.
 
-On f(w) = (w - m)'A(w - m)/2 a rule with a `recurrence` (sgd, momentum, nesterov, qhm) splits into one recurrence per
+On f(w) = (w - m)'A(w - m)/2 a rule whose step is linear (sgd, momentum, nesterov, qhm) splits into one recurrence per
 eigenvalue a of A: (w, velocity) is multiplied by a 2 x 2 matrix at each step. The matrix's spectral radius r decides:
 for r < 1 the distance shrinks by the factor r per step in the long run (Polyak 1964; Lessard, Recht & Packard 2016).
 Other rules have no formula here; their rate can be measured.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache
 from math import nan, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from optilab.errors import UsageError
+from optilab.optimize.formula import ZERO, Node, derivative, put_in, symbols
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.rule import Recurrence, Rule
-from optilab.optimize.rules.momentum import SGD, Momentum, Nesterov
+from optilab.optimize.program import Program, evaluate, operations_of
+from optilab.optimize.rule import Rule, settings_in_formula
+from optilab.optimize.rules import SGD, Momentum, Nesterov
+
+
+class LinearStep(NamedTuple):
+    """V <- decay*V + gain*g;  w <- w - lr*(gradient*g + velocity*V), with the new V; numbers, or arrays of settings."""
+
+    decay: Any
+    gain: Any
+    gradient: Any
+    velocity: Any
 
 
 @dataclass(frozen=True)
@@ -94,21 +107,76 @@ def best_rates(function: Objective) -> dict[str, float] | None:
     }
 
 
+class Slopes(NamedTuple):
+    """The derivatives of a step, as expressions: of the velocity's update by itself and by g, and of the next w by w,
+    by g and by the new velocity. All other states are held after their update."""
+
+    velocity: str | None
+    decay: Node
+    gain: Node
+    point: Node
+    gradient: Node
+    by_velocity: Node
+
+
+@cache
+def slopes_of(program: Program) -> Slopes | None:
+    """None for a formula that is not differentiable here, or has more than one velocity.
+
+    A velocity is a state whose update is linear in the gradient, and in which the next w is linear.
+    """
+    if program.needs or any(operations_of(one.node) & {"sum", "norm"} for one in program.body):
+        return None
+    values: dict[str, Node] = {}
+    updates: dict[str, Node] = {}
+    for one in program.body:
+        node = put_in(one.node, values)
+        (updates if one.target in program.states else values)[one.target] = node
+    after, found = values["w"], []
+    try:
+        for name, update in updates.items():
+            gain, by_state = derivative(update, "g"), derivative(after, name)
+            if ZERO not in (gain, by_state) and "g" not in symbols(gain) and name not in symbols(by_state):
+                found.append(Slopes(name, derivative(update, name), gain, ZERO, ZERO, by_state))
+        slopes = found[0] if found else Slopes(None, ZERO, ZERO, ZERO, ZERO, ZERO)
+        slopes = slopes._replace(point=derivative(after, "w"), gradient=derivative(after, "g"))
+    except UsageError:  # an operation without a derivative
+        return None
+    if slopes.velocity is None and slopes.gradient == ZERO:
+        return None
+    moving = {"w", "g", *([slopes.velocity] if slopes.velocity else ())}
+    return None if len(found) > 1 or any(moving & symbols(node) for node in slopes[1:]) else slopes
+
+
+def linear_step(rule: Any) -> LinearStep | None:
+    """The step of a rule that is linear in w, the gradient and at most one velocity, with factors that stay; else None.
+
+    The settings may be arrays (..., 1).
+    """
+    slopes = slopes_of(rule.program) if rule.text and hasattr(rule, "lr") else None
+    if slopes is None or rule.states != ((slopes.velocity,) if slopes.velocity else ()):
+        return None
+    values = settings_in_formula(rule)
+    if any(symbols(node) - values.keys() for node in slopes[1:]) or np.any(evaluate(slopes.point, values) != 1):
+        return None
+    decay, gain, _, gradient, by_velocity = (evaluate(node, values) for node in slopes[1:])
+    return LinearStep(decay, gain, -gradient / rule.lr, -by_velocity / rule.lr)
+
+
 def update_matrices(rule: Any, eigenvalues: Floats) -> Floats | None:
-    """One step of (w, velocity) per eigenvalue of the Hessian, (..., n, 2, 2); None for a rule without a recurrence.
+    """One step of (w, velocity) per eigenvalue of the Hessian, (..., n, 2, 2); None for a rule without a linear step.
 
     The rule's settings may be arrays (..., 1).
     """
-    parts: Recurrence | None = getattr(rule, "recurrence", None)
-    if parts is None:
+    step = linear_step(rule)
+    if step is None:
         return None
-    keep, enter, of_gradient, of_velocity = parts
-    # V <- keep*V + enter*a*w;  w <- w - lr*(of_gradient*a*w + of_velocity*V)
+    # V <- decay*V + gain*a*w;  w <- w - lr*(gradient*a*w + velocity*V)
     a = np.asarray(eigenvalues)
-    into = enter * a
+    into = step.gain * a
     rows = [
-        [1 - rule.lr * (of_gradient * a + of_velocity * into), -rule.lr * of_velocity * keep],
-        [into, keep],
+        [1 - rule.lr * (step.gradient * a + step.velocity * into), -rule.lr * step.velocity * step.decay],
+        [into, step.decay],
     ]
     shape = np.broadcast_shapes(*(np.shape(entry) for row in rows for entry in row))
     return np.stack([np.stack([np.broadcast_to(e, shape) for e in row], axis=-1) for row in rows], axis=-2)
@@ -129,33 +197,61 @@ def largest_lr(rule: Any, eigenvalues: Floats) -> Any:
     """The learning rate at which the steepest direction stops converging; the settings may be arrays (..., 1).
 
     sgd: 2/L. momentum: 2(1 + beta)/L, for the form `ema` divided by 1 - beta. In general the matrix leaves the
-    unit circle at -1: with p = keep, lr*L = 2(1 + p)/(of_gradient*(1 + p) + enter*of_velocity).
+    unit circle at -1: with p = decay, lr*L = 2(1 + p)/(gradient*(1 + p) + gain*velocity).
     """
-    parts: Recurrence | None = getattr(rule, "recurrence", None)
-    if parts is None:
-        raise TypeError(f"{rule.name} has no recurrence")
-    return _stable(parts) / eigenvalues[-1]
+    step = linear_step(rule)
+    if step is None:
+        raise TypeError(f"{rule.name} has no linear step")
+    return _stable(step) / eigenvalues[-1]
 
 
-def _stable(parts: Recurrence) -> Any:
+def _stable(step: LinearStep) -> Any:
     """The product of learning rate and curvature at which a step stops converging."""
-    keep, enter, of_gradient, of_velocity = parts
-    return 2 * (1 + keep) / (of_gradient * (1 + keep) + enter * of_velocity)
+    return 2 * (1 + step.decay) / (step.gradient * (1 + step.decay) + step.gain * step.velocity)
 
 
-def stability_limit(rule: Any, state: Any = None) -> float | None:
+class FrozenStep(NamedTuple):
+    """The linear `step` of an adaptive rule in coordinates scaled by its `preconditioner`, (..., d), which divides the
+    velocity, or the gradient where there is none."""
+
+    step: LinearStep
+    preconditioner: Any
+
+
+def is_adaptive(rule: Any) -> bool:
+    """Whether the rule has a `frozen_step`, and no linear one."""
+    if not rule.text or not hasattr(rule, "lr") or linear_step(rule) is not None:
+        return False
+    slopes = slopes_of(rule.program)
+    return slopes is not None and symbols(slopes.decay) | symbols(slopes.point) <= settings_in_formula(rule).keys()
+
+
+def frozen_step(rule: Any, state: Mapping[str, Any], t: int) -> FrozenStep:
+    """The next steps of an adaptive rule, after t >= 1 steps, while all but its velocity stand still ("frozen Adam",
+    Cohen et al. 2022, arXiv:2207.14484); `state` is by name."""
+    settings = settings_in_formula(rule)
+    slopes, values = slopes_of(rule.program), {**settings, **state, "t": float(t), "w": 0.0}
+    assert slopes is not None
+    if slopes.velocity is None:
+        return FrozenStep(LinearStep(0.0, 0.0, 1.0, 0.0), -rule.lr / evaluate(slopes.gradient, values))
+    decay, gain, _, gradient, change = (evaluate(node, values) for node in slopes[1:])
+    if not symbols(slopes.gain) <= settings.keys():  # the gradient is divided before it enters the velocity
+        gain, change = 1.0, gain * change
+    # the same in every coordinate
+    ratio = 0.0 if slopes.gradient == ZERO else (gradient / change).reshape(-1)[0]
+    return FrozenStep(LinearStep(decay, gain, ratio, 1.0), -rule.lr / change)
+
+
+def stability_limit(rule: Any, step: LinearStep | None = None) -> float | None:
     """The curvature above which the rule's steps, at its learning rate, grow along that direction of a quadratic.
 
     sgd: 2/lr. momentum: 2(1 + beta)/lr, for the form `ema` divided by 1 - beta (Cohen et al. 2021, arXiv:2103.00065).
-    For an adaptive rule the limit of the preconditioned curvature, the largest eigenvalue of D^-1/2 H D^-1/2 with D
-    its `preconditioner`; adam: (2 + 2 beta1)/((1 - beta1) lr) (Cohen et al. 2022, arXiv:2207.14484); nadam, whose
-    momentum follows a schedule, at its `state`: in the end (2 + 2 beta1)/((1 - beta1) (1 + 2 beta1) lr). None for a
-    rule without a formula here.
+    For the `step` of an adaptive rule (`frozen_step`) the limit of the preconditioned curvature, the largest eigenvalue
+    of D^-1/2 H D^-1/2 with D its preconditioner; adam: (2 + 2 beta1)/((1 - beta1) lr) (Cohen et al. 2022,
+    arXiv:2207.14484). None for a rule without such a step.
     """
-    parts: Recurrence | None = getattr(rule, "recurrence", None) or getattr(rule, "frozen", None)
-    if parts is None and state is not None and hasattr(rule, "frozen_at"):
-        parts = rule.frozen_at(state)
-    return None if parts is None else float(_stable(parts) / rule.lr)
+    step = step or linear_step(rule)
+    return None if step is None else float(_stable(step) / rule.lr)
 
 
 def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float], float]:
@@ -211,14 +307,14 @@ def root_power(rule: Any) -> int:
 def _tenth_step(rule: Any, gradient: float) -> float:
     """Length of the tenth step by a gradient of this size; nan for a rule that cannot step here."""
     direction, point = gradient * np.array([[1.0, -1.0]]), np.ones((1, 2))
-    needed = {}
-    if "hessian_diagonal" in getattr(rule, "needs", ()):
-        needed["hessian_diagonal"] = partial(np.abs, direction)
+    quantities = {"diagonal": lambda w: np.abs(direction)} if "diagonal" in rule.needs else {}
+    length = np.zeros(1)
     try:
         with np.errstate(all="ignore"):
             state = rule.init(point)
-            for _ in range(10):
-                step, state = rule.update(direction, state, **needed)
+            for t in range(1, 11):
+                after, state = rule.step(point, direction, t, state, **quantities)
+                length, point = np.abs(after - point), after
     except Exception:  # the user's code, or a torch optimizer, which runs only in a training
         return nan
-    return float(np.abs(step).max())
+    return float(length.max())

@@ -19,7 +19,7 @@ import numpy as np
 from optilab.errors import UsageError, WriteFailure
 from optilab.optimize.objective import Floats, Objective, called, minima_inside
 from optilab.optimize.own import OwnRule
-from optilab.optimize.rule import Rule, require_vector
+from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.runs import write_atomic
 from optilab.study import search_space
 from optilab.study.comparison import judge
@@ -92,7 +92,7 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
     ]
     for rule in rules:
         try:
-            require_vector(rule)
+            reject_matrix_rule(rule)
         except UsageError as error:
             problems.append(f"--algo: {error}")
     problems += [

@@ -294,7 +294,7 @@ class RacedCandidate:
     def passes(self) -> int:
         """Gradients that a step takes: two where the rule wants another one at another point, as `sam` does."""
         name = str(self.optimizer.get("name"))
-        return 1 + (name in RULES and "gradient_at" in getattr(RULES[name](), "needs", ()))
+        return 1 + (name in RULES and "grad" in RULES[name]().needs)
 
     best_of: tuple[float, ...]
     """Expected validation accuracy of the best of k settings, k = 1..budget (Dodge et al. 2019)."""

@@ -16,7 +16,7 @@ from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.rule import learning_rates, rated, with_settings
+from optilab.optimize.rule import learning_rates, rules_with_lr, with_settings
 from optilab.runs import Record
 from optilab.study import sweep
 from optilab.study.comparison import RunComparison, compare_runs, learned_nothing
@@ -52,7 +52,7 @@ class RateRamp:
 
 def rate_ramp(rule: Any, steps: int = STEPS) -> RateRamp:
     """`steps` log-spaced rates for an optimizer. UsageError where it has no learning rate."""
-    key, inner = next(iter(rated(rule).items()), ("", None))
+    key, inner = next(iter(rules_with_lr(rule).items()), ("", None))
     if inner is None:
         raise UsageError(f"{rule.name} has no learning rate `lr`: there is none to find")
     span = network_space(inner)["lr"]

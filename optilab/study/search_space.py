@@ -108,7 +108,7 @@ def space(function: Objective) -> dict[str, Draw]:
     damping, which is added to curvatures: log-uniform from L/10^6 to L.
     """
     width = max(high - low for low, high in function.box)
-    curvature = largest_curvature(function)  # type: ignore[arg-type]  # functions are frozen
+    curvature = largest_curvature(function)
     lowest = max(min(0.1 / curvature, 1e-3 * width), 1e-9 * width)
     return {"lr": LogUniform(lowest, width), "damping": LogUniform(1e-6 * curvature, curvature), **FIXED}
 

@@ -107,15 +107,12 @@ def log_costs(costs: Any, conditions: RaceSettings) -> Floats:
 
 def gradients_per_step(rule: Rule, function: Objective) -> int:
     """1, one more for the gradient at another point, and one per coordinate if the rule needs the Hessian."""
-    needs = getattr(rule, "needs", ())
-    return 1 + ("gradient_at" in needs) + len(function.start) * bool({"hessian", "hessian_diagonal"} & set(needs))
+    return 1 + ("grad" in rule.needs) + len(function.start) * bool({"H", "diagonal"} & set(rule.needs))
 
 
 def extra_knowledge(rule: Rule) -> list[str]:
-    """What a rule uses besides the gradient at the point: gradient_at, hessian, hessian_diagonal, value, f_min."""
-    needs = ("gradient_at", "hessian", "hessian_diagonal", "value")
-    known = [need for need in getattr(rule, "needs", ()) if need in needs]
-    return known + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
+    """What a rule uses besides the gradient at the point: grad, H, diagonal, f, f_min."""
+    return list(rule.needs) + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 
 def _starts(function: Objective, repeat: int, count: int, conditions: RaceSettings) -> Floats:

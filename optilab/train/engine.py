@@ -21,7 +21,7 @@ from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, Trai
 from optilab.data.load import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
-from optilab.optimize.rules.wrappers import SAM
+from optilab.optimize.rules import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.train import draws, optimizers, own, own_model, probes, theory
 from optilab.train.device import all_finite, failures_explained, generators
@@ -235,9 +235,9 @@ class Training:
         count = self.config.curvature.images if self.config.curvature else 0
         images = self.train.take(torch.arange(min(count, len(self.train))))
         batch = as_input(images.pixels, self.config.data), images.labels
-        divisor = optimizers.preconditioner(self.optimizer, self.config.optimizer)
-        unscaled = divisor is None and hasattr(rule, "preconditioner")  # before the first step
-        limit = None if unscaled else stability_limit(rule, optimizers.state_of(self.optimizer))
+        frozen = optimizers.frozen(self.optimizer, self.config.optimizer)
+        limit = stability_limit(rule, frozen.step if frozen else None)
+        divisor = frozen.preconditioner if frozen else None
         return theory.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay, self.cost)
 
     def tested(self) -> Row:

@@ -2,15 +2,15 @@
 
 Where torch.optim implements a rule in the requested form, torch's own optimizer is used with its default kernels. Only
 plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel rounds differently, and after two epochs
-that changes the accuracy by a percent. Every other rule or form runs its own NumPy code on tensors (`RuleOptimizer`);
-what a user's file defines is in `own`.
+that changes the accuracy by a percent. Every other rule or form runs its formula on tensors (`RuleOptimizer`); what a
+user's file defines is in `own`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +20,26 @@ from torch import Tensor, nn
 from optilab.config.training import TrainConfig
 from optilab.optimize import Rule
 from optilab.optimize.own import OwnRule
-from optilab.optimize.rules.adam import Adam, AdamW, NAdam, RAdam
-from optilab.optimize.rules.adaptive import Adadelta, Adagrad, Adamax, Adopt, AMSGrad, RMSProp
-from optilab.optimize.rules.momentum import SGD, Momentum, Nesterov
-from optilab.optimize.rules.wrappers import SAM
+from optilab.optimize.program import compiled
+from optilab.optimize.rules import (
+    ASCENT,
+    SAM,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Adopt,
+    AMSGrad,
+    Momentum,
+    NAdam,
+    Nesterov,
+    RAdam,
+    RMSProp,
+)
 from optilab.optimize.schedules import scheduled
+from optilab.optimize.theory import FrozenStep, frozen_step, is_adaptive
 from optilab.train import own
 from optilab.train.device import generators, set_generators
 from optilab.train.own_model import Network
@@ -39,8 +54,8 @@ class RuleOptimizer(EagerOptimizer):
 
     Joined to one vector, rules that combine all coordinates get the whole vector, and for the others a step is a few
     tensor operations instead of a few per parameter; its state is stored under the first parameter. Otherwise each
-    parameter has a state of its own. A state has one entry per field of the rule's state, so a checkpoint contains
-    only tensors and numbers.
+    parameter has a state of its own. A state has an entry for each state of the formula and `t`, the number of steps
+    done, so a checkpoint contains only tensors and numbers.
     """
 
     def __init__(
@@ -55,7 +70,6 @@ class RuleOptimizer(EagerOptimizer):
         self._shapes = [_as_matrix(weight).shape for weight in weights]
         self._places = [n for n, weight in enumerate(weights) if id(weight) in trained]
         self.quantities: Mapping[str, Any] = {}  # what the rule needs besides gradients, for the next step
-        self._states_of = [type(part.init(torch.zeros(1, 1))) for part in self._parts(rule)]
 
     def _parts(self, rule: Any) -> list[Any]:
         """The rule of each block of weights."""
@@ -74,18 +88,18 @@ class RuleOptimizer(EagerOptimizer):
 
     def state_at_start(self) -> list[dict[str, Any]]:
         """The state before the first step: one for each parameter that owns one."""
-        (group,) = self.param_groups
-        blocks = self._blocks(group["params"])
-        return [part.init(block)._asdict() for part, block in zip(self._parts(self.rule), blocks, strict=True)]
+        blocks = self._blocks(self.param_groups[0]["params"])
+        return [_begun(part, block) for part, block in zip(self._parts(self.rule), blocks, strict=True)]
 
     @torch.no_grad()
     def averages(self) -> list[tuple[nn.Parameter, Tensor]]:
         """The parameters whose rule averages its points, each with that average; none before the first step."""
         found = []
         parameters = self.param_groups[0]["params"]
-        for part, kind, owner in zip(self._parts(self.rule), self._states_of, parameters, strict=False):
-            if hasattr(part, "averaged") and self.state[owner]:
-                average = part.averaged(kind(**self.state[owner]))
+        points = self._blocks(parameters) if hasattr(self.rule, "averaged") else []
+        for part, point, owner in zip(self._parts(self.rule), points, parameters, strict=False):
+            if hasattr(part, "averaged") and (state := self.state[owner]):
+                average = part.averaged(point, tuple(state[name] for name in part.states))
                 owners = parameters if self.rule.weights == "joined" else [owner]
                 shares = average.flatten().split([parameter.numel() for parameter in owners])
                 found += [(p, share.view_as(p)) for p, share in zip(owners, shares, strict=True)]
@@ -97,21 +111,23 @@ class RuleOptimizer(EagerOptimizer):
         parameters, decay = group["params"], group["weight_decay"]
         parts = self._parts(self._at_rate(group["lr"]))
         gradients = self._blocks([parameter.grad for parameter in parameters])
-        points = self._blocks(parameters) if decay or not self.state else []
-        needed = {name: self.quantities[name] for name in self.rule.needs}
-        steps = []
-        for n, (rule, gradient) in enumerate(zip(parts, gradients, strict=True)):
+        quantities = {name: self.quantities[name] for name in self.rule.needs}
+        reached = []
+        for n, (rule, w, gradient) in enumerate(zip(parts, self._blocks(parameters), gradients, strict=True)):
             if decay:
-                gradient += decay * points[n]
-            entries, kind = self.state[parameters[n]], self._states_of[n]
-            state = kind(**entries) if entries or not kind._fields else rule.init(points[n])
-            step, state = rule.update(gradient, state, **needed)
-            entries.update(state._asdict())
-            steps.append(step)
+                gradient += decay * w
+            entries = self.state[parameters[n]]
+            if not entries:
+                entries.update(_begun(rule, w))
+            entries["t"] += 1
+            before = tuple(entries[name] for name in rule.states)
+            w, after = rule.step(w, gradient, entries["t"], before, **quantities)
+            entries.update(zip(rule.states, after, strict=True))
+            reached.append(w)
         if self.rule.weights == "joined":
-            steps = steps[0].split([parameter.numel() for parameter in parameters])
-        for parameter, step in zip(parameters, steps, strict=True):
-            parameter.add_(step.view_as(parameter))
+            reached = reached[0].split([parameter.numel() for parameter in parameters])
+        for parameter, w in zip(parameters, reached, strict=True):
+            parameter.copy_(w.view_as(parameter))
 
     def _blocks(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Copies of the tensors in the shape in which the rule gets them."""
@@ -122,6 +138,11 @@ class RuleOptimizer(EagerOptimizer):
             _as_matrix(tensor.detach().clone()) if whole else tensor.detach().clone().flatten()
             for tensor, whole in zip(tensors, shaped, strict=True)
         ]
+
+
+def _begun(rule: Rule, w: Tensor) -> dict[str, Any]:
+    """The state before the first step from w, by name, and that none is done."""
+    return {"t": 0, **dict(zip(rule.states, rule.init(w), strict=True))}
 
 
 def _as_matrix(weight: Tensor) -> Tensor:
@@ -232,38 +253,36 @@ def build(
 
 
 _STATE_NAMES = {
-    "step": "steps",
-    "exp_avg": "mean",
-    "exp_avg_sq": "mean_square",
-    "exp_inf": "mean_square",
-    "mu_product": "product",
-    "max_exp_avg_sq": "largest",
-    "square_avg": "mean_square",
-    "grad_avg": "mean",
-    "sum": "sum_of_squares",
+    "step": "t",
+    "exp_avg": "V",
+    "exp_avg_sq": "S",
+    "exp_inf": "S",
+    "mu_product": "P",
+    "max_exp_avg_sq": "L",
+    "square_avg": "S",
+    "grad_avg": "M",
+    "acc_delta": "D",
+    "sum": "S",
 }
-"""The entries of a torch optimizer's state by the names of the rules' own."""
+"""The entries of a torch optimizer's state by the names of the formula."""
 
 
-def state_of(optimizer: torch.optim.Optimizer) -> Any:
-    """The state of a rule over the joined parameters, by the names of the rule's own; None before the first step."""
+def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The state of a rule over the joined parameters, by the names of its formula, and `t`, the number of steps done;
+    empty before the first step."""
     states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
     if not states or not states[0] or states[0].get("step") == 0:
-        return None
+        return {}
     if isinstance(optimizer, RuleOptimizer):
-        return SimpleNamespace(**states[0])
+        return dict(states[0])
     names = [name for name in states[0] if name in _STATE_NAMES]
-    return SimpleNamespace(**{_STATE_NAMES[name]: _joined([state[name] for state in states]) for name in names})
+    return {_STATE_NAMES[name]: _joined([state[name] for state in states]) for name in names}
 
 
-def preconditioner(optimizer: torch.optim.Optimizer, rule: Rule) -> Tensor | None:
-    """What the rule divides the step by in each coordinate of the joined parameters; None before the first step, and
-    for a rule that has no such thing."""
-    divide = getattr(rule, "preconditioner", None)
-    if divide is None or (state := state_of(optimizer)) is None:
-        return None
-    divisor: Tensor = divide(state)
-    return divisor
+def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
+    """The `frozen_step` of the joined parameters; None before the first step, and for a rule that has no such thing."""
+    state = state_of(optimizer) if is_adaptive(rule) else {}
+    return frozen_step(rule, state, state["t"]) if state else None
 
 
 def _joined(values: Sequence[Any]) -> Any:
@@ -361,7 +380,7 @@ class Closure:
             self.step(optimizer, rule.base)
         else:
             if isinstance(optimizer, RuleOptimizer):
-                optimizer.quantities = {"hessian_diagonal": self.hessian_diagonal}
+                optimizer.quantities = {"diagonal": self.hessian_diagonal}
             ours = optimizer.param_groups[0]["params"] if isinstance(optimizer, EagerOptimizer) else []
             frozen = [
                 parameter for parameter in ours if parameter.grad is None
@@ -372,8 +391,9 @@ class Closure:
                 optimizer.step()
 
     @torch.enable_grad()
-    def hessian_diagonal(self) -> Tensor:
-        """An estimate of the diagonal of the Hessian of the batch's loss by all trained parameters, joined.
+    def hessian_diagonal(self, w: Tensor) -> Tensor:
+        """An estimate of the diagonal of the Hessian of the batch's loss by all trained parameters, joined, at w, where
+        they are.
 
         s*(H*s) with random signs s, whose mean is the diagonal (Hutchinson 1990). Dropout is off.
         """
@@ -387,11 +407,13 @@ class Closure:
         """Set the gradients to those of the batch at the worst point nearby; all else stays as it is."""
         parameters = self.model.trained
         gradients = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
-        ascent = rule.ascent(gradients).split([parameter.numel() for parameter in parameters])
+        here = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        nearby, _ = compiled(f"{ASCENT};  w <- w + e").step(here, gradients, 1.0, (), rule)
+        places = nearby.split([parameter.numel() for parameter in parameters])
         with kept([*parameters, *self.model.buffers()]), self._repeated():
             with torch.no_grad():
-                for parameter, part in zip(parameters, ascent, strict=True):
-                    parameter.add_(part.view_as(parameter))
+                for parameter, place in zip(parameters, places, strict=True):
+                    parameter.copy_(place.view_as(parameter))
             self.model.zero_grad()
             loss = nn.functional.cross_entropy(self.model(self.images), self.labels)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from optilab.optimize import RULES
-from optilab.optimize.rules.adam import Adam, AdamW, NAdam
+from optilab.optimize.rules import Adam, AdamW, NAdam
 from optilab.verify.references import (
     BARZILAI_BORWEIN,
     FORMULA,

@@ -155,13 +155,13 @@ def followed_on_matrix(rule: Any, function: MatrixFunction, start: Start, steps:
         import torch
 
         array = torch.from_numpy
-    x = np.array(start)
-    state, points = rule.init(array(x)), [x]
+    w = np.array(start)
+    state, points = rule.init(array(w)), [w]
     with np.errstate(all="ignore"):
-        while len(points) <= steps and np.isfinite(x).all():
-            step, state = rule.update(array(function.gradient(x)), state)
-            x = x + np.asarray(step)
-            points.append(x)
+        while len(points) <= steps and np.isfinite(w).all():
+            after, state = rule.step(array(w), array(function.gradient(w)), len(points), state)
+            w = np.asarray(after)
+            points.append(w)
     return np.stack(points).reshape(len(points), -1)
 
 

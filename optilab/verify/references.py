@@ -81,10 +81,9 @@ class MatrixProblem:
         parts = rule.for_weights(SHAPES)
         states = [part.init(w) for part, w in zip(parts, weights, strict=True)]
         points = [_joined(weights)]
-        for _ in range(STEPS):
+        for t in range(1, STEPS + 1):
             for n, gradient in enumerate(self.gradient([w.numpy() for w in weights])):
-                step, states[n] = parts[n].update(torch.from_numpy(gradient), states[n])
-                weights[n] = weights[n] + step
+                weights[n], states[n] = parts[n].step(weights[n], torch.from_numpy(gradient), t, states[n])
             points.append(_joined(weights))
         return np.stack(points)
 
@@ -130,8 +129,8 @@ def in_torch(text: str, printed: str = "", module: str = "torch.optim") -> Refer
                     options = eval(code, names | {kind: lambda weights, **options: options, "w": weights, "t": t})
                     optimizers[0].param_groups[0].update(options)
                 more = {}
-                if "hessian_diagonal" in rule.needs:
-                    diagonal = torch.from_numpy(_QUANTITIES["hessian_diagonal"](problem, here))
+                if "diagonal" in rule.needs:
+                    diagonal = torch.from_numpy(problem.function.hessian(here[0]).diagonal().copy())  # type: ignore[union-attr]
                     more["hessian"] = [diagonal.view_as(weights[0])] if (t - 1) % rule.interval == 0 else None
                 for optimizer in optimizers:
                     optimizer.step(**more)
@@ -173,7 +172,11 @@ def in_optax(text: str, printed: str = "", updates: int = 1, transposed: bool = 
             for _ in range(STEPS):
                 for _ in range(updates):
                     here = [np.array(w) for w in turned(getattr(weights, "fast", weights))]
-                    more = {name: find(problem, here) for name, find in _QUANTITIES.items() if name in rule.needs}
+                    more = {
+                        name: find(problem, here)
+                        for need, (name, find) in _QUANTITIES.items()
+                        if need in rule.needs
+                    }
                     steps, state = update(turned(problem.gradient(here)), state, weights, **more)
                     weights = optax.apply_updates(weights, steps)
                 points.append(_joined(turned(getattr(weights, "fast", weights))))
@@ -219,11 +222,14 @@ def _with_constants(kind: Any, **constants: Any) -> Any:
     return type(kind.__name__, (kind,), constants)
 
 
-_QUANTITIES: Mapping[str, Callable[[Any, Sequence[Floats]], Any]] = {
-    "value": lambda problem, weights: problem.function.value(weights[0]),
-    "hessian_diagonal": lambda problem, weights: problem.function.hessian(weights[0]).diagonal().copy(),
+_QUANTITIES: Mapping[str, tuple[str, Callable[[Any, Sequence[Floats]], Any]]] = {
+    "f": ("value", lambda problem, weights: problem.function.value(weights[0])),
+    "diagonal": (
+        "hessian_diagonal",
+        lambda problem, weights: problem.function.hessian(weights[0]).diagonal().copy(),
+    ),
 }
-"""What a rule may need besides gradients."""
+"""The arguments of optax for what a rule may need besides gradients."""
 
 
 def _exact_diagonal() -> Any:
@@ -261,23 +267,25 @@ class DelayedByOneStep:
     """A rule whose every step is taken one gradient later, unless the sign changes then: optax's Rprop."""
 
     needs = ()
+    text = ""
     weights = "joined"
 
     def __init__(self, rule: Any) -> None:
         self.rule, self.name = rule, f"{rule.name} one late"
 
-    def init(self, x: Floats) -> Any:
-        return self.rule.init(x), np.zeros_like(x)
+    def init(self, w: Floats) -> Any:
+        return self.rule.init(w), np.zeros_like(w)
 
-    def update(self, grad: Floats, state: Any) -> Any:
+    def step(self, w: Floats, g: Floats, t: int, state: Any) -> Any:
         state, waiting = state
-        step, state = self.rule.update(grad, state)
-        return np.where(step == 0, 0.0, waiting), (state, step)
+        after, state = self.rule.step(w, g, t, state)
+        step = after - w
+        return w + np.where(step == 0, 0.0, waiting), (state, step)
 
 
 def _executed(rule: Any, problem: FunctionProblem) -> Floats:
     steps = islice(worked_steps(rule, problem.function), STEPS)
-    return np.stack([*problem.start, *(step.lines[-1].value for step in steps)])
+    return np.stack([*problem.start, *(step.result for step in steps)])
 
 
 def _barzilai_borwein(rule: Any, problem: FunctionProblem) -> Floats:

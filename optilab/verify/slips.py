@@ -11,22 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError
 from optilab.optimize.formula import (
     ONE,
     ZERO,
     Node,
     Statement,
-    evaluate,
     number,
-    statements,
     symbol,
     symbols,
     text,
 )
 from optilab.optimize.objective import Floats
-from optilab.optimize.path import hyper_parameters, symbols_of
-from optilab.optimize.rule import needed
+from optilab.optimize.program import evaluate
+from optilab.optimize.rule import quantities_for, settings_in_formula
 
 Program = tuple[Statement, ...]
 Slip = tuple[str, Program]
@@ -40,18 +37,14 @@ FRACTIONS = (*SHARES, "nu", "slow_step_size")
 
 
 def program_of(rule: Any) -> Program:
-    """Empty for a rule whose formula is a sentence."""
-    try:
-        program = tuple(statements(rule.formula))
-    except UsageError:
-        return ()
-    return program if any(statement.target == "w" for statement in program) else ()
+    """Empty for a rule in code."""
+    return rule.program.statements if rule.text else ()
 
 
 def follow(program: Program, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
     """The points that a program visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
     w = np.array(start, dtype=np.float64)
-    fixed, points = hyper_parameters(rule), [w]
+    fixed, points = settings_in_formula(rule), [w]
     states = {s.target for s in program if s.arrow == "<-"} - {"w", "g"}
     starts = [s for s in program if s.arrow == "=" and s.target[-1] == "0" and s.target[:-1] in states]
     body = [s for s in program if s not in starts]
@@ -59,7 +52,7 @@ def follow(program: Program, rule: Any, function: Any, start: Sequence[Any], ste
     with np.errstate(all="ignore"):
         for t in range(1, steps + 1):
             g = function.gradient(w)
-            known |= fixed | symbols_of(w, g, t, needed(rule, function, w))
+            known |= fixed | quantities_for(rule, function, w) | {"w": w, "g": g, "t": float(t)}
             if t == 1:
                 known["last_g"] = g
                 known |= {s.target[:-1]: evaluate(s.node, known) for s in starts}

@@ -10,8 +10,8 @@ from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import printable
 from optilab.lab import Lab
-from optilab.optimize.objectives import Booth
-from optilab.optimize.rules.momentum import SGD
+from optilab.optimize.functions import Booth
+from optilab.optimize.rules import SGD
 from optilab.study import network_race as races
 from optilab.study.function_race import Race, RaceSettings
 from optilab.study.tuning import Tuning

@@ -53,10 +53,11 @@ def test_numbers_of_other_projects(golden, dtype):
         factor = eval(golden.schedule, {"t": t})
         rule = golden.rule if factor == 1 else replace(golden.rule, lr=golden.rule.lr * factor)
         gradient = np.asarray(np.broadcast_to(golden.gradient_at(x, t), x.shape), dtype=dtype)
-        step, state = rule.update(gradient + golden.coupled * x, state)
+        before = x
+        x, state = rule.step(before, gradient + golden.coupled * before, t + 1, state)
         if golden.decoupled:
-            step = step - rule.lr * golden.decoupled * x
-        shape, x = x.shape, x + step
+            x = x - rule.lr * golden.decoupled * before
+        shape = before.shape
         assert (x.dtype, x.shape) == (dtype, shape)
         if t + 1 in golden.points:
             assert_allclose(x, golden.points[t + 1], rtol=0, atol=golden.within, err_msg=f"step {t + 1}")

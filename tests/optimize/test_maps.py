@@ -1,13 +1,11 @@
 """A cell of a grid is the path with that cell's setting; every back end gives the same."""
 
-import multiprocessing
 import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, Status, descend, maps
 from optilab.optimize.maps import run_grid
 
@@ -51,7 +49,6 @@ def test_bits_are_those_of_descend(rule):
 
 @pytest.mark.parametrize("rule", ["sam", "lookahead"])
 def test_setting_of_a_wrapped_rule_is_an_axis(rule):
-    """Both by generated code (sam) and by the rule's own lines (lookahead)."""
     rule, rates = RULES[rule](), np.array([[1e-4, 1e-3, 2e-3]])
     ends = run_grid(rule, RAVINE, START, 40, {"base.lr": rates})
     for j, lr in enumerate(rates[0].tolist()):
@@ -73,16 +70,8 @@ def test_dead_process_is_an_error(monkeypatch):
     monkeypatch.setattr(maps, "BLOCK", 10)
     parent = os.getpid()
     monkeypatch.setattr(maps.np, "sqrt", lambda x: np.power(x, 0.5) if os.getpid() == parent else os._exit(9))
-    with pytest.raises(RuntimeError, match=r"ended with \[9\]"):
+    with pytest.raises(RuntimeError, match="terminated abruptly"):
         run_grid(RULES["sgd"](), RAVINE, START, 3, {"lr": LR}, workers=2)
-
-
-def test_rule_that_cannot_fill_a_map_is_refused(monkeypatch):
-    """Before any process starts."""
-    monkeypatch.setattr(maps, "BLOCK", 10)
-    monkeypatch.setattr(multiprocessing, "get_context", None)
-    with pytest.raises(UsageError, match="cannot fill this map"):
-        run_grid(RULES["lookahead"](), RAVINE, START, 3, {"sync_period": LR}, workers=2)
 
 
 def first_solved(path, function, limit):
@@ -95,7 +84,6 @@ def first_solved(path, function, limit):
 
 @pytest.mark.parametrize("function", HAVE_MINIMA)
 def test_solved_is_near_a_minimum(function):
-    """By generated code, and by the lines of lookahead."""
     function = OBJECTIVES[function]()
     starts = np.random.default_rng(1).uniform(*np.array(function.box).T, (1, 6, len(function.start)))
     floor = float(function.value(np.array(function.minima[0])))

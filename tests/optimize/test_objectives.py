@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
-from optilab.optimize import OBJECTIVES, families, formula
+from optilab.optimize import OBJECTIVES, formula, functions, program
 from optilab.optimize.objective import Expression
 
 MINIMUM = {  # as the sources print it
@@ -41,13 +41,11 @@ TYPED = [
     "w1 + w2 + w3*w1^2",
     "pi*w1",
 ]
+DIMENSIONS = [(name, kind) for name, kind in OBJECTIVES.items() if "dimension" in [f.name for f in fields(kind)]]
+CHAINS = ("rosenbrock", "dixon-price")
 CASES = {
     **{name: kind() for name, kind in OBJECTIVES.items()},
-    **{
-        f"{name}-5d": kind(dimension=5)
-        for name, kind in OBJECTIVES.items()
-        if any(f.name == "dimension" for f in fields(kind))
-    },
+    **{f"{name}-5d": kind(dimension=5) for name, kind in DIMENSIONS},
     "rosenbrock-a2-b5": OBJECTIVES["rosenbrock"](a=2.0, b=5.0),
 }
 every_function = pytest.mark.parametrize("function", CASES.values(), ids=list(CASES))
@@ -100,20 +98,56 @@ def test_minima_are_flat_equal_and_lowest(function):
 PRINTED = {
     name: function
     for name, function in CASES.items()
-    if not any(mark in function.formula for mark in ("w_i", "w'", "mean of"))  # a free dimension, a matrix, data
+    if not any(mark in function.formula for mark in ("w_i", "w'", "mean of"))  # neighbors, a matrix, data
 }
 
 
 @pytest.mark.parametrize("function", PRINTED.values(), ids=list(PRINTED))
 def test_printed_formula_is_the_function(function):
+    """As Python reads it."""
+    names = {name: getattr(np, name) for name in ("sum", "exp", "sqrt", "sin", "cos", "abs", "pi")}
+    names |= {f.name: getattr(function, f.name) for f in fields(function)}
+    for x in drawn(function, 20):
+        names |= {"w": x, "i": np.arange(1, len(x) + 1), "d": len(x)}
+        names |= {f"w{i}": w for i, w in enumerate(x, 1)}
+        printed = eval(function.formula.replace("^", "**"), names)
+        assert_allclose(function.value(x), printed, rtol=1e-10, atol=1e-12)
+
+
+WRITTEN_OUT = {
+    **{name: function for name, function in CASES.items() if function.nodes() is not None},
+    **{
+        f"{name}-{d}d": kind(dimension=d)
+        for name, kind in DIMENSIONS
+        for d in (1, 3, 4)
+        if d > 1 or name not in CHAINS
+    },
+    **{text: Expression(text) for text in [*TYPED, "w5 + w1*w2^2"]},
+}
+
+
+@pytest.mark.parametrize("function", WRITTEN_OUT.values(), ids=list(WRITTEN_OUT))
+def test_trees_have_the_bits_of_the_function(function):
+    x = 3 * drawn(function, 1000)
+    names = [f"w{i + 1}" for i in range(x.shape[-1])]
+    value, gradient = function.nodes()
+    with np.errstate(all="ignore"):
+        assert np.array_equal(program.function_of(value, names)(x), function.value(x), equal_nan=True)
+        assert np.array_equal(program.function_of(gradient, names)(x), function.gradient(x), equal_nan=True)
+
+
+@pytest.mark.parametrize("function", WRITTEN_OUT.values(), ids=list(WRITTEN_OUT))
+def test_gradient_is_the_derivative_of_the_tree(function):
+    """`slope` changes the last bits only."""
     x = drawn(function, 20)
-    values = {f.name: getattr(function, f.name) for f in fields(function) if f.name != "formula"}
-    values |= {f"w{i + 1}": x[:, i] for i in range(x.shape[-1])}
-    tree = formula.parse(function.formula)
-    assert_allclose(formula.evaluate(tree, values), function.value(x), rtol=1e-10, atol=1e-12)
-    for i in range(x.shape[-1]):
-        slope = formula.evaluate(formula.derivative(tree, f"w{i + 1}"), values)
-        assert_allclose(slope, function.gradient(x)[:, i], rtol=1e-9, atol=1e-9)
+    names = [f"w{i + 1}" for i in range(x.shape[-1])]
+    slopes = [formula.derivative(function.nodes()[0], name) for name in names]
+    assert_allclose(program.function_of(slopes, names)(x), function.gradient(x), rtol=1e-9, atol=1e-9)
+
+
+def test_functions_without_trees():
+    without = {name for name, function in CASES.items() if function.nodes() is None}
+    assert without == {"logistic-regression", *(name for name in CASES if name.endswith("-5d"))}
 
 
 def test_enough_functions_are_tested():
@@ -128,15 +162,15 @@ def test_box_is_the_published_domain(name):
 
 
 def test_quadratic_has_its_condition_and_rotation():
-    assert_allclose(np.linalg.eigvalsh(families.Quadratic(condition=50.0, dimension=4).matrix)[[0, -1]], [1, 50])
-    assert_allclose(families.Quadratic(rotation=0.0).matrix, np.diag([1.0, 100.0]))
-    assert_allclose(families.Quadratic(condition=9.0, rotation=45.0).matrix, [[5, 4], [4, 5]])
+    assert_allclose(np.linalg.eigvalsh(functions.Quadratic(condition=50.0, dimension=4).matrix)[[0, -1]], [1, 50])
+    assert_allclose(functions.Quadratic(rotation=0.0).matrix, np.diag([1.0, 100.0]))
+    assert_allclose(functions.Quadratic(condition=9.0, rotation=45.0).matrix, [[5, 4], [4, 5]])
 
 
 def test_iris_data_is_fishers_table():
     """Fisher 1936, table III: means and standard deviations of the petals of two species."""
-    table = np.array(families._PETALS.split(), dtype=float).reshape(2, 50, 2) / 10
-    assert families.LogisticRegression().signed_inputs.shape == (100, 3)
+    table = np.array(functions._PETALS.split(), dtype=float).reshape(2, 50, 2) / 10
+    assert functions.LogisticRegression().signed_inputs.shape == (100, 3)
     assert_allclose(table.mean(axis=1), [[4.26, 1.326], [5.552, 2.026]])
     assert_allclose(table.std(axis=1, ddof=1), [[0.469911, 0.197753], [0.551895, 0.274650]], atol=1e-6)
 
@@ -157,8 +191,8 @@ def test_typed_formula_of_a_known_function():
 @pytest.mark.parametrize("n", range(1, 24))
 def test_whole_power_is_a_product(n):
     x = np.linspace(-2, 2, 41)
-    assert_allclose(formula.power(x, n), x**n, rtol=1e-14)
-    assert_allclose(formula.evaluate(formula.parse(f"w1^{n}"), {"w1": x}), formula.power(x, n), rtol=0)
+    assert_allclose(program.power(x, n), x**n, rtol=1e-14)
+    assert_allclose(program.function_of(formula.parse(f"w1^{n}"), ["w1"])(x[:, None]), program.power(x, n), rtol=0)
 
 
 @pytest.mark.parametrize(

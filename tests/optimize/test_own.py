@@ -156,8 +156,9 @@ def test_hidden_state_is_not_traced(own):
 
 def test_steps_change_no_state_and_no_gradient(own):
     rule, gradient = own("in_place")(), np.array([0.1, 0.2])
-    state = rule.init(np.array([1.0, 2.0]))
-    first, again = (rule.update(gradient, state)[0] for _ in range(2))
+    w = np.array([1.0, 2.0])
+    state = rule.init(w)
+    first, again = (rule.step(w, gradient, 1, state)[0] for _ in range(2))
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(gradient, [0.1, 0.2])
 
@@ -201,4 +202,4 @@ class F:
     def update(self, w, g): return w - self.lr*g
 """
     step = next(worked_steps(own("F", source)(), OBJECTIVES["ravine"]()))
-    assert [line.target for line in step.lines] == ["w"]
+    assert [one.target for one in step.statements] == ["w"]

@@ -96,8 +96,8 @@ def test_a_rule_that_needs_the_hessian_pays_for_it():
     assert tuning.gradients_per_step(rule, function) == 3
     result = measure(rule, function, 0, RaceSettings(budget=20, starts=5, gradients=60))
     assert all(cost % 3 == 0 and cost <= 60 for cost in result.costs)
-    assert tuning.extra_knowledge(rule) == ["hessian"]
-    assert tuning.extra_knowledge(RULES["polyak"]()) == ["value", "f_min"]
+    assert tuning.extra_knowledge(rule) == ["H"]
+    assert tuning.extra_knowledge(RULES["polyak"]()) == ["f", "f_min"]
     assert tuning.extra_knowledge(RULES["adam"]()) == []
 
 

@@ -357,7 +357,7 @@ def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
 
 # --- optimizers ------------------------------------------------------------------------------------------
 
-TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule.needs]
+TRAINABLE = [name for name, rule in RULES.items() if name in ("lookahead", "sam", "sophia") or not rule().needs]
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])

@@ -89,7 +89,7 @@ def test_slip_is_found_and_named(judged, name, changes, words):
             """,
             "sgd",
         ),
-        ("from optilab.optimize.rules.adam import Adam as Mine", "adam"),
+        ("from optilab.optimize.handwritten.adam import Adam as Mine", "adam"),
         (
             """
             import torch

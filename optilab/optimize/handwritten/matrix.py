@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
 
+from optilab.optimize.handwritten.adam import AdamW
 from optilab.optimize.rule import Array, Decay, Eps, LearningRate, Rule, WeightDecay, xp_of
-from optilab.optimize.rules.adam import AdamW
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
+from optilab.optimize.handwritten.adam import Adam
+from optilab.optimize.handwritten.momentum import SGD
 from optilab.optimize.rule import Array, Decay, Eps, LearningRate, Rule, WeightDecay, length, xp_of
-from optilab.optimize.rules.adam import Adam
-from optilab.optimize.rules.momentum import SGD
 
 Interpolation = Annotated[float, Gt(0), Lt(1), Doc("where the gradient is taken: 0 at z, 1 at the average")]
 

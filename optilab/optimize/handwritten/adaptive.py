@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from annotated_doc import Doc
 from annotated_types import Ge
 
+from optilab.optimize.handwritten.adam import AdamState, FrozenMomentum, TwoMoments
 from optilab.optimize.rule import Array, Decay, Eps, LearningRate, Recurrence, Rule, xp_of
-from optilab.optimize.rules.adam import AdamState, FrozenMomentum, TwoMoments
 
 EpsPlacement = Annotated[Literal["inside", "outside"], Doc("eps inside or outside the root")]
 _ROOT = {"inside": "sqrt({} + eps)", "outside": "(sqrt({}) + eps)"}

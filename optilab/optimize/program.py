@@ -1,0 +1,664 @@
+"""A rule's formula as the step that runs: on NumPy arrays, torch tensors and numbers alike.
+
+    program = compiled("V <- beta*V + g;  w <- w - lr*V")
+    state = program.init(w, settings)
+    w, state = program.step(w, g, 1.0, state, settings)
+
+The text becomes Python source once, in which every product and sum stands as it is printed, so that what is printed is
+what runs, to the bit. `written_out` has the same program over single coordinates.
+"""
+
+import math
+import operator
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial, reduce
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+
+from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols
+from optilab.optimize.rule import Array, array_namespace
+
+NUMBER, ROW, VECTOR = range(3)
+"""Sizes of a quantity: one number; one for each point, (..., 1); one for each coordinate, (..., d)."""
+QUANTITIES = {"f": ROW, "H": VECTOR, "grad": VECTOR, "diagonal": VECTOR}
+"""What a step may need besides the gradient: the value (..., 1) and the Hessian (..., d, d) at w, the gradient at
+another point, and the diagonal of the Hessian, both as functions of a point."""
+_INPUTS = {"w": VECTOR, "g": VECTOR, "t": NUMBER, "I": VECTOR}
+_SIZES = QUANTITIES | {"sum": ROW, "norm": ROW, "smallest": ROW, "solve": VECTOR}
+
+INFIX = {
+    "add": "({} + {})",
+    "subtract": "({} - {})",
+    "multiply": "({} * {})",
+    "divide": "({} / {})",
+    "remainder": "({} % {})",
+    "negative": "(-{})",
+    "greater": "({} > {})",
+    "less": "({} < {})",
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A formula whose statements run in order; `init` and `step` are functions of arrays and of an object with the
+    settings as attributes."""
+
+    statements: tuple[Statement, ...]
+
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """The names that the formula renews, in this order, besides w."""
+        renewed = dict.fromkeys(one.target for one in self.statements if one.arrow == "<-")
+        return tuple(name for name in renewed if name != "w")
+
+    @cached_property
+    def starts(self) -> Mapping[str, Node]:
+        """Where states start that do not start at zero: `S0 = ...`."""
+        return {one.target[:-1]: one.node for one in self.statements if self._is_start(one)}
+
+    @cached_property
+    def body(self) -> tuple[Statement, ...]:
+        """The statements of a step."""
+        return tuple(one for one in self.statements if not self._is_start(one))
+
+    def _is_start(self, one: Statement) -> bool:
+        return one.arrow == "=" and one.target.endswith("0") and one.target[:-1] in self.states
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All names that are read, and the operations that are quantities of the function."""
+        nodes = [one.node for one in self.statements]
+        return frozenset().union(
+            *map(symbols, nodes), *(operations_of(node) & QUANTITIES.keys() for node in nodes)
+        )
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The names that nothing defines, in the order of the alphabet."""
+        defined = {*self.states, *(one.target for one in self.body)}
+        return tuple(sorted(self.names - defined - _INPUTS.keys() - QUANTITIES.keys()))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The quantities of the function that a step reads, besides the gradient."""
+        return tuple(name for name in QUANTITIES if name in self.names)
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """The size of every name that is read or assigned."""
+        known = dict.fromkeys(self.settings, NUMBER) | _INPUTS | QUANTITIES
+        known |= {name: self.size(self.starts.get(name, ZERO), known) for name in self.states}
+        while True:
+            before = dict(known)
+            for one in self.body:
+                known[one.target] = max(known.get(one.target, NUMBER), self.size(one.node, known))
+            if known == before:
+                return known
+
+    def size(self, node: Node, known: Mapping[str, int]) -> int:
+        """The size of an expression, from those of names."""
+        if node.op == "symbol":
+            return known.get(node.value, NUMBER)
+        return _SIZES.get(node.op, max((self.size(child, known) for child in node.args), default=NUMBER))
+
+    @cached_property
+    def source(self) -> str:
+        """Python of `init(w, settings)` and `step(w, g, t, state, settings, f, H, grad, diagonal)`."""
+        read = {name: f"    {name} = _settings.{name}" for name in self.settings}
+        early = set().union(*map(symbols, self.starts.values())) if self.starts else set()
+        first = "".join(f"{self._start(name)}, " for name in self.states)
+        every = "".join(f"{name}, " for name in self.states)
+        lines = [
+            "def init(w, _settings):",
+            *(line for name, line in read.items() if name in early),
+            f"    return ({first})",
+            "def step(w, g, t, _state, _settings, f=None, H=None, grad=None, diagonal=None):",
+            *([f"    {every}= _state"] if every else []),
+            *read.values(),
+            *(f"    {one.target} = {code(one.node)}" for one in self.body),
+            f"    return w, ({every})",
+        ]
+        return "\n".join(lines)
+
+    def _start(self, name: str) -> str:
+        start, size = self.starts.get(name), self.sizes[name]
+        if start is not None and self.size(start, self.sizes) == size:
+            return code(start)
+        if size == NUMBER:
+            return "0.0"
+        zeros = "_zeros(w)" if size == VECTOR else "_sum(_zeros(w))"
+        return zeros if start is None else f"{zeros} + {code(start)}"
+
+    @cached_property
+    def _functions(self) -> Mapping[str, Callable[..., Any]]:
+        return executed(self.source)
+
+    @property
+    def init(self) -> Callable[..., tuple[Array, ...]]:
+        """The state before the first step from w, as a function of (w, settings)."""
+        return self._functions["init"]
+
+    @property
+    def step(self) -> Callable[..., tuple[Array, tuple[Array, ...]]]:
+        """The next w and the next state, as a function of (w, g, t, state, settings, f, H, grad, diagonal)."""
+        return self._functions["step"]
+
+
+@cache
+def compiled(formula: str) -> Program:
+    """The program of a formula. UsageError for one that cannot be read."""
+    return Program(tuple(statements(formula)))
+
+
+def executed(source: str) -> dict[str, Any]:
+    """The names that generated source defines; only names, numbers and operations of a tree are in it."""
+    names: dict[str, Any] = {"np": np, "nan": nan, "inf": inf, "array": array, "sqrt": math.sqrt, **FUNCTIONS}
+    exec(compile(source, "<formula>", "exec"), names)
+    return names
+
+
+def code(node: Node) -> str:
+    """An expression as Python; what is not an operator is a call of one of FUNCTIONS."""
+    if node.op == "number":
+        return f"({node.value!r})" if node.value < 0 else repr(node.value)
+    if node.op == "symbol":
+        return str(node.value)
+    if node.op == "multiply" and node.args[1] == symbol("I"):
+        return f"_identity({code(node.args[0])}, w)"
+    args = [code(child) for child in node.args]
+    if node.op == "power" and node.args[1].op == "number" and node.args[1].value.is_integer():
+        return f"({args[0]} ** {int(node.args[1].value)})"
+    if node.op == "where":  # of two numbers one is calculated: the other may divide by zero
+        return f"_where({args[0]}, lambda: {args[1]}, lambda: {args[2]}, w)"
+    if node.op in INFIX:
+        return INFIX[node.op].format(*args)
+    return f"{node.op if node.op in QUANTITIES else f'_{node.op}'}({', '.join(args)})"
+
+
+def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
+    """The value of an expression, with the values of its names; the arithmetic of `Program.step`."""
+    if node.op == "number":
+        return node.value
+    if node.op == "symbol":
+        return values[node.value]
+    if node.op == "multiply" and node.args[1] == symbol("I"):
+        return _identity(evaluate(node.args[0], values), values["w"])
+    if node.op == "where":
+        condition, *branches = node.args
+        this, that = (partial(evaluate, branch, values) for branch in branches)
+        return _where(evaluate(condition, values), this, that, values["w"])
+    call = values[node.op] if node.op in QUANTITIES else OPERATORS.get(node.op) or FUNCTIONS[f"_{node.op}"]
+    return call(*(evaluate(child, values) for child in node.args))
+
+
+OPERATORS: Mapping[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "remainder": operator.mod,
+    "negative": operator.neg,
+    "greater": operator.gt,
+    "less": operator.lt,
+}
+
+
+def divides_by_zero(node: Node) -> bool:
+    """Whether a divisor in the expression is the number 0."""
+    divisor = node.args[1] if node.op == "divide" else ONE
+    zero = not symbols(divisor) and in_products(divisor, {}) == ZERO
+    return zero or any(map(divides_by_zero, node.args))
+
+
+def operations_of(node: Node) -> set[str]:
+    """The names of all operations in an expression."""
+    return {node.op}.union(*map(operations_of, node.args))
+
+
+# --- the functions of generated code: of NumPy arrays, torch tensors and numbers --------------------------------
+
+
+def _is_number(x: Array) -> bool:
+    return isinstance(x, float | int)
+
+
+def _zeros(like: Array) -> Array:
+    return array_namespace(like).zeros_like(like)
+
+
+def _power(x: Array, y: Array) -> Array:
+    raised = x**y
+    return nan if isinstance(raised, complex) else raised
+
+
+def _sqrt(x: Array) -> Array:
+    if _is_number(x):
+        return math.sqrt(x) if x >= 0 else nan
+    return array_namespace(x).sqrt(x)
+
+
+def _of_elements(name: str) -> Callable[[Array], Array]:
+    return lambda x: getattr(array_namespace(x), name)(x)
+
+
+def _absolute(x: Array) -> Array:
+    return abs(x)
+
+
+def _minimum(x: Array, y: Array) -> Array:
+    """The smaller one of each pair; NaN where one of them is."""
+    if _is_number(x) and _is_number(y):
+        return x if x <= y or x != x else y
+    if (module := array_namespace(x, y)) is np:
+        return np.minimum(x, y)
+    if _is_number(x) or _is_number(y):
+        return y.clamp(max=x) if _is_number(x) else x.clamp(max=y)
+    return module.minimum(x, y)
+
+
+def _maximum(x: Array, y: Array) -> Array:
+    """The larger one of each pair; NaN where one of them is."""
+    if _is_number(x) and _is_number(y):
+        return x if x >= y or x != x else y
+    if (module := array_namespace(x, y)) is np:
+        return np.maximum(x, y)
+    if _is_number(x) or _is_number(y):
+        return y.clamp(min=x) if _is_number(x) else x.clamp(min=y)
+    return module.maximum(x, y)
+
+
+def _clip(x: Array, low: Array, high: Array) -> Array:
+    return _minimum(_maximum(x, low), high)
+
+
+def _where(condition: Any, x: Callable[[], Array], y: Callable[[], Array], like: Array) -> Array:
+    if isinstance(condition, bool | np.bool_):
+        return x() if condition else y()
+    with np.errstate(all="ignore"):  # each value is calculated where the other one is meant, too
+        module, this, that = array_namespace(condition), x(), y()
+    if _is_number(this) and _is_number(that) and hasattr(like, "dtype"):  # of the precision of w
+        this, that = (module.asarray(one, dtype=like.dtype, device=like.device) for one in (this, that))
+    return module.where(condition, this, that)
+
+
+def sum_coordinates(x: Array) -> Array:
+    """Over the coordinates, (..., 1); a number is its own sum."""
+    return x.sum(-1)[..., None] if getattr(x, "ndim", 0) else x
+
+
+def norm(x: Array) -> Array:
+    """The Euclidean norm over the coordinates, (..., 1)."""
+    return sum_coordinates(x**2) ** 0.5
+
+
+def _finite(matrices: Array) -> Array:
+    """LAPACK rejects NaN and infinity; the caller detects a path that overflowed."""
+    return np.where(np.isfinite(matrices), matrices, 0.0)
+
+
+def _solve(matrices: Array, vectors: Array) -> Array:
+    """The shortest solution where the matrix is singular."""
+    inverse = np.linalg.pinv(_finite(matrices), hermitian=True)
+    return (inverse @ vectors[..., None])[..., 0]
+
+
+def _smallest(matrices: Array) -> Array:
+    """The smallest eigenvalue, (..., 1)."""
+    return np.linalg.eigvalsh(_finite(matrices))[..., :1]
+
+
+def _identity(x: Array, like: Array) -> Array:
+    """x, (..., 1), times the identity matrix."""
+    return np.asarray(x)[..., None] * np.eye(like.shape[-1])
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **{
+        f"_{name}": _of_elements(name)
+        for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")
+    },
+    "_zeros": _zeros,
+    "_power": _power,
+    "_sqrt": _sqrt,
+    "_absolute": _absolute,
+    "_minimum": _minimum,
+    "_maximum": _maximum,
+    "_clip": _clip,
+    "_where": _where,
+    "_sum": sum_coordinates,
+    "_norm": norm,
+    "_solve": _solve,
+    "_smallest": _smallest,
+    "_identity": _identity,
+}
+"""By their names in generated code, with which no name of a formula can begin."""
+
+
+# --- written out: one operation per line, over the coordinates of a point ----------------------------------------
+
+
+def power(x: Any, n: int) -> Any:
+    """x^n for a whole n of at least 1, by multiplication: a tenth of the time of x**n, and no library's rounding."""
+    half = power(x, n // 2) if n > 1 else x
+    squared = half * half if n > 1 else x
+    return squared * x if n > 1 and n % 2 else squared
+
+
+WHOLE = range(1, 65)
+"""Exponents in a function that are computed by multiplication."""
+
+
+def in_products(node: Node, known: dict[int, Node]) -> Node:
+    """An expression of a function as it is calculated: whole powers as products, and what is constant as its value."""
+    if not node.args:
+        return node
+    if id(node) not in known:
+        args = tuple(in_products(child, known) for child in node.args)
+        changed = Node(node.op, args)
+        if all(arg.op == "number" for arg in args):
+            changed = folded(changed)
+        elif node.op == "power" and args[1].value in WHOLE:
+            changed = power(args[0], int(args[1].value))
+        known[id(node)] = changed
+    return known[id(node)]
+
+
+def folded(node: Node) -> Node:
+    """An operation on numbers as its value."""
+    names = {name: np.float64(arg.value) for name, arg in zip("abc", node.args, strict=False)}
+    with np.errstate(all="ignore"):
+        value = evaluate(Node(node.op, tuple(map(symbol, names))), names)
+    return number(float(value))
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`name = op(args)`; an argument is the name of an earlier result or of an input, or a number."""
+
+    name: str
+    op: str
+    args: tuple[Any, ...]
+
+
+def operations(roots: Sequence[Node]) -> tuple[list[Operation], list[Any]]:
+    """The operations behind `roots`, each once and in order, and the name (or number) of each root."""
+    done: list[Operation] = []
+    seen: dict[tuple[Any, ...], str] = {}
+    places: dict[int, Any] = {}
+
+    def visit(node: Node) -> Any:
+        if node.op in ("symbol", "number"):
+            return node.value
+        if id(node) not in places:
+            args = tuple(map(visit, node.args))
+            key = (node.op, *map(repr, args))  # repr tells 2 from 2.0 and 0.0 from -0.0
+            if key not in seen:
+                seen[key] = f"n{len(done) + 1}"
+                done.append(Operation(seen[key], node.op, args))
+            places[id(node)] = seen[key]
+        return places[id(node)]
+
+    return done, [visit(root) for root in roots]
+
+
+NUMBERS = INFIX | {
+    "copy": "{}",
+    "reciprocal": "(1.0 / {})",
+    "root": "sqrt({})",
+    "sqrt": "sqrt({})",
+    "absolute": "abs({})",
+    "raised": "({} ** {})",
+    "where": "({1} if {0} else {2})",
+    "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} - {0})",  # NaN of NaN
+    "maximum": "_maximum({}, {})",
+    "minimum": "_minimum({}, {})",
+    **{op: f"float(np.{op}({{}}))" for op in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    "power": "float(np.power({}, {}))",
+}
+ARRAYS = INFIX | {
+    "copy": "{}",
+    "reciprocal": "(1.0 / {})",
+    "root": "np.sqrt({})",
+    "raised": "({} ** {})",
+    "sign": "np.sign({})",
+    "sum": "np.sum({}, axis=-1, keepdims=True)",
+    **{
+        op: f"np.{op}({{}})"
+        for op in ("sqrt", "absolute", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
+    },
+    **{op: f"np.{op}({{}}, {{}})" for op in ("power", "maximum", "minimum")},
+    "where": "np.where({}, {}, {})",
+}
+NESTED = 50
+"""Operations in one line: Python parses 100 parentheses inside each other."""
+
+
+def assignments(
+    body: Sequence[Operation], ends: Sequence[Any], templates: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """The lines of a program and the expressions of its results.
+
+    A result that is read once stands where it is read, so that NumPy can reuse its memory.
+    """
+    reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
+    named = {arg for operation in body if operation.op == "sign" for arg in operation.args}  # more than once
+    lines, inside = list[str](), dict[Any, str]()
+
+    def written(arg: Any) -> str:
+        if isinstance(arg, str):
+            return inside.get(arg, arg)
+        return f"({arg!r})" if arg < 0 else repr(arg)
+
+    for name, op, args in ((one.name, one.op, one.args) for one in body):
+        expression = templates[op].format(*map(written, args))
+        if reads[name] == 1 and name not in named and expression.count("(") < NESTED:
+            inside[name] = expression
+        else:
+            lines.append(f"{name} = {expression}")
+    return lines, [written(end) for end in ends]
+
+
+ON_VECTORS = {"w": "x", "i": "np.arange(1.0, x.shape[-1] + 1)", "d": "x.shape[-1]"}
+"""The names in a formula of vectors, in terms of points x (..., d)."""
+
+
+def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[str, str]) -> Callable[[Any], Any]:
+    """An expression as a function of points x (..., d), (...,); or several as one, in the last axis of its result:
+    what they have in common is calculated once.
+
+    `names` are those of the coordinates, or of other quantities with their texts in terms of x, as `ON_VECTORS`.
+    """
+    known: dict[int, Node] = {}
+    nodes = [result] if isinstance(result, Node) else result
+    body, ends = operations([in_products(node, known) for node in nodes])
+    read = {arg for args in (*(operation.args for operation in body), ends) for arg in args}
+    texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
+    taken = [f"{name} = {text}" for name, text in texts.items() if name in read]
+    lines, written = assignments(body, ends, ARRAYS)
+    results = [
+        text if isinstance(end, str) else f"np.full(x.shape[:-1], {end!r})"
+        for end, text in zip(ends, written, strict=True)
+    ]
+    # np.stack takes longer than the arithmetic of most steps.
+    joined = f"np.concatenate([{', '.join(f'{one}[..., None]' for one in results)}], axis=-1)"
+    end = f"return {results[0] if isinstance(result, Node) else joined}"
+    function: Callable[[Any], Any] = executed("\n    ".join(["def function(x):", *taken, *lines, end]))["function"]
+    return function
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A step of a program over single coordinates, with a function put in.
+
+    Inputs are the coordinates w1, ..., wd, the `states` (one for each coordinate, or one that is the same for all), t, and settings.
+    """
+
+    points: tuple[str, ...]
+    states: tuple[str, ...]
+    sizes: tuple[int, ...]
+    """NUMBER, ROW or VECTOR, of each state."""
+    starts: tuple[Node, ...]
+    value: Node
+    gradient: tuple[Node, ...]
+    next_points: tuple[Node, ...]
+    next_states: tuple[Node, ...]
+
+
+def written_out(
+    program: Program, function: tuple[Node, Sequence[Node]], settings: Mapping[str, Node]
+) -> Expansion | None:
+    """The step of a program on a function, given as the trees of its value and gradient; None where the step needs a
+    matrix."""
+    if any(operations_of(one.node) & {"solve", "smallest", "diagonal"} for one in program.statements):
+        return None
+    known: dict[int, Node] = {}
+    value, *gradient = (in_products(node, known) for node in (function[0], *function[1]))
+    dimension, sizes = len(gradient), program.sizes
+    points = tuple(f"w{i + 1}" for i in range(dimension))
+    named = {
+        name: [symbol(f"_{name}" if sizes[name] < VECTOR else f"_{i + 1}_{name}") for i in range(dimension)]
+        for name in program.states
+    }
+    values: dict[str, list[Node]] = {name: [node] * dimension for name, node in settings.items()}
+    values |= {"w": list(map(symbol, points)), "g": list(gradient), "f": [value] * dimension, **named}
+    values["t"] = [symbol("t")] * dimension
+
+    def at(node: Node, i: int) -> Node:
+        """An expression in coordinate i."""
+        if node.op == "number":
+            return node
+        if node.op == "symbol":
+            return values[node.value][i]
+        if node.op == "grad":
+            place = dict(zip(points, (at(node.args[0], j) for j in range(dimension)), strict=True))
+            return put_in(gradient[i], place)
+        if node.op in ("sum", "norm"):
+            count = dimension if program.size(node.args[0], sizes) == VECTOR else 1
+            parts = [at(node.args[0], j) for j in range(count)]
+            if node.op == "sum":
+                return reduce(_added, parts)
+            return Node("sqrt", (reduce(_added, [Node("multiply", (part, part)) for part in parts]),))
+        args = tuple(at(child, i) for child in node.args)
+        if node.op == "clip":
+            return Node("minimum", (Node("maximum", args[:2]), args[2]))
+        if program.size(node, sizes) == NUMBER:
+            node = Node("raised" if node.op == "power" else node.op, args)
+            return _folded_in_python(node) if all(arg.op == "number" for arg in args) else node
+        if node.op == "power" and args[1].value in _POWERS:  # which NumPy computes so
+            op, count = _POWERS[args[1].value]
+            return Node(op, args[:1] * count)
+        return Node(node.op, args)
+
+    starts, states, kinds = list[Node](), list[str](), list[int]()
+    for name in program.states:
+        for i in range(1 if sizes[name] < VECTOR else dimension):
+            starts.append(at(program.starts[name], i) if name in program.starts else ZERO)
+            states.append(str(named[name][i].value))
+            kinds.append(sizes[name])
+    for one in program.body:
+        values[one.target] = [at(one.node, i) for i in range(dimension)]
+    after = [values[name][i] for name in program.states for i in range(1 if sizes[name] < VECTOR else dimension)]
+    return Expansion(
+        points,
+        tuple(states),
+        tuple(kinds),
+        tuple(starts),
+        value,
+        tuple(gradient),
+        tuple(values["w"]),
+        tuple(after),
+    )
+
+
+_POWERS = {2.0: ("multiply", 2), 0.5: ("root", 1), 1.0: ("copy", 1), -1.0: ("reciprocal", 1)}
+
+
+def _added(a: Node, b: Node) -> Node:
+    return Node("add", (a, b))
+
+
+def _folded_in_python(node: Node) -> Node:
+    """An operation on numbers as its value, where it has one."""
+    plain = Node("power" if node.op == "raised" else node.op, node.args)
+    try:
+        value = evaluate(plain, {"w": None})
+    except ArithmeticError:
+        return node
+    return node if isinstance(value, bool) else number(float(value))
+
+
+def path_source(step: Expansion) -> str:
+    """Source of `run(steps, w1, ..., wd)`, which returns w, f and the gradient of every step in one flat array."""
+    body, ends = operations([step.value, *step.gradient, *step.next_points, *step.next_states])
+    lines, written = assignments(body, ends, NUMBERS)
+    first, starts = assignments(*operations(step.starts), NUMBERS)
+    width = 1 + len(step.points)
+    moving = [*step.points, *step.states]
+    return "\n    ".join(
+        [
+            f"def run(steps, {', '.join(step.points)}):",
+            *first,
+            *(f"{name} = {start}" for name, start in zip(step.states, starts, strict=True)),
+            "rows = array('d')",
+            "append = rows.extend",
+            "t = 0.0",
+            "for _ in range(steps + 1):",
+            "    t += 1.0",
+            *(f"    {line}" for line in lines),
+            f"    append(({', '.join([*step.points, *written[:width]])}))",
+            f"    {''.join(f'{name}, ' for name in moving)} = {''.join(f'{end}, ' for end in written[width:])}",
+            "return rows",
+        ]
+    )
+
+
+TINY = 1e-150
+FLUSH_EVERY = 16
+"""Every 16th step, numbers below TINY become zero: arithmetic on denormals is 30 times slower."""
+
+
+def block_source(step: Expansion, settings: Sequence[str], watched: Node | None) -> str:
+    """Source of `run(steps, limits, near, settings, w1, ..., wd)`: the paths of many cells at once.
+
+    Points are arrays of the cells' shape, settings numbers or arrays that broadcast to it. It returns the points, and
+    for a watched quantity `pending` (bool), whether it has not been below `limits` where `near(w1, ..., wd)` is true,
+    and `count`, the epochs before it was.
+    """
+    body, ends = operations([*([] if watched is None else [watched]), *step.next_points, *step.next_states])
+    lines, written = assignments(body, ends, ARRAYS)
+    first, starts = assignments(*operations(step.starts), ARRAYS)
+    if watched is not None:
+        lines += [
+            f"reached = {written.pop(0)} < limits",
+            "if near is not None and reached.any():",
+            f"    reached &= near({', '.join(step.points)})",
+            "np.greater(pending, reached, pending)",
+            "count += pending",
+        ]
+    moving, vectors = [*step.points, *step.states], [*step.points]
+    for name, size in zip(step.states, step.sizes, strict=True):
+        vectors += [name] if size != NUMBER else []
+    return "\n    ".join(
+        [
+            f"def run(steps, limits, near, settings, {', '.join(step.points)}):",
+            *([f"{''.join(f'{name}, ' for name in settings)} = settings"] if settings else []),
+            *first,
+            *(
+                f"{name} = {start}" if size == NUMBER else f"{name} = np.zeros_like(w1) + {start}"
+                for name, size, start in zip(step.states, step.sizes, starts, strict=True)
+            ),
+            "pending, count = np.ones(w1.shape, bool), np.zeros(w1.shape, np.int32)",
+            "for step in range(steps):",
+            "    t = np.float64(step + 1)",
+            f"    if step % {FLUSH_EVERY} == {FLUSH_EVERY - 1}:",
+            *(f"        {name} = np.where(np.abs({name}) < {TINY!r}, 0.0, {name})" for name in vectors),
+            *(f"    {line}" for line in lines),
+            f"    {''.join(f'{name}, ' for name in moving)} = {''.join(f'{end}, ' for end in written)}",
+            f"return ({''.join(f'{name}, ' for name in step.points)}), pending, count",
+        ]
+    )
