@@ -32,9 +32,11 @@ from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status, theory
 from optilab.optimize import formula as formulas
-from optilab.optimize.formula import Node
+from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import called
 from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING, lowest
+from optilab.optimize.program import compiled
+from optilab.optimize.rule import settings_in_formula
 from optilab.show import chart_page, terminal
 from optilab.show.chart import MARKERS
 from optilab.show.page import asset, page_file, render, write_page
@@ -44,8 +46,6 @@ EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
 MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
-MAX_CHARACTERS = 2_000
-"""Characters of a formula that a page runs."""
 
 
 class Play(SetOptions, OutputOptions):
@@ -161,18 +161,13 @@ def require(config: OptimizeConfig, what: str) -> None:
 
 
 def has_formula(rule: Rule) -> bool:
-    """True of a rule whose formula a page can run: statements that read what is known, and renew w."""
+    """True of a rule whose formula a page can run: statements that renew w, and read settings that are numbers."""
     try:
-        statements = formulas.statements(rule.formula)
+        program = compiled(rule.formula)
     except UsageError:  # a sentence
         return False
-    renewed = {statement.target for statement in statements if statement.arrow == "<-"}
-    known = {"w", "g", "t", "f", "H", "I", *renewed, *_numbers_in_formula(rule)}
-    for statement in statements:
-        if not formulas.symbols(statement.node) <= known:
-            return False
-        known.add(statement.target)
-    return "w" in renewed and len(rule.formula) <= MAX_CHARACTERS and rule.weights != "matrices"
+    renews = any(statement.target == "w" and statement.arrow == "<-" for statement in program.statements)
+    return renews and numbers_in_formula(rule).keys() >= set(program.settings) and len(rule.formula) <= MAX_LENGTH
 
 
 def page(config: OptimizeConfig, note: str = "", free: bool = False) -> bytes:
@@ -314,20 +309,18 @@ def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[
     `key` stands in the address of the page; `settings` are the numbers of the formula by their names there; `fixed` are
     the keys of its config that stay as they are.
     """
-    variants = {name: dict(texts) for name, texts in getattr(rule, "variants", {}).items()}
-    if hasattr(rule, "base"):
-        variants["base"] = {...: rule.base.formula}
+    variants = dict(rule.variants) | ({"base": {...: rule.base.formula}} if hasattr(rule, "base") else {})
     selects = [choice for choice in choices(rule) if choice.name in {part.partition(".")[0] for part in variants}]
     moved = [*numbers(rule), *(choice.name for choice in selects)]
     return {
         "key": key,
         "name": name,
         "spec": tree["name"],
-        "text": getattr(rule, "text", "") or rule.formula,
+        "text": rule.text or rule.formula,
         "variants": {
             part: {_option(value): text for value, text in texts.items()} for part, texts in variants.items()
         },
-        "settings": _numbers_in_formula(rule),
+        "settings": numbers_in_formula(rule),
         "controls": [asdict(slider(rule, name)) for name in numbers(rule)],
         "choices": [asdict(choice) for choice in selects],
         "fixed": {key: value for key, value in tree.items() if key not in {"name", "sha256", *moved}},
@@ -341,12 +334,11 @@ def _option(value: Any) -> str:
     return "else" if value is ... else value if isinstance(value, str) else json.dumps(value)
 
 
-def _numbers_in_formula(rule: Any) -> dict[str, float]:
+def numbers_in_formula(rule: Rule) -> dict[str, float]:
     """The numeric settings of a rule by their names in its formula, those of a rule that it wraps included."""
-    values = {field.name: getattr(rule, field.name) for field in fields(rule)}
-    inner = _numbers_in_formula(values["base"]) if "base" in values else {}
-    numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
-    return inner | {name: float(value) for name, value in numbers.items() if not isinstance(value, bool)}
+    settings = settings_in_formula(rule)
+    numeric = {name: value for name, value in settings.items() if isinstance(value, int | float)}
+    return {name: float(value) for name, value in numeric.items() if not isinstance(value, bool)}
 
 
 # --- sliders and choices ------------------------------------------------------------------------------------
