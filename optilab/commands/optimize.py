@@ -21,7 +21,7 @@ from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump, to_yaml
 from optilab.config.tree import Override
-from optilab.errors import ExitCode
+from optilab.errors import ExitCode, UsageError
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.formula import coordinates
@@ -31,7 +31,7 @@ from optilab.optimize.rule import Rule, Typed, short_name
 from optilab.optimize.theory import best_rates, predict
 from optilab.show import terminal
 from optilab.show.table import Column, Table
-from optilab.words import plural, setting, settings
+from optilab.words import listed, plural, setting, settings
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -89,9 +89,15 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     def animate(self) -> str | None:
         return self.file_of("animate")
 
+    @property
+    def _writes_page(self) -> bool:
+        return (self.animate or "").lower().endswith(".html")
+
     def run(self, place: Place) -> "LabPaths":
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen(self), ""
+        if self._writes_page:
+            _require_page(config, self.flag("out"))
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         paths = follow(config)
@@ -111,8 +117,18 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         )
 
 
+def _require_page(config: OptimizeConfig, where: str) -> None:
+    """UsageError for a config that a page cannot run."""
+    from optilab.commands.play import require
+
+    try:
+        require(config, "a page")
+    except UsageError as error:
+        raise UsageError(f"{error}; expected {listed(PICTURES, 'or')}, got .html", where) from None
+
+
 def _draw(found: "LabPaths", request: Optimize) -> None:
-    """The picture files; matplotlib is imported only here. A moving picture that ends in .html is a page."""
+    """The picture files; matplotlib is imported only here. A film that ends in .html is a page."""
     if not (request.plot or request.animate):
         return
     from optilab.commands.charts.paths import require_plane
@@ -120,7 +136,7 @@ def _draw(found: "LabPaths", request: Optimize) -> None:
 
     chart = found.chart()
     request.draw(lambda: chart)
-    if request.animate and request.animate.lower().endswith(".html"):
+    if request.animate and request._writes_page:
         found.report(request.animate)
     elif request.animate:
         require_plane(found.function)
@@ -218,7 +234,7 @@ class LabPaths(Answer):
         """The page of `play`, on which the settings of the rules can be moved."""
         from optilab.commands.play import page
 
-        return page(self.config, title or self.note, list(self.paths.values()))
+        return page(self.config, title or self.note)
 
     @property
     def code(self) -> ExitCode:

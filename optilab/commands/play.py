@@ -1,8 +1,8 @@
-"""`optilab play`: one HTML page on which the settings of rules are moved, and their paths follow at once.
+"""`optilab play`: one HTML page on which the settings of optimizers are moved, and their trajectories follow at once.
 
-The code of rules, functions and theory is emitted from their traces (`optilab.optimize.emit`); the page has no
-arithmetic of its own but that of its pictures and of formulas that are typed in it (formula.js). Its other scripts are
-model.js (state, paths), pictures.js, panel.js (sliders, tables) and player.js, which starts the page.
+The page gets data: the formulas of optimizers and functions, and what their sliders need. Its scripts are formula.js
+(which runs the formulas), model.js (state, trajectories), pictures.js, panel.js (sliders, tables) and player.js, which
+starts the page.
 """
 
 import json
@@ -10,10 +10,9 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from itertools import chain, combinations, product
-from math import floor, log10, prod
+from math import floor, log10
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -31,28 +30,22 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
-from optilab.optimize import OBJECTIVES, RULES, Objective, Regime, Rule, Status, Trajectory, theory
-from optilab.optimize.emit import ground_source, path_source, stability_source, switches, value_source
+from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status, theory
+from optilab.optimize import formula as formulas
+from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import called
 from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING, lowest
-from optilab.optimize.trace import Untraceable
+from optilab.optimize.program import compiled
+from optilab.optimize.rule import settings_in_formula
 from optilab.show import chart_page, terminal
 from optilab.show.chart import MARKERS
 from optilab.show.page import asset, page_file, render, write_page
-from optilab.words import listed, plural
+from optilab.words import plural
 
 EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
-MOST_EPOCHS = 10_000
+MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
-UNTOUCHED = {"algo", "function", "start", "epochs", "out", "quiet"}
-"""What may be given without a setting of a rule; then the page opens on settings that work."""
-TUNED = 50
-"""Random settings of a rule that diverges by default."""
-MOST_FORMS = 24
-"""Programs of one rule; choices beyond them stay as they are."""
-RECORDED = 2_000
-"""Points of all recordings of a page together; longer ones are thinned evenly."""
 
 
 class Play(SetOptions, OutputOptions):
@@ -79,80 +72,27 @@ class Play(SetOptions, OutputOptions):
     quiet: Annotated[bool, Flag(names=("--quiet", "-q")), Doc("Print the file and nothing else")] = False
 
     def run(self, place: Place) -> "Playground":
-        """Write the page. UsageError for what cannot become JavaScript."""
+        """Write the page. UsageError for what a page cannot run."""
         out, note = os.fspath(self.out), ""
         file = page_file(out, self.flag("out"))
         config = chosen(self, EPOCHS)
-        require_bare(config, "play")
-        if config.epochs > MOST_EPOCHS:
-            raise UsageError(f"play computes at most {MOST_EPOCHS:,} epochs, got {config.epochs:,}")
-        for rule in config.algo:
-            require(rule, config.function)
+        require(config, "play")
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
-            config = config.model_copy(update={"algo": tuple(map(_short, config.algo))})
-        elif set(self.given) <= UNTOUCHED and "{" not in str(self.algo):
-            config, note = _working(config)
-        content = page(config, note)
+        content = page(config, note, self._is_free)
         write_page(file, content)
-        return Playground(config, out, len(content), note)
+        return Playground(config, out, len(content), note, self._is_free)
 
-
-def _working(config: OptimizeConfig) -> tuple[OptimizeConfig, str]:
-    """The config with other settings for every rule that diverges by default, and the sentence on them.
-
-    Half the largest stable lr by theory, at the minimum nearest to the start; else the best of TUNED random settings.
-    """
-    found, halved, searched, hopeless = list(config.algo), list[str](), list[str](), list[str]()
-    for index, (rule, path) in enumerate(zip(config.algo, follow(config), strict=True)):
-        if path.status is not Status.DIVERGED:
-            continue
-        one = config.model_copy(update={"algo": (rule,)})
-        changed = _halved(rule, config)
-        if changed is not None:
-            halved.append(rule.name)
-        else:
-            changed = _short(tuned(one, TUNED)[0].algo[0])
-            best = follow(config.model_copy(update={"algo": (changed,)}))[0]
-            (hopeless if best.status is Status.DIVERGED else searched).append(rule.name)
-        found[index] = changed
-    said = [f"{listed(halved)} at half the largest stable lr"] if halved else []
-    said += [f"{listed(searched)} at the best of {TUNED} random settings"] if searched else []
-    said += [f"{listed(hopeless)} at one of {TUNED} random settings, which all diverge"] if hopeless else []
-    if not said:
-        return config, ""
-    names = listed([*halved, *searched, *hopeless])
-    note = f"By default {names} would diverge here; the page opens with {' and '.join(said)}"
-    return config.model_copy(update={"algo": tuple(found)}), note
-
-
-def _halved(rule: Rule, config: OptimizeConfig) -> Rule | None:
-    """A rule at half its largest stable lr near the nearest minimum; None where there is none, or it diverges, too."""
-    function = config.function
-    start = np.array(function.start if config.start is None else config.start, dtype=float)
-    near = sorted(function.minima, key=lambda point: float(np.linalg.norm(start - np.array(point))))
-    curvatures = next((found for point in near if (found := _minimum(function, point)["curvatures"])), None)
-    if curvatures is None or getattr(rule, "recurrence", None) is None:
-        return None
-    changed: Rule = replace(rule, lr=float(theory.largest_lr(rule, np.array(curvatures))) / 2)  # type: ignore[type-var]
-    changed = _short(changed)
-    path = follow(config.model_copy(update={"algo": (changed,)}))[0]
-    return None if path.status is Status.DIVERGED else changed
-
-
-def _short(rule: Rule) -> Rule:
-    """A rule whose numbers have three digits, as sliders give them; those near 1 by their distance from it."""
-    values = {name: float(getattr(rule, name)) for name in numbers(rule)}
-    short = {
-        name: float(f"{value:.3g}") if not 0.9 < value < 1 else round(1 - float(f"{1 - value:.3g}"), 12)
-        for name, value in values.items()
-    }
-    return replace(rule, **short)  # type: ignore[type-var]
+    @property
+    def _is_free(self) -> bool:
+        """True where no setting of an optimizer was given, so that the page may choose the learning rates."""
+        changed = any(change.key.startswith("algo.") for change in self.changes)
+        return not (self.config or self.tune or changed or "{" in str(self.algo))
 
 
 @dataclass(frozen=True, repr=False)
 class Playground(Answer):
-    """The page that was written, and which rules diverge at the settings that it opens with."""
+    """The page that was written, and which optimizers diverge at the settings of its config."""
 
     config: OptimizeConfig
     file: str
@@ -160,6 +100,8 @@ class Playground(Answer):
     """Bytes."""
     note: str = ""
     """Where the settings come from, if they are not those of the request."""
+    free: bool = False
+    """Whether the page opens an optimizer that diverges with another learning rate."""
 
     @property
     def headline(self) -> str:
@@ -176,14 +118,15 @@ class Playground(Answer):
         return [{"algo": label, "diverges": label in self.diverged} for label in self.config.labels]
 
     def blocks(self) -> Iterator[str]:
-        """The file, where to open it, and on stderr a hint for rules that diverge."""
+        """The file, where to open it, and on stderr a hint for optimizers that diverge."""
         yield self.headline
         if self.note:
             terminal.note(self.note)
         if self.diverged:
+            advice = "the page opens with another lr" if self.free else "the page shows the limits"
             terminal.note(
-                f"at these settings {', '.join(self.diverged)} diverge{'s' * (len(self.diverged) == 1)}; "
-                f"the page shows the limits{'' if self.note else ', and --tune 50 starts at better settings'}"
+                f"at these settings {', '.join(self.diverged)} diverge{'s' * (len(self.diverged) == 1)}; {advice}"
+                f"{'' if self.note or self.free else ', and --tune 50 starts at better settings'}"
             )
         yield f"open it in a browser: {Path(self.file).absolute().as_uri()}"
 
@@ -203,114 +146,108 @@ class Playground(Answer):
 # --- the page -----------------------------------------------------------------------------------------------
 
 
-def page(config: OptimizeConfig, note: str = "", paths: Sequence[Trajectory] = ()) -> bytes:
-    """The page of a config's rules on its function of one or two variables.
-
-    The page computes the paths. Where it cannot, it shows a recording of that one of `paths`, if they are given, and
-    says why. UsageError for too many variables, and for a rule or a function without a program.
-    """
+def require(config: OptimizeConfig, what: str) -> None:
+    """UsageError for a config that a page cannot run; `what` is what would run it, in the message."""
+    require_bare(config, what)
     function = config.function
-    _require_plane(function)
-    reasons = [_obstacle_here(config, rule) if paths else None for rule in config.algo]
+    if config.epochs > MAX_EPOCHS:
+        raise UsageError(f"{what} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
+    if (count := len(function.start)) > 2:
+        raise UsageError(f"{called(function)} has {count} variables, and a page needs one or two")
+    without = [] if function.nodes() else [called(function)]
+    without += [rule.name for rule in config.algo if not has_formula(rule)]
+    if without:
+        raise UsageError(f"{without[0]} has no formula that a page could run")
+
+
+def has_formula(rule: Rule) -> bool:
+    """True of a rule whose formula a page can run: statements that renew w, and read settings that are numbers."""
     try:
-        tree, sources = _data(config, reasons, paths)
-    except Untraceable as error:
-        raise UsageError(f"{called(function)} cannot become a page ({error})") from None
-    scripts = map(asset, ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"))
+        program = compiled(rule.formula)
+    except UsageError:  # a sentence
+        return False
+    renews = any(statement.target == "w" and statement.arrow == "<-" for statement in program.statements)
+    return renews and numbers_in_formula(rule).keys() >= set(program.settings) and len(rule.formula) <= MAX_LENGTH
+
+
+def page(config: OptimizeConfig, note: str = "", free: bool = False) -> bytes:
+    """The page of a config's rules on its function of one or two variables, with all others to be chosen in it.
+
+    `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
+    """
+    require(config, "a page")
+    function = config.function
+    scripts = ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js")
+    paths = dict(zip(config.labels, follow(config), strict=True))
     return render(
         "play.html",
-        tree,
-        ["const PROGRAMS = [" + ",\n".join(sources) + "];\n", *scripts],
+        _data(config, free),
+        list(map(asset, scripts)),
         [asset("play.css")],
         title=f"{', '.join(dict.fromkeys(rule.name for rule in config.algo))} on {function.name}",
         formula=", ".join(filter(None, (function.formula, _settings(function)))),
         note=note,
         plane=len(function.start) == 2,
-        movable=None in reasons,
-        choosing=not any(reasons),
-        still=chart_page.still(
-            paths_chart(config.function, dict(zip(config.labels, paths or follow(config), strict=True)))
-        ),
+        still=chart_page.still(paths_chart(function, paths)),
     )
 
 
-def _obstacle_here(config: OptimizeConfig, rule: Rule) -> str | None:
-    """Why a page does not compute the path of a rule; None where it does."""
-    if config.regime != Regime():
-        return "schedule, weight decay, clipping and noise are not computed here"
-    if config.epochs > MOST_EPOCHS:
-        return f"more than {MOST_EPOCHS:,} epochs"
-    return obstacle(rule, config.function)
-
-
-def _data(
-    config: OptimizeConfig, reasons: Sequence[str | None], paths: Sequence[Trajectory]
-) -> tuple[dict[str, Any], list[str]]:
-    """The data of the page, and the sources of its programs.
-
-    A page that computes all its paths has the other rules and functions, too, to be chosen in the page.
-    """
-    function, trees, programs = config.function, dump(config), Programs()
-    most = RECORDED // max(1, sum(reason is not None for reason in reasons))
-    rules, seen, keys = [], Counter[str](), Counter[str]()
-    for index, (rule, tree, reason) in enumerate(zip(config.algo, trees["algo"], reasons, strict=True)):
+def _data(config: OptimizeConfig, free: bool) -> dict[str, Any]:
+    """What the page knows: the rules and the function that it opens with, then the others."""
+    function, trees = config.function, dump(config)
+    rules, names, keys = [], Counter[str](), Counter[str]()
+    for rule, tree in zip(config.algo, trees["algo"], strict=True):
         short = str(tree["name"]).rpartition(":")[2]
-        seen[rule.name] += 1
+        names[rule.name] += 1
         keys[short] += 1
-        entry = {
-            "key": short if keys[short] == 1 else f"{short}-{keys[short]}",  # in the address
-            "name": rule.name if seen[rule.name] == 1 else f"{rule.name} #{seen[rule.name]}",
-            "spec": tree["name"],
-            "formula": rule.formula,
-        }
-        if reason is not None:
-            entry |= {"recording": _thinned(paths[index], most), "reason": reason}
-        else:
-            entry |= _movable(rule, tree, len(function.start), programs)
-        rules.append(entry)
-    functions = [_plotted(function, trees["function"], programs)]
-    listed = len(rules)
-    if not any(reasons):
-        rules += _other_rules(keys, len(function.start), programs)
-        functions += _other_functions(function, programs)
-    tree = {
-        "functions": functions,
-        "rules": rules,
-        "listed": listed,
+        key = short if keys[short] == 1 else f"{short}-{keys[short]}"
+        name = rule.name if names[rule.name] == 1 else f"{rule.name} #{names[rule.name]}"
+        rules.append(rule_data(key, name, rule, tree))
+    return {
+        "functions": [function_data(function, trees["function"]), *_other_functions(function)],
+        "rules": [*rules, *_other_rules(keys)],
+        "listed": len(rules),
+        "free": free,
         "markers": MARKERS,
         "start": list(map(float, function.start if config.start is None else config.start)),
         "epochs": config.epochs,
         "tolerance": config.tolerance,
-        "most_epochs": MOST_EPOCHS,
+        "most_epochs": MAX_EPOCHS,
         "diverged": DIVERGENCE_FACTOR,
         "rounding": ROUNDING,
         "close": CLOSE,
     }
-    return tree, programs.sources
 
 
-def _other_rules(known: Iterable[str], dimension: int, programs: "Programs") -> Iterator[dict[str, Any]]:
-    """The rules that a page can compute and does not open with, with the settings of their presets."""
-    names = [name for name, kind in RULES.items() if name not in known and kind.weights != "matrices"]
-    names = [name for name in names if obstacle(RULES[name]()) is None]
+def _other_rules(known: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The rules that a page can run and does not open with, with the settings of their presets."""
+    names = [name for name, kind in RULES.items() if name not in known and has_formula(kind())]
     if not names:
         return
     config = load(OptimizeConfig, {"algo": names}, rules="exercise")
     for name, rule, tree in zip(names, config.algo, dump(config)["algo"], strict=True):
-        entry = {"key": name, "name": name, "spec": name, "formula": rule.formula}
-        yield entry | _movable(rule, tree, dimension, programs)
+        yield rule_data(name, name, rule, tree)
 
 
-def _other_functions(own: Objective, programs: "Programs") -> Iterator[dict[str, Any]]:
+def _other_functions(own: Objective) -> Iterator[dict[str, Any]]:
     """The functions of the same number of variables that a page does not open with."""
     for name in OBJECTIVES:
         function = OBJECTIVES[name]()
-        if name not in (own.name, "expression") and len(function.start) == len(own.start):
-            yield _plotted(function, {"name": name}, programs)
+        is_alike = len(function.start) == len(own.start) and function.nodes()
+        if is_alike and name not in (own.name, "expression"):
+            yield function_data(function, {"name": name})
 
 
-def _plotted(function: Objective, tree: Mapping[str, Any], programs: "Programs") -> dict[str, Any]:
-    """What a page knows of a function. Raises Untraceable."""
+# --- a function ---------------------------------------------------------------------------------------------
+
+
+def function_data(function: Objective, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page knows of a function that has trees; its gradient only where it is not that of calculus."""
+    nodes = function.nodes()
+    assert nodes is not None
+    value, gradient = nodes
+    names = [f"w{i + 1}" for i in range(len(gradient))]
+    derived = tuple(formulas.derivative(value, name) for name in names)
     return {
         "key": function.formula if function.name == "expression" else function.name,  # in the address
         "formula": function.formula,
@@ -321,9 +258,15 @@ def _plotted(function: Objective, tree: Mapping[str, Any], programs: "Programs")
         "everywhere": theory.curvatures(function) is not None,
         "lowest": lowest(function),
         "command": _command(function, tree),
-        "value": programs.place(value_source(function)),
-        "ground": programs.place(ground_source(function)),
+        "value": as_tree(value),
+        **({} if derived == gradient else {"gradient": list(map(as_tree, gradient))}),
     }
+
+
+def as_tree(node: Node) -> Any:
+    """An expression as formula.js has it: a number, a name, or [operation, ...]."""
+    short = {"absolute": "abs", "minimum": "min", "maximum": "max"}
+    return [short.get(node.op, node.op), *map(as_tree, node.args)] if node.args else node.value
 
 
 def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
@@ -337,15 +280,6 @@ def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
     smooth = np.allclose(slopes, 2 * around @ hessian, rtol=0, atol=1e-2 * np.abs(2 * around @ hessian).max())
     bowl = smooth and found[0] > 1e-9 * found[-1] > 0
     return {"point": list(map(float, point)), "curvatures": found.tolist() if bowl else None}
-
-
-def _thinned(path: Trajectory, most: int) -> dict[str, Any]:
-    """The points of a path, at most `most` and evenly spaced: their epochs, coordinates, values and gradients."""
-    last = len(path.points) - 1
-    epochs = np.unique(np.linspace(0, last, min(last + 1, most)).round().astype(int))
-    rows = np.column_stack([path.points, path.values, path.gradients])[epochs]
-    numbers = [[float(f"{number:.9g}") for number in row] for row in rows.tolist()]
-    return {"epochs": epochs.tolist(), "rows": numbers, "status": path.status.value}
 
 
 def _command(function: Objective, tree: Mapping[str, Any]) -> str:
@@ -366,117 +300,45 @@ def _settings(function: Objective) -> str:
     )
 
 
-# --- the JavaScript of a rule, one program for each of its forms ---------------------------------------------
+# --- a rule -------------------------------------------------------------------------------------------------
 
 
-class Programs:
-    """The programs of a page, each once."""
+def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page knows of a rule: its text with its variants, and its settings, some of which can be moved.
 
-    def __init__(self) -> None:
-        self.sources: list[str] = []
-
-    def place(self, source: str | None) -> int | None:
-        """The index of a source, which is added if it is new."""
-        if source is None:
-            return None
-        if source not in self.sources:
-            self.sources.append(source)
-        return self.sources.index(source)
-
-
-@dataclass(frozen=True)
-class Form:
-    """The programs for one combination of a rule's choices, with the settings `off` at 0."""
-
-    choices: dict[str, Any]
-    off: tuple[str, ...]
-    settings: tuple[str, ...]
-    """The arguments of the programs, in order."""
-    path: int | None
-    stability: int | None
-
-
-def _movable(rule: Rule, tree: Mapping[str, Any], dimension: int, programs: Programs) -> dict[str, Any]:
-    """The programs, choices and sliders of a rule, and the settings that stay as they are. Raises Untraceable."""
-    found, several = _forms(rule, dimension, programs)
-    own = [f.name for f in fields(rule)]  # type: ignore[arg-type]
-    names = sorted({name for form in found for name in (*form.off, *form.settings)}, key=own.index)
-    shown = {"name", "sha256", *names, *(choice.name for choice in several)}
+    `key` stands in the address of the page; `settings` are the numbers of the formula by their names there; `fixed` are
+    the keys of its config that stay as they are.
+    """
+    variants = dict(rule.variants) | ({"base": {...: rule.base.formula}} if hasattr(rule, "base") else {})
+    selects = [choice for choice in choices(rule) if choice.name in {part.partition(".")[0] for part in variants}]
+    moved = [*numbers(rule), *(choice.name for choice in selects)]
     return {
-        "forms": [asdict(form) for form in found],
-        "choices": [asdict(choice) for choice in several],
-        "controls": [asdict(slider(rule, name)) for name in names],
-        "exact": "gradient_at" in getattr(rule, "needs", ()),  # no noise applies
-        "fixed": {key: value for key, value in tree.items() if key not in shown},
+        "key": key,
+        "name": name,
+        "spec": tree["name"],
+        "text": rule.text or rule.formula,
+        "variants": {
+            part: {_option(value): text for value, text in texts.items()} for part, texts in variants.items()
+        },
+        "settings": numbers_in_formula(rule),
+        "controls": [asdict(slider(rule, name)) for name in numbers(rule)],
+        "choices": [asdict(choice) for choice in selects],
+        "fixed": {key: value for key, value in tree.items() if key not in {"name", "sha256", *moved}},
     }
 
 
-def _forms(rule: Rule, dimension: int, programs: Programs) -> tuple[list[Form], list["Choice"]]:
-    """The forms of a rule, those with more settings at 0 first, and the choices that lead to them.
-
-    Raises Untraceable where the rule as it is has no program; other options that have none are left out.
-    """
-    several = choices(rule)
-    while prod(len(choice.options) for choice in several) > MOST_FORMS:
-        several.pop()
-    own = {choice.name: choice.value for choice in several}
-    found: list[Form] = []
-    for values in product(*(choice.options for choice in several)):
-        chosen = dict(zip(own, values, strict=True))
-        try:
-            found += _forms_of(replace(rule, **chosen), dimension, chosen, programs)  # type: ignore[type-var]
-        except Untraceable:
-            if chosen == own:
-                raise
-    possible = {name: {form.choices[name] for form in found} for name in own}
-    kept = [
-        replace(choice, options=tuple(option for option in choice.options if option in possible[choice.name]))
-        for choice in several
-    ]
-    return found, [choice for choice in kept if len(choice.options) > 1]
+def _option(value: Any) -> str:
+    """The value of a setting as JavaScript writes it; `else` stands for all others."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "else" if value is ... else value if isinstance(value, str) else json.dumps(value)
 
 
-def _forms_of(rule: Rule, dimension: int, chosen: dict[str, Any], programs: Programs) -> Iterator[Form]:
-    settings = numbers(rule)
-    zero = switches(rule, settings)
-    subsets = chain.from_iterable(combinations(zero, count) for count in range(len(zero), -1, -1))
-    for off in subsets:
-        at_zero = replace(rule, **dict.fromkeys(off, 0.0))  # type: ignore[type-var]
-        moved = tuple(name for name in settings if name not in off)
-        stability = stability_source(at_zero, dimension, moved)
-        path = path_source(at_zero, dimension, moved)
-        yield Form(chosen, off, moved, programs.place(path), programs.place(stability))
-
-
-def obstacle(rule: Rule, function: Objective | None = None) -> str | None:
-    """Why a rule, or a function under it, has no program in JavaScript; None where it has one."""
-    if "function" in getattr(rule, "needs", ()):
-        return "its line search is SciPy's"
-    try:
-        path_source(rule, 1)
-        if function is not None:
-            ground_source(function)
-    except Untraceable as error:
-        reason = str(error).removeprefix("Untraceable: ")  # which the code of a user's own rule passes on
-        return reason if " " in reason else f"its code calls {reason}"  # the name of an attribute or a function
-    return None
-
-
-def _require_plane(function: Objective) -> None:
-    """UsageError for a function of more than two variables."""
-    if len(function.start) > 2:
-        count = f"{called(function)} has {len(function.start)}"
-        raise UsageError(f"a page needs a function of one or two variables; {count}")
-
-
-def require(rule: Rule, function: Objective) -> None:
-    """UsageError where a rule on a function has no program in JavaScript: the reason, and what has one."""
-    _require_plane(function)
-    gradient_descent = RULES["sgd"]()
-    if reason := obstacle(gradient_descent, function):
-        raise UsageError(f"{function.name} cannot be shown interactively: {reason}")
-    if reason := obstacle(rule):
-        raise UsageError(f"{rule.name} cannot be shown interactively: {reason}")
+def numbers_in_formula(rule: Rule) -> dict[str, float]:
+    """The numeric settings of a rule by their names in its formula, those of a rule that it wraps included."""
+    settings = settings_in_formula(rule)
+    numeric = {name: value for name, value in settings.items() if isinstance(value, int | float)}
+    return {name: float(value) for name, value in numeric.items() if not isinstance(value, bool)}
 
 
 # --- sliders and choices ------------------------------------------------------------------------------------

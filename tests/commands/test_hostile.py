@@ -58,20 +58,20 @@ def test_scripts_of_a_page_make_nothing_live(kind, tmp_path, page):
 
 
 def test_playground_shows_the_command_of_a_hostile_file(tmp_path, page, optilab):
-    text = HOSTILE[0] + HOSTILE[1]
     file = tmp_path / "a'\"<img src=x onerror=window.live=1>&.py"
     file.write_text(
-        f"class Rule:\n    formula = {text!r}\n    def __init__(self, lr=0.1): self.lr = lr\n"
-        "    def update(self, w, g): return w - self.lr * g\n"
+        "class Rule:\n    formula = 'w <- w - lr*g'\n    def __init__(self, lr=0.1): self.lr = lr\n"
+        f"    def update(self, w, g): return w - self.lr * g\nclass Other(Rule):\n    formula = {HOSTILE[0]!r}\n"
     )
     config = load(OptimizeConfig, {"algo": [f"{file}:Rule"], "function": "ravine", "epochs": 5})
     pages.write_page(tmp_path / "play.html", play.page(config))
     page.open(tmp_path / "play.html")
     assert page.script("return [window.live ?? 0, document.querySelectorAll('img').length]") == [0, 0]
-    assert text in page.text("body")
     command = shlex.split(page.script("return document.querySelector('#command').textContent"))
     results = json.loads(optilab(*command[1:], "--json", "--no-save").stdout)["results"]
     assert len(results[0]["points"]) == 6
+    with pytest.raises(UsageError, match="Other has no formula that a page could run"):
+        play.page(load(OptimizeConfig, {"algo": [f"{file}:Other"]}))
 
 
 @pytest.mark.nightly

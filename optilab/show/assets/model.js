@@ -5,18 +5,18 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const dimension = data.start.length,
   plane = dimension === 2;
 const WIDTH = 2 * dimension + 1; // numbers of a row: w, f, gradient
-const isMoving = (rule) => Boolean(rule.forms);
-const choosing = data.rules.every(isMoving); // a recording is of one function
-for (const one of data.functions)
-  Object.assign(one, { value: PROGRAMS[one.value], ground: PROGRAMS[one.ground], written: written(one.formula) });
+for (const one of data.functions) Object.assign(one, running(one.value, one.gradient));
 
-/** The tree of a formula as text; null of one with parameters. */
-function written(formula) {
-  try {
-    return JSON.stringify(Formula.parse(formula));
-  } catch {
-    return null;
-  }
+/** A function that runs: its trees and its values. */
+function running(tree, gradient) {
+  const surface = Formula.surface(tree, dimension, gradient),
+    { points, run, values } = Formula.valuesOf(surface);
+  const value = (...point) => {
+    for (let axis = 0; axis < dimension; axis++) points[axis][0] = point[axis];
+    run();
+    return values[0];
+  };
+  return { surface, value, runners: new Map(), written: JSON.stringify(tree) };
 }
 
 const opening = data.rules.map((_, index) => index).slice(0, data.listed); // the rules that the page opens with
@@ -47,10 +47,9 @@ function given(chosen = data.functions[0], listed = opening) {
 /** The settings of a rule before any is moved: as it was given, elsewhere with the best of RATES. */
 function usual(index) {
   const rule = data.rules[index],
-    named = (all) => Object.fromEntries((all ?? []).map((one) => [one.name, one.value]));
+    named = (all) => Object.fromEntries(all.map((one) => [one.name, one.value]));
   const settings = { shown: true, values: named(rule.controls), choices: named(rule.choices) };
-  if ("lr" in settings.values && (fn !== data.functions[0] || index >= data.listed))
-    settings.values.lr = bestRate(index, settings);
+  if (Object.hasOwn(settings.values, "lr")) settings.values.lr = bestRate(index, settings);
   return settings;
 }
 
@@ -60,15 +59,19 @@ const RATES = [-6, -5, -4, -3, -2, -1, 0, 1].flatMap((exponent) =>
 const bestRates = new Map();
 
 /** The lr of RATES, stable by theory where there is one, whose path from the function's start is lowest on average, of those
- * that end in its box if any does; the rule's own where all diverge. */
+ * that end in its box if any does; the rule's own where all diverge, and where it was given or does not diverge. */
 function bestRate(index, settings) {
-  const key = `${index} ${fn.key}`;
+  const key = `${index} ${fn.key}`,
+    start = usualStart();
   if (!bestRates.has(key)) {
     let best = { outside: true, sum: Infinity };
     bestRates.set(key, settings.values.lr);
+    const isGiven = fn === data.functions[0] && index < data.listed;
+    if (isGiven && !(data.free && follow(index, settings, start, data.epochs, 0).status === "diverged"))
+      return settings.values.lr;
     for (const lr of RATES) {
       const tried = { ...settings, values: { ...settings.values, lr } },
-        path = follow(index, tried, fn.start, data.epochs, 0);
+        path = follow(index, tried, start, data.epochs, 0);
       let sum = 0;
       for (let row = 0; row < path.count; row++) sum += valueOf(path, row);
       const outside = !isIn(fn.box, pointOf(path, path.count - 1)),
@@ -81,55 +84,41 @@ function bestRate(index, settings) {
   return bestRates.get(key);
 }
 
-let state = given();
-let paths = []; // of every rule that is listed
-
 const look = (index) => state.listed.indexOf(index); // decides color, dashes and marker
 
 // --- paths ---------------------------------------------------------------------------------------------------
 
-/** The form of a rule under its settings: its programs, and their arguments. */
-function formOf(index, { values, choices }) {
-  const fits = (form) =>
-    form.off.every((name) => values[name] === 0) &&
-    Object.entries(form.choices).every(([name, option]) => !(name in choices) || choices[name] === option);
-  const form = data.rules[index].forms.find(fits);
-  return { ...form, values: form.settings.map((name) => values[name]) };
+/** The values of all settings that a formula may name. */
+const settingsOf = (index, { values }) => ({ ...data.rules[index].settings, ...values });
+
+/** The formula of a rule under its settings. */
+function formulaOf(index, settings) {
+  const { text, variants } = data.rules[index];
+  return Formula.filled(text, variants, { ...settingsOf(index, settings), ...settings.choices });
 }
 
-/** The path of a rule: `rows` of w, f and the gradient, the epoch of each, and how it ended, as `descend` says. */
+const programs = new Map(); // of formulas
+
+function programOf(index, settings) {
+  const formula = formulaOf(index, settings),
+    names = Object.keys(settingsOf(index, settings)),
+    key = `${formula} ${names}`;
+  if (!programs.has(key)) programs.set(key, Formula.program(formula, names));
+  return programs.get(key);
+}
+
+/** Whether a rule evaluates gradients itself, to which no noise is added. */
+const isExact = (index, settings = state.rules[index]) => programOf(index, settings).uses.has("grad");
+
+/** The path of a rule: `rows` of w, f and the gradient, how many there are, and how it ended, as `descend` says. */
 function follow(index, settings = state.rules[index], start = state.start, epochs = state.epochs, noise = state.noise) {
-  const { recording, exact } = data.rules[index];
-  if (recording) {
-    return {
-      rows: Float64Array.from(recording.rows.flat()),
-      count: recording.rows.length,
-      epochs: recording.epochs,
-      status: recording.status,
-    };
-  }
-  const form = formOf(index, settings),
-    rows = new Float64Array((epochs + 1) * WIDTH);
-  added = noise && !exact ? draws(state.seed, (epochs + 1) * dimension).map((own) => noise * own) : null;
-  const path = { rows, count: PROGRAMS[form.path](epochs, form.values, start, rows, evaluate, slope), epochs: null };
-  const ended = path.count <= epochs || !isFinite(valueOf(path, 0));
+  const program = programOf(index, settings),
+    added =
+      noise && !program.uses.has("grad") ? draws(state.seed, (epochs + 1) * dimension).map((own) => noise * own) : null;
+  if (!fn.runners.has(program)) fn.runners.set(program, Formula.pathOn(fn.surface, program));
+  const path = fn.runners.get(program)(settingsOf(index, settings), start, epochs, added),
+    ended = path.count <= epochs || !isFinite(valueOf(path, 0));
   return { ...path, status: ended ? "diverged" : statusAt(path, path.count - 1) };
-}
-
-let added = null; // to the gradients, one after the other
-const seen = new Float64Array(dimension),
-  elsewhere = new Float64Array(1 + dimension);
-
-/** Add f and its gradient to the point of a row; the gradient, or null where a path has left the finite numbers. */
-function evaluate(step, rows, at) {
-  if (plane) fn.ground(rows[at], rows[at + 1], rows, at + 2);
-  else fn.ground(rows[at], rows, at + 1);
-  for (let i = at; i < at + WIDTH; i++) if (step && !Number.isFinite(rows[i])) return null;
-  for (let i = 0; i < dimension; i++) {
-    seen[i] = rows[at + dimension + 1 + i];
-    if (added) seen[i] += added[step * dimension + i];
-  }
-  return seen;
 }
 
 /** Numbers of the standard normal distribution, which every rule gets: mulberry32 and Box-Muller, not the generator of NumPy. */
@@ -147,13 +136,6 @@ function draws(seed, count) {
   );
 }
 
-/** One component of the gradient at another point. */
-function slope(i, ...point) {
-  fn.ground(...point, elsewhere, 0);
-  return elsewhere[1 + i];
-}
-
-const epochOf = (path, row) => (path.epochs ? path.epochs[row] : row);
 const valueOf = (path, row) => path.rows[row * WIDTH + dimension];
 const pointOf = (path, row) => Array.from(path.rows.slice(row * WIDTH, row * WIDTH + dimension));
 
@@ -163,13 +145,8 @@ function normOf(path, row) {
   return Math.sqrt(sum);
 }
 
-/** The last row whose epoch is not after this one. */
-function rowAt(path, epoch) {
-  if (!path.epochs) return Math.min(epoch, path.count - 1);
-  let row = 0;
-  while (row + 1 < path.count && path.epochs[row + 1] <= epoch) row++;
-  return row;
-}
+/** The row of an epoch, or the last one. */
+const rowAt = (path, epoch) => Math.min(epoch, path.count - 1);
 
 /** How a path that ends at this row has ended, as `descend` says. */
 function statusAt(path, row) {
@@ -273,17 +250,20 @@ function bowlOf(path) {
   return bowls.includes(end.minimum) ? end.minimum : bowls[0];
 }
 
+const linearSteps = new Map(); // of programs
+
 /** By theory: the largest stable lr, and the factor per step at the rule's own lr and at others; null without one. */
 function theoryOf(index, path, settings = state.rules[index]) {
-  if (!isMoving(data.rules[index])) return null;
-  const form = formOf(index, settings),
-    bowl = bowlOf(path);
-  if (form.stability === null || !bowl) return null;
-  const place = form.settings.indexOf("lr"),
-    lr = form.values[place],
-    program = PROGRAMS[form.stability];
-  const rateAt = (other) => Math.max(...program(form.values.with(place, other), bowl.curvatures).slice(1));
-  return { limit: program(form.values, bowl.curvatures)[0], rate: rateAt(lr), rateAt, lr, bowl };
+  const program = programOf(index, settings),
+    bowl = bowlOf(path),
+    values = settingsOf(index, settings);
+  if (!linearSteps.has(program)) linearSteps.set(program, Formula.linearStep(program));
+  const step = linearSteps.get(program);
+  if (!step || !bowl) return null;
+  const along = (lr) => bowl.curvatures.map((curvature) => step({ ...values, lr }, curvature)),
+    rateAt = (lr) => Math.max(...along(lr).map((one) => one.rate)),
+    limit = Math.min(...along(values.lr).map((one) => one.limit));
+  return Number.isFinite(limit) ? { limit, rate: rateAt(values.lr), rateAt, lr: values.lr, bowl } : null;
 }
 
 // --- numbers of sliders --------------------------------------------------------------------------------------
@@ -410,14 +390,10 @@ function view() {
   });
 }
 
-/** The function's box, wider where a path starts outside it. */
+/** The function's box, wider where the paths start outside it. */
 function whole() {
-  const starts = [state.start, ...data.rules.filter((rule) => rule.recording).map((rule) => rule.recording.rows[0])];
   return equal(
-    fn.box.map((side, axis) => {
-      const all = [...side, ...starts.map((start) => start[axis])];
-      return wider([Math.min(...all), Math.max(...all)]);
-    }),
+    fn.box.map(([low, high], axis) => wider([Math.min(low, state.start[axis]), Math.max(high, state.start[axis])])),
   );
 }
 
@@ -473,27 +449,21 @@ function fragment() {
 
 /** The settings of an address; what is not a setting, or has no accepted value, is passed over. */
 function read(text) {
-  const parts = text.split("&").map((part) => {
-    const [name, ...rest] = part.split("=").map(decoded);
-    return [name, rest.join("=")];
-  });
-  const asked = new Map(parts),
-    keys = (asked.get("algo") ?? "").split(",");
+  const written = text.split("&").map((part) => part.split(/=(.*)/s)),
+    parts = written.map(([name, own = ""]) => [decoded(name), decoded(own)]),
+    asked = new Map(written),
+    keys = (asked.get("algo") ?? "").split(",").map(decoded); // a comma of a key is no comma between keys
   const listed = [...new Set(keys.map((key) => data.rules.findIndex((rule) => rule.key === key)))].filter(
     (index) => index >= 0,
   );
-  const settings = choosing ? given(linked(asked.get("function")), listed.length ? listed : opening) : given();
+  const settings = given(linked(decoded(asked.get("function") ?? "")), listed.length ? listed : opening);
   for (const [name, own] of parts) {
     const number = own.trim() === "" ? NaN : Number(own),
       numbers = own.split(",").map(Number);
     if (name === "start") {
       if (numbers.length === dimension && numbers.every(Number.isFinite)) settings.start = numbers;
     } else if (name === "epochs" || name === "at") {
-      if (
-        Number.isInteger(number) &&
-        number >= (name === "at" ? 0 : 1) &&
-        number <= Math.max(data.most_epochs, data.epochs)
-      )
+      if (Number.isInteger(number) && number >= (name === "at" ? 0 : 1) && number <= data.most_epochs)
         settings[name] = number;
     } else if (name === "noise" || name === "seed") {
       if (isAccepted(name === "noise" ? noiseControl : seedControl, number)) settings[name] = number;
@@ -512,7 +482,6 @@ function read(text) {
       if (index !== undefined) readSetting(data.rules[index], settings.rules[index], name.slice(dot + 1), own, number);
     }
   }
-  if (!data.rules.some(isMoving)) settings.epochs = data.epochs;
   if (settings.at !== null) settings.at = Math.min(settings.at, settings.epochs);
   return settings;
 }
@@ -536,8 +505,6 @@ function functionOf(key) {
     throw new Error(`this page has functions of ${plane ? "x and y" : "x"}. For this one: ${pageCommand(command)}`);
   const same = data.functions.find((one) => one.written === JSON.stringify(tree));
   if (same) return same;
-  const value = Formula.compiled(tree),
-    slopes = ["w1", "w2"].map((name) => Formula.compiled(Formula.derivative(tree, name)));
   return {
     key,
     formula: key,
@@ -548,22 +515,15 @@ function functionOf(key) {
     minima: [],
     everywhere: false,
     lowest: null,
-    value: (w1, w2) => value(w1, w2) + 0, // 0 instead of -0, as in Python
-    ground: (...point) => {
-      const at = point.pop(),
-        rows = point.pop(),
-        [w1, w2] = point;
-      rows[at] = value(w1, w2) + 0;
-      for (let i = 0; i < dimension; i++) rows[at + 1 + i] = slopes[i](w1, w2) + 0;
-    },
+    ...running(tree),
   };
 }
 
 function readSetting(rule, settings, name, text, number) {
   if (name === "shown") settings.shown = text !== "no";
-  const control = (rule.controls ?? []).find((one) => one.name === name);
+  const control = rule.controls.find((one) => one.name === name);
   if (control && isAccepted(control, number)) settings.values[name] = number;
-  const choice = (rule.choices ?? []).find((one) => one.name === name);
+  const choice = rule.choices.find((one) => one.name === name);
   const option = choice && choice.options.find((one) => String(one) === text);
   if (option !== undefined) settings.choices[name] = option;
 }
@@ -596,7 +556,7 @@ function command() {
   };
   const rules = state.listed.flatMap((index) => {
     const rule = data.rules[index];
-    if (!isMoving(rule) || !state.rules[index].shown || (state.noise && rule.exact)) return [];
+    if (!state.rules[index].shown || (state.noise && isExact(index))) return [];
     const { values, choices } = state.rules[index];
     const settings = Object.entries({ ...rule.fixed, ...choices, ...values });
     return [`{${[["name", rule.spec], ...settings].map(([name, own]) => `${name}: ${plain(own)}`).join(", ")}}`];
@@ -606,3 +566,6 @@ function command() {
   const noise = state.noise ? ` --set noise=${state.noise} --set seed=${state.seed}` : "";
   return `optilab optimize ${fn.command} --start=${state.start} --epochs ${state.epochs} --set ${quoted(`algo=${algo}`)}${noise}`;
 }
+
+let state = given();
+let paths = []; // of every rule that is listed

@@ -98,17 +98,8 @@ function card(index, changed) {
     { class: "card", "aria-label": rule.name },
     html("div", { class: "head" }, name, verdict),
   );
-  element.append(html("p", { class: "formula", textContent: rule.formula }));
-  if (rule.reason)
-    element.append(
-      html("p", {
-        class: "theory",
-        textContent: `a recording from (${pointOf(follow(index), 0)
-          .map((w) => text(w))
-          .join(", ")}); ${rule.reason}`,
-      }),
-    );
-  const controls = (rule.controls ?? []).map((control) => controlOf(index, control));
+  const formula = html("p", { class: "formula" });
+  const controls = rule.controls.map((control) => controlOf(index, control));
   const rows = controls.map((control) =>
     slider(
       `${id}-${control.name}`,
@@ -119,7 +110,7 @@ function card(index, changed) {
       `${rule.name} `,
     ),
   );
-  const selects = (rule.choices ?? []).map((choice) => {
+  const selects = rule.choices.map((choice) => {
     const select = html(
       "select",
       { id: `${id}-${choice.name}` },
@@ -143,7 +134,7 @@ function card(index, changed) {
     };
     return row;
   });
-  element.append(...rows, ...selects, theory);
+  element.append(formula, ...rows, ...selects, theory);
   element.rate = controls.find((control) => control.name === "lr");
   element.show = (path) => {
     const known = theoryOf(index, path);
@@ -151,8 +142,8 @@ function card(index, changed) {
     element.classList.toggle("off", !own().shown);
     controls.forEach((control, i) => rows[i].show(control.name === "lr" && known ? known.limit : null));
     selects.forEach((row) => row.show());
-    if (isMoving(rule))
-      theory.textContent = rule.exact && state.noise ? "no noise: it evaluates gradients itself" : sentence(known);
+    formula.textContent = formulaOf(index, own());
+    theory.textContent = state.noise && isExact(index) ? "no noise: it evaluates gradients itself" : sentence(known);
   };
   element.tell = (path) => {
     verdict.textContent = verdictAt(path, rowAt(path, shownEpoch()));
@@ -172,11 +163,11 @@ function sentence(known) {
 
 // --- guided steps ----------------------------------------------------------------------------------------------
 
-/** The first rule that is computed here, has a theory and passes: its index, and what theory says of it. */
+/** The first rule that has a theory and passes: its index, and what theory says of it. */
 function firstWith(fits) {
   for (const index of state.listed) {
     const rule = data.rules[index];
-    const known = isMoving(rule) && fits(rule) ? theoryOf(index, paths[index]) : null;
+    const known = fits(rule) ? theoryOf(index, paths[index]) : null;
     if (known && rule.controls.some((control) => control.name === "lr"))
       return { index, rule, known, values: state.rules[index].values };
   }
@@ -195,7 +186,7 @@ function atLimit(share) {
   return `${rule.name} at lr ${text(values.lr)}; its limit is ${text(limit, 4)}: along the steepest coordinate it jumps from side to side, and the distance ${rate > 1 ? "grows" : "shrinks"} by \u00d7${rate.toFixed(3)} per step in the long run: from ${from} to ${to} after ${path.count - 1} epochs.`;
 }
 
-const hasBeta = (rule) => (rule.controls ?? []).some((control) => control.name === "beta");
+const hasBeta = (rule) => rule.controls.some((control) => control.name === "beta");
 
 /** The lr and beta by which the distance shrinks fastest in the long run, of 40 x 40. */
 function sweetSpot() {
@@ -216,7 +207,7 @@ function sweetSpot() {
   return `${rule.name} at lr ${text(best.lr)} and beta ${text(best.beta)}: of 40 x 40 settings these shrink the distance fastest, by \u00d7${best.rate.toFixed(3)} per step. With more beta the path swings, with less it crawls.`;
 }
 
-const isAdam = (index) => isMoving(data.rules[index]) && data.rules[index].spec === "adam";
+const isAdam = (index) => data.rules[index].spec === "adam";
 
 /** The axis along which a path goes past the minimum and comes back, and how far it gets; null without one. */
 function passed(path) {
@@ -319,12 +310,7 @@ function showResults(paths, shown) {
     const numbers = [...point, valueOf(path, row), normOf(path, row), close ? close.distance : NaN].map((number) =>
       text(number, 4),
     );
-    return [
-      html("span", {}, sign, data.rules[index].name),
-      String(epochOf(path, row)),
-      ...numbers,
-      verdictAt(path, row),
-    ];
+    return [html("span", {}, sign, data.rules[index].name), String(row), ...numbers, verdictAt(path, row)];
   });
   const known = fn.minima.length > 0,
     kept = (row) => (known ? row : row.filter((_, i) => i !== columns().indexOf("distance")));
@@ -344,7 +330,7 @@ function showEpochs(paths, shown) {
     const cells = shown.flatMap((index) => {
       const path = paths[index],
         row = rowAt(path, epoch),
-        ended = epoch > epochOf(path, path.count - 1);
+        ended = epoch >= path.count;
       return ended
         ? Array(dimension + 1).fill("")
         : [...pointOf(path, row), valueOf(path, row)].map((number) => text(number));
@@ -363,7 +349,7 @@ function csv(paths, shown) {
     const path = paths[index],
       name = /[",]/.test(data.rules[index].name) ? JSON.stringify(data.rules[index].name) : data.rules[index].name;
     for (let row = 0; row < path.count; row++)
-      lines.push([name, epochOf(path, row), ...path.rows.slice(row * WIDTH, (row + 1) * WIDTH)].join());
+      lines.push([name, row, ...path.rows.slice(row * WIDTH, (row + 1) * WIDTH)].join());
   }
   return `${lines.join("\n")}\n`;
 }

@@ -327,11 +327,13 @@ const BANDS = 14;
 
 /** log10 of the height of every pixel, the lowest, and the height of a band. */
 function levels(box, width, height) {
-  const level = new Float64Array(width * height);
+  const level = new Float64Array(width * height),
+    { points, run, values } = Formula.valuesOf(fn.surface, width); // of a row of pixels
+  for (let i = 0; i < width; i++) points[0][i] = box.xs[0] + ((i + 0.5) / width) * (box.xs[1] - box.xs[0]);
   for (let j = 0; j < height; j++) {
-    const w2 = box.ys[1] - ((j + 0.5) / height) * (box.ys[1] - box.ys[0]);
-    for (let i = 0; i < width; i++)
-      level[j * width + i] = fn.value(box.xs[0] + ((i + 0.5) / width) * (box.xs[1] - box.xs[0]), w2);
+    points[1].fill(box.ys[1] - ((j + 0.5) / height) * (box.ys[1] - box.ys[0]));
+    run();
+    level.set(values, j * width);
   }
   let floor = fn.lowest;
   if (floor === null) floor = level.reduce((least, f) => (f < least ? f : least), Infinity);
@@ -426,7 +428,7 @@ function drawLosses(paths, shown) {
   );
   const place = (path, row) => {
     const gap = above(path, row);
-    return Number.isNaN(gap) ? null : [box.x(epochOf(path, row)), box.y(Math.log10(gap))];
+    return Number.isNaN(gap) ? null : [box.x(row), box.y(Math.log10(gap))];
   };
   const ends = [];
   for (const index of shown) {
@@ -492,7 +494,6 @@ let rates = { box: null, spots: [] }; // the frame of the picture, and where the
 function drawRates(paths, shown) {
   const known = shown.map((index) => [index, theoryOf(index, paths[index])]).filter(([, theory]) => theory);
   const figure = document.getElementById("rates");
-  figure.hidden = !data.rules.some(isMoving);
   const others = shown.filter((index) => known.every(([one]) => one !== index)).map((index) => data.rules[index].name);
   figure.querySelector("h2").textContent =
     `Theory${known.length ? ": stable below \u00d71" : ""}${known.length && others.length ? `; none for ${few(others)}` : ""}`;

@@ -118,7 +118,7 @@ function arrange() {
   byId("formula").textContent =
     `f(${coordinates()[0] === "x" ? coordinates().join(", ") : "w"}) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
   if (byId("note")) byId("note").hidden = fn !== data.functions[0];
-  if (choosing) showChoice();
+  showChoice();
   changed();
   tour(changed);
 }
@@ -215,45 +215,42 @@ function pan(axis, way) {
 
 let cards = new Map(); // of the rules that are listed
 
-const movable = data.rules.some(isMoving);
-const sliders = !movable
-  ? []
-  : [
-      ...state.start.map((_, axis) =>
-        slider(
-          `start${axis + 1}`,
-          axisControl(axis),
-          `coordinate ${axis + 1} of the start`,
-          () => state.start[axis],
-          (w) => ((state.start[axis] = w), changed()),
-        ),
-      ),
-      slider(
-        "epochs",
-        epochsControl,
-        "number of steps",
-        () => state.epochs,
-        (epochs) => {
-          state.epochs = Math.max(1, Math.round(epochs));
-          state.at = null;
-          changed();
-        },
-      ),
-      slider(
-        "noise",
-        noiseControl,
-        "standard deviation of the normal noise that is added to every gradient",
-        () => state.noise,
-        (noise) => ((state.noise = noise), changed()),
-      ),
-      slider(
-        "seed",
-        seedControl,
-        "seed of the noise",
-        () => state.seed,
-        (seed) => ((state.seed = Math.round(seed)), changed()),
-      ),
-    ];
+const sliders = [
+  ...state.start.map((_, axis) =>
+    slider(
+      `start${axis + 1}`,
+      axisControl(axis),
+      `coordinate ${axis + 1} of the start`,
+      () => state.start[axis],
+      (w) => ((state.start[axis] = w), changed()),
+    ),
+  ),
+  slider(
+    "epochs",
+    epochsControl,
+    "number of steps",
+    () => state.epochs,
+    (epochs) => {
+      state.epochs = Math.max(1, Math.round(epochs));
+      state.at = null;
+      changed();
+    },
+  ),
+  slider(
+    "noise",
+    noiseControl,
+    "standard deviation of the normal noise that is added to every gradient",
+    () => state.noise,
+    (noise) => ((state.noise = noise), changed()),
+  ),
+  slider(
+    "seed",
+    seedControl,
+    "seed of the noise",
+    () => state.seed,
+    (seed) => ((state.seed = Math.round(seed)), changed()),
+  ),
+];
 byId("sliders").append(...sliders);
 
 byId("play").addEventListener("click", toggle);
@@ -304,19 +301,17 @@ function showChoice() {
   byId("add").disabled = !byId("rule").value;
 }
 
-if (choosing) {
-  taken(byId("own"), () => {
-    try {
-      choose(functionOf(byId("own").value));
-    } catch (error) {
-      byId("told").textContent = error.message;
-      byId("told").classList.add("wrong");
-    }
-  });
-  byId("function").addEventListener("change", (event) => choose(functionOf(event.target.value)));
-  byId("rule").addEventListener("change", (event) => (byId("add").disabled = event.target.value === ""));
-  byId("add").addEventListener("click", () => add(Number(byId("rule").value)));
-}
+taken(byId("own"), () => {
+  try {
+    choose(functionOf(byId("own").value));
+  } catch (error) {
+    byId("told").textContent = error.message;
+    byId("told").classList.add("wrong");
+  }
+});
+byId("function").addEventListener("change", (event) => choose(functionOf(event.target.value)));
+byId("rule").addEventListener("change", (event) => (byId("add").disabled = event.target.value === ""));
+byId("add").addEventListener("click", () => add(Number(byId("rule").value)));
 
 // The hand on the picture of the paths: the handle moves the start, and so does a click. Elsewhere a mouse moves the picture, one
 // finger scrolls the page, and two fingers move and stretch the picture.
@@ -366,10 +361,10 @@ for (const name of ["lostpointercapture", "pointercancel"]) {
   });
 }
 area.addEventListener("pointerup", (event) => {
-  if (hand?.what === "view" && !hand.moved && movable) startAt(under(event));
+  if (hand?.what === "view" && !hand.moved) startAt(under(event));
 });
 area.addEventListener("click", (event) => {
-  if (event.detail && event.pointerType !== "mouse" && movable && event.target !== handle) startAt(under(event)); // a tap
+  if (event.detail && event.pointerType !== "mouse" && event.target !== handle) startAt(under(event)); // a tap
 });
 area.addEventListener(
   "touchmove",
@@ -396,7 +391,6 @@ area.addEventListener(
   { passive: false },
 );
 
-handle.disabled = !movable;
 handle.addEventListener("keydown", (event) => {
   const way = WAYS[event.key];
   if (!way || way[0] >= dimension) return;
