@@ -370,10 +370,12 @@ def in_products(node: Node, known: dict[int, Node]) -> Node:
     if id(node) not in known:
         args = tuple(in_products(child, known) for child in node.args)
         changed = Node(node.op, args)
-        if all(arg.op == "number" for arg in args):
+        constant = all(arg.op == "number" for arg in args)
+        if node.op == "power" and args[1].value in WHOLE:
+            base, exponent = args[0], int(args[1].value)
+            changed = number(power(base.value, exponent)) if constant else power(base, exponent)
+        elif constant:
             changed = folded(changed)
-        elif node.op == "power" and args[1].value in WHOLE:
-            changed = power(args[0], int(args[1].value))
         known[id(node)] = changed
     return known[id(node)]
 
