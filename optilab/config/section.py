@@ -327,7 +327,7 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
 def _names(value: Any) -> list[Any]:
     """The names of one entry, or of several."""
     listed = value if isinstance(value, list) else [value]
-    return [one.get("name") if isinstance(one, Mapping) else one for one in listed]
+    return [one.get("name", one.get("formula")) if isinstance(one, Mapping) else one for one in listed]
 
 
 def _bare(path: Path) -> str:

@@ -345,7 +345,7 @@ class TrainConfig(Section):
         while rule.name == "sam":  # around whatever trains by itself
             rule = rule.base  # type: ignore[attr-defined]
         if "grad" in rule.needs:
-            raise refusal(f"{rule.name} cannot be around sam in training", "optimizer")
+            raise refusal(f"{rule.name} needs a second gradient, which only sam gets in training", "optimizer")
         for why in (NOT_IN_TRAINING[name] for name in rule.needs if name in NOT_IN_TRAINING):
             raise refusal(f"{rule.name} {why}", "optimizer")
         if not isinstance(self.schedule, Constant) and not learning_rates(rule):

@@ -136,6 +136,8 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
         at = min(error.offset - 1 + lead, len(columns) - 1) if error.offset else len(columns) - 1
         rest = text[columns[at] - 1 :].strip()
         message = f"cannot be read from {shown(rest)} on" if rest else "the formula ends too early"
+        if "never closed" in error.msg or "unmatched" in error.msg:
+            raise FormulaError(text, columns[at], f'unmatched "{rest[0]}"') from None
         raise FormulaError(text, columns[at], f"{message}; {accepted(functions)}") from None
     except (ValueError, MemoryError, RecursionError):
         raise UsageError(DEEP) from None
