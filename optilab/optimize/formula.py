@@ -245,18 +245,33 @@ def statements(formula: str) -> list[Statement]:
             raise FormulaError(formula, column, f"{one.target} cannot be assigned")
         if one.arrow != {"w": "<-", "g": "="}.get(one.target, one.arrow):
             raise FormulaError(formula, column, "expected w <- ..., and g = ...")
+        if _has_stray_matrix(one.node):
+            raise FormulaError(
+                formula, column, "the matrices H and I are accepted in solve(H, x) and smallest(H) alone"
+            )
         found.append(one)
     if not any(one.target == "w" for one in found):
         raise UsageError("expected a statement w <- ..., the next point")
     if sum(_size(one.node) for one in found) > MAX_NODES:
         raise UsageError(f"expected a formula of at most {MAX_NODES:,} operations, names and numbers")
     states = {one.target for one in found if one.arrow == "<-"}
-    later = {one.target for one in found} - states - {"g"}
+    assigned = {one.target for one in found} - {"w"}
+    later = assigned - states - {"g"}
     for one, column in assignments(formula):
-        if early := sorted(symbols(one.node) & later):
-            raise FormulaError(formula, column, f"{early[0]} is used before it is assigned")
+        is_start = one.arrow == "=" and one.target[-1] == "0" and one.target[:-1] in states
+        if early := sorted(symbols(one.node) & (assigned | {"g", "t", "f", "H"} if is_start else later)):
+            reason = "is not there before the first step" if is_start else "is used before it is assigned"
+            raise FormulaError(formula, column, f"{early[0]} {reason}")
         later.discard(one.target)
     return found
+
+
+def _has_stray_matrix(node: Node, inside: bool = False) -> bool:
+    """Whether H or I stands where no matrix may stand."""
+    if node.op == "symbol":
+        return node.value in ("H", "I") and not inside
+    matrices = {"solve": (True, False), "smallest": (True,)}.get(node.op, (inside,) * len(node.args))
+    return any(map(_has_stray_matrix, node.args, matrices))
 
 
 def _size(node: Node) -> int:

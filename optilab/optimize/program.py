@@ -177,7 +177,7 @@ def code(node: Node) -> str:
     if node.op == "number":
         return f"({node.value!r})" if node.value < 0 else repr(node.value)
     if node.op == "symbol":
-        return str(node.value)
+        return "_identity(1.0, w)" if node.value == "I" else str(node.value)
     if node.op == "multiply" and node.args[1] == symbol("I"):
         return f"_identity({code(node.args[0])}, w)"
     args = [code(child) for child in node.args]
@@ -195,7 +195,7 @@ def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
     if node.op == "number":
         return node.value
     if node.op == "symbol":
-        return values[node.value]
+        return _identity(1.0, values["w"]) if node.value == "I" else values[node.value]
     if node.op == "multiply" and node.args[1] == symbol("I"):
         return _identity(evaluate(node.args[0], values), values["w"])
     if node.op == "where":
@@ -216,6 +216,16 @@ OPERATORS: Mapping[str, Callable[..., Any]] = {
     "greater": operator.gt,
     "less": operator.lt,
 }
+
+
+def is_finite(node: Node) -> bool:
+    """Whether every constant in an expression is a finite number."""
+    if node.args and not symbols(node) and not operations_of(node) & QUANTITIES.keys():
+        try:
+            return math.isfinite(evaluate(node, {"w": None}))
+        except ArithmeticError:
+            return False
+    return all(map(is_finite, node.args))
 
 
 def divides_by_zero(node: Node) -> bool:

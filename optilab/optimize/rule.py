@@ -282,10 +282,14 @@ def typed(formula: str) -> type[Typed]:
     None of them has a default. On a network a formula with `sum` or `norm` runs on each weight by itself. UsageError
     for a formula that cannot be read.
     """
-    from optilab.optimize.program import compiled, printed
+    from optilab.optimize.program import VECTOR, compiled, is_finite, printed
 
     program = compiled(formula)
     text = printed(program)
+    if not all(is_finite(one.node) for one in program.statements):
+        raise UsageError("a constant of the formula is not finite")
+    if any(one.target == "w" and program.size(one.node, program.sizes) != VECTOR for one in program.body):
+        raise UsageError("expected w <- ... with a number for each coordinate")
     taken = sorted({*program.settings} & {"name", *dir(Typed)})
     if taken:
         raise UsageError(f"a setting cannot be called {', '.join(taken)}")
