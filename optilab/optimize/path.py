@@ -13,7 +13,7 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.program import evaluate, executed, path_source, written_out
-from optilab.optimize.rule import RULES, Rule, quantities_for, settings_in_formula
+from optilab.optimize.rule import RULES, Rule, in_float64, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 
 DIVERGENCE_FACTOR = 10.0
@@ -226,7 +226,8 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
                 raise UsageError(f"{rule.name} on {function.name} overflows at step {t}")
             named, after = (dict(zip(rule.states, values, strict=True)) for values in (before, state))
             known = {**settings_in_formula(shown), **quantities, **dict(zip(shown.states, own, strict=True))}
-            statements = evaluated(shown, known | {"w": point, "g": gradient, "t": float(t)})
+            known = {name: in_float64(value) for name, value in known.items()}
+            statements = evaluated(shown, known | {"w": point, "g": gradient, "t": np.float64(t)})
             reached, own = shown.step(point, gradient, t, own, **quantities) if stated else (w, state)
             if not np.allclose(reached, w, rtol=AGREEMENT, atol=AGREEMENT):
                 differs = f"at step {t} the formula reaches {reached}, the code {w}"

@@ -125,10 +125,15 @@ class Program:
             "def step(w, g, t, _state, _settings, f=None, H=None, grad=None, diagonal=None):",
             *([f"    {every}= _state"] if every else []),
             *read.values(),
-            *(f"    {one.target} = {code(one.node)}" for one in self.body),
+            *(f"    {one.target} = {self._assigned(one)}" for one in self.body),
             f"    return w, ({every})",
         ]
         return "\n".join(lines)
+
+    def _assigned(self, one: Statement) -> str:
+        """The expression of a statement; w is a vector, even where one of two numbers is chosen for it."""
+        chosen = one.target == "w" and "where" in operations_of(one.node)
+        return f"_zeros(w) + ({code(one.node)})" if chosen else code(one.node)
 
     def _start(self, name: str) -> str:
         start, size = self.starts.get(name), self.sizes[name]
@@ -672,7 +677,7 @@ def block_source(step: Expansion, settings: Sequence[str], watched: Node | None)
             *([f"{''.join(f'{name}, ' for name in settings)} = settings"] if settings else []),
             *first,
             *(
-                f"{name} = {start}" if size == NUMBER else f"{name} = np.zeros_like(w1) + {start}"
+                f"{name} = np.{'float64' if size == NUMBER else 'zeros_like(w1) + '}({start})"
                 for name, size, start in zip(step.states, step.sizes, starts, strict=True)
             ),
             "pending, count = np.ones(w1.shape, bool), np.zeros(w1.shape, np.int32)",

@@ -99,12 +99,10 @@ class Rule:
         except ArithmeticError:  # of plain numbers: a division by zero, an overflow
             import numpy as np
 
-            numbers = {
-                n: np.float64(v) if isinstance(v, float | int) else v for n, v in vars(self._values).items()
-            }
+            values = {name: in_float64(value) for name, value in vars(self._values).items()}
             with np.errstate(all="ignore"):
                 after: tuple[Array, State] = self._step(
-                    w, g, np.float64(t), state, SimpleNamespace(**numbers), **quantities
+                    w, g, np.float64(t), tuple(map(in_float64, state)), SimpleNamespace(**values), **quantities
                 )
                 return after
 
@@ -119,6 +117,14 @@ class Rule:
     def __getstate__(self) -> dict[str, Any]:
         """The settings: a program is compiled where the rule arrives."""
         return {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+
+
+def in_float64(value: Any) -> Any:
+    """A number as NumPy's, which is infinite where Python's division or power raises an error; anything else as it
+    is."""
+    import numpy as np
+
+    return np.float64(value) if isinstance(value, float | int) else value
 
 
 def settings_in_formula(rule: Any) -> dict[str, Any]:

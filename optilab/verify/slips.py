@@ -23,7 +23,7 @@ from optilab.optimize.formula import (
 )
 from optilab.optimize.objective import Floats
 from optilab.optimize.program import evaluate
-from optilab.optimize.rule import quantities_for, settings_in_formula
+from optilab.optimize.rule import in_float64, quantities_for, settings_in_formula
 
 Program = tuple[Statement, ...]
 Slip = tuple[str, Program]
@@ -44,7 +44,7 @@ def program_of(rule: Any) -> Program:
 def follow(program: Program, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
     """The points that a program visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
     w = np.array(start, dtype=np.float64)
-    fixed, points = {name: _number(value) for name, value in settings_in_formula(rule).items()}, [w]
+    fixed, points = {name: in_float64(value) for name, value in settings_in_formula(rule).items()}, [w]
     states = {s.target for s in program if s.arrow == "<-"} - {"w", "g"}
     starts = [s for s in program if s.arrow == "=" and s.target[-1] == "0" and s.target[:-1] in states]
     body = [s for s in program if s not in starts]
@@ -67,11 +67,6 @@ def follow(program: Program, rule: Any, function: Any, start: Sequence[Any], ste
             if not np.isfinite(w).all():
                 break
     return np.stack(points)
-
-
-def _number(value: Any) -> Any:
-    """A number that may be divided by zero."""
-    return np.float64(value) if isinstance(value, float | int) else value
 
 
 def slips(program: Program) -> Iterator[Slip]:
