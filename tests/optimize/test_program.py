@@ -1,10 +1,14 @@
 """A formula written out over coordinates against the same formula on arrays: the same bits."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
+from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize import path as trajectory
+from optilab.optimize.rule import typed
 
 MATRICES = {"newton", "damped-newton", "sophia", "l-bfgs", "conjugate-gradient"}
 """Rules that need more than single numbers."""
@@ -42,3 +46,36 @@ def test_where_floats_have_no_answer_numpy_has():
     rule, function = RULES["adam"](lr=0.1, eps=0.0), OBJECTIVES["ravine"]()
     assert trajectory._written_out(rule, function, (0.0, 1.0), 300) is None
     assert descend(rule, function, (0.0, 1.0), steps=300).diverged_at == 1
+
+
+def drawn(rng, depth):
+    """An expression of whatever a formula may have."""
+    if depth == 0:
+        return str(rng.choice(["w", "g", "t", "V", "S", "lr", "beta", "f", "1", "2", "0.5"]))
+    a, b, c = (drawn(rng, int(rng.integers(depth))) for _ in range(3))
+    forms = (
+        f"({a} + {b})", f"({a} - {b})", f"{a}*{b}", f"{a}/({b})", f"({a})^2", f"({a})^0.5", f"({a})^3", f"({a})^t",
+        f"({a})^-1", f"sqrt({a})", f"abs({a})", f"sign({a})", f"max({a}, {b})", f"where({a} > {b}, {c}, {a})",
+        f"clip({a}, -1, {b})", f"sum({a})", f"norm({a})", f"{a} % 3",
+    )  # fmt: skip
+    return str(rng.choice(forms))
+
+
+def test_drawn_formulas_have_the_same_bits_on_arrays_and_written_out():
+    rng, compared = np.random.default_rng(3), 0
+    for _ in range(150):
+        formula = f"V0 = {rng.choice(['0', '1', 'lr'])}; V <- {drawn(rng, 2)}; S <- {drawn(rng, 2)}; "
+        try:
+            kind = typed(f"{formula}d = {drawn(rng, 2)}; w <- w - lr*({drawn(rng, 3)})*d")
+        except UsageError:
+            continue
+        settings = {"lr": 0.01, "beta": 0.9}
+        rule = kind(**{field.name: settings[field.name] for field in fields(kind)})
+        for name in ("ravine", "rosenbrock"):
+            function = OBJECTIVES[name]()
+            path = descend(rule, function, steps=30)
+            rows = trajectory._written_out(rule, function, function.start, 30)
+            if rows is not None:
+                assert np.array_equal(rows[0][: len(path.points)], path.points), kind.name
+                compared += 1
+    assert compared > 100
