@@ -5,7 +5,9 @@ published paths, or it would have no value at a point where the gradient has one
 neighbors, a product, data.
 """
 
-from dataclasses import dataclass
+import contextlib
+import re
+from dataclasses import dataclass, fields
 from functools import cached_property
 from math import log, pi
 from typing import Annotated, ClassVar
@@ -13,7 +15,20 @@ from typing import Annotated, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le
 
-from optilab.optimize.objective import Floats, Formula, Objective, Point, Symbolic
+from optilab.errors import UsageError
+from optilab.optimize import formula as formulas
+from optilab.optimize.formula import Node, symbols
+from optilab.optimize.objective import (
+    Floats,
+    Formula,
+    Objective,
+    Point,
+    Symbolic,
+    Trees,
+    find_minima,
+    second_derivatives,
+    trees_of,
+)
 from optilab.optimize.rule import Registry
 
 
@@ -529,5 +544,102 @@ class LogisticRegression(Objective):
         return penalty - wrong @ self.signed_inputs / 100
 
 
-OBJECTIVES = Registry("function", __name__, "optilab.optimize.objective")
+MAX_DIMENSION = 9
+
+
+@dataclass(frozen=True)
+class Expression(Formula):
+    """A typed function of w1, w2, ...: parsed by a whitelist, differentiated by the rules of calculus.
+
+    Accepted are numbers, w1 to w9 (x and y stand for w1 and w2), + - * / ^, parentheses, pi and sqrt, exp, log, sin,
+    cos, tan, sinh, cosh, tanh, abs, sign, min(a, b), max(a, b); anything else is a UsageError that names the column.
+    The highest coordinate is the dimension. A quadratic (constant second derivatives) has its exact minimum; that of
+    another function of one or two variables is searched for in the box (`find_minima`).
+    """
+
+    name: ClassVar[str] = "expression"
+    source: ClassVar[str] = "typed by the user"
+    formula: Annotated[str, Doc('the function of w1, w2, ..., as "0.1*w1^2 + 2*w2^2"')] = "0.1*w1^2 + 2*w2^2"
+
+    def __post_init__(self) -> None:
+        tree = self.trees["f"]
+        names = sorted(symbols(tree))
+        from optilab.optimize.program import divides_by_zero
+
+        if divides_by_zero(tree):
+            raise self._refusal(r"/\s*\(*\s*0", f"{self.formula!r} divides by 0 everywhere")
+        if all(formulas.derivative(tree, name) == formulas.ZERO for name in names):
+            raise UsageError(f"{self.formula!r} is constant; expected a variable, such as x")
+        for name in names:
+            if not re.fullmatch(r"w[1-9]", name):
+                known = f"the variables are w1 to w{MAX_DIMENSION}, or x and y"
+                raise self._refusal(rf"(?<![A-Za-z_]){name}\b", f'unknown name "{name}"; {known}')
+
+    def _refusal(self, pattern: str, message: str) -> UsageError:
+        """An error at the column where the pattern is found."""
+        place = re.search(pattern, self.formula)
+        return UsageError(f"column {place.start() + 1 if place else 1}: {message}")
+
+    @cached_property
+    def trees(self) -> dict[str, Node]:
+        return {"f": formulas.parse(self.formula)}
+
+    @cached_property
+    def _dimension(self) -> int:
+        return max(int(name[1:]) for name in symbols(self.trees["f"]))
+
+    @cached_property
+    def _known(self) -> Objective | None:
+        """The test function that has this formula, with its start, box and minima."""
+        for kind in OBJECTIVES.values():
+            if issubclass(kind, Formula) and not fields(kind):
+                with contextlib.suppress(UsageError):
+                    if formulas.parse(kind().formula) == self.trees["f"]:
+                        return kind()
+        return None
+
+    @property
+    def start(self) -> Point:
+        if self._known is not None:
+            return self._known.start
+        return (-1.0, 1.0, *(1.0,) * MAX_DIMENSION)[: self._dimension]
+
+    @property
+    def box(self) -> tuple[Point, ...]:
+        return ((-3.0, 3.0),) * self._dimension if self._known is None else self._known.box
+
+    @cached_property
+    def minima(self) -> tuple[Point, ...]:
+        import numpy as np
+
+        if self._known is not None:
+            return self._known.minima
+        if not formulas.is_smooth(self.trees["f"]) or any(map(symbols, second_derivatives(self))):
+            return find_minima(self) if self._dimension <= 2 else ()
+        center = np.zeros(self._dimension)
+        with np.errstate(all="ignore"):
+            hessian, gradient = self.hessian(center), self.gradient(center)
+        if not (np.isfinite(hessian).all() and np.isfinite(gradient).all()):
+            return ()
+        eigenvalues = np.linalg.eigvalsh(hessian)
+        if not eigenvalues[0] > 1e-12 * eigenvalues[-1]:
+            return ()
+        minimum = np.linalg.solve(hessian, -gradient) + 0.0  # -0.0 would be printed
+        return (tuple(minimum.tolist()),)
+
+    def nodes(self) -> Trees:
+        """In all dimensions."""
+        return trees_of(self)
+
+    def value(self, x: Floats) -> Floats:
+        return super().value(x) + 0.0
+
+    def gradient(self, x: Floats) -> Floats:
+        return super().gradient(x) + 0.0
+
+    def hessian(self, x: Floats) -> Floats:
+        return super().hessian(x) + 0.0
+
+
+OBJECTIVES = Registry("function", __name__)
 """The test functions, and `expression`, which a user types."""

@@ -5,20 +5,15 @@ A function is a small frozen class; its fields are its parameters. Points are ar
 text need none.
 """
 
-import contextlib
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from itertools import product
 from operator import add
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from annotated_doc import Doc
-
-from optilab.errors import UsageError
 from optilab.optimize import formula as formulas
-from optilab.optimize.formula import Node, number, symbol, symbols
+from optilab.optimize.formula import Node, number, symbol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +108,7 @@ class Formula(Objective):
         return formulas.inlined("; ".join(filter(None, [f"f = {self.formula}", self.slope])))
 
     def nodes(self) -> Trees | None:
-        return _written_out(self) if len(self.start) <= MAX_WRITTEN else None
+        return trees_of(self) if len(self.start) <= MAX_WRITTEN else None
 
     def value(self, x: Floats) -> Floats:
         return _compiled(self)[0](x)
@@ -141,7 +136,7 @@ def _symbolic(function: Objective) -> Trees:
 
 
 @cache
-def _written_out(function: Formula) -> Trees:
+def trees_of(function: Formula) -> Trees:
     trees, names = function.trees, _names(function)
 
     def at(node: Node, i: int) -> Node:
@@ -172,7 +167,7 @@ def _compiled(function: Formula) -> tuple[Callable[[Floats], Floats], Callable[[
     return lambda x: value(x)[..., 0], function_of(slope, ON_VECTORS)
 
 
-def _second_derivatives(function: Objective) -> list[Node]:
+def second_derivatives(function: Objective) -> list[Node]:
     """Row by row."""
     _, gradient = function.nodes() or (None, ())
     return [formulas.derivative(slope, name) for slope in gradient for name in _names(function)]
@@ -182,7 +177,7 @@ def _second_derivatives(function: Objective) -> list[Node]:
 def _hessian(function: Objective) -> Callable[[Floats], Floats]:
     from optilab.optimize.program import function_of
 
-    return function_of(_second_derivatives(function), _names(function))
+    return function_of(second_derivatives(function), _names(function))
 
 
 _GRID = 201
@@ -192,7 +187,7 @@ _ROUNDS = 60
 _MOST_MINIMA = 8
 
 
-def _search(function: Objective) -> tuple[Point, ...]:
+def find_minima(function: Objective) -> tuple[Point, ...]:
     """The lowest points inside the box, each found from a point of a grid that is lower than its neighbors.
 
     Empty where f is lower at the edge of the box than inside, or the lowest points are a line.
@@ -267,102 +262,3 @@ def is_near_minimum(function: Objective, x: Floats) -> Any:
             close = np.logical_and(np.abs(x[..., i] - m) <= NEAR * (high - low), close)
         near = np.logical_or(close, near)
     return near
-
-
-MAX_DIMENSION = 9
-
-
-@dataclass(frozen=True)
-class Expression(Formula):
-    """A typed function of w1, w2, ...: parsed by a whitelist, differentiated by the rules of calculus.
-
-    Accepted are numbers, w1 to w9 (x and y stand for w1 and w2), + - * / ^, parentheses, pi and sqrt, exp, log, sin,
-    cos, tan, sinh, cosh, tanh, abs, sign, min(a, b), max(a, b); anything else is a UsageError that names the column.
-    The highest coordinate is the dimension. A quadratic (constant second derivatives) has its exact minimum; that of
-    another function of one or two variables is searched for in the box (`_search`).
-    """
-
-    name: ClassVar[str] = "expression"
-    source: ClassVar[str] = "typed by the user"
-    formula: Annotated[str, Doc('the function of w1, w2, ..., as "0.1*w1^2 + 2*w2^2"')] = "0.1*w1^2 + 2*w2^2"
-
-    def __post_init__(self) -> None:
-        tree = self.trees["f"]
-        names = sorted(symbols(tree))
-        from optilab.optimize.program import divides_by_zero
-
-        if divides_by_zero(tree):
-            raise self._refusal(r"/\s*\(*\s*0", f"{self.formula!r} divides by 0 everywhere")
-        if all(formulas.derivative(tree, name) == formulas.ZERO for name in names):
-            raise UsageError(f"{self.formula!r} is constant; expected a variable, such as x")
-        for name in names:
-            if not re.fullmatch(r"w[1-9]", name):
-                known = f"the variables are w1 to w{MAX_DIMENSION}, or x and y"
-                raise self._refusal(rf"(?<![A-Za-z_]){name}\b", f'unknown name "{name}"; {known}')
-
-    def _refusal(self, pattern: str, message: str) -> UsageError:
-        """An error at the column where the pattern is found."""
-        place = re.search(pattern, self.formula)
-        return UsageError(f"column {place.start() + 1 if place else 1}: {message}")
-
-    @cached_property
-    def trees(self) -> dict[str, Node]:
-        return {"f": formulas.parse(self.formula)}
-
-    @cached_property
-    def _dimension(self) -> int:
-        return max(int(name[1:]) for name in symbols(self.trees["f"]))
-
-    @cached_property
-    def _known(self) -> Objective | None:
-        """The test function that has this formula, with its start, box and minima."""
-        from optilab.optimize.functions import OBJECTIVES
-
-        for kind in OBJECTIVES.values():
-            if issubclass(kind, Formula) and not fields(kind):
-                with contextlib.suppress(UsageError):
-                    if formulas.parse(kind().formula) == self.trees["f"]:
-                        return kind()
-        return None
-
-    @property
-    def start(self) -> Point:
-        if self._known is not None:
-            return self._known.start
-        return (-1.0, 1.0, *(1.0,) * MAX_DIMENSION)[: self._dimension]
-
-    @property
-    def box(self) -> tuple[Point, ...]:
-        return ((-3.0, 3.0),) * self._dimension if self._known is None else self._known.box
-
-    @cached_property
-    def minima(self) -> tuple[Point, ...]:
-        import numpy as np
-
-        if self._known is not None:
-            return self._known.minima
-        if not formulas.is_smooth(self.trees["f"]) or any(map(symbols, _second_derivatives(self))):
-            return _search(self) if self._dimension <= 2 else ()
-        center = np.zeros(self._dimension)
-        with np.errstate(all="ignore"):
-            hessian, gradient = self.hessian(center), self.gradient(center)
-        if not (np.isfinite(hessian).all() and np.isfinite(gradient).all()):
-            return ()
-        eigenvalues = np.linalg.eigvalsh(hessian)
-        if not eigenvalues[0] > 1e-12 * eigenvalues[-1]:
-            return ()
-        minimum = np.linalg.solve(hessian, -gradient) + 0.0  # -0.0 would be printed
-        return (tuple(minimum.tolist()),)
-
-    def nodes(self) -> Trees:
-        """In all dimensions."""
-        return _written_out(self)
-
-    def value(self, x: Floats) -> Floats:
-        return super().value(x) + 0.0
-
-    def gradient(self, x: Floats) -> Floats:
-        return super().gradient(x) + 0.0
-
-    def hessian(self, x: Floats) -> Floats:
-        return super().hessian(x) + 0.0

@@ -30,8 +30,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from optilab.errors import UsageError, shown
+from optilab.optimize.arrays import Array
 from optilab.optimize.own_source import Origin, locate, of_object
-from optilab.optimize.rule import USUAL_VALUES, Array, Rule, State, is_formula, typed
+from optilab.optimize.rule import USUAL_VALUES, Rule, State, is_formula, typed
 
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""

@@ -10,10 +10,11 @@ import numpy as np
 
 from optilab.errors import UsageError, shown
 from optilab.optimize import formula as formulas
+from optilab.optimize.arrays import in_float64
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.program import evaluate, executed, path_source, written_out
-from optilab.optimize.rule import RULES, Rule, in_float64, quantities_for, settings_in_formula
+from optilab.optimize.rule import RULES, Rule, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 
 DIVERGENCE_FACTOR = 10.0

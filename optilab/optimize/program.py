@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from optilab.optimize.arrays import Array, array_namespace
 from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols, text
-from optilab.optimize.rule import Array, array_namespace
 
 NUMBER, ROW, VECTOR = range(3)
 """Sizes of a quantity: one number; one for each point, (..., 1); one for each coordinate, (..., d)."""

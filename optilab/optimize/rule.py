@@ -10,7 +10,6 @@ tensors, so rules without a counterpart in torch.optim train networks, too.
 """
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, make_dataclass, replace
 from functools import cache, cached_property
@@ -23,11 +22,11 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
 
 from optilab.errors import UsageError, unknown
+from optilab.optimize.arrays import Array, in_float64
 
 if TYPE_CHECKING:  # it imports NumPy
     from optilab.optimize.program import Program
 
-Array = Any  # numpy.ndarray or torch.Tensor of shape (..., d)
 State = tuple[Any, ...]
 
 LearningRate = Annotated[float, Gt(0), Doc("learning rate: the factor of every step")]
@@ -119,14 +118,6 @@ class Rule:
         return {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
 
 
-def in_float64(value: Any) -> Any:
-    """A number as NumPy's, which is infinite where Python's division or power raises an error; anything else as it
-    is."""
-    import numpy as np
-
-    return np.float64(value) if isinstance(value, float | int) else value
-
-
 def settings_in_formula(rule: Any) -> dict[str, Any]:
     """Every setting by the name that it has in the formula, those of a rule that it wraps included."""
     values = {one.name: getattr(rule, one.name) for one in fields(rule)}
@@ -189,20 +180,6 @@ def rules_with_lr(rule: Any) -> dict[str, Any]:
 def learning_rates(rule: Any) -> dict[str, float]:
     """Every learning rate of a rule by its key."""
     return {key: inner.lr for key, inner in rules_with_lr(rule).items()}
-
-
-def array_namespace(*arrays: Array) -> Any:
-    """The module whose functions fit the arrays: torch (then loaded already), else numpy, for numbers, too.
-
-    Raises TypeError for anything else, a list for instance.
-    """
-    for array in arrays:
-        if not isinstance(array, float | int):
-            module = type(array).__module__.partition(".")[0]
-            if module not in ("numpy", "torch"):
-                raise TypeError(f"an array of NumPy or torch is needed, not a {type(array).__name__}")
-            return sys.modules[module]
-    return sys.modules["numpy"]
 
 
 class UnknownName(UsageError, KeyError):

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
-from optilab.optimize.rule import Array, Decay, Eps, LearningRate, Rule, State, WeightDecay
+from optilab.optimize.arrays import Array
+from optilab.optimize.rule import Decay, Eps, LearningRate, Rule, State, WeightDecay
 
 MomentumForm = Annotated[Literal["classic", "ema"], Doc("how a gradient enters the velocity")]
 

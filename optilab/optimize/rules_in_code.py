@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Lt
 
-from optilab.optimize.rule import Array, Decay, Eps, LearningRate, Rule, State, WeightDecay, array_namespace
+from optilab.optimize.arrays import Array, array_namespace
+from optilab.optimize.rule import Decay, Eps, LearningRate, Rule, State, WeightDecay
 from optilab.optimize.rules import AdamW
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from optilab.optimize import Objective, descend
-from optilab.optimize.objective import Expression, Floats
+from optilab.optimize.functions import Expression
+from optilab.optimize.objective import Floats
 from optilab.optimize.path import worked_steps
 
 STEPS = 100

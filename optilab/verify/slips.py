@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from optilab.optimize.arrays import in_float64
 from optilab.optimize.formula import (
     ONE,
     ZERO,
@@ -23,7 +24,7 @@ from optilab.optimize.formula import (
 )
 from optilab.optimize.objective import Floats
 from optilab.optimize.program import evaluate
-from optilab.optimize.rule import in_float64, quantities_for, settings_in_formula
+from optilab.optimize.rule import quantities_for, settings_in_formula
 
 Program = tuple[Statement, ...]
 Slip = tuple[str, Program]

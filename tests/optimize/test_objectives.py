@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, formula, functions, program
-from optilab.optimize.objective import Expression
+from optilab.optimize.functions import Expression
 
 MINIMUM = {  # as the sources print it
     "styblinski-tang": -78.33233,
