@@ -10,8 +10,8 @@ test is missing.
 
     python docs/measured mutants --rules [NAME...] [--fraction 0.2]
 
-changes one operator, number, comparison, name or setting in `init`, `update` or what they call, and grades the result
-as `verify` grades a submission, in every form of the rule. It is noticed where it differs in one form or fails.
+changes one operation, number or name of a formula, and grades the result as `verify` grades a submission, in every form
+of the rule. It is noticed where it differs or fails.
 `EQUIVALENT` says of each of the others why it is the same rule.
 """
 
@@ -31,7 +31,6 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -261,132 +260,65 @@ def of_package(coverage: Path, count: int, seed: int, most: int) -> list[figures
 
 # --- the rules -------------------------------------------------------------------------------------------------------
 
-FUNCTIONS = {
-    "maximum": "minimum",
-    "minimum": "maximum",
-    "sqrt": "abs",
-    "sign": "abs",
-    "abs": "sign",
-    "zeros_like": "ones_like",
+OTHERS = {
+    "add": ("subtract",),
+    "subtract": ("add",),
+    "multiply": ("divide",),
+    "divide": ("multiply",),
+    "maximum": ("minimum",),
+    "minimum": ("maximum",),
+    "greater": ("less",),
+    "less": ("greater",),
+    "sqrt": ("absolute",),
+    "sign": ("absolute",),
+    "absolute": ("sign",),
 }
-CONTEXT = {"self", "xp", "np", "state", "None", "True", "False"}
-"""Names whose exchange would only fail."""
+"""What an operation is exchanged for."""
 
 
-def reachable(kind: type) -> list[tuple[type | None, str]]:
-    """The methods and functions of the rule's own module that `init` and `update` call: (class or None, name)."""
-    module = sys.modules[kind.__module__]
-    tree = ast.parse(Path(module.__file__).read_text())
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    found, waiting = [], [(kind, "init"), (kind, "update")]
-    while waiting:
-        owner, name = waiting.pop()
-        if owner is not None:
-            owner = next((base for base in owner.__mro__ if name in vars(base)), None)
-            if owner is None or owner.__module__ != kind.__module__ or not callable(vars(owner)[name]):
-                continue
-        if (owner, name) in found:
-            continue
-        found.append((owner, name))
-        node = definition(tree, owner, name)
-        for part in ast.walk(node):
-            if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
-                if part.value.id == "self" and hasattr(kind, part.attr):
-                    waiting.append((kind, part.attr))
-                elif isinstance(other := getattr(module, part.value.id, None), type) and issubclass(kind, other):
-                    waiting.append((other, part.attr))
-            if isinstance(part, ast.Name) and part.id in functions:
-                waiting.append((None, part.id))
-    return found
+def mutants_of(rule: Any) -> Iterator[tuple[str, Any]]:
+    """(what is changed, the program with it): every single operation, number and name of the rule's formula."""
+    from optilab.optimize.formula import text
+    from optilab.optimize.program import Program
+
+    program = rule.program
+    names = sorted({*program.settings, *program.states, "g"})
+    for n, one in enumerate(program.statements):
+        for words, node in changes(one.node, names):
+            what = f"{one.target} {one.arrow} {text(one.node)}   [{words}]"
+            yield what, Program((*program.statements[:n], replace(one, node=node), *program.statements[n + 1 :]))
 
 
-def definition(tree: ast.Module, owner: type | None, name: str) -> ast.FunctionDef:
-    body = tree.body
-    if owner is not None:
-        body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == owner.__name__).body
-    return next(n for n in body if isinstance(n, ast.FunctionDef) and n.name == name)
+def changes(node: Any, names: list[str]) -> Iterator[tuple[str, Any]]:
+    """(what is changed, the expression with it)."""
+    from optilab.optimize.formula import Node, number, symbol, text
+
+    if node.op == "number":
+        for value in sorted({node.value + 1, node.value - 1, node.value / 2} - {node.value}):
+            yield f"{node.value:g} -> {value:g}", number(value)
+    elif node.op == "symbol" and node.value in names:
+        yield from ((f"{node.value} -> {name}", symbol(name)) for name in names if name != node.value)
+    for other in OTHERS.get(node.op, ()):
+        yield f"{text(node)}: {other}", Node(other, node.args)
+    for n, child in enumerate(node.args):
+        for words, changed in changes(child, names):
+            yield words, Node(node.op, (*node.args[:n], changed, *node.args[n + 1 :]))
 
 
-def mutants_of(kind: type) -> Iterator[tuple[str, str]]:
-    """(what is changed, the source of the module with it)."""
-    source = Path(sys.modules[kind.__module__].__file__ or "").read_text()
-    tree, lines = ast.parse(source), source.splitlines()
-    numbers = [f.name for f in fields(kind) if isinstance(getattr(kind(), f.name), float | int)]  # type: ignore[arg-type]
-    for owner, name in sorted(reachable(kind), key=str):
-        node = definition(tree, owner, name)
-        inside = list(ast.walk(node))
-        vanishing = {id(n.right) for n in inside if isinstance(n, ast.BinOp) and ast.unparse(n).startswith("0 * ")}
-        skipped = {id(part) for a in ast.walk(node.args) for part in ast.walk(a)}
-        skipped |= {id(p) for n in inside if isinstance(n, ast.AnnAssign) for p in ast.walk(n.annotation)}
-        skipped |= {id(p) for p in ast.walk(node.returns)} if node.returns else set()
-        # Only the type or the shape of these arguments counts.
-        calls = [n for n in inside if isinstance(n, ast.Call)]
-        shapes = [n for n in calls if ast.unparse(n.func).endswith(("xp_of", "zeros_like", "ones_like"))]
-        skipped |= {id(part) for call in shapes for n in call.args for part in ast.walk(n)}
-        stored = {n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        for part in (part for part in inside if id(part) not in skipped):
-            for words, text in changes(part, numbers, sorted(stored | {"grad"})):
-                line = lines[part.lineno - 1].strip()
-                words = f"0 * {words}" if id(part) in vanishing else words
-                what = f"{owner.__name__ + '.' if owner else ''}{name}: {line}   [{words}]"
-                yield what, Mutant.of("", part, text).apply(source)
-
-
-def changes(node: Any, numbers: list[str], names: list[str]) -> Iterator[tuple[str, str]]:
-    """(what is changed, what the text of the node becomes)."""
-    was = ast.unparse(node) if isinstance(node, ast.expr) else ""
-    if isinstance(node, ast.BinOp):
-        for other in OPERATORS.get(type(node.op), []):
-            yield f"{was}: {other.__name__}", f"({ast.unparse(ast.BinOp(node.left, other(), node.right))})"
-    elif isinstance(node, ast.Compare) and len(node.ops) == 1:
-        for other in COMPARED.get(type(node.ops[0]), []):
-            yield (
-                f"{was}: {other.__name__}",
-                f"({ast.unparse(ast.Compare(node.left, [other()], node.comparators))})",
-            )
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield f"{was}: without -", f"(+{ast.unparse(node.operand)})"
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        half = node.value / 2 if type(node.value) is float else node.value + 2
-        for other in sorted({node.value + 1, node.value - 1, half} - {node.value}):
-            yield f"{node.value} -> {other}", f"({other})"
-    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield f"{node.value} -> {not node.value}", str(not node.value)
-    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        if node.value.id == "self" and node.attr in numbers:
-            yield from ((f"{was} -> self.{other}", f"self.{other}") for other in numbers if other != node.attr)
-        elif node.attr in FUNCTIONS:
-            other = FUNCTIONS[node.attr]
-            yield f"{node.attr} -> {other}", f"{node.value.id}.{other}"
-    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names:
-        others = [other for other in names if other != node.id and not {node.id, other} & CONTEXT]
-        yield from ((f"{node.id} -> {other}", other) for other in others)
-
-
-def class_of(source: str, kind: type) -> type:
-    module = ModuleType("optilab_mutant")
-    sys.modules["optilab_mutant"] = module
-    exec(compile(source, "<mutant>", "exec"), vars(module))
-    mutant: type = getattr(module, kind.__name__)
-    return mutant
-
-
-def submission(kind: type, rule: Any) -> Any:
-    """A mutant, which takes every setting of its rule and whatever a rule may need besides the gradient."""
+def submission(rule: Any, program: Any = None) -> Any:
+    """A mutant with another program, which takes every setting of its rule."""
     from optilab.optimize import descend
     from optilab.optimize.rule import with_settings
     from optilab.verify.candidate import Candidate
-    from optilab.verify.paths import followed_on_matrix
 
     class Submission(Candidate):
         def path(self, settings: Any, gradient: Any, start: Any, steps: int) -> Any:
-            made = with_settings(kind(**{f.name: getattr(rule, f.name) for f in fields(rule)}), settings)
-            function = gradient.__self__
-            if made.weights == "matrices":
-                return followed_on_matrix(made, function, start, steps)
-            return descend(made, function, start, steps).points
+            made = with_settings(rule, settings)
+            if program is not None:
+                vars(made)["program"] = program
+            return descend(made, gradient.__self__, start, steps).points
 
-    return Submission(kind.__name__, dict.fromkeys((f.name for f in fields(rule)), True), (), None)  # type: ignore[arg-type]
+    return Submission(rule.name, dict.fromkeys((f.name for f in fields(rule)), True), (), None)  # type: ignore[arg-type]
 
 
 def forms_with_switches(kind: Any) -> list[Any]:
@@ -395,8 +327,6 @@ def forms_with_switches(kind: Any) -> list[Any]:
     from optilab.verify.explain import forms_of
 
     forms = [replace(kind(), **form) for form in forms_of(kind())]
-    if kind.weights == "matrices":  # one choice at a time: muon has a hundred forms, of a second each
-        forms = [kind(), *(one for one in forms if sum(vars(one)[k] != vars(kind())[k] for k in vars(one)) == 1)]
     if kind.name == "lookahead":
         forms.append(replace(kind(), base=RULES["adamw"](weight_decay=0.1)))
     return forms
@@ -405,21 +335,16 @@ def forms_with_switches(kind: Any) -> list[Any]:
 @cache
 def comparisons_of(rule: Any) -> list[Any]:
     from optilab.optimize import Regime
-    from optilab.verify.paths import STEPS, biases, comparisons
+    from optilab.verify.paths import STEPS, comparisons
 
-    own, grounds = submission(type(rule), rule), [()]
-    if rule.weights == "matrices" and rule.for_weights([(1,)])[0] is rule:
-        grounds.append(biases())  # where `verify` says that code is equal on matrices alone
-    return [c for places in grounds for c in comparisons(own, rule, places, STEPS, Regime(), ())]
+    return comparisons(submission(rule), rule, (), STEPS, Regime(), ())
 
 
-def is_noticed(source: str, kind: Any, forms: list[Any]) -> bool:
+def is_noticed(rule: Any, program: Any) -> bool:
     try:
-        mutant = class_of(source, kind)
         with np.errstate(all="ignore"):
             return any(
-                comparison.differs(comparison.path_of(submission(mutant, rule))) is not None
-                for rule in forms
+                comparison.differs(comparison.path_of(submission(rule, program))) is not None
                 for comparison in comparisons_of(rule)
             )
     except Exception:
@@ -427,87 +352,38 @@ def is_noticed(source: str, kind: Any, forms: list[Any]) -> bool:
 
 
 def of_rules(names: list[str], fraction: float, seed: int) -> list[figures.Row]:
-    """Mutants of rules that `verify` notices; of the others, those that are equivalent, and those that are missed."""
+    """Mutants of the formulas that `verify` notices; of the others, those that are equivalent, and those missed."""
     from optilab.optimize import RULES
 
-    counts = {"vectors": [0, 0, 0, 0], "matrices": [0, 0, 0, 0]}
-    for name in names or RULES:
-        kind, chance = RULES[name], random.Random(seed)
-        forms, count = (
-            forms_with_switches(kind),
-            counts["matrices" if RULES[name].weights == "matrices" else "vectors"],
-        )
-        for what, source in mutants_of(kind):
-            if chance.random() > fraction:
-                continue
-            noticed = is_noticed(source, kind, forms)
-            why = next((why for known, why in EQUIVALENT.items() if re.search(known, what)), "")
-            for place, counted in enumerate((True, noticed, not noticed and why, not noticed and not why)):
-                count[place] += bool(counted)
-            if not noticed:
-                print(f"{name}: {what}   {why or 'NOT EQUIVALENT'}", flush=True)
+    count = [0, 0, 0, 0]
+    for name in names or [name for name, kind in RULES.items() if kind.text]:
+        chance = random.Random(seed)
+        for rule in forms_with_switches(RULES[name]):
+            for what, program in mutants_of(rule):
+                if chance.random() > fraction:
+                    continue
+                noticed = is_noticed(rule, program)
+                why = next((why for known, why in EQUIVALENT.items() if re.search(known, what)), "")
+                for place, counted in enumerate((True, noticed, not noticed and why, not noticed and not why)):
+                    count[place] += bool(counted)
+                if not noticed:
+                    print(f"{name}: {what}   {why or 'NOT EQUIVALENT'}", flush=True)
         print(f"{name}: {count}", flush=True)
-    return [[f"optimizers on {place}", *map(str, count)] for place, count in counts.items()]
+    return [["formulas", *map(str, count)]]
 
 
 EQUIVALENT = {
-    r"xp.where\(s > 0, v / xp.sqrt.*\[(s > 0|s ->|0 ->|0.0 ->|1.0 ->)": "acts where the formula is 0/0",
-    r"trusted = length > 5.*GtE": "the length is never exactly 5",
-    r"\(trusted \* value .*(Sub|Div|5.0 ->)": "a placeholder where the rectifier is not used",
-    r"rectifier = .*(r -> length|r_inf -> limit)": "the same number where the rectifier is used",
-    r"_given\(.*\[": "the part left out where a setting is 0 changes nothing then",
-    r"return not \(isinstance.*setting == 0": "the same",
-    r"mean = self.decay \* state.mean .*Sub": "the mean enters as its square: its sign is lost",
-    r"square = mean_square - mean.*mean_square -> square": "two names of one array",
-    r"RMSPropState\(mean_square, mean, velocity\).*\[(velocity|mean|mean_square) ->": "not read here",
-    r"Signum.update: velocity = .*(1 - self.beta: Add|1 -> |self.beta -> self.lr)": "a positive factor",
-    r"return ScheduleFreeState\(x, x, 0.*\[(0|0.0) ->": "not read here, or a largest lr so far",
-    r"raised = rule.lr > |largest_lr = raised": "lr is constant, so it is the largest",
-    r"_average: return step, ScheduleFreeState.*(state.steps|1 ->)": "the count, which this form does not read",
-    r"slow, t = state.slow.*Sub": "-t is divisible where t is",
-    r"factor = xp.where\(agreement > 0.*same -> factor": "1 where the signs agree",
-    r"weighs = .*(GtE|below ->)": "the same 0 at equality; a positive number for another",
-    r"below = xp.where\(weighs.*weighs ->": "a placeholder where w is 0",
-    r"self.largest_norm \+ 0 \* size": "0 times anything gives its shape",
-    r"SAM.ascent: ": "acts where the gradient is 0, and is 0 then",
-    r"Prodigy.init: .*(zeros -> scalar|scalar -> zeros)": "zeros that are broadcast",
-    r"weight = distance / self.d0": "the factor cancels in progress/size",
-    r"gradient_sum = keep .*Sub": "every second sign, and absolute values are taken",
-    r"estimate = xp.where\(size > 0": "acts where all gradients were 0, and w does not move then",
-    r"/ xp.where\(curved, ": "a placeholder where the curvature is not positive",
-    r"value = xp.asarray": "the point is always an array here",
-    r"size = \(value - self.f_min\) / xp.where": "a placeholder where the gradient is 0, which multiplies it",
-    r"size = xp.where\(size < self.lr.*(LtE|\[size ->)": "the same at equality; 0 times anything",
-    r"return np.where\(np.isfinite\(matrices\)": "acts on matrices that are not finite",
-    r"hermitian=True": "the inverse of a symmetric matrix either way",
-    r"inverse @ vectors\[..., None\].*0 -> -1": "an axis of one entry",
-    r"shift\[..., None\] \* np.eye.*without -": "the point is a row here: its last axis is its second",
-    r"renewed = self.beta2 \* used.*used -> renewed": "two names of one array",
-    r"0 \* used \+ self.eps.*used ->": "0 times anything gives its shape",
-    r"ratio = later \* .*(first: Sub|GtE)": "multiplied by 0 in the first step; the same number at equality",
-    r"first, later = .*0 -> -1": "divides what is multiplied by 0",
-    r'"gtol": 1e-12': "where SciPy stops, not its path",
-    r"\[0 \* \w+ -> ": "0 times anything gives its shape",
-    r"\[0 \* \w+(\[:, 0\])?: Div": "0 divided by it is 0, too",
-    r"Adafactor.*mean = rows.mean\(\).*rows -> columns": "the mean of all squares either way",
-    r"Adafactor.*else \(0.0, self.eps\).*0.0 -> -1.0": "a lower limit of positive numbers",
-    r"square.mean\(-1\)|side \* side\).sum\(-1\).*without -": "the last axis of a matrix is its second",
-    r"tuple\(0 \* total for total in sums\)": "not read before the first step renews it",
-    r"diagonal = 0 \* side\[:, 0\].*0 -> -1": "0 times another column",
-    r"len\(side\) > self.largest_side else.*side -> diagonal": "as long",
-    r"len\((roots|sides)\).*(roots|sides) -> (roots|sides|sums)": "as many",
-    r"ShampooState\(state.steps \+ 1: Sub|return -\(self.lr \* step\).*Sub": "-t is divisible where t is",
-    r"strict=(True|False).*\[(True|False) ->": "a check of lengths that are equal",
-    r"xp.diag\(0 \* side\[:, 0\]\).*\[0 ->": "0 times another column",
-    r"SOAPState\(0, zeros, zeros, empty, empty": "not read before the first step makes it",
-    r"if base is not None: .*base -> total": "both are missing, or none",
-    r"_by_rows: return matrix.reshape\(-1\)": "any negative number stands for the length in NumPy",
-    r"m, n = grad.shape.*grad -> (direction|velocity)": "of one shape",
-    r"direction = velocity / .*velocity -> direction|now = grad / .*grad -> now": "two names of one array",
-    r"if on_tensors and precision.*on_tensors ->": "only tensors are asked for bfloat16",
-    r"_eigen: return values, vectors": "SOAP does not read the eigenvalues",
-    r"_eigen: return matrix\[0\]": "acts on matrices that are not finite",
-    r"root.reshape\(-1.*\[1 -> ": "any negative number stands for the length in NumPy",
+    r"^S <- .*\[\(1 - beta2\)\*sign\(S - g\^2\): divide": "a sign is its own inverse",
+    r"^(V|S|s) <- .*\[g -> p": "p is the gradient by then",
+    r"^k = where\(r > 5.*\[(5|0) ->": "k is read where r > 5 alone",
+    r"^s = S/\(1 - beta2\^t\)": "not read in this form",
+    r"^G <- b\*G .*: subtract": "every second sign, and absolute values are taken",
+    r"where\((m|q) > 0.*\[(0|g) ->": "acts where the gradient is 0",
+    r"^S <- where\(t > 1.*\[1 -> 2": "the first step moves nothing, so the second gradient is the first",
+    r"^d = where\(t > 1, clip.*\[1 -> (0|0.5)": "the limit of the first step is 0",
+    r"^V <- beta\*V .*\[(beta -> lr|1 -> 2|1 - beta: add)": "a positive factor of what only its sign is taken of",
+    r"^(M <- max\(M, lr\)|Q <- Q \+ M|c = M\^2|z <- z - lr)": "lr is constant, so it is the largest",
+    r"0\*Z\).*\[Z ->": "0 times anything gives its shape",
 }
 """Descriptions of mutants that are the same rule, each with the reason."""
 

@@ -153,7 +153,7 @@ def studies(rounds: int, folder: Path) -> Iterator[figures.Row]:
 
 
 def maps(rounds: int, folder: Path) -> Iterator[figures.Row]:
-    """A million cells next to the rule's own lines on arrays: CPU nanoseconds of a step of a cell, one process."""
+    """A million cells next to the rule on arrays: CPU nanoseconds of a step of a cell, one process."""
     side, steps, ravine = 1000, 100, OBJECTIVES["ravine"]()
     rates, decays = np.linspace(0.01, 2, side), np.linspace(0, 0.99, side)
     for rule, beta in (("momentum", "beta"), ("adam", "beta1")):
@@ -163,9 +163,8 @@ def maps(rounds: int, folder: Path) -> Iterator[figures.Row]:
             algorithm = replace(RULES[rule](), **{"lr": lr, beta: second})
             x = np.tile(np.array(ravine.start), (side * side, 1))
             state = algorithm.init(x)
-            for _ in range(5):
-                step, state = algorithm.update(ravine.gradient(x), state)
-                x = x + step
+            for t in range(1, 6):
+                x, state = algorithm.step(x, ravine.gradient(x), t, state)
 
         def mapped(rule: str = rule, beta: str = beta) -> None:
             settings = {"lr": rates[None, :], beta: decays[:, None]}
