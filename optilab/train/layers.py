@@ -31,7 +31,7 @@ MEASURED = (
     "common",
 )
 """Columns of a probe, in order; shares are between 0 and 1."""
-_SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square", "sum")
+_SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "mean_square", "S", "sum")
 """Where the optimizers keep the moving average, or sum, of squared gradients."""
 SAMPLE = 16_384
 """Entries of a weight, evenly spaced, from which the length of a step is estimated."""
@@ -511,7 +511,7 @@ def eps_share(optimizer: torch.optim.Optimizer) -> float | None:
                 continue
             squares = as_real(squares)
             # The first steps' averages are small for want of steps, not of gradient.
-            steps, beta2 = state.get("step", state.get("steps")), group.get("betas", (0, 0))[1]
+            steps, beta2 = state.get("step", state.get("t")), group.get("betas", (0, 0))[1]
             averaged = steps is not None and beta2 and "exp_inf" not in state
             correction = 1 - beta2 ** float(steps) if averaged else 1.0
             below.append((squares < (eps**2) * correction).sum())

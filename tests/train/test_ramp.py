@@ -32,7 +32,7 @@ def ramped(config, grid):
 
 
 def trainable():
-    return [name for name, kind in RULES.items() if not {"value", "hessian", "function"} & set(kind().needs)]
+    return [name for name, kind in RULES.items() if not {"f", "H", "function"} & set(kind().needs)]
 
 
 def test_at_one_rate_it_is_the_first_epoch_of_a_training(small, optilab, tmp_path):
