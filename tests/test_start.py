@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from optilab.commands import COMMANDS
+
 SLOW = {"torch", "torchvision", "matplotlib", "scipy", "jax", "optax", "pandas", "sklearn"}
 LINES = [
     "--help",
@@ -22,15 +26,55 @@ LINES = [
     "report latest",
     "env",
 ]
+LIGHT = {
+    "optimize": ["--algo admm", "--algo adam --lr -1", "--algo adam --set nosuch=1", "--bogus"],
+    "explain": ["admm", "adam --step 0"],
+    "verify": ["--algo admm", "mine.py:Mine --against admm", "mine.py:Mine"],
+    "map": ["admm --x lr=1:2 --basins"],
+    "race": ["--algo admm,adam", "--on relu --algo sgd,admm", "--budget 0"],
+    "train": [
+        "",
+        "nosuch",
+        "relu --lr -1",
+        "relu --set nosuch=3",
+        "relu --optimizer admm",
+        "relu --expect nosuch>1",
+    ],
+    "diagnose": ["nosuch"],
+    "remedy": ["nosuch", "relu --only nosuch", "relu --seeds 0"],
+    "lr": ["nosuch", "relu --steps 5"],
+    "sweep": ["relu --over nothing", "relu --over nosuch=1,2", "relu --over optimizer.lr=2:1", "relu"],
+    "runs": ["ls", "ls --help", "show nosuch", "compare nosuch", "plot nosuch --help"],
+    "report": ["nosuch"],
+    "check": ["nosuch", ""],
+    "config": ["ls", "show train", "show nosuch", "check nosuch"],
+    "help": ["claims", "nosuch"],
+}
+"""Lines that need no number, next to the `--help` of each command."""
+COMPLETIONS = [
+    "tr",
+    "train rel",
+    "sweep relu --over model.ac",
+    "optimize --algo ad",
+    "optimize --function bo",
+    "remedy relu --only un",
+    "config show re",
+]
 PROGRAM = """
 import contextlib, os, sys, tempfile
 from optilab.__main__ import main
 
 for line in {lines!r}:
-    sys.argv = ["optilab", *line.split()]
+    words = line.split()
+    if words[0] == "complete":
+        os.environ |= {{"_OPTILAB_COMPLETE": "complete_bash", "COMP_WORDS": "\\n".join(["optilab", *words[1:]])}}
+        os.environ["COMP_CWORD"] = str(len(words) - 1)
+        words = []
+    sys.argv = ["optilab", *words]
     os.chdir(tempfile.mkdtemp(dir={folder!r}))
     with contextlib.suppress(SystemExit):
         main()
+    os.environ.pop("_OPTILAB_COMPLETE", None)
     print("loaded", sorted({slow!r} & set(sys.modules)), line, file=sys.stderr)
 """
 OPTIMIZERS = """
@@ -56,15 +100,30 @@ print("torch._dynamo" in sys.modules)
 """
 
 
-def loaded(lines, folder):
-    """What each line has loaded of `SLOW`, one after the other, so that the first one to load it is named first."""
-    program = PROGRAM.format(lines=lines, folder=str(folder), slow=SLOW)
+def loaded(lines, folder, slow=SLOW):
+    """What each line has loaded of `slow`, one after the other, so that the first one to load it is named first."""
+    program = PROGRAM.format(lines=lines, folder=str(folder), slow=slow)
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
     return [line for line in done.stderr.splitlines() if line.startswith("loaded")]
 
 
 def test_start_loads_no_slow_library(tmp_path):
     assert loaded(LINES, tmp_path) == [f"loaded [] {line}" for line in LINES]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_line_without_numbers_loads_no_numpy(tmp_path, command):
+    """Help, lines that are refused, and lists; `play` and others have only help here."""
+    lines = [f"{command} {rest}".strip() for rest in ("--help", *LIGHT.get(command, ()))]
+    assert loaded(lines, tmp_path, SLOW | {"numpy"}) == [f"loaded [] {line}" for line in lines]
+
+
+def test_completion_loads_no_numpy(tmp_path):
+    """The last line is the control."""
+    *lines, control = [*(f"complete {words}" for words in COMPLETIONS), "optimize adam --no-save"]
+    *free, last = loaded([*lines, control], tmp_path, SLOW | {"numpy"})
+    assert free == [f"loaded [] {line}" for line in lines]
+    assert last == f"loaded ['numpy'] {control}"
 
 
 def test_loaded_library_is_noticed(tmp_path):

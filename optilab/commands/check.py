@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -20,11 +20,9 @@ from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.claims import Check, CheckFile, Claim, expectations
 from optilab.config.load import at_place, command_of, load, read
-from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.section import dump, schema_for
 from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
-from optilab.config.training import TrainConfig
 from optilab.config.tree import Override, Tree
 from optilab.errors import (
     ConfigError,
@@ -38,12 +36,12 @@ from optilab.marks import Argument, ConfigKey, Flag
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import Column, Table
-from optilab.study import network_race, remedy, sweep
-from optilab.study.claims import ClaimResult, of_paths, of_race, of_rate, of_study, of_training, require_judgeable
-from optilab.study.function_race import standings
-from optilab.study.groups import settings
-from optilab.study.plan import StudyPlan
 from optilab.words import listed, plural, some
+
+if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
+    from optilab.study.claims import ClaimResult
+    from optilab.study.plan import StudyPlan
 
 
 class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
@@ -144,7 +142,7 @@ class CheckedTarget:
     """One target of `optilab check`: a file, a run or a study, or an entry of a file of claims."""
 
     target: str
-    judged: Sequence[ClaimResult] = ()
+    judged: "Sequence[ClaimResult]" = ()
     runs: Sequence[str] = ()
     """The directories that were made or read."""
     wrong: Sequence[OptilabError] = ()
@@ -181,7 +179,7 @@ class CheckedTarget:
         return Suite(self.target, cases, self.seconds)
 
 
-Judgement = tuple[Sequence[ClaimResult], Sequence[str], Sequence[OptilabError]]
+Judgement: TypeAlias = "tuple[Sequence[ClaimResult], Sequence[str], Sequence[OptilabError]]"
 """Claims as they were judged, the directories that were made or read, and why other claims were not judged."""
 
 
@@ -235,6 +233,8 @@ class Checker:
 
     def _config(self, kind: str, given: Any, changes: Sequence[Override], claims: Sequence[Any]) -> Judgement:
         """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
+        from optilab.config.optimize import OptimizeConfig
+
         claimed = [
             Override(where, "expect", list(texts), adds=True)
             for where, texts in (("expect", claims), ("--expect", self.expect))
@@ -250,8 +250,10 @@ class Checker:
             return self._function_race(given, claimed), [], []
         return self._study(kind, given, changes, claimed)
 
-    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> list[ClaimResult]:
+    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> "list[ClaimResult]":
         from optilab.commands.lr import range_test
+        from optilab.config.training import TrainConfig
+        from optilab.study.claims import of_rate, require_judgeable
         from optilab.study.rates import rate_ramp
 
         claims = _require(expectations("lr", [*texts, *self.expect]))
@@ -261,8 +263,10 @@ class Checker:
         test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
         return of_rate(claims, test.rate, asked.name)
 
-    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Sequence[ClaimResult]:
+    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> "Sequence[ClaimResult]":
         from optilab.commands.race import FunctionRace, found_on_functions
+        from optilab.study.claims import of_race
+        from optilab.study.function_race import standings
 
         asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
@@ -270,6 +274,8 @@ class Checker:
         return list(of_race(claims, standings(found_on_functions(asked, FunctionRace(), place).race)))
 
     def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Judgement:
+        from optilab.study.claims import of_study
+
         asked, plan = self._asked(kind, given, changes, claimed)
         claims = _require(asked.expect)
         label = asked.config.name if kind == "remedy" else asked.name
@@ -283,8 +289,11 @@ class Checker:
 
     def _asked(
         self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]
-    ) -> tuple[Any, StudyPlan]:
+    ) -> "tuple[Any, StudyPlan]":
         """The study that a training, a sweep, remedies or a race on trainings mean."""
+        from optilab.config.training import TrainConfig
+        from optilab.study import network_race, remedy, sweep
+
         if kind == "remedy":
             tried = remedy.resolve(load(RemedyConfig, given, claimed), changes)
             return tried, remedy.plan(tried)
@@ -309,6 +318,10 @@ class Checker:
         return [_judged(path.name, partial(self._read, path)) for path in paths]
 
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Judgement:
+        from optilab.config.optimize import OptimizeConfig
+        from optilab.study.claims import of_paths, of_study, of_training
+        from optilab.study.groups import settings
+
         entry = runs.read_entry(path)
         command = entry.manifest["command"]
         if command not in ("train", "watch", "sweep", "race", "remedy", "optimize"):
@@ -341,8 +354,8 @@ class Checker:
 
 
 def _each(
-    claims: Sequence[Claim], judge: Callable[[Sequence[Claim]], Sequence[ClaimResult]]
-) -> tuple[Sequence[ClaimResult], Sequence[OptilabError]]:
+    claims: Sequence[Claim], judge: "Callable[[Sequence[Claim]], Sequence[ClaimResult]]"
+) -> "tuple[Sequence[ClaimResult], Sequence[OptilabError]]":
     """The claims that can be judged, and why others cannot."""
     try:
         return judge(claims), []
@@ -363,7 +376,7 @@ def _judged(target: str, judge: Callable[[], Judgement]) -> CheckedTarget:
     return CheckedTarget(target, *found, perf_counter() - started)
 
 
-def _paths(settings: OptimizeConfig) -> Sequence[ClaimResult]:
+def _paths(settings: "OptimizeConfig") -> "Sequence[ClaimResult]":
     from optilab.commands.paths import follow, judge
 
     asked = settings.model_copy(update={"expect": _require(settings.expect)})

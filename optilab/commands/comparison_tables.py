@@ -7,7 +7,6 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from optilab.call import Call
-from optilab.config.study import MAX_SEEDS
 from optilab.runs import Record, Study, read_timings, resume_command
 from optilab.show.table import Column, Interval, interval_columns, interval_values
 from optilab.words import duration, listed, percent, plural, points, ranges, some
@@ -373,6 +372,7 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
 
     The command is None where nothing is to be trained: no number of seeds would tell. Nothing without rows to compare.
     """
+    from optilab.config.study import MAX_SEEDS
     from optilab.study.comparison import learned_nothing
     from optilab.study.groups import asked_of
     from optilab.study.sweep import new_seeds

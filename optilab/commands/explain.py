@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
@@ -18,9 +17,11 @@ from optilab.marks import Flag
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import OwnRule
-from optilab.optimize.path import EvaluatedStatement, WorkedStep, worked_steps
 from optilab.optimize.rule import Typed
 from optilab.words import settings
+
+if TYPE_CHECKING:
+    from optilab.optimize.path import EvaluatedStatement, WorkedStep
 
 LAST_STEP = 100_000
 MOST = 100
@@ -58,6 +59,8 @@ class Explain(SetOptions, OutputOptions):
         steps = _steps(self.step, self.flag("step"))
         config = chosen(self)
         require_bare(config, "explain")
+        from optilab.optimize.path import worked_steps
+
         paths = (worked_steps(rule, config.function, config.start) for rule in config.algo)
         return WorkedSteps(
             [one for path in paths for one in islice(path, steps[-1]) if one.t in steps], self.style
@@ -85,7 +88,7 @@ def _steps(text: Any, flag: str) -> list[int]:
 class WorkedSteps(Answer):
     """Steps that were worked out."""
 
-    steps: Sequence[WorkedStep]
+    steps: "Sequence[WorkedStep]"
     style: str
 
     @property
@@ -121,11 +124,11 @@ class WorkedSteps(Answer):
         return [" ".join(map(repr, one.result.tolist())) for one in self.steps]
 
 
-def _title(worked: WorkedStep) -> str:
+def _title(worked: "WorkedStep") -> str:
     return f"{worked.rule.name} on {worked.function.name}, step {worked.t}"
 
 
-def _facts(worked: WorkedStep) -> dict[str, Any]:
+def _facts(worked: "WorkedStep") -> dict[str, Any]:
     return {
         "algo": worked.rule.name,
         "function": worked.function.name,
@@ -137,7 +140,9 @@ def _facts(worked: WorkedStep) -> dict[str, Any]:
     }
 
 
-def _lines(worked: WorkedStep) -> list[dict[str, Any]]:
+def _lines(worked: "WorkedStep") -> list[dict[str, Any]]:
+    import numpy as np
+
     return [
         {"target": line.target, "formula": formulas.text(line.node), "value": np.ravel(line.value)}
         for line in worked.statements
@@ -150,7 +155,7 @@ _ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
 """Functions of all coordinates at once: their numbers cannot be shown coordinate by coordinate."""
 
 
-def _written(worked: WorkedStep, style: "_Text") -> Iterator[str]:
+def _written(worked: "WorkedStep", style: "_Text") -> Iterator[str]:
     yield style.title(_title(worked))
     yield from style.sentence(settings(worked.rule))
     if not isinstance(worked.rule, Typed):  # whose name it is
@@ -168,12 +173,16 @@ def _written(worked: WorkedStep, style: "_Text") -> Iterator[str]:
     yield from style.sentence(f"w after step {worked.t}: ({end})")
 
 
-def _given(name: str, value: Any) -> EvaluatedStatement:
+def _given(name: str, value: Any) -> "EvaluatedStatement":
+    from optilab.optimize.path import EvaluatedStatement
+
     return EvaluatedStatement(name, formulas.symbol(name), {name: value}, value, is_state=False)
 
 
-def _gradient(worked: WorkedStep) -> Iterator[EvaluatedStatement]:
+def _gradient(worked: "WorkedStep") -> "Iterator[EvaluatedStatement]":
     """The gradient: each partial derivative with the numbers put in, where the function's formula can be read."""
+    from optilab.optimize.path import EvaluatedStatement
+
     names = [f"w{i + 1}" for i in range(len(worked.point))]
     known: dict[str, Any] = {name: float(w) for name, w in zip(names, worked.point, strict=True)}
     known |= {key: value for key, value in vars(worked.function).items() if isinstance(value, float | int)}
@@ -188,8 +197,10 @@ def _gradient(worked: WorkedStep) -> Iterator[EvaluatedStatement]:
             yield EvaluatedStatement(f"g{i + 1}", slope, known, float(worked.gradient[i]), is_state=False)
 
 
-def _line(line: EvaluatedStatement, style: "_Text") -> Iterator[str]:
+def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
     """A statement, and what it gives for each coordinate."""
+    import numpy as np
+
     yield style.statement(line)
     value = np.atleast_1d(line.value)
     across = bool(_operations(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
@@ -211,7 +222,9 @@ def _operations(node: Node) -> set[str]:
     return {node.op}.union(*(_operations(child) for child in node.args))
 
 
-def _states(worked: WorkedStep) -> Iterator[str]:
+def _states(worked: "WorkedStep") -> Iterator[str]:
+    import numpy as np
+
     own = worked.rule if isinstance(worked.rule, OwnRule) else None
     for when, state in (("before", worked.state), ("after", worked.next_state)):
         for name, value in (own.remembered(tuple(state.values())) if own else state).items():
@@ -238,7 +251,7 @@ class _Text:
         """A sentence next to the calculation."""
         yield text
 
-    def statement(self, line: EvaluatedStatement) -> str:
+    def statement(self, line: "EvaluatedStatement") -> str:
         """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
         target = self.symbol(line.target)
         if line.node == formulas.symbol(line.target):
@@ -275,7 +288,7 @@ class _Latex(_Text):
     def sentence(self, text: str) -> Iterator[str]:
         yield f"% {text}"
 
-    def statement(self, line: EvaluatedStatement) -> str:
+    def statement(self, line: "EvaluatedStatement") -> str:
         return rf"& {super().statement(line)} \\"
 
     def value(self, name: str, equation: str) -> str:
@@ -312,7 +325,7 @@ class _Markdown(_Latex):
     def sentence(self, text: str) -> Iterator[str]:
         yield from ("", f"`{text}`" if "<-" in text else text)
 
-    def statement(self, line: EvaluatedStatement) -> str:
+    def statement(self, line: "EvaluatedStatement") -> str:
         return f"$${_Text.statement(self, line)}$$\n"
 
     def value(self, name: str, equation: str) -> str:

@@ -5,9 +5,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
@@ -31,23 +30,22 @@ from optilab.commands.options import (
     Threads,
 )
 from optilab.commands.request import Place
-from optilab.config.claims import expectations
 from optilab.config.load import load
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig
-from optilab.data.load import Dataset
 from optilab.errors import ExitCode
 from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Span, Threshold
 from optilab.show.progress import Bar
-from optilab.study import rates
-from optilab.study.claims import ClaimResult, of_rate, require_judgeable
-from optilab.study.execution import StudyResult
-from optilab.study.rates import MOVED, Confirmation, RangeTest, RateRamp
-from optilab.train.crowding import Crowding
 from optilab.words import duration, plural
+
+if TYPE_CHECKING:
+    from optilab.config.training import TrainConfig
+    from optilab.data.load import Dataset
+    from optilab.study.claims import ClaimResult
+    from optilab.study.execution import StudyResult
+    from optilab.study.rates import Confirmation, RangeTest, RateRamp
 
 TIMED = 10
 """Steps after which the time of all is estimated."""
@@ -89,10 +87,16 @@ class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, Outpu
 
     def run(self, place: Place) -> "LabRate":
         """The range test, and with `confirm` the trainings around its answer."""
+        from optilab.config.claims import expectations
+        from optilab.config.training import TrainConfig
+
         if self.config is None:
             raise studies.no_config("lr")
         asked = load(TrainConfig, studies.training(self.config), self.changes)
         claims = expectations("lr", self.expect or [])
+        from optilab.study import rates
+        from optilab.study.claims import of_rate, require_judgeable
+
         if found := next((change for change in self.changes if change.key == "optimizer.lr"), None):
             terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
         require_judgeable(claims, [asked.name])
@@ -125,12 +129,15 @@ class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, Outpu
 
 
 def range_test(
-    asked: TrainConfig, ramp: RateRamp, dataset: Dataset, silent: bool, one_thread: Call | None = None
-) -> RangeTest:
+    asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool, one_thread: Call | None = None
+) -> "RangeTest":
     """The range test, with its cost beforehand and its progress; it ends where the loss runs away.
 
     `one_thread` repeats it, which is the advice where the machine is busy; without it there is none.
     """
+    from optilab.study import rates
+    from optilab.train.crowding import Crowding
+
     with studies.starting(asked.name) if not silent else nullcontext():
         from optilab.train import session  # torch comes in here
         from optilab.train.device import alone
@@ -156,16 +163,16 @@ class LabRate(Answer):
 
     asked: Call
     """The config and the options that change it."""
-    config: TrainConfig
-    test: RangeTest
-    confirmation: Confirmation | None
-    ran: StudyResult | None
+    config: "TrainConfig"
+    test: "RangeTest"
+    confirmation: "Confirmation | None"
+    ran: "StudyResult | None"
     """The trainings that confirm."""
     epochs: Mapping[str, Any]
     """The option for a training at the answer, with the epochs that were asked for; empty where `asked` has it."""
     drawn: str | None = None
     """The picture file."""
-    judged: Sequence[ClaimResult] = ()
+    judged: "Sequence[ClaimResult]" = ()
 
     @property
     def rate(self) -> float | None:
@@ -295,7 +302,7 @@ class LabRate(Answer):
 class RangeProgress(Bar):
     """A range test in progress: its cost after a few steps, then a bar on a terminal."""
 
-    def __init__(self, ramp: RateRamp, batch: int, images: int, silent: bool) -> None:
+    def __init__(self, ramp: "RateRamp", batch: int, images: int, silent: bool) -> None:
         super().__init__(silent)
         self._ramp, self._batch, self._images, self._silent = ramp, batch, images, silent
         self._task = self.add_task("range test", total=len(ramp.rates), left="")
@@ -328,6 +335,8 @@ class RangeProgress(Bar):
 
 def unmoved(result: LabRate) -> str:
     """Why there is no recommendation, and what may help."""
+    from optilab.study.rates import MOVED
+
     test, confirmation = result.test, result.confirmation
     if confirmation is not None:
         tried = list(confirmation.outcomes)
@@ -344,6 +353,8 @@ def unmoved(result: LabRate) -> str:
 
 def _setting(result: LabRate, rate: float) -> Mapping[str, Any]:
     """The key that sets a rate, and its value; of a rule around another or with a second rate the whole entry."""
+    from optilab.study import rates
+
     rule, ramp = result.config.optimizer, result.test.ramp
     if list(learning_rates(rule)) == ["lr"]:
         return {ramp.key: float(f"{rate:g}")}
@@ -359,13 +370,15 @@ MEMORIZED = 0.02
 """Loss over the chance level that only images have that were seen many times."""
 
 
-def _memorized(test: RangeTest) -> bool:
+def _memorized(test: "RangeTest") -> bool:
     """Whether the images were learned before the rates became large: the loss cannot say then which are too large."""
     return test.rate is not None and test.diverging is None and test.floor < MEMORIZED * test.guessing
 
 
-def _doubts(test: RangeTest) -> list[str]:
+def _doubts(test: "RangeTest") -> list[str]:
     """Why an answer is not to be trusted: the ramp is short, or the images were memorized before its end."""
+    from optilab.study import rates
+
     steps, doubts = len(test.ramp.rates), []
     if steps < rates.STEPS:
         what = (
@@ -382,7 +395,7 @@ def _doubts(test: RangeTest) -> list[str]:
     return doubts
 
 
-def _evidence(test: RangeTest) -> str:
+def _evidence(test: "RangeTest") -> str:
     """The places of the curve, in words."""
     rise = "it does not rise again" if test.diverging is None else f"it rises again from {test.diverging:.2g} on"
     return (
@@ -392,7 +405,7 @@ def _evidence(test: RangeTest) -> str:
     )
 
 
-def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Block]:
+def _confirmed(result: LabRate, confirmation: "Confirmation") -> Iterator[Block]:
     """The table of the trainings, and the recommendation with the rates that cannot be told from it."""
     yield ""
     size = f"{plural(confirmation.epochs, 'epoch')}, {plural(confirmation.seeds, 'seed')} each"
@@ -417,7 +430,7 @@ def _confirmed(result: LabRate, confirmation: Confirmation) -> Iterator[Block]:
     yield str(result.study)
 
 
-def _interval(confirmation: Confirmation) -> str:
+def _interval(confirmation: "Confirmation") -> str:
     """Why this rate, and the rates that cannot be told from it."""
     rest = [f"{rate:g}" for rate in sorted(confirmation.possible) if rate != confirmation.rate]
     if not rest:
@@ -426,7 +439,7 @@ def _interval(confirmation: Confirmation) -> str:
     return f" (highest mean{' where none diverged' if stable else ''}; cannot tell it from {', '.join(rest)})"
 
 
-def _comparison(confirmation: Confirmation) -> LabComparison:
+def _comparison(confirmation: "Confirmation") -> LabComparison:
     """The trainings side by side."""
     assert confirmation.side is not None
     return LabComparison(confirmation.side)
@@ -438,7 +451,7 @@ PLACES = ("half", "steepest", "diverging")
 """For a range test, with letters in text; the lowest loss is between the last two."""
 
 
-def rates_chart(test: RangeTest, confirmation: Confirmation | None = None, title: str = "") -> Chart:
+def rates_chart(test: "RangeTest", confirmation: "Confirmation | None" = None, title: str = "") -> Chart:
     """The loss of every batch and its mean against the rate, with the places that count; right the outcome by rate."""
     panels = (_curve(test),) if confirmation is None else (_curve(test), _outcomes(confirmation))
     return Chart(
@@ -446,7 +459,9 @@ def rates_chart(test: RangeTest, confirmation: Confirmation | None = None, title
     )
 
 
-def _curve(test: RangeTest) -> Panel:
+def _curve(test: "RangeTest") -> Panel:
+    import numpy as np
+
     low, high = float(test.smooth.min()), 1.1 * max(test.guessing, float(test.smooth[0]))
     low -= 0.05 * (high - low)
     marks: list[Mark] = [
@@ -475,8 +490,10 @@ def _curve(test: RangeTest) -> Panel:
     )
 
 
-def _outcomes(confirmation: Confirmation) -> Panel:
+def _outcomes(confirmation: "Confirmation") -> Panel:
     """The outcome of every training by its rate, and the means; shaded what no verdict tells from the best."""
+    import numpy as np
+
     marks: list[Mark] = [
         Points([rate] * len(own), list(own), "dot", 0, alpha=0.6) for rate, own in confirmation.outcomes.items()
     ]

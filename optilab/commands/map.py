@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_lowercase
 from textwrap import wrap
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from annotated_doc import Doc
 
 from optilab.commands.answer import Answer, Sentence
 from optilab.commands.options import PictureOptions, SetOptions, SilentOptions
 from optilab.commands.paths import Function, LearningRate, Source, Start, chosen, require_bare
 from optilab.commands.request import Place
-from optilab.config.axes import Axis
-from optilab.config.optimize import OptimizeConfig
+from optilab.config.axes import Axis, read_map_axis
 from optilab.config.presets import algorithms
 from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
@@ -24,8 +22,11 @@ from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
 from optilab.optimize.rule import is_formula, settings_of
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
-from optilab.study import maps as study
 from optilab.words import plural, setting, short_setting
+
+if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
+    from optilab.study import maps as study
 
 EPOCHS = 100
 """Steps of every cell where neither the command line nor a config says how many."""
@@ -81,6 +82,8 @@ class Map(SetOptions, PictureOptions, SilentOptions):
         if self.start is not None and not x.field and not y.field:
             raise UsageError("every cell has a starting point of its own", self.flag("start"))
         require_bare(config, "map")
+        from optilab.study import maps as study
+
         found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
         answer = LabMap(found, self.show, [self.plot] if self.plot else [])
         self.draw(answer.chart)
@@ -96,12 +99,12 @@ def _first_values(algo: Any, axes: Sequence[tuple[str, str]]) -> Iterator[Overri
     """The low ends of the axes as settings of a formula, which has no others."""
     if any(map(is_formula, algo if isinstance(algo, list | tuple) else [algo])):
         for flag, text in axes:
-            axis = study.read_axis(flag, text)
+            axis = read_map_axis(flag, text)
             if axis.field:
                 yield Override(f"{flag} {text}", axis.key, axis.low)
 
 
-def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
+def _box(config: "OptimizeConfig") -> tuple[Axis, ...]:
     """The starts of the function's box. UsageError where it has no plane of starts, or no minimum."""
     function = config.function
     if len(function.start) != 2:
@@ -113,14 +116,14 @@ def _box(config: OptimizeConfig) -> tuple[Axis, ...]:
     return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
 
 
-def _axis(request: Map, config: OptimizeConfig, flag: str, text: str) -> Axis:
+def _axis(request: Map, config: "OptimizeConfig", flag: str, text: str) -> Axis:
     """An axis. UsageError for a key that is not a number of the rule; its ends are validated as settings."""
     key = text.partition("=")[0].removeprefix("algo.")
     if re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
         numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
         if key not in numeric:
             raise UsageError(unknown("numeric setting", key, numeric), flag)
-    axis = study.read_axis(flag, text)
+    axis = read_map_axis(flag, text)
     if not axis.field:
         return axis
     for change in request.changes:
@@ -136,7 +139,7 @@ def _axis(request: Map, config: OptimizeConfig, flag: str, text: str) -> Axis:
 class LabMap(Answer):
     """A map: what every cell came to."""
 
-    map: study.MapResult
+    map: "study.MapResult"
     what: str = "value"
     """What the picture shows: value or steps."""
     written: list[str] | tuple[()] = ()
@@ -144,6 +147,8 @@ class LabMap(Answer):
     @cached_property
     def summary(self) -> Mapping[str, Any]:
         """The map in a few numbers."""
+        from optilab.study import maps as study
+
         return study.summary(self.map)
 
     @property
@@ -214,6 +219,8 @@ class LabMap(Answer):
 
     def document(self) -> dict[str, Any]:
         """Axes, summary, and per cell the final f, null where it diverged."""
+        import numpy as np
+
         found = self.map
         values = np.where(np.isfinite(found.ends.values) & ~found.diverged, found.ends.values, np.nan)
         return {
@@ -240,7 +247,7 @@ def _span(axis: Axis) -> str:
 # --- the chart ---------------------------------------------------------------------------------------------
 
 
-def map_chart(found: study.MapResult, show: str = "value") -> Chart:
+def map_chart(found: "study.MapResult", show: str = "value") -> Chart:
     """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
     x, y = (
         Scale(
@@ -258,7 +265,7 @@ def map_chart(found: study.MapResult, show: str = "value") -> Chart:
     return Chart((PanelRow((panel,)),), width=7.4, height=5.2, columns=4, text=TextSize(20))
 
 
-def _values(found: study.MapResult, show: str) -> tuple[list[Mark], str]:
+def _values(found: "study.MapResult", show: str) -> tuple[list[Mark], str]:
     """The marks, and the title of text."""
     if show == "value":
         above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
@@ -280,7 +287,7 @@ def _values(found: study.MapResult, show: str) -> tuple[list[Mark], str]:
     return marks, short
 
 
-def _basins(found: study.MapResult) -> tuple[list[Mark], str]:
+def _basins(found: "study.MapResult") -> tuple[list[Mark], str]:
     marks: list[Mark] = [Heatmap(found.basin, found.x.points, found.y.points, kinds=True)]
     for number, (x, y) in enumerate(found.function.minima):
         marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))

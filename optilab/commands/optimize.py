@@ -7,7 +7,6 @@ from functools import cached_property
 from math import inf, isclose
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
@@ -18,22 +17,21 @@ from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOption
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
 from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
-from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump, to_yaml
 from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError
 from optilab.marks import ConfigKey, Flag, claim_doc
-from optilab.optimize import Regime, Status, Trajectory
+from optilab.optimize import Status
 from optilab.optimize.formula import coordinates
 from optilab.optimize.own import OwnRule, described, sources
-from optilab.optimize.path import beside, chaotic_from, measured_rate
 from optilab.optimize.rule import Rule, Typed, short_name
-from optilab.optimize.theory import best_rates, predict
 from optilab.show import terminal
 from optilab.show.table import Column, Table
 from optilab.words import listed, plural, setting, settings
 
 if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
+    from optilab.optimize import Trajectory
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
 
@@ -117,7 +115,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         )
 
 
-def _require_page(config: OptimizeConfig, where: str) -> None:
+def _require_page(config: "OptimizeConfig", where: str) -> None:
     """UsageError for a config that a page cannot run."""
     from optilab.commands.play import require
 
@@ -169,8 +167,8 @@ def _save(found: "LabPaths", name: str | None, place: Place) -> str:
 class LabPaths(Answer):
     """The path of each rule, by its label, the run that keeps them, and what is claimed of them."""
 
-    config: OptimizeConfig
-    paths: Mapping[str, Trajectory]
+    config: "OptimizeConfig"
+    paths: "Mapping[str, Trajectory]"
     note: str = ""
     """How the rules were tuned, if they were."""
     run: str | None = None
@@ -222,7 +220,7 @@ class LabPaths(Answer):
         return Table(columns, ends, [self.note] if self.note else [])
 
     @cached_property
-    def _ranked(self) -> list[tuple[str, Rule, Trajectory]]:
+    def _ranked(self) -> "list[tuple[str, Rule, Trajectory]]":
         """Label, rule and path, the best first."""
         order = list(STYLES)
         return sorted(
@@ -244,6 +242,8 @@ class LabPaths(Answer):
     @cached_property
     def chaotic(self) -> dict[str, int | None]:
         """Per path the first epoch from which rounding decides it, or None."""
+        from optilab.optimize.path import chaotic_from
+
         pairs = zip(self.config.algo, self.paths.items(), strict=True)
         regime = self.config.regime
         return {label: chaotic_from(rule, self.function, path, regime) for rule, (label, path) in pairs}
@@ -288,6 +288,8 @@ class LabPaths(Answer):
 
     def _conditions(self) -> Iterator[str]:
         """The schedule, decay, clipping and noise of the config, how rules were tuned, and an empty line."""
+        from optilab.optimize import Regime
+
         usual, regime = Regime(), self.config.regime
         changed = [f.name for f in fields(regime) if getattr(regime, f.name) != getattr(usual, f.name)]
         form = ["weight_decay_form"] if "weight_decay" in changed else []
@@ -338,7 +340,7 @@ class LabPaths(Answer):
             yield Command("see one in detail: ", again)
 
 
-def _where(config: OptimizeConfig) -> str:
+def _where(config: "OptimizeConfig") -> str:
     function: Any = config.function
     named = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]
     own = "".join(f"   {name} {setting(getattr(function, name))}" for name in named)
@@ -352,8 +354,10 @@ def _point(point: Sequence[float]) -> str:
     return f"({', '.join(shown)})"
 
 
-def _steps(path: Trajectory) -> terminal.Grid:
+def _steps(path: "Trajectory") -> terminal.Grid:
     """Every point of a path, or its first and last ones, and those where f or a coordinate is lowest or highest."""
+    import numpy as np
+
     dimension, last = min(path.points.shape[-1], 4), len(path.values)
     epochs = list(range(last))
     if last > HEAD + TAIL + 1:
@@ -375,8 +379,10 @@ def _number(value: float) -> str:
     return f"{value:.6f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:.5e}"
 
 
-def _end(config: OptimizeConfig, label: str, path: Trajectory) -> list[str]:
+def _end(config: "OptimizeConfig", label: str, path: "Trajectory") -> list[str]:
     """A row of the comparison."""
+    from optilab.optimize.path import beside
+
     nearest = path.distance(config.function.minima)
     first = path.first_below(config.tolerance)
     return [
@@ -389,8 +395,12 @@ def _end(config: OptimizeConfig, label: str, path: Trajectory) -> list[str]:
     ]
 
 
-def verdict(config: OptimizeConfig, path: Trajectory) -> str:
+def verdict(config: "OptimizeConfig", path: "Trajectory") -> str:
     """One line: how the path ended, where, how far from the minimum, what to do."""
+    import numpy as np
+
+    from optilab.optimize.path import beside
+
     end, start = float(path.values[-1]), float(path.values[0])
     at = f"f = {end:.3g} at {_point(path.points[-1])}"
     nearest = path.distance(config.function.minima)
@@ -415,6 +425,8 @@ def verdict(config: OptimizeConfig, path: Trajectory) -> str:
 
 def origin(rule: Any) -> str:
     """Whose settings a rule has: the exercise's (its preset), the default ones, or others."""
+    from optilab.config.optimize import OptimizeConfig
+
     usual = [f.default for f in fields(rule)]
     if [getattr(rule, f.name) for f in fields(rule)] == usual:
         return "default"
@@ -427,12 +439,18 @@ def origin(rule: Any) -> str:
 # --- theory of quadratic functions --------------------------------------------------------------------------
 
 
-def _bounds(config: OptimizeConfig) -> dict[str, float] | None:
+def _bounds(config: "OptimizeConfig") -> dict[str, float] | None:
     """The best possible rates; None where the function is no quadratic, or something is around the rule."""
+    from optilab.optimize import Regime
+    from optilab.optimize.theory import best_rates
+
     return best_rates(config.function) if config.regime == Regime() else None
 
 
-def _theory_facts(config: OptimizeConfig, rule: Any, path: Trajectory) -> dict[str, Any] | None:
+def _theory_facts(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[str, Any] | None:
+    from optilab.optimize.path import measured_rate
+    from optilab.optimize.theory import predict
+
     bounds = _bounds(config)
     if bounds is None:
         return None
@@ -441,8 +459,11 @@ def _theory_facts(config: OptimizeConfig, rule: Any, path: Trajectory) -> dict[s
     return {**known, "measured_rate": measured_rate(path, config.function), "best_rates": bounds}
 
 
-def theory(config: OptimizeConfig, rule: Any, path: Trajectory) -> str | None:
+def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | None:
     """One line: the prediction for a rule on a quadratic next to the measured rate; None on other functions."""
+    from optilab.optimize.path import measured_rate
+    from optilab.optimize.theory import predict
+
     bounds = _bounds(config)
     if bounds is None:
         return None
@@ -472,7 +493,7 @@ def _best(prediction: Any) -> str:
     return f"{best} with x{prediction.best_rate:.4g}" if best else ""
 
 
-def _defect(prediction: Any, path: Trajectory) -> str:
+def _defect(prediction: Any, path: "Trajectory") -> str:
     """Why the measured rate is slower where both eigenvalues coincide, within what the steps of the path can tell."""
     double = prediction.stable and prediction.eigenvalue_gap * len(path.points) < 1
     return "; slower than that at first, as k*rate^k: the two eigenvalues coincide" if double else ""
@@ -483,8 +504,11 @@ def _best_possible(bounds: Mapping[str, float]) -> str:
     return f"best possible per step: x{descent:.4g} with gradient descent, x{momentum:.4g} with momentum"
 
 
-def _rates(config: OptimizeConfig, ranked: Sequence[tuple[str, Any, Trajectory]]) -> Iterator[Block]:
+def _rates(config: "OptimizeConfig", ranked: "Sequence[tuple[str, Any, Trajectory]]") -> Iterator[Block]:
     """The rates of several rules on a quadratic as a table; nothing on other functions."""
+    from optilab.optimize.path import measured_rate
+    from optilab.optimize.theory import predict
+
     bounds = _bounds(config)
     if bounds is None:
         return

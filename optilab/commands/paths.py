@@ -5,20 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from annotated_doc import Doc
 
 from optilab.commands.request import Request, plain
 from optilab.config.load import load
-from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import algorithms
 from optilab.config.tree import Override, decimal
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag, Read
-from optilab.optimize import Regime, Trajectory, descend
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
+    from optilab.optimize import Trajectory
     from optilab.study.claims import ClaimResult
 
 
@@ -53,12 +52,14 @@ Start = Annotated[Any, ConfigKey("start"), Read(numbers), Flag("W1,W2"), Doc("St
 LearningRate = Annotated[Any, ConfigKey("algo.lr"), Flag("LR"), Doc("Learning rate (algo.lr)")]
 
 
-def chosen(request: Request, epochs: int | None = None, *more: Override) -> OptimizeConfig:
+def chosen(request: Request, epochs: int | None = None, *more: Override) -> "OptimizeConfig":
     """The config that a request chooses: its own with the keys that were given, and `more`.
 
     Without a config there are `epochs` unless they are given. UsageError without an optimizer, ConfigError with every
     problem at once.
     """
+    from optilab.config.optimize import OptimizeConfig
+
     config, changes = request.given.get("config"), request.changes
     steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
     keys = {change.key for change in changes}
@@ -68,16 +69,20 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> Opti
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
 
-def require_bare(config: OptimizeConfig, what: str) -> None:
+def require_bare(config: "OptimizeConfig", what: str) -> None:
     """UsageError where the config puts something around the optimizer, which `what` runs as it is."""
+    from optilab.optimize import Regime
+
     nothing = Regime()
     around = [one.name for one in fields(Regime) if getattr(config.regime, one.name) != getattr(nothing, one.name)]
     if around:
         raise UsageError(f"{what} runs an optimizer as it is, without {listed(around)}")
 
 
-def follow(config: OptimizeConfig) -> list[Trajectory]:
+def follow(config: "OptimizeConfig") -> "list[Trajectory]":
     """The path of each rule. UsageError for a claim that they cannot meet or fail."""
+    from optilab.optimize import descend
+
     if config.expect:
         from optilab.study.claims import require_judgeable
 
@@ -88,7 +93,7 @@ def follow(config: OptimizeConfig) -> list[Trajectory]:
     ]
 
 
-def rows(paths: Mapping[str, Trajectory]) -> Iterator[dict[str, Any]]:
+def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
     """One row per optimizer and epoch, as in metrics.csv."""
     for label, path in paths.items():
         for epoch, norm in enumerate(path.gradient_norms):
@@ -101,7 +106,7 @@ def rows(paths: Mapping[str, Trajectory]) -> Iterator[dict[str, Any]]:
             }
 
 
-def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[ClaimResult]":
+def judge(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "list[ClaimResult]":
     """The claims of the config about its paths."""
     if not config.expect:
         return []
@@ -113,11 +118,13 @@ def judge(config: OptimizeConfig, paths: Sequence[Trajectory]) -> "list[ClaimRes
     )
 
 
-def tuned(config: OptimizeConfig, budget: int, changes: Sequence[Override] = ()) -> tuple[OptimizeConfig, str]:
+def tuned(config: "OptimizeConfig", budget: int, changes: Sequence[Override] = ()) -> "tuple[OptimizeConfig, str]":
     """The config with every rule at the best of `budget` settings from the path's own start, and the sentence on it.
 
     UsageError for `changes` of what is tuned.
     """
+    import numpy as np
+
     from optilab.study import search_space
     from optilab.study.tuning import RaceSettings, tune
 

@@ -10,7 +10,6 @@ from annotated_doc import Doc
 from platformdirs import user_cache_path
 
 from optilab import runs
-from optilab.commands import race_tables as tables
 from optilab.commands import studies
 from optilab.commands.answer import Answer, Block, Sentence
 from optilab.commands.options import (
@@ -43,17 +42,14 @@ from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.progress import ProgressLine
 from optilab.show.table import Table
-from optilab.study import function_race as study
-from optilab.study import network_race as races
-from optilab.study.claims import ClaimResult, of_network_race, of_race, require_judgeable
-from optilab.study.function_race import Race, may_be_best, standings
-from optilab.study.network_race import NetworkRace, RaceResult
-from optilab.study.search_space import ON_NETWORKS
-from optilab.study.tuning import RaceSettings
 from optilab.words import duration, listed, plural
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
+    from optilab.study.claims import ClaimResult
+    from optilab.study.function_race import Race
+    from optilab.study.network_race import NetworkRace, RaceResult
+    from optilab.study.tuning import RaceSettings
 
 EXAMPLES = (
     "optilab race --algo sgd,momentum,adam --function rosenbrock,beale,himmelblau --budget 20 --starts 10",
@@ -102,6 +98,9 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
     dry_run: Annotated[bool, Doc("With --on: print the plan and its cost; train nothing")] = False
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
+        from optilab.study import network_race as races
+        from optilab.study.claims import of_network_race
+
         tree, name = self._source(place)
         asked = studies.placed(tree, races.resolve, studies.asked(self, tree), self.changes)
         if tuned := next((change for change in self.changes if change.key.startswith("optimizer.")), None):
@@ -120,6 +119,8 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
 
     def _source(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
+        from optilab.study.search_space import ON_NETWORKS
+
         if self.on is None:
             return studies.source("race --on", self, None, place)
         started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
@@ -178,9 +179,6 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 
 def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
     """The race that `asked` describes. UsageError for names that do not exist, and for what cannot race."""
-    conditions = RaceSettings(
-        asked.budget, asked.starts, asked.repeats, asked.gradients, asked.accuracy, asked.seed
-    )
     algos = ",".join(asked.algos or ALGOS.split(","))
     names = ",".join(asked.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
@@ -191,6 +189,14 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
         text = f"expected at least two different optimizers, got {rules[0].name}"
         raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
+    from optilab.study import function_race as study
+    from optilab.study.claims import of_race, require_judgeable
+    from optilab.study.function_race import standings
+    from optilab.study.tuning import RaceSettings
+
+    conditions = RaceSettings(
+        asked.budget, asked.starts, asked.repeats, asked.gradients, asked.accuracy, asked.seed
+    )
     study.check(rules, tests)
     require_judgeable(asked.expect, [rule.name for rule in rules])
     if not (place.silent or place.library):
@@ -210,7 +216,7 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
 class LabRace(Answer):
     """What a race on test functions found."""
 
-    race: Race
+    race: "Race"
     rules: Sequence[Rule]
     functions: Sequence[Objective]
     argv: Sequence[str]
@@ -220,25 +226,33 @@ class LabRace(Answer):
     plotted: str | None = None
     reported: str | None = None
     """The files that the command writes."""
-    judged: Sequence[ClaimResult] = ()
+    judged: "Sequence[ClaimResult]" = ()
 
     @property
     def may_be_best(self) -> list[str]:
         """The rules that no verdict excludes, lowest cost first."""
+        from optilab.study.function_race import may_be_best, standings
+
         return may_be_best(standings(self.race))
 
     @property
     def headline(self) -> str:
+        from optilab.commands import race_tables as tables
+
         return tables.heading(self.race)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row per rule, lowest cost first: rule, cost, ratio to the lowest, its interval, p, solved, verdict."""
+        from optilab.commands import race_tables as tables
+
         keys = [column.key for column in tables.COLUMNS if column.only != "text"]
         return [{key: row[key] for key in keys} for row in tables.standing_rows(self.race, self.rules)]
 
     def blocks(self) -> Iterable[Block]:
         """The standings, what they measure, and the tuned settings."""
+        from optilab.commands import race_tables as tables
+
         race, rules, functions = self.race, self.rules, self.functions
         table = tables.standing_rows(race, rules)
         yield Sentence(tables.heading(race), "bold")
@@ -259,6 +273,8 @@ class LabRace(Answer):
 
     def table(self) -> Table:
         """The standings."""
+        from optilab.commands import race_tables as tables
+
         said = [
             *tables.race_verdict_sentences(self.race),
             *tables.race_notes(self.race, self.rules, self.functions),
@@ -266,6 +282,8 @@ class LabRace(Answer):
         return Table(tables.COLUMNS, tables.standing_rows(self.race, self.rules), said)
 
     def document(self) -> Mapping[str, Any]:
+        from optilab.study import function_race as study
+
         return study.document(self.race, self.rules, self.functions)
 
     def short(self) -> Iterable[str]:
@@ -283,7 +301,7 @@ class LabRace(Answer):
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
 
 
-def announce(rules: int, functions: int, conditions: RaceSettings) -> None:
+def announce(rules: int, functions: int, conditions: "RaceSettings") -> None:
     """What the race will cost, before it starts."""
     tunings = rules * functions * conditions.repeats
     gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
@@ -321,11 +339,13 @@ class RaceProgress:
 class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
-    planned: NetworkRace
-    found: RaceResult
+    planned: "NetworkRace"
+    found: "RaceResult"
 
     def blocks(self) -> Iterable[Block]:
         """A table per training, one over all of them, the settings, and what holds."""
+        from optilab.commands import race_tables as tables
+
         planned, result = self.planned, self.found
         yield Sentence(planned.shape, "bold")
         for heat in result.networks:
@@ -348,6 +368,8 @@ class NetworkRaceAnswer(EndedStudy):
         yield str(self.ran.path)
 
     def document(self) -> Mapping[str, Any]:
+        from optilab.commands import race_tables as tables
+
         asked = self.planned.asked.model_dump(mode="json", exclude={"on"})
         return {"run": str(self.ran.path), "asked": asked, **tables.document(self.found)}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
@@ -14,19 +14,17 @@ from optilab.commands.options import (
     Optimizer,
     StudyOptions,
 )
-from optilab.commands.race import NetworkRaceAnswer
 from optilab.commands.request import Place
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import FINALISTS, RemedyConfig
-from optilab.diagnose import TRIAL_BATCHES
 from optilab.marks import ConfigKey, Flag
 from optilab.show.table import Column, Table
-from optilab.study import claims
-from optilab.study import network_race as races
-from optilab.study import remedy as plans
-from optilab.study.remedy import Result, smaller_fix, smallest_fix
 from optilab.words import duration, percent, plural
+
+if TYPE_CHECKING:
+    from optilab.study import remedy as plans
+    from optilab.study.remedy import Result
 
 
 class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is the option, not the file's key
@@ -49,6 +47,11 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
     lr: LearningRate = None
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
+        from optilab.commands.race import NetworkRaceAnswer
+        from optilab.study import claims
+        from optilab.study import network_race as races
+        from optilab.study import remedy as plans
+
         started = {"finalists": FINALISTS} if self.tune is not None else {}
         tree, name = studies.source("remedy", self, self.config, place, **started)
         asked = studies.placed(tree, plans.resolve, studies.asked(self, tree), self.changes)
@@ -75,8 +78,8 @@ class RemedyAnswer(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
     label: str
-    plan: plans.Remedies
-    results: Sequence[Result]
+    plan: "plans.Remedies"
+    results: "Sequence[Result]"
 
     @property
     def heading(self) -> str:
@@ -133,6 +136,9 @@ class RemedyAnswer(EndedStudy):
     @property
     def _found(self) -> list[str]:
         """The smallest change that fixes the network, and where only a large one does, the best small one."""
+        from optilab.diagnose import TRIAL_BATCHES
+        from optilab.study.remedy import smaller_fix, smallest_fix
+
         if (fix := smallest_fix(self.results)) is None:
             if all(result.accuracy is None for result in self.results):
                 return ["no training has a result"]
@@ -153,11 +159,15 @@ class RemedyAnswer(EndedStudy):
 
     @property
     def _style(self) -> str:
+        from optilab.study.remedy import smallest_fix
+
         if smallest_fix(self.results) is not None:
             return "green"
         return "red" if all(result.accuracy is None for result in self.results) else "yellow"
 
     def document(self) -> Mapping[str, Any]:
+        from optilab.study.remedy import smallest_fix
+
         fix = smallest_fix(self.results)
         return {
             "run": str(self.ran.path),

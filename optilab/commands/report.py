@@ -16,8 +16,6 @@ from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.page import page_file, write_page
-from optilab.study import network_race
-from optilab.study.remedy import AS_IT_IS
 
 
 class Report(ComparisonOptions, FolderOptions, OutputOptions):
@@ -53,10 +51,11 @@ class Report(ComparisonOptions, FolderOptions, OutputOptions):
 
 def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
     """The page, its verdict, a sentence for each trial left out, and what it shows as the document of `--json`."""
+    entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
     from optilab.commands import race_tables
     from optilab.commands.network_race_page import network_race_page
+    from optilab.study import network_race
 
-    entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
     study, by = entries[0], options_of(ComparisonOptions).keys()
     raced = None
     if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():
@@ -77,6 +76,8 @@ def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict
 
 def _untouched(study: Study, records: Sequence[Record]) -> str | None:
     """The run of a remedy study whose network is as it is; None where it has none."""
+    from optilab.study.remedy import AS_IT_IS
+
     names = {record.name for record in records}
     own = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
     return next((name for name in own if name in names), None)

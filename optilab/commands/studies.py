@@ -15,7 +15,6 @@ from optilab.commands.options import JobOptions, StudyOptions
 from optilab.commands.request import Place, plain
 from optilab.config.load import at_place, tree_of
 from optilab.config.section import build
-from optilab.config.training import DataConfig
 from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
@@ -25,6 +24,7 @@ from optilab.show.table import Table
 from optilab.words import duration, pace, percent, plural
 
 if TYPE_CHECKING:
+    from optilab.config.training import DataConfig
     from optilab.data.load import Dataset
     from optilab.study.execution import StudyResult
     from optilab.study.groups import Measure
@@ -169,7 +169,7 @@ def completed(ran: "StudyResult") -> list[Record]:
     return [runs.read(path) for path in ran.completed]
 
 
-def dataset_of(config: DataConfig) -> "Dataset":
+def dataset_of(config: "DataConfig") -> "Dataset":
     """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
     from optilab.data import fetch
 
@@ -232,7 +232,7 @@ class TerminalView:
     def __init__(self, silent: bool = False) -> None:
         self._silent = silent
 
-    def dataset(self, config: DataConfig) -> "Dataset":
+    def dataset(self, config: "DataConfig") -> "Dataset":
         return dataset_of(config)
 
     def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:

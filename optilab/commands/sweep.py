@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 
@@ -20,20 +20,18 @@ from optilab.commands.options import (
 )
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabStudy
-from optilab.commands.settings_page import importance_table
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import SweepConfig
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
-from optilab.study import claims
-from optilab.study import sweep as plans
-from optilab.study.comparison import RunComparison, compare_runs
-from optilab.study.groups import STAGE, Measure, text
-from optilab.study.importance import Effect, effects
-from optilab.study.plan import rungs
-from optilab.study.trials import Outcome
 from optilab.words import plural
+
+if TYPE_CHECKING:
+    from optilab.study import sweep as plans
+    from optilab.study.comparison import RunComparison
+    from optilab.study.importance import Effect
+    from optilab.study.trials import Outcome
 
 MOST_POINTS = 6
 """Points of the last rung that are written out."""
@@ -69,6 +67,10 @@ class Sweep(StudyOptions, SweepConfig):
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         tree, name = studies.source("sweep", self, self.config, place)
+        from optilab.study import claims
+        from optilab.study import sweep as plans
+        from optilab.study.groups import STAGE
+
         kept = studies.asked(self, tree)
         asked = studies.placed(tree, plans.resolve, kept, self.changes)
         if not (kept.over or self.resume) and kept.seeds == 1:
@@ -94,7 +96,7 @@ class Sweep(StudyOptions, SweepConfig):
 class SweepAnswer(EndedStudy):
     """A sweep at its end."""
 
-    plan: plans.SweepPlan
+    plan: "plans.SweepPlan"
     through: Sequence[Record]
     again: Sequence[Record]
     """The trainings of the best settings from new seeds."""
@@ -102,13 +104,18 @@ class SweepAnswer(EndedStudy):
     @cached_property
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings, and the best settings from new seeds."""
+        from optilab.study.comparison import compare_runs
+        from optilab.study.groups import Measure
+
         side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
         side = replace(side, notes=(*side.notes, *self._choice_notes(side)))
         return LabComparison(side, [self.entry], confirmation([self.entry]) if self.again else None)
 
     @cached_property
-    def effects(self) -> list[Effect]:
+    def effects(self) -> "list[Effect]":
         """Which axes mattered, largest first, and pairs of them; nothing of fewer than two axes."""
+        from optilab.study.importance import effects
+
         if len(self.plan.axes) < 2 or not self.through:
             return []
         points = {outcome.trial.name: outcome.trial.settings for outcome in self.ran.outcomes}
@@ -121,7 +128,7 @@ class SweepAnswer(EndedStudy):
             ]
         )
 
-    def _choice_notes(self, side: RunComparison) -> list[str]:
+    def _choice_notes(self, side: "RunComparison") -> list[str]:
         """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
         notes, points = [], self.plan.points
         if points > 2 and not self.again and side.comparison is not None:
@@ -142,6 +149,9 @@ class SweepAnswer(EndedStudy):
 
     def blocks(self) -> Iterable[Block]:
         """How the trials ended, and the comparison of those that ran through."""
+        from optilab.commands.settings_page import importance_table
+        from optilab.study.groups import Measure
+
         plan = self.plan
         yield Sentence(self.heading, "bold")
         images = "validation images held out" if plan.base.data.holdout else "the test set, which also validates"
@@ -177,15 +187,19 @@ class SweepAnswer(EndedStudy):
         }
 
 
-def _rungs(plan: plans.SweepPlan, eta: int) -> str:
+def _rungs(plan: "plans.SweepPlan", eta: int) -> str:
     """Which points went how far, and by what they were chosen."""
+    from optilab.study.plan import rungs
+
     ladder = rungs(plan.points, plan.base.epochs, eta)
     steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
     return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
 
 
-def _through(outcomes: Sequence[Outcome]) -> str:
+def _through(outcomes: "Sequence[Outcome]") -> str:
     """The settings of the points that were promoted to the last rung."""
+    from optilab.study.groups import STAGE, text
+
     points = dict.fromkeys(
         ", ".join(f"{key} {text(value)}" for key, value in outcome.trial.settings.items())
         for outcome in outcomes

@@ -17,7 +17,6 @@ from optilab import runs, signals
 from optilab.call import Call, Command
 from optilab.commands import studies
 from optilab.commands.answer import Block, present
-from optilab.commands.diagnose import thermometer
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
@@ -35,27 +34,24 @@ from optilab.commands.options import (
 )
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabRun, LabStudy
-from optilab.config.claims import BEST
 from optilab.config.load import load
-from optilab.config.own_network import OwnNetwork
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig
 from optilab.config.tree import flat
-from optilab.diagnose import Stability, of_run, verdict
 from optilab.errors import DivergedError, UsageError
 from optilab.marks import Argument, ConfigKey, Flag
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.progress import LiveView, ProgressLine
-from optilab.train.crowding import Crowding
-from optilab.train.resume import Branch, Continuation, branch, continuation, require_alike
 from optilab.words import decimals, duration, pace, percent, plural, settings
 
 if TYPE_CHECKING:
+    from optilab.config.training import TrainConfig
     from optilab.data.load import Dataset
     from optilab.study.claims import ClaimResult
+    from optilab.train.crowding import Crowding
     from optilab.train.engine import Training
+    from optilab.train.resume import Branch
 
 Row = Mapping[str, Any]
 
@@ -122,6 +118,8 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
     def run(self, place: Place) -> "LabRun | LabStudy":
         """Train one network, the rest of an interrupted run, a fork, or one network from several seeds."""
         found = _begun(self, place)
+        from optilab.train.resume import Branch, Continuation
+
         if self.log is not None:
             _require_tracker(self)
         if self.seeds is not None:
@@ -159,13 +157,19 @@ def _begun(request: Train, place: Place) -> Any:
     if request.fork and str(config).isdecimal():
         raise UsageError(f"the epoch of a fork follows its run: write {request.fork}@{config}")
     if request.fork is not None:
+        from optilab.train.resume import branch
+
         return branch(place.folder, request.fork, changes)
     if request.resume is not None:
         path = runs.locate(place.folder, request.resume, "train")
+        from optilab.train.resume import continuation, require_alike
+
         require_alike(path, changes)
         return continuation(path, changes)
     if config is None:
         raise studies.no_config("train")
+    from optilab.config.training import TrainConfig
+
     return load(TrainConfig, studies.training(config), changes)
 
 
@@ -181,12 +185,13 @@ def _other_threads(threads: int) -> str:
 
 
 def _trained(
-    path: Path, config: TrainConfig, request: Train, place: Place, fork: Branch | None = None
+    path: Path, config: "TrainConfig", request: Train, place: Place, fork: "Branch | None" = None
 ) -> "LabTraining":
     """Train as the run `path`. Does not return where a signal stops it.
 
     A run that diverges is reported before its DivergedError is raised, or with it where the report is JSON.
     """
+    from optilab.config.claims import BEST
     from optilab.study.claims import require_judgeable
 
     require_judgeable(config.expect, [config.name, BEST], [config], sample=1)
@@ -227,14 +232,16 @@ def _trained(
 
 def _run(
     path: Path,
-    config: TrainConfig,
+    config: "TrainConfig",
     dataset: "Dataset",
     request: Train,
     place: Place,
     stop: signals.Stop,
-    fork: Branch | None,
+    fork: "Branch | None",
 ) -> "tuple[Training, str]":
     """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
+    from optilab.train.crowding import Crowding
+
     with studies.starting(config.name) if not place.silent else nullcontext():
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
         from optilab.train.device import alone
@@ -270,7 +277,7 @@ def _run(
     return training, status
 
 
-def _ended(path: Path, config: TrainConfig, request: Train, drawn: bool = True) -> "LabTraining":
+def _ended(path: Path, config: "TrainConfig", request: Train, drawn: bool = True) -> "LabTraining":
     """The run as it is on disk, its claims judged, its picture drawn."""
     from optilab.study import claims
 
@@ -320,6 +327,8 @@ class LabTraining(LabRun):
 
     def document(self) -> Mapping[str, Any]:
         """Rows, best epoch, seconds, accuracy of the chance level, diagnosis, test set."""
+        from optilab.diagnose import of_run
+
         record, rows = self.entry, self.rows
         evidence = of_run(record)
         facts: dict[str, Any] = {"run": str(self.path), "status": record.state, "rows": rows}
@@ -404,6 +413,7 @@ class SeedsAnswer(EndedStudy):
 
     def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
+        from optilab.diagnose import of_run, verdict
         from optilab.study.groups import outcome, spread
 
         records = self.records
@@ -441,7 +451,7 @@ class SeedsAnswer(EndedStudy):
 
 
 def header(
-    config: TrainConfig,
+    config: "TrainConfig",
     inputs: int,
     classes: int,
     train: int,
@@ -450,6 +460,8 @@ def header(
     digests: Mapping[str, str],
 ) -> None:
     """The network, the optimizer, the seed and the dataset, in two lines."""
+    from optilab.config.own_network import OwnNetwork
+
     optimizer = settings(config.optimizer).replace("   ", " ")
     threads = f", {plural(config.threads, 'thread')}" if device == "cpu" else ""
     facts = [
@@ -489,6 +501,8 @@ def _widths(widths: Sequence[int]) -> str:
 
 def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) -> str:
     """One line per epoch for a pipe or a log; with the curvature that the epoch's record may have."""
+    from optilab.diagnose import Stability
+
     numbers = [f"{key} {decimals(value)}" for key, value in row.items() if isinstance(value, float)]
     if (measured := Stability.of(record or {})) is not None:
         numbers.append(f"sharpness {measured.sharpness:.4g} limit {measured.limit:.4g}")
@@ -503,7 +517,7 @@ class TrainingDisplay:
     """
 
     def __init__(
-        self, epochs: int, rows: Sequence[Row], quiet: bool = False, crowding: Crowding | None = None
+        self, epochs: int, rows: Sequence[Row], quiet: bool = False, crowding: "Crowding | None" = None
     ) -> None:
         self._crowding = crowding
         self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
@@ -575,6 +589,8 @@ class TrainingDisplay:
             terminal.note(advice)
 
     def _view(self) -> tuple[list[str | float], list[str]]:
+        from optilab.commands.diagnose import thermometer
+
         done, (batch, batches) = len(self._rows), self._batch
         fraction = (done + batch / batches) / self._epochs
         elapsed = time.perf_counter() - self._started
@@ -616,7 +632,7 @@ class LoggedDisplay:
     Whatever goes wrong with that file is reported once, and ends the logging, never the training.
     """
 
-    def __init__(self, display: TrainingDisplay, folder: Path, config: TrainConfig, done: int) -> None:
+    def __init__(self, display: TrainingDisplay, folder: Path, config: "TrainConfig", done: int) -> None:
         """Begin the file; `done` epochs were trained before."""
         from optilab.study.export import LiveEvents
 

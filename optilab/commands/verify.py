@@ -23,29 +23,27 @@ from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.paths import read_function
 from optilab.commands.request import Place
 from optilab.config.load import load
-from optilab.config.optimize import OptimizeConfig
 from optilab.config.presets import is_config, usual_settings
 from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
-from optilab.optimize import OBJECTIVES, RULES, descend
+from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.own import OwnRule, fitting, kind_of
 from optilab.optimize.own_source import locate
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
 from optilab.show.table import FORMATS, Column, Table
-from optilab.verify import candidate as candidates
 from optilab.verify import submissions
-from optilab.verify.grade import Verdict, grade
-from optilab.verify.paths import STEPS, StartingPoint
-from optilab.verify.paths import TOLERANCE as AGREEMENT
-from optilab.verify.remote import Limits, Warden, closed_memory
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
     from optilab.show.chart import Chart
+    from optilab.verify import candidate as candidates
     from optilab.verify.cases import Row
+    from optilab.verify.grade import Verdict
+    from optilab.verify.remote import Warden
 
 SHOWN = 40
 """Steps of the two paths in a picture."""
@@ -175,15 +173,21 @@ Exit status 9: something differs.
         if place.library or not hasattr(os, "fork"):
             if isinstance(candidate, str) and candidate.endswith(".py"):
                 candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
+            from optilab.verify import candidate as candidates
+
             own = candidates.load(candidate)
             return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
         file, name = submissions.split(candidate)
+        from optilab.verify.remote import Warden
+
         with signals.without_sigpipe(), Warden() as warden:  # a submission may close its end
             return _verify_one(warden, file, name, exam, self)
 
 
-def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Verify) -> "LabVerification":
+def _verify_one(warden: "Warden", file: str, name: str, exam: "Exam", request: Verify) -> "LabVerification":
     """One file, in a process of its own; what it prints goes to stderr."""
+    from optilab.verify.remote import Limits
+
     submission = None
     path = Path(file)
     with tempfile.TemporaryDirectory(prefix="optilab-") as directory:
@@ -218,7 +222,7 @@ def _verify_one(warden: Warden, file: str, name: str, exam: "Exam", request: Ver
 class Exam:
     """What a candidate is compared with: the rule, where and for how long, as the options of `verify` ask for."""
 
-    config: OptimizeConfig
+    config: "OptimizeConfig"
     other: Any
     """The rule with other settings that are right, too; the same where there are none."""
     named: str
@@ -232,6 +236,9 @@ class Exam:
 
         UsageError for a function, or something around the rule, where it works on matrices.
         """
+        from optilab.config.optimize import OptimizeConfig
+        from optilab.verify.candidate import STEPS
+
         changes, spec = request.changes, str(request.against).strip()
         asked = [
             Override("--against", "algo", spec.lower() if spec.lower() in RULES else spec),
@@ -265,8 +272,11 @@ class Exam:
     def rule(self) -> Any:
         return self.config.algo[0]
 
-    def grade(self, candidate: candidates.Candidate) -> Verdict:
+    def grade(self, candidate: "candidates.Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
+        from optilab.verify.grade import grade
+        from optilab.verify.paths import StartingPoint
+
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
         place = StartingPoint(config.function, tuple(config.start or config.function.start))
@@ -288,8 +298,8 @@ class LabVerification(Answer):
 
     label: str
     exam: Exam
-    verdict: Verdict
-    candidate: candidates.Candidate | None = None
+    verdict: "Verdict"
+    candidate: "candidates.Candidate | None" = None
     """The code, where it runs in this process."""
     kind: type[OwnRule] | None = None
     """Its class as a rule."""
@@ -338,6 +348,7 @@ class LabVerification(Answer):
     def chart(self) -> "Chart":
         """The two paths where they differ first, or on the first function."""
         from optilab.commands.charts.paths import paths_chart
+        from optilab.optimize import descend
 
         verdict, config = self.verdict, self.exam.config
         on_matrices = self.exam.rule.weights == "matrices"
@@ -407,6 +418,8 @@ class LabVerification(Answer):
     @property
     def _by_hand(self) -> Command | None:
         """The `explain` that calculates with the numbers of the comparison; --algo alone would take the preset's."""
+        from optilab.config.optimize import OptimizeConfig
+
         rule, verdict = self.exam.rule, self.verdict
         if verdict.start is None:
             return None
@@ -419,8 +432,10 @@ class LabVerification(Answer):
         return Command("the numbers of the step: ", Call("explain", options=options))
 
 
-def outcome(verdict: Verdict) -> str:
+def outcome(verdict: "Verdict") -> str:
     """Whether the two are equal; else from which step on they differ, by how much and where."""
+    from optilab.verify.paths import TOLERANCE as AGREEMENT
+
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
         but = f"; on a bias it {verdict.on_biases}" if verdict.on_biases else ""
@@ -440,6 +455,8 @@ def outcome(verdict: Verdict) -> str:
 
 def _grade_all(request: Verify, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
     """Grade many submissions."""
+    from optilab.verify.remote import Limits, closed_memory
+
     found = submissions.files(specs)
     points = submissions.read_points(request.points)
     folder = _feedback_folder(request)

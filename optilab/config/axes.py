@@ -1,13 +1,12 @@
 """Axes of a map and of a sweep: `KEY=LOW:HIGH[:COUNT][:log]`, or in a sweep also `KEY=VALUE,VALUE,...`.
 
-What was typed is split at its `=` by `config.study.read_axes`; `sweep.read_axis` and `maps.read_axis` choose the form.
+What was typed is split at its `=` by `config.study.read_axes`; `sweep.read_axis` and `read_map_axis` choose the form.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from optilab.config.tree import flow, value
 from optilab.errors import UsageError, shown
@@ -16,6 +15,8 @@ from optilab.optimize.formula import outside_brackets
 from optilab.optimize.objective import Floats
 
 MAX_COUNT = 100_000
+CELLS = 200
+"""Cells along an axis of a map whose range has no COUNT."""
 _DIGITS = 12
 """Significant digits of a value of a range: 0.1, not 0.10000000000000002."""
 
@@ -40,6 +41,8 @@ class Axis:
     @property
     def points(self) -> Floats:
         """(count,) numbers."""
+        import numpy as np
+
         space = np.geomspace if self.log else np.linspace
         return np.asarray(space(self.low, self.high, self.count))
 
@@ -92,6 +95,18 @@ def read_range(where: str, key: str, span: str, count: int) -> Axis:
     if log and low <= 0:
         raise UsageError(f"expected LOW > 0 on a log axis, got {low:g}", where)
     return Axis(key, low, high, count, log)
+
+
+def read_map_axis(flag: str, text: str) -> Axis:
+    """`algo.lr=0.01:2:1000`: a field of the rule (`lr` is short for `algo.lr`), or a coordinate of the start, `w1`.
+
+    UsageError if it is not a range.
+    """
+    key, equals, span = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"expected {RANGE}, got {shown(text)}", flag)
+    key = key if key.startswith("algo.") or re.fullmatch(r"w\d+", key) else f"algo.{key}"
+    return read_range(f"{flag} {key}", key, span, CELLS)
 
 
 def _number(text: str) -> float:

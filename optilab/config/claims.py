@@ -14,7 +14,7 @@ from optilab.config.section import Listed, Section, refusal
 from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
-from optilab.optimize.path import Status
+from optilab.optimize.status import Status
 from optilab.runs.tables import METRICS
 from optilab.words import listed
 

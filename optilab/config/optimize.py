@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from math import isfinite
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import Strict, model_validator
@@ -91,10 +91,12 @@ class OptimizeConfig(Section):
             expected = f"expected {plural(dimension, 'coordinate')} for {called(self.function)}"
             raise refusal(f"{expected}, got {plural(len(self.start), 'number')}", "start")
         start = self.function.start if self.start is None else self.start
-        if not np.isfinite(value := self._value_at(start)):
+        if not isfinite(value := self._value_at(start)):
             raise refusal(f"expected a start where f is finite; it is {value} at {point_text(start)}", "start")
         return self
 
     def _value_at(self, point: Sequence[float]) -> float:
+        import numpy as np
+
         with np.errstate(all="ignore"):
             return float(self.function.value(np.array(point, dtype=float)))

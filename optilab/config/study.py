@@ -11,7 +11,6 @@ from pydantic_core import core_schema
 from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, require_metrics
 from optilab.config.presets import algorithms
 from optilab.config.section import Name, Section, refusal
-from optilab.config.training import TrainConfig
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE, Argument, Flag, InFile, Read, claim_doc
 
@@ -55,6 +54,8 @@ class _Training:
 
     @staticmethod
     def build(given: Any) -> Any:
+        from optilab.config.training import TrainConfig
+
         if isinstance(given, str | TrainConfig):
             return given
         if isinstance(given, dict):
@@ -63,6 +64,8 @@ class _Training:
 
     @staticmethod
     def dump(value: Any) -> Any:
+        from optilab.config.training import TrainConfig
+
         return value.model_dump(mode="json") if isinstance(value, TrainConfig) else value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -71,6 +74,8 @@ class _Training:
         )
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        from optilab.config.training import TrainConfig
+
         return {"anyOf": [{"type": "string"}, {"entry": TrainConfig}]}
 
 

@@ -8,7 +8,6 @@ from optilab.diagnose.evidence import Evidence, Setup
 from optilab.diagnose.remedies import remedies
 from optilab.optimize.own import OwnRule
 from optilab.optimize.rule import rules_with_lr
-from optilab.optimize.theory import scale_free
 
 Sets = tuple[str, ...]
 """A remedy as `KEY=VALUE` texts, as `--set` takes them."""
@@ -110,6 +109,8 @@ def usual_rates(e: Evidence) -> dict[str, float]:
     the first step has the usual size. A rule or a loop of the user's own, or a run without a record of its first
     gradients, has none.
     """
+    from optilab.optimize.theory import scale_free
+
     if isinstance(e.config, Setup):
         return {}
     found, gradients, weights = {}, e.start.get("sample_gradients") or [], e.start.get("first_weights") or []

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optilab.optimize.functions import OBJECTIVES
     from optilab.optimize.objective import Objective
-    from optilab.optimize.path import Status, Trajectory, descend
+    from optilab.optimize.path import Trajectory, descend
     from optilab.optimize.rule import RULES, Rule
     from optilab.optimize.schedules import SCHEDULES, Regime
+    from optilab.optimize.status import Status
 
 __all__ = ["OBJECTIVES", "RULES", "SCHEDULES", "Objective", "Regime", "Rule", "Status", "Trajectory", "descend"]
 
 _NAMES = {
     "functions": ["OBJECTIVES"],
     "objective": ["Objective"],
-    "path": ["Status", "Trajectory", "descend"],
+    "path": ["Trajectory", "descend"],
     "rule": ["RULES", "Rule"],
     "schedules": ["SCHEDULES", "Regime"],
+    "status": ["Status"],
 }
 """Names by module, which is imported when one of them is first asked for: a list of names need not wait for NumPy."""
 

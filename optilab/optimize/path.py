@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from itertools import count
 from typing import Any
 
@@ -16,6 +15,7 @@ from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.program import evaluate, executed, path_source, written_out
 from optilab.optimize.rule import RULES, Rule, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
+from optilab.optimize.status import Status
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged."""
@@ -26,17 +26,6 @@ ROUNDING = 1e-9
 
 WRITTEN_FROM = 200
 """Steps from which on writing a formula out (a millisecond) is faster than stepping on arrays."""
-
-
-class Status(StrEnum):
-    """How a path ended."""
-
-    CONVERGED = "converged"
-    """The gradient's norm is below the tolerance."""
-    MOVING = "moving"
-    """Neither converged nor diverged: more steps would change the answer."""
-    DIVERGED = "diverged"
-    """No longer finite, or much higher than the start: a smaller learning rate would help."""
 
 
 @dataclass(frozen=True)

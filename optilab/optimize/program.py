@@ -18,8 +18,6 @@ from functools import cache, cached_property, partial, reduce
 from math import inf, nan
 from typing import Any
 
-import numpy as np
-
 from optilab.optimize.arrays import Array, array_namespace
 from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols, text
 
@@ -172,6 +170,8 @@ def printed(program: Program) -> str:
 
 def executed(source: str) -> dict[str, Any]:
     """The names that generated source defines; only names, numbers and operations of a tree are in it."""
+    import numpy as np
+
     names: dict[str, Any] = {"np": np, "nan": nan, "inf": inf, "array": array, "sqrt": math.sqrt, **FUNCTIONS}
     exec(compile(source, "<formula>", "exec"), names)
     return names
@@ -262,7 +262,7 @@ def _power(x: Array, y: Array) -> Array:
 
 
 def _sqrt(x: Array) -> Array:
-    if _is_number(x) and not isinstance(x, np.floating):
+    if _is_number(x) and not hasattr(x, "dtype"):  # NumPy's numbers are floats, too
         return math.sqrt(x) if x >= 0 else nan
     return array_namespace(x).sqrt(x)
 
@@ -279,9 +279,8 @@ def _minimum(x: Array, y: Array) -> Array:
     """The smaller one of each pair; NaN where one of them is."""
     if _is_number(x) and _is_number(y):
         return x if x <= y or x != x else y
-    if (module := array_namespace(x, y)) is np:
-        return np.minimum(x, y)
-    if _is_number(x) or _is_number(y):
+    module = array_namespace(x, y)
+    if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
         return y.clamp(max=x) if _is_number(x) else x.clamp(max=y)
     return module.minimum(x, y)
 
@@ -290,9 +289,8 @@ def _maximum(x: Array, y: Array) -> Array:
     """The larger one of each pair; NaN where one of them is."""
     if _is_number(x) and _is_number(y):
         return x if x >= y or x != x else y
-    if (module := array_namespace(x, y)) is np:
-        return np.maximum(x, y)
-    if _is_number(x) or _is_number(y):
+    module = array_namespace(x, y)
+    if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
         return y.clamp(min=x) if _is_number(x) else x.clamp(min=y)
     return module.maximum(x, y)
 
@@ -302,6 +300,8 @@ def _clip(x: Array, low: Array, high: Array) -> Array:
 
 
 def _where(condition: Any, x: Callable[[], Array], y: Callable[[], Array], like: Array) -> Array:
+    import numpy as np
+
     if isinstance(condition, bool | np.bool_):
         return x() if condition else y()
     with np.errstate(all="ignore"):  # each value is calculated where the other one is meant, too
@@ -323,22 +323,30 @@ def norm(x: Array) -> Array:
 
 def _finite(matrices: Array) -> Array:
     """LAPACK rejects NaN and infinity; the caller detects a path that overflowed."""
+    import numpy as np
+
     return np.where(np.isfinite(matrices), matrices, 0.0)
 
 
 def _solve(matrices: Array, vectors: Array) -> Array:
     """The shortest solution where the matrix is singular."""
+    import numpy as np
+
     inverse = np.linalg.pinv(_finite(matrices), hermitian=True)
     return (inverse @ vectors[..., None])[..., 0]
 
 
 def _smallest(matrices: Array) -> Array:
     """The smallest eigenvalue, (..., 1)."""
+    import numpy as np
+
     return np.linalg.eigvalsh(_finite(matrices))[..., :1]
 
 
 def _identity(x: Array, like: Array) -> Array:
     """x, (..., 1), times the identity matrix."""
+    import numpy as np
+
     return np.asarray(x)[..., None] * np.eye(like.shape[-1])
 
 
@@ -397,6 +405,8 @@ def in_products(node: Node, known: dict[int, Node]) -> Node:
 
 def folded(node: Node) -> Node:
     """An operation on numbers as its value."""
+    import numpy as np
+
     names = {name: np.float64(arg.value) for name, arg in zip("abc", node.args, strict=False)}
     with np.errstate(all="ignore"):
         value = evaluate(Node(node.op, tuple(map(symbol, names))), names)

@@ -24,7 +24,7 @@ from annotated_types import Ge, Gt, Lt
 from optilab.errors import UsageError, unknown
 from optilab.optimize.arrays import Array, in_float64
 
-if TYPE_CHECKING:  # it imports NumPy
+if TYPE_CHECKING:
     from optilab.optimize.program import Program
 
 State = tuple[Any, ...]

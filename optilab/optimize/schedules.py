@@ -7,9 +7,8 @@ its last value.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import cos, pi
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -17,6 +16,9 @@ from optilab.errors import UsageError
 from optilab.optimize.formula import ONE, derivative, inlined
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.rule import Rule, quantities_for
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Schedule(Protocol):
@@ -214,6 +216,8 @@ def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -
     UsageError where the regime does not fit the rule: decoupled decay, if the rule reads w or chooses its own step
     length, and has no weight_decay of its own; clipping and noise, if the rule evaluates gradients itself.
     """
+    import numpy as np
+
     coupled = beside = 0.0
     if regime.weight_decay and regime.weight_decay_form == "coupled":
         coupled = regime.weight_decay
@@ -247,6 +251,8 @@ def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -
 
 
 def _changed(gradient: Floats, regime: Regime, generator: "np.random.Generator | None") -> Floats:
+    import numpy as np
+
     if generator is not None:
         gradient = gradient + regime.noise * generator.standard_normal(gradient.shape)
     if regime.clip_value is not None:
@@ -265,10 +271,14 @@ class _Penalised:
     strength: float
 
     def value(self, x: Floats) -> Floats:
+        import numpy as np
+
         return np.asarray(self.function.value(x) + self.strength / 2 * (x**2).sum(axis=-1))
 
     def gradient(self, x: Floats) -> Floats:
         return self.function.gradient(x) + self.strength * x
 
     def hessian(self, x: Floats) -> Floats:
+        import numpy as np
+
         return self.function.hessian(x) + self.strength * np.eye(x.shape[-1])

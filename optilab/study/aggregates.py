@@ -10,8 +10,6 @@ number each, and with few seeds they are too narrow.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from optilab.optimize.objective import Floats
 
 DRAWS = 2000
@@ -42,6 +40,8 @@ class Aggregate:
 
 def interquartile_mean(scores: Scores) -> float:
     """The mean of all scores but the lowest and the highest quarter, rounded down to whole scores."""
+    import numpy as np
+
     every = np.sort(np.concatenate([*scores]))
     cut = len(every) // 4
     return float(every[cut : len(every) - cut].mean())
@@ -49,11 +49,15 @@ def interquartile_mean(scores: Scores) -> float:
 
 def optimality_gap(scores: Scores) -> float:
     """By how much the mean of the scores, none of which counts as more than 1, misses 1."""
+    import numpy as np
+
     return float(1 - np.minimum(np.concatenate([*scores]), 1).mean())
 
 
 def probability_of_improvement(first: Scores, second: Scores, higher: bool = True) -> float:
     """Mean over the problems of the fraction of pairs of runs of which that of `first` is better, ties half."""
+    import numpy as np
+
     sign = 1 if higher else -1
     gaps = [sign * (own[:, None] - other) for own, other in zip(first, second, strict=True)]
     return float(np.mean([((gap > 0) + (gap == 0) / 2).mean() for gap in gaps]))
@@ -66,6 +70,8 @@ def aggregates(
 
     `bounded`: whether scores lie between 0 and 1.
     """
+    import numpy as np
+
     problems = [problem for problem in rows[0] if all(row.get(problem) for row in rows)]
     if not problems:
         return []
@@ -84,6 +90,8 @@ def aggregates(
 
 
 def _estimate(statistic: Callable[..., float], *samples: Scores) -> Estimate:
+    import numpy as np
+
     value = statistic(*samples)
     if any(len(own) < 2 for scores in samples for own in scores):
         return Estimate(value, None)

@@ -10,9 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil, inf, log2
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from optilab.config.claims import BEST, HEALTHY, Claim
 from optilab.config.optimize import OptimizeConfig
@@ -32,11 +30,12 @@ from optilab.study.groups import (
     groups,
     values_of,
 )
-from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
-from optilab.study.network_race import read as read_heats
 from optilab.study.plan import StudyPlan
 from optilab.study.statistics import level_after, summarize
 from optilab.words import percent, plural
+
+if TYPE_CHECKING:
+    from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,8 @@ def _never(
 def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
     """The claims about a study of any command. UsageError for a name that it does not have, DataError for a trial that
     cannot be read."""
+    from optilab.study.network_race import read
+
     command = study.manifest["command"]
     ended = Counter(str(row["status"]) for row in study.trials())
     if study.state != "done" or ended["failed"]:
@@ -131,7 +132,7 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
         why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
         return [ClaimResult(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]
     records = study.completed()  # those that successive halving has stopped were not meant to end
-    if command in ("race", "remedy") and (found := read_heats(study)) is not None:
+    if command in ("race", "remedy") and (found := read(study)) is not None:
         return list(of_network_race(claims, found))
     if command == "remedy":
         return _of_groups(claims, _remedies(study, records), looks=study.earlier_looks)
@@ -225,6 +226,8 @@ def _of_group(claim: Claim, group: Group, of_groups: int, points: int, looks: in
 
 def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> ClaimResult:
     """A claim that every value has to meet, or with a tolerance their mean."""
+    import numpy as np
+
     seeds = len(values)
     if claim.within is not None:
         mean = float(np.mean(list(values.values())))
@@ -258,6 +261,8 @@ def _of_mean(
     The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
     passes: with 1/k of the error (Bonferroni). One that was judged before: see `level_after`.
     """
+    import numpy as np
+
     assert claim.confidence is not None
     bound, count = float(claim.bound), len(values)
     mean = float(np.mean(list(values.values())))
@@ -347,6 +352,8 @@ def _of_path(claim: Claim, label: str, facts: Row | str, status: str) -> ClaimRe
 
 def _facts(config: OptimizeConfig, rows: Sequence[Row], at: str | int) -> Row | str:
     """What is measured of a path at an epoch, or why there is nothing."""
+    import numpy as np
+
     if isinstance(at, int) and at >= len(rows):
         return f"the path has {plural(len(rows) - 1, 'epoch')}"
     row = rows[at] if isinstance(at, int) else rows[-1]
@@ -367,7 +374,7 @@ def of_race(claims: Iterable[Claim], standings: Iterable[Any]) -> Iterator[Claim
             yield _of_value(claim, name, getattr(rows[name], claim.metric))
 
 
-def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[ClaimResult]:
+def of_network_race(claims: Iterable[Claim], found: "RaceResult") -> Iterator[ClaimResult]:
     """The claims about the rules of a race on trainings: of RULE on every training, or of NETWORK/RULE."""
     several = len(found.networks) > 1
     places = {
@@ -386,7 +393,7 @@ def of_network_race(claims: Iterable[Claim], found: RaceResult) -> Iterator[Clai
 
 
 def _of_candidate(
-    claim: Claim, of: str, network: NetworkResult, candidate: RacedCandidate, unit: str, looks: int
+    claim: Claim, of: str, network: "NetworkResult", candidate: "RacedCandidate", unit: str, looks: int
 ) -> ClaimResult:
     if claim.metric == "test_acc":
         if claim.confidence is not None:

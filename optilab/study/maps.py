@@ -1,6 +1,5 @@
 """A map: one rule on one function over two axes: settings of the rule, or coordinates of the start."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.axes import Axis, read_range
-from optilab.errors import UsageError, shown, unknown
-from optilab.marks import RANGE
+from optilab.config.axes import Axis
+from optilab.errors import UsageError, unknown
 from optilab.optimize import theory
 from optilab.optimize.maps import GridResult, run_grid
 from optilab.optimize.objective import Floats, Objective
@@ -18,22 +16,8 @@ from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, settings_of, with_settings
 
 MAX_CELLS = 25_000_000
-COUNT = 200
-"""Cells along an axis whose range has no COUNT."""
 NEAR = 0.05
 """A start belongs to the basin of a minimum from which its path ends nearer than this fraction of the box."""
-
-
-def read_axis(flag: str, text: str) -> Axis:
-    """`algo.lr=0.01:2:1000`: a field of the rule (`lr` is short for `algo.lr`), or a coordinate of the start, `w1`.
-
-    UsageError if it is not a range.
-    """
-    key, equals, span = text.partition("=")
-    if not equals or not key:
-        raise UsageError(f"expected {RANGE}, got {shown(text)}", flag)
-    key = key if key.startswith("algo.") or re.fullmatch(r"w\d+", key) else f"algo.{key}"
-    return read_range(f"{flag} {key}", key, span, COUNT)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.presets import rules_named
@@ -31,7 +29,6 @@ from optilab.optimize.objective import Floats
 from optilab.optimize.rule import short_name
 from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge, learned_nothing
-from optilab.study.function_race import expected_best
 from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
 from optilab.study.plan import (
     SPAN,
@@ -229,6 +226,8 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
     The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
     `others.lr`, has numbers of its own.
     """
+    import numpy as np
+
     columns = {}
     for field, rule in tuned.items():
         name = search_space.name_in_space(field)
@@ -320,6 +319,8 @@ class NetworkResult:
     @property
     def times(self) -> Floats:
         """Epochs to the target on the seeds that all rules have, (rules, seeds); infinite where never reached."""
+        import numpy as np
+
         seeds = sorted(set.intersection(*(set(candidate.epochs.values) for candidate in self.candidates)))
         rows = [
             [
@@ -561,6 +562,10 @@ def _chance(records: Mapping[int, runs.Record]) -> float:
 
 
 def _best_of(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    import numpy as np
+
+    from optilab.study.function_race import expected_best
+
     ordered: Floats = -np.sort(-np.array(scores), axis=1)
     return tuple(expected_best(ordered).mean(axis=0).tolist())
 

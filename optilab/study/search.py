@@ -10,8 +10,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from optilab.config.axes import Axis, Choices
 from optilab.config.tree import flow
 from optilab.errors import CheckpointError, UsageError
@@ -66,6 +64,7 @@ class Journal:
 
     def ask(self, number: int) -> dict[str, Any]:
         """The point of that number: dotted key -> value. It depends on the seed and on what was told before."""
+        import numpy as np
         import optuna
 
         before = self._study.get_trials(deepcopy=False)

@@ -8,15 +8,16 @@ purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Si
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-import numpy as np
 from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.own import ALIASES, OwnRule, is_own
 from optilab.optimize.rule import learning_rates
-from optilab.optimize.theory import decays_apart, root_power, scale_free
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class LogUniform:
     high: float
 
     def __call__(self, u: Floats) -> Floats:
+        import numpy as np
+
         return np.asarray(self.low * (self.high / self.low) ** u)
 
 
@@ -38,6 +41,8 @@ class OneMinus:
     high: float
 
     def __call__(self, u: Floats) -> Floats:
+        import numpy as np
+
         return np.asarray(1 - self.high * (self.low / self.high) ** u)
 
 
@@ -49,6 +54,8 @@ class Uniform:
     high: float
 
     def __call__(self, u: Floats) -> Floats:
+        import numpy as np
+
         return np.asarray(self.low + (self.high - self.low) * u)
 
 
@@ -57,6 +64,8 @@ class OrZero(LogUniform):
     """The same in three quarters of the cases; in the other quarter 0, which may be the best."""
 
     def __call__(self, u: Floats) -> Floats:
+        import numpy as np
+
         return np.where(u < 0.25, 0.0, super().__call__((u - 0.25) / 0.75))
 
 
@@ -67,6 +76,8 @@ class Categorical:
     names: tuple[str, ...]
 
     def __call__(self, u: Floats) -> Any:
+        import numpy as np
+
         return np.array(self.names)[(u * len(self.names)).astype(int)]
 
 
@@ -116,6 +127,8 @@ def space(function: Objective) -> dict[str, Draw]:
 @cache
 def largest_curvature(function: Objective) -> float:
     """The largest absolute eigenvalue of the Hessian at points all over the box; 1 where none is above zero."""
+    import numpy as np
+
     low, high = np.array(function.box, dtype=float).T
     count = max(16, 16_384 // len(low) ** 2)
     points = np.random.default_rng(0).uniform(low, high, (count, len(low)))
@@ -143,6 +156,8 @@ def network_space(rule: Any) -> dict[str, Any]:
     gradient and the decay stands next to it, from 1e-3 to 10, for 0.01 (Loshchilov & Hutter 2019) and 1 (Lion, Chen et
     al. 2023).
     """
+    from optilab.optimize.theory import decays_apart, root_power, scale_free
+
     default = getattr(rule, "lr", 0.0)
     if not scale_free(rule):
         lr = LogUniform(3e-3, 30)
@@ -159,12 +174,13 @@ def network_space(rule: Any) -> dict[str, Any]:
     return found
 
 
-def even(budget: int, field: str, generator: np.random.Generator) -> Floats:
+def even(budget: int, field: str, generator: "np.random.Generator") -> Floats:
     """`budget` numbers in [0, 1) that cover it evenly, whatever the budget: one dimension of a Sobol sequence (1967),
     another one for every field, shifted by a random number (Cranley & Patterson 1976).
 
     Independent numbers leave gaps of 1.6 of four decades between five rates, in the median; these leave 1.0.
     """
+    import numpy as np
     from scipy.stats import qmc
 
     names = ("lr", "others.lr", "damping", *FIXED, *ON_NETWORKS)
@@ -195,6 +211,8 @@ def of_training(rule: Any, field: str) -> bool:
 
 
 def _own(rule: Any, more: Collection[str]) -> dict[str, Any]:
+    from optilab.optimize.theory import root_power
+
     names = _ranged(rule) if isinstance(rule, OwnRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
     names |= {"eps"} if "eps" in more and root_power(rule) else set()
     names |= {key for key in _DECAYS if "weight_decay" in more and type(getattr(rule, key, None)) in (int, float)}
@@ -218,6 +236,8 @@ def _ranged(rule: OwnRule) -> set[str]:
 
 
 def _within(value: Any, draw: Draw | None) -> bool:
+    import numpy as np
+
     ends = [] if draw is None else draw(np.array([0.0, 1.0])).tolist()
     return type(value) in (int, float) and bool(ends) and min(ends) <= value <= max(ends)
 
@@ -257,7 +277,7 @@ def drawn(field: str, draws: Mapping[str, Draw]) -> Draw:
     return draws[name_in_space(field)]
 
 
-def draw(rule: Any, function: Objective, budget: int, generator: np.random.Generator) -> dict[str, Floats]:
+def draw(rule: Any, function: Objective, budget: int, generator: "np.random.Generator") -> dict[str, Floats]:
     """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
     draws = space(function)
     return {name: drawn(name, draws)(generator.random(budget)) for name in tuned(rule)}

@@ -23,10 +23,8 @@ freedom of the smaller one, and never errs in more than the level for normal gro
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from math import comb, inf, nan, sqrt
+from math import comb, inf, isnan, nan, sqrt
 from typing import Any
-
-import numpy as np
 
 from optilab.optimize.objective import Floats
 
@@ -73,6 +71,8 @@ def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNL
     n = len(values)
     if n < 2:
         return Summary(n, values[0] if values else nan, None, None)
+    import numpy as np
+
     mean, std = float(np.mean(values)), float(np.std(values, ddof=1))
     half = quantile(n - 1, level) * std / sqrt(n)
     low, high = limits
@@ -96,6 +96,8 @@ class DifferenceTest:
     """The t test of one group against the baseline; `spread` is zero where nothing varies or there is one outcome."""
 
     def __init__(self, group: Values, baseline: Values, sign: int) -> None:
+        import numpy as np
+
         common = [block for block in group if block in baseline]
         self.paired = len(common) > SHARED * min(len(group), len(baseline))
         if self.paired:
@@ -132,6 +134,8 @@ def mean_variance(variances: Sequence[float] | Floats) -> float:
     """The mean with the exponent `EXPONENT`; 0 for none."""
     if not len(variances):
         return 0.0
+    import numpy as np
+
     return float((np.array(variances) ** EXPONENT).mean() ** (1 / EXPONENT))
 
 
@@ -226,7 +230,7 @@ def power(df: float, shift: float, level: float) -> float:
     critical, special = quantile(df, level), _special()
     other_side = special.nctdtr(df, shift, -critical)
     # SciPy has no number for one that is smaller than about 1e-16.
-    return float(1 - special.nctdtr(df, shift, critical) + (0.0 if np.isnan(other_side) else other_side))
+    return float(1 - special.nctdtr(df, shift, critical) + (0.0 if isnan(other_side) else other_side))
 
 
 def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | None:
@@ -237,6 +241,8 @@ def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | 
     """
     if blocks < 2 or rows < 2:
         return None
+    import numpy as np
+
     special = _special()
     # Variances as they come out: the quantiles of their distribution, with mean 1.
     variances = special.chdtri(blocks - 1, np.linspace(0.0025, 0.9975, 200)) / (blocks - 1)
@@ -270,6 +276,8 @@ def single_level(candidates: int, blocks: int, level: float = 0.05, chosen: bool
     """
     if candidates < 3:
         return level
+    import numpy as np
+
     critical = np.quantile(_largest_statistics(candidates, blocks, chosen), 1 - level)
     return float(2 * _special().stdtr(blocks - 1, -critical))
 
@@ -284,6 +292,8 @@ def family_p(p: float, candidates: int, blocks: int, chosen: bool = True) -> flo
 @cache
 def simulated_critical(candidates: int, blocks: int, level: float = 0.05, chosen: bool = True) -> float:
     """Critical value of |t| where each row's variance is at least the table's; see the module."""
+    import numpy as np
+
     return max(float(np.quantile(null, 1 - level)) for null in _shared_nulls(candidates, blocks, chosen))
 
 
@@ -306,6 +316,8 @@ def _largest_statistics(
     With `constant`, variances are raised to the table's, and the candidates from the first of these places to the
     second do not vary.
     """
+    import numpy as np
+
     count = max(FAMILIES // 5, min(FAMILIES, NUMBERS // (candidates * blocks)))
     generator = np.random.default_rng([candidates, blocks])
     largest: list[Floats] = []
@@ -330,6 +342,8 @@ def _beyond(null: Floats, statistic: float) -> float:
 
 def _standard_errors(differences: Floats) -> Floats:
     """For the means over the blocks, the last axis; zero with one block."""
+    import numpy as np
+
     blocks = differences.shape[-1]
     return np.asarray(differences.std(axis=-1, ddof=min(1, blocks - 1)) / np.sqrt(blocks))
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
 from optilab.optimize.own import ALIASES, OwnRule, checked, kind_of
 from optilab.optimize.own_source import Origin
 
+STEPS = 100
+"""Steps that are compared."""
 FAR = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
 
@@ -41,6 +41,8 @@ class Candidate:
     def path(self, settings: Mapping[str, Any], gradient: Gradient, start: Start, steps: int) -> Floats:
         """The points it visits, (steps + 1, d), those of a matrix row by row; fewer where one of them is not finite or
         beyond `FAR`."""
+        import numpy as np
+
         points = [np.array(start, dtype=np.float64)]
         advance = self.begin(self.values(settings), points[0])
         with np.errstate(all="ignore"):
@@ -86,6 +88,8 @@ def parameters(kind: type[OwnRule]) -> dict[str, bool]:
 
 def begun(kind: type[OwnRule], values: Mapping[str, Any], start: Floats) -> Gradient:
     """As `begin` of a candidate; the code sees the whole point, in its shape."""
+    import numpy as np
+
     rule = kind(**values)
     interface, arguments, t = rule.interface, rule.arguments(), 0
     w: Floats = start

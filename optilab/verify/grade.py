@@ -9,10 +9,9 @@ import numpy as np
 from optilab.errors import UsageError
 from optilab.optimize import Regime
 from optilab.optimize.objective import Floats
-from optilab.verify.candidate import Candidate
+from optilab.verify.candidate import STEPS, Candidate
 from optilab.verify.paths import (
     PLAIN,
-    STEPS,
     PathComparison,
     StartingPoint,
     biases,

@@ -20,7 +20,6 @@ from optilab.verify.candidate import FAR, Candidate, Start
 from optilab.verify.references import MatrixFunction, MatrixProblem
 from optilab.verify.slips import follow, program_of
 
-STEPS = 100
 TOLERANCE = 1e-11
 ROUNDING = 30.0
 """How many times farther apart two correct implementations may be than two paths that start one ulp apart."""

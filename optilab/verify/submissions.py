@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from optilab.errors import OptilabError, UsageError, printable, shown, unknown
-from optilab.verify.candidate import Candidate
-from optilab.verify.grade import Verdict
-from optilab.verify.remote import Limits, TimeLimit, Warden
-from optilab.verify.warden import remove_tree
+
+if TYPE_CHECKING:
+    from optilab.verify.candidate import Candidate
+    from optilab.verify.grade import Verdict
+    from optilab.verify.remote import Limits, Warden
 
 VERDICTS = ("equal", "explained", "differs", "timeout", "error")
 """Equal to the rule; different, by a known convention or slip; different without an explanation; too slow to tell;
@@ -48,7 +50,7 @@ class Graded:
     seconds: float = 0.0
     name: str = ""
     """The class or function that was graded."""
-    compared: Verdict | None = None
+    compared: "Verdict | None" = None
 
 
 def is_pattern(spec: str) -> bool:
@@ -108,14 +110,16 @@ def read_points(text: str | None) -> dict[str, float]:
 
 def grade_all(
     found: Mapping[Path, str],
-    grade: Callable[[Candidate], Verdict],
-    limits: Limits,
+    grade: "Callable[[Candidate], Verdict]",
+    limits: "Limits",
     points: Mapping[str, float],
     jobs: int,
     like: str = "",
 ) -> Iterator[Graded]:
     """Grade the name in each file, `jobs` at a time, in their order; `grade` compares a candidate with the rule, which
     is called `like`."""
+    from optilab.verify.remote import Warden
+
     wardens, made = SimpleQueue[Warden](), [Warden() for _ in range(jobs)]
 
     def graded(path: Path) -> Graded:
@@ -137,15 +141,18 @@ def grade_all(
 
 
 def grade_one(
-    warden: Warden,
+    warden: "Warden",
     path: Path,
     name: str,
-    grade: Callable[[Candidate], Verdict],
-    limits: Limits,
+    grade: "Callable[[Candidate], Verdict]",
+    limits: "Limits",
     points: Mapping[str, float],
     like: str = "",
 ) -> Graded:
     """The row of one file."""
+    from optilab.verify.remote import TimeLimit
+    from optilab.verify.warden import remove_tree
+
     started, output, own = time.monotonic(), "", ""
     verdict, compared, explanation = "error", None, ""
     directory = os.path.abspath(tempfile.mkdtemp(prefix="optilab-"))

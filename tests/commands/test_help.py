@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optilab.commands.help import TOPICS, texts
-from optilab.optimize.path import Status
+from optilab.optimize import Status
 
 ROOT = Path(__file__).parents[2]
 

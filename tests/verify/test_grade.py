@@ -12,10 +12,10 @@ import yaml
 from optilab.lab import Lab
 from optilab.optimize import RULES, Regime
 from optilab.optimize.own import kind_of
-from optilab.verify.candidate import load
+from optilab.verify.candidate import STEPS, load
 from optilab.verify.explain import forms_of
 from optilab.verify.grade import grade
-from optilab.verify.paths import SETTINGS, STEPS, PathComparison, hyperparameters, moved, starting_points
+from optilab.verify.paths import SETTINGS, PathComparison, hyperparameters, moved, starting_points
 from optilab.verify.slips import mistakes, program_of, slips
 
 TABLE = yaml.safe_load((Path(__file__).parent / "slips.yaml").read_text())
