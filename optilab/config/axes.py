@@ -120,7 +120,10 @@ def _number(text: str) -> float:
 def read_choices(where: str, key: str, text: str) -> Choices:
     """`VALUE,VALUE,...` in YAML's notation. UsageError if it is not, is empty, or a value is repeated."""
     try:
-        values = [value(part) for part in outside_brackets(text)]
+        parts = outside_brackets(text)
+        if not all(map(str.strip, parts)):
+            raise ValueError("a part is empty")
+        values = list(map(value, parts))
     except ValueError:
         raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got {shown(text)}", where) from None
     return listed(where, key, values)

@@ -118,6 +118,8 @@ def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, 
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"expected a formula of at most {MAX_LENGTH:,} characters, got {len(text):,}")
+    if not text.strip():
+        raise FormulaError(text, 1, "expected an expression, got nothing")
     # `^` becomes `**`, which binds as a power does; `columns` maps back to the typed text.
     source, columns, factors = "", list[int](), _second_factors(text, functions)
     for column, character in enumerate(text, 1):
