@@ -137,6 +137,7 @@ def _facts(worked: "WorkedStep") -> dict[str, Any]:
         "gradient": worked.gradient,
         "lines": _lines(worked),
         "result": worked.result,
+        "difference": worked.difference,
     }
 
 

@@ -196,6 +196,8 @@ class WorkedStep:
     result: Floats
     state: Mapping[str, Any]
     next_state: Mapping[str, Any]
+    difference: float
+    """Between the formula that a user's code states and the code, relative to max(1, |w|); 0 for a formula."""
 
 
 def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None = None) -> Iterator[WorkedStep]:
@@ -219,10 +221,11 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
             known = {name: in_float64(value) for name, value in known.items()}
             statements = evaluated(shown, known | {"w": point, "g": gradient, "t": np.float64(t)})
             reached, own = shown.step(point, gradient, t, own, **quantities) if stated else (w, state)
-            if not np.allclose(reached, w, rtol=AGREEMENT, atol=AGREEMENT):
+            gap = float(np.abs(reached - w).max() / max(1.0, np.abs(w).max()))
+            if gap > AGREEMENT:
                 differs = f"at step {t} the formula reaches {reached}, the code {w}"
                 raise UsageError(f"{rule.name}: `formula` does not match the code: {differs}")
-        yield WorkedStep(rule, function, t, point, gradient, statements, w, named, after)
+        yield WorkedStep(rule, function, t, point, gradient, statements, w, named, after, gap)
 
 
 def evaluated(rule: Rule, known: Mapping[str, Any]) -> tuple[EvaluatedStatement, ...]:
