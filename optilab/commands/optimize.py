@@ -25,7 +25,7 @@ from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Regime, Status, Trajectory
 from optilab.optimize.formula import coordinates
-from optilab.optimize.own import OwnRule, described, sources
+from optilab.optimize.own import UserRule, described, sources
 from optilab.optimize.path import beside, chaotic_from, measured_rate
 from optilab.optimize.rule import Rule, Typed, short_name
 from optilab.optimize.theory import best_rates, predict
@@ -311,7 +311,7 @@ class LabPaths(Answer):
         whose = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
         shown = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, whose, strict=True)]
         yield terminal.grid(["", "", ""], shown, left=(0, 1, 2), show_header=False)
-        ours = {of for of, (_, rule, _) in zip(whose, ranked, strict=True) if not isinstance(rule, OwnRule)}
+        ours = {of for of, (_, rule, _) in zip(whose, ranked, strict=True) if not isinstance(rule, UserRule)}
         if "default" in ours and len(set(whose)) > 1:
             yield "default settings are made for networks: tune all optimizers alike with --tune 50"
         yield ""
@@ -402,7 +402,7 @@ def origin(rule: Any) -> str:
     usual = [f.default for f in fields(rule)]
     if [getattr(rule, f.name) for f in fields(rule)] == usual:
         return "default"
-    if isinstance(rule, OwnRule | Typed):
+    if isinstance(rule, UserRule | Typed):
         return "set here"
     (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
     return "preset: exercise" if rule == preset else "set here"

@@ -21,8 +21,8 @@ from pydantic_core import core_schema
 from optilab.config.model import BIAS_INITS, INITS, ModelConfig
 from optilab.config.section import OWN, OneOf, Section, refusal, require_unchanged
 from optilab.errors import UsageError, did_you_mean, shown
-from optilab.optimize.own import Parameter, declared, is_own
-from optilab.optimize.own_source import Origin, locate
+from optilab.optimize.own import Parameter, declared, is_user_code
+from optilab.optimize.own_source import UserCode, locate
 
 OF_DATA = {
     "shape": "shape",
@@ -67,7 +67,7 @@ class Arguments(Section):
 class OwnNetwork:
     """A network of the user's own: its code, the arguments that are set or have a default, and the initial weights."""
 
-    origin: Origin
+    origin: UserCode
     arguments: tuple[tuple[str, Any], ...] = ()
     init: Any = None
     bias_init: Any = None
@@ -104,7 +104,7 @@ class OwnNetwork:
         place, _, attribute = spec.rpartition(":")
         values = tuple((key, _frozen(value)) for key, value in tree.items() if key not in RESERVED)
         inits = INIT.build(tree.get("init")), BIAS_INIT.build(tree.get("bias_init"))
-        return cls(Origin(spec, Path(place), attribute, b"", digest), values, *inits)
+        return cls(UserCode(spec, Path(place), attribute, b"", digest), values, *inits)
 
 
 INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry in (INITS, BIAS_INITS))
@@ -112,7 +112,7 @@ INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry
 
 def is_own_network(tree: Any) -> bool:
     """Whether the `model` of a config means a network of the user's own."""
-    return is_own(tree.get("name") if isinstance(tree, Mapping) else tree)
+    return is_user_code(tree.get("name") if isinstance(tree, Mapping) else tree)
 
 
 def arguments_of(tree: Any) -> type[Arguments]:
@@ -121,7 +121,7 @@ def arguments_of(tree: Any) -> type[Arguments]:
 
 
 @cache
-def _arguments(origin: Origin) -> type[Arguments]:
+def _arguments(origin: UserCode) -> type[Arguments]:
     _, parameters = declared(origin)
     taken = [p.name for p in parameters if p.name in RESERVED or p.name.startswith("_")]
     if taken:

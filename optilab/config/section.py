@@ -25,8 +25,8 @@ from optilab.config.keys import Key, keys_of, number
 from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.own import OwnRule, is_own, kind_of
-from optilab.optimize.own_source import Origin
+from optilab.optimize.own import UserRule, is_user_code, rule_class
+from optilab.optimize.own_source import UserCode
 from optilab.optimize.rule import is_formula, typed
 from optilab.runs import run_name
 from optilab.words import some
@@ -124,7 +124,7 @@ class OneOf:
             entry = self.entry(name)
             if entry is None:
                 raise refusal(unknown(self.what, name, self.offered))
-            if issubclass(entry, OwnRule):
+            if issubclass(entry, UserRule):
                 require_unchanged(entry.origin, settings.pop("sha256", None))
             # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
             built = schema_of(entry).model_validate(settings)
@@ -136,10 +136,10 @@ class OneOf:
         """The class that a name means, or None. UsageError for a file that makes no rule, or where none may stand."""
         if self.registry is RULES and is_formula(name):
             return typed(name)
-        if self.registry is RULES and is_own(name):
+        if self.registry is RULES and is_user_code(name):
             if not self.own:
                 raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
-            return kind_of(str(name))
+            return rule_class(str(name))
         return self.registry.get(name) if isinstance(name, str) else None
 
     def dump(self, value: Any) -> dict[str, Any] | None:
@@ -147,7 +147,7 @@ class OneOf:
             return None
         inner = {f.name: getattr(value, f.name) for f in fields(value)}
         wrapped = {key: self.dump(item) for key, item in inner.items() if is_dataclass(item)}
-        own = {"name": value.origin.spec, "sha256": value.origin.sha256} if isinstance(value, OwnRule) else {}
+        own = {"name": value.origin.spec, "sha256": value.origin.sha256} if isinstance(value, UserRule) else {}
         return {"name": value.name, **own, **inner, **wrapped}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
@@ -205,7 +205,7 @@ def _inside(hint: Any, default: Any) -> Any:
     return Annotated[hint, Strict(False)] if get_origin(kind) is tuple else hint  # which YAML writes as a list
 
 
-def require_unchanged(origin: Origin, digest: Any) -> None:
+def require_unchanged(origin: UserCode, digest: Any) -> None:
     """UsageError where a config that a run has written holds another checksum than the file has now."""
     if digest not in (None, origin.sha256):
         raise UsageError(
@@ -312,15 +312,15 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [None])[0]
     within = (section, section.partition(".")[0])  # of a rule around another one
     beside = [one.last for one in known if one.section in within and one.of == entry]
-    if is_formula(entry) or is_own(entry):
-        beside = [one.name for one in fields(typed(entry) if is_formula(entry) else kind_of(entry))]
+    if is_formula(entry) or is_user_code(entry):
+        beside = [one.name for one in fields(typed(entry) if is_formula(entry) else rule_class(entry))]
     if beside or any(entry in one.choices for one in known if one.key == section):
         accepted = f"; {entry} has {', '.join(beside) or 'no settings'}"
         return did_you_mean(str(path[-1]), beside) or accepted
-    fitting = [one for one in known if not one.of or one.of in _names(tree.at(tuple(one.section.split("."))))]
+    nearby = [one for one in known if not one.of or one.of in _names(tree.at(tuple(one.section.split("."))))]
     beside = [one.last for one in known if section and one.section == section]
     accepted = f"; {section} has {some(beside, MAX_LISTED)}" if beside else ""
-    return did_you_mean(dotted(path), [one.key for one in fitting]) or accepted
+    return did_you_mean(dotted(path), [one.key for one in nearby]) or accepted
 
 
 def _names(value: Any) -> list[Any]:

@@ -21,7 +21,7 @@ from optilab.config.own_network import OwnNetwork, is_own_network
 from optilab.config.training import DataConfig, TrainConfig
 from optilab.config.tree import Tree
 from optilab.errors import CheckpointError, ConfigError
-from optilab.optimize.own import is_own
+from optilab.optimize.own import is_user_code
 from optilab.optimize.rule import learning_rates
 
 Row = Mapping[str, Any]
@@ -467,7 +467,7 @@ def _config(record: runs.Record) -> TrainConfig:
         return load(TrainConfig, written)
     except ConfigError:
         rule, network, changes = written.values.get("optimizer"), written.values.get("model"), dict[str, Any]()
-        if isinstance(rule, dict) and is_own(rule.get("name")):
+        if isinstance(rule, dict) and is_user_code(rule.get("name")):
             changes["optimizer"] = {"name": "sgd", **({"lr": rule["lr"]} if "lr" in rule else {})}
         if isinstance(network, dict) and is_own_network(network):
             changes["model"] = OwnNetwork.recorded(network)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from optilab.errors import UsageError
 from optilab.optimize.formula import Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
-from optilab.optimize.own import OwnRule
+from optilab.optimize.own import UserRule
 from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.program import block_source, executed, written_out
 from optilab.optimize.rule import Rule, quantities_for, reject_matrix_rule, settings_in_formula, with_settings
@@ -145,7 +145,7 @@ class Grid:
 
     def kernel(self) -> tuple[Kernel, int]:
         """What runs a block, and the number of its cells."""
-        if not isinstance(self.rule, OwnRule):
+        if not isinstance(self.rule, UserRule):
             return self.written_out() or self.on_arrays(self.rule), BLOCK
         whole, single = self.on_arrays(self.rule.on_blocks()), self.on_arrays(self.rule)
         return (whole, BLOCK) if self._agree(whole, single) else (single, OWN_BLOCK)

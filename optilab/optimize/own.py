@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from optilab.errors import UsageError, shown
-from optilab.optimize.own_source import Origin, locate, of_object
+from optilab.optimize.own_source import UserCode, locate, of_object
 from optilab.optimize.rule import USUAL_VALUES, Array, Rule, State, is_formula, typed
 
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
@@ -79,7 +79,7 @@ class Setting:
     default: Any
 
 
-def declared_settings(origin: Origin) -> tuple[Setting, ...]:
+def declared_settings(origin: UserCode) -> tuple[Setting, ...]:
     """The hyperparameters of the code at `origin`, in its order."""
     is_class, parameters = declared(origin)
     if any(parameter.default is COMPUTED for parameter in parameters):
@@ -115,7 +115,7 @@ def _is_setting(parameter: Parameter) -> bool:
 
 
 @cache
-def kept_states(origin: Origin) -> Mapping[str, Any]:
+def kept_states(origin: UserCode) -> Mapping[str, Any]:
     """The parameters of a function that have a default and are state, `def adam(w, g, m=0, v=None)`, with the default.
 
     It is 0 or None, and the function returns one value after w for each such parameter: those that it returns
@@ -169,14 +169,14 @@ def _hint(annotation: str, default: Any) -> Any:
 # --- read off the source -----------------------------------------------------------------------------------
 
 
-def declared(origin: Origin) -> tuple[bool, list[Parameter]]:
+def declared(origin: UserCode) -> tuple[bool, list[Parameter]]:
     """Whether it is a class, and the parameters that it is called with; the file is executed only where its source does
     not spell them out."""
     written = _written(origin)
     return _inspected(origin) if written is None else written
 
 
-def _written(origin: Origin) -> tuple[bool, list[Parameter]] | None:
+def _written(origin: UserCode) -> tuple[bool, list[Parameter]] | None:
     """Whether it is a class, and its parameters; None where the source does not spell them out."""
     named = [node for node in origin.tree.body if getattr(node, "name", None) == origin.attribute]
     if len(named) != 1:
@@ -241,7 +241,7 @@ def _literal(node: ast.expr) -> Any:
 # --- from the object ---------------------------------------------------------------------------------------
 
 
-def _inspected(origin: Origin) -> tuple[bool, list[Parameter]]:
+def _inspected(origin: UserCode) -> tuple[bool, list[Parameter]]:
     code = origin.code
     empty, plain = inspect.Parameter.empty, (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     try:
@@ -433,14 +433,14 @@ class TorchInterface:
 
 
 @dataclass(frozen=True)
-class OwnRule(Rule):
-    """Base of the classes that `kind_of` makes: their fields are the hyperparameters of the user's code.
+class UserRule(Rule):
+    """Base of the classes that `rule_class` makes: their fields are the hyperparameters of the user's code.
 
     The user's code sees one point at a time, an array (d,). For arrays (..., d) it runs once per point, so that a rule
     that looks at the whole vector gives in a map what it gives on a path.
     """
 
-    origin: ClassVar[Origin]
+    origin: ClassVar[UserCode]
     settings: ClassVar[tuple[Setting, ...]]
 
     @property
@@ -510,10 +510,10 @@ class OwnRule(Rule):
                 arguments[setting.parameter] = value
         return arguments
 
-    def on_blocks(self) -> "OwnRule":
+    def on_blocks(self) -> "UserRule":
         """The rule that runs its code once for all points (..., d), each setting an array (..., 1)."""
         kind: Any = type(self)
-        rule: OwnRule = _on_blocks(kind)(**{one.name: getattr(self, one.name) for one in fields(self)})
+        rule: UserRule = _on_blocks(kind)(**{one.name: getattr(self, one.name) for one in fields(self)})
         return rule
 
     def init(self, w: Array) -> State:
@@ -548,7 +548,7 @@ class OwnRule(Rule):
 
 
 @cache
-def _on_blocks(kind: type[OwnRule]) -> type[OwnRule]:
+def _on_blocks(kind: type[UserRule]) -> type[UserRule]:
     """A subclass whose code sees all points at once."""
 
     class OnBlocks(kind):  # type: ignore[misc, valid-type]
@@ -584,7 +584,7 @@ def _copied(memory: Any) -> Any:
     return memory if is_optimizer else copy.deepcopy(memory)
 
 
-def is_own(name: Any) -> bool:
+def is_user_code(name: Any) -> bool:
     """Whether the name of a rule is meant as FILE.py:NAME or package.module:NAME."""
     return isinstance(name, str) and (":" in name or name.endswith(".py"))
 
@@ -593,7 +593,7 @@ GRADIENTS = ("g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads")
 """What the second parameter of an optimizer is called."""
 
 
-def fitting(path: Path, like: str = "") -> str:
+def find_optimizer(path: Path, like: str = "") -> str:
     """The name of the only class or function of a file that is an optimizer; the file is not executed.
 
     A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
@@ -638,7 +638,7 @@ def _bare(name: str) -> str:
     return "".join(filter(str.isalnum, name)).lower()
 
 
-def kind_of(spec: str | Callable[..., Any]) -> type[OwnRule]:
+def rule_class(spec: str | Callable[..., Any]) -> type[UserRule]:
     """The rule class of FILE.py:NAME or package.module:NAME, as the file is now, or of a class or function.
 
     UsageError where there is no such file, or its parameters do not make a rule.
@@ -647,22 +647,22 @@ def kind_of(spec: str | Callable[..., Any]) -> type[OwnRule]:
 
 
 @cache
-def _kind(origin: Origin) -> type[OwnRule]:
+def _kind(origin: UserCode) -> type[UserRule]:
     settings = declared_settings(origin)
     definitions: list[Any] = [
         (s.field, s.hint, field(kw_only=True) if s.default is MISSING else field(default=s.default, kw_only=True))
         for s in settings
     ]
     namespace = {"name": origin.label, "origin": origin, "settings": settings}
-    return make_dataclass(origin.attribute, definitions, bases=(OwnRule,), frozen=True, namespace=namespace)
+    return make_dataclass(origin.attribute, definitions, bases=(UserRule,), frozen=True, namespace=namespace)
 
 
-def sources(parts: Iterable[Any]) -> dict[str, Origin]:
+def sources(parts: Iterable[Any]) -> dict[str, UserCode]:
     """The files of all rules and networks of a user's own among these, rules inside rules included, by the name of
     their copy."""
-    found: dict[str, Origin] = {}
+    found: dict[str, UserCode] = {}
     for part in parts:
-        if isinstance(origin := getattr(part, "origin", None), Origin):
+        if isinstance(origin := getattr(part, "origin", None), UserCode):
             name = origin.path.name
             if found.get(name, origin).sha256 != origin.sha256:
                 name = f"{origin.sha256[:8]}-{name}"
@@ -672,7 +672,7 @@ def sources(parts: Iterable[Any]) -> dict[str, Origin]:
     return found
 
 
-def described(origins: Iterable[Origin], files: Mapping[str, Origin]) -> dict[str, Any]:
+def described(origins: Iterable[UserCode], files: Mapping[str, UserCode]) -> dict[str, Any]:
     """Code of the user's own for the manifest of a run: the checksum of each file, and its copy's name in `files`."""
     copies = {origin.sha256: copy for copy, origin in files.items()}
     return {origin.spec: {"sha256": origin.sha256, "copy": copies[origin.sha256]} for origin in origins}

@@ -34,7 +34,7 @@ LONGEST, LONGEST_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 
 
-def words_of(error: BaseException) -> str:
+def exception_text(error: BaseException) -> str:
     """The name and the text of an exception, whatever its own `__str__` does, safe for a terminal."""
     try:
         text = str(error)
@@ -69,7 +69,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Origin:
+class UserCode:
     """`spec` is what a config contains, with an absolute path; `source` the content of the file when it was read."""
 
     spec: str
@@ -79,7 +79,7 @@ class Origin:
     sha256: str
     inside: Surroundings = field(default_factory=Surroundings, repr=False, compare=False)
 
-    def __deepcopy__(self, memo: Any) -> "Origin":
+    def __deepcopy__(self, memo: Any) -> "UserCode":
         return self
 
     @property
@@ -159,7 +159,7 @@ class Origin:
         return module
 
     @contextmanager
-    def again(self) -> Iterator["Origin"]:
+    def again(self) -> Iterator["UserCode"]:
         """The file, to be executed once more with the modules of its directory, as another process would do."""
         of_path = str(self.path.parent) if self.is_file else None
         for name in (loaded := dict(sys.modules)):
@@ -222,7 +222,7 @@ class Origin:
 
     def _said(self, error: BaseException, line: int | None) -> str:
         """What an exception says, and the line at which it is."""
-        return words_of(error) + self._written(line)
+        return exception_text(error) + self._written(line)
 
     def _written(self, line: int | None) -> str:
         """` in: return w - g[5]`, the code of a line; empty where there is none."""
@@ -231,7 +231,7 @@ class Origin:
         return f", in: {printable(text[:LONGEST_LINE])}" if text else ""
 
 
-def locate(spec: str) -> Origin:
+def locate(spec: str) -> UserCode:
     """The origin that `FILE.py:NAME` or `package.module:NAME` names; nothing is executed.
 
     UsageError where there is no such file or module.
@@ -242,7 +242,7 @@ def locate(spec: str) -> Origin:
             _names_in(Path(spec)) or f"expected FILE.py:NAME or package.module:NAME, got {shown(spec, 200)}"
         )
     if place in shipped:
-        return Origin(spec, Path(place), name, shipped[place], hashlib.sha256(shipped[place]).hexdigest())
+        return UserCode(spec, Path(place), name, shipped[place], hashlib.sha256(shipped[place]).hexdigest())
     path = Path(place)
     as_module = (
         not path.is_file() and all(part.isidentifier() for part in place.split(".")) and path.suffix != ".py"
@@ -261,7 +261,7 @@ def locate(spec: str) -> Origin:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     own = spec if as_module else f"{path}:{name}"
-    return Origin(own, path, name, source, hashlib.sha256(source).hexdigest())
+    return UserCode(own, path, name, source, hashlib.sha256(source).hexdigest())
 
 
 def _names_in(path: Path) -> str:
@@ -292,7 +292,7 @@ def _file_of_module(name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class ObjectOrigin(Origin):
+class ObjectCode(UserCode):
     """A class or function of this process, as a notebook has it: there is no file to read it from."""
 
     given: Callable[..., Any] = lambda: None
@@ -318,11 +318,11 @@ class ObjectOrigin(Origin):
         return self.given
 
 
-def of_object(given: Callable[..., Any]) -> Origin:
+def of_object(given: Callable[..., Any]) -> UserCode:
     """The origin of a class or function of this process. UsageError for anything else."""
     name = printable(getattr(given, "__name__", ""))
     if not callable(given) or not name:
         raise UsageError(f"expected a class, a function or FILE.py:NAME, got {shown(given)}")
     code = getattr(given, "__code__", None) or getattr(getattr(given, "update", None), "__code__", None)
     path = Path(code.co_filename if code else "<unknown>")
-    return ObjectOrigin(f"{given.__module__}:{name}", path, name.strip("<>"), b"", "", given=given)
+    return ObjectCode(f"{given.__module__}:{name}", path, name.strip("<>"), b"", "", given=given)

@@ -9,8 +9,8 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import ALIASES, OwnRule, checked, kind_of
-from optilab.optimize.own_source import Origin
+from optilab.optimize.own import ALIASES, UserRule, checked, rule_class
+from optilab.optimize.own_source import UserCode
 
 FAR = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
@@ -74,17 +74,17 @@ def load(spec: str | Callable[..., Any]) -> Candidate:
 
     Raises UsageError where there is no such file or name, or the file cannot be executed.
     """
-    kind = kind_of(spec)
+    kind = rule_class(spec)
     _ = kind.origin.code
     return Candidate(kind.name, parameters(kind), literals(kind.origin), lambda *start: begun(kind, *start))
 
 
-def parameters(kind: type[OwnRule]) -> dict[str, bool]:
+def parameters(kind: type[UserRule]) -> dict[str, bool]:
     """As in a candidate."""
     return {field.name: field.default is not MISSING for field in fields(kind)}
 
 
-def begun(kind: type[OwnRule], values: Mapping[str, Any], start: Floats) -> Gradient:
+def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Gradient:
     """As `begin` of a candidate; the code sees the whole point, in its shape."""
     rule = kind(**values)
     interface, arguments, t = rule.interface, rule.arguments(), 0
@@ -103,7 +103,7 @@ def begun(kind: type[OwnRule], values: Mapping[str, Any], start: Floats) -> Grad
     return advance
 
 
-def literals(origin: Origin) -> tuple[float, ...]:
+def literals(origin: UserCode) -> tuple[float, ...]:
     """The numbers in a source, in order, each once."""
     numbers = (node.value for node in ast.walk(origin.tree) if isinstance(node, ast.Constant))
     found = (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < FAR)

@@ -15,7 +15,7 @@ from optilab.config.tree import Override, override_from_text
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
 from optilab.optimize.maps import run_grid
-from optilab.optimize.own import kind_of
+from optilab.optimize.own import rule_class
 from optilab.optimize.path import worked_steps
 
 ADAM = """
@@ -93,7 +93,7 @@ def own(tmp_path):
 
     def make(name, source=ADAM):
         (tmp_path / "mine.py").write_text(source)
-        return kind_of(f"{tmp_path / 'mine.py'}:{name}")
+        return rule_class(f"{tmp_path / 'mine.py'}:{name}")
 
     return make
 
@@ -174,7 +174,7 @@ class C:
     spec = tmp_path / "mine.py"
     (rule,) = load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.nu=1e-3", "algo.steps=7")).algo
     assert (rule.lr, rule.nu, rule.steps, rule.form) == (0.01, 1e-3, 7, "a")
-    assert [f.name for f in fields(kind_of(f"{spec}:C"))] == ["lr", "beta1", "beta2", "weight_decay"]
+    assert [f.name for f in fields(rule_class(f"{spec}:C"))] == ["lr", "beta1", "beta2", "weight_decay"]
     with pytest.raises(UsageError, match="executed"):
         descend(rule, OBJECTIVES["ravine"]())
     with pytest.raises(ConfigError, match="has changed"):
