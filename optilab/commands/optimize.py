@@ -143,7 +143,7 @@ def _save(found: "LabPaths", name: str | None, place: Place) -> str:
     }
     own = sources(config.algo)
     files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(found.paths))}
-    files |= {file: origin.source for file, origin in own.items()}
+    files |= {file: code.source for file, code in own.items()}
     manifest |= {"own_rules": described(own.values(), own)} if own else {}
     label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(short_name(rule) for rule in config.algo))
     return str(runs.write(place.folder, runs.chosen_name(name, label), files, manifest))

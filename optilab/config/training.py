@@ -23,8 +23,7 @@ from optilab.config.tree import flat, flow
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.own import sources
-from optilab.optimize.own_source import UserCode
+from optilab.optimize.own import UserCode, sources
 from optilab.optimize.rule import learning_rates
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 

@@ -149,7 +149,7 @@ def _address(rule: Rule, function: Objective, repeat: int, conditions: RaceSetti
     parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
     digest = hashlib.sha256("\n".join(map(repr, parts)).encode())
     own = isinstance(rule, UserRule)  # any rule may come from elsewhere
-    digest.update(rule.origin.source if own else Path(inspect.getfile(type(rule))).read_bytes())  # type: ignore[attr-defined]
+    digest.update(rule.code.source if own else Path(inspect.getfile(type(rule))).read_bytes())  # type: ignore[attr-defined]
     return digest.hexdigest()[:32]
 
 

@@ -36,7 +36,7 @@ class UserOptimizer(EagerOptimizer):
         return [np.array(block.detach().cpu().numpy()) for block in blocks]
 
     def _begun(self, w: Any) -> Any:
-        with self.rule.origin.running(0):
+        with self.rule.code.running(0):
             return self.interface.begin(w, self.rule.arguments())
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class UserOptimizer(EagerOptimizer):
         points = self._blocks(parameters)
         self.steps += 1
         for n, (w, g) in enumerate(zip(points, self._blocks(gradients), strict=True)):
-            with np.errstate(all="ignore"), self.rule.origin.running(self.steps):
+            with np.errstate(all="ignore"), self.rule.code.running(self.steps):
                 own = self.interface.follow(w.copy(), g, self.steps, self.memories[n], arguments)
                 points[n], self.memories[n] = checked(own[0], w), own[1]
                 if self.steps == 1:
@@ -79,7 +79,7 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: 
 
     What it keeps in `state` and `param_groups` is saved, and its own attributes that are numbers or texts.
     """
-    kind = without_compiler(rule.code)
+    kind = without_compiler(rule.code.load())
 
     def step(self: Any, closure: Any = None) -> None:
         if weight_decay:
@@ -88,7 +88,7 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: 
                     if (gradient := parameter.grad) is not None:
                         parameter.grad = gradient.add(parameter, alpha=weight_decay)
         self.own_steps += 1
-        with rule.origin.running(self.own_steps):
+        with rule.code.running(self.own_steps):
             super(watched, self).step()
             if self.own_steps == 1:
                 require_data(self.state, "state")
@@ -110,7 +110,7 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: 
         "is_user_optimizer": True,
     }
     watched: Any = type(kind.__name__, (kind,), own)
-    with rule.origin.running(0):
+    with rule.code.running(0):
         optimizer: torch.optim.Optimizer = watched(parameters, **rule.arguments())
     optimizer.own_steps = 0  # type: ignore[attr-defined]
     for settings in (optimizer.defaults, *optimizer.param_groups):
@@ -120,7 +120,7 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: 
 
 def build(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
     """The torch optimizer of a user's own rule."""
-    code = rule.code
+    code = rule.code.load()
     if isinstance(code, type) and issubclass(code, torch.optim.Optimizer):
         return torch_optimizer(parameters, rule, weight_decay)
     return UserOptimizer(parameters, rule, weight_decay)

@@ -1,6 +1,8 @@
 """A user's own optimizer next to a rule: with the rule's hyperparameters where it takes them, followed step by step."""
 
 import ast
+import inspect
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
@@ -9,8 +11,7 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import ALIASES, UserRule, checked, rule_class
-from optilab.optimize.own_source import UserCode
+from optilab.optimize.own import ALIASES, UserCode, UserRule, checked, rule_class
 
 FAR = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
@@ -69,14 +70,13 @@ class Candidate:
         return taken
 
 
-def load(spec: str | Callable[..., Any]) -> Candidate:
+def load(code: str | Callable[..., Any] | UserCode) -> Candidate:
     """The candidate FILE.py:NAME, whose file is executed, or a class or function, in this process.
 
-    Raises UsageError where there is no such file or name, or the file cannot be executed.
+    Raises what `rule_class` raises.
     """
-    kind = rule_class(spec)
-    _ = kind.origin.code
-    return Candidate(kind.name, parameters(kind), literals(kind.origin), lambda *start: begun(kind, *start))
+    kind = rule_class(code)
+    return Candidate(kind.name, parameters(kind), literals(kind.code), lambda *start: begun(kind, *start))
 
 
 def parameters(kind: type[UserRule]) -> dict[str, bool]:
@@ -89,13 +89,13 @@ def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Gra
     rule = kind(**values)
     interface, arguments, t = rule.interface, rule.arguments(), 0
     w: Floats = start
-    with rule.origin.running(0):
+    with rule.code.running(0):
         memory = interface.begin(start.copy(), arguments)
 
     def advance(gradient: Floats) -> Floats:
         nonlocal w, t, memory
         t += 1
-        with np.errstate(all="ignore"), rule.origin.running(t):
+        with np.errstate(all="ignore"), rule.code.running(t):
             point, memory = interface.follow(w.copy(), gradient.copy(), t, memory, arguments)
             w = np.asarray(checked(point, w))
         return w
@@ -103,8 +103,12 @@ def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Gra
     return advance
 
 
-def literals(origin: UserCode) -> tuple[float, ...]:
-    """The numbers in a source, in order, each once."""
-    numbers = (node.value for node in ast.walk(origin.tree) if isinstance(node, ast.Constant))
+def literals(code: UserCode) -> tuple[float, ...]:
+    """The numbers in a source, in order, each once; none where Python has no source of an object."""
+    try:
+        tree = ast.parse(code.source or textwrap.dedent(inspect.getsource(code.load())))
+    except (OSError, TypeError, SyntaxError):
+        return ()
+    numbers = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
     found = (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < FAR)
     return tuple(dict.fromkeys(found))
