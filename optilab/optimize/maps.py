@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from typing import Any, Literal
 
@@ -215,8 +214,8 @@ def run_grid(
     parts = list(_blocks(rows, columns, block))
     workers = min(workers or (os.cpu_count() or 1 if rows * columns >= PARALLEL_FROM else 1), len(parts))
     if workers > 1:
-        with ProcessPoolExecutor(workers, get_context("fork")) as pool:
-            found = list(pool.map(partial(_ends, grid), parts))
+        with ProcessPoolExecutor(workers, get_context("fork"), _inherited.extend, ([grid, run],)) as pool:
+            found = list(pool.map(_ends, parts))
     else:
         found = [grid.ends(part, run) for part in parts]
     points, first = np.empty((rows, columns, grid.starts.shape[-1])), np.empty((rows, columns), np.int32)
@@ -228,8 +227,14 @@ def run_grid(
     return GridResult(points, values, norms, first if watch else None)
 
 
-def _ends(grid: Grid, part: Part) -> GridResult:
-    return grid.ends(part, grid.kernel()[0])
+_inherited: list[Any] = []
+"""The grid and its kernel, in a process that was forked: neither formulas nor a user's code can be sent."""
+
+
+def _ends(part: Part) -> GridResult:
+    grid, run = _inherited
+    result: GridResult = grid.ends(part, run)
+    return result
 
 
 def _square(gradient: Sequence[Node]) -> Node:

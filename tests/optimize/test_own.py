@@ -17,6 +17,7 @@ from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
 from optilab.optimize.maps import run_grid
 from optilab.optimize.own import rule_class
 from optilab.optimize.path import worked_steps
+from optilab.optimize.rule import typed
 
 ADAM = """
 import numpy as np
@@ -102,10 +103,10 @@ def overrides(algo, *settings):
     return [Override("--algo", "algo", [algo]), *(override_from_text("--set", text) for text in settings)]
 
 
-def ends(rule, function, settings, steps):
-    """The ends of a grid of settings, in this process."""
+def ends(rule, function, settings, steps, workers=1):
+    """The ends of a grid of settings."""
     start = np.array(function.start)[None, None]
-    return run_grid(rule, function, start, steps, settings, workers=1).points
+    return run_grid(rule, function, start, steps, settings, workers=workers).points
 
 
 @pytest.mark.parametrize("name", INTERFACES)
@@ -146,6 +147,14 @@ def test_map_of_code_that_cannot_be_traced(own, code):
     for j in range(4):
         path = descend(replace(rule, lr=lr[0, j].item()), function, steps=10)
         np.testing.assert_allclose(points[0, j], path.points[-1], rtol=1e-12)
+
+
+def test_processes_of_a_map_inherit_the_code(own):
+    typed_rule, function = typed("w <- w - lr*g")(lr=0.1), OBJECTIVES["ravine"]()
+    settings = {"lr": np.linspace(0.01, 0.3, 40_000)[None]}
+    for rule in (typed_rule, own("f", "def f(w, g, lr=0.1): return w - lr * g")()):
+        one, two = (ends(rule, function, settings, 3, workers) for workers in (1, 2))
+        np.testing.assert_array_equal(one, two)
 
 
 def test_hidden_state_is_not_traced(own):
