@@ -16,7 +16,7 @@ from optilab.errors import UsageError, shown
 from optilab.marks import Flag
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
-from optilab.optimize.own import OwnRule
+from optilab.optimize.own import UserRule
 from optilab.optimize.rule import Typed
 from optilab.words import settings
 
@@ -226,7 +226,7 @@ def _operations(node: Node) -> set[str]:
 def _states(worked: "WorkedStep") -> Iterator[str]:
     import numpy as np
 
-    own = worked.rule if isinstance(worked.rule, OwnRule) else None
+    own = worked.rule if isinstance(worked.rule, UserRule) else None
     for when, state in (("before", worked.state), ("after", worked.next_state)):
         for name, value in (own.remembered(tuple(state.values())) if own else state).items():
             if isinstance(value, tuple):  # of all points that SciPy went through

@@ -23,7 +23,7 @@ from optilab.errors import ExitCode, UsageError
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Status
 from optilab.optimize.formula import coordinates
-from optilab.optimize.own import OwnRule, described, sources
+from optilab.optimize.own import UserRule, described, sources
 from optilab.optimize.rule import Rule, Typed, short_name
 from optilab.show import terminal
 from optilab.show.table import Column, Table
@@ -157,7 +157,7 @@ def _save(found: "LabPaths", name: str | None, place: Place) -> str:
     }
     own = sources(config.algo)
     files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(found.paths))}
-    files |= {file: origin.source for file, origin in own.items()}
+    files |= {file: code.source for file, code in own.items()}
     manifest |= {"own_rules": described(own.values(), own)} if own else {}
     label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(short_name(rule) for rule in config.algo))
     return str(runs.write(place.folder, runs.chosen_name(name, label), files, manifest))
@@ -329,7 +329,7 @@ class LabPaths(Answer):
         whose = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
         shown = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, whose, strict=True)]
         yield terminal.grid(["", "", ""], shown, left=(0, 1, 2), show_header=False)
-        ours = {of for of, (_, rule, _) in zip(whose, ranked, strict=True) if not isinstance(rule, OwnRule)}
+        ours = {of for of, (_, rule, _) in zip(whose, ranked, strict=True) if not isinstance(rule, UserRule)}
         if "default" in ours and len(set(whose)) > 1:
             yield "default settings are made for networks: tune all optimizers alike with --tune 50"
         yield ""
@@ -430,7 +430,7 @@ def origin(rule: Any) -> str:
     usual = [f.default for f in fields(rule)]
     if [getattr(rule, f.name) for f in fields(rule)] == usual:
         return "default"
-    if isinstance(rule, OwnRule | Typed):
+    if isinstance(rule, UserRule | Typed):
         return "set here"
     (preset,) = load(OptimizeConfig, None, [Override("algo", "algo", rule.name)]).algo
     return "preset: exercise" if rule == preset else "set here"

@@ -361,6 +361,6 @@ def plain(item: Any) -> Any:
     if hasattr(item, "tolist"):
         return plain(item.tolist())
     if is_dataclass(item) and not isinstance(item, type) and hasattr(item, "name"):
-        name = item.origin.spec if hasattr(item, "origin") else item.name
+        name = getattr(getattr(item, "code", None), "reference", item.name)
         return {"name": name, **{one.name: plain(getattr(item, one.name)) for one in fields(item)}}
     return item

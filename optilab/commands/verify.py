@@ -28,8 +28,7 @@ from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.optimize.own import OwnRule, fitting, kind_of
-from optilab.optimize.own_source import locate
+from optilab.optimize.own import UserRule, find_optimizer, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -156,8 +155,7 @@ Exit status 9: something differs.
             raise UsageError(f"expected FILE.py:NAME, got {listed(ours)} (--algo)")
         for file, name in map(submissions.split, () if several_files else specs):
             if file.endswith(".py"):
-                name = name or fitting(Path(file), str(self.against))
-                locate(f"{file}:{name}").require()
+                user_code(f"{file}:{name or 'NAME'}")
         if ours or self.against is None:
             raise UsageError("a file needs the optimizer to compare it with (--against)")
         if self.algo is not None:
@@ -172,11 +170,11 @@ Exit status 9: something differs.
         candidate = given[0]
         if place.library or not hasattr(os, "fork"):
             if isinstance(candidate, str) and candidate.endswith(".py"):
-                candidate = f"{candidate}:{fitting(Path(candidate), exam.rule.name)}"
+                candidate = find_optimizer(Path(candidate), exam.rule.name)
             from optilab.verify import candidate as candidates
 
             own = candidates.load(candidate)
-            return LabVerification(own.name, exam, exam.grade(own), own, kind_of(candidate))
+            return LabVerification(own.name, exam, exam.grade(own), own, rule_class(candidate))
         file, name = submissions.split(candidate)
         from optilab.verify.remote import Warden
 
@@ -301,7 +299,7 @@ class LabVerification(Answer):
     verdict: "Verdict"
     candidate: "candidates.Candidate | None" = None
     """The code, where it runs in this process."""
-    kind: type[OwnRule] | None = None
+    kind: type[UserRule] | None = None
     """Its class as a rule."""
     function: Any = None
     """The function, where one was chosen."""

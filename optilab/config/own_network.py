@@ -3,15 +3,15 @@
     model: net.py:CNN
     model: {name: net.py:CNN, width: 32, init: kaiming}
 
-NAME is a class of torch.nn.Module, or a function that returns one. Its parameters are keys, read off the source without
-executing it wherever that is possible. One that is named as in `OF_DATA` and has no default gets that of the dataset.
+NAME is a class of torch.nn.Module, or a function that returns one. The parameters of its signature are keys. One that
+is named as in `OF_DATA` and has no default gets that of the dataset.
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from inspect import Parameter
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
@@ -19,10 +19,9 @@ from pydantic import ConfigDict, create_model
 from pydantic_core import core_schema
 
 from optilab.config.model import BIAS_INITS, INITS, ModelConfig
-from optilab.config.section import OWN, OneOf, Section, refusal, require_unchanged
+from optilab.config.section import OWN, USER_CODE, OneOf, Section, executable, refusal
 from optilab.errors import UsageError, did_you_mean, shown
-from optilab.optimize.own import Parameter, declared, is_own
-from optilab.optimize.own_source import Origin, locate
+from optilab.optimize.own import UserCode, is_data, is_user_code, scalar_type
 
 OF_DATA = {
     "shape": "shape",
@@ -36,12 +35,6 @@ OF_DATA = {
 """Parameter -> what it gets of the dataset: shape is (channels, height, width), the others are numbers."""
 RESERVED = ("name", "sha256", "init", "bias_init")
 """Keys that every network has next to its own."""
-_TYPES: Mapping[str, Any] = {
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "str": str,
-}
 
 
 class Arguments(Section):
@@ -49,9 +42,7 @@ class Arguments(Section):
 
     model_config = ConfigDict(protected_namespaces=())
     takes: ClassVar[str]
-    """Its name and its parameters, for messages."""
-    place: ClassVar[str]
-    """Its file and the line that declares it."""
+    """Its file, its name and its parameters, for messages."""
 
     init: Annotated[
         Any, OneOf(INITS, "initialization", optional=True), Doc("initial weights; null: those of its code")
@@ -67,7 +58,7 @@ class Arguments(Section):
 class OwnNetwork:
     """A network of the user's own: its code, the arguments that are set or have a default, and the initial weights."""
 
-    origin: Origin
+    code: UserCode
     arguments: tuple[tuple[str, Any], ...] = ()
     init: Any = None
     bias_init: Any = None
@@ -77,7 +68,7 @@ class OwnNetwork:
     @property
     def name(self) -> str:
         """For tables and messages: `net.py:CNN`."""
-        return self.origin.label
+        return self.code.display_name
 
     def called_with(self, shape: Sequence[int], classes: int) -> dict[str, Any]:
         """The arguments of its constructor for images of (channels, height, width)."""
@@ -91,8 +82,8 @@ class OwnNetwork:
         """As a config has it."""
         inits = {"init": INIT.dump(self.init), "bias_init": BIAS_INIT.dump(self.bias_init)}
         return {
-            "name": self.origin.spec,
-            "sha256": self.origin.sha256,
+            "name": self.code.reference,
+            "sha256": self.code.sha256,
             **{key: list(value) if isinstance(value, tuple) else value for key, value in self.arguments},
             **{key: value for key, value in inits.items() if value is not None},
         }
@@ -100,11 +91,9 @@ class OwnNetwork:
     @classmethod
     def recorded(cls, tree: Mapping[str, Any]) -> "OwnNetwork":
         """As a run's config.yaml has it, whatever has become of its file."""
-        spec, digest = str(tree["name"]), str(tree.get("sha256", ""))
-        place, _, attribute = spec.rpartition(":")
         values = tuple((key, _frozen(value)) for key, value in tree.items() if key not in RESERVED)
         inits = INIT.build(tree.get("init")), BIAS_INIT.build(tree.get("bias_init"))
-        return cls(Origin(spec, Path(place), attribute, b"", digest), values, *inits)
+        return cls(UserCode.recorded(tree), values, *inits)
 
 
 INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry in (INITS, BIAS_INITS))
@@ -112,47 +101,32 @@ INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry
 
 def is_own_network(tree: Any) -> bool:
     """Whether the `model` of a config means a network of the user's own."""
-    return is_own(tree.get("name") if isinstance(tree, Mapping) else tree)
-
-
-def arguments_of(tree: Any) -> type[Arguments]:
-    """The keys that a network accepts. UsageError where there is no such file, or its parameters cannot be keys."""
-    return _arguments(locate(str(tree["name"] if isinstance(tree, Mapping) else tree)))
+    return is_user_code(tree.get("name") if isinstance(tree, Mapping) else tree)
 
 
 @cache
-def _arguments(origin: Origin) -> type[Arguments]:
-    _, parameters = declared(origin)
-    taken = [p.name for p in parameters if p.name in RESERVED or p.name.startswith("_")]
-    if taken:
-        raise UsageError(f"{origin.label}: a parameter cannot be called {', '.join(taken)}")
-    definitions: dict[str, Any] = {p.name: _definition(p) for p in parameters}
+def _arguments(code: UserCode) -> type[Arguments]:
+    """The keys that a network accepts; its file is executed. UsageError where its parameters cannot be keys."""
+    if taken := [p.name for p in code.parameters if p.name in RESERVED or p.name.startswith("_")]:
+        raise UsageError(f"{code.display_name}: a parameter cannot be called {', '.join(taken)}")
+    definitions: dict[str, Any] = {p.name: _definition(p) for p in code.parameters}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a parameter that is called as a method of pydantic's
-        kind = create_model(origin.attribute, __base__=Arguments, **definitions)
-    line = next((node.lineno for node in origin.tree.body if getattr(node, "name", "") == origin.attribute), None)
-    kind.takes = f"{origin.attribute}({', '.join(p.name for p in parameters)})"
-    kind.place = f"{origin.path}{f':{line}' if line else ''}"
+        kind = create_model(code.name, __base__=Arguments, **definitions)
+    kind.takes = f"{code.display_name}({', '.join(definitions)})"
     return kind
 
 
 def _definition(parameter: Parameter) -> tuple[Any, Any]:
     """Type and default of a key; None stands for what the dataset has, or what is computed in the code."""
     default = parameter.default
-    kind = _TYPES.get(parameter.annotation, _TYPES.get(type(default).__name__, Any))
-    if type(default) is int and not default and not parameter.annotation:  # as `dropout=0`, which may become 0.1
+    kind: Any = scalar_type(parameter) or (type(default) if isinstance(default, bool | int | float | str) else Any)
+    if type(default) is int and not default and parameter.annotation is Parameter.empty:  # as `dropout=0`
         kind = int | float
-    if _is_plain(default):
+    if is_data(default):
         return kind, _frozen(default)
-    optional = default is not MISSING or parameter.name in OF_DATA
+    optional = default is not Parameter.empty or parameter.name in OF_DATA
     return (Any if kind is Any else kind | None, None) if optional else (kind, ...)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a config can hold it: neither what is computed in the code, nor what is missing."""
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _frozen(value: Any) -> Any:
@@ -172,24 +146,24 @@ class OrOwn:
                 raise refusal(f"expected a mapping or FILE.py:NAME, got {shown(given)}")
             return builtin(given)
         tree = {"name": given} if isinstance(given, str) else dict(given)
+        if USER_CODE.get() == "recorded":
+            return OwnNetwork.recorded(tree)
         try:
-            origin = locate(str(tree["name"]))
-            require_unchanged(origin, tree.get("sha256"))
-            kind = arguments_of(tree)
+            code = executable(str(tree.pop("name")), tree.pop("sha256", None))
+            kind = _arguments(code)
         except UsageError as error:
             raise refusal(str(error)) from None
-        own = [key for key in kind.model_fields if key not in RESERVED]
-        for key in [key for key in tree if key not in (*kind.model_fields, "name", "sha256")][:1]:
-            accepted = did_you_mean(str(key), own) or f"; {kind.takes} in {kind.place}"
-            raise refusal(f"unknown parameter{accepted}", str(key))
-        # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
-        value = kind.model_validate({key: item for key, item in tree.items() if key not in ("name", "sha256")})
-        values = {key: getattr(value, key) for key in own}
-        unset = {key for key in own if key not in value.model_fields_set and values[key] is None}
-        of_data = tuple(p.name for p in declared(origin)[1] if p.name in unset and p.default is MISSING)
-        left = {p.name for p in declared(origin)[1] if p.name in unset and not _is_plain(p.default)}
-        arguments = tuple((key, _frozen(item)) for key, item in values.items() if key not in left)
-        return OwnNetwork(origin, arguments, value.init, value.bias_init, of_data)
+        for key in [key for key in tree if key not in kind.model_fields][:1]:
+            near = did_you_mean(str(key), [p.name for p in code.parameters])
+            raise refusal(f"unknown parameter{near or f'; {kind.takes}'}", str(key))
+        value = kind.model_validate(tree)  # Pydantic adds the outer path to the problems that it raises
+        arguments, of_data = [], []
+        for p in code.parameters:
+            if p.name in value.model_fields_set or is_data(p.default):
+                arguments.append((p.name, _frozen(getattr(value, p.name))))
+            elif p.default is Parameter.empty:
+                of_data.append(p.name)
+        return OwnNetwork(code, tuple(arguments), value.init, value.bias_init, tuple(of_data))
 
     def dump(self, value: Any, builtin: Any) -> Any:
         return value.dump() if isinstance(value, OwnNetwork) else builtin(value)

@@ -15,7 +15,7 @@ from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
-from optilab.optimize.own import is_own, kind_of
+from optilab.optimize.own import is_user_code, rule_class
 from optilab.optimize.rule import USUAL_VALUES, is_formula, typed
 
 REMEDIES = "remedies"
@@ -131,7 +131,7 @@ def is_config(value: Any) -> bool:
         return isinstance(value, Mapping) and "name" not in value
     if value.endswith((".yaml", ".yml")):
         return True
-    is_optimizer = value in RULES or is_own(value) or is_formula(value)
+    is_optimizer = value in RULES or is_user_code(value) or is_formula(value)
     return not is_optimizer and (os.path.exists(value) or lookup("", value) is not None)
 
 
@@ -151,8 +151,8 @@ def usual_settings(name: str) -> dict[str, float]:
 def _rule(where: str, name: str) -> Rule:
     if is_formula(name):
         kind: Any = typed(name)
-    elif is_own(name):
-        kind = kind_of(name)
+    elif is_user_code(name):
+        kind = rule_class(name)
     elif name in RULES:
         kind = RULES[name]
     else:

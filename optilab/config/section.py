@@ -6,11 +6,13 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 # Without this, pydantic searches every installed package for plugins at each start. It reads the
 # variable when it builds its first model, so this comes before its import; child processes may inherit it.
@@ -25,8 +27,7 @@ from optilab.config.keys import Key, keys_of, number
 from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.own import OwnRule, is_own, kind_of
-from optilab.optimize.own_source import Origin
+from optilab.optimize.own import UserCode, UserRule, is_user_code, recorded_rule, rule_class, user_code
 from optilab.optimize.rule import is_formula, typed
 from optilab.runs import run_name
 from optilab.words import some
@@ -121,33 +122,29 @@ class OneOf:
             raise refusal(f"missing; expected the name of one {self.what}", "name")
         name, settings = given.get("name"), {key: item for key, item in given.items() if key != "name"}
         try:
-            entry = self.entry(name)
+            entry: Any = self.registry.get(name) if isinstance(name, str) else None
+            if self.registry is RULES and is_formula(name):
+                entry = typed(name)
+            elif self.registry is RULES and is_user_code(name):
+                if not self.own:
+                    raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
+                if USER_CODE.get() == "recorded":
+                    return recorded_rule(given)
+                entry = rule_class(executable(name, settings.pop("sha256", None)))
             if entry is None:
                 raise refusal(unknown(self.what, name, self.offered))
-            if issubclass(entry, OwnRule):
-                require_unchanged(entry.origin, settings.pop("sha256", None))
             # Pydantic adds the outer path to the problems of a ValidationError that is raised in here.
             built = schema_of(entry).model_validate(settings)
             return entry(**{key: getattr(built, key) for key in type(built).model_fields})
         except UsageError as error:  # of a formula that cannot be read, or of a file of the user's
             raise refusal(str(error)) from None
 
-    def entry(self, name: Any) -> Any:
-        """The class that a name means, or None. UsageError for a file that makes no rule, or where none may stand."""
-        if self.registry is RULES and is_formula(name):
-            return typed(name)
-        if self.registry is RULES and is_own(name):
-            if not self.own:
-                raise UsageError(f"expected one of optilab's optimizers inside another, got {name}")
-            return kind_of(str(name))
-        return self.registry.get(name) if isinstance(name, str) else None
-
     def dump(self, value: Any) -> dict[str, Any] | None:
         if value is None:
             return None
         inner = {f.name: getattr(value, f.name) for f in fields(value)}
         wrapped = {key: self.dump(item) for key, item in inner.items() if is_dataclass(item)}
-        own = {"name": value.origin.spec, "sha256": value.origin.sha256} if isinstance(value, OwnRule) else {}
+        own = {"name": value.code.reference, "sha256": value.code.sha256} if isinstance(value, UserRule) else {}
         return {"name": value.name, **own, **inner, **wrapped}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
@@ -205,13 +202,35 @@ def _inside(hint: Any, default: Any) -> Any:
     return Annotated[hint, Strict(False)] if get_origin(kind) is tuple else hint  # which YAML writes as a list
 
 
-def require_unchanged(origin: Origin, digest: Any) -> None:
-    """UsageError where a config that a run has written holds another checksum than the file has now."""
-    if digest not in (None, origin.sha256):
+Handling = Literal["executed", "last", "recorded"]
+USER_CODE: ContextVar[Handling] = ContextVar("USER_CODE", default="executed")
+"""What a config does with a user's file: it is executed; it waits until the rest is valid; or it is not looked at,
+because a run has recorded its settings."""
+
+
+@contextmanager
+def handling_user_code(how: Handling) -> Iterator[None]:
+    """Configs that are built inside handle a user's file in this way."""
+    token = USER_CODE.set(how)
+    try:
+        yield
+    finally:
+        USER_CODE.reset(token)
+
+
+def executable(reference: str, digest: Any) -> UserCode:
+    """The user's code that a config names, where it may be executed now.
+
+    UsageError where there is no such file, or a config that a run has written holds another checksum than it has.
+    """
+    code = user_code(reference)
+    if digest not in (None, code.sha256):
         raise UsageError(
-            f"{origin.path} has changed since the run: its SHA-256 is {origin.sha256[:16]}..., not "
-            f"{str(digest)[:16]}..."
+            f"{code.path} has changed since the run: its SHA-256 is {code.sha256[:16]}..., not {str(digest)[:16]}..."
         )
+    if USER_CODE.get() == "last":
+        raise PydanticCustomError("waits", "")
+    return code
 
 
 def schema_for(kind: str) -> type[Section]:
@@ -225,14 +244,24 @@ def schema_for(kind: str) -> type[Section]:
 
 
 def build(model: type[S], tree: Tree) -> S:
-    """The value of a config; ConfigError with every problem, each with its file and line, option or keyword."""
-    try:
-        return model.model_validate(tree.values)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
+    """The value of a config; ConfigError with every problem, each with its file and line, option or keyword.
+
+    A user's file is executed last, where there is no other problem.
+    """
+    how = USER_CODE.get()
+    steps: tuple[Handling, ...] = ("last", "executed") if how == "executed" else (how,)
+    for step in steps:
+        try:
+            with handling_user_code(step):
+                return model.model_validate(tree.values)
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+        problems = [one for one in found if one["type"] != "waits" and not _follows(one, found)]
+        if problems:
+            break
     if _read_numbers(tree, problems):
         return build(model, tree)
-    told = [_problem(model.known_keys(), tree, one) for one in problems if not _follows(one, problems)]
+    told = [_problem(model.known_keys(), tree, one) for one in problems]
     raise ConfigError(tree.source, sorted(dict.fromkeys(told), key=tree.order))
 
 
@@ -312,16 +341,16 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [None])[0]
     within = (section, section.partition(".")[0])  # of a rule around another one
     beside = [one.last for one in known if one.section in within and one.of == entry]
-    if isinstance(entry, str) and (is_formula(entry) or is_own(entry)):
-        kind: Any = typed(entry) if is_formula(entry) else kind_of(entry)
+    if is_formula(entry) or is_user_code(entry):
+        kind: Any = typed(str(entry)) if is_formula(entry) else rule_class(str(entry))
         beside = [one.name for one in fields(kind)]
     if beside or any(entry in one.choices for one in known if one.key == section):
         accepted = f"; {entry} has {', '.join(beside) or 'no settings'}"
         return did_you_mean(str(path[-1]), beside) or accepted
-    fitting = [one for one in known if not one.of or one.of in _names(tree.at(tuple(one.section.split("."))))]
+    nearby = [one for one in known if not one.of or one.of in _names(tree.at(tuple(one.section.split("."))))]
     beside = [one.last for one in known if section and one.section == section]
     accepted = f"; {section} has {some(beside, MAX_LISTED)}" if beside else ""
-    return did_you_mean(dotted(path), [one.key for one in fitting]) or accepted
+    return did_you_mean(dotted(path), [one.key for one in nearby]) or accepted
 
 
 def _names(value: Any) -> list[Any]:

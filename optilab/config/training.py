@@ -23,8 +23,7 @@ from optilab.config.tree import flat, flow
 from optilab.data.sources import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
-from optilab.optimize.own import sources
-from optilab.optimize.own_source import Origin
+from optilab.optimize.own import UserCode, sources
 from optilab.optimize.rule import learning_rates
 from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
 
@@ -302,7 +301,7 @@ class TrainConfig(Section):
         return self.epochs * math.ceil(images / data.batch_size)
 
     @property
-    def own_files(self) -> dict[str, Origin]:
+    def own_files(self) -> dict[str, UserCode]:
         """The files of the user's own that it needs, by the name of their copy: of optimizer and network."""
         return sources([self.optimizer, self.model])
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from optilab.diagnose.evidence import Evidence, Setup
 from optilab.diagnose.remedies import remedies
-from optilab.optimize.own import OwnRule
+from optilab.optimize.own import UserRule
 from optilab.optimize.rule import rules_with_lr
 
 Sets = tuple[str, ...]
@@ -117,7 +117,7 @@ def usual_rates(e: Evidence) -> dict[str, float]:
     scaled = INPUTS[0] <= (e.start.get("input_rms") or 1.0) <= INPUTS[1]
     sizes = [g / w for g, w in zip(gradients, weights, strict=False) if g is not None and w]
     for key, rule in rules_with_lr(e.config.optimizer).items():
-        if isinstance(rule, OwnRule):
+        if isinstance(rule, UserRule):
             continue
         if not scaled or scale_free(rule):
             found[f"optimizer.{key}"] = type(rule)().lr

@@ -17,11 +17,11 @@ from typing import Any
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.model import ModelConfig
-from optilab.config.own_network import OwnNetwork, is_own_network
+from optilab.config.own_network import OwnNetwork
+from optilab.config.section import handling_user_code
 from optilab.config.training import DataConfig, TrainConfig
 from optilab.config.tree import Tree
-from optilab.errors import CheckpointError, ConfigError
-from optilab.optimize.own import is_own
+from optilab.errors import CheckpointError
 from optilab.optimize.rule import learning_rates
 
 Row = Mapping[str, Any]
@@ -461,19 +461,9 @@ def _early(layers: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _config(record: runs.Record) -> TrainConfig:
-    """The config of a run; where the file of a rule has changed since, with gradient descent at its rate."""
-    written = Tree.read(record.config, str(record.path / "config.yaml"))
-    try:
-        return load(TrainConfig, written)
-    except ConfigError:
-        rule, network, changes = written.values.get("optimizer"), written.values.get("model"), dict[str, Any]()
-        if isinstance(rule, dict) and is_own(rule.get("name")):
-            changes["optimizer"] = {"name": "sgd", **({"lr": rule["lr"]} if "lr" in rule else {})}
-        if isinstance(network, dict) and is_own_network(network):
-            changes["model"] = OwnNetwork.recorded(network)
-        if not changes:
-            raise
-        return load(TrainConfig, {**written.values, **changes})
+    """The config of a run, as it is recorded."""
+    with handling_user_code("recorded"):
+        return load(TrainConfig, Tree.read(record.config, str(record.path / "config.yaml")))
 
 
 def unrecorded(record: runs.Record) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from optilab.call import Call
 from optilab.config.load import load
-from optilab.config.section import dump
+from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.diagnose import before_training, during_training, in_loop
@@ -122,8 +122,10 @@ def _changes(e: Evidence, sets: Sets) -> bool:
     """Whether these settings are not those that the training had."""
     if isinstance(e.config, Setup) or _in_code(e, sets):
         return True
+    tree = dump(e.config)
     try:
-        return load(TrainConfig, dump(e.config), [override_from_text("--set", text) for text in sets]) != e.config
+        with handling_user_code("recorded"):
+            return dump(load(TrainConfig, tree, [override_from_text("--set", text) for text in sets])) != tree
     except ConfigError:
         return True
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from optilab.errors import UsageError
 from optilab.optimize.formula import Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
-from optilab.optimize.own import OwnRule
+from optilab.optimize.own import UserRule
 from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.program import block_source, executed, written_out
 from optilab.optimize.rule import Rule, quantities_for, reject_matrix_rule, settings_in_formula, with_settings
@@ -145,7 +144,7 @@ class Grid:
 
     def kernel(self) -> tuple[Kernel, int]:
         """What runs a block, and the number of its cells."""
-        if not isinstance(self.rule, OwnRule):
+        if not isinstance(self.rule, UserRule):
             return self.written_out() or self.on_arrays(self.rule), BLOCK
         whole, single = self.on_arrays(self.rule.on_blocks()), self.on_arrays(self.rule)
         return (whole, BLOCK) if self._agree(whole, single) else (single, OWN_BLOCK)
@@ -215,8 +214,8 @@ def run_grid(
     parts = list(_blocks(rows, columns, block))
     workers = min(workers or (os.cpu_count() or 1 if rows * columns >= PARALLEL_FROM else 1), len(parts))
     if workers > 1:
-        with ProcessPoolExecutor(workers, get_context("fork")) as pool:
-            found = list(pool.map(partial(_ends, grid), parts))
+        with ProcessPoolExecutor(workers, get_context("fork"), _inherited.extend, ([grid, run],)) as pool:
+            found = list(pool.map(_ends, parts))
     else:
         found = [grid.ends(part, run) for part in parts]
     points, first = np.empty((rows, columns, grid.starts.shape[-1])), np.empty((rows, columns), np.int32)
@@ -228,8 +227,14 @@ def run_grid(
     return GridResult(points, values, norms, first if watch else None)
 
 
-def _ends(grid: Grid, part: Part) -> GridResult:
-    return grid.ends(part, grid.kernel()[0])
+_inherited: list[Any] = []
+"""The grid and its kernel, in a process that was forked: neither formulas nor a user's code can be sent."""
+
+
+def _ends(part: Part) -> GridResult:
+    grid, run = _inherited
+    result: GridResult = grid.ends(part, run)
+    return result
 
 
 def _square(gradient: Sequence[Node]) -> Node:

@@ -1,6 +1,6 @@
-"""A user's own rule, accepted wherever the name of a rule is: `FILE.py:NAME`, or `package.module:NAME`.
+"""A user's own code, accepted wherever the name of a rule or of a network is: `FILE.py:NAME`, `package.module:NAME`.
 
-The accepted interfaces, each as two functions: `begin` makes its memory, `follow` takes a step.
+The accepted interfaces of a rule, each as two functions: `begin` makes its memory, `follow` takes a step.
 
     def momentum(w, g, lr, V, beta): ... return w, V      a function; it returns the state it takes, after w
     class Adam:                                            a class with state: a new w for every gradient
@@ -12,30 +12,42 @@ The accepted interfaces, each as two functions: `begin` makes its memory, `follo
 Arrays are NumPy's and have the shape of w; an optimizer of torch gets tensors. `arguments` are the code's own
 parameters. A memory is data (arrays, numbers, texts, tuples, lists, dicts), except that of torch.
 
-Hyper-parameters are read off the source without executing it wherever that is possible. The file is executed when a
-path or a step is computed, not when a config is shown or checked; only where a class inherits its parameters, or code
-makes the name, is there no other way to learn them.
+The file is executed when the code is used, and the settings of a rule are the parameters of its signature. Commands
+that only read runs take the settings that are recorded.
 """
 
-import ast
+import contextlib
 import copy
+import hashlib
+import importlib.util
 import inspect
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
 from functools import cache, cached_property
+from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from types import FunctionType, ModuleType
+from typing import Any, ClassVar
 
-import numpy as np
-
-from optilab.errors import UsageError, shown
+from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 from optilab.optimize.arrays import Array
-from optilab.optimize.own_source import Origin, locate, of_object
 from optilab.optimize.rule import USUAL_VALUES, Rule, State, is_formula, typed
 
+remote_sources: dict[str, bytes] = {}
+"""Files of the machine that sent this process its work: absolute path there -> content, used instead of any here."""
+CHDIR = os.chdir
+MAX_ERROR, MAX_LINE = 500, 80
+"""Characters of an exception and of a line of code that are repeated."""
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
+GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
+"""What the second parameter of a function is called that is an optimizer."""
+HYPERPARAMETERS = {*USUAL_VALUES, "alpha", "beta3", "nu", "damping"}
+"""Parameters of a function that are no state."""
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "lr": ("learning_rate", "alpha", "eta", "step_size"),
     "beta": ("momentum", "gamma", "mu", "beta1"),
@@ -46,327 +58,393 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "weight_decay": ("wd",),
 }
 """What a hyperparameter is called elsewhere."""
-NAMED = {"alpha", "beta3", "nu", "damping"}
-"""Parameters of a function that are hyperparameters by their name, but need a value."""
-KERNELS = {"foreach", "capturable", "differentiable", "fused"}
+TORCH_IMPLEMENTATION_FLAGS = ("foreach", "capturable", "differentiable", "fused")
 """Parameters of torch's optimizers that choose how the numbers are computed, not which."""
-TAKEN = {"name", "needs", "formula", "init", "update", "begin", "follow", "origin", "settings", "sha256", "shaped"}
-"""Names that the config or the shape of a rule has for itself."""
-_SCALARS = {"float": float, "int": int, "bool": bool, "str": str}
-
-Number = int | float
+SCALARS: Mapping[Any, type] = {"float": float, "int": int, "bool": bool, "str": str}
+EMPTY = inspect.Parameter.empty
 
 
-COMPUTED = object()
-"""The default of a parameter that is an expression in the source."""
+# --- the file ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter as the code has it; `annotation` is its text, `default` MISSING where there is none."""
+@dataclass(unsafe_hash=True)
+class UserCode:
+    """A class or function: `name` of a file, of an installed `module`, or `given` as an object of this process.
 
-    name: str
-    annotation: str
-    default: Any
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A key of the config and the parameter that receives its value; several keys can fill one (`betas`)."""
-
-    field: str
-    parameter: str
-    hint: Any
-    default: Any
-
-
-def declared_settings(origin: Origin) -> tuple[Setting, ...]:
-    """The hyperparameters of the code at `origin`, in its order."""
-    is_class, parameters = declared(origin)
-    if any(parameter.default is COMPUTED for parameter in parameters):
-        is_class, parameters = _inspected(origin)
-    if is_class:
-        parameters = [p for n, p in enumerate(parameters) if not (n == 0 and p.name in ("params", "parameters"))]
-        parameters = [p for p in parameters if p.name not in KERNELS]
-    elif len(parameters) < 2:
-        raise UsageError(
-            f"{origin.file}:{origin.line}: {origin.attribute} needs at least two parameters, w (the point) and g (its "
-            f"gradient); it has {len(parameters)}: write "
-            + (
-                "lambda w, g, lr=0.1: ..."
-                if "lambda" in origin.attribute
-                else f"def {origin.attribute}(w, g, lr=0.1)"
-            )
-        )
-    else:
-        kept = kept_states(origin)
-        parameters = [p for p in parameters[2:] if _is_setting(p) and p.name not in kept]
-    settings = [setting for p in parameters for setting in _settings(p, {q.name for q in parameters})]
-    taken = [setting.field for setting in settings if setting.field in TAKEN]
-    if taken:
-        raise UsageError(f"{origin.file}:{origin.line}: a parameter cannot be called {', '.join(taken)}")
-    return tuple(settings)
-
-
-def _is_setting(parameter: Parameter) -> bool:
-    """For a function: a hyperparameter, not a state or the number of the step."""
-    if parameter.default is not MISSING or parameter.annotation in _SCALARS:
-        return parameter.name not in STEP_NUMBER
-    return parameter.name in USUAL_VALUES or parameter.name in NAMED
-
-
-@cache
-def kept_states(origin: Origin) -> Mapping[str, Any]:
-    """The parameters of a function that have a default and are state, `def adam(w, g, m=0, v=None)`, with the default.
-
-    It is 0 or None, and the function returns one value after w for each such parameter: those that it returns
-    by their names, else all of them. Where it returns nothing, those that it sets are meant.
+    `source` is the content of the file when it was read, and `sha256` its checksum; an object has neither.
     """
-    found = [node for node in origin.tree.body if getattr(node, "name", None) == origin.attribute]
-    if len(found) != 1 or not isinstance(found[0], ast.FunctionDef):
-        return {}
-    returned = [node.value for node in ast.walk(found[0]) if isinstance(node, ast.Return)]
-    tuples = [value.elts[1:] for value in returned if isinstance(value, ast.Tuple)]
-    parameters = _of_arguments(found[0].args)[2:]
-    zero = {p.name: p.default for p in parameters if _is_nothing(p.default) and p.name not in USUAL_VALUES}
-    if not returned:
-        words = [node for node in ast.walk(found[0]) if isinstance(node, ast.Name)]
-        return {one.id: zero[one.id] for one in words if one.id in zero and isinstance(one.ctx, ast.Store)}
-    if len({len(after) for after in tuples}) != 1:
-        return {}
-    names = {node.id for node in tuples[0] if isinstance(node, ast.Name)}
-    count = len(tuples[0]) - sum(not _is_setting(p) and p.name not in STEP_NUMBER for p in parameters)
-    named = {name: default for name, default in zero.items() if name in names}
-    return next((kept for kept in (named, zero) if len(kept) == count), {})
+
+    path: Path
+    name: str
+    sha256: str = ""
+    source: bytes = field(default=b"", repr=False, compare=False)
+    module: str = ""
+    given: Any = None
+    executed: ModuleType | None = field(default=None, repr=False, compare=False)
+    directory: str = field(default="", repr=False, compare=False)
+    """The working directory that the code has changed to."""
+
+    def __deepcopy__(self, memo: Any) -> "UserCode":
+        return self
+
+    @classmethod
+    def recorded(cls, tree: Mapping[str, Any]) -> "UserCode":
+        """As a run's config has it, whatever has become of its file."""
+        place, _, name = str(tree["name"]).rpartition(":")
+        return cls(Path(place), name, str(tree.get("sha256", "")))
+
+    @property
+    def reference(self) -> str:
+        """What a config contains; its path is absolute."""
+        return f"{self.module or self.path}:{self.name}"
+
+    @property
+    def display_name(self) -> str:
+        """For tables and messages: `my_adam.py:Adam`."""
+        if self.given is not None:
+            return self.name
+        return self.reference if self.module else f"{self.path.name}:{self.name}"
+
+    @property
+    def file(self) -> str:
+        """The file for messages, as one types it in the current directory."""
+        return os.path.relpath(self.path) if self.path.is_relative_to(Path.cwd()) else str(self.path)
+
+    @property
+    def line(self) -> int:
+        """The line of the function, or of what the class is called by at each step; 1 where it is not in the file."""
+        names = ("update", "step", "forward", "__init__")
+        functions = [self.load(), *(getattr(self.load(), name, None) for name in names)]
+        codes = [getattr(inspect.unwrap(function), "__code__", None) for function in functions]
+        return next((code.co_firstlineno for code in codes if code and code.co_filename == str(self.path)), 1)
+
+    @property
+    def place(self) -> str:
+        """`my_adam.py:7: Adam`, for messages."""
+        return f"{self.file}:{self.line}: {self.name}"
+
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """The parameters of the class or function that have a name of their own."""
+        try:
+            found = inspect.signature(self.load()).parameters.values()
+        except (TypeError, ValueError):
+            return []
+        return [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+    def load(self) -> Any:
+        """The class or function. UsageError where the file cannot be executed or has no such name."""
+        if self.given is not None:
+            return self.given
+        code = getattr(self._module(), self.name, None)
+        if not callable(code):
+            near = did_you_mean(self.name, self.defined) or f"; it has {', '.join(self.defined) or 'none'}"
+            raise UsageError(f"{self.file} has no {self.name}{near}")
+        return code
+
+    @property
+    def defined(self) -> dict[str, Any]:
+        """The classes and functions that the file defines."""
+        items = {k: item for k, item in vars(self._module()).items() if isinstance(item, type | FunctionType)}
+        return {k: item for k, item in items.items() if item.__module__ == self._module().__name__}
+
+    def _module(self) -> ModuleType:
+        """The file as a module; it is executed once, from the bytes that were digested."""
+        if self.executed is None:
+            with self.running(None):
+                if self.module:
+                    self.executed = importlib.import_module(self.module)
+                    return self.executed
+                module = ModuleType(f"optilab_own_{self.path.stem}_{self.sha256[:8]}")
+                module.__file__ = str(self.path)
+                sys.modules[module.__name__] = module  # a dataclass looks itself up there
+                sys.path.insert(0, str(self.path.parent))  # as Python does for a file that it runs
+                try:
+                    exec(compile(self.source, str(self.path), "exec"), vars(module))
+                finally:
+                    with contextlib.suppress(ValueError):
+                        sys.path.remove(str(self.path.parent))
+                self.executed = module
+        return self.executed
+
+    @contextmanager
+    def reloaded(self) -> Iterator["UserCode"]:
+        """The code, to be executed once more with the modules of its directory, as another process would do."""
+        directory = None if self.module else str(self.path.parent)
+        files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+        names = [name for name, file in files.items() if file and os.path.dirname(file) == directory]
+        loaded = {name: sys.modules.pop(name) for name in names if name != "__main__"}
+        try:
+            yield replace(self, executed=None, directory="")
+        finally:
+            sys.modules.update(loaded)
+
+    @contextmanager
+    def running(self, at: int | str | None) -> Iterator[None]:
+        """Run the code inside: its output goes to stderr, a working directory that it changes to is its own, and an
+        error names its line and where it was: `at` a step, `in its forward pass`; None while the file is executed.
+        """
+        if at is not None:
+            self.load()
+        try:
+            with self._surroundings():
+                yield
+        except UsageError as error:
+            step = f", step {at}: line {self.line}" if isinstance(at, int) and at else ""
+            raise UsageError(f"{self.display_name}{step}: {error}") from None
+        except (SystemFailure, KeyboardInterrupt, Interrupted):
+            raise
+        except BaseException as error:
+            raise self.failure(error, at) from None
+
+    @contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        stdout, chdir, outside = sys.stdout, os.chdir, ""
+
+        def change(path: Any) -> None:  # asking for the directory at each step would take too long
+            nonlocal outside
+            outside = outside or os.getcwd()
+            CHDIR(path)
+            self.directory = os.getcwd()
+
+        sys.stdout, os.chdir = sys.stderr, change
+        try:
+            if self.directory:
+                change(self.directory)
+            yield
+        finally:
+            sys.stdout, os.chdir = stdout, chdir
+            if outside:
+                CHDIR(outside)
+
+    def failure(self, error: BaseException, at: int | str | None) -> UsageError:
+        """What the code raised, with its line and where it was."""
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)]
+        line = frames[-1].lineno if frames else None
+        if isinstance(error, SyntaxError) and error.filename == str(self.path):
+            line = error.lineno
+        words = exception_text(error).replace(f" ({self.path.name}, line {line})", "")
+        if line and (code := self.source.decode(errors="replace").splitlines()[line - 1 : line]):
+            words += f", in: {printable(code[0].strip()[:MAX_LINE])}"
+        if at is None:
+            return UsageError(f"{self.file}{f':{line}' if line else ''}: {words}")
+        place = (f"at step {at}" if at else "before its first step") if isinstance(at, int) else at
+        return UsageError(f"{self.display_name} failed {place}: {f'line {line}: ' if line else ''}{words}")
 
 
-def _is_nothing(default: Any) -> bool:
-    return default is None or (type(default) in (int, float) and default == 0)
-
-
-def _settings(parameter: Parameter, beside: Iterable[str]) -> Iterable[Setting]:
-    name, default = parameter.name, parameter.default
-    default = USUAL_VALUES.get(name, MISSING) if default is MISSING else default
-    if name == "betas":
-        values = default if isinstance(default, tuple) else (0.9, 0.999)
-        for number, value in enumerate(values, 1):
-            yield Setting(f"beta{number}", name, float, value)
-        return
-    renamed = name in ("learning_rate", "eta", "step_size") and "lr" not in beside
-    default = tuple(default) if isinstance(default, list) else default
-    yield Setting("lr" if renamed else name, name, _hint(parameter.annotation, default), default)
-
-
-def _hint(annotation: str, default: Any) -> Any:
-    if annotation in _SCALARS:
-        return _SCALARS[annotation]
-    if default is MISSING:
-        return float
-    if type(default) is int:  # as `weight_decay=0`, which may become 0.1
-        return Number
-    return type(default) if type(default) in _SCALARS.values() else Any
-
-
-# --- read off the source -----------------------------------------------------------------------------------
-
-
-def declared(origin: Origin) -> tuple[bool, list[Parameter]]:
-    """Whether it is a class, and the parameters that it is called with; the file is executed only where its source does
-    not spell them out."""
-    written = _written(origin)
-    return _inspected(origin) if written is None else written
-
-
-def _written(origin: Origin) -> tuple[bool, list[Parameter]] | None:
-    """Whether it is a class, and its parameters; None where the source does not spell them out."""
-    named = [node for node in origin.tree.body if getattr(node, "name", None) == origin.attribute]
-    if len(named) != 1:
-        return None
-    (node,) = named
+def exception_text(error: BaseException) -> str:
+    """The name and the text of an exception, whatever its own `__str__` does, safe for a terminal."""
     try:
-        if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-            return False, _of_arguments(node.args)
-        if isinstance(node, ast.ClassDef):
-            return _of_class(node)
-    except ValueError:  # a default of a dataclass that is an expression
-        pass
-    return None
+        text = str(error)
+    except BaseException:
+        text = ""
+    return printable(f"{type(error).__name__}: {text}"[:MAX_ERROR])
 
 
-def _of_class(node: ast.ClassDef) -> tuple[bool, list[Parameter]] | None:
-    inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
-    if node.keywords or len(inits) > 1:
-        return None
-    if inits and not node.decorator_list and not inits[0].decorator_list:
-        return True, _of_arguments(inits[0].args)[1:]
-    if inits or node.bases:
-        return None
-    if not node.decorator_list:
-        return True, []
-    texts = {ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list}
-    if texts - {"dataclass", "dataclasses.dataclass"}:
-        return None
-    found = []
-    for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            annotation = ast.unparse(item.annotation)
-            if "ClassVar" in annotation or "InitVar" in annotation:
-                continue
-            default = MISSING if item.value is None else ast.literal_eval(item.value)
-            found.append(Parameter(item.target.id, annotation, default))
-    return True, found
+def is_user_code(name: Any) -> bool:
+    """Whether the name of a rule or a network is meant as FILE.py:NAME or package.module:NAME."""
+    return isinstance(name, str) and (":" in name or name.endswith(".py"))
 
 
-def _of_arguments(arguments: ast.arguments) -> list[Parameter]:
-    """The parameters of a `def`."""
-    plain = [*arguments.posonlyargs, *arguments.args]
-    defaults = [None] * (len(plain) - len(arguments.defaults)) + list(arguments.defaults)
-    pairs = [*zip(plain, defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
-    return [
-        Parameter(
-            argument.arg,
-            ast.unparse(argument.annotation) if argument.annotation else "",
-            MISSING if default is None else _literal(default),
-        )
-        for argument, default in pairs
+def user_code(reference: str | Callable[..., Any]) -> UserCode:
+    """The code of `FILE.py:NAME`, `package.module:NAME`, or of an object; nothing is executed.
+
+    UsageError where there is no such file or module, or the object is no class or function.
+    """
+    if not isinstance(reference, str):
+        return _given(reference)
+    place, _, name = reference.rpartition(":")
+    if not place or not name.isidentifier():
+        if not reference.endswith(".py"):
+            raise UsageError(f"expected FILE.py:NAME or package.module:NAME, got {shown(reference, 200)}")
+        names = user_code(f"{reference}:NAME").defined
+        raise UsageError(f"expected {reference}:NAME; it has {', '.join(names) or 'no class and no function'}")
+    path, module, source = Path(place), "", remote_sources.get(place)
+    if source is None:
+        if not path.is_file() and path.suffix != ".py" and all(part.isidentifier() for part in place.split(".")):
+            path, module = _file_of_module(place), place
+        path = Path(os.path.realpath(path))
+        if not path.is_file():
+            near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.py")])
+            raise UsageError(f"there is no file {place}{near}")
+        if path.suffix != ".py":
+            raise UsageError(f"{place} is not a Python file; its name ends in .py")
+        try:
+            source = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    return UserCode(path, name, hashlib.sha256(source).hexdigest(), source, module)
+
+
+def _file_of_module(name: str) -> Path:
+    """The source of an installed module; its packages are not imported."""
+    first, *rest = name.split(".")
+    with contextlib.suppress(ImportError, ValueError):
+        found = importlib.util.find_spec(first)
+        for part in rest:
+            found = found and PathFinder.find_spec(f"{found.name}.{part}", found.submodule_search_locations or [])
+        if found and str(found.origin).endswith(".py"):
+            return Path(str(found.origin))
+    raise UsageError(f"there is no file {name} and no installed module of that name with Python source")
+
+
+def _given(item: Callable[..., Any]) -> UserCode:
+    name = printable(getattr(item, "__name__", ""))
+    if not callable(item) or not name:
+        raise UsageError(f"expected a class, a function or FILE.py:NAME, got {shown(item)}")
+    code = getattr(item, "__code__", None) or getattr(getattr(item, "update", None), "__code__", None)
+    path = Path(code.co_filename if code else "<unknown>")
+    return UserCode(path, name.strip("<>"), module=item.__module__, given=item)
+
+
+def find_optimizer(path: Path, preferred: str = "") -> UserCode:
+    """The only class or function of a file that is an optimizer; the file is executed.
+
+    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
+    the one with the name of the optimizer `preferred`. UsageError where nothing fits, or more than one does.
+    """
+    code = user_code(f"{path}:NAME")
+    defined, methods = code.defined, ("update", "step")
+    classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
+    found = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
+    functions = [n for n in defined if isinstance(defined[n], FunctionType)]
+    found = found or [
+        n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
     ]
+    found = [n for n in found if _bare(n) == _bare(preferred)] or found
+    if len(found) == 1:
+        return replace(code, name=found[0])
+    if found:
+        raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path}:{found[0]}")
+    names = f"; it has {', '.join(defined)}" if defined else ""
+    raise UsageError(
+        f"{path} has no class with update(w, g) and no function f(w, g, ...){names} (optilab help own)"
+    )
 
 
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return COMPUTED
+def _bare(name: str) -> str:
+    """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
+    return "".join(filter(str.isalnum, name)).lower()
 
 
-# --- from the object ---------------------------------------------------------------------------------------
-
-
-def _inspected(origin: Origin) -> tuple[bool, list[Parameter]]:
-    code = origin.code
-    empty, plain = inspect.Parameter.empty, (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    try:
-        found = inspect.signature(code).parameters.values()
-    except (TypeError, ValueError):
-        return isinstance(code, type), []
-    return isinstance(code, type), [
-        Parameter(
-            p.name,
-            "" if p.annotation is empty else getattr(p.annotation, "__name__", str(p.annotation)),
-            MISSING if p.default is empty else p.default,
-        )
-        for p in found
-        if p.kind not in plain
-    ]
-
+# --- the interfaces ----------------------------------------------------------------------------------------
 
 Arguments = Mapping[str, Any]
 
 
-class RuleInterface(Protocol):
-    """An interface of a user's code."""
+class Interface:
+    """How the code of a rule is called. `parameters` are its hyperparameters."""
+
+    def __init__(self, code: UserCode) -> None:
+        self.call, self.parameters = code.load(), code.parameters
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
         """The memory before the first step from w."""
+        raise NotImplementedError
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         """The next w after step t, from 1, and the next memory; w, g and memory may be changed in place."""
+        raise NotImplementedError
+
+    def copied(self, memory: Any) -> Any:
+        """A memory that the code may change in place."""
+        return copy.deepcopy(memory)
 
     def remembered(self, memory: Any) -> dict[str, Any]:
         """The parts of a memory by their names in the code; empty where they have none."""
+        return {}
 
 
-def interface_of(code: Any, hyper_parameters: set[str], kept: Mapping[str, Any]) -> RuleInterface:
-    """The interface that a class or function has."""
-    if not isinstance(code, type):
-        return Function(code, hyper_parameters, kept)
-    torch = sys.modules.get("torch")
-    if torch is not None and issubclass(code, torch.optim.Optimizer):
-        return TorchInterface(code)
-    if hasattr(code, "init") and hasattr(code, "update"):
-        return StepInterface(code)
-    method = next((name for name in ("update", "step") if hasattr(code, name)), None)
-    if method is None:
-        network = torch is not None and issubclass(code, torch.nn.Module)
-        what = "it is a network, not an optimizer" if network else "the class has no method update(w, g)"
-        raise UsageError(f"{what}; what is accepted: optilab help own")
-    return Stateful(code, method)
+class Function(Interface):
+    """`f(w, g, ...)`; the other parameters are hyperparameters, the number of the step, or state.
 
-
-class Function:
-    """`f(w, g, ...)`; parameters without a default that are not hyperparameters are state, which starts at zero.
-
-    So are those that are `kept`; these start with their defaults.
+    A parameter is state if it has no default, and no type and no name of a hyperparameter, or if its default is 0 or
+    None and the function returns it after w. State without a default starts at zero.
     """
 
-    def __init__(self, code: Any, hyper_parameters: set[str], kept: Mapping[str, Any]) -> None:
-        _, _, *others = inspect.signature(code).parameters.values()
-        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        rest = [p for p in others if p.kind in named and p.name not in hyper_parameters]
-        self.code = code
-        self.kept = kept
-        self.counts = [p.name for p in rest if p.name in STEP_NUMBER and p.name not in kept]
-        self.states = [
-            p.name
-            for p in rest
-            if p.name in kept or (p.name not in self.counts and p.default is inspect.Parameter.empty)
-        ]
+    def __init__(self, code: UserCode) -> None:
+        super().__init__(code)
+        others = self.parameters[2:]
+        if len(self.parameters) < 2:
+            raise UsageError(f"{code.place} needs at least two parameters, w (the point) and g (its gradient)")
+        known = HYPERPARAMETERS | STEP_NUMBER
+        states = {p.name for p in others if p.default is EMPTY and not scalar_type(p) and p.name not in known}
+        states |= _returned_states(code, others, states)
+        self.starts = {p.name: p.default for p in others if p.name in states}
+        self.counts = [p.name for p in others if p.name in STEP_NUMBER - states]
+        self.parameters = [p for p in others if p.name not in {*states, *self.counts}]
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
-        starts = {"state": {}, **self.kept}
-        return tuple(starts[name] if name in starts else np.zeros_like(w) for name in self.states)
+        return tuple(_zeros(name, w) if start is EMPTY else start for name, start in self.starts.items())
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
-        states = dict(zip(self.states, memory, strict=True))
-        result = self.code(w, g, **arguments, **dict.fromkeys(self.counts, t), **states)
-        if not isinstance(result, tuple):
-            if len(self.states) > (self.states == ["state"]):
-                raise UsageError(self._returned("nothing" if result is None else "only w", 0))
-            return result, memory  # a dict called `state` may be changed in place
-        point, *after = result
-        if len(after) != len(self.states):
-            raise UsageError(self._returned(f"w and {len(after)} more" if after else "only w", len(after)))
+        result = self.call(w, g, **arguments, **dict.fromkeys(self.counts, t), **self.remembered(memory))
+        point, *after = result if isinstance(result, tuple) else (result,)
+        if not after and [*self.starts] == ["state"]:  # a dict that may be changed in place
+            return point, memory
+        if len(after) != len(memory):
+            names = ", ".join(["w", *self.starts])
+            raise UsageError(f"returned {len(after)} values after w, not its state: end it with return {names}")
         return point, tuple(after)
 
     def remembered(self, memory: Any) -> dict[str, Any]:
-        return dict(zip(self.states, memory, strict=True))
-
-    def _returned(self, returned: str, count: int) -> str:
-        several, names = ("states" if self.states[1:] else "state"), ", ".join(self.states)
-        takes = (
-            f"it takes the {several} {names}: end it with return w, {names}"
-            if self.states
-            else "it takes no state"
-        )
-        more = "a parameter without a default is state, and so is one with 0 or None that is returned after w"
-        advice = "a hyperparameter needs a default, as in nu=0.7" if count < len(self.states) else more
-        return f"returned {returned}, but {takes} ({advice}; optilab help own)"
+        return dict(zip(self.starts, memory, strict=True))
 
 
-class Stateful:
+def _zeros(name: str, w: Array) -> Any:
+    import numpy as np
+
+    return {} if name == "state" else np.zeros_like(w)
+
+
+def scalar_type(parameter: inspect.Parameter) -> type | None:
+    """The type of a parameter whose annotation is a number, a truth value or a text."""
+    return SCALARS.get(getattr(parameter.annotation, "__name__", parameter.annotation))
+
+
+def _returned_states(code: UserCode, others: list[inspect.Parameter], states: set[str]) -> set[str]:
+    """The parameters with the default 0 or None that are state; one call without them tells how many are returned."""
+    zero = [p.name for p in others if p.default is None or (type(p.default) in (int, float) and not p.default)]
+    if not (zero := [name for name in zero if name not in USUAL_VALUES]):
+        return set()
+    import numpy as np
+
+    w, result = np.ones(2), None
+    arguments: dict[str, Any] = {p.name: USUAL_VALUES.get(p.name, 0.5) for p in others if p.default is EMPTY}
+    arguments |= dict.fromkeys(STEP_NUMBER & arguments.keys(), 1) | {name: _zeros(name, w) for name in states}
+    with (
+        contextlib.suppress(UsageError),
+        np.errstate(all="ignore"),
+        code.running(0),
+    ):  # or it fails at its first step
+        result = code.load()(w, np.ones(2), **arguments)
+    count = len(result) - 1 - len(states) if isinstance(result, tuple) else 0
+    for names in (zero, [name for name in zero if name not in STEP_NUMBER]):
+        if count == len(names):
+            return set(names)
+    if count > 0:
+        raise UsageError(f"{code.place} returns {count} of {', '.join(zero)}: state needs no default")
+    return set()
+
+
+class Stateful(Interface):
     """A class whose `update(w, g)` returns the new w; its memory is what its instance has as attributes."""
 
-    def __init__(self, code: Any, method: str) -> None:
-        self.code, self.method = code, method
-
     def begin(self, w: Array, arguments: Arguments) -> Any:
-        try:
-            return dict(arguments), vars(self.code(**arguments))
-        except TypeError as error:
-            if "__dict__" not in str(error):
-                raise
-            raise UsageError("has no attributes of its own (__slots__), so its state cannot be kept") from None
+        return dict(arguments), vars(self.call(**arguments))
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
+        import numpy as np
+
         given, attributes = memory
         for name, value in arguments.items():
             if value is not given[name] and value != given[name]:  # a schedule's
                 if not np.array_equal(attributes.get(name, np.nan), given[name]):
                     raise UsageError(f"keeps no attribute {name} that a schedule could change")
                 attributes[name] = value
-        instance = self.code.__new__(self.code)
+        instance = self.call.__new__(self.call)
         vars(instance).update(attributes)
-        point = getattr(instance, self.method)(w, g)
+        point = (instance.update if hasattr(instance, "update") else instance.step)(w, g)
         return point, (dict(arguments), vars(instance))
 
     def remembered(self, memory: Any) -> dict[str, Any]:
@@ -374,23 +452,14 @@ class Stateful:
         return {name: value for name, value in attributes.items() if name not in given}
 
 
-class StepInterface:
+class StepInterface(Interface):
     """The step API: `init(x) -> state`, `update(g, state) -> (step, state)`."""
 
-    def __init__(self, code: Any) -> None:
-        self.code = code
-        needs = getattr(code, "needs", ())
-        if needs and isinstance(needs, tuple):
-            raise UsageError(
-                f"needs the {' and '.join(needs)} of the function; an optimizer of your own gets gradients only: leave "
-                "`needs` out"
-            )
-
     def begin(self, w: Array, arguments: Arguments) -> Any:
-        return self.code(**arguments).init(w)
+        return self.call(**arguments).init(w)
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
-        result = self.code(**arguments).update(g, memory)
+        result = self.call(**arguments).update(g, memory)
         if not isinstance(result, tuple) or len(result) != 2:
             raise UsageError(f"update returned {shown(result)}; end it with return step, state")
         return w + result[0], result[1]
@@ -399,17 +468,18 @@ class StepInterface:
         return dict(memory._asdict()) if hasattr(memory, "_asdict") else {"state": memory}
 
 
-class TorchInterface:
+class TorchInterface(Interface):
     """A torch.optim.Optimizer on one tensor in float64; its memory is the optimizer itself, which is not copied."""
 
-    def __init__(self, code: Any) -> None:
-        self.code = code
+    def __init__(self, code: UserCode) -> None:
+        super().__init__(code)
+        self.parameters = [p for p in self.parameters[1:] if p.name not in TORCH_IMPLEMENTATION_FLAGS]
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
         import torch
 
         parameter = torch.tensor(w, requires_grad=True)
-        return parameter, self.code([parameter], **arguments)
+        return parameter, self.call([parameter], **arguments)
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         import torch
@@ -429,52 +499,84 @@ class TorchInterface:
             torch.set_default_dtype(usual)
         return parameter.detach().numpy().copy(), memory
 
-    def remembered(self, memory: Any) -> dict[str, Any]:
-        return {}  # it has changed already: torch's optimizers keep one state
+    def copied(self, memory: Any) -> Any:
+        return memory
+
+
+def _interface(code: UserCode) -> Interface:
+    """The interface that a class or function has. UsageError for a class without one."""
+    loaded, torch = code.load(), sys.modules.get("torch")
+    if not isinstance(loaded, type):
+        return Function(code)
+    if torch is not None and issubclass(loaded, torch.optim.Optimizer):
+        return TorchInterface(code)
+    if not (hasattr(loaded, "update") or hasattr(loaded, "step")):
+        raise UsageError(f"{code.place} has no method update(w, g); what is accepted: optilab help own")
+    if not hasattr(loaded, "init"):
+        return Stateful(code)
+    if isinstance(needs := getattr(loaded, "needs", ()), tuple) and needs:
+        raise UsageError(f"{code.place} needs {', '.join(needs)}; an optimizer of your own gets gradients only")
+    return StepInterface(code)
+
+
+# --- the rule ----------------------------------------------------------------------------------------------
+
+
+def is_data(value: Any) -> bool:
+    """Whether a config can hold a value."""
+    if isinstance(value, list | tuple):
+        return all(map(is_data, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _settings(parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str, Any, Any]]:
+    """(key of the config, parameter, type, default or MISSING) of a rule; `betas` are two keys.
+
+    A parameter whose default is no data stays what the code says.
+    """
+    for p in parameters:
+        default = USUAL_VALUES.get(p.name, MISSING) if p.default is EMPTY else p.default
+        default = tuple(default) if isinstance(default, list) else default
+        renamed = p.name in ("learning_rate", "eta", "step_size") and all(q.name != "lr" for q in parameters)
+        usual = {int: int | float, float: float, bool: bool, str: str, type(MISSING): float}
+        kind = scalar_type(p) or usual.get(type(default), Any)  # `weight_decay=0` may become 0.1
+        if p.name == "betas":
+            pair = default if isinstance(default, tuple) else (0.9, 0.999)
+            yield from ((f"beta{n}", p.name, float, value) for n, value in enumerate(pair, 1))
+        elif default is MISSING or is_data(default):
+            yield "lr" if renamed else p.name, p.name, kind, default
 
 
 @dataclass(frozen=True)
-class OwnRule(Rule):
-    """Base of the classes that `kind_of` makes: their fields are the hyperparameters of the user's code.
+class UserRule(Rule):
+    """Base of the classes that `rule_class` makes: their fields are the hyperparameters of the user's code.
 
-    The user's code sees one point at a time, an array (d,). For arrays (..., d) it runs once per point, so that a rule
-    that looks at the whole vector gives in a map what it gives on a path.
+    The code sees one point at a time, an array (d,). For arrays (..., d) it runs once per point, so that a rule that
+    looks at the whole vector gives in a map what it gives on a path.
     """
 
-    origin: ClassVar[Origin]
-    settings: ClassVar[tuple[Setting, ...]]
-
-    @property
-    def code(self) -> Any:
-        """The user's class or function; the file is executed when it is first asked for."""
-        return self.origin.code
-
-    @property
-    def interface(self) -> RuleInterface:
-        with self.origin.running(0):
-            return interface_of(self.code, {one.parameter for one in self.settings}, kept_states(self.origin))
+    code: ClassVar[UserCode]
+    interface: ClassVar[Interface]
+    parameters: ClassVar[Mapping[str, str]]
+    """Setting -> the parameter of the code that gets it; two make `betas`."""
+    on_arrays: ClassVar[bool] = False
+    """Whether the code sees all points (..., d) at once, and each setting as an array (..., 1)."""
+    states = ("memories",)
+    needs = ()
 
     @property
     def shaped(self) -> bool:
         """Whether the code asks for each weight as it is shaped, by an attribute `shaped = True`."""
-        return bool(getattr(self.code, "shaped", False))
+        return bool(getattr(self.code.load(), "shaped", False))
 
     @property
     def formula(self) -> str:
         """The code's own `formula`, or where the code is."""
-        own = getattr(self.code, "formula", None)
-        if isinstance(own, property):
-            with self.origin.running(0):
-                own = self.code(**self.arguments()).formula
-        return own if isinstance(own, str) else f"the code of {self.name}"
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        return ("memories",)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
+        formula = getattr(self.code.load(), "formula", None)
+        if isinstance(formula, property):
+            with self.code.running(0):
+                formula = self.code.load()(**self.arguments()).formula
+        return formula if isinstance(formula, str) else f"the code of {self.name}"
 
     @cached_property
     def stated(self) -> Rule | None:
@@ -494,186 +596,117 @@ class OwnRule(Rule):
 
     def arguments(self, cell: int = 0, shape: tuple[int, ...] = ()) -> dict[str, Any]:
         """The code's parameters; of settings that are arrays (..., 1), those of one point of `shape`."""
-
-        def of_cell(value: Any) -> Any:
-            is_array = isinstance(value, np.ndarray)
-            return np.broadcast_to(value[..., 0], shape).reshape(-1)[cell].item() if is_array else value
-
-        return self._arguments(of_cell)
-
-    def _arguments(self, one: Callable[[Any], Any]) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
-        for setting in self.settings:
-            value = one(getattr(self, setting.field))
-            if setting.parameter == "betas":
-                arguments["betas"] = (*arguments.get("betas", ()), value)
-            else:
-                arguments[setting.parameter] = value
+        for key, parameter in self.parameters.items():
+            value = getattr(self, key)
+            if getattr(value, "ndim", 0) and not self.on_arrays:
+                import numpy as np
+
+                value = np.broadcast_to(value[..., 0], shape).reshape(-1)[cell].item()
+            arguments[parameter] = (*arguments.get("betas", ()), value) if parameter == "betas" else value
         return arguments
 
-    def on_blocks(self) -> "OwnRule":
-        """The rule that runs its code once for all points (..., d), each setting an array (..., 1)."""
-        kind: Any = type(self)
-        rule: OwnRule = _on_blocks(kind)(**{one.name: getattr(self, one.name) for one in fields(self)})
-        return rule
+    def on_blocks(self) -> "UserRule":
+        """The rule that runs its code once for all points."""
+        kind: type[UserRule] = type(self.name, (type(self),), {"on_arrays": True})
+        return kind(**{key: getattr(self, key) for key in self.parameters})
 
     def init(self, w: Array) -> State:
         if self.shaped:
             raise UsageError(
-                f"{self.name} works on weight matrices (shaped = True), and the point of a function is a vector: "
-                "it only trains networks: optilab train CONFIG --optimizer FILE.py:NAME"
+                f"{self.name} needs weight matrices (shaped = True), and a function's point is a vector"
             )
-        interface, shape = self.interface, w.shape[:-1]
         memories = []
         for n, point in enumerate(self._points(w)):
-            with self.origin.running(0):
-                memories.append(interface.begin(copy.copy(point), self.arguments(n, shape)))
+            with self.code.running(0):
+                memories.append(self.interface.begin(copy.copy(point), self.arguments(n, w.shape[:-1])))
         return (tuple(memories),)
 
     def step(self, w: Array, g: Array, t: int, state: State, **quantities: Any) -> tuple[Array, State]:
-        interface, shape = self.interface, w.shape[:-1]
-        reached, memories = [], []
-        for n, (point, gradient, before) in enumerate(
+        import numpy as np
+
+        points, memories = [], []
+        for n, (point, gradient, memory) in enumerate(
             zip(self._points(w), self._points(g), state[0], strict=True)
         ):
-            with np.errstate(all="ignore"), self.origin.running(t):
-                own, arguments = _copied(before), self.arguments(n, shape)
-                after, memory = interface.follow(copy.copy(point), copy.copy(gradient), t, own, arguments)
-                reached.append(checked(after, point))
+            with np.errstate(all="ignore"), self.code.running(t):
+                memory, arguments = self.interface.copied(memory), self.arguments(n, w.shape[:-1])
+                after, memory = self.interface.follow(copy.copy(point), copy.copy(gradient), t, memory, arguments)
+                points.append(checked(after, point))
             memories.append(memory)
-        return np.concatenate(reached).reshape(w.shape), (tuple(memories),)
+        return np.concatenate(points).reshape(w.shape), (tuple(memories),)
 
     def _points(self, x: Array) -> Iterable[Array]:
-        """Every point of an array (..., d)."""
-        return list(x.reshape(-1, x.shape[-1]))
-
-
-@cache
-def _on_blocks(kind: type[OwnRule]) -> type[OwnRule]:
-    """A subclass whose code sees all points at once."""
-
-    class OnBlocks(kind):  # type: ignore[misc, valid-type]
-        def arguments(self, cell: int = 0, shape: tuple[int, ...] = ()) -> Any:
-            return self._arguments(lambda value: value)
-
-        def _points(self, x: Array) -> Iterable[Array]:
-            return [x]
-
-    return OnBlocks
+        """The arrays that the code sees."""
+        return [x] if self.on_arrays else list(x.reshape(-1, x.shape[-1]))
 
 
 def checked(point: Any, w: Array) -> Array:
     """What the user's code returned, as an array like w; UsageError where it is none."""
-    if point is None:
-        raise UsageError(
-            "returned nothing; expected the new w: end it with return w, also where w is changed in place"
-        )
+    import numpy as np
+
     try:
         array = np.array(point, dtype=w.dtype)
     except (TypeError, ValueError):
-        raise UsageError(f"returned {shown(point)}, which is no array; return the new w, as long as w") from None
-    if array.shape != w.shape:
-        raise UsageError(
-            f"returned an array of shape {array.shape}, not {w.shape}; return the new w, as long as w"
-        )
+        array = None
+    if point is None or array is None or array.shape != w.shape:
+        wrong = shown(point) if point is None or array is None else f"an array of shape {array.shape}"
+        raise UsageError(f"returned {wrong}; expected the new w: end it with return w, of shape {w.shape}")
     return array
 
 
-def _copied(memory: Any) -> Any:
-    """A copy that the code may change in place; the optimizer of torch stays the one it is."""
-    is_optimizer = isinstance(memory, tuple) and len(memory) == 2 and hasattr(memory[1], "param_groups")
-    return memory if is_optimizer else copy.deepcopy(memory)
+def rule_class(code: str | Callable[..., Any] | UserCode) -> type[UserRule]:
+    """The rule class of a user's code, FILE.py:NAME for example; its file is executed.
 
-
-def is_own(name: Any) -> bool:
-    """Whether the name of a rule is meant as FILE.py:NAME or package.module:NAME."""
-    return isinstance(name, str) and (":" in name or name.endswith(".py"))
-
-
-GRADIENTS = ("g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads")
-"""What the second parameter of an optimizer is called."""
-
-
-def fitting(path: Path, like: str = "") -> str:
-    """The name of the only class or function of a file that is an optimizer; the file is not executed.
-
-    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
-    the one with the name of the optimizer `like`. UsageError where nothing fits, or more than one does.
+    UsageError where there is no such file, it cannot be executed, or the code is no rule.
     """
-    tree = locate(f"{path}:any").tree
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    bases = {name: {ast.unparse(base) for base in node.bases} for name, node in classes.items()}
-    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    functions = {
-        node.name: [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)] for node in defined
-    }
-    read = {node.name: {one.id for one in ast.walk(node) if isinstance(one, ast.Name)} for node in defined}
-
-    def fits(name: str) -> bool:
-        methods = {node.name for node in classes[name].body if isinstance(node, ast.FunctionDef)}
-        above = bases[name]
-        return (
-            bool(methods & {"update", "step"})
-            or any("optim" in base.lower() for base in above)
-            or any(base != name and fits(base) for base in above & classes.keys())
-        )
-
-    found = [name for name in classes if fits(name)]
-    found = [name for name in found if not any(name in bases[other] for other in found if other != name)]
-    found = found or [name for name, names in functions.items() if len(names) > 1 and names[1] in GRADIENTS]
-    found = found or [name for name, names in functions.items() if len(names) > 1 and names[1] in read[name]]
-    found = [name for name in found if _bare(name) == _bare(like)] or found
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path}:{found[0]}")
-    has = [f"{name}({', '.join(names)})" for name, names in functions.items()] + list(classes)
-    seen = f": {', '.join(has[:4])} {'are' if has[1:] else 'is'} no optimizer" if has else ""
-    raise UsageError(
-        f"{path} has no class with update(w, g) and no function f(w, g, ...){seen} (optilab help own)"
-    )
-
-
-def _bare(name: str) -> str:
-    """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
-    return "".join(filter(str.isalnum, name)).lower()
-
-
-def kind_of(spec: str | Callable[..., Any]) -> type[OwnRule]:
-    """The rule class of FILE.py:NAME or package.module:NAME, as the file is now, or of a class or function.
-
-    UsageError where there is no such file, or its parameters do not make a rule.
-    """
-    return _kind(locate(spec) if isinstance(spec, str) else of_object(spec))
+    return _rule_class(code if isinstance(code, UserCode) else user_code(code))
 
 
 @cache
-def _kind(origin: Origin) -> type[OwnRule]:
-    settings = declared_settings(origin)
-    definitions: list[Any] = [
-        (s.field, s.hint, field(kw_only=True) if s.default is MISSING else field(default=s.default, kw_only=True))
-        for s in settings
-    ]
-    namespace = {"name": origin.label, "origin": origin, "settings": settings}
-    return make_dataclass(origin.attribute, definitions, bases=(OwnRule,), frozen=True, namespace=namespace)
+def _rule_class(code: UserCode) -> type[UserRule]:
+    interface, definitions, parameters = _interface(code), [], {}
+    taken = {"name", "sha256", *dir(UserRule), *UserRule.__annotations__}
+    for key, parameter, kind, default in _settings(interface.parameters):
+        if key in taken:
+            raise UsageError(f"{code.place}: a parameter cannot be called {key}")
+        default = field(kw_only=True) if default is MISSING else field(default=default, kw_only=True)
+        definitions.append((key, kind, default))
+        parameters[key] = parameter
+    return _made(code, definitions, interface=interface, parameters=parameters)
 
 
-def sources(parts: Iterable[Any]) -> dict[str, Origin]:
-    """The files of all rules and networks of a user's own among these, rules inside rules included, by the name of
-    their copy."""
-    found: dict[str, Origin] = {}
+@cache
+def _recorded_class(code: UserCode, keys: tuple[str, ...]) -> type[UserRule]:
+    return _made(code, [(key, Any, field(kw_only=True)) for key in keys])
+
+
+def _made(code: UserCode, definitions: Any, **members: Any) -> type[UserRule]:
+    namespace = {"name": code.display_name, "code": code, **members}
+    return make_dataclass(code.name, definitions, bases=(UserRule,), frozen=True, namespace=namespace)
+
+
+def recorded_rule(tree: Mapping[str, Any]) -> UserRule:
+    """The rule of a run's config: its settings, to be read; its file is not executed, and need not be there."""
+    settings = {key: value for key, value in tree.items() if key not in ("name", "sha256")}
+    return _recorded_class(UserCode.recorded(tree), tuple(settings))(**settings)
+
+
+def sources(parts: Iterable[Any]) -> dict[str, UserCode]:
+    """The user's code of these rules and networks, rules inside rules included, by the name of its copy."""
+    found: dict[str, UserCode] = {}
     for part in parts:
-        if isinstance(origin := getattr(part, "origin", None), Origin):
-            name = origin.path.name
-            if found.get(name, origin).sha256 != origin.sha256:
-                name = f"{origin.sha256[:8]}-{name}"
-            found[name] = origin
+        if isinstance(code := getattr(part, "code", None), UserCode):
+            name = code.path.name
+            if found.get(name, code).sha256 != code.sha256:
+                name = f"{code.sha256[:8]}-{name}"
+            found[name] = code
         elif hasattr(part, "base"):
             found |= sources([part.base])
     return found
 
 
-def described(origins: Iterable[Origin], files: Mapping[str, Origin]) -> dict[str, Any]:
-    """Code of the user's own for the manifest of a run: the checksum of each file, and its copy's name in `files`."""
-    copies = {origin.sha256: copy for copy, origin in files.items()}
-    return {origin.spec: {"sha256": origin.sha256, "copy": copies[origin.sha256]} for origin in origins}
+def described(codes: Iterable[UserCode], files: Mapping[str, UserCode]) -> dict[str, Any]:
+    """A user's code for the manifest of a run: the checksum of each file, and its copy's name in `files`."""
+    copies = {code.sha256: copy for copy, code in files.items()}
+    return {code.reference: {"sha256": code.sha256, "copy": copies[code.sha256]} for code in codes}

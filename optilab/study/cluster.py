@@ -116,7 +116,7 @@ class Cluster:
     def submit(self, function: str, arguments: Mapping[str, Any]) -> "Future[Any]":
         """Call it on a worker that has a thread to spare, soon."""
         config, name = TrainConfig.model_validate(arguments["config"]), arguments.get("name")
-        own = [origin for origin in config.own_files.values() if origin.is_file]
+        files = [code for code in config.own_files.values() if not code.module]
         future: Future[Any] = Future()
         with self._changed:
             self._changed.wait_for(lambda: self._lost or self._idle(), timeout=_END_SECONDS)
@@ -129,7 +129,7 @@ class Cluster:
                 "function": function,
                 "arguments": dict(arguments),
                 "before": cluster_worker.pack(self._study / str(name)) if away else None,
-                "sources": {str(origin.path): origin.source for origin in own},
+                "sources": {str(code.path): code.source for code in files},
                 "fork": self._fork,
             }
             dasks = self._client.submit(cluster_worker.work, **call, workers=[worker], pure=False)

@@ -22,7 +22,7 @@ from typing import Any
 from optilab import __version__
 from optilab.errors import DataError, shown
 from optilab.files import FOLDER_MODE, read_regular, write_errors, write_new
-from optilab.optimize import own_source
+from optilab.optimize import own
 from optilab.runs.directory import checkpoints, publish, read_checkpoint, stage
 from optilab.runs.find import run_name
 from optilab.runs.lock import is_held
@@ -160,7 +160,7 @@ def called(
     function: str, arguments: Mapping[str, Any], sources: Mapping[str, bytes], stop: Callable[[], bool]
 ) -> Ended:
     """In the process of the trial: the function, with the user's own rules as they were sent."""
-    own_source.shipped.update(sources)
+    own.remote_sources.update(sources)
     return pkgutil.resolve_name(function)(**arguments, stop=stop)  # type: ignore[no-any-return]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from optilab.errors import UsageError, WriteFailure
 from optilab.optimize.objective import Floats, Objective, called, minima_inside
-from optilab.optimize.own import OwnRule
+from optilab.optimize.own import UserRule
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.runs import write_atomic
 from optilab.study import search_space
@@ -148,8 +148,8 @@ def _address(rule: Rule, function: Objective, repeat: int, conditions: RaceSetti
     """A checksum of everything that the numbers depend on; the number of repeats is not part of it."""
     parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
     digest = hashlib.sha256("\n".join(map(repr, parts)).encode())
-    own = isinstance(rule, OwnRule)  # any rule may come from elsewhere
-    digest.update(rule.origin.source if own else Path(inspect.getfile(type(rule))).read_bytes())  # type: ignore[attr-defined]
+    own = isinstance(rule, UserRule)  # any rule may come from elsewhere
+    digest.update(rule.code.source if own else Path(inspect.getfile(type(rule))).read_bytes())  # type: ignore[attr-defined]
     return digest.hexdigest()[:32]
 
 

@@ -23,7 +23,7 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig, edited
 from optilab.config.tree import Tree, flat, flow
 from optilab.errors import DataError, RunError, UsageError, did_you_mean, shown, unknown
-from optilab.optimize.own import is_own
+from optilab.optimize.own import is_user_code
 from optilab.runs import Record, Row, Study, best, read_timings
 from optilab.study.statistics import UNLIMITED, Limits, Values
 from optilab.words import listed, plural
@@ -178,7 +178,7 @@ def settings(record: Record) -> dict[str, Any]:
         raise RunError(edited(path, changed))
     stand_ins = {"optimizer": "sgd", "model": {}}
     parts = {key: part for key in stand_ins if isinstance(part := config.get(key), dict)}
-    own = {key: part for key, part in parts.items() if is_own(part.get("name"))}
+    own = {key: part for key, part in parts.items() if is_user_code(part.get("name"))}
     known = {**config, **{key: stand_ins[key] for key in own}} if own else written
     tree = flat(config) if started else {}
     if own or frozenset(tree) not in _WHOLE:

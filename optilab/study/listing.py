@@ -21,7 +21,7 @@ from optilab.config.presets import presets
 from optilab.config.section import dump, schema_for
 from optilab.config.tree import decimal, flat, flow
 from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
-from optilab.optimize.own import is_own
+from optilab.optimize.own import is_user_code
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import CONFIRMATION, STAGE, asked_of, axes_of
 
@@ -201,7 +201,7 @@ class Variants:
         """These rules of `optimize` with the settings of the exercise or the literature, on the default function."""
         names = ",".join(rules)
         if names not in self._optimize:
-            listed = [name for name in rules if not is_own(name)]
+            listed = [name for name in rules if not is_user_code(name)]
             config = dump(load(schema_for("optimize"), {"algo": listed or ["sgd"]}))
             algo = config.pop("algo")
             self._optimize[names] = {**({"algo": algo[0]} if len(rules) == 1 else _named(algo)), **config}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import ALIASES, OwnRule, is_own
+from optilab.optimize.own import ALIASES, UserRule, is_user_code
 from optilab.optimize.rule import learning_rates
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def of_training(rule: Any, field: str) -> bool:
 def _own(rule: Any, more: Collection[str]) -> dict[str, Any]:
     from optilab.optimize.theory import root_power
 
-    names = _ranged(rule) if isinstance(rule, OwnRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
+    names = _ranged(rule) if isinstance(rule, UserRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
     names |= {"eps"} if "eps" in more and root_power(rule) else set()
     names |= {key for key in _DECAYS if "weight_decay" in more and type(getattr(rule, key, None)) in (int, float)}
     found = {field.name: rule for field in fields(rule) if field.name in names}
@@ -224,7 +224,7 @@ def _own(rule: Any, more: Collection[str]) -> dict[str, Any]:
     return found
 
 
-def _ranged(rule: OwnRule) -> set[str]:
+def _ranged(rule: UserRule) -> set[str]:
     """The fields of a user's own rule whose range is known by name; a number outside of it means something else."""
     names = {field.name for field in fields(rule)}
     return {
@@ -256,7 +256,7 @@ def end_of(value: Any, tried: Collection[Any]) -> str:
 
 def untuned(rule: str, settings: Mapping[str, Any], tuned: Collection[str]) -> list[str]:
     """The settings of a user's own rule that are not searched, as one sentence; none where all are."""
-    numbers = {key: value for key, value in settings.items() if type(value) in (int, float) and is_own(rule)}
+    numbers = {key: value for key, value in settings.items() if type(value) in (int, float) and is_user_code(rule)}
     known = {key for key in numbers if key in tuned or name_in_space(key) in ON_NETWORKS}
     left = [f"{key} stays {value:g}" for key, value in numbers.items() if key not in known]
     names = "these names" if len(left) > 1 else "this name"

@@ -112,7 +112,7 @@ def size_limit(training: Training) -> int:
     if training.config.optimizer.weights == "matrices":  # square ones next to each weight matrix
         numbers += sum(fan_in * fan_in + fan_out * fan_out for fan_out, fan_in in shapes)
     # The state of a user's rule may be anything, and so may what get_extra_state of a network gives.
-    of_its_own = 1 << 34 if own.is_own(training.optimizer) or isinstance(model, OwnModel) else 0
+    of_its_own = 1 << 34 if own.is_user_optimizer(training.optimizer) or isinstance(model, OwnModel) else 0
     return 64 * numbers + 1024 * training.config.epochs + (1 << 20) + of_its_own
 
 
@@ -168,7 +168,7 @@ def _check(training: Training, state: dict[str, Any], rows: Sequence[Row]) -> No
     expected = training.optimizer.state_dict()["param_groups"]
     if canonical(expected) != groups:
         raise CheckpointError("the checkpoint's optimizer settings are not those of the config")
-    if own.is_own(training.optimizer):
+    if own.is_user_optimizer(training.optimizer):
         return
     owners, exactly = state_like(training.optimizer), not isinstance(training.optimizer, RuleOptimizer)
     if slots.keys() not in (set(), set(range(len(owners)))):  # none yet where another stage begins

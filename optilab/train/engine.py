@@ -213,7 +213,7 @@ class Training:
                 **self._row("train", self._train_epoch(on_batch, stop)),
                 **self._row("val", self._validate()),
             }
-            state = {} if own.is_own(self.optimizer) else self.optimizer.state_dict()
+            state = {} if own.is_user_optimizer(self.optimizer) else self.optimizer.state_dict()
             if not all_finite([self.model.numbers(), state]):
                 number = "number of the optimizer's state" if all_finite(self.model.numbers()) else "weight"
                 raise DivergedError(f"diverged at epoch {row['epoch']}: a {number} is not finite")

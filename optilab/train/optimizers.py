@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from optilab.config.training import TrainConfig
 from optilab.optimize import Rule
-from optilab.optimize.own import OwnRule
+from optilab.optimize.own import UserRule
 from optilab.optimize.program import compiled
 from optilab.optimize.rules import (
     ASCENT,
@@ -241,7 +241,7 @@ def build(
     parameters = list(parameters)
     if isinstance(rule, SAM):  # `Closure.step` takes its gradients; it has no state
         return build(parameters, rule.base, weight_decay, network)
-    if isinstance(rule, OwnRule):
+    if isinstance(rule, UserRule):
         return own.build(parameters, rule, weight_decay)
     if isinstance(rule, Adopt):
         return AdoptOptimizer(parameters, rule, weight_decay)
@@ -326,7 +326,7 @@ def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, 
     """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
     if type(before) is not type(after):
         return False
-    if not isinstance(after, OwnRule) and _parts(before) != _parts(after):
+    if not isinstance(after, UserRule) and _parts(before) != _parts(after):
         return False
     new.load_state_dict({**old.state_dict(), "param_groups": new.state_dict()["param_groups"]})
     return True

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from optilab.errors import CheckpointError, UsageError
-from optilab.optimize.own import OwnRule, checked
+from optilab.optimize.own import UserRule, checked
 from optilab.train.without_compiler import EagerOptimizer, without_compiler
 
 HOLDS = "a checkpoint holds arrays, tensors, numbers, texts, tuples, lists and dicts"
 PLAIN = (type(None), bool, int, float, str)
 
 
-class OwnOptimizer(EagerOptimizer):
+class UserOptimizer(EagerOptimizer):
     """A function or class of the user's, which gets NumPy arrays in the training's dtype on the CPU.
 
     All weights are joined to one vector, as for every rule, unless the code has `shaped = True`: then each weight
@@ -25,7 +25,7 @@ class OwnOptimizer(EagerOptimizer):
     whose checkpoints could not hold it ends at once.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], rule: OwnRule, weight_decay: float) -> None:
+    def __init__(self, parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
         self.rule, self.interface, self.shaped = rule, rule.interface, rule.shaped
         self.steps, self.memories = 0, [self._begun(w) for w in self._blocks(parameters)]
@@ -36,7 +36,7 @@ class OwnOptimizer(EagerOptimizer):
         return [np.array(block.detach().cpu().numpy()) for block in blocks]
 
     def _begun(self, w: Any) -> Any:
-        with self.rule.origin.running(0):
+        with self.rule.code.running(0):
             return self.interface.begin(w, self.rule.arguments())
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class OwnOptimizer(EagerOptimizer):
         points = self._blocks(parameters)
         self.steps += 1
         for n, (w, g) in enumerate(zip(points, self._blocks(gradients), strict=True)):
-            with np.errstate(all="ignore"), self.rule.origin.running(self.steps):
+            with np.errstate(all="ignore"), self.rule.code.running(self.steps):
                 own = self.interface.follow(w.copy(), g, self.steps, self.memories[n], arguments)
                 points[n], self.memories[n] = checked(own[0], w), own[1]
                 if self.steps == 1:
@@ -74,12 +74,12 @@ class OwnOptimizer(EagerOptimizer):
         self.memories = [unpacked(memory, like) for memory, like in zip(own["memories"], begun, strict=True)]
 
 
-def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: float) -> torch.optim.Optimizer:
+def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
     """The user's torch.optim.Optimizer itself, on the weights as they are; an error in it names its line and the step.
 
     What it keeps in `state` and `param_groups` is saved, and its own attributes that are numbers or texts.
     """
-    kind = without_compiler(rule.code)
+    kind = without_compiler(rule.code.load())
 
     def step(self: Any, closure: Any = None) -> None:
         if weight_decay:
@@ -88,7 +88,7 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: f
                     if (gradient := parameter.grad) is not None:
                         parameter.grad = gradient.add(parameter, alpha=weight_decay)
         self.own_steps += 1
-        with rule.origin.running(self.own_steps):
+        with rule.code.running(self.own_steps):
             super(watched, self).step()
             if self.own_steps == 1:
                 require_data(self.state, "state")
@@ -107,10 +107,10 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: f
         "state_dict": state_dict,
         "load_state_dict": load_state_dict,
         "own_steps": 0,
-        "is_own": True,
+        "is_user_optimizer": True,
     }
     watched: Any = type(kind.__name__, (kind,), own)
-    with rule.origin.running(0):
+    with rule.code.running(0):
         optimizer: torch.optim.Optimizer = watched(parameters, **rule.arguments())
     optimizer.own_steps = 0  # type: ignore[attr-defined]
     for settings in (optimizer.defaults, *optimizer.param_groups):
@@ -118,17 +118,17 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: f
     return optimizer
 
 
-def build(parameters: Sequence[Tensor], rule: OwnRule, weight_decay: float) -> torch.optim.Optimizer:
+def build(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
     """The torch optimizer of a user's own rule."""
-    code = rule.code
+    code = rule.code.load()
     if isinstance(code, type) and issubclass(code, torch.optim.Optimizer):
         return torch_optimizer(parameters, rule, weight_decay)
-    return OwnOptimizer(parameters, rule, weight_decay)
+    return UserOptimizer(parameters, rule, weight_decay)
 
 
-def is_own(optimizer: torch.optim.Optimizer) -> bool:
+def is_user_optimizer(optimizer: torch.optim.Optimizer) -> bool:
     """Whether its state is the user's affair: of any shape, and finite or not."""
-    return isinstance(optimizer, OwnOptimizer) or getattr(optimizer, "is_own", False)
+    return isinstance(optimizer, UserOptimizer) or getattr(optimizer, "is_user_optimizer", False)
 
 
 # --- the memory as data ------------------------------------------------------------------------------------

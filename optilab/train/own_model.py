@@ -54,24 +54,26 @@ class OwnModel(nn.Module):
         super().__init__()
         self.config, self.shape, self.classes, self.example = config, tuple(shape), classes, example
         with self.running("when it is built"):
-            code = config.origin.code
+            code = config.code.load()
             if isinstance(code, nn.Module):
                 raise UsageError("expected a class or a function, got a network that is built already")
             network = code(**config.called_with(shape, classes))
             if isinstance(network, nn.Module):
                 list(network.parameters())  # fails where a module did not call super().__init__()
         if not isinstance(network, nn.Module):
-            raise UsageError(f"{self._at} returns {type(network).__name__}; expected a torch.nn.Module")
+            raise UsageError(f"{config.code.place} returns {type(network).__name__}; expected a torch.nn.Module")
         self.network = network
         self.activations = self._tried(example, classes)
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):
             raise UsageError(f"{config.name}: {message}")
         if not self.trained:
-            raise UsageError(f"{self._at} has no parameter that is trained")
+            raise UsageError(f"{config.code.place} has no parameter that is trained")
         self._initialize()
         if not (state := self.state_dict()):
-            raise UsageError(f"{self._at} has an empty state_dict(), so a checkpoint would not hold its weights")
-        require_data(state, f"{self._at}: its state_dict()")
+            raise UsageError(
+                f"{config.code.place} has an empty state_dict(), so a checkpoint would not hold its weights"
+            )
+        require_data(state, f"{config.code.place}: its state_dict()")
         self.constant = {name for name, value in state.items() if not all_finite([value])}
         """Tensors that are not finite from the start, such as the mask of an attention."""
 
@@ -83,14 +85,8 @@ class OwnModel(nn.Module):
     @contextmanager
     def running(self, at: str, device: torch.device | str = "cpu") -> Iterator[None]:
         """Run the user's code inside; a lack of memory is no error of its own."""
-        with self.config.origin.running(at), failures_explained(str(device)):
+        with self.config.code.running(at), failures_explained(str(device)):
             yield
-
-    @property
-    def _at(self) -> str:
-        """Where the code of its forward pass begins, for messages: `net.py:12: CNN`."""
-        origin = self.config.origin
-        return f"{origin.file}:{origin.line}: {origin.attribute}"
 
     @property
     def weights(self) -> list[nn.Parameter]:
@@ -136,8 +132,8 @@ class OwnModel(nn.Module):
         fits = isinstance(logits, Tensor) and logits.dim() == 2 and logits.is_floating_point()
         if not fits or len(logits) != len(example) or logits.shape[1] < classes:
             raise UsageError(
-                f"{self._at} returns {got} for {len(example)} images of shape {self.shape}; expected logits "
-                f"of shape ({len(example)}, {classes}), one number for each class"
+                f"{self.config.code.place} returns {got} for {len(example)} images of shape {self.shape}; expected "
+                f"logits of shape ({len(example)}, {classes}), one number for each class"
             )
         return window.activations
 

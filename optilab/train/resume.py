@@ -14,7 +14,7 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changeable, changed_keys, edited
 from optilab.config.tree import Override, flat
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
-from optilab.optimize.own_source import locate
+from optilab.optimize.own import user_code
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _require_same_code(record: runs.Record) -> None:
     for spec, entry in own.items():
         copy = record.path / str(entry.get("copy"))
         try:
-            now = locate(spec)
+            now = user_code(spec)
         except UsageError as error:
             raise RunError(f"{record.name} was trained with {spec}: {error}; the run's copy is {copy}") from None
         if now.sha256 != entry.get("sha256"):

@@ -241,8 +241,8 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
     random.seed()
     np.random.seed()
     try:
-        with undisturbed(model, training.device), model.config.origin.again() as origin:
-            arguments = replace(model.config, origin=origin), model.shape, model.classes, model.example
+        with undisturbed(model, training.device), model.config.code.reloaded() as code:
+            arguments = replace(model.config, code=code), model.shape, model.classes, model.example
             network, shuffler = OwnModel(*arguments).to(training.device), training.shuffler and torch.Generator()
             optimizer = engine.optimizer_of(training.config, network)
             again = replace(training, model=network, optimizer=optimizer, shuffler=shuffler, rows=[])

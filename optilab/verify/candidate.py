@@ -1,14 +1,15 @@
 """A user's own optimizer next to a rule: with the rule's hyperparameters where it takes them, followed step by step."""
 
 import ast
+import inspect
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import ALIASES, OwnRule, checked, kind_of
-from optilab.optimize.own_source import Origin
+from optilab.optimize.own import ALIASES, UserCode, UserRule, checked, rule_class
 
 STEPS = 100
 """Steps that are compared."""
@@ -71,35 +72,34 @@ class Candidate:
         return taken
 
 
-def load(spec: str | Callable[..., Any]) -> Candidate:
+def load(code: str | Callable[..., Any] | UserCode) -> Candidate:
     """The candidate FILE.py:NAME, whose file is executed, or a class or function, in this process.
 
-    Raises UsageError where there is no such file or name, or the file cannot be executed.
+    Raises what `rule_class` raises.
     """
-    kind = kind_of(spec)
-    _ = kind.origin.code
-    return Candidate(kind.name, parameters(kind), literals(kind.origin), lambda *start: begun(kind, *start))
+    kind = rule_class(code)
+    return Candidate(kind.name, parameters(kind), literals(kind.code), lambda *start: begun(kind, *start))
 
 
-def parameters(kind: type[OwnRule]) -> dict[str, bool]:
+def parameters(kind: type[UserRule]) -> dict[str, bool]:
     """As in a candidate."""
     return {field.name: field.default is not MISSING for field in fields(kind)}
 
 
-def begun(kind: type[OwnRule], values: Mapping[str, Any], start: Floats) -> Gradient:
+def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Gradient:
     """As `begin` of a candidate; the code sees the whole point, in its shape."""
     import numpy as np
 
     rule = kind(**values)
     interface, arguments, t = rule.interface, rule.arguments(), 0
     w: Floats = start
-    with rule.origin.running(0):
+    with rule.code.running(0):
         memory = interface.begin(start.copy(), arguments)
 
     def advance(gradient: Floats) -> Floats:
         nonlocal w, t, memory
         t += 1
-        with np.errstate(all="ignore"), rule.origin.running(t):
+        with np.errstate(all="ignore"), rule.code.running(t):
             point, memory = interface.follow(w.copy(), gradient.copy(), t, memory, arguments)
             w = np.asarray(checked(point, w))
         return w
@@ -107,8 +107,12 @@ def begun(kind: type[OwnRule], values: Mapping[str, Any], start: Floats) -> Grad
     return advance
 
 
-def literals(origin: Origin) -> tuple[float, ...]:
-    """The numbers in a source, in order, each once."""
-    numbers = (node.value for node in ast.walk(origin.tree) if isinstance(node, ast.Constant))
+def literals(code: UserCode) -> tuple[float, ...]:
+    """The numbers in a source, in order, each once; none where Python has no source of an object."""
+    try:
+        tree = ast.parse(code.source or textwrap.dedent(inspect.getsource(code.load())))
+    except (OSError, TypeError, SyntaxError):
+        return ()
+    numbers = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
     found = (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and abs(n) < FAR)
     return tuple(dict.fromkeys(found))

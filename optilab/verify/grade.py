@@ -21,9 +21,6 @@ from optilab.verify.paths import (
 )
 from optilab.verify.references import MatrixFunction
 
-TECHNICAL = ("foreach", "capturable", "differentiable", "fused")
-"""Parameters of PyTorch's optimizers that change no number but by rounding."""
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -123,7 +120,7 @@ def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Se
     first = compared[0]
     usual = hyperparameters(first.rule)
     fixed = tuple(key for key in usual if usual[key] and not candidate.accepts(key, usual))
-    unchecked = tuple(name for name in candidate.parameters if name not in (*TECHNICAL, *candidate.named(usual)))
+    unchecked = tuple(name for name in candidate.parameters if name not in candidate.named(usual))
     names = tuple(dict.fromkeys(comparison.place.function.name for comparison in compared))
     verdict = Verdict(usual, first.steps, names, fixed=fixed, unchecked=unchecked)
     parted = [

@@ -27,8 +27,7 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.own import fitting, kind_of
-from optilab.optimize.own_source import words_of
+from optilab.optimize.own import exception_text, find_optimizer, rule_class
 from optilab.verify.candidate import begun, literals, parameters
 
 LONGEST = 1000
@@ -151,9 +150,8 @@ def _answer(connection: socket.socket, request: Mapping[str, Any]) -> None:
         try:
             if kind is None:
                 path, name, like = request["path"], request["name"], request["like"]
-                kind = kind_of(f"{path}:{name or fitting(Path(path), like)}")
-                _ = kind.origin.code
-                numbers = literals(kind.origin)
+                kind = rule_class(f"{path}:{name}" if name else find_optimizer(Path(path), like))
+                numbers = literals(kind.code)
                 reply = {"name": kind.name, "parameters": parameters(kind), "literals": numbers}
             elif "start" in message:
                 step, advance = 0, begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
@@ -163,7 +161,7 @@ def _answer(connection: socket.socket, request: Mapping[str, Any]) -> None:
         except UsageError as error:
             reply = {"error": str(error)[:LONGEST]}
         except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt
-            reply = {"error": str(kind.origin.failure(error, step) if kind else words_of(error))[:LONGEST]}
+            reply = {"error": str(kind.code.failure(error, step) if kind else exception_text(error))[:LONGEST]}
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(BaseException):  # replaced or closed by the user's code
                 stream.flush()

@@ -15,8 +15,9 @@ from optilab.config.tree import Override, override_from_text
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
 from optilab.optimize.maps import run_grid
-from optilab.optimize.own import kind_of
+from optilab.optimize.own import rule_class
 from optilab.optimize.path import worked_steps
+from optilab.optimize.rule import typed
 
 ADAM = """
 import numpy as np
@@ -93,7 +94,7 @@ def own(tmp_path):
 
     def make(name, source=ADAM):
         (tmp_path / "mine.py").write_text(source)
-        return kind_of(f"{tmp_path / 'mine.py'}:{name}")
+        return rule_class(f"{tmp_path / 'mine.py'}:{name}")
 
     return make
 
@@ -102,10 +103,10 @@ def overrides(algo, *settings):
     return [Override("--algo", "algo", [algo]), *(override_from_text("--set", text) for text in settings)]
 
 
-def ends(rule, function, settings, steps):
-    """The ends of a grid of settings, in this process."""
+def ends(rule, function, settings, steps, workers=1):
+    """The ends of a grid of settings."""
     start = np.array(function.start)[None, None]
-    return run_grid(rule, function, start, steps, settings, workers=1).points
+    return run_grid(rule, function, start, steps, settings, workers=workers).points
 
 
 @pytest.mark.parametrize("name", INTERFACES)
@@ -148,6 +149,14 @@ def test_map_of_code_that_cannot_be_traced(own, code):
         np.testing.assert_allclose(points[0, j], path.points[-1], rtol=1e-12)
 
 
+def test_processes_of_a_map_inherit_the_code(own):
+    typed_rule, function = typed("w <- w - lr*g")(lr=0.1), OBJECTIVES["ravine"]()
+    settings = {"lr": np.linspace(0.01, 0.3, 40_000)[None]}
+    for rule in (typed_rule, own("f", "def f(w, g, lr=0.1): return w - lr * g")()):
+        one, two = (ends(rule, function, settings, 3, workers) for workers in (1, 2))
+        np.testing.assert_array_equal(one, two)
+
+
 def test_hidden_state_is_not_traced(own):
     source = "n = 0\ndef f(w, g, lr=0.1):\n    global n\n    n += 1\n    return w - lr * (n % 2 + 1) * g"
     points = ends(own("f", source)(), OBJECTIVES["ravine"](), {"lr": np.linspace(0.05, 0.3, 4)[None]}, 10)
@@ -163,22 +172,70 @@ def test_steps_change_no_state_and_no_gradient(own):
     np.testing.assert_array_equal(gradient, [0.1, 0.2])
 
 
-def test_settings_are_read_without_running(own, tmp_path):
+def test_the_signature_is_the_settings(own, tmp_path):
     source = """
-raise SystemExit("executed")
-def f(w, g, V, lr, nu=0.5, *, steps: int = 5, form="a"): ...
+from dataclasses import dataclass, field
+HALF = 1 / 2
+def f(w, g, V, lr, nu=HALF, *, steps: int = 5, form="a", act=abs): return w - lr * act(g), V
 class C:
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.99), weight_decay=0): ...
+    def step(self): ...
+class Inherits(C): ...
+@dataclass
+class D:
+    learning_rate: float = 2 * HALF
+    past: list = field(default_factory=list)
+    def update(self, w, g): return w - self.learning_rate * g
 """
     own("f", source)
     spec = tmp_path / "mine.py"
     (rule,) = load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.nu=1e-3", "algo.steps=7")).algo
     assert (rule.lr, rule.nu, rule.steps, rule.form) == (0.01, 1e-3, 7, "a")
-    assert [f.name for f in fields(kind_of(f"{spec}:C"))] == ["lr", "beta1", "beta2", "weight_decay"]
-    with pytest.raises(UsageError, match="executed"):
-        descend(rule, OBJECTIVES["ravine"]())
+    assert not hasattr(rule, "act")  # a default that no config can hold stays what the code says
+    for name in ("C", "Inherits"):
+        assert [f.name for f in fields(rule_class(f"{spec}:{name}"))] == [
+            "params",
+            "lr",
+            "beta1",
+            "beta2",
+            "weight_decay",
+        ]
+    assert [f.name for f in fields(rule_class(f"{spec}:D"))] == ["lr"]
+    assert len(descend(rule_class(f"{spec}:D")(), OBJECTIVES["ravine"]()).points) == 31
     with pytest.raises(ConfigError, match="has changed"):
         load(OptimizeConfig, None, overrides(f"{spec}:f", "algo.sha256=abc"))
+
+
+def test_a_file_is_executed_last(own, tmp_path):
+    """Neither next to another problem, nor where its checksum is another one."""
+    (tmp_path / "mine.py").write_text("raise SystemExit('executed')\n")
+    spec = f"{tmp_path / 'mine.py'}:f"
+    for wrong, words in (("epochs=0", "epochs: expected"), ("algo.sha256=abc", "has changed")):
+        with pytest.raises(ConfigError, match=words) as raised:
+            load(OptimizeConfig, None, overrides(spec, wrong))
+        assert "SystemExit" not in str(raised.value)
+    with pytest.raises(ConfigError, match=r"--algo: .*mine.py:1: SystemExit: executed, in: raise SystemExit"):
+        load(OptimizeConfig, None, overrides(spec))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "returned", "states"),
+    [
+        ("m=0, v=None, t=0, nesterov=False", "w, 0 * w, 0 * w, t", ["m", "v", "t"]),
+        ("t=0, m=0, v=None, weight_decay=0", "w, m, m", ["m", "v"]),  # t is the number of the step
+        ("clip=None, t=1", "w", []),
+        ("V, clip=None", "w, V", ["V"]),
+        ("V, m=0", "w, V, 1 / m", ["V"]),  # an error of its first step
+    ],
+)
+def test_a_default_of_nothing_is_state_if_it_is_returned(own, parameters, returned, states):
+    kind = own("f", f"def f(w, g, {parameters}, lr=0.1): return {returned}")
+    assert [*kind.interface.starts] == states
+
+
+def test_one_call_cannot_tell_which_default_is_state(own):
+    with pytest.raises(UsageError, match=r"mine.py:2: f returns 1 of m, clip: state needs no default"):
+        own("f", "\ndef f(w, g, lr=0.1, m=0, clip=None): return w, m")
 
 
 def test_installed_module_is_found_without_its_package(tmp_path, monkeypatch):

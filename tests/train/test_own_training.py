@@ -5,6 +5,8 @@ import textwrap
 
 import pytest
 
+from optilab.optimize.own import UserCode
+
 SOURCE = """
 import numpy as np
 import torch
@@ -143,6 +145,40 @@ def test_weight_decay_and_a_schedule_reach_it(train, optilab, small):
 )
 def test_what_goes_wrong_in_it_costs_a_sentence(train, name, said):
     assert said in train(name, code=2)
+
+
+NETWORK = """
+class Net(torch.nn.Sequential):
+    def __init__(self, shape, classes):
+        super().__init__(torch.nn.Flatten(), torch.nn.Linear(shape[0] * shape[1] * shape[2], classes))
+"""
+READING = """
+runs ls
+runs show a
+runs compare a b
+runs diff a b
+runs plot a
+report a --out a.html
+diagnose a
+help own
+config show train
+"""
+
+
+def test_what_only_reads_executes_no_file(train, optilab, tmp_path, monkeypatch):
+    """A training whose other settings are wrong does not either."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(mine.read_text() + NETWORK)
+    for name in "ab":
+        train("Steps", "--name", name, "--set", "model=mine.py:Net", "--set", f"seed={ord(name)}")
+    with monkeypatch.context() as patched:
+        patched.setattr(UserCode, "load", None)
+        for command in READING.strip().splitlines():
+            optilab(*command.split())
+        train("nobody", "--epochs", 0, code=2)
+        mine.write_text("")
+        optilab("diagnose", "a")
+    assert "mine.py has no nobody" in train("nobody", code=2)
 
 
 def test_settings_are_keys_of_the_optimizer(train):

@@ -11,7 +11,7 @@ import yaml
 
 from optilab.lab import Lab
 from optilab.optimize import RULES, Regime
-from optilab.optimize.own import kind_of
+from optilab.optimize.own import rule_class
 from optilab.verify.candidate import STEPS, load
 from optilab.verify.explain import forms_of
 from optilab.verify.grade import grade
@@ -125,7 +125,7 @@ def test_hyperparameter_without_counterpart_is_unchecked(judged):
     """Of momentum, which has no dampening, code that does it wrongly is equal; of PyTorch's own it is not."""
     verdict = judged(DAMPENED, "momentum")
     assert (verdict.equal, verdict.unchecked) == (True, ("dampening",))
-    assert not judged(DAMPENED, kind_of("torch.optim:SGD")()).equal
+    assert not judged(DAMPENED, rule_class("torch.optim:SGD")()).equal
 
 
 def test_numbers_written_in_are_kept(judged):

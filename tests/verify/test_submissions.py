@@ -16,7 +16,7 @@ import yaml
 
 from optilab.errors import UsageError
 from optilab.optimize import RULES
-from optilab.optimize.own import fitting
+from optilab.optimize.own import find_optimizer
 from optilab.verify.candidate import load
 from optilab.verify.grade import grade
 from optilab.verify.remote import Limits, TimeLimit, Warden
@@ -311,7 +311,7 @@ def test_files_and_patterns_together(optilab, tmp_path):
 )
 def test_name_that_fits_is_taken(tmp_path, source, name):
     (tmp_path / "a.py").write_text(source)
-    assert fitting(tmp_path / "a.py") == name
+    assert find_optimizer(tmp_path / "a.py").name == name
 
 
 def test_file_without_a_name(optilab, tmp_path):
