@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from optilab.optimize.rule import Rule, quantities_for, reject_matrix_rule, sett
 
 BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
 OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
-PARALLEL_FROM = 1_000_000  # cells: below it a second process costs more than it gains
+WORTH_A_PROCESS = 0.08  # seconds of work, a few times what starting processes takes
 CHECKED_STEPS = 200
 
 Watch = Literal["gradient", "solved"]
@@ -201,7 +202,7 @@ def run_grid(
 ) -> GridResult:
     """Follow `rule` for `steps` updates in every cell of a `Grid`; the numbers are those of `descend` in that cell.
 
-    `workers`: processes; by default one per core for a million cells or more, else one.
+    `workers`: processes; by default one per core where the rest of the work takes longer than to start them.
     """
     reject_matrix_rule(rule)
     if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
@@ -212,12 +213,16 @@ def run_grid(
     run, block = grid.kernel()
     rows, columns = grid.shape
     parts = list(_blocks(rows, columns, block))
-    workers = min(workers or (os.cpu_count() or 1 if rows * columns >= PARALLEL_FROM else 1), len(parts))
-    if workers > 1:
+    began = perf_counter()
+    found = [grid.ends(parts[0], run)]
+    if workers is None:
+        left = (perf_counter() - began) * (len(parts) - 1)
+        workers = (os.cpu_count() or 1) if left > WORTH_A_PROCESS else 1
+    if workers > 1 and parts[1:]:
         with ProcessPoolExecutor(workers, get_context("fork"), _inherited.extend, ([grid, run],)) as pool:
-            found = list(pool.map(_ends, parts))
+            found += pool.map(_ends, parts[1:])
     else:
-        found = [grid.ends(part, run) for part in parts]
+        found += [grid.ends(part, run) for part in parts[1:]]
     points, first = np.empty((rows, columns, grid.starts.shape[-1])), np.empty((rows, columns), np.int32)
     values, norms = np.empty((rows, columns)), np.empty((rows, columns))
     for part, one in zip(parts, found, strict=True):

@@ -453,16 +453,20 @@ class Stateful(Interface):
 
 
 class StepInterface(Interface):
-    """The step API: `init(x) -> state`, `update(g, state) -> (step, state)`."""
+    """The step API: `init(w) -> state`, and `step(w, g, t, state) -> (w, state)` as optilab's rules have it, or
+    `update(g, state) -> (step, state)`."""
 
     def begin(self, w: Array, arguments: Arguments) -> Any:
         return self.call(**arguments).init(w)
 
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
-        result = self.call(**arguments).update(g, memory)
+        rule = self.call(**arguments)
+        name = "update" if hasattr(rule, "update") else "step"
+        result = rule.update(g, memory) if name == "update" else rule.step(w, g, t, memory)
         if not isinstance(result, tuple) or len(result) != 2:
-            raise UsageError(f"update returned {shown(result)}; end it with return step, state")
-        return w + result[0], result[1]
+            end = "step, state" if name == "update" else "w, state"
+            raise UsageError(f"{name} returned {shown(result)}; expected {end}")
+        return (w + result[0] if name == "update" else result[0]), result[1]
 
     def remembered(self, memory: Any) -> dict[str, Any]:
         return dict(memory._asdict()) if hasattr(memory, "_asdict") else {"state": memory}
