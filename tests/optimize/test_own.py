@@ -13,7 +13,7 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump
 from optilab.config.tree import Override, override_from_text
 from optilab.errors import ConfigError, UsageError
-from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend
+from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend, maps
 from optilab.optimize.maps import run_grid
 from optilab.optimize.own import rule_class
 from optilab.optimize.path import worked_steps
@@ -131,6 +131,9 @@ def test_map_cell_is_a_path(own, name):
     for i, j in np.ndindex(2, 3):
         path = descend(replace(rule, lr=lr[0, j].item(), beta1=beta[i, 0].item()), function, steps=30)
         np.testing.assert_allclose(points[i, j], path.points[-1], rtol=1e-9, atol=1e-12)
+    if "torch" not in name:  # as one block: cell by cell takes thirty times as long
+        starts, settings = np.array(function.start)[None, None], {"lr": lr, "beta1": beta}
+        assert maps.Grid(rule, function, starts, 30, settings, None, np.zeros((1, 1))).kernel()[1] == maps.BLOCK
 
 
 @pytest.mark.parametrize(
