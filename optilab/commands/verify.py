@@ -29,7 +29,7 @@ from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.optimize.own import UserRule, find_optimizer, rule_class, user_code
+from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -172,7 +172,7 @@ Exit status 9: something differs.
         candidate = given[0]
         if place.library or not hasattr(os, "fork"):
             if isinstance(candidate, str) and candidate.endswith(".py"):
-                candidate = find_optimizer(Path(candidate), exam.rule.name)
+                candidate = candidates.find_optimizer(Path(candidate), exam.rule.name)
             own = candidates.load(candidate)
             return LabVerification(own.name, exam, exam.grade(own), own, rule_class(candidate))
         file, name = submissions.split(candidate)

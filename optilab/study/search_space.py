@@ -14,8 +14,8 @@ import numpy as np
 from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import ALIASES, UserRule, is_user_code
-from optilab.optimize.rule import learning_rates
+from optilab.optimize.own import UserRule, is_user_code
+from optilab.optimize.rule import ALIASES, learning_rates
 from optilab.optimize.theory import decays_apart, root_power, scale_free
 
 
