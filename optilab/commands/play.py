@@ -14,33 +14,32 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import floor, log10
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-import numpy as np
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
 
 from optilab.commands.answer import Answer
-from optilab.commands.charts.paths import paths_chart
 from optilab.commands.options import OutputOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, require_bare, tuned
 from optilab.commands.request import Place
 from optilab.config.load import load
-from optilab.config.optimize import OptimizeConfig
 from optilab.config.section import dump
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Field, Flag
-from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status, theory
+from optilab.optimize import OBJECTIVES, RULES, Objective, Rule, Status
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import called
-from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING, lowest
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import settings_in_formula
 from optilab.show import chart_page, terminal
 from optilab.show.chart import MARKERS
 from optilab.show.page import asset, page_file, render, write_page
 from optilab.words import plural
+
+if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
 
 EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
@@ -94,7 +93,7 @@ class Play(SetOptions, OutputOptions):
 class Playground(Answer):
     """The page that was written, and which optimizers diverge at the settings of its config."""
 
-    config: OptimizeConfig
+    config: "OptimizeConfig"
     file: str
     size: int
     """Bytes."""
@@ -146,7 +145,7 @@ class Playground(Answer):
 # --- the page -----------------------------------------------------------------------------------------------
 
 
-def require(config: OptimizeConfig, what: str) -> None:
+def require(config: "OptimizeConfig", what: str) -> None:
     """UsageError for a config that a page cannot run; `what` is what would run it, in the message."""
     require_bare(config, what)
     function = config.function
@@ -170,11 +169,13 @@ def has_formula(rule: Rule) -> bool:
     return renews and numbers_in_formula(rule).keys() >= set(program.settings) and len(rule.formula) <= MAX_LENGTH
 
 
-def page(config: OptimizeConfig, note: str = "", free: bool = False) -> bytes:
+def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     """The page of a config's rules on its function of one or two variables, with all others to be chosen in it.
 
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
     """
+    from optilab.commands.charts.paths import paths_chart
+
     require(config, "a page")
     function = config.function
     scripts = ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js")
@@ -192,8 +193,10 @@ def page(config: OptimizeConfig, note: str = "", free: bool = False) -> bytes:
     )
 
 
-def _data(config: OptimizeConfig, free: bool) -> dict[str, Any]:
+def _data(config: "OptimizeConfig", free: bool) -> dict[str, Any]:
     """What the page knows: the rules and the function that it opens with, then the others."""
+    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING
+
     function, trees = config.function, dump(config)
     rules, names, keys = [], Counter[str](), Counter[str]()
     for rule, tree in zip(config.algo, trees["algo"], strict=True):
@@ -221,6 +224,8 @@ def _data(config: OptimizeConfig, free: bool) -> dict[str, Any]:
 
 def _other_rules(known: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The rules that a page can run and does not open with, with the settings of their presets."""
+    from optilab.config.optimize import OptimizeConfig
+
     names = [name for name, kind in RULES.items() if name not in known and has_formula(kind())]
     if not names:
         return
@@ -243,6 +248,9 @@ def _other_functions(own: Objective) -> Iterator[dict[str, Any]]:
 
 def function_data(function: Objective, tree: Mapping[str, Any]) -> dict[str, Any]:
     """What a page knows of a function that has trees; its gradient only where it is not that of calculus."""
+    from optilab.optimize import theory
+    from optilab.optimize.path import lowest
+
     nodes = function.nodes()
     assert nodes is not None
     value, gradient = nodes
@@ -271,6 +279,8 @@ def as_tree(node: Node) -> Any:
 
 def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
     """A minimum and the curvatures there, ascending; None unless all are positive, and at a kink."""
+    import numpy as np
+
     place = np.array(point, dtype=float)
     around = 1e-6 * np.maximum(1, np.abs(place)) * np.eye(len(place))
     with np.errstate(all="ignore"):

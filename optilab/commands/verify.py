@@ -28,7 +28,7 @@ from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.optimize.own import UserRule, find_optimizer, rule_class, user_code
+from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.junit import Suite, TestCase, xml
@@ -170,6 +170,8 @@ Exit status 9: something differs.
         candidate = given[0]
         if place.library or not hasattr(os, "fork"):
             if isinstance(candidate, str) and candidate.endswith(".py"):
+                from optilab.verify.candidate import find_optimizer
+
                 candidate = find_optimizer(Path(candidate), exam.rule.name)
             from optilab.verify import candidate as candidates
 

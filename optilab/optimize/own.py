@@ -44,20 +44,8 @@ MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
-GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
-"""What the second parameter of a function is called that is an optimizer."""
 HYPERPARAMETERS = {*USUAL_VALUES, "alpha", "beta3", "nu", "damping"}
 """Parameters of a function that are no state."""
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "lr": ("learning_rate", "alpha", "eta", "step_size"),
-    "beta": ("momentum", "gamma", "mu", "beta1"),
-    "beta1": ("b1", "beta_1"),
-    "beta2": ("b2", "beta_2"),
-    "decay": ("rho", "alpha", "gamma", "beta", "beta2"),
-    "eps": ("epsilon",),
-    "weight_decay": ("wd",),
-}
-"""What a hyperparameter is called elsewhere."""
 TORCH_IMPLEMENTATION_FLAGS = ("foreach", "capturable", "differentiable", "fused")
 """Parameters of torch's optimizers that choose how the numbers are computed, not which."""
 SCALARS: Mapping[Any, type] = {"float": float, "int": int, "bool": bool, "str": str}
@@ -295,36 +283,6 @@ def _given(item: Callable[..., Any]) -> UserCode:
     code = getattr(item, "__code__", None) or getattr(getattr(item, "update", None), "__code__", None)
     path = Path(code.co_filename if code else "<unknown>")
     return UserCode(path, name.strip("<>"), module=item.__module__, given=item)
-
-
-def find_optimizer(path: Path, preferred: str = "") -> UserCode:
-    """The only class or function of a file that is an optimizer; the file is executed.
-
-    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
-    the one with the name of the optimizer `preferred`. UsageError where nothing fits, or more than one does.
-    """
-    code = user_code(f"{path}:NAME")
-    defined, methods = code.defined, ("update", "step")
-    classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
-    found = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
-    functions = [n for n in defined if isinstance(defined[n], FunctionType)]
-    found = found or [
-        n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
-    ]
-    found = [n for n in found if _bare(n) == _bare(preferred)] or found
-    if len(found) == 1:
-        return replace(code, name=found[0])
-    if found:
-        raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path}:{found[0]}")
-    names = f"; it has {', '.join(defined)}" if defined else ""
-    raise UsageError(
-        f"{path} has no class with update(w, g) and no function f(w, g, ...){names} (optilab help own)"
-    )
-
-
-def _bare(name: str) -> str:
-    """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
-    return "".join(filter(str.isalnum, name)).lower()
 
 
 # --- the interfaces ----------------------------------------------------------------------------------------

@@ -240,6 +240,16 @@ USUAL_VALUES: Mapping[str, float] = {
     **dict.fromkeys(("weight_decay", "wd"), 0.0),
 }
 """Values of settings that a user's code or formula does not give, by what the settings are usually called."""
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "lr": ("learning_rate", "alpha", "eta", "step_size"),
+    "beta": ("momentum", "gamma", "mu", "beta1"),
+    "beta1": ("b1", "beta_1"),
+    "beta2": ("b2", "beta_2"),
+    "decay": ("rho", "alpha", "gamma", "beta", "beta2"),
+    "eps": ("epsilon",),
+    "weight_decay": ("wd",),
+}
+"""What a hyperparameter is called elsewhere."""
 
 
 class Typed(Rule):

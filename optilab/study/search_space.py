@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from annotated_types import Le, Lt
 
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import ALIASES, UserRule, is_user_code
-from optilab.optimize.rule import learning_rates
+from optilab.optimize.own import UserRule, is_user_code
+from optilab.optimize.rule import ALIASES, learning_rates
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,17 +4,22 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import ALIASES, UserCode, UserRule, checked, rule_class
+from optilab.optimize.own import UserCode, UserRule, checked, rule_class, user_code
+from optilab.optimize.rule import ALIASES
 
 STEPS = 100
 """Steps that are compared."""
 FAR = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
+GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
+"""What the second parameter of a function is called that is an optimizer."""
 
 Gradient = Callable[[Floats], Floats]
 Start = tuple[float, ...] | tuple[tuple[float, ...], ...]
@@ -70,6 +75,36 @@ class Candidate:
                     taken[name] = key
                     break
         return taken
+
+
+def find_optimizer(path: Path, preferred: str = "") -> UserCode:
+    """The only class or function of a file that is an optimizer; the file is executed.
+
+    A class comes before functions, which may be its helpers, and a class before those that it extends; of several,
+    the one with the name of the optimizer `preferred`. UsageError where nothing fits, or more than one does.
+    """
+    code = user_code(f"{path}:NAME")
+    defined, methods = code.defined, ("update", "step")
+    classes = [n for n in defined if any(isinstance(getattr(defined[n], m, None), FunctionType) for m in methods)]
+    found = [n for n in classes if not any(defined[n] in defined[other].__mro__[1:] for other in classes)]
+    functions = [n for n in defined if isinstance(defined[n], FunctionType)]
+    found = found or [
+        n for n in functions if GRADIENTS.intersection([*inspect.signature(defined[n]).parameters][1:2])
+    ]
+    found = [n for n in found if _bare(n) == _bare(preferred)] or found
+    if len(found) == 1:
+        return replace(code, name=found[0])
+    if found:
+        raise UsageError(f"{path} has {', '.join(found)}: choose one, as in {path}:{found[0]}")
+    names = f"; it has {', '.join(defined)}" if defined else ""
+    raise UsageError(
+        f"{path} has no class with update(w, g) and no function f(w, g, ...){names} (optilab help own)"
+    )
+
+
+def _bare(name: str) -> str:
+    """A name as `adam_w`, `AdamW` and `adamw` have it in common."""
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def load(code: str | Callable[..., Any] | UserCode) -> Candidate:

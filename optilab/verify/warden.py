@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize.own import exception_text, find_optimizer, rule_class
-from optilab.verify.candidate import begun, literals, parameters
+from optilab.optimize.own import exception_text, rule_class
+from optilab.verify.candidate import begun, find_optimizer, literals, parameters
 
 LONGEST = 1000
 """Characters of an error."""
