@@ -100,16 +100,16 @@ class UserCode:
 
     @property
     def line(self) -> int:
-        """The line of the function, or of what the class is called by at each step; 1 where it is not in the file."""
+        """The line of the function, or of what the class is called by at each step; 0 where it is not in the file."""
         names = ("update", "step", "forward", "__init__")
         functions = [self.load(), *(getattr(self.load(), name, None) for name in names)]
         codes = [getattr(inspect.unwrap(function), "__code__", None) for function in functions]
-        return next((code.co_firstlineno for code in codes if code and code.co_filename == str(self.path)), 1)
+        return next((code.co_firstlineno for code in codes if code and code.co_filename == str(self.path)), 0)
 
     @property
     def place(self) -> str:
         """`my_adam.py:7: Adam`, for messages."""
-        return f"{self.file}:{self.line}: {self.name}"
+        return f"{self.file}{f':{self.line}' * bool(self.line)}: {self.name}"
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
@@ -178,7 +178,8 @@ class UserCode:
             with self._surroundings():
                 yield
         except UsageError as error:
-            step = f", step {at}: line {self.line}" if isinstance(at, int) and at else ""
+            line = f": line {self.line}" * bool(self.line)
+            step = f", step {at}{line}" if isinstance(at, int) and at else ""
             raise UsageError(f"{self.display_name}{step}: {error}") from None
         except (SystemFailure, KeyboardInterrupt, Interrupted):
             raise

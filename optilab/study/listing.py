@@ -18,7 +18,7 @@ from optilab import runs
 from optilab.config.keys import keys_of
 from optilab.config.load import load
 from optilab.config.presets import presets
-from optilab.config.section import dump, schema_for
+from optilab.config.section import dump, handling_user_code, schema_for
 from optilab.config.tree import decimal, flat, flow
 from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_user_code
@@ -194,7 +194,8 @@ class Variants:
     @cached_property
     def _trainings(self) -> dict[str, dict[str, Any]]:
         schema = schema_for("train")
-        trees = [dump(load(schema, str(preset.path))) for preset in presets("train")]
+        with handling_user_code("recorded"):
+            trees = [dump(load(schema, str(preset.path))) for preset in presets("train")]
         return {tree["name"]: tree for tree in trees}
 
     def _paths(self, rules: Sequence[str]) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def test_what_only_reads_executes_no_file(train, optilab, tmp_path, monkeypatch)
     for name in "ab":
         train("Steps", "--name", name, "--set", "model=mine.py:Net", "--set", f"seed={ord(name)}")
     with monkeypatch.context() as patched:
-        patched.setattr(UserCode, "load", None)
+        patched.setattr(UserCode, "_module", lambda _: pytest.fail("executed"))
         for command in READING.strip().splitlines():
             optilab(*command.split())
         train("nobody", "--epochs", 0, code=2)
