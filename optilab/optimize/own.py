@@ -178,8 +178,9 @@ class UserCode:
             with self._surroundings():
                 yield
         except UsageError as error:
-            line = f": line {self.line}" * bool(self.line)
-            step = f", step {at}{line}" if isinstance(at, int) and at else ""
+            if at is None:
+                raise self.failure(error, at) from None
+            step = f", step {at}" + f": line {self.line}" * bool(self.line) if isinstance(at, int) and at else ""
             raise UsageError(f"{self.display_name}{step}: {error}") from None
         except (SystemFailure, KeyboardInterrupt, Interrupted):
             raise
@@ -188,6 +189,7 @@ class UserCode:
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
+        """Where the code prints, and the directory that it works in."""
         stdout, chdir, outside = sys.stdout, os.chdir, ""
 
         def change(path: Any) -> None:  # asking for the directory at each step would take too long

@@ -143,7 +143,7 @@ def test_map_cell_is_a_path(own, name):
         "return w - lr * g if g[0] > 0 else w - 0.5 * lr * g",
     ],
 )
-def test_map_of_code_that_cannot_be_traced(own, code):
+def test_map_of_code_that_sees_one_point(own, code):
     rule, function = own("f", f"import numpy as np\ndef f(w, g, lr=0.1): {code}")(), OBJECTIVES["ravine"]()
     lr = np.linspace(0.05, 0.3, 4)[None]
     points = ends(rule, function, {"lr": lr}, 10)
@@ -160,7 +160,7 @@ def test_processes_of_a_map_inherit_the_code(own):
         np.testing.assert_array_equal(one, two)
 
 
-def test_hidden_state_is_not_traced(own):
+def test_map_of_code_with_a_hidden_state(own):
     source = "n = 0\ndef f(w, g, lr=0.1):\n    global n\n    n += 1\n    return w - lr * (n % 2 + 1) * g"
     points = ends(own("f", source)(), OBJECTIVES["ravine"](), {"lr": np.linspace(0.05, 0.3, 4)[None]}, 10)
     assert len({tuple(point) for point in points[0].tolist()}) == 4
@@ -217,8 +217,14 @@ def test_a_file_is_executed_last(own, tmp_path):
         with pytest.raises(ConfigError, match=words) as raised:
             load(OptimizeConfig, None, overrides(spec, wrong))
         assert "SystemExit" not in str(raised.value)
-    with pytest.raises(ConfigError, match=r"--algo: .*mine.py:1: SystemExit: executed, in: raise SystemExit"):
-        load(OptimizeConfig, None, overrides(spec))
+    for source, words in (
+        ("raise SystemExit('executed')", "1: SystemExit: executed, in: raise SystemExit"),
+        ("\nfrom optilab.optimize import RULES; RULES['adm']", "2: UnknownName: unknown algorithm 'adm'"),
+        ("\n\ndef f(w, g) return w", "3: SyntaxError: expected ':', in: def f"),
+    ):
+        (tmp_path / "mine.py").write_text(source)
+        with pytest.raises(ConfigError, match=f"--algo: .*mine.py:{words}"):
+            load(OptimizeConfig, None, overrides(spec))
 
 
 @pytest.mark.parametrize(
