@@ -29,6 +29,8 @@ another point, and the diagonal of the Hessian, both as functions of a point."""
 _INPUTS = {"w": VECTOR, "g": VECTOR, "t": NUMBER, "I": VECTOR}
 _SIZES = QUANTITIES | {"sum": ROW, "norm": ROW, "smallest": ROW, "solve": VECTOR}
 
+ELEMENTWISE = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
+"""Functions that NumPy and torch share by name."""
 INFIX = {
     "add": "({} + {})",
     "subtract": "({} - {})",
@@ -351,10 +353,7 @@ def _identity(x: Array, like: Array) -> Array:
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{
-        f"_{name}": _of_elements(name)
-        for name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")
-    },
+    **{f"_{name}": _of_elements(name) for name in (*ELEMENTWISE, "sign")},
     "_zeros": _zeros,
     "_power": _power,
     "_sqrt": _sqrt,
@@ -454,7 +453,7 @@ NUMBERS = INFIX | {
     "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} - {0})",  # NaN of NaN
     "maximum": "_maximum({}, {})",
     "minimum": "_minimum({}, {})",
-    **{op: f"float(np.{op}({{}}))" for op in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{op: f"float(np.{op}({{}}))" for op in ELEMENTWISE},
     "power": "float(np.power({}, {}))",
 }
 ARRAYS = INFIX | {
@@ -464,10 +463,7 @@ ARRAYS = INFIX | {
     "raised": "({} ** {})",
     "sign": "np.sign({})",
     "sum": "np.sum({}, axis=-1, keepdims=True)",
-    **{
-        op: f"np.{op}({{}})"
-        for op in ("sqrt", "absolute", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
-    },
+    **{op: f"np.{op}({{}})" for op in ("sqrt", "absolute", *ELEMENTWISE)},
     **{op: f"np.{op}({{}}, {{}})" for op in ("power", "maximum", "minimum")},
     "where": "np.where({}, {}, {})",
 }
