@@ -398,7 +398,7 @@ class Stateful(Interface):
 
         given, attributes = memory
         for name, value in arguments.items():
-            if value is not given[name] and value != given[name]:  # a schedule's
+            if value is not given[name] and not np.array_equal(value, given[name]):  # a schedule's
                 if not np.array_equal(attributes.get(name, np.nan), given[name]):
                     raise UsageError(f"keeps no attribute {name} that a schedule could change")
                 attributes[name] = value
