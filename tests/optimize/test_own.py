@@ -152,6 +152,15 @@ def test_map_of_code_that_sees_one_point(own, code):
         np.testing.assert_allclose(points[0, j], path.points[-1], rtol=1e-12)
 
 
+def test_a_map_gives_all_points_to_one_object(own):
+    counted = ADAM.replace("self.t += 1", "self.t += 1; calls.append(w.shape)") + "\ncalls = []\n"
+    rule, lr = own("Stateful", counted)(), np.linspace(0.01, 0.3, 100)[None]
+    ends(rule, OBJECTIVES["ravine"](), {"lr": lr}, 10)
+    calls = rule.code.executed.calls
+    assert calls.count((1, 100, 2)) == 10
+    assert len(calls) < 100
+
+
 def test_processes_of_a_map_inherit_the_code(own):
     typed_rule, function = typed("w <- w - lr*g")(lr=0.1), OBJECTIVES["ravine"]()
     settings = {"lr": np.linspace(0.01, 0.3, 40_000)[None]}
