@@ -21,7 +21,7 @@ from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
 from optilab.config.tree import decimal, flat, flow
 from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
-from optilab.optimize.own import is_user_code
+from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import CONFIRMATION, STAGE, asked_of, axes_of
 
@@ -202,7 +202,7 @@ class Variants:
         """These rules of `optimize` with the settings of the exercise or the literature, on the default function."""
         names = ",".join(rules)
         if names not in self._optimize:
-            listed = [name for name in rules if not is_user_code(name)]
+            listed = [name for name in rules if name in RULES]
             config = dump(load(schema_for("optimize"), {"algo": listed or ["sgd"]}))
             algo = config.pop("algo")
             self._optimize[names] = {**({"algo": algo[0]} if len(rules) == 1 else _named(algo)), **config}
