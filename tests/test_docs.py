@@ -34,7 +34,7 @@ LONG = (
     "optilab race --out race.png",
     "--halving 3 --epochs 3",
     "--over optimizer=sgd,adam --over optimizer.lr=1e-3,1e-2",
-    "optilab verify '*.py:Adam'",
+    "optilab grade '*.py:Adam'",
 )
 """Commands of pages that work for ten seconds and more; what they do is tested elsewhere, on less."""
 
