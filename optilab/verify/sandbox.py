@@ -18,9 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,46 +32,46 @@ from optilab.optimize.objective import Floats
 from optilab.optimize.own import exception_text, rule_class
 from optilab.verify.candidate import FAR, Candidate, Gradient, begun, find_optimizer, literals, parameters
 
-MAX_OUTPUT = 4000
-"""Characters of a submission's output that are kept, the last ones."""
-MAX_ERROR = 1000
-MAX_REPLY = 1 << 20
-MAX_FILE = 16 << 20
-MAX_FILES = 64 << 20
-"""Bytes of all files of an isolated submission."""
-MAX_PROCESSES = 256
-DIRECTORY = "/tmp/submission"
-"""The working directory in a file system of its own."""
-TOTAL = 10
-"""The time limit of all answers of a submission, in time limits of one answer."""
-START = 120.0
-"""Seconds in which Python and NumPy start, on a busy machine, too."""
-
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
     "namespaces": "isolated by namespaces of the system (unshare)",
     "limits": "not isolated: install bubblewrap, or use a container",
 }
 """What isolates a submission, the strongest first, as a report says it."""
-SYSTEM = (
+ENCLOSED = ("bubblewrap", "namespaces")
+"""The levels with a file system of their own."""
+TOTAL = 10
+"""The time limit of all answers of a submission, in time limits of one answer."""
+START = 120.0
+"""Seconds in which Python and NumPy start, on a busy machine, too."""
+MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
+"""Characters of a submission's output that are kept, the last ones; of an error; bytes of a reply."""
+MAX_FILE, MAX_FILES, MAX_PROCESSES = 16 << 20, 64 << 20, 256
+"""Bytes of a file, and of all files of a file system of its own; processes in it."""
+
+DIRECTORY = "/tmp/submission"
+"""The working directory in a file system of its own."""
+PYTHON = (sys.prefix, sys.base_prefix)
+INSTALLED = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+HERE = str(Path(__file__).parents[2])
+PATHS = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"),
-    "/proc/cpuinfo",
+    *("/proc/cpuinfo", *PYTHON, str(Path(sys.executable).resolve().parents[1]), *INSTALLED, f"{HERE}/optilab"),
 )
+"""What an isolated submission sees: the system's libraries, Python and its packages, no home and no other process."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 NEW_ROOT = f"""set -e
-mount -t tmpfs -o size={MAX_FILES},nr_inodes=10000 tmpfs "$1"
-cd "$1"
-shift
+mount -t tmpfs -o size={MAX_FILES},nr_inodes=10000 tmpfs /mnt
+cd /mnt
 while [ "$1" != -- ]; do
     if [ -d "$1" ]; then mkdir -p ".$1"; else mkdir -p ".${{1%/*}}"; : > ".$1"; fi
     mount --rbind -o ro "$1" ".$1"
     shift
 done
 mkdir -p .{DIRECTORY}
-shift
 exec chroot . setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
 """
-"""A shell script that makes a root as bubblewrap does: in directory $1, of the paths up to `--`; the rest is run in it.
+"""A shell script that makes a root of the paths up to `--`, as bubblewrap does, and runs the rest in it.
 
 Without capabilities no process leaves it, and the kernel makes no user namespace in it.
 """
@@ -85,29 +85,21 @@ class TimeLimit(UsageError):
 class Sandbox:
     """What isolates a submission, and what it may use.
 
-    `level`: a key of LEVELS, or empty for a file of the user's own, which sees what the user sees.
+    `seconds` for one answer: loading the file, making the optimizer, a step. `memory`: MiB of each process. `level`:
+    a key of LEVELS; empty for a file of the user's own, which sees what the user sees.
     """
 
     seconds: float
-    """For one answer: loading the file, making the optimizer, a step."""
     memory: int | None = None
-    """MiB of each process."""
     level: str = ""
 
     @property
     def limits(self) -> dict[str, int]:
         """Those that the system enforces on each process, by their names there."""
-        limits = {"CORE": 0, "FSIZE": MAX_FILE, "CPU": round(min(TOTAL * self.seconds + START, 1e8))}
-        if self.memory is not None:
-            limits["AS"] = self.memory << 20
-        if self.is_enclosed:  # elsewhere all processes of the user count
-            limits["NPROC"] = MAX_PROCESSES
-        return limits
-
-    @property
-    def is_enclosed(self) -> bool:
-        """Whether it has a file system of its own."""
-        return self.level in ("bubblewrap", "namespaces")
+        memory = {} if self.memory is None else {"AS": self.memory << 20}
+        processes = {"NPROC": MAX_PROCESSES} if self.level in ENCLOSED else {}  # else all of the user count
+        seconds = round(min(TOTAL * self.seconds + START, 1e8))
+        return {"CORE": 0, "FSIZE": MAX_FILE, "CPU": seconds, **memory, **processes}
 
 
 # --- what isolates -----------------------------------------------------------------------------------------
@@ -129,115 +121,90 @@ def works(level: str) -> bool:
 
 
 def _command(level: str, *arguments: str) -> list[str]:
-    """The command that answers, inside what isolates it."""
+    """The command that answers, inside what isolates it; without arguments it shows that Python starts there."""
     python = [sys.executable, "-P", "-m", "optilab.verify.sandbox", *arguments]
-    ends_with_grader = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    dies_with_grader = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    paths = [path for path in dict.fromkeys(PATHS) if os.path.exists(path)]
     if level == "bubblewrap":
-        bound = [word for path in _visible() for word in ("--ro-bind", path, path)]
-        files = ["--dev", "/dev", "--size", str(MAX_FILES), "--tmpfs", "/tmp", *bound, "--dir", DIRECTORY]
-        isolated = ["--unshare-all", "--die-with-parent", "--cap-drop", "ALL", *files, "--remount-ro", "/"]
-        return ["bwrap", *isolated, "--", *python]
+        words = ["bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--dev", "/dev"]
+        words += ["--size", str(MAX_FILES), "--tmpfs", "/tmp", "--dir", DIRECTORY]
+        return [
+            *words,
+            *(word for path in paths for word in ("--ro-bind", path, path)),
+            "--remount-ro",
+            "/",
+            *python,
+        ]
     if level == "namespaces":
-        paths = [*_visible(), *DEVICES]
-        place = next(
-            (p for p in ("/mnt", "/media", "/srv") if not any(_is_below(path, p) for path in paths)), "/mnt"
-        )
         kinds = ["--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts"]
-        script = ["sh", "-c", NEW_ROOT, "sh", place, *paths, "--", *python]
-        return [*ends_with_grader, "unshare", *kinds, "--fork", "--kill-child", *script]
-    return [*ends_with_grader, *python]
+        words = [*dies_with_grader, "unshare", *kinds, "--fork", "--kill-child", "sh", "-c", NEW_ROOT, "sh"]
+        return [*words, *paths, *DEVICES, "--", *python]
+    return [*dies_with_grader, *python]
 
 
-def _packages() -> list[str]:
-    """The directories from which Python imports packages, this one included."""
-    installed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    return [str(Path(__file__).parents[2]), *installed]
-
-
-def _visible() -> list[str]:
-    """The paths that an isolated submission sees: Python, its packages and the system's libraries, no home."""
-    here, *installed = _packages()
-    python = [sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1])]
-    paths = [path for path in (*SYSTEM, *python, *installed, f"{here}/optilab") if os.path.exists(path)]
-    paths = list(dict.fromkeys(paths))
-    return [path for path in paths if not any(_is_below(path, other) for other in paths)]
-
-
-def _is_below(path: str, directory: str) -> bool:
-    return path.startswith(f"{directory}/")
-
-
-def _environment(directory: str) -> dict[str, str]:
-    """What an isolated submission sees of it: nothing of the grader's."""
-    home = dict.fromkeys(("HOME", "TMPDIR"), directory)
+def _environment(directory: str | None) -> dict[str, str]:
+    """The variables of a submission that works in a directory, nothing of the grader's; None: the user's own."""
+    packages = {"PYTHONPATH": os.pathsep.join(p for p in (HERE, *INSTALLED) if not p.startswith(PYTHON))}
+    if directory is None:
+        return {**os.environ, **packages}
+    language = {key: os.environ[key] for key in ("LANG", "LD_LIBRARY_PATH") if key in os.environ}
     plain = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "NO_COLOR": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
-    kept = {key: os.environ[key] for key in ("LANG", "LD_LIBRARY_PATH") if key in os.environ}
-    return {**kept, **plain, **home, **_python_path()}
-
-
-def _python_path() -> dict[str, str]:
-    """Where Python finds those packages that are not its own."""
-    others = [path for path in _packages() if not any(_is_below(path, p) for p in (sys.prefix, sys.base_prefix))]
-    return {"PYTHONPATH": os.pathsep.join(others)}
+    return {**language, **plain, **packages, "HOME": directory, "TMPDIR": directory}
 
 
 # --- the process that asks ---------------------------------------------------------------------------------
 
+_processes: set["subprocess.Popen[bytes]"] = set()
+
 
 @contextmanager
 def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandbox) -> Iterator["Submission"]:
-    """A submission, not loaded yet; its process is gone at the end, and with namespaces all that it has started.
+    """A submission, not loaded yet; its process is gone at the end, and if it is enclosed all that it has started.
 
     `code`: the program, if it is not `file` itself that is executed. `name`: the class or function; empty for the only
     one that fits, or that is called `like`.
     """
-    directory = "" if sandbox.is_enclosed or code is None else tempfile.mkdtemp(prefix="optilab-")
-    path = file if code is None else Path(directory or DIRECTORY, "submission.py")
+    copied = "" if sandbox.level in ENCLOSED or code is None else tempfile.mkdtemp(prefix="optilab-")
+    path = file if code is None else Path(copied or DIRECTORY, "submission.py")
+    directory = str(path.parent) if sandbox.level else None
+    text = None if code is None else code.decode("latin-1")  # bytes as JSON
+    request = {"path": str(path), "code": text, "directory": directory, "limits": sandbox.limits}
     here, there = socket.socketpair()
-    with contextlib.ExitStack() as stack:
-        if directory:
-            stack.callback(remove_tree, directory)
-        stack.enter_context(here)
-        log = stack.enter_context(tempfile.TemporaryFile())
-        fcntl.fcntl(log, fcntl.F_SETFL, os.O_APPEND)  # it is truncated while the process writes
-        with there:
-            process = subprocess.Popen(
-                _command(sandbox.level, str(there.fileno())),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[there.fileno()],
-                env=_environment(str(path.parent)) if sandbox.level else {**os.environ, **_python_path()},
-                start_new_session=True,
-            )
-        stack.callback(_end, process)
-        _processes.add(process)
-        request = {
-            "path": str(path),
-            "name": name,
-            "like": like,
-            "limits": sandbox.limits,
-            "code": None if code is None else code.decode("latin-1"),  # bytes as JSON
-            "directory": str(path.parent) if sandbox.level else None,
-        }
-        yield Submission(file, path, request, sandbox, here, log.fileno(), process)
+    try:
+        with here, tempfile.TemporaryFile() as log:
+            fcntl.fcntl(log, fcntl.F_SETFL, os.O_APPEND)  # it is emptied while the process writes
+            with there:
+                process = subprocess.Popen(
+                    _command(sandbox.level, str(there.fileno())),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[there.fileno()],
+                    env=_environment(directory),
+                    start_new_session=True,
+                )
+            _processes.add(process)
+            try:
+                request |= {"name": name, "like": like}
+                yield Submission(file, path, request, sandbox.seconds, here, log.fileno(), process)
+            finally:
+                _kill(process)
+                process.wait()
+                _processes.discard(process)
+    finally:
+        if copied:
+            remove_tree(copied)
 
 
-_processes: set["subprocess.Popen[bytes]"] = set()
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _kill(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    _processes.discard(process)
 
 
 def end_all() -> None:
     """End the submissions of all threads: to those that wait for them they have ended by themselves."""
     for process in [*_processes]:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
 
 
 def remove_tree(directory: str) -> None:
@@ -246,44 +213,40 @@ def remove_tree(directory: str) -> None:
         subprocess.run([*command, directory], stderr=subprocess.DEVNULL, check=False)
 
 
+@dataclass
 class Submission:
-    """The asking end of the channel to one submission."""
+    """The asking end of the channel to one submission. `path` is that of `file` where it is executed."""
 
-    def __init__(
-        self,
-        file: Path,
-        path: Path,
-        request: Mapping[str, Any],
-        sandbox: Sandbox,
-        channel: socket.socket,
-        log: int,
-        process: "subprocess.Popen[bytes]",
-    ) -> None:
-        self._file, self._path, self._request, self._sandbox = file, path, request, sandbox
-        self._channel, self._log, self._process = channel, log, process
-        self._received, self._printed = b"", b""
-        self._seconds = TOTAL * sandbox.seconds
-        """What is left for all answers."""
+    file: Path
+    path: Path
+    request: Mapping[str, Any]
+    seconds: float
+    channel: socket.socket
+    log: int
+    process: "subprocess.Popen[bytes]"
+    used: float = 0.0
+    """Seconds of all answers."""
+    received: bytes = field(default=b"", init=False)
+    printed: bytes = field(default=b"", init=False)
 
     @property
     def output(self) -> str:
         """The end of what it printed."""
         self._empty_log()
-        return self._shown(self._printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
+        return self._shown(self.printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
 
     def _empty_log(self) -> None:
         """Keep the end of the log, which has a limit that what an honest submission prints in all does not have."""
-        size = os.fstat(self._log).st_size
-        self._printed += os.pread(self._log, 4 * MAX_OUTPUT, max(0, size - 4 * MAX_OUTPUT))
-        self._printed = self._printed[-4 * MAX_OUTPUT :]
-        os.ftruncate(self._log, 0)
+        size, most = os.fstat(self.log).st_size, 4 * MAX_OUTPUT
+        self.printed = (self.printed + os.pread(self.log, most, max(0, size - most)))[-most:]
+        os.ftruncate(self.log, 0)
 
     def load(self) -> Candidate:
         """The candidate. Raises UsageError where its file cannot be loaded, and TimeLimit."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(TimeoutError):
             if not self._line(time.monotonic() + START):
-                raise SystemFailure(f"the process of {self._file} does not start: {self.output or self._status()}")
-        reply = self._ask(self._request, "loading the file")
+                raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
+        reply = self._ask(self.request, "loading the file")
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
         if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
             raise self._wrong()
@@ -308,21 +271,22 @@ class Submission:
         return advance
 
     def _ask(self, message: Mapping[str, Any], what: str) -> dict[str, Any]:
-        started, limit = time.monotonic(), min(self._sandbox.seconds, self._seconds)
+        started, whole = time.monotonic(), TOTAL * self.seconds
+        limit = max(min(self.seconds, whole - self.used), 0.001)
         try:
-            self._channel.settimeout(limit)
-            self._channel.sendall(json.dumps(message).encode() + b"\n")
+            self.channel.settimeout(limit)
+            self.channel.sendall(json.dumps(message).encode() + b"\n")
             line = self._line(started + limit)
         except TimeoutError:
-            whole = limit < self._sandbox.seconds
-            what = f"all answers up to {what} together" if whole else what
-            seconds = TOTAL * self._sandbox.seconds if whole else limit
-            raise TimeLimit(f"{self._file}: {what} took more than {seconds:g} s (--timeout)") from None
+            took = f"{what} took more than {self.seconds:g} s"
+            if limit < self.seconds:
+                took = f"all answers up to {what} together took more than {whole:g} s"
+            raise TimeLimit(f"{self.file}: {took} (--timeout)") from None
         except OSError:
             line = b""
-        self._seconds = max(self._seconds - (time.monotonic() - started), 0.001)
+        self.used += time.monotonic() - started
         if not line:
-            raise UsageError(f"{self._file}: the code ended the process ({self._status()})")
+            raise UsageError(f"{self.file}: the code ended the process ({self._status()})")
         try:
             reply = json.loads(line)
         except (ValueError, RecursionError):
@@ -335,74 +299,53 @@ class Submission:
 
     def _line(self, deadline: float) -> bytes:
         """The next line; empty where the process has ended. Raises TimeoutError, and UsageError past a limit."""
-        while b"\n" not in self._received:
-            self._channel.settimeout(max(deadline - time.monotonic(), 0.001))
-            if not (chunk := self._channel.recv(1 << 16)):
+        while b"\n" not in self.received:
+            self.channel.settimeout(max(deadline - time.monotonic(), 0.001))
+            if not (chunk := self.channel.recv(1 << 16)):
                 return b""
-            self._received += chunk
-            if len(self._received) > MAX_REPLY:
+            self.received += chunk
+            if len(self.received) > MAX_REPLY:
                 raise self._wrong()
-        line, _, self._received = self._received.partition(b"\n")
+        line, _, self.received = self.received.partition(b"\n")
         return line
 
     def _status(self) -> str:
         """How its process has ended; what isolates it states a signal as 128 more than its number."""
         try:
-            code = self._process.wait(2.0)
+            code = self.process.wait(2.0)
         except subprocess.TimeoutExpired:
             return "it closed its connection"
         number = -code if code < 0 else code - 128
         return f"signal {number}" if number > 0 else f"exit status {code}"
 
     def _wrong(self) -> UsageError:
-        return UsageError(f"{self._file}: the code wrote to the connection that returns its points")
+        return UsageError(f"{self.file}: the code wrote to the connection that returns its points")
 
     def _shown(self, text: str) -> str:
         """Text of the submission with its file's own name, safe for a terminal."""
-        if self._path != self._file:
-            text = text.replace(str(self._path), self._file.name).replace(self._path.name, self._file.name)
+        if self.path != self.file:
+            text = text.replace(str(self.path), self.file.name).replace(self.path.name, self.file.name)
         return printable(text)
 
 
 # --- the process that answers ------------------------------------------------------------------------------
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Answer until the grader has left; without an argument, show that Python and NumPy start."""
-    if not arguments:
-        return
-    with socket.socket(fileno=int(arguments[0])) as channel:
-        channel.sendall(b"{}\n")  # from here on the time is the submission's
-        lines = channel.makefile("r")
-        request = json.loads(next(lines, "null"))
-        if request is None:
-            return
-        for limit, value in request["limits"].items():
-            resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
-        if request["directory"]:
-            os.chdir(request["directory"])
-        if request["code"] is not None:
-            Path(request["path"]).write_bytes(request["code"].encode("latin-1"))
-        sys.argv[:] = [request["path"]]  # as of a script
-        _answer(channel, lines, request)
-
-
-def _answer(channel: socket.socket, lines: Iterator[str], request: Mapping[str, Any]) -> None:
+def answer(channel: socket.socket) -> None:
+    """Answer until the grader has left."""
+    channel.sendall(b"{}\n")  # from here on the time is the submission's
     kind, advance, step, reply = None, None, 0, dict[str, Any]()
-    message: dict[str, Any] | None = {}
-    while message is not None:
+    for message in map(json.loads, channel.makefile("r")):
         try:
-            if kind is None:
-                path, name = request["path"], request["name"]
-                kind = rule_class(f"{path}:{name}" if name else find_optimizer(Path(path), request["like"]))
-                numbers = literals(kind.code)
-                reply = {"name": kind.name, "parameters": parameters(kind), "literals": numbers}
-            elif "start" in message:
-                step, reply = 0, {}
-                advance = begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
-            elif advance is not None:
+            if "gradient" in message and advance:
                 step += 1
                 reply = {"point": advance(np.array(message["gradient"])).ravel().tolist()}
+            elif kind:
+                step, reply = 0, {}
+                advance = begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
+            else:
+                kind = _prepared(**message)
+                reply = {"name": kind.name, "parameters": parameters(kind), "literals": literals(kind.code)}
         except UsageError as error:
             reply = {"error": str(error)[:MAX_ERROR]}
         except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt
@@ -411,11 +354,25 @@ def _answer(channel: socket.socket, lines: Iterator[str], request: Mapping[str, 
             with contextlib.suppress(BaseException):  # replaced or closed by the user's code
                 stream.flush()
         channel.sendall(json.dumps(reply).encode() + b"\n")
-        message = json.loads(next(lines, "null"))
+
+
+def _prepared(
+    path: str, name: str, like: str, code: str | None, directory: str | None, limits: Mapping[str, int]
+) -> Any:
+    """The class or function as a rule, loaded within its limits."""
+    for limit, value in limits.items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
+    if directory:
+        os.chdir(directory)
+    if code is not None:
+        Path(path).write_bytes(code.encode("latin-1"))
+    sys.argv[:] = [path]  # as of a script
+    return rule_class(f"{path}:{name}" if name else find_optimizer(Path(path), like))
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1:])
+        for descriptor in sys.argv[1:]:
+            answer(socket.socket(fileno=int(descriptor)))
     finally:
         os._exit(0)  # whatever the code has left to be done at the end
