@@ -1,4 +1,4 @@
-"""What explains the difference between an implementation and a rule: the smallest change of the rule that is the code.
+"""What explains the difference between an implementation and a rule: the edit of its formula that is the code.
 
 A hypothesis counts only where its path is the code's everywhere, with every setting, as far as rounding allows. So an
 explanation is never a guess, and nobody is told of a slip that was not made.
@@ -14,24 +14,33 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
+from optilab.optimize.arrays import in_float64
+from optilab.optimize.formula import Node, Statement, number, simplified, symbol, text
 from optilab.optimize.objective import Floats
+from optilab.optimize.program import Program, evaluate
+from optilab.optimize.rule import is_formula, quantities_for, settings_in_formula
 from optilab.verify.candidate import Candidate, Start
+from optilab.verify.edits import Edit, Formula, edits, named_edits
 from optilab.verify.paths import (
     SETTINGS,
     TOLERANCE,
     PathComparison,
     first_difference,
     followed,
-    hyperparameters,
     padded,
     sensitive_from,
     sizes,
 )
-from optilab.verify.slips import Program, follow, mistakes, program_of, slips, with_decay, with_number
 
 PREFIX = 1
 """Steps after the first difference that an explanation must reproduce before its whole path is computed."""
-USUAL = {
+MOST_PAIRS = 8000
+"""Pairs of edits that are tried."""
+MOST_LINES = 2
+"""Lines of a formula that are shown where an edit has a name that says it all."""
+NAMED_ALONE = "a weight decay of its own"
+"""An edit whose number the path may not tell: of a sum with w, a sign may be all that counts."""
+WRITTEN_IN = {
     "eps": (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12, 1e-16, 0.0),
     "beta": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
     "beta1": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
@@ -39,24 +48,27 @@ USUAL = {
     "decay": (0.9, 0.95, 0.99, 0.999),
 }
 """Constants that implementations have written in."""
-
-
 LARGEST_EPS = 0.1
 """An eps above it would take the place of what it guards, which is another slip."""
 MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
 """Values with which a constant does nothing."""
+FORM_NAMES = {
+    ("eps_placement", "inside"): "eps inside the root",
+    ("eps_placement", "outside"): "eps outside the root",
+    ("eps_placement", "added"): "eps added to the ratio",
+}
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """In words, and as settings of the rule where those can say it; both empty where nothing known explains."""
+    """In words, and as settings of the rule where those can say it; both empty where nothing explains."""
 
     words: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
 
 
 Follow = Callable[[PathComparison, Start, int], Floats]
-Hypothesis = tuple[Explanation, Follow]
+Hypothesis = tuple[Callable[[], Explanation], Follow]
 """What may explain a difference, and the path from a start that it claims for a comparison."""
 
 
@@ -72,28 +84,17 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         where = "its state is in the class or the module and not in the object, or it draws random numbers"
         return Explanation((f"your code takes another path when it starts again from the same point: {where}",))
     unused = _unused(candidate, comparisons, paths)
-    known = first.passed
-    written = {
-        f.name: f.name in unused
-        for f in fields(first.rule)
-        if isinstance(known.get(f.name), float) and (f.name in unused or not candidate.accepts(f.name, known))
-    }
-    rule, regime, program = first.rule, first.regime, program_of(first.rule)
-    base = _base(program, regime)
-    families: list[Iterator[Hypothesis]] = [_forms(rule)]
-    if base:
-        families += [_changed(slips(base)), _changed(_around(candidate, rule, regime, program))]
-    families += [_constants(candidate, first, written)]
-    families += [_other_rules(rule)]
-    if base:
-        families += [_changed(mistakes(base))]
-        families += [_with_eps(candidate, first, written, base)] if "eps" in written else []
-        families += [_two_slips(base)]
     targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
-    for explanation, path in chain.from_iterable(families):
-        if _holds(path, targets):
-            return explanation
-    return _fitted(first, written, targets)
+    for explanation, path in chain(
+        _forms(first),
+        _edits(candidate, first),
+        _constants(candidate, first, unused),
+        _other_rules(first.rule),
+        _pairs(first),
+    ):
+        if _is_the_code(path, targets):
+            return explanation()
+    return Explanation()
 
 
 class _Target:
@@ -106,16 +107,16 @@ class _Target:
         self.size = sizes(path)[:, None]
 
 
-def _holds(path: Follow, targets: Sequence[_Target]) -> bool:
+def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
     """Whether a hypothesis's path is the candidate's everywhere, as far as rounding allows."""
     try:
         for target in targets:
             comparison, counted = target.comparison, target.counted
             short = padded(path(comparison, comparison.place.start, target.few), target.few)[:counted]
-            own = target.path[:counted]
+            code = target.path[:counted]
             with np.errstate(invalid="ignore"):
-                close = np.abs(short - own) <= TOLERANCE * target.size[:counted]
-            if not (close | (np.isnan(short) & np.isnan(own))).all():
+                close = np.abs(short - code) <= TOLERANCE * target.size[:counted]
+            if not (close | (np.isnan(short) & np.isnan(code))).all():
                 return False
         for target in targets:
             place, steps = target.comparison.place, target.comparison.steps
@@ -126,24 +127,6 @@ def _holds(path: Follow, targets: Sequence[_Target]) -> bool:
     except (UsageError, ValueError, KeyError, np.linalg.LinAlgError):  # the hypothesis does not apply here
         return False
     return True
-
-
-def _as_rule(change: Callable[[Any], Any]) -> Follow:
-    """The path of the rule after a change."""
-
-    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return followed(change(comparison.rule), comparison.place.function, start, steps, comparison.regime)
-
-    return path
-
-
-def _as_program(program: Program, **changed: Any) -> Follow:
-    """The path of a program with the rule's numbers, those in `changed` excepted."""
-
-    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return follow(program, replace(comparison.rule, **changed), comparison.place.function, start, steps)
-
-    return path
 
 
 # --- the code, without the rule ------------------------------------------------------------------------------
@@ -206,153 +189,92 @@ def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         return []
 
 
-# --- the rule with other settings ----------------------------------------------------------------------------
-
-
-def _choices(rule: Any) -> dict[str, tuple[Any, ...]]:
-    hints = get_type_hints(type(rule))
-    return {
-        key: get_args(hint) if get_origin(hint) is Literal else (False, True)
-        for key, hint in hints.items()
-        if (get_origin(hint) is Literal or hint is bool) and hasattr(rule, key)
-    }
+# --- other forms and constants ---------------------------------------------------------------------------------
 
 
 def forms_of(rule: Any) -> Iterator[dict[str, Any]]:
     """Every combination of the fields that choose a rule's form."""
-    choices = _choices(rule)
+    hints = get_type_hints(type(rule))
+    choices = {
+        key: get_args(hint) if get_origin(hint) is Literal else (False, True)
+        for key, hint in hints.items()
+        if (get_origin(hint) is Literal or hint is bool) and hasattr(rule, key)
+    }
     for values in product(*choices.values()):
         yield dict(zip(choices, values, strict=True))
 
 
-_FORMS = {
-    ("eps_placement", "inside"): "eps inside the root",
-    ("eps_placement", "outside"): "eps outside the root",
-    ("eps_placement", "added"): "eps added to the ratio",
-}
-"""Forms that have a name."""
+def _as_rule(change: Callable[[Any], Any]) -> Follow:
+    """The path of the rule after a change."""
+
+    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
+        return followed(change(comparison.rule), comparison.place.function, start, steps, comparison.regime)
+
+    return path
 
 
-def _forms(rule: Any) -> Iterator[Hypothesis]:
+def _forms(first: PathComparison) -> Iterator[Hypothesis]:
     """The rule's other forms, those with the fewest differences first."""
-    found = []
-    for form in forms_of(rule):
-        changed = {key: str(value).lower() for key, value in form.items() if value != getattr(rule, key)}
-        words = tuple(_FORMS.get((key, value), f"{key} {value}") for key, value in changed.items())
-        settings = tuple(f"algo.{key}={value}" for key, value in changed.items())
-        if changed:
-            found.append((Explanation(words, settings), _as_rule(partial(replace, **form))))
-    yield from sorted(found, key=lambda hypothesis: len(hypothesis[0].words))
+    rule = first.rule
+    changed = [{key: value for key, value in form.items() if value != getattr(rule, key)} for form in forms_of(rule)]
+    for form in sorted(filter(None, changed), key=len):
+
+        def explanation(form: dict[str, Any] = form) -> Explanation:
+            values = {key: str(value).lower() for key, value in form.items()}
+            name = ", ".join(FORM_NAMES.get(item, " ".join(item)) for item in values.items())
+            lines = _lines(formula_of(rule), formula_of(replace(rule, **form)), rule) if rule.text else ""
+            settings = tuple(f"algo.{key}={value}" for key, value in values.items())
+            return Explanation((f"{name}: {lines}" if lines else name,), settings)
+
+        yield explanation, _as_rule(partial(replace, **form))
 
 
-def _values(candidate: Candidate, key: str) -> list[float]:
-    """Constants that the candidate may have written in: those of its file first, then the usual ones."""
-    return list(dict.fromkeys([*_own_values(candidate, key), *USUAL.get(key, ())]))
+def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
+    """Other values of the constants that the candidate has written in, one or two at a time."""
+    known, usual = first.passed, type(first.rule)()
+    written = {
+        one.name: one.name in unused
+        for one in fields(first.rule)
+        if isinstance(known.get(one.name), float)
+        and (one.name in unused or not candidate.accepts(one.name, known))
+    }
+    ignored = {key: getattr(usual, key) for key in written if written[key]}
+    if ignored:
+        yield _constant(first, ignored, written)
+    for key in written:
+        for value in dict.fromkeys([*_numbers_for(candidate, key), *WRITTEN_IN.get(key, ())]):
+            if value or not written[key]:  # 0 is a part of the formula that is missing
+                yield _constant(first, ignored | {key: value}, written)
+    names, numbers = list(written), {key: _numbers_for(candidate, key)[:12] for key in written}
+    for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
+        for values in product(numbers[one], numbers[other]):
+            yield _constant(first, ignored | dict(zip((one, other), values, strict=True)), written)
 
 
-def _own_values(candidate: Candidate, key: str) -> list[float]:
+def _numbers_for(candidate: Candidate, key: str) -> list[float]:
     """The numbers in its file; of a limit first that there is none, which any large number would be."""
     if key == "eps":
         return [value for value in candidate.literals if value <= LARGEST_EPS]
     return [*([MISSING[key]] if key in MISSING else []), *candidate.literals]
 
 
-def _constants(
-    candidate: Candidate, comparison: PathComparison, written: Mapping[str, bool]
-) -> Iterator[Hypothesis]:
-    """Other values of the constants that the candidate has written in, one or two at a time.
+def _constant(first: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]) -> Hypothesis:
+    """`written`: name -> whether the candidate takes it, too, and does not use it."""
+    usual = type(first.rule)()
+    changed = {key: value for key, value in values.items() if written[key] or value != getattr(first.rule, key)}
 
-    `written`: name -> whether the candidate takes it, too, and does not use it.
-    """
-    usual = type(comparison.rule)()
-    unused = {key: getattr(usual, key) for key, ignored in written.items() if ignored}
-    if unused:
-        yield _constant(comparison, unused, written)
-    for one in written:
-        for value in _values(candidate, one):
-            if value or not written[one]:  # 0 is a part of the formula that is missing
-                yield _constant(comparison, unused | {one: value}, written)
-    names, own = list(written), {key: _own_values(candidate, key)[:12] for key in written}
-    for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
-        for first, second in product(own[one], own[other]):
-            yield _constant(comparison, unused | {one: first, other: second}, written)
+    def words(key: str, value: float) -> str:
+        if value == MISSING.get(key):
+            return f"{key} is taken and not used: there is no such limit" if written[key] else f"{key} is missing"
+        if written[key]:
+            return f"{key} is taken and not used: your code acts as with {value:g}"
+        return f"{key} {value:g} is written in; {first.rule.name} has {getattr(usual, key):g}"
 
+    def explanation() -> Explanation:
+        settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
+        return Explanation(tuple(words(*item) for item in changed.items()), settings)
 
-def _constant(comparison: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]) -> Hypothesis:
-    usual = type(comparison.rule)()
-    changed = {
-        key: value for key, value in values.items() if written[key] or value != getattr(comparison.rule, key)
-    }
-    words = tuple(
-        f"{key} is taken and not used: there is no such limit"
-        if written[key] and value == MISSING.get(key)
-        else f"{key} is missing"
-        if value == MISSING.get(key)
-        else f"{key} is taken and not used: the code acts as with {value:g}"
-        if written[key]
-        else f"{key} {value:g} is written in; the optimizer has {getattr(usual, key):g}"
-        for key, value in changed.items()
-    )
-    settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
-    return Explanation(words, settings), _as_rule(lambda rule: replace(rule, **changed))
-
-
-# --- the rule with slips -------------------------------------------------------------------------------------
-
-
-def _base(program: Program, regime: Regime) -> Program:
-    """The program under the regime's weight decay; empty where nothing follows a program."""
-    around = regime != Regime(weight_decay=regime.weight_decay, weight_decay_form=regime.weight_decay_form)
-    return () if around or not program else with_decay(program, regime.weight_decay, regime.weight_decay_form)
-
-
-def _changed(lattice: Iterator[tuple[str, Program]]) -> Iterator[Hypothesis]:
-    for words, program in lattice:
-        yield Explanation((words,)), _as_program(program)
-
-
-def _around(candidate: Candidate, rule: Any, regime: Regime, program: Program) -> Iterator[tuple[str, Program]]:
-    """Another weight decay around the rule, or a clip or factor, with the numbers of the candidate's source."""
-    own = [value for value in candidate.literals if value > 0]
-    usual = hyperparameters(rule)
-    taken = [key for key in usual if candidate.accepts(key, usual) and type(usual[key]) is float]
-    coupled, base = "added to the gradient (coupled)", _base(program, regime)
-    if regime.weight_decay:
-        other = "decoupled" if regime.weight_decay_form == "coupled" else "coupled"
-        how = coupled if other == "coupled" else other
-        yield f"weight decay {how}", with_decay(program, regime.weight_decay, other)
-        yield "the weight decay is missing", program
-    else:
-        for value in (value for value in own if value < 1):  # which one the sign of a sum may not tell
-            yield f"a weight decay of its own, {coupled}", with_decay(base, value, "coupled")
-            if hasattr(rule, "lr"):
-                yield "a weight decay of its own, decoupled", with_decay(base, value, "decoupled")
-    for value in own:
-        yield from with_number(base, value, taken)
-
-
-def _with_eps(
-    candidate: Candidate, comparison: PathComparison, written: Mapping[str, bool], base: Program
-) -> Iterator[Hypothesis]:
-    """One slip, and another eps that is written in."""
-    for value in _values(candidate, "eps"):
-        (constant, _) = _constant(comparison, {"eps": value}, written)
-        for words, program in slips(base):
-            yield Explanation((words, *constant.words)), _as_program(program, eps=value)
-
-
-MOST_PAIRS = 8000
-"""Pairs of slips that are tried."""
-
-
-def _two_slips(base: Program) -> Iterator[Hypothesis]:
-    pairs = (
-        (Explanation((first, second)), _as_program(twice))
-        for others in (slips, mistakes)
-        for first, once in slips(base)
-        for second, twice in others(once)
-    )
-    yield from islice(pairs, MOST_PAIRS)
+    return explanation, _as_rule(lambda rule: replace(rule, **changed))
 
 
 def _other_rules(rule: Any) -> Iterator[Hypothesis]:
@@ -368,32 +290,116 @@ def _other_rules(rule: Any) -> Iterator[Hypothesis]:
                 shared = {f.name: getattr(rule, f.name, None) for f in fields(kind)}
                 return kind(**{key: value for key, value in shared.items() if isinstance(value, float)}, **form)
 
-            yield Explanation((words,)), _as_rule(change)
+            yield partial(Explanation, (words,)), _as_rule(change)
 
 
-def _fitted(first: PathComparison, written: Mapping[str, bool], targets: Sequence[_Target]) -> Explanation:
-    """One constant of any value, found as the root of the first coordinate's difference, and rounded if it may be."""
-    from scipy.optimize import brentq
+# --- edits of the formula --------------------------------------------------------------------------------------
 
-    target = next(target.path for target in targets if target.comparison is first)
-    few = min(first.steps, max(first.differs(target) or 1, 2))
-    if not np.isfinite(target[few]).all():
-        return Explanation()
-    for key in written:
-        grid = np.unique(np.concatenate([np.logspace(-16, 0, 65), 1 - np.logspace(-4, -0.05, 40)]))
 
-        def apart(value: float, key: str = key) -> float:
-            rule = replace(first.rule, **{key: float(value)})
-            points = followed(rule, first.place.function, first.place.start, few, first.regime)
-            return float((points[-1] - target[few])[0])
+def formula_of(rule: Any) -> Formula:
+    """The statements of a rule; none of a rule in code."""
+    return rule.program.statements if rule.text else ()
 
-        differences = [apart(value) for value in grid]
-        for low, high, a, b in zip(grid, grid[1:], differences, differences[1:], strict=False):
-            if not (np.isfinite(a) and np.isfinite(b)) or a * b > 0:
-                continue
-            root = brentq(apart, low, high, xtol=1e-300, rtol=1e-14)
-            for value in [*(float(f"{root:.{digits}g}") for digits in range(1, 13)), root]:
-                explanation, path = _constant(first, {key: value}, written)
-                if explanation.words and _holds(path, targets):
-                    return explanation
-    return Explanation()
+
+def _base(first: PathComparison) -> Formula:
+    """The formula under the weight decay of the regime; empty where nothing follows a formula."""
+    regime = first.regime
+    around = regime != Regime(weight_decay=regime.weight_decay, weight_decay_form=regime.weight_decay_form)
+    formula = () if around else formula_of(first.rule)
+    return with_decay(formula, regime.weight_decay, regime.weight_decay_form) if formula else ()
+
+
+def _edits(candidate: Candidate, first: PathComparison) -> Iterator[Hypothesis]:
+    base, decay = _base(first), first.regime.weight_decay
+    if not base:
+        return
+    if decay:
+        formula = formula_of(first.rule)
+        other = "decoupled" if first.regime.weight_decay_form == "coupled" else "coupled"
+        name = "weight decay in the gradient" if other == "coupled" else "weight decay in the step"
+        yield _edit(first, base, Edit(with_decay(formula, decay, other), name))
+        yield _edit(first, base, Edit(formula, "no weight decay"))
+    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
+    for edit in edits(base, settings, [value for value in candidate.literals if value > 0]):
+        yield _edit(first, base, edit)
+
+
+def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
+    """Two edits that have a name."""
+    base = _base(first)
+    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
+    pairs = (
+        _edit(first, base, one, Edit(other.formula, other.name))
+        for one in named_edits(base, settings)
+        for other in named_edits(one.formula, settings)
+    )
+    yield from islice(pairs, MOST_PAIRS)
+
+
+def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
+    """One edit, or one after the other."""
+
+    def explanation() -> Explanation:
+        words = []
+        for before, edit in zip((base, *(one.formula for one in made)), made, strict=False):
+            lines = _lines(before, edit.formula, first.rule)
+            few = lines.count(" = ") + lines.count(" <- ") <= 2 * MOST_LINES
+            alone = edit.name.startswith(NAMED_ALONE) or (edit.name and not few)
+            words.append(": ".join(filter(None, (edit.name, "" if alone else lines))))
+        return Explanation(tuple(words))
+
+    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
+        return edited_path(made[-1].formula, comparison.rule, comparison.place.function, start, steps)
+
+    return explanation, path
+
+
+def _lines(before: Formula, after: Formula, rule: Any) -> str:
+    """The lines that changed, as a sentence; empty where only their order did."""
+
+    def printed(formula: Formula, other: Formula) -> str:
+        lines = (f"{one.target} {one.arrow} {text(simplified(one.node))}" for one in formula if one not in other)
+        return "; ".join(lines)
+
+    yours, theirs = printed(after, before), printed(before, after)
+    name = "the formula" if is_formula(rule.name) else rule.name
+    has = f"; {name} has {theirs}" if theirs else ""
+    return f"your code acts as {yours}{has}" if yours else ""
+
+
+def with_decay(formula: Formula, strength: float, form: str) -> Formula:
+    """The formula under a weight decay that is not the rule's own; `form` as in `Regime`."""
+    if not strength:
+        return formula
+    amount = number(strength) * symbol("w")
+    if form == "coupled":
+        return (Statement("g", "=", symbol("g") + amount), *formula)
+    start = Statement("start", "=", symbol("w"))
+    taken = symbol("lr") * (number(strength) * symbol("start"))
+    return (start, *formula, Statement("w", "<-", Node("subtract", (symbol("w"), taken))))
+
+
+def edited_path(formula: Formula, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
+    """The points that a formula visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
+    w = np.array(start, dtype=np.float64)
+    program, points = Program(formula), [w]
+    fixed = {name: in_float64(value) for name, value in settings_in_formula(rule).items()}
+    known: dict[str, Any] = dict.fromkeys(program.states, np.zeros_like(w))
+    with np.errstate(all="ignore"):
+        for t in range(1, steps + 1):
+            g = function.gradient(w)
+            known |= fixed | quantities_for(rule, function, w) | {"w": w, "g": g, "t": np.float64(t)}
+            if t == 1:
+                known["last_g"] = g
+                known |= {name: evaluate(node, known) for name, node in program.starts.items()}
+            try:
+                for statement in program.body:
+                    known[statement.target] = evaluate(statement.node, known)
+            except ArithmeticError:  # of numbers in the formula alone
+                known["w"] = np.full_like(w, np.nan)
+            known["last_g"] = g
+            w = np.asarray(known["w"], dtype=np.float64)
+            points.append(w)
+            if not np.isfinite(w).all():
+                break
+    return np.stack(points)

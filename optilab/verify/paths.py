@@ -18,7 +18,6 @@ from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.verify.candidate import FAR, Candidate, Start
 from optilab.verify.references import MatrixFunction, MatrixProblem
-from optilab.verify.slips import follow, program_of
 
 TOLERANCE = 1e-11
 ROUNDING = 30.0
@@ -228,9 +227,8 @@ def comparisons(
 
 @lru_cache(maxsize=256)
 def has_value(rule: Any, place: StartingPoint, steps: int) -> bool:
-    """Whether the printed formula of a rule is finite from here: nothing in it is 0/0."""
-    program = program_of(rule)
-    return bool(program) and bool(np.isfinite(follow(program, rule, place.function, place.start, steps)).all())
+    """Whether the formula of a rule is finite from here: nothing in it is 0/0."""
+    return bool(rule.text) and bool(np.isfinite(followed(rule, place.function, place.start, steps, PLAIN)).all())
 
 
 def moved(rule: Any, names: Sequence[str], number: int) -> Any:
