@@ -12,6 +12,7 @@ from optilab.optimize.objective import Floats
 from optilab.verify.candidate import STEPS, Candidate
 from optilab.verify.paths import (
     PLAIN,
+    MatrixFunction,
     PathComparison,
     StartingPoint,
     biases,
@@ -19,7 +20,6 @@ from optilab.verify.paths import (
     hyperparameters,
     sizes,
 )
-from optilab.verify.references import MatrixFunction
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from optilab.optimize import OBJECTIVES, Regime, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.verify.candidate import FAR, Candidate, Start
-from optilab.verify.references import MatrixFunction, MatrixProblem
 
 TOLERANCE = 1e-11
 ROUNDING = 30.0
@@ -87,6 +86,40 @@ class StartingPoint:
         """The start one rounding error away; a zero stays one, whose sign or quotient is another than that of 1e-16."""
         x = np.array(self.start)
         return as_start(np.where(x == 0, 0.0, x + EPSILON * np.maximum(np.abs(x), 1.0)))
+
+
+class MatrixFunction:
+    """sum(sin(W) + (A*W*B - C)^2/8) of one weight W, a matrix or a bias, with fixed A, B, C: smooth and not convex."""
+
+    def __init__(self, start: Floats, left: Floats, right: Floats, goal: Floats) -> None:
+        self.start, self._left, self._right, self._goal = start, left, right, goal
+
+    @property
+    def name(self) -> str:
+        shape = "x".join(map(str, self.start.shape))
+        return f"a matrix {shape}" if self.start.ndim == 2 else f"a bias of {shape}"
+
+    def gradient(self, w: Floats) -> Floats:
+        """In the shape of W."""
+        matrix = w.reshape(len(w), -1)
+        rest = self._left @ matrix @ self._right - self._goal.reshape(matrix.shape)
+        return np.asarray(np.cos(w) + (self._left.T @ rest @ self._right.T).reshape(w.shape) / 4)
+
+
+class MatrixProblem:
+    """The sum of `MatrixFunction` over weights of these shapes."""
+
+    def __init__(self, seed: int, shapes: Sequence[tuple[int, ...]]) -> None:
+        draw = np.random.default_rng(seed).standard_normal
+        self.start = [draw(shape) for shape in shapes]
+        left = [draw((shape[0], shape[0])) for shape in shapes]
+        right = [draw((shape[-1], shape[-1])) if len(shape) == 2 else np.eye(1) for shape in shapes]
+        goal = [draw(shape) for shape in shapes]
+        self.parts = [MatrixFunction(*part) for part in zip(self.start, left, right, goal, strict=True)]
+
+    def gradient(self, weights: Sequence[Floats]) -> list[Floats]:
+        """The gradient of each weight, in its shape."""
+        return [part.gradient(w) for part, w in zip(self.parts, weights, strict=True)]
 
 
 def as_start(point: Floats) -> Start:
