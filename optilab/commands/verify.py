@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
     from optilab.verify import candidate as candidates
     from optilab.verify.cases import Row
-    from optilab.verify.grade import Verdict
+    from optilab.verify.compare import Verdict
     from optilab.verify.remote import Warden
 
 SHOWN = 40
@@ -274,8 +274,8 @@ class Exam:
 
     def grade(self, candidate: "candidates.Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
-        from optilab.verify.grade import grade
-        from optilab.verify.paths import StartingPoint
+        from optilab.verify.compare import grade
+        from optilab.verify.compare import StartingPoint
 
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
@@ -434,7 +434,7 @@ class LabVerification(Answer):
 
 def outcome(verdict: "Verdict") -> str:
     """Whether the two are equal; else from which step on they differ, by how much and where."""
-    from optilab.verify.paths import TOLERANCE as AGREEMENT
+    from optilab.verify.compare import TOLERANCE as AGREEMENT
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""

@@ -181,9 +181,7 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
             yield edit
 
 
-def _from_table(
-    table: str, formula: Formula, settings: Sequence[str], numbers: Sequence[float]
-) -> Iterator[Edit]:
+def _from_table(table: str, formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -> Iterator[Edit]:
     constants = dict.fromkeys(part for s in formula for part, _ in parts(s.node) if part.op == "number")
     values = {"h": map(symbol, settings), "m": constants, "n": map(number, numbers)}
     values = {name: tuple(nodes) for name, nodes in values.items()}
@@ -230,7 +228,9 @@ def _rest(formula: Formula, rewrite: Rewrite) -> Formula:
 
 def _called(name: str, values: Values) -> str:
     """A name of the table with the expressions in it."""
-    return name.translate({ord("["): None, ord("]"): None}).format_map({k: text(node) for k, node in values.items()})
+    return name.translate({ord("["): None, ord("]"): None}).format_map(
+        {k: text(node) for k, node in values.items()}
+    )
 
 
 def matches(pattern: Node, node: Node, values: Values) -> Iterator[Values]:

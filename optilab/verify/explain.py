@@ -20,8 +20,7 @@ from optilab.optimize.objective import Floats
 from optilab.optimize.program import Program, evaluate
 from optilab.optimize.rule import is_formula, quantities_for, settings_in_formula
 from optilab.verify.candidate import Candidate, Start
-from optilab.verify.edits import Edit, Formula, edits, named_edits
-from optilab.verify.paths import (
+from optilab.verify.compare import (
     SETTINGS,
     TOLERANCE,
     PathComparison,
@@ -31,6 +30,7 @@ from optilab.verify.paths import (
     sensitive_from,
     sizes,
 )
+from optilab.verify.edits import Edit, Formula, edits, named_edits
 
 PREFIX = 1
 """Steps after the first difference that an explanation must reproduce before its whole path is computed."""
@@ -216,7 +216,9 @@ def _as_rule(change: Callable[[Any], Any]) -> Follow:
 def _forms(first: PathComparison) -> Iterator[Hypothesis]:
     """The rule's other forms, those with the fewest differences first."""
     rule = first.rule
-    changed = [{key: value for key, value in form.items() if value != getattr(rule, key)} for form in forms_of(rule)]
+    changed = [
+        {key: value for key, value in form.items() if value != getattr(rule, key)} for form in forms_of(rule)
+    ]
     for form in sorted(filter(None, changed), key=len):
 
         def explanation(form: dict[str, Any] = form) -> Explanation:

@@ -21,7 +21,7 @@ from optilab.optimize import Objective, descend
 from optilab.optimize.functions import Expression
 from optilab.optimize.objective import Floats
 from optilab.optimize.path import worked_steps
-from optilab.verify.paths import MatrixProblem
+from optilab.verify.compare import MatrixProblem
 
 STEPS = 100
 SHAPES = ((5, 3), (3, 4), (4,))

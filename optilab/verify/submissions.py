@@ -23,7 +23,7 @@ from optilab.errors import OptilabError, UsageError, printable, shown, unknown
 
 if TYPE_CHECKING:
     from optilab.verify.candidate import Candidate
-    from optilab.verify.grade import Verdict
+    from optilab.verify.compare import Verdict
     from optilab.verify.remote import Limits, Warden
 
 VERDICTS = ("equal", "explained", "differs", "timeout", "error")

@@ -14,8 +14,8 @@ from optilab.optimize import RULES, Regime
 from optilab.optimize.own import rule_class
 from optilab.verify.candidate import STEPS, load
 from optilab.verify.explain import forms_of
-from optilab.verify.grade import grade
-from optilab.verify.paths import SETTINGS, PathComparison, hyperparameters, moved, starting_points
+from optilab.verify.compare import grade
+from optilab.verify.compare import SETTINGS, PathComparison, hyperparameters, moved, starting_points
 from optilab.verify.slips import mistakes, program_of, slips
 
 TABLE = yaml.safe_load((Path(__file__).parent / "slips.yaml").read_text())

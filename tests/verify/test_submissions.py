@@ -17,7 +17,7 @@ import yaml
 from optilab.errors import UsageError
 from optilab.optimize import RULES
 from optilab.verify.candidate import find_optimizer, load
-from optilab.verify.grade import grade
+from optilab.verify.compare import grade
 from optilab.verify.remote import Limits, TimeLimit, Warden
 from optilab.verify.submissions import POINTS, files, grade_one, read_points
 from optilab.verify.warden import descendants, remove_tree
