@@ -15,8 +15,9 @@ Formula = tuple[Statement, ...]
 Values = Mapping[str, Node]
 
 LITERALS = ("lr", "eps", "weight_decay", "w", "g", "last_g", "t")
-"""Names in the table that stand for themselves; `x` is the state that the statement renews, `n` a number of the code,
-`m` one of the formula, `h` a hyperparameter, and every other name any expression. `last_g` is the gradient of the previous point."""
+"""Names in a table that stand for themselves; `last_g` is the gradient of the previous point. `x` is the state that the
+statement renews, `h` a hyperparameter, `m` a number of the formula, `n` one of the code; any other name stands for any
+expression."""
 
 NAMED = """
 no bias correction[ of {a}]: a/(1 - b^t) -> a
@@ -144,7 +145,7 @@ def rewrites(table: str) -> tuple[Rewrite, ...]:
 
 
 def _rewrite(line: str) -> Rewrite:
-    name, colon, changes = line.rpartition(": ")
+    name, _, changes = line.rpartition(": ")
     of_states = changes.startswith("<-")
     pairs = (change.removeprefix("<-").split("->") for change in changes.split(";"))
     nodes = tuple((parse(before, RULE_FUNCTIONS, {}), parse(after, RULE_FUNCTIONS, {})) for before, after in pairs)
@@ -154,11 +155,14 @@ def _rewrite(line: str) -> Rewrite:
 def named_edits(formula: Formula, settings: Sequence[str]) -> Iterator[Edit]:
     """The edits that have a name, the most frequent first."""
     yield from _from_table(NAMED, formula, settings, ())
-    for name, (n, statement) in product(settings, enumerate(formula)):
+    for name in settings:
         rest = Node("subtract", (number(1.0), symbol(name)))
-        node = replaced(statement.node, {symbol(name): rest, rest: symbol(name)})
-        both = any(part == rest for part, _ in parts(statement.node))
-        yield Edit(put_statement(formula, n, node), f"{name} and {text(rest)} are exchanged" if both else "")
+        exchange = {symbol(name): rest, rest: symbol(name)}
+        words = f"{name} and {text(rest)} are exchanged"
+        yield Edit(everywhere(formula, exchange), words)
+        for n, statement in enumerate(formula):
+            both = any(part == rest for part, _ in parts(statement.node))
+            yield Edit(put_statement(formula, n, replaced(statement.node, exchange)), words if both else "")
     for a, b in combinations(settings, 2):
         exchanged = {symbol(a): symbol(b), symbol(b): symbol(a)}
         yield Edit(everywhere(formula, exchanged), f"{a} and {b} are exchanged")

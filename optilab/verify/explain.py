@@ -27,7 +27,7 @@ from optilab.verify.compare import (
     first_difference,
     followed,
     padded,
-    sensitive_from,
+    rounding_horizon,
     sizes,
 )
 from optilab.verify.edits import Edit, Formula, edits, named_edits
@@ -61,10 +61,12 @@ FORM_NAMES = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """In words, and as settings of the rule where those can say it; both empty where nothing explains."""
+    """In words, and as settings of the rule where those can say it; both empty where nothing explains, and then the
+    first statement of the formula whose value is off, if the candidate shows it."""
 
     words: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    statement: str = ""
 
 
 Follow = Callable[[PathComparison, Start, int], Floats]
@@ -94,7 +96,8 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
     ):
         if _is_the_code(path, targets):
             return explanation()
-    return Explanation()
+    different = next(target for target in targets if target.comparison.differs(target.path))
+    return Explanation(statement=_first_statement(candidate, different.comparison, different.few))
 
 
 class _Target:
@@ -112,16 +115,16 @@ def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
     try:
         for target in targets:
             comparison, counted = target.comparison, target.counted
-            short = padded(path(comparison, comparison.place.start, target.few), target.few)[:counted]
+            short = padded(path(comparison, comparison.problem.start, target.few), target.few)[:counted]
             code = target.path[:counted]
             with np.errstate(invalid="ignore"):
                 close = np.abs(short - code) <= TOLERANCE * target.size[:counted]
             if not (close | (np.isnan(short) & np.isnan(code))).all():
                 return False
         for target in targets:
-            place, steps = target.comparison.place, target.comparison.steps
-            whole = padded(path(target.comparison, place.start, steps), steps)
-            horizon = sensitive_from(whole, padded(path(target.comparison, place.nudged, steps), steps))
+            problem, steps = target.comparison.problem, target.comparison.steps
+            whole = padded(path(target.comparison, problem.start, steps), steps)
+            horizon = rounding_horizon(whole, padded(path(target.comparison, problem.nudged, steps), steps))
             if first_difference(target.path[:horizon], whole[:horizon]) is not None:
                 return False
     except (UsageError, ValueError, KeyError, np.linalg.LinAlgError):  # the hypothesis does not apply here
@@ -142,7 +145,10 @@ def _ignores_its_gradient(
         draw = np.random.default_rng(0).standard_normal
         try:
             points = candidate.path(
-                comparison.passed, partial(_random, draw), comparison.place.start, comparison.steps
+                comparison.settings_for_candidate,
+                partial(_random, draw),
+                comparison.problem.start,
+                comparison.steps,
             )
         except UsageError:
             return False
@@ -155,9 +161,9 @@ def _stands_still(candidate: Candidate, comparison: PathComparison, paths: Seque
     """Whether it makes no step on any ground, and a gradient that is NaN does not reach w either."""
     if not all(bool((path == path[0]).all()) for path in paths):
         return False
-    place, steps = comparison.place, comparison.steps
+    settings, steps = comparison.settings_for_candidate, comparison.steps
     try:
-        points = candidate.path(comparison.passed, lambda w: np.full(np.shape(w), np.nan), place.start, steps)
+        points = candidate.path(settings, lambda w: np.full(np.shape(w), np.nan), comparison.problem.start, steps)
     except UsageError:
         return False
     return bool((padded(points, steps) == points[0]).all())
@@ -169,12 +175,12 @@ def _random(draw: Callable[..., Floats], w: Floats) -> Floats:
 
 def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> list[str]:
     """The hyperparameters that the code takes and that change nothing in any of its paths."""
-    settings, pairs = comparisons[0].passed, list(zip(comparisons, paths, strict=True))
+    settings, pairs = comparisons[0].settings_for_candidate, list(zip(comparisons, paths, strict=True))
     finite = [(comparison, path) for comparison, path in pairs if np.isfinite(path[:2]).all()]
 
     def changes_nothing(key: str) -> bool:
         for comparison, path in finite:
-            other = next(value for value in SETTINGS[key] if value != comparison.passed[key])
+            other = next(value for value in SETTINGS[key] if value != comparison.settings_for_candidate[key])
             if not np.array_equal(comparison.path_of(candidate, **{key: other}), path, equal_nan=True):
                 return False
         return bool(finite)
@@ -208,7 +214,7 @@ def _as_rule(change: Callable[[Any], Any]) -> Follow:
     """The path of the rule after a change."""
 
     def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return followed(change(comparison.rule), comparison.place.function, start, steps, comparison.regime)
+        return followed(change(comparison.rule), comparison.problem.function, start, steps, comparison.regime)
 
     return path
 
@@ -233,7 +239,7 @@ def _forms(first: PathComparison) -> Iterator[Hypothesis]:
 
 def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
     """Other values of the constants that the candidate has written in, one or two at a time."""
-    known, usual = first.passed, type(first.rule)()
+    known, usual = first.settings_for_candidate, type(first.rule)()
     written = {
         one.name: one.name in unused
         for one in fields(first.rule)
@@ -351,7 +357,7 @@ def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
         return Explanation(tuple(words))
 
     def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return edited_path(made[-1].formula, comparison.rule, comparison.place.function, start, steps)
+        return edited_path(made[-1].formula, comparison.rule, comparison.problem.function, start, steps)
 
     return explanation, path
 
@@ -383,25 +389,60 @@ def with_decay(formula: Formula, strength: float, form: str) -> Formula:
 
 def edited_path(formula: Formula, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
     """The points that a formula visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
-    w = np.array(start, dtype=np.float64)
-    program, points = Program(formula), [w]
+    points = [np.array(start, dtype=np.float64)]
+    points += (known["w"] for known in islice(values_of_steps(formula, rule, function, points[0]), steps))
+    return np.stack(points)
+
+
+def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:
+    """The value of every name after each step of a formula, with the rule's numbers, until w is not finite."""
+    program, t = Program(formula), 0
     fixed = {name: in_float64(value) for name, value in settings_in_formula(rule).items()}
-    known: dict[str, Any] = dict.fromkeys(program.states, np.zeros_like(w))
+    known: dict[str, Any] = {"w": w, **dict.fromkeys(program.states, np.zeros_like(w))}
     with np.errstate(all="ignore"):
-        for t in range(1, steps + 1):
+        while np.isfinite(known["w"]).all():
+            w, t = known["w"], t + 1
             g = function.gradient(w)
-            known |= fixed | quantities_for(rule, function, w) | {"w": w, "g": g, "t": np.float64(t)}
+            known |= fixed | quantities_for(rule, function, w) | {"g": g, "t": np.float64(t)}
             if t == 1:
                 known["last_g"] = g
                 known |= {name: evaluate(node, known) for name, node in program.starts.items()}
             try:
                 for statement in program.body:
                     known[statement.target] = evaluate(statement.node, known)
+                known["w"] = np.asarray(known["w"], dtype=np.float64)
             except ArithmeticError:  # of numbers in the formula alone
                 known["w"] = np.full_like(w, np.nan)
             known["last_g"] = g
-            w = np.asarray(known["w"], dtype=np.float64)
-            points.append(w)
-            if not np.isfinite(w).all():
-                break
-    return np.stack(points)
+            yield known
+
+
+def _first_statement(candidate: Candidate, first: PathComparison, steps: int) -> str:
+    """The first statement whose value is off, as a sentence, of those whose values the candidate has under the names
+    of the formula; empty where it has none."""
+    formula, problem = _base(first), first.problem
+    if not formula:
+        return ""
+    start = np.array(problem.start, dtype=np.float64)
+    walk = candidate.begin(candidate.values(first.settings_for_candidate), start)
+    w = start
+    for t, known in enumerate(islice(values_of_steps(formula, first.rule, problem.function, start), steps), 1):
+        w = walk.advance(problem.function.gradient(w))
+        yours = {name: np.array(numbers) for name, numbers in walk.remembered().items()}
+        yours |= {"w": w} if yours.keys() >= {*Program(formula).states} else {}
+        expected = {s.target: np.broadcast_to(known[s.target], w.shape) for s in formula if s.target in known}
+        for statement in formula:
+            name = statement.target
+            if name in yours and not any(_is_close(yours[name], value) for value in expected.values()):
+                yours_and_expected = f"{_shown(yours[name])}, not {_shown(expected[name])}"
+                line = f"{name} {statement.arrow} {text(statement.node)}"
+                return f"the first value that is off is {name} at step {t}: {yours_and_expected}; {line}"
+    return ""
+
+
+def _is_close(a: Floats, b: Floats) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-9, atol=0.0, equal_nan=True))
+
+
+def _shown(point: Floats) -> str:
+    return f"({', '.join(f'{number:.6g}' for number in point)})"
