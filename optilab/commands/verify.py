@@ -274,13 +274,12 @@ class Exam:
 
     def grade(self, candidate: "candidates.Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
-        from optilab.verify.compare import grade
-        from optilab.verify.compare import StartingPoint
+        from optilab.verify.compare import Problem, compare
 
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
-        place = StartingPoint(config.function, tuple(config.start or config.function.start))
-        return grade(
+        place = Problem(config.function, tuple(config.start or config.function.start))
+        return compare(
             candidate,
             self.rule,
             [place] if chosen else (),

@@ -596,9 +596,9 @@ class UserRule(Rule):
         ):
             with np.errstate(all="ignore"), self.code.running(t):
                 memory, arguments = self.interface.copied(memory), self.arguments(n, w.shape[:-1])
-                w = copy.copy(point)
-                after, memory = self.interface.follow(w, copy.copy(gradient), t, memory, arguments)
-                points.append(checked(after, point, w))
+                in_place = copy.copy(point)
+                after, memory = self.interface.follow(in_place, copy.copy(gradient), t, memory, arguments)
+                points.append(checked(after, point, in_place))
             memories.append(memory)
         return np.concatenate(points).reshape(w.shape), (tuple(memories),)
 

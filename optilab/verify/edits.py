@@ -18,6 +18,8 @@ LITERALS = ("lr", "eps", "weight_decay", "w", "g", "last_g", "t")
 """Names in a table that stand for themselves; `last_g` is the gradient of the previous point. `x` is the state that the
 statement renews, `h` a hyperparameter, `m` a number of the formula, `n` one of the code; any other name stands for any
 expression."""
+FRACTIONS = ("beta", "beta1", "beta2", "beta3", "decay", "rho", "nu", "slow_step_size")
+"""Hyperparameters that are mistaken for one minus themselves."""
 
 NAMED = """
 no bias correction[ of {a}]: a/(1 - b^t) -> a
@@ -85,7 +87,6 @@ clip(a, b, c) -> a
 sqrt(a/b) -> sqrt(a)/b
 1 - a -> a
 1 - a -> lr
-h -> 1 - h
 w - a -> w - h*a
 a -> a + weight_decay*w
 lr -> lr/sqrt(t)
@@ -155,14 +156,15 @@ def _rewrite(line: str) -> Rewrite:
 def named_edits(formula: Formula, settings: Sequence[str]) -> Iterator[Edit]:
     """The edits that have a name, the most frequent first."""
     yield from _from_table(NAMED, formula, settings, ())
-    for name in settings:
+    for name in (name for name in settings if name in FRACTIONS):
         rest = Node("subtract", (number(1.0), symbol(name)))
         exchange = {symbol(name): rest, rest: symbol(name)}
+        both = [any(part == rest for part, _ in parts(statement.node)) for statement in formula]
         words = f"{name} and {text(rest)} are exchanged"
-        yield Edit(everywhere(formula, exchange), words)
+        yield Edit(everywhere(formula, exchange), words if any(both) else "")
         for n, statement in enumerate(formula):
-            both = any(part == rest for part, _ in parts(statement.node))
-            yield Edit(put_statement(formula, n, replaced(statement.node, exchange)), words if both else "")
+            yield Edit(put_statement(formula, n, replaced(statement.node, exchange)), words if both[n] else "")
+        yield from _edited(formula, Rewrite("", ((symbol(name), rest),)), {name: symbol(name)})
     for a, b in combinations(settings, 2):
         exchanged = {symbol(a): symbol(b), symbol(b): symbol(a)}
         yield Edit(everywhere(formula, exchanged), f"{a} and {b} are exchanged")

@@ -23,7 +23,7 @@ import numpy as np
 
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
-from optilab.verify.candidate import FAR, Candidate, Gradient
+from optilab.verify.candidate import FAR, Candidate, Walk
 from optilab.verify.warden import HAS_PROC, Process, descendants, end_processes
 
 POLL_SECONDS = 0.05
@@ -220,7 +220,7 @@ class Submission:
             self._shown(name), {str(key): bool(value) for key, value in parameters.items()}, numbers, self._begin
         )
 
-    def _begin(self, values: Mapping[str, Any], start: Floats) -> Gradient:
+    def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
         # Libraries load more of themselves when their first optimizer is made, as PyTorch does for a second.
         limit = self._limits.seconds if self._begun else self._limits.loading
         self._ask({"values": values, "start": start.tolist()}, "making the optimizer", limit)
@@ -236,7 +236,7 @@ class Submission:
                 raise self._wrong()
             return np.array(point).reshape(start.shape)
 
-        return advance
+        return Walk(advance, dict)
 
     def _ask(self, message: Mapping[str, Any], what: str, seconds: float) -> dict[str, Any]:
         try:

@@ -154,7 +154,10 @@ def _answer(connection: socket.socket, request: Mapping[str, Any]) -> None:
                 numbers = literals(kind.code)
                 reply = {"name": kind.name, "parameters": parameters(kind), "literals": numbers}
             elif "start" in message:
-                step, advance = 0, begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
+                step, advance = (
+                    0,
+                    begun(kind, message["values"], np.array(message["start"], dtype=np.float64)).advance,
+                )
             elif advance is not None:
                 step += 1
                 reply = {"point": advance(np.array(message["gradient"])).ravel().tolist()}
