@@ -14,10 +14,10 @@ from optilab.optimize.formula import RULE_FUNCTIONS, Node, Statement, number, pa
 Formula = tuple[Statement, ...]
 Values = Mapping[str, Node]
 
-LITERALS = ("lr", "eps", "weight_decay", "w", "g", "last_g", "t")
-"""Names in a table that stand for themselves; `last_g` is the gradient of the previous point. `x` is the state that the
-statement renews, `h` a hyperparameter, `m` a number of the formula, `n` one of the code; any other name stands for any
-expression."""
+LITERALS = ("lr", "eps", "weight_decay", "w", "g", "last_g", "late_g", "t", "size")
+"""Names in a table that stand for themselves: `last_g` and `late_g` are the gradient of the previous point, in the
+first step g and 0; `size` is the number of coordinates. `x` is the state that the statement renews, `h` a
+hyperparameter, `m` a number of the formula, `n` one of the code; any other name stands for any expression."""
 FRACTIONS = ("beta", "beta1", "beta2", "beta3", "decay", "rho", "nu", "slow_step_size")
 """Hyperparameters that are mistaken for one minus themselves."""
 
@@ -31,10 +31,15 @@ eps added to the ratio: a/(sqrt(b) + eps) -> a/sqrt(b) + eps
 eps added to the ratio: c*a/(sqrt(b) + eps) -> c*(a/sqrt(b) + eps)
 eps added to the ratio: c*a/sqrt(b + eps) -> c*(a/sqrt(b) + eps)
 no eps: a + eps -> a
+eps as a lower limit: a + eps -> max(a, eps)
+eps added to {a}: max(a, eps) -> a + eps
 no root[ of {a}]: sqrt(a) -> a
+half of {a}, not its root: sqrt(a) -> a/2
 no square[ of {a}]: a^2 -> abs(a)
 no square[ of {a}]: a^2 -> a
 no sign: sign(a) -> a
+the square is summed over the coordinates: a^2 -> sum(a^2)
+the square is averaged over the coordinates: a^2 -> sum(a^2)/size
 {b} is added to {x}, not averaged (classic): a*x + (1 - a)*b -> a*x + b
 {b} is averaged in {x}, not added (ema): a*x + b -> a*x + (1 - a)*b
 {x} is the last {b} alone: a*x + (1 - a)*b -> b
@@ -71,8 +76,11 @@ a*(b + c) -> a*b + c
 a/b -> a
 a/b -> a*b
 a/b -> b/a
+a + b*c -> (a + b)*c
+a + b/c -> (a + b)/c
+a + b*(c/d) -> (a + b*c)/d
+a*b -> sum(a*b)
 a^b -> a*b
-a^2 -> sum(a^2)
 abs(a) -> a
 abs(a) -> sum(abs(a))
 max(a, b) -> a
@@ -84,11 +92,18 @@ min(a, b) -> max(a, b)
 where(a, b, c) -> b
 where(a, b, c) -> c
 clip(a, b, c) -> a
-sqrt(a/b) -> sqrt(a)/b
+sign(a) -> a/norm(a)
+norm(a) -> sum(abs(a))
+norm(a) -> norm(a)^2
+sum(abs(a)) -> norm(a)
+x + b -> x + (b - x)/t
+eps -> sqrt(eps)
+g -> late_g
 1 - a -> a
 1 - a -> lr
 w - a -> w - h*a
 a -> a + weight_decay*w
+a -> lr*a
 lr -> lr/sqrt(t)
 w - lr*(a + weight_decay*w) -> (1 - lr*weight_decay)*(w - lr*a)
 w - (lr*a + lr*weight_decay*w) -> (1 - lr*weight_decay)*(w - lr*a)
@@ -175,11 +190,13 @@ def named_edits(formula: Formula, settings: Sequence[str]) -> Iterator[Edit]:
 
 def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -> Iterator[Edit]:
     """Every formula that is one change away, each once; `numbers` are those that stand in the code."""
-    seen = {formula}
+    seen, named = {formula}, [*named_edits(formula, settings)]
     for edit in chain(
-        named_edits(formula, settings),
+        (edit for edit in named if edit.name),
         _from_table(OTHERS, formula, settings, ()),
         _with_other_names(formula, settings),
+        _with_parts(formula),
+        (edit for edit in named if not edit.name),
         _from_table(WITH_NUMBERS, formula, settings, numbers),
     ):
         if edit.formula not in seen:
@@ -293,6 +310,13 @@ def _corrections(formula: Formula) -> Iterator[Edit]:
         for part, _ in parts(statement.node):
             for values in matches(CORRECTED, part, {}):
                 corrected |= symbols(values["a"])
+                for n, other in enumerate(formula):
+                    if other is not statement and other.target not in symbols(values["a"]):
+                        instead = replaced(other.node, {values["a"]: part})
+                        yield Edit(
+                            put_statement(formula, n, instead),
+                            f"{text(values['a'])} is corrected in {other.target}",
+                        )
                 if part == statement.node and values["a"].op == "symbol":
                     stored.append(Statement(str(values["a"].value), "<-", symbol(statement.target)))
                     root = Node("sqrt", (symbol(statement.target),))
@@ -333,6 +357,15 @@ def _with_other_names(formula: Formula, settings: Sequence[str]) -> Iterator[Edi
         if name != other:
             rewrite = Rewrite("", ((symbol(name), symbol(other)),))
             yield from _edited(formula, rewrite, {name: symbol(name)})
+
+
+def _with_parts(formula: Formula) -> Iterator[Edit]:
+    """Part of a result in the place of the whole, in one of the statements that read it."""
+    for statement, (n, reader) in product(formula, enumerate(formula)):
+        result = symbol(statement.target)
+        if statement.arrow == "=" and reader is not statement and statement.target in symbols(reader.node):
+            for part in statement.node.args:
+                yield Edit(put_statement(formula, n, replaced(reader.node, {result: part})))
 
 
 # --- trees ---------------------------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         if _is_the_code(path, targets):
             return explanation()
     different = next(target for target in targets if target.comparison.differs(target.path))
-    return Explanation(statement=_first_statement(candidate, different.comparison, different.few))
+    return Explanation(statement=_first_statement(candidate, different))
 
 
 class _Target:
@@ -337,9 +337,10 @@ def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
     base = _base(first)
     settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     pairs = (
-        _edit(first, base, one, Edit(other.formula, other.name))
+        _edit(first, base, one, other)
         for one in named_edits(base, settings)
         for other in named_edits(one.formula, settings)
+        if one.name and other.name and not {*other.formula} & ({*base} - {*one.formula})  # which it takes back
     )
     yield from islice(pairs, MOST_PAIRS)
 
@@ -348,13 +349,12 @@ def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
     """One edit, or one after the other."""
 
     def explanation() -> Explanation:
-        words = []
-        for before, edit in zip((base, *(one.formula for one in made)), made, strict=False):
-            lines = _lines(before, edit.formula, first.rule)
-            few = lines.count(" = ") + lines.count(" <- ") <= 2 * MOST_LINES
-            alone = edit.name.startswith(NAMED_ALONE) or (edit.name and not few)
-            words.append(": ".join(filter(None, (edit.name, "" if alone else lines))))
-        return Explanation(tuple(words))
+        names = tuple(edit.name for edit in made if edit.name)
+        lines = _lines(base, made[-1].formula, first.rule)
+        few = lines.count(" = ") + lines.count(" <- ") <= 2 * MOST_LINES * len(made)
+        if names and (not few or not lines or names[0].startswith(NAMED_ALONE)):
+            return Explanation(names)
+        return Explanation((f"{names[0]}: {lines}",) if len(made) == 1 and names else (*names, lines))
 
     def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
         return edited_path(made[-1].formula, comparison.rule, comparison.problem.function, start, steps)
@@ -405,35 +405,36 @@ def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> It
             g = function.gradient(w)
             known |= fixed | quantities_for(rule, function, w) | {"g": g, "t": np.float64(t)}
             if t == 1:
-                known["last_g"] = g
+                known |= {"last_g": g, "late_g": np.zeros_like(g), "size": w.size}
                 known |= {name: evaluate(node, known) for name, node in program.starts.items()}
             try:
                 for statement in program.body:
                     known[statement.target] = evaluate(statement.node, known)
-                known["w"] = np.asarray(known["w"], dtype=np.float64)
+                known["w"] = np.array(np.broadcast_to(known["w"], w.shape), dtype=np.float64)
             except ArithmeticError:  # of numbers in the formula alone
                 known["w"] = np.full_like(w, np.nan)
-            known["last_g"] = g
+            known |= {"last_g": g, "late_g": g}
             yield known
 
 
-def _first_statement(candidate: Candidate, first: PathComparison, steps: int) -> str:
+def _first_statement(candidate: Candidate, target: _Target) -> str:
     """The first statement whose value is off, as a sentence, of those whose values the candidate has under the names
     of the formula; empty where it has none."""
-    formula, problem = _base(first), first.problem
+    comparison, problem = target.comparison, target.comparison.problem
+    w, formula = np.array(problem.start, dtype=np.float64), _base(comparison)
     if not formula:
         return ""
-    start = np.array(problem.start, dtype=np.float64)
-    walk = candidate.begin(candidate.values(first.settings_for_candidate), start)
-    w = start
-    for t, known in enumerate(islice(values_of_steps(formula, first.rule, problem.function, start), steps), 1):
+    walk = candidate.begin(candidate.values(comparison.settings_for_candidate), w)
+    steps = values_of_steps(formula, comparison.rule, problem.function, w)
+    for t, known in enumerate(islice(steps, comparison.differs(target.path)), 1):
         w = walk.advance(problem.function.gradient(w))
         yours = {name: np.array(numbers) for name, numbers in walk.remembered().items()}
         yours |= {"w": w} if yours.keys() >= {*Program(formula).states} else {}
-        expected = {s.target: np.broadcast_to(known[s.target], w.shape) for s in formula if s.target in known}
-        for statement in formula:
-            name = statement.target
-            if name in yours and not any(_is_close(yours[name], value) for value in expected.values()):
+        last = {s.target: s for s in formula if s.arrow == "<-"}
+        expected = {name: np.broadcast_to(known[name], w.shape) for name in last}
+        for name, statement in last.items():
+            under_other_names = any(_is_close(value, expected[name]) for value in yours.values())
+            if name in yours and not under_other_names:
                 yours_and_expected = f"{_shown(yours[name])}, not {_shown(expected[name])}"
                 line = f"{name} {statement.arrow} {text(statement.node)}"
                 return f"the first value that is off is {name} at step {t}: {yours_and_expected}; {line}"
@@ -445,4 +446,4 @@ def _is_close(a: Floats, b: Floats) -> bool:
 
 
 def _shown(point: Floats) -> str:
-    return f"({', '.join(f'{number:.6g}' for number in point)})"
+    return f"({', '.join(f'{number:.12g}' for number in point)})"
