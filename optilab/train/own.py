@@ -53,7 +53,9 @@ class UserOptimizer(EagerOptimizer):
         for n, (w, g) in enumerate(zip(points, self._blocks(gradients), strict=True)):
             with np.errstate(all="ignore"), self.rule.code.running(self.steps):
                 in_place = w.copy()
-                after, self.memories[n] = self.interface.follow(in_place, g, self.steps, self.memories[n], arguments)
+                after, self.memories[n] = self.interface.follow(
+                    in_place, g, self.steps, self.memories[n], arguments
+                )
                 points[n] = checked(after, w, in_place)
                 if self.steps == 1:
                     packed(self.memories[n], "its state")
