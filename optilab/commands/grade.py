@@ -55,7 +55,7 @@ class Grade(Against, FormatOptions):
         from optilab.verify.sandbox import Sandbox, strongest_level  # with NumPy, which no refusal needs
 
         sandbox, jobs = Sandbox(self.timeout, self.memory, strongest_level()), max(1, (os.cpu_count() or 2) // 2)
-        rows = classroom.grade_all(files, exam.grade, sandbox, min(jobs, len(files)), exam.rule.name)
+        rows = classroom.grade_all(files, exam.compare, sandbox, min(jobs, len(files)), exam.rule.name)
         with signals.without_sigpipe():  # a submission may close its end
             graded = list(_with_progress(rows, len(files)))
         grades = Grades(graded, exam, all(files.values()), sandbox.level)

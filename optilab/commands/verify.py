@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
     from optilab.verify import candidate as candidates
     from optilab.verify.cases import Row
-    from optilab.verify.grade import Verdict
+    from optilab.verify.compare import Verdict
 
 SHOWN = 40
 """Steps of the two paths in a picture."""
@@ -103,7 +103,7 @@ Exit status 9: something differs.
         if file.endswith(".py") and not name:
             candidate = candidates.find_optimizer(Path(file), exam.rule.name)
         loaded = candidates.load(candidate)
-        return LabVerification(loaded.name, exam, exam.grade(loaded), loaded, rule_class(candidate))
+        return LabVerification(loaded.name, exam, exam.compare(loaded), loaded, rule_class(candidate))
 
     def _one_candidate(self) -> Any:
         """The class, function or FILE:NAME. UsageError for anything else, and for several files."""
@@ -130,7 +130,7 @@ def _verify_file(file: Path, name: str, exam: "Exam", request: Verify) -> "LabVe
     with running(file, program, name, exam.rule.name, Sandbox(request.timeout)) as submission:
         try:
             candidate = submission.load()
-            verdict = exam.grade(candidate)
+            verdict = exam.compare(candidate)
         finally:
             if output := submission.output:
                 terminal.note(f"what {file} printed, its last characters:")
@@ -195,18 +195,17 @@ class Exam:
     def rule(self) -> Any:
         return self.config.algo[0]
 
-    def grade(self, candidate: "candidates.Candidate") -> "Verdict":
+    def compare(self, candidate: "candidates.Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
-        from optilab.verify.grade import grade
-        from optilab.verify.paths import StartingPoint
+        from optilab.verify.compare import Problem, compare
 
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
-        place = StartingPoint(config.function, tuple(config.start or config.function.start))
-        return grade(
+        problem = Problem(config.function, tuple(config.start or config.function.start))
+        return compare(
             candidate,
             self.rule,
-            [place] if chosen else (),
+            [problem] if chosen else (),
             config.epochs,
             config.regime,
             [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
@@ -319,9 +318,11 @@ class LabVerification(Answer):
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
+        elif verdict.statement:
+            yield f"no edit of the formula explains it; {verdict.statement}"
         elif finite:
             above = "formula above, term by term" if rule.name in RULES else "two codes line by line"
-            yield f"no known convention or slip explains it: check the {above}"
+            yield f"no edit of the formula explains it: check the {above}"
         if verdict.equal_with:
             yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
         if self._by_hand:
@@ -357,7 +358,7 @@ class LabVerification(Answer):
 
 def outcome(verdict: "Verdict") -> str:
     """Whether the two are equal; else from which step on they differ, by how much and where."""
-    from optilab.verify.paths import TOLERANCE as AGREEMENT
+    from optilab.verify.compare import TOLERANCE as AGREEMENT
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""

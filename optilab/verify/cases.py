@@ -14,7 +14,7 @@ import numpy as np
 from optilab.optimize import OBJECTIVES
 from optilab.optimize.objective import Floats
 from optilab.verify.correspondence import CASES, Case, shown
-from optilab.verify.references import FunctionProblem, MatrixProblem, Problem
+from optilab.verify.references import FunctionProblem, Matrices, Problem
 
 TOLERANCE = 1e-12
 COMPARED_ON = ("ravine", "rosenbrock", "himmelblau")
@@ -55,7 +55,7 @@ def rows_of(case: Case) -> Iterator[Row]:
     """The rows of one case: of torch and optax always, of the others where there is a reference."""
     form = shown(case.settings)
     on: Sequence[Problem] = (
-        [MatrixProblem()]
+        [Matrices()]
         if case.rule.weights == "matrices"
         else [FunctionProblem(OBJECTIVES[n]()) for n in COMPARED_ON]
     )

@@ -17,7 +17,7 @@ from optilab.errors import OptilabError, UsageError, printable, shown
 
 if TYPE_CHECKING:
     from optilab.verify.candidate import Candidate
-    from optilab.verify.grade import Verdict
+    from optilab.verify.compare import Verdict
     from optilab.verify.sandbox import Sandbox
 
 VERDICTS = ("equal", "explained", "differs", "timeout", "error")

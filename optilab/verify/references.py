@@ -21,6 +21,7 @@ from optilab.optimize import Objective, descend
 from optilab.optimize.functions import Expression
 from optilab.optimize.objective import Floats
 from optilab.optimize.path import worked_steps
+from optilab.verify.compare import MatrixProblem
 
 STEPS = 100
 SHAPES = ((5, 3), (3, 4), (4,))
@@ -41,38 +42,11 @@ class FunctionProblem:
         return descend(rule, self.function, steps=STEPS).points
 
 
-class MatrixFunction:
-    """sum(sin(W) + (A*W*B - C)^2/8) of one weight W, a matrix or a bias, with fixed A, B, C: smooth and not convex."""
+class Matrices(MatrixProblem):
+    """Two matrices and a bias."""
 
-    def __init__(self, start: Floats, left: Floats, right: Floats, goal: Floats) -> None:
-        self.start, self._left, self._right, self._goal = start, left, right, goal
-
-    @property
-    def name(self) -> str:
-        shape = "x".join(map(str, self.start.shape))
-        return f"a matrix {shape}" if self.start.ndim == 2 else f"a bias of {shape}"
-
-    def gradient(self, w: Floats) -> Floats:
-        """In the shape of W."""
-        matrix = w.reshape(len(w), -1)
-        rest = self._left @ matrix @ self._right - self._goal.reshape(matrix.shape)
-        return np.asarray(np.cos(w) + (self._left.T @ rest @ self._right.T).reshape(w.shape) / 4)
-
-
-class MatrixProblem:
-    """The sum of `MatrixFunction` over the weights of some shapes, by default two matrices and a bias."""
-
-    def __init__(self, seed: int = 0, shapes: Sequence[tuple[int, ...]] = SHAPES) -> None:
-        draw = np.random.default_rng(seed).standard_normal
-        self.start = [draw(shape) for shape in shapes]
-        left = [draw((shape[0], shape[0])) for shape in shapes]
-        right = [draw((shape[-1], shape[-1])) if len(shape) == 2 else np.eye(1) for shape in shapes]
-        goal = [draw(shape) for shape in shapes]
-        self.parts = [MatrixFunction(*part) for part in zip(self.start, left, right, goal, strict=True)]
-
-    def gradient(self, weights: Sequence[Floats]) -> list[Floats]:
-        """The gradient of each weight, in its shape."""
-        return [part.gradient(w) for part, w in zip(self.parts, weights, strict=True)]
+    def __init__(self) -> None:
+        super().__init__(0, SHAPES)
 
     def follow(self, rule: Any) -> Floats:
         """The weights that the rule visits, (T+1, numbers of all weights), on tensors, as in training."""
@@ -89,7 +63,7 @@ class MatrixProblem:
         return np.stack(points)
 
 
-Problem = FunctionProblem | MatrixProblem
+Problem = FunctionProblem | Matrices
 
 
 @dataclass(frozen=True)
@@ -320,7 +294,7 @@ def _newton(rule: Any, problem: FunctionProblem) -> Floats:
     return np.stack(points)
 
 
-def _shampoo(rule: Any, problem: MatrixProblem) -> Floats:
+def _shampoo(rule: Any, problem: Matrices) -> Floats:
     from scipy.linalg import fractional_matrix_power
 
     weights = [w.copy() for w in problem.start]

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ import numpy as np
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
 from optilab.optimize.own import exception_text, rule_class
-from optilab.verify.candidate import FAR, Candidate, Gradient, begun, find_optimizer, literals, parameters
+from optilab.verify.candidate import FAR, Candidate, Walk, begun, find_optimizer, literals, parameters
 
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
@@ -46,6 +47,8 @@ START = 120.0
 """Seconds in which Python and NumPy start, on a busy machine, too."""
 MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
 """Characters of a submission's output that are kept, the last ones; of an error; bytes of a reply."""
+MAX_PARTS = 100
+"""Parts of a state that are read."""
 MAX_FILE, MAX_FILES, MAX_PROCESSES = 16 << 20, 64 << 20, 256
 """Bytes of a file, and of all files of a file system of its own; processes in it."""
 
@@ -255,7 +258,7 @@ class Submission:
             self._shown(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
         )
 
-    def _begin(self, values: Mapping[str, Any], start: Floats) -> Gradient:
+    def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
         self._empty_log()
         self._ask({"values": values, "start": start.tolist()}, "making the optimizer")
         step = 0
@@ -264,11 +267,20 @@ class Submission:
             nonlocal step
             step += 1
             point = self._ask({"gradient": gradient.tolist()}, f"step {step}").get("point")
-            if not isinstance(point, list) or len(point) != start.size or any(type(x) is not float for x in point):
-                raise self._wrong()
-            return np.array(point).reshape(start.shape)
+            return np.array(self._numbers(point, start.size)).reshape(start.shape)
 
-        return advance
+        def remembered() -> dict[str, list[float]]:
+            parts = self._ask({"remembered": True}, "reading the state").get("remembered")
+            if not isinstance(parts, dict) or len(parts) > MAX_PARTS:
+                raise self._wrong()
+            return {name: self._numbers(numbers, start.size) for name, numbers in parts.items()}
+
+        return Walk(advance, remembered)
+
+    def _numbers(self, values: Any, size: int) -> list[float]:
+        if not isinstance(values, list) or len(values) != size or any(type(x) is not float for x in values):
+            raise self._wrong()
+        return values
 
     def _ask(self, message: Mapping[str, Any], what: str) -> dict[str, Any]:
         started, whole = time.monotonic(), TOTAL * self.seconds
@@ -334,15 +346,17 @@ class Submission:
 def answer(channel: socket.socket) -> None:
     """Answer until the grader has left."""
     channel.sendall(b"{}\n")  # from here on the time is the submission's
-    kind, advance, step, reply = None, None, 0, dict[str, Any]()
+    kind, walk, step, reply = None, None, 0, dict[str, Any]()
     for message in map(json.loads, channel.makefile("r")):
         try:
-            if "gradient" in message and advance:
+            if walk and "gradient" in message:
                 step += 1
-                reply = {"point": advance(np.array(message["gradient"])).ravel().tolist()}
+                reply = {"point": walk.advance(np.array(message["gradient"])).ravel().tolist()}
+            elif walk and "remembered" in message:
+                reply = {"remembered": dict(islice(walk.remembered().items(), MAX_PARTS))}
             elif kind:
                 step, reply = 0, {}
-                advance = begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
+                walk = begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
             else:
                 kind = _prepared(**message)
                 reply = {"name": kind.name, "parameters": parameters(kind), "literals": literals(kind.code)}

@@ -6,7 +6,7 @@ from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.verify.cases import TOLERANCE, rows_of
 from optilab.verify.correspondence import CASES, IN_SINGLE, NO_SUCH_RULE, shown
-from optilab.verify.references import MatrixProblem, in_optax
+from optilab.verify.references import Matrices, in_optax
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name} {case.settings}")
@@ -36,7 +36,7 @@ def test_no_two_rows_have_the_same_name():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_optax_computes_adafactor_in_single_precision_and_is_otherwise_equal():
-    rule, problem = RULES["adafactor"](lr=0.005, eps=1e-3, step_size="constant"), MatrixProblem()
+    rule, problem = RULES["adafactor"](lr=0.005, eps=1e-3, step_size="constant"), Matrices()
     ours, theirs = problem.follow(rule), in_optax("adafactor{(lr, 1, eps=eps)}").path(rule, problem)
     assert 1e-12 < abs(ours - theirs).max() < 1e-7
 

@@ -18,7 +18,7 @@ from optilab.optimize import RULES
 from optilab.verify import sandbox
 from optilab.verify.candidate import load
 from optilab.verify.classroom import grade_file
-from optilab.verify.grade import grade
+from optilab.verify.compare import compare
 from optilab.verify.sandbox import LEVELS, Sandbox, TimeLimit, remove_tree, running
 from tests.pages import ROOT
 from tests.processes import missing_tools, wait_until
@@ -63,7 +63,7 @@ def row(tmp_path, monkeypatch):
         level = level or sandbox.strongest_level()
         (tmp_path / "mine.py").write_text(NAMED + source)
         box = Sandbox(seconds, 2048, level)
-        result = grade_file(tmp_path / "mine.py", "SGD", lambda mine: grade(mine, RULES["sgd"]()), box)
+        result = grade_file(tmp_path / "mine.py", "SGD", lambda mine: compare(mine, RULES["sgd"]()), box)
         if remains:
             assert len(left()) == remains
             for pid in left():
@@ -226,10 +226,10 @@ def test_failure_costs_a_sentence(tmp_path, source, error, words):
     path.write_text(source)
     with running(path, None, "f", "", Sandbox(1.0 if error else 30.0)) as submission:
         if error is None:
-            assert grade(submission.load(), RULES["sgd"]()) == grade(load(f"{path}:f"), RULES["sgd"]())
+            assert compare(submission.load(), RULES["sgd"]()) == compare(load(f"{path}:f"), RULES["sgd"]())
             return
         with pytest.raises(error, match=words):
-            grade(submission.load(), RULES["sgd"]())
+            compare(submission.load(), RULES["sgd"]())
 
 
 def test_verify_passes_no_file_that_ends_its_process(optilab_process, tmp_path):
