@@ -7,7 +7,7 @@ verdict is calculated here, from the points that it returns.
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -24,6 +24,8 @@ VERDICTS = ("equal", "explained", "differs", "timeout", "error")
 """Equal to the rule; different, by a known convention or slip; different without an explanation; too slow to tell;
 nothing to compare."""
 MAX_SOURCE = 1 << 20
+MAX_EXPLANATION, MAX_NAME = 2000, 100
+"""Characters: a submission may call itself anything."""
 NOTEBOOK = ".ipynb"
 
 
@@ -91,9 +93,14 @@ def grade_all(
     which is called `like`."""
     from optilab.verify.sandbox import end_all
 
+    def graded(path: Path, name: str, program: "Future[bytes]") -> Graded:
+        return grade_file(path, name, program.result, compare, sandbox, like)
+
     pool = ThreadPoolExecutor(jobs)
+    programs = [pool.submit(read_program, path) for path in submissions]
+    wait(programs)  # before any of them runs, which changes the others where nothing isolates it
     try:
-        yield from pool.map(lambda path: grade_file(path, submissions[path], compare, sandbox, like), submissions)
+        yield from pool.map(graded, submissions, submissions.values(), programs)
     finally:  # after Ctrl-C, too: nothing else begins, and what runs ends
         pool.shutdown(wait=False, cancel_futures=True)
         end_all()
@@ -101,18 +108,23 @@ def grade_all(
 
 
 def grade_file(
-    path: Path, name: str, compare: "Callable[[Candidate], Verdict]", sandbox: "Sandbox", like: str = ""
+    path: Path,
+    name: str,
+    read: Callable[[], bytes],
+    compare: "Callable[[Candidate], Verdict]",
+    sandbox: "Sandbox",
+    like: str = "",
 ) -> Graded:
-    """The row of one file."""
+    """The row of one file, whose program is what `read` returns."""
     from optilab.verify.sandbox import TimeLimit, running
 
     started, output, graded_name = time.monotonic(), "", ""
     verdict, compared, explanation = "error", None, ""
     try:
-        with running(path, read_program(path), name, like, sandbox) as submission:
+        with running(path, read(), name, like, sandbox) as submission:
             try:
                 candidate = submission.load()
-                graded_name = candidate.name.rpartition(":")[2]
+                graded_name = candidate.name.rpartition(":")[2][:MAX_NAME]
                 compared = compare(candidate)
             finally:
                 output = submission.output
@@ -129,7 +141,7 @@ def grade_file(
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
     facts = (compared.first_step, compared.function) if compared else (None, None)
     seconds = round(time.monotonic() - started, 2)
-    return Graded(str(path), verdict, *facts, printable(explanation), output, seconds, graded_name, compared)
+    return Graded(str(path), verdict, *facts, printable(explanation)[:MAX_EXPLANATION], output, seconds, graded_name, compared)
 
 
 def read_program(path: Path) -> bytes:

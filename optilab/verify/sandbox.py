@@ -50,19 +50,20 @@ MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
 MAX_PARTS = 100
 """Parts of a state that are read."""
 MAX_FILE, MAX_FILES, MAX_PROCESSES = 16 << 20, 64 << 20, 256
-"""Bytes of a file, and of all files of a file system of its own; processes in it."""
+"""Bytes of a file, and of all files of a file system of its own; processes of a submission."""
 
 DIRECTORY = "/tmp/submission"
 """The working directory in a file system of its own."""
 PYTHON = (sys.prefix, sys.base_prefix)
+EXECUTED = str(Path(sys.executable).resolve().parents[1])
 INSTALLED = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
 HERE = str(Path(__file__).parents[2])
 PATHS = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"),
-    *("/proc/cpuinfo", *PYTHON, str(Path(sys.executable).resolve().parents[1]), *INSTALLED, f"{HERE}/optilab"),
+    *(f"{prefix}/{part}" for prefix in (*PYTHON, EXECUTED) for part in ("bin", "lib", "lib64", "pyvenv.cfg")),
+    *("/proc/cpuinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", *INSTALLED, f"{HERE}/optilab"),
 )
 """What an isolated submission sees: the system's libraries, Python and its packages, no home and no other process."""
-DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 NEW_ROOT = f"""set -e
 mount -t tmpfs -o size={MAX_FILES},nr_inodes=10000 tmpfs /mnt
 cd /mnt
@@ -100,9 +101,19 @@ class Sandbox:
     def limits(self) -> dict[str, int]:
         """Those that the system enforces on each process, by their names there."""
         memory = {} if self.memory is None else {"AS": self.memory << 20}
-        processes = {"NPROC": MAX_PROCESSES} if self.level in ENCLOSED else {}  # else all of the user count
+        others = 0 if self.level in ENCLOSED else _tasks()
+        processes = {"NPROC": MAX_PROCESSES + others} if self.level else {}
         seconds = round(min(TOTAL * self.seconds + START, 1e8))
         return {"CORE": 0, "FSIZE": MAX_FILE, "CPU": seconds, **memory, **processes}
+
+
+def _tasks() -> int:
+    """The processes and threads of this user, all of which the system counts as a submission's."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            count += len(os.listdir(process / "task")) if process.stat().st_uid == os.geteuid() else 0
+    return count
 
 
 # --- what isolates -----------------------------------------------------------------------------------------
@@ -126,22 +137,18 @@ def works(level: str) -> bool:
 def _command(level: str, *arguments: str) -> list[str]:
     """The command that answers, inside what isolates it; without arguments it shows that Python starts there."""
     python = [sys.executable, "-P", "-m", "optilab.verify.sandbox", *arguments]
-    dies_with_grader = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     paths = [path for path in dict.fromkeys(PATHS) if os.path.exists(path)]
     if level == "bubblewrap":
-        words = ["bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--dev", "/dev"]
+        words = ["bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
         words += ["--size", str(MAX_FILES), "--tmpfs", "/tmp", "--dir", DIRECTORY]
-        return [
-            *words,
-            *(word for path in paths for word in ("--ro-bind", path, path)),
-            "--remount-ro",
-            "/",
-            *python,
-        ]
+        for path in paths:
+            words += ["--dev-bind" if path.startswith("/dev/") else "--ro-bind", path, path]
+        return [*words, "--remount-ro", "/", *python]
+    dies_with_grader = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     if level == "namespaces":
         kinds = ["--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts"]
         words = [*dies_with_grader, "unshare", *kinds, "--fork", "--kill-child", "sh", "-c", NEW_ROOT, "sh"]
-        return [*words, *paths, *DEVICES, "--", *python]
+        return [*words, *paths, "--", *python]
     return [*dies_with_grader, *python]
 
 
@@ -273,7 +280,7 @@ class Submission:
             parts = self._ask({"remembered": True}, "reading the state").get("remembered")
             if not isinstance(parts, dict) or len(parts) > MAX_PARTS:
                 raise self._wrong()
-            return {name: self._numbers(numbers, start.size) for name, numbers in parts.items()}
+            return {self._shown(name): self._numbers(numbers, start.size) for name, numbers in parts.items()}
 
         return Walk(advance, remembered)
 

@@ -122,6 +122,7 @@ def test_a_failure_of_the_grading_is_one_row(tmp_path):
     def fails(candidate):
         raise RuntimeError("unforeseen")
 
-    (tmp_path / "mine.py").write_text(RULE)
-    row = grade_file(tmp_path / "mine.py", "SGD", fails, Sandbox(20.0, 2048, "limits"))
+    file = tmp_path / "mine.py"
+    file.write_text(RULE)
+    row = grade_file(file, "SGD", file.read_bytes, fails, Sandbox(20.0, 2048, "limits"))
     assert (row.verdict, row.explanation) == ("error", "RuntimeError: unforeseen")

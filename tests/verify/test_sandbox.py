@@ -17,9 +17,9 @@ from optilab.errors import UsageError
 from optilab.optimize import RULES
 from optilab.verify import sandbox
 from optilab.verify.candidate import load
-from optilab.verify.classroom import grade_file
+from optilab.verify.classroom import grade_all, grade_file
 from optilab.verify.compare import compare
-from optilab.verify.sandbox import LEVELS, Sandbox, TimeLimit, remove_tree, running
+from optilab.verify.sandbox import LEVELS, Sandbox, TimeLimit, running
 from tests.pages import ROOT
 from tests.processes import missing_tools, wait_until
 
@@ -40,30 +40,32 @@ def level(request):
     return request.param
 
 
+def against_sgd(candidate):
+    return compare(candidate, RULES["sgd"]())
+
+
 def left():
     """The processes of submissions that still run."""
     pids = []
-    for comm in Path("/proc").glob("[0-9]*/comm"):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            if (
-                comm.read_text() == f"{MARK}\n"
-                and "Z" not in (comm.parent / "stat").read_text().rpartition(")")[2]
-            ):
-                pids.append(int(comm.parent.name))
+            name, state = (Path("/proc", pid, file).read_text() for file in ("comm", "stat"))
+            if name == f"{MARK}\n" and "Z" not in state.rpartition(")")[2]:
+                pids.append(int(pid))
     return pids
 
 
 @pytest.fixture
 def row(tmp_path, monkeypatch):
-    """The row of a source; nothing is left of it, and its neighbor is graded as if it were alone."""
+    """The row of a source; nothing is left of it but as many processes as it says."""
     (tmp_path / "copies").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
 
     def graded(source, level="", seconds=20.0, remains=0):
-        level = level or sandbox.strongest_level()
-        (tmp_path / "mine.py").write_text(NAMED + source)
-        box = Sandbox(seconds, 2048, level)
-        result = grade_file(tmp_path / "mine.py", "SGD", lambda mine: compare(mine, RULES["sgd"]()), box)
+        file = tmp_path / "mine.py"
+        file.write_text(NAMED + (source if "def SGD(" in source else source + RULE))
+        box = Sandbox(seconds, 2048, level or sandbox.strongest_level())
+        result = grade_file(file, "SGD", file.read_bytes, against_sgd, box)
         if remains:
             assert len(left()) == remains
             for pid in left():
@@ -72,7 +74,7 @@ def row(tmp_path, monkeypatch):
         assert not list((tmp_path / "copies").iterdir())
         assert len(result.explanation) < 2500
         assert len(result.output) <= 4000 * 4
-        assert result.explanation.replace("\n", "").isprintable()
+        assert (result.explanation + result.name).replace("\n", "").isprintable()
         return result
 
     return graded
@@ -83,16 +85,17 @@ def row(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", CODE["harmless"])
 def test_odd_and_right_is_equal(row, level, name):
-    source = CODE["harmless"][name]
+    """Limits alone leave what detaches itself."""
     remains = int(level == "limits" and name == "a daemon of a daemon")
-    assert row(source if "def SGD" in source else source + RULE, level, remains=remains).verdict == "equal"
+    assert row(CODE["harmless"][name], level, remains=remains).verdict == "equal"
 
 
-@pytest.mark.parametrize("name", CODE["hostile"])
-def test_hostile_submission_costs_its_own_row(row, level, name):
-    verdict, _, words = CODE["hostile"][name]["row"].partition(": ")
-    code = CODE["hostile"][name]["code"]
-    result = row(code if "def SGD" in code else code + RULE, level, seconds=1.5)
+@pytest.mark.parametrize(
+    ("words", "name"), [(words, name) for words in CODE["hostile"] for name in CODE["hostile"][words]]
+)
+def test_hostile_submission_costs_its_own_row(row, level, words, name):
+    result = row(CODE["hostile"][words][name] + "\n", level, seconds=1.5)
+    verdict, _, words = words.partition(": ")
     assert result.verdict == verdict, result
     assert words in result.explanation
     assert row(RULE, level).verdict == "equal"
@@ -105,66 +108,64 @@ def test_no_submission_writes_its_own_verdict(row, name):
 
 
 def test_the_number_of_processes_has_a_limit(row, level):
-    """Not for root, whom the system lets start any number, and not where the user's other processes would count."""
-    bomb = "import os, time\nfor n in range(300):\n    if os.fork() == 0:\n        time.sleep(600)\nprint('all')\n"
-    result = row(bomb + RULE, level)
-    assert result.verdict == ("equal" if os.geteuid() == 0 or level == "limits" else "error")
+    """Not for root, whom the system lets start any number."""
+    bomb = "import os, time\nfor n in range(400):\n    if os.fork() == 0:\n        time.sleep(600)\nprint('all')\n"
+    assert row(bomb, level).verdict == ("equal" if os.geteuid() == 0 else "error")
 
 
-SECRETS = """
-import os
-def readable(place):
-    try:
-        return bool(os.listdir(place) if os.path.isdir(place) else open(place, 'rb').read(1))
-    except OSError:
-        return False
-print([place for place in PLACES if readable(place)], os.environ.get('GRADER_TOKEN'))
-"""
-
-
-def test_what_is_not_its_own_cannot_be_read(row, level, tmp_path, monkeypatch):
-    """Limits alone close nothing but the environment."""
-    monkeypatch.setenv("GRADER_TOKEN", "s3cret")
-    files = [tmp_path / ".ssh" / "id", tmp_path / "neighbor.py", Path(tempfile.gettempdir(), "..", "notes")]
-    for file in files:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text("secret")
-    system = ["/etc/passwd", "/var", "/opt", "/srv", "/home", f"/proc/{os.getpid()}/environ"]
-    places = [*map(str, files), str(ROOT / "pyproject.toml"), *system]
-    there = [place for place in places if not os.path.isdir(place) or os.listdir(place)]
-    expected = there if level == "limits" else []
-    result = row(f"PLACES = {places}\n{SECRETS}{RULE}", level)
-    assert (result.verdict, result.output) == ("equal", f"{expected} None\n")
-
-
-ATTEMPTS = """
+PLACES = """
 import os, socket
-for attempt in (lambda: socket.create_connection(("127.0.0.1", PORT), 1), lambda: os.remove(NEIGHBOR)):
+def is_open(place):
     try:
-        attempt()
-        print("done")
-    except OSError:
-        print("refused")
+        if isinstance(place, int): socket.create_connection(("127.0.0.1", place), 1).close()
+        elif place in os.environ: return True
+        elif os.path.isdir(place): os.listdir(place)
+        else: os.close(os.open(place, os.O_RDONLY))
+    except OSError: return False
+    return True
+read = [name for name, place in PLACES.items() if is_open(place)]
 """
 
 
-def test_neither_network_nor_neighbor_is_reached(row, level, tmp_path):
-    (tmp_path / "neighbor.py").write_text(RULE)
+def test_which_of_ten_secret_places_can_be_read(row, level, tmp_path, monkeypatch):
+    """None of them in a file system of its own; with limits alone, whatever the grader can read but its environment."""
+    monkeypatch.setenv("GRADER_TOKEN", "s3cret")
+    files = {"home": "home/.ssh/id", "another submission": "neighbor.py", "runs": "runs/one/run.json"}
+    for file in files.values():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("secret")
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        result = row(f"PORT, NEIGHBOR = {port}, {str(tmp_path / 'neighbor.py')!r}\n{ATTEMPTS}{RULE}", level)
-    open_ = level == "limits"
-    assert result.output.split() == ["done" if open_ else "refused"] * 2
-    assert (tmp_path / "neighbor.py").exists() is not open_
+        places = {name: str(tmp_path / file) for name, file in files.items()}
+        places |= {name: name for name in ("/home", "/etc/shadow", "/var", "/opt", "GRADER_TOKEN")}
+        places |= {"process": f"/proc/{os.getpid()}/environ", "network": server.getsockname()[1]}
+        exec(PLACES, here := {"PLACES": places})
+        result = row(f"PLACES = {places}\n{PLACES}print(read)\n", level)
+    readable = [place for place in here["read"] if place != "GRADER_TOKEN"]
+    assert (result.verdict, result.output) == ("equal", f"{readable if level == 'limits' else []}\n")
 
 
-@pytest.mark.parametrize("level", ["bubblewrap", "namespaces"], indirect=True)
-def test_no_file_outside_is_written(row, level):
-    """Not by root either."""
-    places = ["/usr/optilab-test", f"{ROOT}/optilab/optilab_test.py", f"{sys.prefix}/optilab-test"]
-    write = f"for place in {places}:\n    try: open(place, 'w'); print(place)\n    except OSError: pass\n"
-    assert row(write + RULE, level).output == ""
+@pytest.mark.parametrize("level", sandbox.ENCLOSED, indirect=True)
+def test_no_file_outside_is_written_and_inside_few(row, level, tmp_path):
+    """Not by root either, and no other submission is deleted."""
+    (tmp_path / "neighbor.py").write_text(RULE)
+    places = [f"{place}/optilab-test" for place in ("/usr", "/dev/shm", f"{ROOT}/optilab", f"{sys.prefix}/bin")]
+    code = f"places = {places}\nimport os\nfor place in places:\n try: open(place, 'w'); print(place)\n"
+    code += f" except OSError: pass\ntry: os.remove({str(tmp_path / 'neighbor.py')!r}); print('removed')\n"
+    code += "except OSError: pass\ntry:\n for n in range(9): open(f'{n}', 'wb').write(b'x' * 2**23)\n"
+    code += "except OSError as error: print(error)\n"
+    assert row(code, level).output == "[Errno 28] No space left on device\n"
     assert not any(map(os.path.exists, places))
+    assert (tmp_path / "neighbor.py").exists()
+
+
+def test_a_changed_neighbor_is_graded_as_it_was(tmp_path):
+    """With limits alone a submission may delete the others: they have been read."""
+    for name in "abc":
+        others = [str(tmp_path / f"{other}.py") for other in "abc" if other != name]
+        (tmp_path / f"{name}.py").write_text(f"import os\nfor path in {others}:\n    open(path, 'w')\n{RULE}")
+    submissions = {tmp_path / f"{name}.py": "SGD" for name in "abc"}
+    rows = grade_all(submissions, against_sgd, Sandbox(20.0, 2048, "limits"), 2)
+    assert [result.verdict for result in rows] == ["equal"] * 3
 
 
 def test_numbers_that_are_not_finite_pass(row):
@@ -187,14 +188,6 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
     assert grader.communicate()[1] == b""
     wait_until(lambda: not left())
     assert level == "limits" or not list((tmp_path / "out").iterdir())
-
-
-def test_a_deep_directory_is_removed(tmp_path):
-    (tmp_path / "copy").mkdir()
-    deep = "import os\nfor _ in range(1500): os.mkdir('d' * 20); os.chdir('d' * 20)\nos.chmod('.', 0)\n"
-    subprocess.run([sys.executable, "-c", deep], cwd=tmp_path / "copy", check=True)
-    remove_tree(str(tmp_path / "copy"))
-    assert not list(tmp_path.iterdir())
 
 
 # --- the file of `verify` ----------------------------------------------------------------------------------
