@@ -9,6 +9,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
+from optilab.errors import UsageError
 from optilab.lab import Lab
 from optilab.optimize import RULES, Regime
 from optilab.optimize.own import rule_class
@@ -215,6 +216,33 @@ def test_verdict_and_its_explanation(judged, what):
     assert verdict.equal is (words is None)
     assert words is None or words in "; ".join(verdict.explanation)
     assert (verdict.explanation == ()) is (not words)
+
+
+def test_first_value_that_is_off(judged):
+    """Where no edit of the formula explains a difference."""
+    source = CODE["adam"].replace("g**2", "(g**2 + np.sin(g) / 9)")
+    verdict = judged(source, "adam")
+    assert (verdict.equal, verdict.explanation) == (False, ())
+    assert re.match(r"the first value that is off is S at step 1: .*, in: S <- beta2\*S", verdict.statement)
+    assert judged(re.sub(r"\bS\b", "moment", source), "adam").statement == ""
+
+
+IN_PLACE = """
+class Mine:
+    def __init__(self, lr): self.lr, self.V = lr, 0.0
+    def update(self, w, g):
+        self.V = 0.83 * self.V + g
+        {}
+"""
+
+
+def test_update_in_place_without_return(judged):
+    """Also where a step is zero; but a missing `return` is no step of zero."""
+    rule = RULES["momentum"](beta=0.83)
+    assert judged(IN_PLACE.format("w -= self.lr * self.V"), rule).equal
+    assert not judged(IN_PLACE.format("w -= self.lr * g"), rule).equal
+    with pytest.raises(UsageError, match="step 2: .*returned nothing"):
+        judged(IN_PLACE.format("w - self.lr * self.V"), rule)
 
 
 def test_state_that_all_objects_share(judged):
