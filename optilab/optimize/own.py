@@ -598,7 +598,7 @@ class UserRule(Rule):
                 memory, arguments = self.interface.copied(memory), self.arguments(n, w.shape[:-1])
                 in_place = copy.copy(point)
                 after, memory = self.interface.follow(in_place, copy.copy(gradient), t, memory, arguments)
-                points.append(checked(after, point, in_place))
+                points.append(checked(after, in_place, point, gradient, t))
             memories.append(memory)
         return np.concatenate(points).reshape(w.shape), (tuple(memories),)
 
@@ -607,14 +607,15 @@ class UserRule(Rule):
         return [x] if self.on_arrays else list(x.reshape(-1, x.shape[-1]))
 
 
-def checked(point: Any, w: Array, in_place: Array) -> Array:
+def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
     """What the user's code returned for w, as an array like it; UsageError where it is none.
 
-    `in_place` is the copy of w that the code was called with: the next point where it returned nothing and changed it.
+    `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w: a
+    step may be zero, and the first may only prepare; if the second has left w alone, too, a `return` is missing.
     """
     import numpy as np
 
-    if point is None and not np.array_equal(in_place, w):
+    if point is None and (t != 2 or not np.array_equal(in_place, w) or not g.any()):
         point = in_place
     try:
         array = np.array(point, dtype=w.dtype)

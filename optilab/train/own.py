@@ -56,7 +56,7 @@ class UserOptimizer(EagerOptimizer):
                 after, self.memories[n] = self.interface.follow(
                     in_place, g, self.steps, self.memories[n], arguments
                 )
-                points[n] = checked(after, w, in_place)
+                points[n] = checked(after, in_place, w, g, self.steps)
                 if self.steps == 1:
                     packed(self.memories[n], "its state")
         moved = [torch.from_numpy(point) for point in points]

@@ -147,7 +147,7 @@ def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Wal
         with np.errstate(all="ignore"), rule.code.running(t):
             in_place = w.copy()
             point, memory = interface.follow(in_place, gradient.copy(), t, memory, arguments)
-            w = np.asarray(checked(point, w, in_place))
+            w = np.asarray(checked(point, in_place, w, gradient, t))
         return w
 
     def remembered() -> dict[str, list[float]]:

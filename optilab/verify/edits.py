@@ -55,6 +55,8 @@ t counts 1, 1, 2, 3: t -> max(1, t - 1)
 t counts 2, 4, 6: t -> 2*t
 the gradient is that of the previous point: g -> last_g
 the gradient is divided by its norm: g -> g/norm(g)
+the gradient is divided by the number of coordinates: g -> g/size
+the sign of the gradient, not of its average: sign(a) -> a; g -> sign(g)
 weight decay in the gradient, not in the step: c - (a + lr*weight_decay*w) -> c - a; g -> g + weight_decay*w
 weight decay in the gradient, not in the step: a + weight_decay*w -> a; g -> g + weight_decay*w
 weight decay in the gradient, too: g -> g + weight_decay*w
@@ -70,6 +72,7 @@ a - b -> b
 a + b -> a - b
 a - b -> a + b
 a - b -> -a - b
+a - b -> b - a
 a*b -> a
 a*b -> a*a*b
 a*(b + c) -> a*b + c
@@ -81,6 +84,7 @@ a + b/c -> (a + b)/c
 a + b*(c/d) -> (a + b*c)/d
 a*b -> sum(a*b)
 a^b -> a*b
+an exponent without its parentheses: a^(b*c) -> a^b*c
 abs(a) -> a
 abs(a) -> sum(abs(a))
 max(a, b) -> a
@@ -91,6 +95,8 @@ min(a, b) -> b
 min(a, b) -> max(a, b)
 where(a, b, c) -> b
 where(a, b, c) -> c
+where(a > b, c, d) -> where(a < b, d, c)
+where(a < b, c, d) -> where(a > b, d, c)
 clip(a, b, c) -> a
 sign(a) -> a/norm(a)
 norm(a) -> sum(abs(a))
@@ -229,7 +235,7 @@ def _edited(formula: Formula, rewrite: Rewrite, known: Values) -> Iterator[Edit]
     new = [(part, put_in(after, values)) for _, part, _, values in matched]
     name = rewrite.name.partition("[")[0]
     if name and "{" not in name and len({part for part, _ in new}) > 1:
-        yield Edit(_rest(everywhere(formula, dict(new)), rewrite), name)
+        yield Edit(_rest(everywhere(formula, dict(reversed(new))), rewrite), name)  # the first match of a part
     for (n, part, put, values), (_, instead) in zip(matched, new, strict=True):
         name = _called(rewrite.name, values)
         places = [m for m, other, _, _ in matched if other == part]

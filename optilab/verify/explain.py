@@ -437,7 +437,7 @@ def _first_statement(candidate: Candidate, target: _Target) -> str:
             if name in yours and not under_other_names:
                 yours_and_expected = f"{_shown(yours[name])}, not {_shown(expected[name])}"
                 line = f"{name} {statement.arrow} {text(statement.node)}"
-                return f"the first value that is off is {name} at step {t}: {yours_and_expected}; {line}"
+                return f"the first value that is off is {name} at step {t}: {yours_and_expected}, in: {line}"
     return ""
 
 

@@ -9,6 +9,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
+from optilab.errors import UsageError
 from optilab.lab import Lab
 from optilab.optimize import RULES, Regime
 from optilab.optimize.own import rule_class
@@ -217,6 +218,33 @@ def test_verdict_and_its_explanation(judged, what):
     assert (verdict.explanation == ()) is (not words)
 
 
+def test_first_value_that_is_off(judged):
+    """Where no edit of the formula explains a difference."""
+    source = CODE["adam"].replace("g**2", "(g**2 + np.sin(g) / 9)")
+    verdict = judged(source, "adam")
+    assert (verdict.equal, verdict.explanation) == (False, ())
+    assert re.match(r"the first value that is off is S at step 1: .*, in: S <- beta2\*S", verdict.statement)
+    assert judged(re.sub(r"\bS\b", "moment", source), "adam").statement == ""
+
+
+IN_PLACE = """
+class Mine:
+    def __init__(self, lr): self.lr, self.V = lr, 0.0
+    def update(self, w, g):
+        self.V = 0.83 * self.V + g
+        {}
+"""
+
+
+def test_update_in_place_without_return(judged):
+    """Also where a step is zero; but a missing `return` is no step of zero."""
+    rule = RULES["momentum"](beta=0.83)
+    assert judged(IN_PLACE.format("w -= self.lr * self.V"), rule).equal
+    assert not judged(IN_PLACE.format("w -= self.lr * g"), rule).equal
+    with pytest.raises(UsageError, match="step 2: .*returned nothing"):
+        judged(IN_PLACE.format("w - self.lr * self.V"), rule)
+
+
 def test_state_that_all_objects_share(judged):
     source = re.sub(r"self\.(V|S|t)\b", r"Adam.\1", CODE["adam"])
     source = source.replace("        Adam.V, Adam.S, Adam.t = 0.0, 0.0, 0\n", "")
@@ -244,7 +272,7 @@ def test_files_are_graded_against_matrix_rules(tmp_path, optilab):
         ("wrong", CODE["muon"].replace("max(1, m / n)", "max(1, n / m)")),
     ):
         (tmp_path / f"{name}.py").write_text(f"import numpy as np\n{source}")
-    done = optilab("verify", f"{tmp_path}/*.py:Muon", "--against", "muon", "--json", code=9)
+    done = optilab("grade", f"{tmp_path}/*.py:Muon", "--against", "muon", "--json", code=9)
     assert [row["verdict"] for row in json.loads(done.stdout)["submissions"]] == ["equal", "differs"]
 
 
