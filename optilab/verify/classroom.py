@@ -140,8 +140,8 @@ def grade_file(
         explanation = "; ".join(filter(None, reasons))
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
     facts = (compared.first_step, compared.function) if compared else (None, None)
-    seconds = round(time.monotonic() - started, 2)
-    return Graded(str(path), verdict, *facts, printable(explanation)[:MAX_EXPLANATION], output, seconds, graded_name, compared)
+    explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)
+    return Graded(str(path), verdict, *facts, explanation, output, seconds, graded_name, compared)
 
 
 def read_program(path: Path) -> bytes:

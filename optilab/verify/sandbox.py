@@ -100,11 +100,12 @@ class Sandbox:
     @property
     def limits(self) -> dict[str, int]:
         """Those that the system enforces on each process, by their names there."""
-        memory = {} if self.memory is None else {"AS": self.memory << 20}
-        others = 0 if self.level in ENCLOSED else _tasks()
-        processes = {"NPROC": MAX_PROCESSES + others} if self.level else {}
-        seconds = round(min(TOTAL * self.seconds + START, 1e8))
-        return {"CORE": 0, "FSIZE": MAX_FILE, "CPU": seconds, **memory, **processes}
+        limits = {"CORE": 0, "FSIZE": MAX_FILE, "CPU": round(min(TOTAL * self.seconds + START, 1e8))}
+        if self.memory is not None:
+            limits["AS"] = self.memory << 20
+        if self.level:
+            limits["NPROC"] = MAX_PROCESSES + (0 if self.level in ENCLOSED else _tasks())
+        return limits
 
 
 def _tasks() -> int:
@@ -382,7 +383,10 @@ def _prepared(
 ) -> Any:
     """The class or function as a rule, loaded within its limits."""
     for limit, value in limits.items():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{limit}"), (value, value))
+        kind = getattr(resource, f"RLIMIT_{limit}")
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
     if directory:
         os.chdir(directory)
     if code is not None:

@@ -158,6 +158,16 @@ def test_no_file_outside_is_written_and_inside_few(row, level, tmp_path):
     assert (tmp_path / "neighbor.py").exists()
 
 
+def test_a_lower_limit_of_the_user_holds(tmp_path):
+    """It is no error that the time limit of all answers is longer."""
+    (tmp_path / "right.py").write_text(RULE)
+    limits = ["prlimit", "--cpu=60", "--nproc=9000", "--as=3000000000"]
+    command = [*limits, sys.executable, "-m", "optilab", "grade", "right.py", "--against", "sgd"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "1 equal" in done.stdout, done
+
+
 def test_a_changed_neighbor_is_graded_as_it_was(tmp_path):
     """With limits alone a submission may delete the others: they have been read."""
     for name in "abc":
@@ -196,17 +206,9 @@ def test_a_killed_grader_leaves_nothing(tmp_path, level):
 @pytest.mark.parametrize(
     ("source", "error", "words"),
     [
-        (
-            "def f(w, g, lr, t):\n while t == 3:\n  try: sum(range(10**9))\n  except: pass\n return w",
-            TimeLimit,
-            "step 3 took",
-        ),
+        ("def f(w, g, lr, t):\n while t == 3: pass\n return w", TimeLimit, "step 3 took more than 1 s"),
         ("while True: pass", TimeLimit, "loading the file took more than 1 s"),
-        (
-            "import time\ndef f(w, g, lr): time.sleep(0.5); return w",
-            TimeLimit,
-            "all answers up to step 20 together",
-        ),
+        ("import time\ndef f(w, g): time.sleep(0.5); return w", TimeLimit, "up to step 20 together"),
         ("import os\ndef f(w, g, lr): os.kill(os.getpid(), 9)", UsageError, "ended the process \\(signal 9\\)"),
         ("import os\nos._exit(0)", UsageError, "ended the process \\(exit status 0\\)"),
         ("def f(w, g): raise KeyboardInterrupt", UsageError, "step 1: line 1: KeyboardInterrupt"),
