@@ -1,4 +1,4 @@
-"""`optilab verify`: the rules next to torch.optim, optax or their equations, or your implementation next to a rule."""
+"""`optilab verify`: your implementation next to a rule."""
 
 import os
 import re
@@ -25,7 +25,7 @@ from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.presets import is_config, usual_settings
 from optilab.config.tree import Override
-from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
+from optilab.errors import ExitCode, UsageError, printable, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.own import UserRule, rule_class, user_code
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.show.chart import Chart
     from optilab.verify import candidate as candidates
-    from optilab.verify.cases import Row
     from optilab.verify.grade import Verdict
     from optilab.verify.remote import Warden
 
@@ -49,11 +48,9 @@ SHOWN = 40
 
 
 class Verify(SetOptions, SilentOptions):
-    """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
+    """Compare your implementation of an optimizer with optilab's."""
 
     EXAMPLES = (
-        "optilab verify",
-        "optilab verify --algo adam,nadam",
         "optilab verify my_adam.py --against adam",
         "optilab verify 'submissions/*.py:Adam' --against adam --points equal=10,explained=6 --format csv",
         "optilab verify 'submissions/**/*.ipynb' --against adam --feedback feedback",
@@ -77,9 +74,6 @@ Exit status 9: something differs.
         Doc("Your class or function, by default the only one that fits; or those of many files: '*.py:Adam'"),
     ] = None
     against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
-    algo: Annotated[
-        str | None, Flag("NAME[,NAME...]", complete="rule"), Doc("Without a file: only these optimizers")
-    ] = None
     function: Annotated[
         Any,
         ConfigKey("function"),
@@ -110,31 +104,12 @@ Exit status 9: something differs.
         Doc("With many files: output format (table, csv, markdown, latex, junit or json)"),
     ] = "table"
 
-    def run(self, place: Place) -> "LabVerification | Grades | Parity":
-        """The table of all rules, the verdict on one implementation, or a row for each of many."""
+    def run(self, place: Place) -> "LabVerification | Grades":
+        """The verdict on one implementation, or a row for each of many."""
         if str(self.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
             raise UsageError(f"expected an optimizer, got {self.against}", self.flag("against"))
         if self.candidate in (None, []):
-            of_files = (
-                "against",
-                "function",
-                "epochs",
-                "set",
-                "points",
-                "feedback",
-                "format",
-                "timeout",
-                "memory",
-            )
-            if flags := [self.flag(name) for name in of_files if name in self.given]:
-                many = {"points", "feedback", "format", "memory"} & {*self.given}
-                applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
-                raise UsageError(f"{listed(flags)} {applies}")
-            algo, flag = self.algo, self.flag("algo")
-            names = chosen_names(flag, algo, "optimizer", RULES) if algo else []
-            from optilab.verify import cases  # which one implementation does not need
-
-            return Parity(list(_followed(cases.rows(names))))
+            raise UsageError("verify needs a file with your optimizer: FILE.py:NAME")
         given = self.candidate if isinstance(self.candidate, list) else [self.candidate]
         first, against = given[0] if isinstance(given[0], str) else "", str(self.against)
         if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
@@ -152,14 +127,12 @@ Exit status 9: something differs.
         ours = [one for one in specs if one in RULES]
         named = [one for one in specs if one not in RULES]
         if ours and not named:
-            raise UsageError(f"expected FILE.py:NAME, got {listed(ours)} (--algo)")
+            raise UsageError(f"expected FILE.py:NAME, got {listed(ours)}")
         for file, name in map(submissions.split, () if several_files else specs):
             if file.endswith(".py"):
                 user_code(f"{file}:{name or 'NAME'}")
         if ours or self.against is None:
             raise UsageError("a file needs the optimizer to compare it with (--against)")
-        if self.algo is not None:
-            raise UsageError("--algo and a file cannot be combined")
         if directories := [one for one in specs if Path(one).is_dir()]:
             raise UsageError(f"expected files, got the directory {listed(directories)}")
         if several_files:
@@ -592,86 +565,6 @@ class Grades(Answer):
             yield from map(printable, map(str, lines_of(LabVerification(label, self.exam, row.compared).blocks())))
         if row.output:
             yield from ("", "What your code printed:", row.output)
-
-
-# --- the rules next to other libraries -----------------------------------------------------------------------
-
-
-def _followed(rows: "Iterable[Row]") -> "Iterator[Row]":
-    """Pass rows through; on a terminal, show which rule is being compared."""
-    with terminal.err.status("comparing") as status:
-        for row in rows:
-            status.update(f"comparing {row.rule} with {row.library}")
-            yield row
-
-
-@dataclass(frozen=True, repr=False)
-class Parity(Answer):
-    """The rules next to torch.optim, optax or their equations: one row per form and library."""
-
-    compared: "Sequence[Row]"
-
-    @property
-    def headline(self) -> str:
-        wrong = sum(not row.holds for row in self.compared)
-        count = sum(row.difference is not None for row in self.compared)
-        return f"{wrong} of {count} comparisons fail" if wrong else f"all {count} comparisons hold"
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [{**asdict(row), "holds": row.holds} for row in self.compared]
-
-    @property
-    def code(self) -> ExitCode:
-        return ExitCode.OK if all(row.holds for row in self.compared) else ExitCode.EXPECTATION
-
-    def document(self) -> dict[str, Any]:
-        from optilab.verify.cases import TOLERANCE
-
-        return {"tolerance": TOLERANCE, "rows": self.rows}
-
-    def blocks(self) -> Iterator[Block]:
-        """One line per rule and form; per library the difference, or the form it implements instead."""
-        from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE
-        from optilab.verify.references import STEPS as EACH
-
-        yield Sentence(
-            f"{EACH} steps in float64 on {', '.join(COMPARED_ON)}, optimizers for matrices on matrices; equal is "
-            f"at most {TOLERANCE:g} of the path's size",
-            "bold",
-        )
-        yield ""
-        lines: dict[tuple[str, str], dict[str, Row]] = {}
-        for row in self.compared:
-            lines.setdefault((row.rule, row.form), {})[row.library] = row
-        cells = [
-            [*key, *(_cell(found.pop(library, None)) for library in LIBRARIES), _elsewhere(found.values())]
-            for key, found in lines.items()
-        ]
-        yield terminal.grid(["optimizer", "variant", "torch.optim", "optax", "elsewhere"], cells, left=range(5))
-        yield ""
-        absent = {row.library for row in self.compared if row.difference is None and row.reason == NOT_INSTALLED}
-        for library in sorted(absent):
-            advice = f"it comes with: pip install {library}"
-            yield f"{library} is {NOT_INSTALLED}: nothing was compared with it; {advice}"
-        yield Sentence(self.headline, "red" if self.code else "green")
-
-
-def _cell(row: "Row | None") -> str:
-    if row is None:
-        return ""
-    if row.difference is None:
-        return "-"
-    if not row.holds:
-        return f"DIFFERS by {row.difference:.1g}"
-    if not row.reason:
-        return f"equal ({row.difference:.0e})"
-    return f"has {row.reason.removeprefix('it has instead: ')}: equal ({row.difference:.0e})"
-
-
-def _elsewhere(rows: "Iterable[Row]") -> str:
-    """The comparisons with further libraries, or with the equations where there is none."""
-    return "; ".join(f"{'equations' if row.library == 'plain' else row.library}: {_cell(row)}" for row in rows)
 
 
 COMMAND = Verify

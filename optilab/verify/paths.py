@@ -107,20 +107,14 @@ class MatrixFunction:
         return np.asarray(np.cos(w) + (self._left.T @ rest @ self._right.T).reshape(w.shape) / 4)
 
 
-class MatrixProblem:
-    """The sum of `MatrixFunction` over weights of these shapes."""
-
-    def __init__(self, seed: int, shapes: Sequence[tuple[int, ...]]) -> None:
-        draw = np.random.default_rng(seed).standard_normal
-        self.start = [draw(shape) for shape in shapes]
-        left = [draw((shape[0], shape[0])) for shape in shapes]
-        right = [draw((shape[-1], shape[-1])) if len(shape) == 2 else np.eye(1) for shape in shapes]
-        goal = [draw(shape) for shape in shapes]
-        self.parts = [MatrixFunction(*part) for part in zip(self.start, left, right, goal, strict=True)]
-
-    def gradient(self, weights: Sequence[Floats]) -> list[Floats]:
-        """The gradient of each weight, in its shape."""
-        return [part.gradient(w) for part, w in zip(self.parts, weights, strict=True)]
+def matrix_functions(seed: int, shapes: Sequence[tuple[int, ...]]) -> list[MatrixFunction]:
+    """Functions of weights of these shapes, drawn."""
+    draw = np.random.default_rng(seed).standard_normal
+    start = [draw(shape) for shape in shapes]
+    left = [draw((shape[0], shape[0])) for shape in shapes]
+    right = [draw((shape[-1], shape[-1])) if len(shape) == 2 else np.eye(1) for shape in shapes]
+    goal = [draw(shape) for shape in shapes]
+    return [MatrixFunction(*part) for part in zip(start, left, right, goal, strict=True)]
 
 
 def as_start(point: Floats) -> Start:
@@ -156,14 +150,14 @@ def zeros() -> tuple[StartingPoint, ...]:
 def matrices() -> tuple[StartingPoint, ...]:
     """Functions of a matrix, and their starts: tall, wide and square ones."""
     shapes = ((5, 3), (3, 4), (4, 4))
-    first, second = (MatrixProblem(seed, shapes).parts for seed in range(2))
+    first, second = (matrix_functions(seed, shapes) for seed in range(2))
     return tuple(StartingPoint(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
 
 
 @cache
 def biases() -> tuple[StartingPoint, ...]:
     """Functions of a bias, and their starts."""
-    parts = MatrixProblem(2, ((5,), (4,), (7,))).parts
+    parts = matrix_functions(2, ((5,), (4,), (7,)))
     return tuple(StartingPoint(part, as_start(part.start)) for part in parts)
 
 

@@ -233,7 +233,7 @@ def test_a_full_disk_behind_stdout(forked_without_torch, tmp_path):
     ("arguments", "code", "where", "message"),
     [
         (["optimize", "--algo", "adm"], 2, "--algo", 'did you mean "adam"'),
-        (["verify", "--algo", "sdg"], 2, "--algo", 'did you mean "sgd"'),
+        (["verify", "a.py", "--against", "sdg"], 2, "--against", 'did you mean "sgd"'),
         (["race", "--function", "rosenbrok"], 2, "--function", 'did you mean "rosenbrock"'),
         (["remedy", "sigmoid", "--only", "batchnrm"], 2, "--only", 'did you mean "batchnorm"'),
         (["diagnose", "sigmoid", "--fail-on", "warnin"], 2, "--fail-on", 'did you mean "warning"'),
@@ -302,7 +302,7 @@ LINES = [
     "help",
     "optimize --algo sgd",
     "explain adam",
-    "verify --algo sgd",
+    "verify torch.optim:SGD --against sgd",
     "map --algo sgd --x algo.lr=0.01:1:3 --y w2=-1:1:3",
     "play --algo sgd",
     "race --algo sgd,momentum --function booth,matyas --budget 2 --starts 2 --gradients 5",

@@ -52,16 +52,6 @@ def test_proposed_calculation_has_the_numbers_of_the_comparison(verify, optilab)
     assert [f"{value:.12g}" for value in calculated] == list(expected.groups())
 
 
-def test_rows_of_libraries_hold(optilab, monkeypatch):
-    rows = json.loads(optilab("verify", "--algo", "sgd,newton", "--json").stdout)["rows"]
-    libraries = [("sgd", "torch"), ("sgd", "optax"), ("newton", "torch"), ("newton", "optax"), ("newton", "plain")]
-    assert [(row["rule"], row["library"]) for row in rows] == libraries
-    assert all(row["holds"] for row in rows)
-    monkeypatch.setattr("optilab.verify.cases.find_spec", lambda name: None if name == "optax" else name)
-    shown = optilab("verify", "--algo", "sgd,newton").stdout
-    assert shown.count("optax is not installed: nothing was compared with it") == 1
-
-
 def test_explained_steps_are_those_of_the_run(optilab):
     results = json.loads(optilab("explain", "sgd,adam", "--step", "2-3", "--json").stdout)["results"]
     assert [(r["algo"], r["step"]) for r in results] == [("sgd", 2), ("sgd", 3), ("adam", 2), ("adam", 3)]

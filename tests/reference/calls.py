@@ -1,8 +1,8 @@
 """What to write in other libraries for each form of each optimizer.
 
 A form is a text such as `adam eps_placement=inside`; its other settings are `SETTINGS`. A call is Python: its names are
-those of the library and of the settings, `w` are the weights, and `t` is the number of the step, from 1.
-`test_reference` runs every call, and docs/optimizers.md prints it.
+those of the library and of the settings, `w` are the weights (`matrices` and `biases`), and `t` is the number of the
+step, from 1. `test_reference` runs every call, and docs/optimizers.md prints it.
 """
 
 from dataclasses import replace
@@ -68,7 +68,7 @@ TORCH = {
     "adagrad eps_placement=outside initial_accumulator=0.1": (
         "Adagrad(w, lr=lr, eps=eps, initial_accumulator_value=initial_accumulator)"
     ),
-    "adagrad eps_placement=outside lr_decay=0.1": ("Adagrad(w, lr=lr, eps=eps, lr_decay=lr_decay)"),
+    "adagrad eps_placement=outside lr_decay=0.1": "Adagrad(w, lr=lr, eps=eps, lr_decay=lr_decay)",
     "rmsprop eps_placement=outside": "RMSprop(w, lr=lr, alpha=decay, eps=eps)",
     "rmsprop eps_placement=outside centered=true momentum=0.5": (
         "RMSprop(w, lr=lr, alpha=decay, eps=eps, centered=True, momentum=momentum)"
@@ -76,19 +76,19 @@ TORCH = {
     "adadelta": "Adadelta(w, lr=lr, rho=rho, eps=eps)",
     "ftrl beta=0.0 l1=0.0 l2=0.0": "Adagrad(w, lr=lr, eps=0.0)",
     "amsgrad largest=raw": "Adam(w, lr=lr, eps=eps, amsgrad=True)",
-    "amsgrad largest=raw eps_placement=uncorrected": ("Adam(w, lr=lr, eps=eps/sqrt(1 - beta2**t), amsgrad=True)"),
+    "amsgrad largest=raw eps_placement=uncorrected": "Adam(w, lr=lr, eps=eps/sqrt(1 - beta2**t), amsgrad=True)",
     "amsgrad largest=paper": (
         "Adam(w, lr=lr*(1 - beta1**t)/sqrt(1 - beta2**t), eps=eps/sqrt(1 - beta2**t), amsgrad=True)"
     ),
     "adamax eps_placement=inside": "Adamax(w, lr=lr, eps=eps)",
     "rprop": "Rprop(w, lr=lr)",
-    "muon others=adamw": (
-        "Muon(w[:2], lr=lr, momentum=beta, weight_decay=weight_decay, eps=eps), "
-        "AdamW(w[2:], lr=others.lr, weight_decay=others.weight_decay)"
+    "muon form=ema precision=bfloat16": (
+        "Muon(matrices, lr=lr, momentum=beta, weight_decay=weight_decay, eps=eps), "
+        "AdamW(biases, lr=others.lr, weight_decay=others.weight_decay)"
     ),
-    "muon others=adamw nesterov=false adjust=rms": (
-        "Muon(w[:2], lr=lr, momentum=beta, weight_decay=weight_decay, eps=eps, nesterov=False, "
-        "adjust_lr_fn='match_rms_adamw'), AdamW(w[2:], lr=others.lr, weight_decay=others.weight_decay)"
+    "muon form=ema precision=bfloat16 nesterov=false adjust=rms": (
+        "Muon(matrices, lr=lr, momentum=beta, weight_decay=weight_decay, eps=eps, nesterov=False, "
+        "adjust_lr_fn='match_rms_adamw'), AdamW(biases, lr=others.lr, weight_decay=others.weight_decay)"
     ),
     "adafactor step_size=bounded eps_placement=clamped weight_decay=0.1": (
         "Adafactor(w, lr=lr, eps=(eps, 1e-3), weight_decay=weight_decay)"
@@ -104,7 +104,7 @@ OPTAX = {
     "adam eps_placement=outside": "adam(lr, eps=eps)",
     "adam eps_placement=inside": "adam(lr, eps=0.0, eps_root=eps)",
     "adam eps_placement=added": (
-        "chain(scale_by_adam(eps=0.0), stateless(lambda d, w: tree.map(lambda x: x + eps, d)), scale(-lr))"
+        "chain(scale_by_adam(eps=0.0), stateless(lambda d, w: jax.tree.map(lambda x: x + eps, d)), scale(-lr))"
     ),
     "adamw": "adamw(lr, eps=eps, weight_decay=weight_decay)",
     "nadam form=constant": "nadam(lr, eps=eps)",
@@ -112,7 +112,7 @@ OPTAX = {
     "ademamix": "contrib.ademamix(lr, b3=beta3, eps=eps, weight_decay=weight_decay)",
     "adan form=optax": "adan(lr, eps=eps, eps_root=0.0, weight_decay=weight_decay)",
     "adagrad eps_placement=inside initial_accumulator=0.1": "adagrad(lr, initial_accumulator, eps)",
-    "adagrad eps_placement=inside lr_decay=0.1": ("adagrad(lambda t: lr/(1 + lr_decay*t), 0.0, eps)"),
+    "adagrad eps_placement=inside lr_decay=0.1": "adagrad(lambda t: lr/(1 + lr_decay*t), 0.0, eps)",
     "rmsprop eps_placement=inside": "rmsprop(lr, decay, eps)",
     "rmsprop eps_placement=outside": "rmsprop(lr, decay, eps, eps_in_sqrt=False)",
     "rmsprop eps_placement=inside initial_accumulator=1.0": (
@@ -153,7 +153,7 @@ PYTORCH_OPTIMIZER = {
     "ftrl beta=0.1 l1=0.5 l2=0.1": "FTRL(w, lr=lr, beta=beta, lambda_1=l1, lambda_2=l2)",
     "lars denominator=sum": "LARS(w, lr=lr, momentum=beta, weight_decay=weight_decay, trust_coefficient=trust)",
     "lamb bias_correction=false largest_norm=3.0 eps=1.0e-30": (
-        "type('Lamb', (Lamb,), {'clamp': largest_norm})"
+        "type('Lamb', (pytorch_optimizer.Lamb,), {'clamp': largest_norm})"
         "(w, lr=lr, eps=eps, weight_decay=weight_decay, weight_decouple=False, adam_debias=True)"
     ),
     "sophia renewal=before bias_correction=false": (
@@ -184,13 +184,13 @@ EQUATIONS = {
     "l-bfgs": equations.line_search,
     "conjugate-gradient": equations.line_search,
 }
-LIBRARIES: dict[str, dict[str, Any]] = {
+LIBRARIES = {
     "torch.optim": TORCH,
     "optax": OPTAX,
     "pytorch_optimizer": PYTORCH_OPTIMIZER,
-    "equations": EQUATIONS,
 }
-FORMS = list(dict.fromkeys(form for calls in LIBRARIES.values() for form in calls))
+COUNTERPARTS: dict[str, dict[str, Any]] = {**LIBRARIES, "equations": EQUATIONS}
+FORMS = list(dict.fromkeys(form for calls in COUNTERPARTS.values() for form in calls))
 
 
 def rule_of(form: str) -> Any:

@@ -17,7 +17,7 @@ STEPS = 100
 
 
 def adan(rule: Any, function: Any) -> Points:
-    """Xie et al. 2022, algorithm 1, with the corrections of its code; no-prox: the decay next to the step."""
+    """Xie et al. 2022, algorithm 1, with the corrections of its code, or with the decay next to the step."""
     w = np.array(function.start)
     mean = change = square = previous = np.zeros_like(w)
     for t in range(1, STEPS + 1):
@@ -49,7 +49,7 @@ def adamax(rule: Any, function: Any) -> Points:
 
 
 def yogi(rule: Any, function: Any) -> Points:
-    """Zaheer et al. 2018, algorithm 2, which corrects nothing; TensorFlow Addons, which corrects both moments."""
+    """Zaheer et al. 2018, algorithm 2, which corrects nothing, or as TensorFlow Addons corrects both moments."""
     w = np.array(function.start)
     square = np.full_like(w, rule.initial_accumulator)
     mean = square if rule.accumulators == "both" else np.zeros_like(w)
@@ -65,7 +65,7 @@ def yogi(rule: Any, function: Any) -> Points:
 
 
 def prodigy(rule: Any, function: Any) -> Points:
-    """Mishchenko & Defazio 2023, algorithm 4."""
+    """Mishchenko & Defazio 2023, algorithm 4, with a decay that passes no moment."""
     w = np.array(function.start)
     start, d, r = w, rule.d0, 0.0
     mean = square = total = np.zeros_like(w)

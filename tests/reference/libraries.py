@@ -11,13 +11,13 @@ from math import sqrt
 import numpy as np
 
 from optilab.optimize import OBJECTIVES, descend
-from optilab.verify.paths import MatrixProblem
+from optilab.verify.paths import matrix_functions
 from tests.contracts import follow
 from tests.reference.equations import STEPS
 
 SHAPES = ((5, 3), (3, 4), (4,))
 ON_VECTORS = [[OBJECTIVES[name]()] for name in ("ravine", "rosenbrock", "himmelblau")]
-ON_MATRICES = [MatrixProblem(0, SHAPES).parts]
+ON_MATRICES = [matrix_functions(0, SHAPES)]
 
 
 def trajectory(rule, problem):
@@ -51,8 +51,12 @@ def in_torch(module, call, rule, problem):
     if module == "pytorch_optimizer" and rule.weights != "matrices":
         weights = [w.view(1, -1) for w in weights]  # it leaves vectors out of some rules
 
+    library = import_module(module)
+    names = {module: library, **vars(library), "sqrt": sqrt, **vars(rule), "w": weights}
+    names |= {"matrices": [w for w in weights if w.ndim == 2], "biases": [w for w in weights if w.ndim == 1]}
+
     def optimizers(t):
-        made = eval(call, {**vars(import_module(module)), "sqrt": sqrt, **vars(rule), "w": weights, "t": t})
+        made = eval(call, {**names, "t": t})
         return made if isinstance(made, tuple) else (made,)
 
     def steps():
@@ -126,7 +130,7 @@ def transformation(call, rule):
 
         return optax.GradientTransformation(average.init, update)
 
-    names = {"contrib": contrib, "tree": jax.tree, "mixture": mixture, "exact_diagonal": exact_diagonal}
+    names = {"contrib": contrib, "jax": jax, "mixture": mixture, "exact_diagonal": exact_diagonal}
     optimizer = eval(call, {**vars(optax), **names, **vars(rule)})
     return optimizer, jax.jit(optimizer.update)
 

@@ -6,7 +6,7 @@ import pytest
 from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.optimize.rule import typed
-from tests.reference.calls import FORMS, LIBRARIES, in_form_of, rule_of
+from tests.reference.calls import COUNTERPARTS, FORMS, in_form_of, rule_of
 from tests.reference.libraries import ON_MATRICES, ON_VECTORS, RUN, trajectory
 
 TOLERANCE = 1e-12
@@ -17,15 +17,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of jax 
 
 def others(form, library):
     """The forms of the same optimizer that the library has."""
-    return [other for other in LIBRARIES[library] if other.split()[0] == form.split()[0]]
+    return [other for other in COUNTERPARTS[library] if other.split()[0] == form.split()[0]]
 
 
-SAME = [(library, form, form) for library, calls in LIBRARIES.items() for form in calls]
+SAME = [(library, form, form) for library, calls in COUNTERPARTS.items() for form in calls]
 ANOTHER = [
     (library, form, others(form, library)[0])
     for library in ("torch.optim", "optax")
     for form in FORMS
-    if form not in LIBRARIES[library] and others(form, library)
+    if form not in COUNTERPARTS[library] and others(form, library)
 ]
 
 
@@ -34,7 +34,7 @@ def test_form_is_that_of_the_library(library, form, theirs):
     """Where the library has another form, that form is compared, and is the reason of the difference."""
     rule = in_form_of(theirs, form)
     problems = ON_MATRICES if rule.weights == "matrices" else ON_VECTORS
-    expected = [RUN[library](LIBRARIES[library][theirs], rule, problem) for problem in problems]
+    expected = [RUN[library](COUNTERPARTS[library][theirs], rule, problem) for problem in problems]
     assert difference(rule, problems, expected) <= TOLERANCE
     if theirs != form:
         assert difference(rule_of(form), problems, expected) > 1e6 * TOLERANCE
