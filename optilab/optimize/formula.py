@@ -446,6 +446,17 @@ def _power(a: Node, b: Node) -> Node:
     return a if b == ONE else ONE if b == ZERO else Node("power", (a, b))
 
 
+_SIMPLE = {"add": _plus, "subtract": _minus, "multiply": _times, "divide": _over, "power": _power}
+
+
+def simplified(node: Node) -> Node:
+    """The expression without terms 0, factors 1 and the like; a product with 0 stays, since it has a shape."""
+    args = tuple(map(simplified, node.args))
+    if node.op not in _SIMPLE or (node.op == "multiply" and ZERO in args):
+        return Node(node.op, args, node.value)
+    return _SIMPLE[node.op](*args)
+
+
 _SIGNS = {
     "greater": " > ",
     "less": " < ",

@@ -11,7 +11,7 @@ from math import sqrt
 import numpy as np
 
 from optilab.optimize import OBJECTIVES, descend
-from optilab.verify.paths import matrix_functions
+from optilab.verify.compare import matrix_functions
 from tests.contracts import follow
 from tests.reference.equations import STEPS
 

@@ -1,4 +1,4 @@
-"""The paths that `grade` compares: where they start, with which settings, and until which step they count.
+"""Whether an implementation is the rule that it is meant to be: both followed in float64, step by step.
 
 A rule and a candidate are followed for 100 steps from seven starts on six functions, with three settings of the
 hyperparameters in general position: no two of them coincide and none is a default, so code that confuses two of them,
@@ -7,17 +7,17 @@ a path is so sensitive that rounding alone would separate two correct implementa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
+from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, Regime, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
-from optilab.verify.candidate import FAR, Candidate, Start
-from optilab.verify.slips import follow, program_of
+from optilab.verify.candidate import FAR, STEPS, Candidate, Start
 
 TOLERANCE = 1e-11
 ROUNDING = 30.0
@@ -71,11 +71,14 @@ OF_A_RULE: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
     "muon": {"eps": (1.3e-3, 4.7, 0.31)},
     "adafactor": {"lr": (0.31, 0.083, 0.57), "eps": (0.17, 0.021, 0.94)},  # its limits act
 }
-"""Those of one rule in their place."""
+"""Those of a single rule."""
+
+
+# --- where the two are compared ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class StartingPoint:
+class Problem:
     """Where two implementations are compared."""
 
     function: Any
@@ -108,13 +111,13 @@ class MatrixFunction:
 
 
 def matrix_functions(seed: int, shapes: Sequence[tuple[int, ...]]) -> list[MatrixFunction]:
-    """Functions of weights of these shapes, drawn."""
+    """A function of one weight for each shape."""
     draw = np.random.default_rng(seed).standard_normal
-    start = [draw(shape) for shape in shapes]
+    starts = [draw(shape) for shape in shapes]
     left = [draw((shape[0], shape[0])) for shape in shapes]
     right = [draw((shape[-1], shape[-1])) if len(shape) == 2 else np.eye(1) for shape in shapes]
-    goal = [draw(shape) for shape in shapes]
-    return [MatrixFunction(*part) for part in zip(start, left, right, goal, strict=True)]
+    goals = [draw(shape) for shape in shapes]
+    return [MatrixFunction(*parts) for parts in zip(starts, left, right, goals, strict=True)]
 
 
 def as_start(point: Floats) -> Start:
@@ -123,42 +126,42 @@ def as_start(point: Floats) -> Start:
 
 
 @cache
-def starting_points() -> tuple[StartingPoint, ...]:
+def problems() -> tuple[Problem, ...]:
     """The functions and starts of a comparison.
 
     Gradients of both signs, curvature of both signs, a flat start, and paths on which clipping and switches act.
     """
     named = ("ravine", "himmelblau", "beale", "plateau", "saddle", "rosenbrock")
-    own = [StartingPoint(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
-    return (*own, StartingPoint(own[0].function, (3.0, 1.0)))
+    own = [Problem(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
+    return (*own, Problem(own[0].function, (3.0, 1.0)))
 
 
 @cache
-def zeros() -> tuple[StartingPoint, ...]:
+def zeros() -> tuple[Problem, ...]:
     """Starts at which a gradient, the whole gradient or w is exactly zero, and one so close to a minimum that a weight
     decay changes the sign of the gradient that it is added to."""
-    ravine, himmelblau, *_ = (place.function for place in starting_points())
+    ravine, himmelblau, *_ = (problem.function for problem in problems())
     return (
-        StartingPoint(ravine, (0.0, 1.0)),
-        StartingPoint(ravine, (0.0, 0.0)),
-        StartingPoint(himmelblau, (0.0, 0.0)),
-        StartingPoint(himmelblau, (3.0 - 1e-7, 2.0 - 1e-7)),
+        Problem(ravine, (0.0, 1.0)),
+        Problem(ravine, (0.0, 0.0)),
+        Problem(himmelblau, (0.0, 0.0)),
+        Problem(himmelblau, (3.0 - 1e-7, 2.0 - 1e-7)),
     )
 
 
 @cache
-def matrices() -> tuple[StartingPoint, ...]:
+def matrices() -> tuple[Problem, ...]:
     """Functions of a matrix, and their starts: tall, wide and square ones."""
     shapes = ((5, 3), (3, 4), (4, 4))
     first, second = (matrix_functions(seed, shapes) for seed in range(2))
-    return tuple(StartingPoint(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
+    return tuple(Problem(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
 
 
 @cache
-def biases() -> tuple[StartingPoint, ...]:
+def biases() -> tuple[Problem, ...]:
     """Functions of a bias, and their starts."""
     parts = matrix_functions(2, ((5,), (4,), (7,)))
-    return tuple(StartingPoint(part, as_start(part.start)) for part in parts)
+    return tuple(Problem(part, as_start(part.start)) for part in parts)
 
 
 SHORT = 5
@@ -196,22 +199,22 @@ class PathComparison:
     """A rule from one starting point: its path (steps + 1, d), NaN after it left the numbers, and how far it counts."""
 
     rule: Any
-    place: StartingPoint
+    problem: Problem
     steps: int
-    regime: Regime
+    regime: Regime = PLAIN
 
     @cached_property
     def path(self) -> Floats:
-        return followed(self.rule, self.place.function, self.place.start, self.steps, self.regime)
+        return followed(self.rule, self.problem.function, self.problem.start, self.steps, self.regime)
 
     @cached_property
     def horizon(self) -> int:
         """The first step at which paths that start one ulp apart differ by more than the tolerance allows."""
-        twin = followed(self.rule, self.place.function, self.place.nudged, self.steps, self.regime)
-        return sensitive_from(self.path, twin)
+        twin = followed(self.rule, self.problem.function, self.problem.nudged, self.steps, self.regime)
+        return rounding_horizon(self.path, twin)
 
     @property
-    def passed(self) -> dict[str, Any]:
+    def settings_for_candidate(self) -> dict[str, Any]:
         """The hyperparameters for the candidate.
 
         A decay around the rule is passed on only where it is asked for: a default of the candidate's is its own.
@@ -225,42 +228,39 @@ class PathComparison:
 
     def path_of(self, candidate: Candidate, **changed: Any) -> Floats:
         """The candidate's path from here, `padded`; `changed` are hyperparameters with other values."""
-        place = self.place
-        return padded(
-            candidate.path(self.passed | changed, place.function.gradient, place.start, self.steps), self.steps
-        )
+        settings, problem = self.settings_for_candidate | changed, self.problem
+        return padded(candidate.path(settings, problem.function.gradient, problem.start, self.steps), self.steps)
 
 
 def comparisons(
     candidate: Candidate,
     rule: Any,
-    places: Sequence[StartingPoint],
+    on: Sequence[Problem],
     steps: int,
     regime: Regime,
-    given: Sequence[str],
+    chosen: Sequence[str],
 ) -> list[PathComparison]:
-    """The rule on the given places, or on all, with the settings in turn; on a single place with each of the three."""
-    usual = hyperparameters(rule)
-    taken = [key for key in usual if candidate.accepts(key, usual) and key not in given]
+    """The rule on these problems, or on all, with the settings in turn; on a single problem with each of the three."""
+    known = hyperparameters(rule)
+    names = [key for key in known if candidate.accepts(key, known) and key not in chosen]
+    rules = [with_distinct_settings(rule, names, number) for number in range(3)]
     on_matrices = rule.weights == "matrices"
-    own_places = places or (matrices() if on_matrices else starting_points())
-    turns = enumerate(own_places) if len(places) != 1 else ((n, places[0]) for n in range(3))
-    compared = [PathComparison(moved(rule, taken, number), place, steps, regime) for number, place in turns]
-    if not places and not on_matrices:
+    all_problems = on or (matrices() if on_matrices else problems())
+    turns = enumerate(all_problems) if len(on) != 1 else ((number, on[0]) for number in range(3))
+    compared = [PathComparison(rules[number % 3], problem, steps, regime) for number, problem in turns]
+    if not on and not on_matrices:
         few = min(steps, SHORT)
-        turns = ((moved(rule, taken, number), place) for number, place in enumerate(zeros()))
-        compared += [PathComparison(own, place, few, regime) for own, place in turns if has_value(own, place, few)]
+        short = (PathComparison(rules[n % 3], problem, few, regime) for n, problem in enumerate(zeros()))
+        compared += [comparison for comparison in short if has_value(comparison)]
     return compared
 
 
-@lru_cache(maxsize=256)
-def has_value(rule: Any, place: StartingPoint, steps: int) -> bool:
-    """Whether the printed formula of a rule is finite from here: nothing in it is 0/0."""
-    program = program_of(rule)
-    return bool(program) and bool(np.isfinite(follow(program, rule, place.function, place.start, steps)).all())
+def has_value(comparison: PathComparison) -> bool:
+    """Whether the formula of the rule is finite from here: nothing in it is 0/0."""
+    return bool(comparison.rule.text) and bool(np.isfinite(comparison.path).all())
 
 
-def moved(rule: Any, names: Sequence[str], number: int) -> Any:
+def with_distinct_settings(rule: Any, names: Sequence[str], number: int) -> Any:
     """The rule with these hyperparameters in general position; `number` chooses one of the three settings.
 
     A hyperparameter that is usually 0, which turns a part of the rule off, is 0 in one of the three: in the second or,
@@ -307,9 +307,140 @@ def first_difference(a: Floats, b: Floats) -> int | None:
     return None if same.all() else int(np.argmin(same))
 
 
-def sensitive_from(path: Floats, twin: Floats) -> int:
+def rounding_horizon(path: Floats, twin: Floats) -> int:
     """The first step at which rounding may separate two correct implementations; `twin` started one ulp away."""
     with np.errstate(invalid="ignore"):
         apart = np.abs(path - twin).max(axis=1) * ROUNDING
     bad = ~(apart <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
     return int(np.argmax(bad)) if bad.any() else len(path)
+
+
+# --- the comparison ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of a comparison; `first_step` and what follows are None where the two agree.
+
+    `settings` are the rule's numbers where the two differ first (where they agree: the first of the three settings),
+    `fixed` the names of those that the candidate does not take (it has them written in), `unchecked` those of the
+    candidate's own that the rule does not have, so that nothing but their defaults was compared, `reading` names
+    the settings when they are not the textbook's, `on_biases` says what code that is equal on matrices does on a
+    bias, if the rule does not. `point` and `expected` are where the candidate and the rule are after the first step
+    at which they differ, on `function` from `start` (of a matrix None; the points row by row). `explanation` lists
+    what turns the rule into the candidate, () where nothing does, and then `statement` is the first of the formula's
+    whose value is off, where the candidate shows its values; `equal_with` the settings, as `algo.eps=1e-06`, with
+    which the two are equal, () where settings cannot say it.
+    """
+
+    settings: Mapping[str, Any]
+    steps: int
+    functions: tuple[str, ...]
+    reading: str = ""
+    on_biases: str = ""
+    fixed: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    function: str | None = None
+    start: tuple[float, ...] | None = None
+    first_step: int | None = None
+    point: tuple[float, ...] | None = None
+    expected: tuple[float, ...] | None = None
+    difference: float | None = None
+    explanation: tuple[str, ...] = ()
+    statement: str = ""
+    equal_with: tuple[str, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        return self.first_step is None
+
+
+def compare(
+    candidate: Candidate,
+    rule: Any,
+    on: Sequence[Problem] = (),
+    steps: int = STEPS,
+    regime: Regime = PLAIN,
+    chosen: Sequence[str] = (),
+    other: Any = None,
+    other_name: str = "the published exercise's settings",
+) -> Verdict:
+    """Compare a candidate with `rule`, both in float64, on the problems `on` (default: `problems()`, or `matrices()`).
+
+    Differences are relative to the largest coordinate of the rule's path so far. Hyperparameters that were `chosen`
+    keep their values; the others get those of `SETTINGS` if the candidate takes them. A candidate that equals the rule
+    with `other` settings is equal, too, and the verdict says so; as it does of one that is equal on matrices, and on a
+    bias is not.
+    """
+    if regime.weight_decay and regime.weight_decay_form == "decoupled" and hasattr(rule, "weight_decay"):
+        decay = {"weight_decay": regime.weight_decay}  # it is the rule's own then
+        rule, other = (variant and replace(variant, **decay) for variant in (rule, other))
+        regime, chosen = replace(regime, weight_decay=0.0), [*chosen, *decay]
+    elif regime.weight_decay:
+        chosen = [*chosen, "weight_decay"]  # the candidate's is that around the rule
+    verdicts, textbook = list[Verdict](), None
+    for variant in (rule, *([] if other is None else [other])):
+        compared = comparisons(candidate, variant, on, steps, regime, chosen)
+        reading = "" if textbook is None else f"{other_name} ({_changed(textbook[0][0].rule, compared[0].rule)})"
+        paths = [comparison.path_of(candidate) for comparison in compared]
+        verdicts.append(replace(_verdict(candidate, compared, paths), reading=reading))
+        if verdicts[-1].equal:
+            return replace(verdicts[-1], on_biases=_on_biases(candidate, variant, steps, chosen))
+        textbook = textbook or (compared, paths)
+    from optilab.verify.explain import explain  # which a correct implementation does not need
+
+    assert textbook is not None
+    explanation = explain(candidate, *textbook)
+    return replace(
+        verdicts[0],
+        explanation=explanation.words,
+        statement=explanation.statement,
+        equal_with=explanation.settings,
+    )
+
+
+def _changed(rule: Any, variant: Any) -> str:
+    """The settings with which the variant was followed, where those of the rule were others."""
+    values = {f.name: getattr(variant, f.name) for f in fields(variant)}
+    return ", ".join(f"{key} {value}" for key, value in values.items() if value != getattr(rule, key))
+
+
+def _on_biases(candidate: Candidate, rule: Any, steps: int, chosen: Sequence[str]) -> str:
+    """What code that is equal on matrices does on a bias, where that is another rule."""
+    if rule.weights != "matrices" or rule.for_weights([(1,)])[0] is not rule:
+        return ""
+    try:
+        compared = comparisons(candidate, rule, biases(), steps, PLAIN, chosen)
+        first_steps = [step for each in compared if (step := each.differs(each.path_of(candidate)))]
+    except UsageError as error:
+        return f"fails: {error}"
+    return f"differs from step {min(first_steps)} on" if first_steps else ""
+
+
+def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Verdict:
+    """Without an explanation."""
+    first = compared[0]
+    known = hyperparameters(first.rule)
+    fixed = tuple(key for key in known if known[key] and not candidate.accepts(key, known))
+    unchecked = tuple(name for name in candidate.parameters if name not in candidate.named(known))
+    names = tuple(dict.fromkeys(comparison.problem.function.name for comparison in compared))
+    verdict = Verdict(known, first.steps, names, fixed=fixed, unchecked=unchecked)
+    different = [
+        (step, comparison, path)
+        for comparison, path in zip(compared, paths, strict=True)
+        if (step := comparison.differs(path))
+    ]
+    if not different:
+        return verdict
+    step, comparison, path = min(different, key=lambda item: item[0])
+    on_matrix = isinstance(comparison.problem.function, MatrixFunction)
+    return replace(
+        verdict,
+        settings=hyperparameters(comparison.rule),
+        function=comparison.problem.function.name,
+        start=None if on_matrix else tuple(np.array(comparison.problem.start).tolist()),
+        first_step=step,
+        point=tuple(path[step].tolist()),
+        expected=tuple(comparison.path[step].tolist()),
+        difference=float(np.abs(path[step] - comparison.path[step]).max() / sizes(comparison.path)[step]),
+    )
