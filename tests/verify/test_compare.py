@@ -272,7 +272,7 @@ def test_files_are_graded_against_matrix_rules(tmp_path, optilab):
         ("wrong", CODE["muon"].replace("max(1, m / n)", "max(1, n / m)")),
     ):
         (tmp_path / f"{name}.py").write_text(f"import numpy as np\n{source}")
-    done = optilab("verify", f"{tmp_path}/*.py:Muon", "--against", "muon", "--json", code=9)
+    done = optilab("grade", f"{tmp_path}/*.py:Muon", "--against", "muon", "--json", code=9)
     assert [row["verdict"] for row in json.loads(done.stdout)["submissions"]] == ["equal", "differs"]
 
 
