@@ -197,6 +197,7 @@ class Exam:
     def compare(self, candidate: "candidates.Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
         from optilab.verify.compare import Problem, compare
+        from optilab.verify.explain import explain
 
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
@@ -210,6 +211,7 @@ class Exam:
             [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
             self.other if self.other != self.rule else None,
             self.named,
+            explain,
         )
 
 
