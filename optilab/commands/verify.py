@@ -1,7 +1,7 @@
 """`optilab verify`: your implementation of an optimizer next to a rule."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.show.chart import Chart
     from optilab.verify import candidate as candidates
-    from optilab.verify.cases import Row
     from optilab.verify.compare import Verdict
 
 SHOWN = 40
@@ -198,6 +197,7 @@ class Exam:
     def compare(self, candidate: "candidates.Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
         from optilab.verify.compare import Problem, compare
+        from optilab.verify.explain import explain
 
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
@@ -211,6 +211,7 @@ class Exam:
             [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
             self.other if self.other != self.rule else None,
             self.named,
+            explain,
         )
 
 
@@ -372,86 +373,6 @@ def outcome(verdict: "Verdict") -> str:
     start = ", ".join(f"{value:g}" for value in verdict.start)
     still = "; your code returns w as it was given" if verdict.point == verdict.start else ""
     return f"differs from step {verdict.first_step} on, {far} ({verdict.function} from ({start})){still}"
-
-
-# --- the rules next to other libraries -----------------------------------------------------------------------
-
-
-def _followed(rows: "Iterable[Row]") -> "Iterator[Row]":
-    """Pass rows through; on a terminal, show which rule is being compared."""
-    with terminal.err.status("comparing") as status:
-        for row in rows:
-            status.update(f"comparing {row.rule} with {row.library}")
-            yield row
-
-
-@dataclass(frozen=True, repr=False)
-class Parity(Answer):
-    """The rules next to torch.optim, optax or their equations: one row per form and library."""
-
-    compared: "Sequence[Row]"
-
-    @property
-    def headline(self) -> str:
-        wrong = sum(not row.holds for row in self.compared)
-        count = sum(row.difference is not None for row in self.compared)
-        return f"{wrong} of {count} comparisons fail" if wrong else f"all {count} comparisons hold"
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [{**asdict(row), "holds": row.holds} for row in self.compared]
-
-    @property
-    def code(self) -> ExitCode:
-        return ExitCode.OK if all(row.holds for row in self.compared) else ExitCode.EXPECTATION
-
-    def document(self) -> dict[str, Any]:
-        from optilab.verify.cases import TOLERANCE
-
-        return {"tolerance": TOLERANCE, "rows": self.rows}
-
-    def blocks(self) -> Iterator[Block]:
-        """One line per rule and form; per library the difference, or the form it implements instead."""
-        from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE
-        from optilab.verify.references import STEPS as EACH
-
-        yield Sentence(
-            f"{EACH} steps in float64 on {', '.join(COMPARED_ON)}, optimizers for matrices on matrices; equal is "
-            f"at most {TOLERANCE:g} of the path's size",
-            "bold",
-        )
-        yield ""
-        lines: dict[tuple[str, str], dict[str, Row]] = {}
-        for row in self.compared:
-            lines.setdefault((row.rule, row.form), {})[row.library] = row
-        cells = [
-            [*key, *(_cell(found.pop(library, None)) for library in LIBRARIES), _elsewhere(found.values())]
-            for key, found in lines.items()
-        ]
-        yield terminal.grid(["optimizer", "variant", "torch.optim", "optax", "elsewhere"], cells, left=range(5))
-        yield ""
-        absent = {row.library for row in self.compared if row.difference is None and row.reason == NOT_INSTALLED}
-        for library in sorted(absent):
-            advice = f"it comes with: pip install {library}"
-            yield f"{library} is {NOT_INSTALLED}: nothing was compared with it; {advice}"
-        yield Sentence(self.headline, "red" if self.code else "green")
-
-
-def _cell(row: "Row | None") -> str:
-    if row is None:
-        return ""
-    if row.difference is None:
-        return "-"
-    if not row.holds:
-        return f"DIFFERS by {row.difference:.1g}"
-    if not row.reason:
-        return f"equal ({row.difference:.0e})"
-    return f"has {row.reason.removeprefix('it has instead: ')}: equal ({row.difference:.0e})"
-
-
-def _elsewhere(rows: "Iterable[Row]") -> str:
-    """The comparisons with further libraries, or with the equations where there is none."""
-    return "; ".join(f"{'equations' if row.library == 'plain' else row.library}: {_cell(row)}" for row in rows)
 
 
 COMMAND = Verify

@@ -5,7 +5,7 @@ explanation is never a guess, and nobody is told of a slip that was not made.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import chain, islice, product
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -23,6 +23,7 @@ from optilab.verify.candidate import Candidate, Start
 from optilab.verify.compare import (
     SETTINGS,
     TOLERANCE,
+    Explanation,
     PathComparison,
     first_difference,
     followed,
@@ -57,16 +58,6 @@ FORM_NAMES = {
     ("eps_placement", "outside"): "eps outside the root",
     ("eps_placement", "added"): "eps added to the ratio",
 }
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """In words, and as settings of the rule where those can say it; both empty where nothing explains, and then the
-    first statement of the formula whose value is off, if the candidate shows it."""
-
-    words: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    statement: str = ""
 
 
 Follow = Callable[[PathComparison, Start, int], Floats]

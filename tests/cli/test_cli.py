@@ -233,7 +233,7 @@ def test_a_full_disk_behind_stdout(forked_without_torch, tmp_path):
     ("arguments", "code", "where", "message"),
     [
         (["optimize", "--algo", "adm"], 2, "--algo", 'did you mean "adam"'),
-        (["grade", "a.py", "--against", "sdg"], 2, "--against", 'did you mean "sgd"'),
+        (["verify", "a.py", "--against", "sdg"], 2, "--against", 'did you mean "sgd"'),
         (["race", "--function", "rosenbrok"], 2, "--function", 'did you mean "rosenbrock"'),
         (["remedy", "sigmoid", "--only", "batchnrm"], 2, "--only", 'did you mean "batchnorm"'),
         (["diagnose", "sigmoid", "--fail-on", "warnin"], 2, "--fail-on", 'did you mean "warning"'),

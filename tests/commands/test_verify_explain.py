@@ -36,7 +36,8 @@ def verify(optilab, tmp_path):
 
 def test_verdict_follows_the_settings(verify):
     wrong = json.loads(verify("np.sqrt(s + self.eps)", "--json", code=9))
-    assert wrong["explanation"] == ["eps inside the root"]
+    (explanation,) = wrong["explanation"]
+    assert explanation.startswith("eps inside the root: your code acts as w <- w - lr*(v/sqrt(s + eps));")
     assert (wrong["equal"], wrong["first_step"], wrong["settings"]["eps"]) == (False, 1, 0.0013)
     variant = ("--set", "algo.eps_placement=inside", "--set", "algo.eps=1e-2", "--epochs", 7)
     right = json.loads(verify("np.sqrt(s + self.eps)", *variant, "--json"))

@@ -23,7 +23,7 @@ from optilab.verify.compare import (
     with_distinct_settings,
 )
 from optilab.verify.edits import edits, named_edits
-from optilab.verify.explain import forms_of
+from optilab.verify.explain import explain, forms_of
 
 TABLE = yaml.safe_load((Path(__file__).parent / "slips.yaml").read_text())
 CODE = {name: entry["code"] for name, entry in TABLE.items()}
@@ -40,7 +40,7 @@ def judged(tmp_path):
         name = name or re.findall(r"^(?:class|def) (\w+)", source, re.MULTILINE)[-1]
         if isinstance(against, str):
             against = RULES[against](**{"precision": "full"} if against == "muon" else {})
-        return compare(load(f"{tmp_path / 'mine.py'}:{name}"), against, **options)
+        return compare(load(f"{tmp_path / 'mine.py'}:{name}"), against, explain=explain, **options)
 
     return judge
 
@@ -241,7 +241,7 @@ def test_update_in_place_without_return(judged):
     rule = RULES["momentum"](beta=0.83)
     assert judged(IN_PLACE.format("w -= self.lr * self.V"), rule).equal
     assert not judged(IN_PLACE.format("w -= self.lr * g"), rule).equal
-    with pytest.raises(UsageError, match="step 2: .*returned nothing"):
+    with pytest.raises(UsageError, match=r"step 2: .*returned nothing"):
         judged(IN_PLACE.format("w - self.lr * self.V"), rule)
 
 
