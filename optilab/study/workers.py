@@ -4,6 +4,7 @@ A task is a call of `optilab.train.worker` in plain data, its answer is a mappin
 its worker, in the directory of the study. A trial whose worker died is begun again by the study, and resumes.
 """
 
+import atexit
 import contextlib
 import json
 import logging
@@ -115,12 +116,12 @@ class Processes(Workers):
     def ended(self) -> Iterator[tuple[str, Answer | None]]:
         for process in _ready(self._busy):
             name, answer = self._busy.pop(process), process.answer()
-            if answer and answer["status"] == "refused":
-                raise WorkersLost(f"a worker process cannot take part: {answer['reason']}")
             if answer:
                 self._idle.append(process)
             else:
                 process.join()
+            if answer and answer["status"] == "refused":
+                raise WorkersLost(f"a worker process cannot take part: {answer['reason']}")
             yield name, answer
 
     def stop(self) -> None:
@@ -191,6 +192,7 @@ class _Template:
             self._process = subprocess.Popen(
                 command, stdin=theirs.fileno(), stdout=prints, start_new_session=True, env=env
             )
+        atexit.register(self.close)
 
     @property
     def alive(self) -> bool:
