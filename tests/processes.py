@@ -79,9 +79,6 @@ class Process:
     def printed(self) -> str:
         return self._out.read_text(encoding="utf-8", errors="replace")
 
-    def error(self) -> str:
-        return self._err.read_text(encoding="utf-8", errors="replace")
-
     def wait_for(self, text: str) -> None:
         """Wait until it has printed the text."""
         wait_until(lambda: text in self.printed() or not self.alive())

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -38,6 +39,7 @@ def provenance(argv: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
     }
 
 
+@cache
 def study_versions() -> dict[str, str]:
     """The versions that all processes of a study must share: the bits of a result may depend on them."""
     return {"optilab": __version__, "torch": version("torch")}

@@ -168,24 +168,25 @@ class TrialRunner:
         waiting = deque(trial for trial in trials if trial.name not in ended)
         running: dict[str, Trial] = {}
         attempts, counted = Counter[tuple[str, int]](), 0.0
-        while running or (waiting and not self.ending):
-            while waiting and len(running) < self.workers.slots and not self.ending:
+        while waiting or running:
+            self.ending = self.ending or self.stop()
+            if self.ending:
+                waiting.clear()
+                self.workers.stop()
+            while waiting and len(running) < self.workers.slots:
                 trial = waiting.popleft()
                 self.workers.begin(trial.name, self._task(trial, until))
                 running[trial.name] = trial
             for name, answer in self.workers.ended():
                 trial = running.pop(name)
                 attempt = name, _committed(self.study.path / name)
-                attempts[attempt] += not self.ending and (answer is None or answer["status"] != "refused")
+                attempts[attempt] += answer is None and not self.ending
                 outcome = self._outcome(trial, answer, last=attempts[attempt] == ATTEMPTS)
                 if outcome is None:  # it goes on from its last checkpoint
                     waiting.appendleft(trial)
                 else:
                     ended[name] = outcome
                     self.ending = self.ending or (self.fail_fast and outcome.failed)
-            if self.ending or self.stop():
-                self.ending = True
-                self.workers.stop()
             if time.monotonic() - counted > _COUNT_SECONDS:
                 self.epochs |= {name: _committed(self.study.path / name) for name in running}
                 self.watcher.epochs(sum(self.epochs.values()))

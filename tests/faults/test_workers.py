@@ -98,7 +98,7 @@ class Cluster:
         """Wait until a trial is written, and a random time more."""
         wait_until(lambda: not process.alive() or (study.is_dir() and running(study)))
         time.sleep(rng.uniform(0, 0.2))
-        assert process.alive()
+        assert process.alive(), process.finish()
 
 
 def kill(process: "subprocess.Popen[bytes]", machine: bool = True) -> None:
@@ -411,10 +411,8 @@ def test_a_worker_that_cannot_take_part(
     assert f"is refused: it has optilab 0.0.1 (here {__version__})" in done.err
     assert f"no worker at {cluster.address} can take part" in done.err
     assert "Traceback" not in done.err
-    cluster.worker(shared=False)
-    process = cluster.submit("refused")
-    wait_until(lambda: not process.alive() or "does not see" in process.error())
-    cluster.worker()
-    done = process.finish()
+    for shared in (False, True):
+        cluster.worker(shared=shared)
+    done = cluster.submit("refused").finish()
     assert done.code == 0, done.err
     assert f"is refused: it does not see {sandbox.path('refused')}" in done.err
