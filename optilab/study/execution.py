@@ -81,7 +81,7 @@ def run(
     _require_same(plan, folder / name)
     datasets = _datasets(plan.trials, view)  # fetched once, before many processes need them
     if how.cluster is None and not (folder / name).exists():
-        _require_working(plan, places_of(datasets))
+        _require_working(plan, places_of(datasets, how))
     origin = provenance(argv, [])
     facts = {"command": plan.command, **origin, "trials": plan.count}
     status, outcomes = "failed", list[Outcome]()
@@ -94,7 +94,7 @@ def run(
             if plan.relabels:
                 relabel(study, plan.trials)
             ahead = forecast(plan.plan(study.path, dry=True), study.path, study.rows)
-            places = places_of(datasets)
+            places = places_of(datasets, how)
             watching = partial(view.progress, len(ahead.trials), ahead.epochs, plan.metric)
             with chosen as pool, watching(max(1, pool.slots)) as watcher:
                 if ahead.missing and not stop():
@@ -132,7 +132,7 @@ def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions)
     if path.exists():
         _require_same(plan, path)
         rows = runs.read_study(path).trials()
-    places = places_of(_datasets(plan.trials, view))
+    places = places_of(_datasets(plan.trials, view), how)
     with _processes(plan, how) as pool:
         found = _cost(plan, forecast(plan.plan(path, dry=True), path, rows), pool, places, lambda: False)
     if found.problem is not None:
@@ -140,9 +140,10 @@ def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions)
     return found
 
 
-def places_of(datasets: Datasets) -> Places:
-    """Where datasets were found."""
-    return {key: None if data.folder is None else str(data.folder) for key, data in datasets.items()}
+def places_of(datasets: Datasets, how: ExecutionOptions) -> Places:
+    """Where datasets were found; a cluster's workers have other working directories."""
+    folders = [(key, data.folder) for key, data in datasets.items()]
+    return {key: None if f is None else str(f.absolute() if how.cluster else f) for key, f in folders}
 
 
 def _executed(plan: StudyPlan, execution: TrialRunner) -> list[Outcome]:

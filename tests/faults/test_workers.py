@@ -416,3 +416,18 @@ def test_a_worker_that_cannot_take_part(
     done = cluster.submit("refused").finish()
     assert done.code == 0, done.err
     assert f"is refused: it does not see {sandbox.path('refused')}" in done.err
+
+
+RULE = "def halved(w, g, lr: float = 0.1):\n    return w - lr / 2 * g\n"
+
+
+@pytest.mark.nightly
+def test_a_users_code_is_read_from_the_shared_disk(sandbox: Sandbox, cluster: Cluster) -> None:
+    (sandbox.folder / "mine.py").write_text(RULE)
+    (sandbox.folder / "net.py").write_text(NETWORK)
+    cluster.worker()
+    line = "sweep lab.yaml --set optimizer=mine.py:halved --set model=net.py:net --seeds 2 --epochs 2 --name"
+    for more in (["without"], ["with", "--cluster", cluster.address]):
+        done = run_process([*line.split(), *more], sandbox.folder)
+        assert done.code == 0, done.err
+    assert study_files(sandbox.path("with")) == study_files(sandbox.path("without"))
