@@ -268,9 +268,10 @@ class Cluster(Workers):
         busy = Counter(worker for worker, _ in self._tasks.values())
         free = {w: count - busy[w] for w, count in self._threads.items() if w not in self._refused}
         worker = max(free, key=lambda worker: free[worker])
-        # At this worker and no other: where it is lost, the study counts an attempt.
-        future = self._client.submit(at_worker, task, self._paths, workers=[worker], retries=0, pure=False)
-        self._tasks[name] = worker, future
+        with self._until_closed():
+            # At this worker and no other: where it is lost, the study counts an attempt.
+            future = self._client.submit(at_worker, task, self._paths, workers=[worker], retries=0, pure=False)
+            self._tasks[name] = worker, future
 
     def ended(self) -> Iterator[tuple[str, Answer | None]]:
         time.sleep(_POLL_SECONDS)
@@ -282,13 +283,15 @@ class Cluster(Workers):
 
     def _answer(self, worker: str, future: "Future[Answer | None]") -> Answer | None:
         if future.status in ("pending", "cancelled", "lost"):
-            future.cancel()
+            with self._until_closed():
+                future.cancel()
             return None
         try:
             answer = future.result(timeout=_CONNECT_SECONDS)
         except Exception as error:
-            if isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker":
-                return None  # it is gone, with its answer
+            gone = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
+            if gone or self._client.status == "closed":
+                return None
             answer = {"status": "refused", "reason": f"it has another optilab than here, or none ({error})"}
         if answer and answer["status"] == "refused":
             self._refused.add(worker)
@@ -311,10 +314,20 @@ class Cluster(Workers):
             self._note(f"no worker at {self._address} yet; waiting for one")
             self._seen = float("inf")
 
+    @contextlib.contextmanager
+    def _until_closed(self) -> Iterator[None]:
+        """Ignore what a client raises once the scheduler is gone, which the next look says."""
+        try:
+            yield
+        except Exception:
+            if self._client.status != "closed":
+                raise
+
     def stop(self) -> None:
-        for name, (_, future) in self._tasks.items():
-            self._stopped.add(name)
-            future.cancel()
+        self._stopped.update(self._tasks)
+        with self._until_closed():
+            for _, future in self._tasks.values():
+                future.cancel()
 
     def close(self) -> None:
         self.stop()
