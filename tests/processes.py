@@ -21,12 +21,14 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver, resource_tracker, util
+from multiprocessing import resource_tracker
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import optilab.commands
 from optilab.optimize import RULES
+from optilab.study import workers
 from tests.run import run
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +40,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 IMPORTED_TORCH = 99
 """The exit status of a process `forked_without_torch` that imports PyTorch."""
+
+TEMPLATE = b"template"
+"""The name of a forked one."""
 
 EXIT = os._exit
 """Taken before a command replaces it."""
@@ -303,7 +308,7 @@ def _reset() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    forkserver._forkserver.__init__()
+    workers._templates.clear()
     resource_tracker._resource_tracker.__init__()
     from optilab.show import terminal
 
@@ -327,24 +332,64 @@ def _forget_torch() -> None:
     sys.meta_path.insert(0, Guard())
 
 
-def fork_the_forkserver() -> None:
-    """A study's fork server is forked where it would be a new interpreter, which imports PyTorch for seconds."""
-    spawn = util.spawnv_passfds
+class _ForkedTemplate:
+    """In place of `subprocess.Popen` of a study's template of workers."""
 
-    def start(path: Any, arguments: Any, passed: Any) -> int:
-        if "forkserver" not in str(arguments[-1]):
-            return spawn(path, arguments, passed)
-        if pid := os.fork():
-            return pid
+    def __init__(self, command: Sequence[str], stdin: int, env: Mapping[str, str], **_: object) -> None:
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.setsid()
+                os.dup2(stdin, 0)
+                os.dup2(2, 1)
+                os.closerange(3, 256)
+                sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+                for number in {*SIGNALS} - {signal.SIGPIPE}:
+                    signal.signal(number, signal.SIG_DFL)
+                signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+                ctypes.CDLL(None).prctl(PR_SET_NAME, TEMPLATE)
+                importlib.import_module("optilab.train.worker").main()
+            finally:
+                EXIT(1)
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(self._pid, os.WNOHANG)[0] == 0:
+                return None
+        return 0
+
+    def wait(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+def fork_the_template() -> None:
+    """A study's template is forked where it would be a new interpreter, which imports PyTorch for seconds."""
+    workers.subprocess = SimpleNamespace(Popen=_ForkedTemplate, DEVNULL=subprocess.DEVNULL)
+
+
+def children(pid: int) -> list[int]:
+    """Those that any of its threads has started."""
+    with contextlib.suppress(OSError):
+        return [
+            int(word) for file in Path(f"/proc/{pid}/task").glob("*/children") for word in file.read_text().split()
+        ]
+    return []
+
+
+def templates(pid: int) -> list[int]:
+    """The template of a command, or of any process among its children."""
+    found = []
+    for child in children(pid):
         try:
-            for number in set(range(3, 256)) - set(passed):
-                with contextlib.suppress(OSError):
-                    os.close(number)
-            for number in SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
-            ctypes.CDLL(None).prctl(PR_SET_NAME, b"forkserver")
-            exec(arguments[-1], {})
-        finally:
-            EXIT(0)
+            names = [Path(f"/proc/{child}/{file}").read_bytes() for file in ("cmdline", "comm")]
+        except OSError:
+            continue
+        is_one = b"optilab.train.worker" in names[0] or names[1].strip() == TEMPLATE
+        found += [child] if is_one else templates(child)
+    return found
 
-    util.spawnv_passfds = start
+
+def trial_processes(pid: int) -> list[int]:
+    """The workers that its templates have forked."""
+    return [worker for template in templates(pid) for worker in children(template)]

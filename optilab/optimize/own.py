@@ -37,8 +37,6 @@ from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean,
 from optilab.optimize.arrays import Array
 from optilab.optimize.rule import USUAL_VALUES, Rule, State, is_formula, typed
 
-remote_sources: dict[str, bytes] = {}
-"""Files of the machine that sent this process its work: absolute path there -> content, used instead of any here."""
 CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
@@ -250,20 +248,19 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
             raise UsageError(f"expected FILE.py:NAME or package.module:NAME, got {shown(reference, 200)}")
         names = user_code(f"{reference}:NAME").defined
         raise UsageError(f"expected {reference}:NAME; it has {', '.join(names) or 'no class and no function'}")
-    path, module, source = Path(place), "", remote_sources.get(place)
-    if source is None:
-        if not path.is_file() and path.suffix != ".py" and all(part.isidentifier() for part in place.split(".")):
-            path, module = _file_of_module(place), place
-        path = Path(os.path.realpath(path))
-        if not path.is_file():
-            near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.py")])
-            raise UsageError(f"there is no file {place}{near}")
-        if path.suffix != ".py":
-            raise UsageError(f"{place} is not a Python file; its name ends in .py")
-        try:
-            source = path.read_bytes()
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    path, module = Path(place), ""
+    if not path.is_file() and path.suffix != ".py" and all(part.isidentifier() for part in place.split(".")):
+        path, module = _file_of_module(place), place
+    path = Path(os.path.realpath(path))
+    if not path.is_file():
+        near = did_you_mean(path.name, [file.name for file in path.parent.glob("*.py")])
+        raise UsageError(f"there is no file {place}{near}")
+    if path.suffix != ".py":
+        raise UsageError(f"{place} is not a Python file; its name ends in .py")
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     return UserCode(path, name, hashlib.sha256(source).hexdigest(), source, module)
 
 

@@ -5,6 +5,8 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from optilab import __version__
@@ -35,6 +37,12 @@ def provenance(argv: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
         "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         "git": git_state(),
     }
+
+
+@cache
+def study_versions() -> dict[str, str]:
+    """The versions that all processes of a study must share: the bits of a result may depend on them."""
+    return {"optilab": __version__, "torch": version("torch")}
 
 
 def git_state() -> dict[str, Any]:

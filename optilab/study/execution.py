@@ -16,8 +16,11 @@ from optilab.errors import ExitCode, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
 from optilab.study import plan as plans
 from optilab.study.plan import Batch, Forecast, StudyPlan, forecast
-from optilab.study.pool import Pool, Workers, WorkersLost, cores
-from optilab.study.trials import MODULE, Cost, Outcome, Places, Trial, TrialRunner, Watcher, cost, relabel, try_out
+from optilab.study.trials import Cost, Outcome, Places, Trial, TrialRunner, Watcher, cost, relabel, try_out
+from optilab.study.workers import Cluster, Processes, Workers, WorkersLost, cores
+
+Datasets = Mapping[tuple[str, str | None], Dataset]
+"""By `data.dataset` and `data.dir`."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,12 @@ def run(
     _require_same(plan, folder / name)
     datasets = _datasets(plan.trials, view)  # fetched once, before many processes need them
     if how.cluster is None and not (folder / name).exists():
-        _require_working(plan, places_of(datasets))
+        _require_working(plan, places_of(datasets, how))
     origin = provenance(argv, [])
     facts = {"command": plan.command, **origin, "trials": plan.count}
     status, outcomes = "failed", list[Outcome]()
     with signals.on_signal() as stop:
-        chosen = _workers(plan, how, folder / name, list(datasets.values()), view, stop)
+        chosen = _workers(plan, how, folder / name, datasets, view)
         study = runs.open_study(folder, name, plan.study(), facts)
         try:
             plan.require_same(study.path)  # now that no other process writes it
@@ -91,11 +94,11 @@ def run(
             if plan.relabels:
                 relabel(study, plan.trials)
             ahead = forecast(plan.plan(study.path, dry=True), study.path, study.rows)
-            places = places_of(datasets)
+            places = places_of(datasets, how)
             watching = partial(view.progress, len(ahead.trials), ahead.epochs, plan.metric)
             with chosen as pool, watching(max(1, pool.slots)) as watcher:
                 if ahead.missing and not stop():
-                    view.planned(plan.shape, partial(_cost, plan, ahead, pool, places))
+                    view.planned(plan.shape, partial(_cost, plan, ahead, pool, places, stop))
                 execution = TrialRunner(study, pool, places, origin, watcher, stop, plan.keep, how.fail_fast)
                 outcomes = _executed(plan, execution)
             failed = any(outcome.failed for outcome in outcomes)
@@ -129,17 +132,18 @@ def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions)
     if path.exists():
         _require_same(plan, path)
         rows = runs.read_study(path).trials()
-    places = places_of(_datasets(plan.trials, view))
+    places = places_of(_datasets(plan.trials, view), how)
     with _processes(plan, how) as pool:
-        found = _cost(plan, forecast(plan.plan(path, dry=True), path, rows), pool, places)
+        found = _cost(plan, forecast(plan.plan(path, dry=True), path, rows), pool, places, lambda: False)
     if found.problem is not None:
         raise UsageError(found.problem)
     return found
 
 
-def places_of(datasets: Mapping[tuple[str, str | None], Dataset]) -> Places:
-    """Where datasets were found."""
-    return {key: None if data.folder is None else str(data.folder) for key, data in datasets.items()}
+def places_of(datasets: Datasets, how: ExecutionOptions) -> Places:
+    """Where datasets were found; a cluster's workers have other working directories."""
+    folders = [(key, data.folder) for key, data in datasets.items()]
+    return {key: None if f is None else str(f.absolute() if how.cluster else f) for key, f in folders}
 
 
 def _executed(plan: StudyPlan, execution: TrialRunner) -> list[Outcome]:
@@ -172,34 +176,22 @@ def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     return [*before, *typed[2:at], *typed[at + (1 if "=" in typed[at] else 2) :]]
 
 
-def _cost(plan: StudyPlan, ahead: Forecast, pool: Workers, places: Places) -> Cost:
-    return cost(pool, places, ahead.trials, ahead.missing, ahead.epochs, plan.keep)
+def _cost(plan: StudyPlan, ahead: Forecast, pool: Workers, places: Places, stop: Callable[[], bool]) -> Cost:
+    return cost(pool, places, ahead.trials, ahead.missing, ahead.epochs, plan.keep, stop)
 
 
-def _workers(
-    plan: StudyPlan,
-    how: ExecutionOptions,
-    study: Path,
-    datasets: Sequence[Dataset],
-    view: StudyView,
-    stop: Callable[[], bool],
-) -> AbstractContextManager[Workers]:
+def _workers(plan: StudyPlan, how: ExecutionOptions, study: Path, datasets: Datasets, view: StudyView) -> Workers:
     """Where the trials of a study run: on a cluster where one is named, else on this machine."""
     if how.cluster is None:
         return _processes(plan, how)
-    from optilab.study.cluster import Cluster
-
-    if len(datasets) > 1:
-        names = ", ".join(dict.fromkeys(dataset.name for dataset in datasets))
-        raise UsageError(f"expected a study of one dataset, got {names}", "--cluster")
-    (dataset,) = datasets
-    cpu = _on_cpu(plan.trials)
-    return Cluster(how.cluster, study, dataset.folder, dataset.digests, view.note, stop, how.jobs, cpu)
+    own = [code.path for trial in plan.trials for code in trial.config.own_files.values()]
+    folders = [dataset.folder for dataset in datasets.values() if dataset.folder]
+    return Cluster(how.cluster, [study, *dict.fromkeys([*folders, *own])], view.note, how.jobs)
 
 
-def _processes(plan: StudyPlan, how: ExecutionOptions) -> Pool:
-    cpu = _on_cpu(plan.trials)
-    return Pool(MODULE, min(how.jobs or (cores() if cpu else 1), max(1, plan.count)), fork=cpu)
+def _processes(plan: StudyPlan, how: ExecutionOptions) -> Processes:
+    at_once = cores() if all(trial.config.device == "cpu" for trial in plan.trials) else 1
+    return Processes(min(how.jobs or at_once, max(1, plan.count)))
 
 
 def _require_working(plan: StudyPlan, places: Places) -> None:
@@ -209,19 +201,10 @@ def _require_working(plan: StudyPlan, places: Places) -> None:
         return
     with _processes(plan, ExecutionOptions(1)) as pool:
         for trial in own.values():
-            try:
-                try_out(pool, places, trial)
-            except UsageError:
-                raise
-            except Exception:  # it fails again as a trial, where it is reported
-                return
+            try_out(pool, places, trial)
 
 
-def _on_cpu(trials: Sequence[Trial]) -> bool:
-    return all(trial.config.device == "cpu" for trial in trials)
-
-
-def _datasets(trials: Sequence[Trial], view: StudyView) -> dict[tuple[str, str | None], Dataset]:
+def _datasets(trials: Sequence[Trial], view: StudyView) -> Datasets:
     """The datasets of trials, each once. UsageError where one has too few images for a trial."""
     configs = {trial.config.data.place: trial.config.data for trial in trials}
     found = {place: view.dataset(config) for place, config in configs.items()}

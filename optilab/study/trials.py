@@ -9,7 +9,6 @@ import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,17 +21,15 @@ from optilab.config.own_network import OwnNetwork
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changed_keys, digest
 from optilab.config.tree import flow
-from optilab.errors import OptilabError, RunError, UsageError, WriteFailure, printable
-from optilab.study.pool import AnswerRefused, Ended, WorkerDied, Workers, WorkersLost
+from optilab.errors import ExitCode, OptilabError, RunError, UsageError, WriteFailure, printable
+from optilab.runs.provenance import study_versions
+from optilab.study.workers import Answer, Task, Workers
 from optilab.words import some
 
-MODULE = "optilab.train.worker"
-"""Where the functions are that a worker calls; a name, because only a worker imports torch."""
 ATTEMPTS = 3
-"""So many times a trial may be begun or resumed and lose its worker, or be terminated, before another epoch is done."""
+"""Times that a trial may be begun or resumed and lose its worker before another epoch is done."""
 
 _SLUG = 36
-_POLL_SECONDS = 0.1
 _COUNT_SECONDS = 0.5
 _METRICS_BYTES = 256 << 20
 
@@ -169,72 +166,57 @@ class TrialRunner:
         self.watcher.known(ended.values())
         self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
         waiting = deque(trial for trial in trials if trial.name not in ended)
-        running: dict[Future[Ended], Trial] = {}
+        running: dict[str, Trial] = {}
         attempts, counted = Counter[tuple[str, int]](), 0.0
         while waiting or running:
             self.ending = self.ending or self.stop()
             if self.ending:
-                break
+                waiting.clear()
+                self.workers.stop()
             while waiting and len(running) < self.workers.slots:
                 trial = waiting.popleft()
-                running[self.workers.submit(f"{MODULE}:run", self._arguments(trial, until))] = trial
-            if not running:
-                time.sleep(_POLL_SECONDS)  # a cluster may have no worker at times
-            for future in wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done:
-                trial = running.pop(future)
-                attempt = trial.name, _committed(self.study.path / trial.name)
-                attempts[attempt] += 1
-                outcome = self._ended(trial, future, last=attempts[attempt] == ATTEMPTS)
+                self.workers.begin(trial.name, self._task(trial, until))
+                running[trial.name] = trial
+            for name, answer in self.workers.ended():
+                trial = running.pop(name)
+                attempt = name, _committed(self.study.path / name)
+                attempts[attempt] += answer is None and not self.ending
+                outcome = self._outcome(trial, answer, last=attempts[attempt] == ATTEMPTS)
                 if outcome is None:  # it goes on from its last checkpoint
                     waiting.appendleft(trial)
                 else:
-                    ended[trial.name] = outcome
+                    ended[name] = outcome
                     self.ending = self.ending or (self.fail_fast and outcome.failed)
             if time.monotonic() - counted > _COUNT_SECONDS:
-                self.epochs |= {trial.name: _committed(self.study.path / trial.name) for trial in running.values()}
+                self.epochs |= {name: _committed(self.study.path / name) for name in running}
                 self.watcher.epochs(sum(self.epochs.values()))
                 counted = time.monotonic()
-        if running:
-            self.workers.stop()
-            for future in wait(running).done:
-                trial = running[future]
-                if outcome := self._ended(trial, future):
-                    ended[trial.name] = outcome
         return [ended[trial.name] for trial in trials if trial.name in ended]
 
-    def _arguments(self, trial: Trial, until: int | None) -> dict[str, Any]:
-        return {
-            "config": dump(trial.config),
-            "folder": str(self.study.path.absolute()),
-            "name": trial.name,
-            "dataset": self.places[trial.config.data.place],
-            "provenance": self.provenance,
-            "until": trial.config.epochs if until is None else until,
-            "keep": self.keep,
-        }
+    def _task(self, trial: Trial, until: int | None) -> Task:
+        return task_of(
+            "run",
+            trial,
+            self.places,
+            folder=str(self.study.path.absolute()),
+            name=trial.name,
+            provenance=self.provenance,
+            until=trial.config.epochs if until is None else until,
+            keep=self.keep,
+        )
 
-    def _ended(self, trial: Trial, future: "Future[Ended]", last: bool = False) -> Outcome | None:
-        """The outcome of a trial, recorded; None if its worker died or was told to stop, but for a `last` attempt."""
-        ended: Ended = {"status": "interrupted", "reason": "", "seconds": 0.0}
-        try:
-            ended = self.workers.result(future)
-        except AnswerRefused as error:
-            ended["reason"] = str(error)
-        except WorkerDied:
-            ended["reason"] = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
-        except WorkersLost:
-            raise
-        except Exception as error:  # of the worker's function, or on the way there
-            ended |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-        if ended["status"] == "unwritten":  # nor could the others be written
-            raise WriteFailure(ended["reason"])
-        if ended["status"] == "interrupted":
-            if not last:
-                return None
-            ended |= {"status": "failed", "reason": ended["reason"] or f"it was told to stop {ATTEMPTS} times"}
-        outcome = Outcome(trial, trial.row(ended["status"], ended["reason"], ended.get("outcome")))
+    def _outcome(self, trial: Trial, answer: Answer | None, last: bool) -> Outcome | None:
+        """The outcome of a trial, recorded; None if it has to be begun again, where this was not the `last` attempt."""
+        if answer is None and last:
+            reason = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
+            answer = {"status": "failed", "reason": reason, "seconds": 0.0}
+        if answer is None or answer["status"] == "refused":
+            return None
+        if answer["status"] == "unwritten":  # nor could the others be written
+            raise WriteFailure(answer["reason"])
+        outcome = Outcome(trial, trial.row(answer["status"], answer["reason"], answer.get("outcome")))
         self.epochs[trial.name] = outcome.row.get("epochs") or 0
-        self.study.add(outcome.row, ended["seconds"])
+        self.study.add(outcome.row, answer["seconds"])
         self.watcher.epochs(sum(self.epochs.values()))
         self.watcher.done(outcome)
         return outcome
@@ -246,28 +228,40 @@ class TrialRunner:
         self.study.tabulate([*(ended[t.name].row for t in trials if t.name in ended), *others])
 
 
+def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
+    """A call of `optilab.train.worker` for a trial."""
+    arguments |= {"config": dump(trial.config), "dataset": places[trial.config.data.place]}
+    return {"call": call, "arguments": arguments, "versions": study_versions()}
+
+
 def try_out(workers: Workers, places: Places, trial: Trial) -> None:
     """Build the network of a trial, which sees two images. UsageError where that fails."""
-    arguments = {"config": dump(trial.config), "dataset": places[trial.config.data.place]}
-    workers.result(workers.submit(f"{MODULE}:build", arguments))
+    answer = workers.call(task_of("build", trial, places))
+    if answer and answer.get("code") == ExitCode.USAGE:
+        raise UsageError(answer["reason"])
 
 
 def cost(
-    workers: Workers, places: Places, trials: Sequence[Trial], missing: Sequence[Trial], epochs: int, keep: str
+    workers: Workers,
+    places: Places,
+    trials: Sequence[Trial],
+    missing: Sequence[Trial],
+    epochs: int,
+    keep: str,
+    stop: Callable[[], bool],
 ) -> Cost:
     """What the `missing` of the trials cost, from some batches of the first one; all take `epochs` together."""
     lengths = [trial.config.epochs for trial in trials]
+    first = (missing or trials)[0]
+    measured = workers.call(task_of("cost", first, places), stop)
     size = len(trials), len(missing), epochs, max(lengths), min(workers.slots, len(trials))
-    first = missing[:1] or trials[:1]
-    try:
-        arguments = {"config": dump(first[0].config), "dataset": places[first[0].config.data.place]}
-        measured = workers.result(workers.submit(f"{MODULE}:cost", arguments))
-        per_epoch, checkpoint = float(measured["seconds"]), int(measured["bytes"])
-        start, each = float(measured["start"]), float(measured["each"])
-    except Exception as error:  # it fails again as a trial, where it is reported
-        problem = f"{first[0].label}: {error}" if isinstance(error, UsageError) else None
+    if not measured or measured["status"] != "done":  # it fails again as a trial, where it is reported
+        problem = None
+        if measured and measured.get("code") == ExitCode.USAGE:
+            problem = f"{first.label}: {measured['reason']}"
         return Cost(*size, None, None, None, problem)
-    work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first[0])
+    per_epoch, checkpoint, start, each = (measured[key] for key in ("seconds", "bytes", "start", "each"))
+    work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
     # The process that measured has started; others start as it did, all at once.
     seconds = (per_epoch * work * epochs / sum(lengths) + each * len(missing)) / size[-1]
     seconds += start if min(size[-1], len(missing)) > 1 else 0.0

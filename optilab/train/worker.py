@@ -1,14 +1,26 @@
-"""One trial of a study in a process of the pool: a training from its config to its outcome, both plain data.
+"""A worker process of a study: it reads a task per line and answers each with a line, both JSON.
+
+    python -P -m optilab.train.worker
+
+The process that a study starts imports PyTorch, and forks a worker for each connection that it gets over its standard
+input. The end of a worker's connection, also by the death of its study, stops it at the next batch.
 
 A trial may be asked for again at any time: one that is done is read, one that was stopped is resumed, to the bytes of
-an undisturbed run. The process is used for one trial after another, each of which sets all that it depends on.
+an undisturbed run. A worker trains one trial after another, each of which sets all that it depends on.
 """
 
+import contextlib
+import json
+import os
+import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread
 from typing import Any
 
 import torch
@@ -18,11 +30,13 @@ from optilab.config.training import TrainConfig, digest
 from optilab.config.tree import Override
 from optilab.data import load as data
 from optilab.errors import DivergedError, OptilabError, RunError, WriteFailure
+from optilab.runs.provenance import study_versions
 from optilab.train import checkpoint, engine, session
 from optilab.train.resume import continuation
 
 _LOCKED_SECONDS = 10.0  # in which another process that was told to stop writing a run ends
 _POLL_SECONDS = 0.1
+_VERSIONS = study_versions()
 _BATCHES = (2, 5, 20)  # of a measurement: to warm up, then two numbers that tell a batch from the validation
 
 
@@ -32,6 +46,63 @@ class _Silent:
     def batch(self, done: int, total: int) -> None: ...
 
     def epoch(self, row: runs.Row, seconds: float, record: runs.Row) -> None: ...
+
+
+def main() -> None:
+    """Fork a worker for each connection; the end of standard input is the end of the study."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the study gets Ctrl-C
+    study = socket.socket(fileno=os.dup(0))
+    while connections := socket.recv_fds(study, 1, 1, socket.MSG_CMSG_CLOEXEC)[1]:
+        if os.fork() == 0:
+            study.close()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            serve(socket.socket(fileno=connections[0]))
+            os._exit(0)  # threads of a user's code may never end
+        os.close(connections[0])
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)  # a worker that has ended, for each that begins
+    os._exit(0)
+
+
+def serve(study: socket.socket) -> None:
+    """Answer one task after another, until the study ends the connection."""
+    lines, gone = SimpleQueue[bytes](), Event()
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            for line in study.makefile("rb"):
+                lines.put(line)
+        gone.set()
+        lines.put(b"")
+
+    Thread(target=read, daemon=True).start()
+    with contextlib.suppress(BrokenPipeError):
+        while (line := lines.get()) and not gone.is_set():
+            study.sendall(json.dumps(answer(json.loads(line), gone.is_set)).encode() + b"\n")
+
+
+def answer(task: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
+    """What `run`, `build` or `cost`, the `call` of a task, returns for its `arguments`.
+
+    Also the `status`, the `reason` of a failure, its exit status (`code`) where the user can mend it, and the `seconds`
+    that it took here. `unwritten` is a disk that is full, `refused` a study with other versions than this process.
+    """
+    began = time.perf_counter()
+    ended: dict[str, Any] = {"status": "failed", "reason": ""}
+    there = task["versions"]
+    if others := [
+        f"{key} {here} (here {there.get(key)})" for key, here in _VERSIONS.items() if here != there.get(key)
+    ]:
+        return {"status": "refused", "reason": f"it has {', '.join(others)}"}
+    try:
+        ended |= {"status": "done", **_CALLS[task["call"]](**task["arguments"], stop=stop)}
+    except WriteFailure as error:
+        ended |= {"status": "unwritten", "reason": str(error)}
+    except OptilabError as error:
+        ended |= {"reason": str(error), "code": error.code}
+    except Exception as error:  # a bug, or a user's optimizer; the run's optilab.log has the traceback
+        ended["reason"] = f"{type(error).__name__}: {error}"
+    return {"seconds": time.perf_counter() - began, **ended}
 
 
 def run(
@@ -47,28 +118,19 @@ def run(
     """Train `config`, a plain tree, as the run `name` of the study `folder`, up to the epoch `until`.
 
     `dataset` is the directory of the dataset if it has files, `keep` the checkpoints that remain of a trial that has
-    ended: last, best, none or all. Returns the `status` (done, diverged, stopped: at `until`, interrupted: by `stop()`,
-    unwritten: the disk is full, or failed), the `reason` of a failure, the `seconds` that it took here and, unless it
-    failed, the `outcome` (`Record.outcome`).
+    ended: last, best, none or all. Returns the `status` (done, diverged, stopped: at `until`, or interrupted: by
+    `stop()`), the `reason` of a divergence, and the `outcome` (`Record.outcome`) of a trial that was not interrupted.
     """
-    began, path = time.perf_counter(), Path(folder) / name
-    ended: dict[str, Any] = {"status": "failed", "reason": ""}
+    path, reason = Path(folder) / name, ""
     try:
-        try:
-            status = _trained(TrainConfig.model_validate(config), path, dataset, provenance, until, stop)
-        except DivergedError as error:
-            status, ended["reason"] = "diverged", str(error)
-        if status in ("done", "diverged", "stopped"):
-            ended["outcome"] = outcome = runs.read(path).outcome()
-            runs.keep_checkpoints(path, "last" if status == "stopped" else keep, outcome["best_epoch"])
-        ended["status"] = status
-    except WriteFailure as error:
-        ended |= {"status": "unwritten", "reason": str(error)}
-    except OptilabError as error:
-        ended["reason"] = str(error)
-    except Exception as error:  # a bug, or a user's optimizer; the run's optilab.log has the traceback
-        ended["reason"] = f"{type(error).__name__}: {error}"
-    return {**ended, "seconds": time.perf_counter() - began}
+        status = _trained(TrainConfig.model_validate(config), path, dataset, provenance, until, stop)
+    except DivergedError as error:
+        status, reason = "diverged", str(error)
+    if status == "interrupted":
+        return {"status": status}
+    outcome = runs.read(path).outcome()
+    runs.keep_checkpoints(path, "last" if status == "stopped" else keep, outcome["best_epoch"])
+    return {"status": status, "reason": reason, "outcome": outcome}
 
 
 def build(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool]) -> dict[str, Any]:
@@ -105,6 +167,9 @@ def cost(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool
     size_of_one = len(checkpoint.save(training))
     epoch += (time.perf_counter() - saving) / max(1, training.config.checkpoint_every)
     return {"seconds": max(epoch, 0.0), "start": start, "each": each, "bytes": size_of_one}
+
+
+_CALLS: Mapping[str, Callable[..., dict[str, Any]]] = {"run": run, "build": build, "cost": cost}
 
 
 def _trained(
@@ -150,3 +215,7 @@ def _await_writer(path: Path) -> None:
 def _dataset(name: str, folder: str | None) -> data.Dataset:
     """Read and verified once per process."""
     return data.load(name, None if folder is None else Path(folder))
+
+
+if __name__ == "__main__":
+    main()

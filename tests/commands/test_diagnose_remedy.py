@@ -184,7 +184,7 @@ def test_trainings_end_with_their_study(small, tmp_path):
         assert study.poll() is None
         time.sleep(0.1)
     workers = descendants(study.pid)
-    assert len(workers) >= 3  # the fork server and two trials
+    assert len(workers) >= 3  # their template and two trials
     study.kill()
     study.wait()
     wait_until(lambda: read(_trial(folder, "tanh-s42")).state == "interrupted")

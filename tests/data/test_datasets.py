@@ -20,7 +20,6 @@ from optilab.data import load as data
 from optilab.data.sources import ARRAYS, DATASETS
 from optilab.diagnose import of_run
 from optilab.errors import DataError, UsageError
-from optilab.study import cluster_worker
 from tests.data.idx import NAMES, write_idx_dataset
 
 
@@ -277,13 +276,3 @@ def test_a_sweep_over_datasets_trains_each_on_its_own(optilab, tmp_path):
         info = DATASETS[facts["dataset"]]
         assert facts["sha256"] == info.digests
         assert (facts["folder"], facts["train"], facts["validation"]) == (None, 200, info.test)
-
-
-def test_a_worker_has_an_npz_or_gets_it(tmp_path):
-    path = save(tmp_path / "mine.npz", **four())
-    files = cluster_worker.digests([path])
-    elsewhere = {f"/study/{Path(name).name}": digest for name, digest in files.items()}
-    for place, missing in ((path, []), (tmp_path, []), (tmp_path / "absent.npz", ["/study/mine.npz"])):
-        assert cluster_worker._missing(place, elsewhere) == missing
-    save(path, **four(classes=2))
-    assert cluster_worker._missing(path, elsewhere) == ["/study/mine.npz"]

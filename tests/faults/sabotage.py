@@ -30,32 +30,21 @@ def in_place() -> None:
 
 def inline_workers() -> None:
     """No fault: the trials of a study run in the process of its command, one after the other."""
-    import pkgutil
-    from concurrent.futures import Future
-
     from optilab.study import execution
+    from optilab.train import worker
 
-    class Inline:
-        slots = 1
+    class Inline(execution.Processes):
+        def begin(self, name: str, task: Any) -> None:
+            self.answer = name, worker.answer(task, lambda: False)
 
-        def __init__(self, *_: Any, **__: Any) -> None: ...
+        def ended(self) -> Any:
+            yield self.answer
 
-        def __enter__(self) -> "Inline":
-            return self
+        @property
+        def slots(self) -> int:
+            return 1
 
-        def __exit__(self, *_: object) -> None: ...
-
-        def submit(self, function: str, arguments: Any) -> "Future[Any]":
-            done: Future[Any] = Future()
-            done.set_result(pkgutil.resolve_name(function)(**arguments, stop=lambda: False))
-            return done
-
-        def result(self, future: "Future[Any]") -> Any:
-            return future.result()
-
-        def stop(self) -> None: ...
-
-    execution.Pool = Inline
+    execution.Processes = Inline
 
 
 def slow_epochs() -> None:

@@ -10,18 +10,24 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from optilab import runs
 from optilab.runs.lock import is_held
-from optilab.study import cluster_worker
 from tests.faults.sandbox import Sandbox, study_files
-from tests.processes import Ended, Process, fork_the_forkserver, start_process, wait_until
+from tests.processes import (
+    Ended,
+    Process,
+    fork_the_template,
+    start_process,
+    templates,
+    trial_processes,
+    wait_until,
+)
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-VICTIMS = ("command", "worker", "server")
+VICTIMS = ("command", "worker", "template")
 LINES = {
     "grid": "sweep lab.yaml --over optimizer.lr=0.001,0.01 --seeds 2 --epochs 4",
     "search": "sweep lab.yaml --over optimizer.lr=0.001:1:log --search tpe --samples 6 --epochs 2",
@@ -39,35 +45,11 @@ def line(kind: str, name: str) -> list[str]:
 
 
 def start(sandbox: Sandbox, argv: list[str]) -> Process:
-    return sandbox.forked.start(argv, sandbox.folder, before=fork_the_forkserver)
+    return sandbox.forked.start(argv, sandbox.folder, before=fork_the_template)
 
 
 def finish(sandbox: Sandbox, argv: list[str]) -> Ended:
     return start(sandbox, argv).finish()
-
-
-def children(pid: int) -> list[int]:
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def servers(pid: int) -> list[int]:
-    """The fork server of a command."""
-    found = []
-    for child in children(pid):
-        try:
-            names = [Path(f"/proc/{child}/{file}").read_bytes() for file in ("cmdline", "comm")]
-        except OSError:
-            continue
-        if any(b"forkserver" in name for name in names):
-            found.append(child)
-    return found
-
-
-def workers(pid: int) -> list[int]:
-    return [worker for server in servers(pid) for worker in children(server)]
 
 
 def running(study: Path) -> bool:
@@ -101,11 +83,10 @@ def test_a_killed_study_is_the_same_study(kind: str, kills: int, sandbox: Sandbo
         wait_until(lambda process=process: not process.alive() or is_held(study))
         for victim in dict.fromkeys((VICTIMS[hits.total() % 3], rng.choice(VICTIMS))):  # of no trial three workers
             if victim != "command":
-                wait_until(lambda process=process: not process.alive() or bool(workers(process.pid)))
+                wait_until(lambda process=process: not process.alive() or bool(trial_processes(process.pid)))
             time.sleep(rng.uniform(0, 0.6))
-            pids = {"command": [process.pid], "worker": workers(process.pid), "server": servers(process.pid)}[
-                victim
-            ]
+            of = {"command": lambda pid: [pid], "worker": trial_processes, "template": templates}[victim]
+            pids = of(process.pid)
             hits[victim] += bool(process.alive() and pids and kill(rng.choice(pids), rng.choice(SIGNALS)))
         ended = process.finish()
         assert "Traceback" not in ended.err
@@ -119,10 +100,26 @@ def test_a_killed_study_is_the_same_study(kind: str, kills: int, sandbox: Sandbo
     assert not [path.name for path in study.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.release)])
+def test_a_killed_command_is_continued_at_once(kills: int, sandbox: Sandbox, rng: random.Random) -> None:
+    """Its workers still write; the trials that they leave are resumed."""
+    study, argv = sandbox.path("killed"), line("seeds", "killed")
+    assert finish(sandbox, line("seeds", "whole")).code == 0
+    process = start(sandbox, argv)
+    for _ in range(kills):
+        wait_until(lambda process=process: not process.alive() or (study.is_dir() and running(study)))
+        time.sleep(rng.uniform(0, 0.1))
+        process.send(signal.SIGKILL)
+        killed, process = process, start(sandbox, argv)
+        killed.finish()
+    assert process.finish().code == 0
+    assert study_files(study) == study_files(sandbox.path("whole"))
+
+
 def test_ctrl_c_while_the_first_worker_starts(sandbox: Sandbox) -> None:
-    """A terminal sends it to the fork server, too, a new interpreter that imports PyTorch for seconds."""
+    """The template is a new interpreter, which imports PyTorch for seconds."""
     process = start_process(line("grid", "early"), sandbox.folder)
-    wait_until(lambda: bool(servers(process.pid)))
+    wait_until(lambda: bool(templates(process.pid)))
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     ended = process.finish()
@@ -154,7 +151,7 @@ def test_a_full_disk_ends_a_study(sandbox: Sandbox) -> None:
     argv = ["train", "lab.yaml", "--seeds", "2", "--epochs", "2", "--quiet", "--jobs", "2", "--name"]
 
     def limit() -> None:
-        fork_the_forkserver()
+        fork_the_template()
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, resource.RLIM_INFINITY))
 
     done = sandbox.forked.run([*argv, "full"], sandbox.folder, before=limit)
@@ -166,16 +163,3 @@ def test_a_full_disk_ends_a_study(sandbox: Sandbox) -> None:
     for name in ("full", "whole"):
         assert finish(sandbox, [*argv, name]).code == 0
     assert study_files(study.path) == study_files(sandbox.path("whole"))
-
-
-def test_a_worker_welcomed_twice_still_stops(tmp_path: Path) -> None:
-    """After the death of a trial's process others may run there."""
-    worker = SimpleNamespace(local_directory=tmp_path, state=SimpleNamespace(nthreads=2))
-    for _ in range(2):
-        cluster_worker.welcome("token", str(tmp_path), str(tmp_path), {}, worker)
-        running = cluster_worker._guests.setdefault("running", cluster_worker._guests["token"])
-    cluster_worker.stop("token")
-    assert running.stopping
-    for token in ("token", "running"):
-        cluster_worker.farewell(token)
-    assert not cluster_worker._guests

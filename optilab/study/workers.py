@@ -1,0 +1,408 @@
+"""Where the tasks of a study run: in processes of this machine, or at the workers of a dask scheduler.
+
+A task is a call of `optilab.train.worker` in plain data, its answer is a mapping; the files of a trial are written by
+its worker, in the directory of the study. A trial whose worker died is begun again by the study, and resumes.
+"""
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import re
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from optilab.errors import SystemFailure, UsageError, shown
+from optilab.runs.lock import is_held
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+Task = Mapping[str, Any]
+"""`call`, its `arguments` and the `versions` of the study."""
+Answer = Mapping[str, Any]
+"""`status`, `reason`, `seconds`, and what the call returns."""
+
+_MODULE = "optilab.train.worker"
+"""A name, because only a worker imports torch."""
+_POLL_SECONDS = 0.1
+_WATCH_SECONDS = 0.5
+_CONNECT_SECONDS = 10
+_PATIENCE_SECONDS = 10.0
+_END_SECONDS = 30.0
+_SYSTEM_CPUS = Path("/sys/devices/system/cpu")
+
+
+class WorkersLost(SystemFailure):
+    """No worker is left: the study ends, to be continued."""
+
+
+class Workers(ABC):
+    """Run tasks by name. As a context manager it stops them at its end, and waits for that."""
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """Tasks at once; the number of a cluster changes."""
+
+    @abstractmethod
+    def begin(self, name: str, task: Task) -> None:
+        """Start a task; at most `slots` may be running."""
+
+    @abstractmethod
+    def ended(self) -> Iterator[tuple[str, Answer | None]]:
+        """Wait a moment; the tasks that have ended, with None where the worker died or was told to stop.
+
+        `refused` is the status of a task that has to be begun at another worker. WorkersLost where none is left.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask the running tasks to stop."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop, and wait for the end of all tasks."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def call(self, task: Task, stop: Callable[[], bool] = lambda: False) -> Answer | None:
+        """The answer to one task, next to which none is running; None also where a stop was requested before."""
+        while not (ready := self.slots > 0) and not stop():
+            list(self.ended())
+        if ready:
+            self.begin("", task)
+        while ready:
+            for _, answer in self.ended():
+                return answer
+        return None
+
+
+# --- this machine ------------------------------------------------------------------------------------------
+
+
+class Processes(Workers):
+    """Processes of this machine, each for one task at a time."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._idle: list[Process] = []
+        self._busy: dict[Process, str] = {}
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def begin(self, name: str, task: Task) -> None:
+        process = self._idle.pop() if self._idle else Process()
+        process.begin(task)
+        self._busy[process] = name
+
+    def ended(self) -> Iterator[tuple[str, Answer | None]]:
+        for process in _ready(self._busy):
+            name, answer = self._busy.pop(process), process.answer()
+            if answer:
+                self._idle.append(process)
+            else:
+                process.join()
+            if answer and answer["status"] == "refused":
+                raise WorkersLost(f"a worker process cannot take part: {answer['reason']}")
+            yield name, answer
+
+    def stop(self) -> None:
+        for process in self._busy:
+            process.stop()
+
+    def close(self) -> None:
+        for process in (processes := [*self._idle, *self._busy]):
+            process.stop()
+        for process in processes:
+            process.join()
+
+
+class Process:
+    """A worker process, at the other end of a connection."""
+
+    def __init__(self) -> None:
+        self._connection, theirs = socket.socketpair()
+        self._answers = self._connection.makefile("rb")
+        with theirs:
+            _template(os.pathsep.join(map(str, sys.path))).fork(theirs)
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def begin(self, task: Task) -> None:
+        with contextlib.suppress(OSError):  # it died while it was idle, as its answer will say
+            self._connection.sendall(json.dumps(task).encode() + b"\n", socket.MSG_NOSIGNAL)
+
+    def answer(self) -> Answer | None:
+        """The answer to its task; None where the process has ended without one, or was stopped."""
+        with contextlib.suppress(OSError):
+            if (line := self._answers.readline()).endswith(b"\n"):
+                answer: Answer = json.loads(line)
+                return answer if answer["status"] != "interrupted" else None
+        return None
+
+    def stop(self) -> None:
+        """End it after its task, which stops at the next batch."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+
+    def join(self) -> None:
+        """Wait for the end of the process."""
+        with contextlib.suppress(OSError), self._connection, self._answers:
+            self._answers.read()
+
+
+def _ready(processes: Iterable[Process]) -> list[Process]:
+    """Those that have answered or ended, after a moment at most."""
+    with selectors.DefaultSelector() as selector:
+        for process in processes:
+            selector.register(process, selectors.EVENT_READ, process)
+        return [key.data for key, _ in selector.select(_POLL_SECONDS)]
+
+
+class _Template:
+    """The process that imports PyTorch, and of which all workers are forked. It ends with this process."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._connection, theirs = socket.socketpair()
+        # Modules come from where this process has them, and threads would be lost by a fork.
+        env = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
+        prints = 2 if sys.stderr else subprocess.DEVNULL  # what a user's code prints is no part of an answer
+        command = [sys.executable, "-P", "-m", _MODULE]
+        with theirs:
+            self._process = subprocess.Popen(
+                command, stdin=theirs.fileno(), stdout=prints, start_new_session=True, env=env
+            )
+        atexit.register(self.close)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End it; its workers go on."""
+        self._connection.close()
+        self._process.wait()
+
+    def fork(self, connection: socket.socket) -> None:
+        """Make a worker at the other end of a connection."""
+        with contextlib.suppress(OSError):  # it has died: nobody has the connection then, which is seen there
+            socket.send_fds(self._connection, [b"\0"], [connection.fileno()], socket.MSG_NOSIGNAL)
+
+
+_templates: list[_Template] = []
+_starting = threading.Lock()
+
+
+def _template(path: str) -> _Template:
+    """That of this process, for the modules of `path`; it is kept for further studies."""
+    with _starting:
+        if not (_templates and _templates[0].path == path and _templates[0].alive):
+            while _templates:
+                _templates.pop().close()
+            _templates.append(_Template(path))
+        return _templates[0]
+
+
+def cores() -> int:
+    """Physical cores that this process may use; processors where the system does not tell them apart."""
+    allowed = os.sched_getaffinity(0)
+    siblings = set()
+    for number in allowed:
+        try:
+            text = (_SYSTEM_CPUS / f"cpu{number}/topology/thread_siblings_list").read_text()
+        except OSError:
+            return len(allowed)
+        siblings.add(text)
+    return len(siblings)
+
+
+# --- a cluster ---------------------------------------------------------------------------------------------
+
+
+class Cluster(Workers):
+    """The workers of the dask scheduler at `address` (tcp://HOST:PORT, or its scheduler file), on a shared disk.
+
+    A worker runs one task per thread at once. It is refused, with a `note`, where its versions are others than here,
+    or where it does not see `paths`: the study, and what its trials read. UsageError for what is not an address and
+    without the extra, SystemFailure where no scheduler answers.
+    """
+
+    def __init__(
+        self, address: str, paths: Sequence[Path], note: Callable[[str], None], at_most: int | None = None
+    ) -> None:
+        self._client, self._address = _connect(address), address
+        self._paths, self._note, self._at_most = [str(path.absolute()) for path in paths], note, at_most
+        self._threads = dict[str, int]()  # of the workers that are there
+        self._refused = set[str]()
+        self._tasks: dict[str, tuple[str, Future[Answer | None]]] = {}  # the worker of each
+        self._stopped = set[str]()
+        self._looked, self._seen = 0.0, time.monotonic()
+        self._look()
+
+    @property
+    def slots(self) -> int:
+        threads = sum(count for worker, count in self._threads.items() if worker not in self._refused)
+        return threads if self._at_most is None else min(threads, self._at_most)
+
+    def begin(self, name: str, task: Task) -> None:
+        busy = Counter(worker for worker, _ in self._tasks.values())
+        free = {w: count - busy[w] for w, count in self._threads.items() if w not in self._refused}
+        worker = max(free, key=lambda worker: free[worker])
+        with self._until_closed():
+            # At this worker and no other: where it is lost, the study counts an attempt.
+            future = self._client.submit(at_worker, task, self._paths, workers=[worker], retries=0, pure=False)
+            self._tasks[name] = worker, future
+
+    def ended(self) -> Iterator[tuple[str, Answer | None]]:
+        time.sleep(_POLL_SECONDS)
+        self._look()
+        for name, (worker, future) in [*self._tasks.items()]:
+            if future.done() or worker not in self._threads:
+                del self._tasks[name]
+                yield name, self._answer(worker, future)
+
+    def _answer(self, worker: str, future: "Future[Answer | None]") -> Answer | None:
+        if future.status in ("pending", "cancelled", "lost"):
+            with self._until_closed():
+                future.cancel()
+            return None
+        try:
+            answer = future.result(timeout=_CONNECT_SECONDS)
+        except Exception as error:
+            gone = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
+            if gone or self._client.status == "closed":
+                return None
+            answer = {"status": "refused", "reason": f"it has another optilab than here, or none ({error})"}
+        if answer and answer["status"] == "refused":
+            self._refused.add(worker)
+            self._note(f"worker {worker} is refused: {answer['reason']}")
+        return answer
+
+    def _look(self) -> None:
+        """Notice workers that come and go, and the end of the scheduler."""
+        if self._client.status == "closed":  # dask has tried to connect again
+            raise WorkersLost(f"the scheduler at {self._address} is gone")
+        if self._client.status == "running" and time.monotonic() - self._looked > _WATCH_SECONDS:
+            with contextlib.suppress(OSError):
+                self._threads = dict(self._client.nthreads())
+            self._looked = time.monotonic()
+        if self.slots or self._tasks:
+            self._seen = time.monotonic()
+        elif self._threads:
+            raise WorkersLost(f"no worker at {self._address} can take part")
+        elif time.monotonic() - self._seen > _PATIENCE_SECONDS:
+            self._note(f"no worker at {self._address} yet; waiting for one")
+            self._seen = float("inf")
+
+    @contextlib.contextmanager
+    def _until_closed(self) -> Iterator[None]:
+        """Ignore what a client raises once the scheduler is gone, which the next look says."""
+        try:
+            yield
+        except Exception:
+            if self._client.status != "closed":
+                raise
+
+    def stop(self) -> None:
+        self._stopped.update(self._tasks)
+        with self._until_closed():
+            for _, future in self._tasks.values():
+                future.cancel()
+
+    def close(self) -> None:
+        self.stop()
+        deadline = time.monotonic() + _END_SECONDS
+        runs = [Path(self._paths[0]) / name for name in self._stopped if name]
+        while any(map(is_held, runs)) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            self._client.close(timeout=_CONNECT_SECONDS)
+
+
+def at_worker(task: Task, paths: Sequence[str]) -> Answer | None:
+    """At a worker of dask: the answer of a process of this machine, which stops when the study takes the task away.
+
+    The study's directory is on a shared disk where its lock is seen, which the study holds.
+    """
+    from distributed import get_worker
+
+    absent = [path for path in paths if not Path(path).exists()]
+    if absent or not is_held(Path(paths[0])):
+        return {"status": "refused", "reason": f"it does not see {(absent or [f'the lock of {paths[0]}'])[0]}"}
+    worker, process = get_worker(), Process()
+    key = worker.get_current_task()
+    process.begin(task)
+    while not _ready([process]):
+        here = worker.state.tasks.get(key)
+        if here is None or here.state == "cancelled":
+            process.stop()
+    answer = process.answer()
+    process.stop()
+    process.join()
+    return answer
+
+
+def _connect(address: str) -> "Client":
+    """A client of the scheduler. UsageError or SystemFailure where there is none."""
+    to = {"address": address}
+    if not re.fullmatch(r"(tcp|tls)://[^/]+:\d+", address):
+        if not Path(address).is_file():
+            raise UsageError(f"expected tcp://HOST:PORT or a scheduler file, got {shown(address)}", "--cluster")
+        _require_scheduler_file(Path(address))
+        to = {"scheduler_file": address}
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UsageError(
+            "dask.distributed is not installed: pip install 'optilab[cluster]'", "--cluster"
+        ) from None
+    for name in ("distributed", "tornado", *logging.root.manager.loggerDict):
+        if name.startswith(("distributed", "tornado")):  # each may have a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is an error of ours
+
+    class Connection(Client):
+        """A client that leaves no traceback behind where it could not be made."""
+
+        def __del__(self) -> None:
+            with contextlib.suppress(Exception):
+                super().__del__()  # type: ignore[no-untyped-call]  # dask's
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about other versions of Python and dask, which change no result
+            return Connection(**to, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError):
+        raise SystemFailure(f"no dask scheduler answers at {address}; start one with: dask scheduler") from None
+    except Exception as error:
+        raise UsageError(f"{shown(address)} is not the address of a scheduler: {error}", "--cluster") from None
+
+
+def _require_scheduler_file(path: Path) -> None:
+    """UsageError for another file, or one that is not whole yet: dask would wait for it, and then say nothing."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("address"), str):
+        made = "dask scheduler --scheduler-file FILE"
+        raise UsageError(f"{path} is not a scheduler file with an address; one is written by: {made}", "--cluster")
