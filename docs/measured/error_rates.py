@@ -46,31 +46,40 @@ def equal_groups(count: int) -> list[figures.Row]:
     )
     apart = [simulated.unpaired_error([n] * g, [1.0] * g, count=count // 2) for g, n in DESIGNS]
     rows.append(["no seed in common", *rounded(apart)])
+    varied = [simulated.unpaired_error([n] * g, [4.0] + [1.0] * (g - 1), count=count // 2) for g, n in DESIGNS]
+    rows.append(["no seed in common, one group varies 4 times", *rounded(varied)])
     for fraction in (0.1, 0.3):
         missing = [simulated.missing_error(*design, fraction, count // 2) for design in DESIGNS]
         rows.append([f"{fraction:.0%} of the outcomes are missing", *rounded(missing)])
+    for shift in (0, 1):
+        missed = [simulated.interval_error(*design, shift, count) for design in DESIGNS]
+        rows.append([f"an interval misses, half of the groups are {shift:g} sd worse", *rounded(missed)])
     return rows
 
 
-def worst(groups: int, seeds: int, count: int) -> float:
+def worst(groups: int, seeds: int, count: int, baselines: Sequence[int | None] = (None,)) -> float:
     """The highest rate of any verdict among equal groups that vary differently, over eight ways."""
 
-    def rate(spread: np.ndarray) -> float:
-        found = simulated.familywise_error(groups, seeds, spread=spread, count=count)
-        return found if found <= 6 else simulated.familywise_error(groups, seeds, spread=spread, count=SURE)
+    def rate(spread: np.ndarray, baseline: int | None, tables: int) -> float:
+        return simulated.familywise_error(groups, seeds, spread=spread, count=tables, baseline=baseline)
 
-    return max(rate(spread) for spread in simulated.spreads(groups).values())
+    ways = [(spread, one) for spread in simulated.spreads(groups).values() for one in baselines]
+    rates = [rate(*way, count) for way in ways]
+    return max(found if found <= 6 else rate(*way, SURE) for found, way in zip(rates, ways, strict=True))
 
 
 def designs(count: int) -> list[figures.Row]:
-    """Any verdict among equal groups: those that vary alike, and the worst of eight ways to vary differently."""
-    return [
-        [
-            str(g),
-            *(f"{simulated.familywise_error(g, n, count=count):.1f} / {worst(g, n, count):.1f}" for n in SEEDS),
-        ]
-        for g in GROUPS
-    ]
+    """Any verdict among equal groups: those that vary alike, the worst of eight ways to vary differently, and the same
+    against a named baseline, which is the first or the last of them."""
+    table: list[figures.Row] = []
+    for groups in GROUPS:
+        cells: list[str | float | list[int]] = [str(groups)]
+        for n in SEEDS:
+            rates = simulated.familywise_error(groups, n, count=count), worst(groups, n, count)
+            named = worst(groups, n, count, (0, groups - 1))
+            cells.append(" / ".join(f"{rate:.1f}" for rate in (*rates, named)))
+        table.append(cells)
+    return table
 
 
 def power_before(count: int) -> list[figures.Row]:

@@ -25,9 +25,10 @@ from typing import Any, Generic, Literal, Self, TypeVar
 EXPONENT = 1.5
 """Of the mean of the rows' variances. The mean itself (1) lets tables err in which half of the groups vary much more;
 the quadratic mean (2) finds less."""
-MAX_ROWS = 10
-"""Rows whose degrees of freedom the mean variance has, at most: all of them share the outcomes of the best group. With
-12, 8% of the tables of 100 groups with 5 seeds err in which a quarter of the groups varies ten times as much."""
+MAX_ROWS, MAX_ROWS_NAMED = 10, 5
+"""Rows whose degrees of freedom the mean variance has, at most, since all of them share the outcomes of one group: the
+best one, or the baseline that was named. With 12 and 10, 8% and 9% of the tables of 100 groups with 5 seeds err in
+which a quarter of the groups varies ten times as much."""
 MIN_SHARED = 0.75
 """Groups are paired if they share more than this fraction of the smaller group's blocks."""
 POWER_80, POWER_85 = 0.8416, 1.0364
@@ -134,7 +135,7 @@ class Table:
     pairs: int
     """Comparisons that the data could have made: all pairs of groups where they chose the best, else the rows."""
     rows: int
-    """With a variance, the baseline excluded."""
+    """Whose degrees of freedom the mean of the variances has."""
     variance: float
     """Mean of the rows' variances."""
 
@@ -142,7 +143,12 @@ class Table:
     def of(cls, tests: Collection[Contrast], chosen: bool, level: float) -> Self:
         variances = [test.variance for test in tests if test.n > 1]
         pairs = comb(len(tests) + 1, 2) if chosen else len(tests)
-        return cls(level, pairs, len(variances), mean_variance(variances))
+        rows = min(len(variances), MAX_ROWS if chosen else MAX_ROWS_NAMED)
+        return cls(level, pairs, rows, mean_variance(variances))
+
+    def raises(self, test: Contrast) -> bool:
+        """Whether the variance of the table counts, because that of the row is smaller."""
+        return self.rows > 1 and test.n > 1 and test.variance < self.variance
 
     def std(self, test: Contrast) -> float:
         """Standard deviation of the difference; 0 where there is no t test."""
@@ -155,7 +161,7 @@ class Table:
 
     def critical(self, df: float, level: float) -> float:
         """The larger of two critical values: of one t test, and of all pairs by the mean variance (Bonferroni)."""
-        return max(quantile(df, level), quantile(df * min(self.rows, MAX_ROWS), level / self.pairs))
+        return max(quantile(df, level), quantile(df * self.rows, level / self.pairs))
 
     def p(self, test: Contrast) -> float:
         """The level at which the interval ends at 0."""
@@ -163,7 +169,7 @@ class Table:
         if not std:
             return min(1.0, self.pairs * test.sign_flip_p)
         t = -abs(test.difference) / std * sqrt(test.n)
-        tails = _special().stdtr([test.df, test.df * min(self.rows, MAX_ROWS)], t)
+        tails = _special().stdtr([test.df, test.df * self.rows], t)
         return min(1.0, max(2 * float(tails[0]), 2 * self.pairs * float(tails[1])))
 
     def more(self, test: Contrast) -> int | None:
@@ -192,7 +198,7 @@ def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | 
     """
     if blocks < 2 or rows < 2:
         return None
-    table = Table(level, comb(rows, 2), rows - 1, 2.0)
+    table = Table(level, comb(rows, 2), min(rows - 1, MAX_ROWS), 2.0)
     return detectable(table.critical(blocks - 1, level), blocks - 1, POWER_80) * sqrt(2 / blocks)
 
 
@@ -323,9 +329,10 @@ def judge(
         verdict: Verdict = "cannot tell" if not different else "better" if better else "worse"
         half, d = table.half_width(test), test.difference
         interval = (max(-span, d - half), min(span, d + half)) if half else None
-        shared = test.n > 1 and test.variance < table.variance
         verdicts[i] = verdict
-        differences[i] = Difference(test.n, test.paired, d, interval, test.won, p, shared, verdict, more)
+        differences[i] = Difference(
+            test.n, test.paired, d, interval, test.won, p, table.raises(test), verdict, more
+        )
     alone = tests and {*verdicts.values()} == {"worse"}
     verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"
     rows = tuple(

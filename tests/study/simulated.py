@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from optilab.study.judge import EXPONENT, MAX_ROWS, MIN_ERROR, judge, level_after, quantile
+from optilab.study.judge import EXPONENT, MAX_ROWS, MAX_ROWS_NAMED, MIN_ERROR, judge, level_after, quantile
 
 NUMBERS = 3_000_000
 """Drawn numbers at once."""
@@ -72,7 +72,8 @@ class SimulatedComparisons:
         table = ((variances**EXPONENT).sum(axis=1, keepdims=True) / (groups - 1)) ** (1 / EXPONENT)
         variances = np.maximum(variances, table)
         pairs = groups * (groups - 1) // 2 if chosen else groups - 1
-        pooled = quantile((seeds - 1) * min(groups - 1, MAX_ROWS), level / pairs)
+        rows = min(groups - 1, MAX_ROWS if chosen else MAX_ROWS_NAMED)
+        pooled = quantile((seeds - 1) * rows, level / pairs)
         half = max(quantile(seeds - 1, level), pooled) * np.sqrt(variances / seeds)
         without = variances == 0
         by_sign = (2.0 ** (1 - seeds) * pairs <= level) & (self.difference != 0)
@@ -108,7 +109,12 @@ def _portions(groups: int, seeds: int, count: int) -> Iterator[int]:
 
 
 def familywise_error(
-    groups: int, seeds: int, noise: str = "normal", spread: object = 1.0, count: int = 1000
+    groups: int,
+    seeds: int,
+    noise: str = "normal",
+    spread: object = 1.0,
+    count: int = 1000,
+    baseline: int | None = None,
 ) -> float:
     """Percentage of tables of equal groups with any verdict. The seeds have luck of their own."""
     generator = generator_of(7, groups, seeds)
@@ -118,7 +124,7 @@ def familywise_error(
         values = NOISE[noise](generator, (tables, groups, seeds)) * scale
         failed = (values < -LOST / 2).sum(axis=2) if noise == FAILS else None
         luck = generator.normal(0, 1, (tables, 1, seeds))
-        return SimulatedComparisons(values + luck, failed=failed).rejected.any(axis=1)
+        return SimulatedComparisons(values + luck, baseline, failed=failed).rejected.any(axis=1)
 
     return percentage(make, groups, seeds, count)
 
@@ -137,6 +143,18 @@ def power(groups: int, seeds: int, effect: float, count: int = 1000, rule: Rule 
 
     def make(tables: int) -> np.ndarray:
         return rule(one_worse(generator, (tables, groups, seeds), effect))[:, 0]
+
+    return percentage(make, groups, seeds, count)
+
+
+def interval_error(groups: int, seeds: int, shift: float, count: int = 1000) -> float:
+    """Percentage of tables with an interval of a difference that misses it; half of the groups are worse by `shift`."""
+    generator, means = generator_of(11, groups, seeds), np.where(np.arange(groups) < groups // 2, -shift, 0.0)
+
+    def make(tables: int) -> np.ndarray:
+        found = SimulatedComparisons(generator.normal(0, 1, (tables, groups, seeds)) + means[:, None])
+        wrong = np.abs(found.difference - means + means[found.first][:, None]) > found.half_width
+        return (wrong & (np.arange(groups) != found.first[:, None])).any(axis=1)
 
     return percentage(make, groups, seeds, count)
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from optilab.study.judge import MAX_ROWS, judge, level_after, summarize
+from optilab.study.judge import MAX_ROWS, MAX_ROWS_NAMED, judge, level_after, summarize
 
 SLEEP = (
     # Extra hours of sleep of ten patients under two drugs: Cushny & Peebles 1905 as printed in Student 1908 and as the
@@ -107,7 +107,7 @@ def test_the_critical_value_is_bonferronis_and_never_below_one_t_test(groups, ba
     variances = gaps.var(axis=1, ddof=1)
     error = np.sqrt(np.maximum(variances, (variances**1.5).mean() ** (1 / 1.5)) / 4)
     pairs = groups * (groups - 1) / 2 if baseline is None else groups - 1
-    df = 3 * min(groups - 1, MAX_ROWS)
+    df = 3 * min(groups - 1, MAX_ROWS if baseline is None else MAX_ROWS_NAMED)
     critical = max(stats.t.isf(0.025, 3), stats.t.isf(0.025 / pairs, df))
     t = np.abs(gaps.mean(axis=1)) / error
     p = np.minimum(1, np.maximum(2 * stats.t.sf(t, 3), 2 * pairs * stats.t.sf(t, df)))
