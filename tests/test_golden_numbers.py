@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.study.comparison import judge
-from optilab.study.statistics import level_after
+from optilab.study.judge import judge, level_after
 from tests.contracts import forms, symmetric, walk
 from tests.data.idx import write_idx_dataset
 from tests.run import run

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from docs.measured import figures
-from optilab.study.comparison import judge
-from optilab.study.statistics import level_after, quantile
+from docs.measured import earlier_judge, figures
+from optilab.study.judge import judge, level_after, quantile
 from tests.study import simulated
 from tests.study.simulated import SimulatedComparisons, generator_of, percentage
 
@@ -21,6 +20,11 @@ DESIGNS: list[Design] = [(2, 3), (2, 5), (2, 10), (5, 3), (5, 5), (18, 3), (18, 
 LARGE: list[Design] = [(5, 3), (18, 3), (18, 5), (100, 2)]
 RACES: list[Design] = [(2, 10), (4, 10), (10, 10), (10, 16), (2, 3), (10, 3)]
 """Optimizers and functions."""
+GROUPS, SEEDS = (2, 3, 5, 10, 18, 50, 100), (2, 3, 5, 8, 10, 20)
+EFFECTS: dict[int, tuple[float, ...]] = {3: (4, 6), 5: (1.5, 2, 3), 8: (1, 1.5), 10: (1,), 20: (0.7,)}
+"""Seeds -> by how many standard deviations of an outcome one group is worse."""
+SURE = 20_000
+"""Tables of a rate above 6%."""
 
 
 def named(designs: Sequence[Design]) -> list[str]:
@@ -37,14 +41,55 @@ def equal_groups(count: int) -> list[figures.Row]:
     for noise in simulated.NOISE:
         rates = [simulated.familywise_error(*design, noise, count=count) for design in DESIGNS]
         rows.append([f"{noise} outcomes" if noise == "normal" else noise, *rounded(rates)])
-    worst = [
-        max(simulated.familywise_error(g, n, spread=own, count=count) for own in simulated.spreads(g).values())
-        for g, n in DESIGNS
-    ]
-    rows.append(["groups vary differently, the worst of eight ways", *rounded(worst)])
-    apart = [simulated.unpaired_error([n] * g, [1.0] * g, count=count // 5) for g, n in DESIGNS]
+    rows.append(
+        ["groups vary differently, the worst of eight ways", *rounded([worst(*d, count) for d in DESIGNS])]
+    )
+    apart = [simulated.unpaired_error([n] * g, [1.0] * g, count=count // 2) for g, n in DESIGNS]
     rows.append(["no seed in common", *rounded(apart)])
+    varied = [simulated.unpaired_error([n] * g, [4.0] + [1.0] * (g - 1), count=count // 2) for g, n in DESIGNS]
+    rows.append(["no seed in common, one group varies 4 times", *rounded(varied)])
+    for fraction in (0.1, 0.3):
+        missing = [simulated.missing_error(*design, fraction, count // 2) for design in DESIGNS]
+        rows.append([f"{fraction:.0%} of the outcomes are missing", *rounded(missing)])
+    for shift in (0, 1):
+        missed = [simulated.interval_error(*design, shift, count) for design in DESIGNS]
+        rows.append([f"an interval misses, half of the groups are {shift:g} sd worse", *rounded(missed)])
     return rows
+
+
+def worst(groups: int, seeds: int, count: int, baselines: Sequence[int | None] = (None,)) -> float:
+    """The highest rate of any verdict among equal groups that vary differently, over eight ways."""
+
+    def rate(spread: np.ndarray, baseline: int | None, tables: int) -> float:
+        return simulated.familywise_error(groups, seeds, spread=spread, count=tables, baseline=baseline)
+
+    ways = [(spread, one) for spread in simulated.spreads(groups).values() for one in baselines]
+    rates = [rate(*way, count) for way in ways]
+    return max(found if found <= 6 else rate(*way, SURE) for found, way in zip(rates, ways, strict=True))
+
+
+def designs(count: int) -> list[figures.Row]:
+    """Any verdict among equal groups: those that vary alike, the worst of eight ways to vary differently, and the same
+    against a named baseline, which is the first or the last of them."""
+    table: list[figures.Row] = []
+    for groups in GROUPS:
+        cells: list[str | float | list[int]] = [str(groups)]
+        for n in SEEDS:
+            rates = simulated.familywise_error(groups, n, count=count), worst(groups, n, count)
+            named = worst(groups, n, count, (0, groups - 1))
+            cells.append(" / ".join(f"{rate:.1f}" for rate in (*rates, named)))
+        table.append(cells)
+    return table
+
+
+def power_before(count: int) -> list[figures.Row]:
+    """One group is worse: how often it was found with simulated critical values, and how often it is now."""
+    rules = earlier_judge.rejected, simulated.rejected
+    cases = [(seeds, effect) for seeds, effects in EFFECTS.items() for effect in effects]
+    return [
+        [str(g), *(" / ".join(f"{simulated.power(g, n, e, count, rule):.0f}" for rule in rules) for n, e in cases)]
+        for g in GROUPS
+    ]
 
 
 def power(count: int) -> list[figures.Row]:
@@ -114,6 +159,10 @@ def choices(count: int) -> list[figures.Row]:
         ("the best of 5, 9, 20, 50 equal settings: the interval of its mean misses", "5",
          [best_missed(points, 5, count) for points in (5, 9, 20, 50)]),
         ("the same on new seeds (`--confirm`)", "5", [best_missed(1, 5, count)]),
+        ("the best of 18 on 5 new seeds against an equal baseline: any verdict", "5",
+         [simulated.familywise_error(2, 5, count=count)]),
+        ("the best 2, 3, 8 of equal settings on 5 new seeds: any verdict", "5",
+         [simulated.familywise_error(settings, 5, count=count) for settings in (2, 3, 8)]),
         ("a claim about the best of 9, 27, 81 equal settings holds by luck", "2.5",
          [lucky_claim(points, points, half) for points in (9, 27, 81)]),
         ("the same after halving to a ninth", "2.5",
@@ -176,6 +225,11 @@ def main(arguments: list[str]) -> None:
     tables = {
         "equal-groups": (["equal groups: any verdict, %", *named(DESIGNS)], equal_groups),
         "power": (["one group differs: found, %", *named(LARGE)], power),
+        "designs": (["groups", *(f"{n} seeds" for n in SEEDS)], designs),
+        "power-before": (
+            ["groups", *(f"{n} seeds, {e:g} sd" for n, effects in EFFECTS.items() for e in effects)],
+            power_before,
+        ),
         "races": (["races on functions, %", *named(RACES)], races),
         "choices": (["choosing, and looking again, %", "nominal", "measured"], choices),
     }

@@ -1,7 +1,5 @@
 """`optilab runs compare`: groups of runs side by side, with verdicts; also the end of a study."""
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,7 +40,7 @@ class ComparisonOptions(Request):
     """What groups of runs are compared by."""
 
     GROUP: ClassVar[str] = "What to compare"
-    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"target": ("until",), "by": ("over",)}
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"target": ("until",), "by": ("best",)}
 
     metric: Metric = "val_acc"
     at: Annotated[str, Flag("EPOCH"), Doc("last, best, an epoch, or area: the mean over the epochs")] = "last"
@@ -56,16 +54,7 @@ class ComparisonOptions(Request):
     by: Annotated[
         str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
     ] = None
-    over: Annotated[
-        Literal["seeds", "problems", "best"],
-        Flag("WHAT", names=("--sample",)),
-        Doc(
-            "With --by: verdicts for other seeds, for other problems, or best: each row at its best other settings"
-        ),
-    ] = "seeds"
-    pairs: Annotated[bool, Doc("Compare all rows with each other, too: those that share a letter are alike")] = (
-        False
-    )
+    best: Annotated[bool, Doc("With --by: each row at its best other settings, which other seeds choose")] = False
 
     @model_validator(mode="after")
     def _measure_is_known(self) -> Self:
@@ -82,7 +71,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         "optilab runs compare 'relu-*' 'tanh-*'",
         "optilab runs compare remedies --metric val_loss --at best --baseline sigmoid",
         "optilab runs compare lr-sweep --target 0.8 --format latex",
-        "optilab runs compare lr-sweep --pairs --out pairs.pdf",
+        "optilab runs compare lr-sweep --by model.init --best",
     )
 
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES] = Field(init=False)
@@ -156,8 +145,7 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
         raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
-    asked = (options.baseline, by, options.over, notes, options.pairs, selection.looks)
-    return compare_runs(records, measure, *asked)
+    return compare_runs(records, measure, options.baseline, by, options.best, notes, selection.looks)
 
 
 def judged_runs(
@@ -187,6 +175,7 @@ def judged_runs(
 class LabComparison(Answer):
     """Runs side by side, and the runs and studies that were named."""
 
+    schema_version: ClassVar[int] = 2
     side: "RunComparison"
     entries: Sequence[Record | Study] = ()
     again: "RunComparison | None" = None
@@ -261,9 +250,7 @@ class LabComparison(Answer):
         return map(Verbatim, self.may_be_best)
 
     def chart(self) -> "Chart":
-        """The curves of the groups, the best MOST of them; of all pairs, which are alike."""
-        if self.side.letters:
-            return pairs_chart(self.side)
+        """The curves of the groups, the best MOST of them."""
         order = list(self.side.comparison.order) if self.side.comparison else []
         order += [i for i in range(len(self.side.candidates)) if i not in order]
         ranked = [self.side.candidates[i].groups for i in order[:MOST]]
@@ -299,12 +286,6 @@ class LabComparison(Answer):
                     "summary": asdict(own.summary),
                     "contrast": asdict(own.difference) if own.difference else None,
                 }
-            if side.ranks:
-                facts["rank"] = side.ranks[i]
-            if side.aggregates:
-                facts |= asdict(side.aggregates[i])
-            if side.letters:
-                facts["alike"] = side.letters[i]
             groups.append(facts)
         return {
             "measure": {
@@ -319,7 +300,7 @@ class LabComparison(Answer):
             "level": None if comparison is None else comparison.level,
             "baseline_chosen_by_data": None if comparison is None else comparison.chosen,
             "order": [] if comparison is None else [side.candidates[i].label for i in comparison.order],
-            "sample": side.sample,
+            "sample": "best" if side.best else "seeds",
             "problems": side.problems,
             "groups": groups,
             "verdict": tables.verdict(side),
@@ -344,42 +325,6 @@ def curves(records: Sequence[Record]) -> "Chart":
     if found is None or not found.groups:
         raise no_epoch(records)
     return training_chart(found)
-
-
-def pairs_chart(side: "RunComparison") -> "Chart":
-    """The mean and interval of each row, best on top, and below a bar for each letter, which joins the rows that cannot
-    be told apart (Demsar 2006, of outcomes instead of mean ranks).
-
-    A comparison of all pairs with an outcome.
-    """
-    from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale
-
-    assert side.comparison is not None
-    ranked = side.comparison.ranked
-    of_row = [re.findall(r"[a-z]\d*", side.letters[row.key]) for row in ranked]
-    counts = Counter(letter for own in of_row for letter in own)
-    letters = [letter for letter, count in counts.items() if count > 1]
-    names = [*(side.candidates[row.key].label for row in ranked), *letters]
-    height = {name: float(len(names) - place) for place, name in enumerate(names)}
-    marks: list[Mark] = []
-    for row in ranked:
-        own = height[side.candidates[row.key].label]
-        if row.summary.interval:
-            marks.append(Polyline([*row.summary.interval], [own, own], 0, width=1.2))
-        marks.append(Points([row.summary.mean], [own], "dot", 0, size=9))
-    for letter in letters:
-        means = [row.summary.mean for row, own in zip(ranked, of_row, strict=True) if letter in own]
-        marks.append(Polyline([min(means), max(means)], [height[letter]] * 2, 1, width=4.0, dash="solid"))
-    better = "higher" if side.measure.higher else "lower"
-    outcome = Scale(
-        f"{side.measure.name} ({better} is better)", unit="fraction" if side.measure.share else "", margin=0.04
-    )
-    rows = Scale(low=0.5, high=len(names) + 0.5, names=tuple(reversed(names)))
-    return Chart(
-        (PanelRow((Panel(tuple(marks), outcome, rows, "a bar joins rows that cannot be told apart"),)),),
-        width=7.5,
-        height=1.4 + 0.3 * len(names),
-    )
 
 
 COMMAND = CompareRuns

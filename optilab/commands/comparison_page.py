@@ -21,10 +21,11 @@ from optilab.show import chart_page
 from optilab.show.chart import Panel
 from optilab.show.page import asset, render
 from optilab.show.table import Column, cell
-from optilab.study.comparison import Comparison, RunComparison
+from optilab.study.comparison import RunComparison
 from optilab.study.curves import Histories, history, title
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import DATA, TESTED, Group, Grouping, distinguishing_keys, settings_label, short, text
+from optilab.study.judge import Comparison
 from optilab.words import percent, plural, ranges, some
 
 # --- the page ----------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from optilab.show.table import Column, Interval, interval_columns, interval_valu
 from optilab.words import duration, listed, percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
-    from optilab.study.comparison import ComparedRuns, Comparison, PairwiseDifference, RunComparison
+    from optilab.study.comparison import ComparedRuns, RunComparison
+    from optilab.study.judge import Comparison
 
 MOST_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
@@ -83,15 +84,14 @@ def differences(side: "RunComparison") -> list[str]:
 # --- the table ---------------------------------------------------------------------------------------------
 
 
-_DIVERGED = "the number of {} whose loss was no longer a number; they count as the chance level in differences"
-_REACHED = "the median epoch, and the first and the last, over the {} that reached the target"
-_INTERVAL = "the 95% interval of the mean by Student's t, of this row's {} alone: with two or three it is wide"
-_DIFFERENCE = "this mean less that of {}{}, over the {} that both have"
+_DIVERGED = "the number of seeds whose loss was no longer a number; they count as the chance level in differences"
+_REACHED = "the median epoch, and the first and the last, over the seeds that reached the target"
+_INTERVAL = "the 95% interval of the mean by Student's t, of this row's seeds alone: with two or three it is wide"
+_DIFFERENCE = "this mean less that of {}{}, over the seeds that both have"
 _DIFFERENCES = "these intervals hold together: in 95 of 100 such tables no difference is outside its interval"
-_WON = "the fraction of the {} on which the row is better than {}; a tie counts as half"
+_WON = "the fraction of the seeds on which the row is better than {}; a tie counts as half"
 _P = "how probable a difference of at least this size is where there is none, adjusted for the number of rows"
 _VERDICT = "cannot tell: the interval of the difference contains 0"
-_IMPROVEMENT = "how probable it is that the row is better on a problem and seed drawn at random"
 _MORE = "about how many until the difference, if it is real, gives a verdict with a probability of 80%"
 
 
@@ -105,57 +105,27 @@ def columns(side: "RunComparison") -> list[Column]:
     confidence = "95%" if comparison is None else comparison.confidence
     timed, what = side.measure.target is not None, side.measure.name
     failed = comparison is not None and any(row.diverged for row in comparison.rows)
-    unit = "problems" if side.sample == "problems" else "seeds"
     better = "higher" if side.measure.higher else "lower"
     points = ", in percentage points" if side.measure.share else ""
     return [
         Column("group", "group", left=True),
         *(Column(key, key, only="values") for key in side.grouping.differing),
-        Column("n", "n", plain=unit, about=f"the number of {unit} that were trained"),
-        *([Column("diverged", "diverged", about=_DIVERGED.format(unit))] if failed else []),
-        *([Column("reached", what, detail=1, about=_REACHED.format(unit))] if timed else []),
+        Column("n", "n", plain="seeds", about="the number of seeds that were trained"),
+        *([Column("diverged", "diverged", about=_DIVERGED)] if failed else []),
+        *([Column("reached", what, detail=1, about=_REACHED)] if timed else []),
         Column(
-            "mean", "mean" if timed else what, show.value, about=f"the mean over the {unit}; {better} is better"
+            "mean", "mean" if timed else what, show.value, about=f"the mean over the seeds; {better} is better"
         ),
-        Column("std", "std", show.spread, detail=4, about=f"the standard deviation over the {unit}{points}"),
-        *interval_columns("", show.interval, detail=3, about=_INTERVAL.format(unit)),
-        *([Column("rank", "mean rank", "{:.1f}".format, detail=1)] if side.ranks else []),
-        *(_over_problems(show) if side.aggregates else []),
-        Column("difference", f"against {base}", show.difference, about=_DIFFERENCE.format(base, points, unit)),
+        Column("std", "std", show.spread, detail=4, about=f"the standard deviation over the seeds{points}"),
+        *interval_columns("", show.interval, detail=3, about=_INTERVAL),
+        Column("difference", f"against {base}", show.difference, about=_DIFFERENCE.format(base, points)),
         *interval_columns(
             "difference_", show.differences, heading=f"{confidence} of difference", about=_DIFFERENCES
         ),
-        Column("won", "won", "{:.0%}".format, detail=5, plain=f"{unit} won", about=_WON.format(unit, base)),
+        Column("won", "won", "{:.0%}".format, detail=5, plain="seeds won", about=_WON.format(base)),
         Column("p", "p", _p, detail=6, plain="p value", about=_P),
         Column("verdict", "verdict", left=True, about=_VERDICT),
-        *(
-            [Column("alike", "alike", left=True, about="rows that share a letter cannot be told apart")]
-            if side.letters
-            else []
-        ),
-        Column("more", "", only="values"),
-        Column(
-            "more_range",
-            f"more {unit}",
-            _more,
-            only="text",
-            detail=1,
-            plain=f"more {unit} needed",
-            about=_MORE,
-        ),
-    ]
-
-
-def _over_problems(show: "Units") -> list[Column]:
-    """What papers report over several problems."""
-    return [
-        Column(
-            "iqm", "IQM", show.value, detail=1, about="the interquartile mean: of the middle half of the outcomes"
-        ),
-        *interval_columns("iqm_", show.interval, detail=5, heading="95% of IQM"),
-        *(Column(key, "", only="values") for key in ("gap", "gap_low", "gap_high")),
-        Column("improvement", "P(better)", "{:.0%}".format, detail=2, about=_IMPROVEMENT),
-        *interval_columns("improvement_", whole_percents, detail=5, heading="95% of P"),
+        Column("more", "more seeds", "{:,}".format, detail=1, plain="more seeds needed", about=_MORE),
     ]
 
 
@@ -171,22 +141,11 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
         row: dict[str, Any] = {"group": candidate.label, "n": len(own.values), **candidate.settings}
         row["diverged"] = own.diverged
         row |= {"mean": summary.mean if summary.n else None, "std": summary.std}
-        row |= interval_values("", summary.interval) | {
-            "reached": _reached(candidate),
-            "rank": side.ranks[i] if side.ranks else None,
-            "alike": side.letters[i] if side.letters else None,
-        }
-        if side.aggregates:
-            own_problems = side.aggregates[i]
-            for name in ("iqm", "gap", "improvement"):
-                estimate = getattr(own_problems, name)
-                row |= {name: estimate and estimate.value}
-                row |= interval_values(f"{name}_", estimate and estimate.interval)
+        row |= interval_values("", summary.interval) | {"reached": _reached(candidate)}
         if contrast is not None:
             row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
             tested = contrast.p if contrast.n > 1 else None  # a single seed tests nothing
             row |= {"won": contrast.won, "p": tested, "more": contrast.more or None}
-            row["more_range"] = contrast.more_range
         row["verdict"] = own.verdict
         table.append(row)
     return table
@@ -234,12 +193,6 @@ def whole_percents(ends: Interval) -> str:
     return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
 
 
-def _more(numbers: tuple[int, int | None]) -> str:
-    """`3 to 12`, for a difference within the quartiles of the estimate."""
-    low, high = numbers
-    return f"{low:,} or more" if high is None else f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
 def _p(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
@@ -259,7 +212,7 @@ def verdict(side: "RunComparison") -> str:
         and not side.unreached
         and not learned_nothing([own.outcomes for own in side.candidates], side.measure.rises)
     ):
-        rest += more_advice(side.comparison, side.sample, dict(enumerate(_labels(side))))
+        rest += more_advice(side.comparison, "seeds", dict(enumerate(_labels(side))))
     return claim + rest
 
 
@@ -451,8 +404,7 @@ def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Ite
 
 def _price(side: "RunComparison", trainings: int, looks: int) -> str:
     """What the trainings take, by the time of those that there are, and the level of verdicts after that many looks."""
-    from optilab.study.comparison import confidence_of
-    from optilab.study.statistics import level_after
+    from optilab.study.judge import confidence_of, level_after
 
     spent = [sum(row["seconds"] for row in read_timings(run.path / "timings.csv")) for run in side.records]
     # Without their starts, which no file has.
@@ -460,20 +412,19 @@ def _price(side: "RunComparison", trainings: int, looks: int) -> str:
     return f"{plural(trainings, 'training')}{took}, judged at {confidence_of(level_after(looks))}"
 
 
-def _closest(comparison: "Comparison[Any]") -> "tuple[PairwiseDifference, Any] | None":
-    """The difference to the best that the fewest more seeds would tell, and whose it is; None where no number would."""
-    found = [
-        (own.difference, own.key)
-        for own in comparison.ranked
-        if own.verdict != "worse" and own.difference and own.difference.more
-    ]
-    return min(found, key=lambda pair: (pair[0].more or 0, (pair[0].more_range or (0,))[0]), default=None)
+def _closest(comparison: "Comparison[Any]") -> "tuple[Any, int] | None":
+    """The row that the fewest more seeds would tell from the best, and their number; None where no number would."""
+    numbers = {
+        row.key: row.difference.more
+        for row in comparison.ranked
+        if row.verdict != "worse" and row.difference and row.difference.more
+    }
+    return min(numbers.items(), key=lambda pair: pair[1], default=None)
 
 
 def further_seeds(comparison: "Comparison[Any]") -> int:
     """How many more seeds would tell that difference, if it is real; 0 where no number would."""
-    closest = _closest(comparison)
-    return (closest[0].more if closest else 0) or 0
+    return (_closest(comparison) or (None, 0))[1]
 
 
 def next_seeds(comparison: "Comparison[Any] | None", seeds: int) -> tuple[int, bool]:
@@ -484,10 +435,7 @@ def next_seeds(comparison: "Comparison[Any] | None", seeds: int) -> tuple[int, b
     closest = _closest(comparison) if comparison else None
     if comparison is None or closest is None:
         return max(seeds, ENOUGH - seeds), False
-    own = closest[0]
-    most = own.more_range[1] if own.more_range else own.more
-    if not most or most > MOST_NEXT:
-        return MOST_NEXT, False
+    most = min(closest[1], MOST_NEXT)
     others = [row.difference for row in comparison.ranked if row.verdict != "worse" and row.difference]
     return most, all(0 < (other.more or 0) <= most for other in others)
 
@@ -495,20 +443,17 @@ def next_seeds(comparison: "Comparison[Any] | None", seeds: int) -> tuple[int, b
 def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
     """How many more seeds would exclude the first of the candidates, if the difference is real; `labels` name the rows,
     where their keys do not."""
-    found = _closest(comparison)
-    if found is None:
+    if (closest := _closest(comparison)) is None:
         return ""
-    closest, _ = found
-    count = _more(closest.more_range) if closest.more_range else f"{closest.more:,}"
-    units = "seeds" if sample == "best" else sample
-    unit = units.removesuffix("s") if count == "1" else units
-    what = _told(comparison, labels)
-    return f"; if the difference is real, {count} further {unit} would, with a probability of 80%, {what}"
+    _, count = closest
+    number = f"{count:,} further {sample.removesuffix('s') if count == 1 else sample}"
+    told = _told(comparison, labels)
+    return f"; if the difference is real, {number} would, with a probability of 80%, {told}"
 
 
 def _told(comparison: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
     """What those seeds would do."""
-    found = _closest(comparison)
-    if found is None or len(comparison.possible_best) == 2:
+    closest = _closest(comparison)
+    if closest is None or len(comparison.possible_best) == 2:
         return "tell them apart"
-    return f"show that {labels[found[1]] if labels else found[1]} is worse"
+    return f"show that {labels[closest[0]] if labels else closest[0]} is worse"

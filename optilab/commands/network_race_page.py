@@ -19,8 +19,8 @@ from optilab.commands.comparison_tables import Units
 from optilab.errors import shell
 from optilab.runs import Study
 from optilab.show.table import Column, cell
-from optilab.study.comparison import Comparison
 from optilab.study.groups import Group, groups
+from optilab.study.judge import Comparison
 from optilab.study.network_race import NetworkResult, RaceResult
 
 

@@ -1,6 +1,6 @@
 """What a race says, in tables and sentences: for the terminal, the pages and `--json`.
 
-On functions the verdicts are those of `study.function_race.standings`, on trainings those of `study.comparison.judge`.
+On functions the verdicts are those of `study.function_race.standings`, on trainings those of `study.judge`.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from optilab.call import Call, Command
 from optilab.commands.comparison_tables import Units, more_advice
 from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
-from optilab.study.comparison import Comparison, confidence_of, looked_before
+from optilab.study.comparison import looked_before
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, improvable, may_be_best, standings
+from optilab.study.judge import Comparison, confidence_of, level_after
 from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
 from optilab.study.search_space import tuned, untuned
-from optilab.study.statistics import level_after
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.words import listed, percent, plural, some
 
@@ -308,7 +308,7 @@ def _short(value: Any) -> str:
 def verdict_sentence(
     comparison: Comparison[str] | None, sample: str, larger: str, ignorant: bool = False, advised: bool = True
 ) -> str:
-    """The answer of a race on trainings, which `study.comparison.judge` has decided, in one sentence.
+    """The answer of a race on trainings, which `study.judge` has decided, in one sentence.
 
     `ignorant`: no row is better than chance, which more of the sample would not change;
     `advised`: with how much more of the sample would say more, and `larger`, the option that tries more rates.

@@ -23,8 +23,6 @@ MOST_MAPS = 12
 MOST_CURVES = 4
 MOST_COLORS = 6
 """Values of a setting that colors a scatter."""
-MOST_FORESTS = 200
-"""Groups up to which a page says which setting mattered, where that takes a random forest: about 5 s."""
 FEWEST = 3
 """Groups for each setting from which their means and all settings are drawn."""
 INTERPLAY = "how much the effect of one depends on the other"
@@ -82,8 +80,7 @@ def outlook(side: RunComparison) -> Outlook:
     scatters = () if maps else tuple(_curve(tried, axis) for axis in numbers[:MOST_CURVES])
     if len(tried.axes) < 2 or (len(tried.axes) == 2 and maps) or len(tried.rows) < FEWEST * len(tried.axes):
         return Outlook(maps, scatters)
-    found = effects(tried.outcomes) if tried.is_grid or len(tried.rows) <= MOST_FORESTS else []
-    found.sort(key=lambda effect: -effect.part)
+    found = sorted(effects(tried.outcomes), key=lambda effect: -effect.part)
     table = importance_table(found, side.measure)
     shown = [column for column in table.columns if column.only != "values"]
     interplay = [{"means": INTERPLAY} if len(effect.keys) > 1 else {} for effect in found]
@@ -279,9 +276,7 @@ _PART = "how much of the differences between all outcomes is due to this setting
 EFFECTS = (
     Column("axis", "axis", left=True),
     Column("part", "of the variance", "{:.0%}".format, about=_PART),
-    *interval_columns(
-        "", whole_percents, about="of that part, from the parts by single seeds, or from samples of the settings"
-    ),
+    *interval_columns("", whole_percents, about="of that part, from the parts by single seeds"),
     Column(
         "means", "mean over the other axes", left=True, about="the outcome of each value, whatever the others are"
     ),

@@ -96,6 +96,8 @@ class Sweep(StudyOptions, SweepConfig):
 class SweepAnswer(EndedStudy):
     """A sweep at its end."""
 
+    schema_version: ClassVar[int] = 2
+
     plan: "plans.SweepPlan"
     through: Sequence[Record]
     again: Sequence[Record]

@@ -18,7 +18,6 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import diagnose, of_run, unrecorded, verdict
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study
-from optilab.study.comparison import judge
 from optilab.study.groups import (
     CONFIRMATION,
     STAGE,
@@ -30,8 +29,8 @@ from optilab.study.groups import (
     groups,
     values_of,
 )
+from optilab.study.judge import judge, level_after, summarize
 from optilab.study.plan import StudyPlan
-from optilab.study.statistics import level_after, summarize
 from optilab.words import percent, plural
 
 if TYPE_CHECKING:
@@ -280,9 +279,7 @@ def _of_mean(
         choice += f" at look {looks + 1}" if looks else ""
         interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
     if row.verdict == "cannot tell":
-        few, many = contrast.more_range or (None, None)
-        some = f"{few}" if few == many else f"{few} or more" if many is None else f"{few} to {many}"
-        advice = f"; {some} further {unit}{'s' * (some != '1')} would tell" if contrast.more and few else ""
+        advice = f"; {plural(contrast.more, f'further {unit}')} would tell" if contrast.more else ""
         made = "train" if unit == "seed" else "race"
         if constant and contrast.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
             advice = f"; {1 + ceil(-log2(level))} equal ones would tell"

@@ -22,7 +22,7 @@ from optilab.optimize.own import UserRule
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.runs import write_atomic
 from optilab.study import search_space
-from optilab.study.comparison import judge
+from optilab.study.judge import judge
 from optilab.study.tuning import RaceSettings, Tuning, extra_knowledge, log_costs, measure
 
 CODE = ("optimize", "study/search_space.py", "study/tuning.py")

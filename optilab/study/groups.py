@@ -25,7 +25,7 @@ from optilab.config.tree import Tree, flat, flow
 from optilab.errors import DataError, RunError, UsageError, did_you_mean, shown, unknown
 from optilab.optimize.own import is_user_code
 from optilab.runs import Record, Row, Study, best, read_timings
-from optilab.study.statistics import UNLIMITED, Limits, Values
+from optilab.study.judge import UNLIMITED, Limits, Values
 from optilab.words import listed, plural
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")

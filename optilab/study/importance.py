@@ -3,8 +3,7 @@
 On a complete grid this is the analysis of variance with the axes as factors and the seeds as blocks. A part is Hays's
 omega squared (1963): what is left of a sum of squares when the noise that it would have without any effect is taken
 off, over that of all. The rest is noise and interactions of more than two axes. Points that were drawn or chosen are
-no grid: a random forest is fitted to them, and its variance is decomposed in the same way (functional ANOVA, Hutter et
-al. 2014, by Optuna; without pairs and noise).
+no grid, and have no parts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,16 +17,16 @@ import numpy as np
 
 from optilab.config.tree import flow
 from optilab.optimize.objective import Floats
-from optilab.study.statistics import UNLIMITED, Limits, Summary, quantile, summarize
+from optilab.study.judge import UNLIMITED, Limits, Summary, quantile, summarize
 
-FOREST_DRAWS = 20
-"""Samples of the points behind an interval, each of which takes a forest."""
-TREES = 16
-FEWEST = 8
-"""Points that a forest is fitted to."""
+BINS, MAX_LEVELS = 6, 12
+"""An axis with more than MAX_LEVELS numbers that were not tried with the same other settings is cut into BINS of
+about the same number of points."""
 
 Point = Mapping[str, Any]
 """Dotted key -> value."""
+Outcomes = Sequence[tuple[Point, Mapping[int, float]]]
+"""Each point with its outcomes by seed."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,11 @@ class Effect:
 
     keys: tuple[str, ...]
     part: float
-    """For the variance of all outcomes, from 0 to 1."""
+    """Fraction of the variance of all outcomes."""
     interval: tuple[float, float] | None
-    """95% interval: Student's of the parts by single seeds; of drawn points, percentiles of a bootstrap over them. None
-    for one seed."""
+    """95% interval, Student's, of the parts by single seeds; None for one seed."""
     means: tuple[tuple[Any, float], ...]
-    """For an axis of a grid: each of its values with the mean outcome over all others."""
-
-
-BINS = 6
-"""For an axis with more than MOST_LEVELS values that were not tried with the same other settings, each with about the
-same number of points."""
-MOST_LEVELS = 12
+    """For an axis: each of its values with the mean outcome over all others."""
 
 
 @dataclass(frozen=True)
@@ -60,88 +52,65 @@ class Level:
     """Over the seeds where each value has been tried with the same other settings, else over the points."""
 
 
-def levels(
-    key: str, outcomes: Sequence[tuple[Point, Mapping[int, float]]], limits: Limits = UNLIMITED
-) -> list[Level]:
-    """The marginal means of an axis; numbers in ascending order. An axis of many numbers is cut into BINS, unless
-    each was tried with the same other settings.
-
-    `limits` are those of the outcomes; intervals end there.
-    """
+def levels(key: str, outcomes: Outcomes, limits: Limits = UNLIMITED) -> list[Level]:
+    """The marginal means of an axis; numbers in ascending order. `limits` are those of the outcomes; intervals end
+    there."""
     members: dict[str, list[int]] = {}
+    others: dict[str, set[str]] = {}
     for index, (point, _) in enumerate(outcomes):
-        members.setdefault(flow(point.get(key)), []).append(index)
-    values: list[Any] = [outcomes[own[0]][0].get(key) for own in members.values()]
-    order = [*members.values()]
-
-    def is_alike() -> bool:
-        """Whether each value has been tried with the same other settings."""
-        others = [{flow({k: v for k, v in outcomes[i][0].items() if k != key}) for i in own} for own in order]
-        return all(one == others[0] for one in others)
-
+        value = flow(point.get(key))
+        members.setdefault(value, []).append(index)
+        others.setdefault(value, set()).add(flow({k: v for k, v in point.items() if k != key}))
+    rows = [*members.values()]
+    is_balanced = len({*map(frozenset, others.values())}) == 1
+    values: list[Any] = [outcomes[row[0]][0].get(key) for row in rows]
     if all(type(value) in (int, float) for value in values):
-        order = [own for _, own in sorted(zip(values, order, strict=True), key=lambda pair: pair[0])]
-        is_grid = len(outcomes[0][0]) > 1 and is_alike()
-        if len(order) > MOST_LEVELS and not is_grid:
-            cut = np.array_split([index for own in order for index in own], BINS)
-            order = [list(map(int, part)) for part in cut]
-    seeds = [seed for seed in outcomes[0][1] if all(seed in own for _, own in outcomes)]
-    balanced = len(seeds) > 1 and is_alike()
-    found = []
-    for own in order:
-        means = (
-            [fmean(outcomes[i][1][seed] for i in own) for seed in seeds]
-            if balanced
-            else [fmean(outcomes[i][1].values()) for i in own]
-        )
-        found.append(
-            Level(outcomes[own[0]][0].get(key), outcomes[own[-1]][0].get(key), summarize(means, limits=limits))
-        )
-    return found
+        rows = [row for _, row in sorted(zip(values, rows, strict=True), key=lambda pair: pair[0])]
+        if len(rows) > MAX_LEVELS and not (is_balanced and len(outcomes[0][0]) > 1):
+            cut = np.array_split([index for row in rows for index in row], BINS)
+            rows, is_balanced = [list(map(int, part)) for part in cut], False
+    seeds = _common_seeds(outcomes)
+    levels = []
+    for row in rows:
+        means = [fmean(outcomes[i][1].values()) for i in row]
+        if is_balanced and len(seeds) > 1:
+            means = [fmean(outcomes[i][1][seed] for i in row) for seed in seeds]
+        low, high = (outcomes[i][0].get(key) for i in (row[0], row[-1]))
+        levels.append(Level(low, high, summarize(means, limits=limits)))
+    return levels
 
 
-def effects(outcomes: Sequence[tuple[Point, Mapping[int, float]]]) -> list[Effect]:
-    """The effects of the axes, largest first, then those of pairs; nothing of fewer than two axes.
+def _common_seeds(outcomes: Outcomes) -> list[int]:
+    return [seed for seed in outcomes[0][1] if all(seed in values for _, values in outcomes)] if outcomes else []
 
-    `outcomes`: each point with its outcomes by seed. For a grid, the seeds that all points have count.
+
+def effects(outcomes: Outcomes) -> list[Effect]:
+    """The effects of the axes of a grid, largest first, then those of pairs; nothing of fewer than two axes. The seeds
+    that all points have count.
     """
     keys = [key for key in (outcomes[0][0] if outcomes else {}) if len({flow(p[key]) for p, _ in outcomes}) > 1]
-    seeds = [s for s in outcomes[0][1] if all(s in own for _, own in outcomes)] if outcomes else []
-    if len(keys) < 2 or not seeds:
+    seeds, axes = _common_seeds(outcomes), range(len(keys))
+    names = [{flow(point[key]): point[key] for point, _ in outcomes} for key in keys]
+    places = [tuple([*names[a]].index(flow(point[keys[a]])) for a in axes) for point, _ in outcomes]
+    shape = tuple(map(len, names))
+    if len(keys) < 2 or not seeds or len({*places}) != len(places) or len(places) != np.prod(shape):
         return []
-    levels = {key: {flow(point[key]): point[key] for point, _ in outcomes} for key in keys}
-    grid = tuple(len(levels[key]) for key in keys)
-    places = [tuple([*levels[key]].index(flow(point[key])) for key in keys) for point, _ in outcomes]
-    if len(set(places)) != np.prod(grid) or len(places) != len(set(places)):
-        return _of_points(keys, outcomes)
-    values = np.empty((*grid, len(seeds)))
-    for place, (_, own) in zip(places, outcomes, strict=True):
-        values[place] = [own[seed] for seed in seeds]
-    return _of_grid(keys, levels, values)
-
-
-# --- a grid ------------------------------------------------------------------------------------------------
-
-
-def _of_grid(keys: Sequence[str], levels: Mapping[str, Mapping[str, Any]], values: Floats) -> list[Effect]:
-    axes = range(len(keys))
-    terms = [*((a,) for a in axes), *(combinations(axes, 2) if len(keys) > 1 else ())]
-    found, seeds = _parts(values, terms), values.shape[-1]
+    values = np.empty((*shape, len(seeds)))
+    for place, (_, row) in zip(places, outcomes, strict=True):
+        values[place] = [row[seed] for seed in seeds]
+    terms = [*((a,) for a in axes), *combinations(axes, 2)]
+    parts = _parts(values, terms)
     intervals: list[tuple[float, float] | None] = [None] * len(terms)
-    if seeds > 1:
-        single = np.array([_parts(values[..., [seed]], terms) for seed in range(seeds)])
-        half = quantile(seeds - 1, 0.05) * single.std(axis=0, ddof=1) / sqrt(seeds)
-        ends = zip(found, half.tolist(), strict=True)
-        intervals = [(max(0.0, part - width), min(1.0, part + width)) for part, width in ends]
-    effects = []
-    for term, part, interval in zip(terms, found, intervals, strict=True):
-        means: tuple[tuple[Any, float], ...] = ()
-        if len(term) == 1:
-            others = tuple(axis for axis in range(values.ndim) if axis != term[0])
-            own = levels[keys[term[0]]].values()
-            means = tuple(zip(own, map(float, values.mean(axis=others)), strict=True))
-        effects.append(Effect(tuple(keys[axis] for axis in term), part, interval, means))
-    return sorted(effects, key=lambda effect: (len(effect.keys), -effect.part))
+    if len(seeds) > 1:
+        single = np.array([_parts(values[..., [seed]], terms) for seed in range(len(seeds))])
+        half = quantile(len(seeds) - 1, 0.05) * single.std(axis=0, ddof=1) / sqrt(len(seeds))
+        intervals = [(max(0.0, p - h), min(1.0, p + h)) for p, h in zip(parts, half.tolist(), strict=True)]
+    found = []
+    for term, part, interval in zip(terms, parts, intervals, strict=True):
+        means: list[float] = values.mean(axis=tuple({*range(values.ndim)} - {*term})).tolist()
+        pairs = zip(names[term[0]].values(), means, strict=True) if len(term) == 1 else ()
+        found.append(Effect(tuple(keys[axis] for axis in term), part, interval, tuple(pairs)))
+    return sorted(found, key=lambda effect: (len(effect.keys), -effect.part))
 
 
 def _parts(values: Floats, terms: Sequence[tuple[int, ...]]) -> list[float]:
@@ -163,61 +132,3 @@ def _parts(values: Floats, terms: Sequence[tuple[int, ...]]) -> list[float]:
         freedom = float(np.prod([values.shape[axis] - 1 for axis in term]))
         parts.append(min(1.0, max(0.0, (sums[term] - freedom * noise) / (total + noise))))
     return parts
-
-
-# --- points that are no grid ----------------------------------------------------------------------------------
-
-
-def _of_points(keys: Sequence[str], outcomes: Sequence[tuple[Point, Mapping[int, float]]]) -> list[Effect]:
-    """By Optuna's evaluator; nothing where it is not installed or the points are few."""
-    try:
-        from optuna.importance import FanovaImportanceEvaluator
-
-        FanovaImportanceEvaluator()
-    except ImportError:
-        return []
-    if len(outcomes) < FEWEST:
-        return []
-    keys = sorted(keys)  # a forest depends on the order of both
-    outcomes = sorted(outcomes, key=lambda pair: flow({key: pair[0][key] for key in keys}))
-    means = np.array([np.mean([*own.values()]) for _, own in outcomes])
-    points = [point for point, _ in outcomes]
-    found, generator = _forest(keys, points, means), np.random.default_rng(0)
-    drawn = []
-    for _ in range(FOREST_DRAWS):
-        chosen = generator.integers(0, len(points), len(points))
-        drawn.append(_forest(keys, [points[i] for i in chosen], means[chosen]))
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    effects = [
-        Effect((key,), part, (float(a), float(b)), ())
-        for key, part, a, b in zip(keys, found, low, high, strict=True)
-    ]
-    return sorted(effects, key=lambda effect: -effect.part)
-
-
-def _forest(keys: Sequence[str], points: Sequence[Point], values: Floats) -> list[float]:
-    import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-
-    distributions: dict[str, BaseDistribution] = {}
-    for key in keys:
-        own = [point[key] for point in points]
-        if all(type(value) in (int, float) for value in own) and min(own) < max(own):
-            log = min(own) > 0 and max(own) > 10 * min(own)
-            distributions[key] = FloatDistribution(float(min(own)), float(max(own)), log=log)
-        else:
-            distributions[key] = CategoricalDistribution([*dict.fromkeys(map(flow, own))])
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
-    for point, value in zip(points, values.tolist(), strict=True):
-        settings = {
-            key: float(point[key]) if isinstance(distributions[key], FloatDistribution) else flow(point[key])
-            for key in keys
-        }
-        study.add_trial(optuna.trial.create_trial(params=settings, distributions=distributions, value=value))
-    varying = [key for key in keys if not distributions[key].single()]
-    if not varying or np.ptp(values) == 0:
-        return [0.0 for _ in keys]
-    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
-    found = evaluator.evaluate(study, params=varying)
-    return [float(found.get(key, 0.0)) for key in keys]

@@ -28,8 +28,9 @@ from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import short_name
 from optilab.study import search_space
-from optilab.study.comparison import Comparison, judge, learned_nothing
+from optilab.study.comparison import learned_nothing
 from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
+from optilab.study.judge import Comparison, judge, level_after
 from optilab.study.plan import (
     SPAN,
     Plan,
@@ -42,7 +43,6 @@ from optilab.study.plan import (
     tuned,
 )
 from optilab.study.search_space import untuned
-from optilab.study.statistics import level_after
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Trial, as_trial, refused_changes, require_kept, require_seeds, require_unchanged
 from optilab.words import plural

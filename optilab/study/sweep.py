@@ -30,8 +30,8 @@ from optilab.runs import STUDY
 from optilab.runs.tables import METRICS
 from optilab.study import search
 from optilab.study.groups import STAGE, TESTED, asked_of, axes_of, planned_labels
+from optilab.study.judge import mean_variance, smallest_difference
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
-from optilab.study.statistics import mean_variance, smallest_difference
 from optilab.study.trials import (
     Trial,
     as_trial,

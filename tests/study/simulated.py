@@ -5,21 +5,10 @@ that both agree; docs/measured/error_rates.py measures with it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from unittest import mock
 
 import numpy as np
 
-from optilab.study import comparison
-from optilab.study.comparison import judge
-from optilab.study.statistics import (
-    EXPONENT,
-    FEW,
-    ROUNDING,
-    level_after,
-    quantile,
-    simulated_critical,
-    single_level,
-)
+from optilab.study.judge import EXPONENT, MAX_ROWS, MAX_ROWS_NAMED, MIN_ERROR, judge, level_after, quantile
 
 NUMBERS = 3_000_000
 """Drawn numbers at once."""
@@ -79,15 +68,14 @@ class SimulatedComparisons:
         self.first = means.argmax(axis=1) if chosen else np.full(tables, baseline)
         differences = values - values[every, self.first][:, None]
         self.difference, variances = differences.mean(axis=2), differences.var(axis=2, ddof=1)
-        variances[np.sqrt(variances / seeds) <= ROUNDING * np.abs(self.difference)] = 0
-        if groups > 2 and seeds < FEW:
-            table = ((variances**EXPONENT).sum(axis=1, keepdims=True) / (groups - 1)) ** (1 / EXPONENT)
-            variances = np.maximum(variances, table)
-            critical = max(quantile(seeds - 1, level), simulated_critical(groups, seeds, level, chosen))
-        else:
-            critical = quantile(seeds - 1, single_level(groups, seeds, level, chosen))
-        half, without = critical * np.sqrt(variances / seeds), variances == 0
+        variances[np.sqrt(variances / seeds) <= MIN_ERROR * np.abs(self.difference)] = 0
+        table = ((variances**EXPONENT).sum(axis=1, keepdims=True) / (groups - 1)) ** (1 / EXPONENT)
+        variances = np.maximum(variances, table)
         pairs = groups * (groups - 1) // 2 if chosen else groups - 1
+        rows = min(groups - 1, MAX_ROWS if chosen else MAX_ROWS_NAMED)
+        pooled = quantile((seeds - 1) * rows, level / pairs)
+        half = max(quantile(seeds - 1, level), pooled) * np.sqrt(variances / seeds)
+        without = variances == 0
         by_sign = (2.0 ** (1 - seeds) * pairs <= level) & (self.difference != 0)
         self.half_width = np.where(without, np.inf, half)
         """Infinite where there is no interval."""
@@ -98,6 +86,14 @@ class SimulatedComparisons:
             of_first = failed[every, self.first][:, None]
             better = self.difference > 0
             self.rejected &= np.where(better, failed <= of_first, of_first <= failed)
+
+
+Rule = Callable[[np.ndarray], np.ndarray]
+"""Tables (tables, groups, seeds) -> which groups have a verdict against the best, (tables, groups)."""
+
+
+def rejected(values: np.ndarray) -> np.ndarray:
+    return SimulatedComparisons(values).rejected
 
 
 def percentage(make: Callable[[int], np.ndarray], groups: int, seeds: int, count: int) -> float:
@@ -113,7 +109,12 @@ def _portions(groups: int, seeds: int, count: int) -> Iterator[int]:
 
 
 def familywise_error(
-    groups: int, seeds: int, noise: str = "normal", spread: object = 1.0, count: int = 1000
+    groups: int,
+    seeds: int,
+    noise: str = "normal",
+    spread: object = 1.0,
+    count: int = 1000,
+    baseline: int | None = None,
 ) -> float:
     """Percentage of tables of equal groups with any verdict. The seeds have luck of their own."""
     generator = generator_of(7, groups, seeds)
@@ -123,7 +124,7 @@ def familywise_error(
         values = NOISE[noise](generator, (tables, groups, seeds)) * scale
         failed = (values < -LOST / 2).sum(axis=2) if noise == FAILS else None
         luck = generator.normal(0, 1, (tables, 1, seeds))
-        return SimulatedComparisons(values + luck, failed=failed).rejected.any(axis=1)
+        return SimulatedComparisons(values + luck, baseline, failed=failed).rejected.any(axis=1)
 
     return percentage(make, groups, seeds, count)
 
@@ -136,12 +137,24 @@ def one_worse(generator: np.random.Generator, size: tuple[int, int, int], effect
     return values
 
 
-def power(groups: int, seeds: int, effect: float, count: int = 1000) -> float:
+def power(groups: int, seeds: int, effect: float, count: int = 1000, rule: Rule = rejected) -> float:
     """Percentage of tables in which the one group that is `effect` standard deviations worse is called so."""
     generator = generator_of(33, groups, seeds)
 
     def make(tables: int) -> np.ndarray:
-        return SimulatedComparisons(one_worse(generator, (tables, groups, seeds), effect)).rejected[:, 0]
+        return rule(one_worse(generator, (tables, groups, seeds), effect))[:, 0]
+
+    return percentage(make, groups, seeds, count)
+
+
+def interval_error(groups: int, seeds: int, shift: float, count: int = 1000) -> float:
+    """Percentage of tables with an interval of a difference that misses it; half of the groups are worse by `shift`."""
+    generator, means = generator_of(11, groups, seeds), np.where(np.arange(groups) < groups // 2, -shift, 0.0)
+
+    def make(tables: int) -> np.ndarray:
+        found = SimulatedComparisons(generator.normal(0, 1, (tables, groups, seeds)) + means[:, None])
+        wrong = np.abs(found.difference - means + means[found.first][:, None]) > found.half_width
+        return (wrong & (np.arange(groups) != found.first[:, None])).any(axis=1)
 
     return percentage(make, groups, seeds, count)
 
@@ -160,23 +173,24 @@ def sequential_error(looks: Sequence[tuple[int, int]], count: int = 1000) -> flo
     return percentage(make, groups, seeds, count)
 
 
-def followed(effect: float, count: int = 500) -> float:
-    """Percentage of differences that 5 seeds cannot tell which are told with the further seeds that `judge` advises.
+def followed(effect: float, count: int = 500, groups: int = 2, seeds: int = 5) -> float:
+    """Percentage of differences that `seeds` cannot tell which are told with the further seeds that `judge` advises.
 
-    A difference is `effect` of its standard deviations.
+    One group is `effect` of a difference's standard deviations worse than the others.
     """
-    generator, told, undecided = generator_of(17, int(10 * effect)), 0, 0
+    generator, told, undecided = generator_of(17, int(10 * effect), groups, seeds), 0, 0
+    shift = np.r_[effect * np.sqrt(2), np.zeros(groups - 1)][:, None]
     while undecided < count:
-        first = generator.normal(effect, 1, 5)
-        tables = {0: dict.fromkeys(range(5), 0.0), 1: dict(enumerate(first.tolist()))}
-        row = judge(tables, baseline=0).rows[1].difference
+        values = generator.normal(0, 1, (groups, seeds)) - shift
+        found = judge({i: dict(enumerate(own)) for i, own in enumerate(values.tolist())}, baseline=groups - 1)
+        row = found.rows[0].difference
         assert row is not None
         if row.verdict != "cannot tell":
             continue
         undecided += 1
-        pairs = np.r_[first, generator.normal(effect, 1, row.more or 10_000)]
-        error = pairs.std(ddof=1) / np.sqrt(len(pairs))
-        told += abs(pairs.mean()) > quantile(len(pairs) - 1, level_after(1)) * error
+        further = generator.normal(0, 1, (groups, min(row.more or 2000, 2000))) - shift
+        again = SimulatedComparisons(np.hstack([values, further])[None], groups - 1, level_after(1))
+        told += again.rejected[0, 0]
     return 100 * told / count
 
 
@@ -197,9 +211,19 @@ def unpaired_error(
 
 def judged(tables: Iterable[dict[int, dict[int, float]]], baseline: int | None = None) -> float:
     """Percentage of tables, which need not be complete, with any verdict of `judge`."""
-    wrong = []
-    with mock.patch.object(comparison, "_more", return_value=(None, None)):  # which takes long
-        for table in tables:
-            rows = [row.difference for row in judge(table, baseline=baseline).rows if row.difference]
-            wrong.append(any(difference.verdict != "cannot tell" for difference in rows))
+    found = (judge(table, baseline=baseline).rows for table in tables)
+    wrong = [any(row.difference and row.difference.verdict != "cannot tell" for row in rows) for rows in found]
     return 100 * float(np.mean(wrong))
+
+
+def missing_error(groups: int, seeds: int, fraction: float, count: int = 400) -> float:
+    """Percentage of tables of equal groups with a verdict of which a fraction of the outcomes is missing."""
+    generator = generator_of(14, groups, seeds, int(100 * fraction))
+
+    def table() -> dict[int, dict[int, float]]:
+        values = generator.normal(0, 1, (groups, seeds)) + generator.normal(0, 1, seeds)
+        there = generator.random((groups, seeds)) >= fraction
+        there[np.arange(groups), generator.integers(0, seeds, groups)] = True
+        return {i: {k: float(values[i, k]) for k in range(seeds) if there[i, k]} for i in range(groups)}
+
+    return judged((table() for _ in range(count)), None)

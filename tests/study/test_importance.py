@@ -6,7 +6,6 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from optilab.study import importance
 from optilab.study.importance import BINS, effects, levels
 
 
@@ -74,20 +73,9 @@ def test_one_axis_or_one_seed():
     assert effects([({"a": a, "b": b}, {0: 1.0, 1: 1.0}) for a in (0, 1) for b in (0, 1)])[0].part == 0
 
 
-def test_points_that_are_no_grid_are_decomposed_by_optuna(monkeypatch):
-    """In whatever order points and keys are."""
-    monkeypatch.setattr(importance, "FOREST_DRAWS", 4)
-    pytest.importorskip("optuna")
-    pytest.importorskip("sklearn")
-    rates = 10 ** np.random.default_rng(0).uniform(-3, 0, 16)
-    points = [{"lr": float(rate), "init": "ab"[number % 2]} for number, rate in enumerate(rates)]
-    own = [(p, {0: 10 * np.log10(p["lr"]) + (p["init"] == "b")}) for p in points]
-    rate, init = effects(own)
-    assert (rate.keys, init.keys) == (("lr",), ("init",))
-    assert rate.part > 0.8 > 0.2 > init.part
-    assert rate.interval[0] > init.interval[1]
-    assert effects([(dict([*point.items()][::-1]), values) for point, values in own[::-1]]) == [rate, init]
-    assert effects(own[:5]) == []
+def test_points_that_are_no_grid_have_no_parts():
+    assert effects(grid()[:-1]) == []
+    assert effects([*grid(), grid()[0]]) == []
 
 
 def test_an_axis_of_a_grid_keeps_its_values_and_one_of_drawn_numbers_is_cut():

@@ -16,7 +16,7 @@ from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.errors import RunError
 from optilab.lab import Lab
 from optilab.study import remedy, sweep
-from optilab.study.statistics import smallest_difference
+from optilab.study.judge import smallest_difference
 from tests.run import run
 
 OVER = ["--over", "optimizer.lr=0.01,1", "--over", "model.init=default,xavier"]
@@ -353,7 +353,7 @@ def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
     ].items()
     reported = json.loads(optilab("report", "s", "--json", "--out", "s.html").stdout)["comparison"]
     assert reported == confirmation | {"selection": compared["selection"]}
-    assert compared == reported | {"schema_version": 1}
+    assert compared == reported | {"schema_version": 2}
     assert Lab(tmp_path / "runs").load("s").comparison.verdict == compared["verdict"]
     # Another comparison is of the settings that the study tried.
     other = json.loads(optilab("runs", "compare", "s", "--metric", "val_loss", "--json").stdout)

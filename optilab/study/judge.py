@@ -1,0 +1,395 @@
+"""Which groups can be the best: each group against the best one, or against a named baseline, at one level for the
+whole table.
+
+    judge({"sgd": {42: 0.81, 43: 0.82}, "adam": {42: 0.86, 43: 0.85}}).possible_best
+
+A difference has Student's t interval, from the blocks (seeds, functions) that both groups have, which are pairs; or,
+where they share too few, from all of their outcomes (Welch 1947). The variance of few outcomes is small by luck more
+often than not, so it is raised to the mean of the table, and a larger one stands. This is the shrinkage of Smyth 2004
+in one direction. The critical value is Bonferroni's for all pairs of groups, so it holds whichever group the data make
+the best, and it is never less than that of a single t test, which covers a group that varies more than all others.
+
+The p value is the same statistic read backward, and a verdict is p at most the level. So p, interval and verdict always
+agree, at most 5% of the tables of equal groups contain a verdict, and in 95% of all tables every interval holds.
+docs/verdicts.md has the measured rates; tests/study/test_error_rates.py measures them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import comb, inf, nan, sqrt
+from statistics import fmean
+from typing import Any, Generic, Literal, Self, TypeVar
+
+EXPONENT = 1.5
+"""Of the mean of the rows' variances. The mean itself (1) lets tables err in which half of the groups vary much more;
+the quadratic mean (2) finds less."""
+MAX_ROWS, MAX_ROWS_NAMED = 10, 5
+"""Rows whose degrees of freedom the mean variance has, at most, since all of them share the outcomes of one group: the
+best one, or the baseline that was named. With 12 and 10, 8% and 9% of the tables of 100 groups with 5 seeds err in
+which a quarter of the groups varies ten times as much."""
+MIN_SHARED = 0.75
+"""Groups are paired if they share more than this fraction of the smaller group's blocks."""
+POWER_80, POWER_85 = 0.8416, 1.0364
+"""Normal quantiles. More seeds are planned for 85%: the difference that they are planned from is uncertain, which costs
+5%."""
+MAX_MORE = 10_000
+MIN_ERROR = 1e-12
+"""Of the difference: a smaller standard error is rounding."""
+
+Values = Mapping[Any, float]
+"""The outcome of each block."""
+Limits = tuple[float, float]
+UNLIMITED: Limits = (-inf, inf)
+Key = TypeVar("Key", bound=Hashable)
+Verdict = Literal["better", "worse", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One group by itself. With one value there is no standard deviation, without deviation no interval."""
+
+    n: int
+    mean: float
+    std: float | None
+    """Sample standard deviation."""
+    interval: tuple[float, float] | None
+    """95% interval of the mean (Student's t), cut to the possible values."""
+
+
+def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNLIMITED) -> Summary:
+    """Number, mean, sample standard deviation and the interval of the mean, within the `limits` of the values."""
+    n = len(values)
+    if n < 2:
+        return Summary(n, values[0] if values else nan, None, None)
+    mean, std = fmean(values), sqrt(_variance(values))
+    half = quantile(n - 1, level) * std / sqrt(n)
+    return Summary(n, mean, std, (max(limits[0], mean - half), min(limits[1], mean + half)) if std else None)
+
+
+def level_after(looks: int, level: float = 0.05) -> float:
+    """The level of a comparison that was made `looks` times before with other trainings: half of it each time.
+
+    Each look is one more chance to err. The first one has the full level, because nobody knows then that others will
+    follow; all of them together err in less than twice the number of tables (a geometric series, Bonferroni), however
+    many there are.
+    """
+    return level * 0.5**looks
+
+
+def confidence_of(level: float) -> str:
+    """`95%` of the level 0.05."""
+    return f"{100 * (1 - level):.4g}%"
+
+
+# --- one difference ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A group minus the group that it is compared with, as measured."""
+
+    difference: float
+    """The mean over the pairs, or the difference of the means."""
+    n: int
+    """Pairs; without pairs, the outcomes of the smaller of the two groups."""
+    variance: float
+    """Of the difference, per block: over n it is the squared standard error. 0 where nothing varies, or for n = 1."""
+    df: float
+    paired: bool
+    won: float
+    """Fraction of the pairs in which the group is better, ties half; without pairs, of all combinations."""
+    sign_flip_p: float
+    """p of the sign-flip or permutation test (Fisher 1935), for a difference without variance."""
+
+    @classmethod
+    def between(cls, group: Values, base: Values, sign: int) -> Self:
+        common = [block for block in group if block in base]
+        if paired := len(common) > MIN_SHARED * min(len(group), len(base)):
+            gaps = [group[block] - base[block] for block in common]
+            difference, n, variance, df = fmean(gaps), len(gaps), _variance(gaps), len(gaps) - 1.0
+            sign_flip_p = 2.0 ** (1 - n)
+        else:
+            samples = [*group.values()], [*base.values()]
+            gaps = [one - other for one in samples[0] for other in samples[1]]
+            sizes, errors = [*map(len, samples)], [_variance(sample) / len(sample) for sample in samples]
+            difference, n = fmean(samples[0]) - fmean(samples[1]), min(sizes)
+            variance = n * sum(errors) if n > 1 else 0.0
+            parts = sum(error**2 / (size - 1) for error, size in zip(errors, sizes, strict=True) if error)
+            df = sum(errors) ** 2 / parts if parts else 0.0
+            if sizes[0] != sizes[1]:  # Welch's number errs in 10% where the smaller group varies more
+                df = min(df, n - 1.0)  # and this one in at most the level (Mickey & Brown 1966)
+            sign_flip_p = (1 + (sizes[0] == sizes[1])) / comb(sum(sizes), sizes[0])
+        if sqrt(variance / n) <= MIN_ERROR * abs(difference):
+            variance = 0.0
+        won = fmean((sign * gap > 0) + (gap == 0) / 2 for gap in gaps)
+        return cls(difference, n, variance, df, paired, won, min(1.0, sign_flip_p) if difference else 1.0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the rows of a table have in common."""
+
+    level: float
+    pairs: int
+    """Comparisons that the data could have made: all pairs of groups where they chose the best, else the rows."""
+    rows: int
+    """Whose degrees of freedom the mean of the variances has."""
+    variance: float
+    """Mean of the rows' variances."""
+
+    @classmethod
+    def of(cls, tests: Collection[Contrast], chosen: bool, level: float) -> Self:
+        variances = [test.variance for test in tests if test.n > 1]
+        pairs = comb(len(tests) + 1, 2) if chosen else len(tests)
+        rows = min(len(variances), MAX_ROWS if chosen else MAX_ROWS_NAMED)
+        return cls(level, pairs, rows, mean_variance(variances))
+
+    def raises(self, test: Contrast) -> bool:
+        """Whether the variance of the table counts, because that of the row is smaller."""
+        return self.rows > 1 and test.n > 1 and test.variance < self.variance
+
+    def std(self, test: Contrast) -> float:
+        """Standard deviation of the difference; 0 where there is no t test."""
+        return sqrt(max(test.variance, self.variance)) if test.n > 1 else 0.0
+
+    def half_width(self, test: Contrast) -> float:
+        """Of the interval, which holds for all rows at once; 0 where there is none."""
+        std = self.std(test)
+        return self.critical(test.df, self.level) * std / sqrt(test.n) if std else 0.0
+
+    def critical(self, df: float, level: float) -> float:
+        """The larger of two critical values: of one t test, and of all pairs by the mean variance (Bonferroni)."""
+        return max(quantile(df, level), quantile(df * self.rows, level / self.pairs))
+
+    def p(self, test: Contrast) -> float:
+        """The level at which the interval ends at 0."""
+        std = self.std(test)
+        if not std:
+            return min(1.0, self.pairs * test.sign_flip_p)
+        t = -abs(test.difference) / std * sqrt(test.n)
+        tails = _special().stdtr([test.df, test.df * self.rows], t)
+        return min(1.0, max(2 * float(tails[0]), 2 * self.pairs * float(tails[1])))
+
+    def more(self, test: Contrast) -> int | None:
+        """Further blocks of each group that find the difference in 8 of 10 cases, at the level of the next look."""
+        if not (std := self.std(test)) or not test.difference:
+            return None
+        effect, level = abs(test.difference) / std, level_after(1, self.level)
+
+        def is_found(n: int) -> bool:
+            df = test.df / (test.n - 1) * (n - 1)
+            return effect * sqrt(n) >= detectable(self.critical(df, level), df, POWER_85)
+
+        n = bisect_left(range(MAX_MORE + 1), True, lo=test.n + 1, key=is_found)
+        return n - test.n if n <= MAX_MORE else None
+
+
+def detectable(critical: float, df: float, power: float) -> float:
+    """The noncentrality at which |t| exceeds a critical value with a power, of which the normal quantile is given
+    (Johnson & Welch 1940)."""
+    return critical * (1 - 1 / (4 * df)) + power * sqrt(1 + critical**2 / (2 * df))
+
+
+def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | None:
+    """The difference to the best that a complete table of that number of rows finds in 8 of 10 cases; None for one
+    block. In standard deviations of one outcome, where blocks have no luck in common.
+    """
+    if blocks < 2 or rows < 2:
+        return None
+    table = Table(level, comb(rows, 2), min(rows - 1, MAX_ROWS), 2.0)
+    return detectable(table.critical(blocks - 1, level), blocks - 1, POWER_80) * sqrt(2 / blocks)
+
+
+# --- the whole table ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row against the baseline."""
+
+    n: int
+    """Pairs; without pairs, the outcomes of the smaller of the two groups."""
+    paired: bool
+    difference: float
+    """Of the row minus the baseline: the mean over the pairs, or the difference of the means."""
+    interval: tuple[float, float] | None
+    """Of the difference; holds for all rows at once. None with one pair or without any variation."""
+    won: float
+    """Fraction of the pairs in which the row is better, ties half; without pairs, of all combinations."""
+    p: float
+    """Of the test that gives the verdict, adjusted for all rows."""
+    shared: bool
+    """Whether the variance was raised to the table's."""
+    verdict: Verdict
+    more: int | None
+    """How many more blocks would tell, at 80% power, if the difference is the one seen; None if too many, 0 if these
+    tell, or would without `improvable` blocks."""
+
+
+@dataclass(frozen=True)
+class Row(Generic[Key]):
+    """One group: its outcomes and what they say against the baseline."""
+
+    key: Key
+    values: Values
+    """All that the verdicts count."""
+    summary: Summary
+    """Of the values without those that diverged, unless all did."""
+    diverged: int
+    difference: Difference | None
+    """None for the baseline and for groups without an outcome."""
+    verdict: str
+    """better, worse or cannot tell. The best row by these data is best if all others are worse, otherwise cannot tell;
+    a row that was named before is the baseline. Without an outcome: no outcome."""
+
+
+@dataclass(frozen=True)
+class Comparison(Generic[Key]):
+    """The whole table, in the order in which the groups were given."""
+
+    rows: tuple[Row[Key], ...]
+    baseline: Row[Key]
+    """The row that all others are compared with."""
+    chosen: bool
+    """Whether the baseline is the best group by these data; else it was named before."""
+    order: tuple[int, ...]
+    """The places of the rows with outcomes, best first."""
+    level: float = 0.05
+    """At which verdicts and intervals of differences err, in the whole table."""
+
+    @property
+    def confidence(self) -> str:
+        """Of the intervals of differences: `95%`."""
+        return confidence_of(self.level)
+
+    @property
+    def ranked(self) -> list[Row[Key]]:
+        """The rows with outcomes, best first."""
+        return [self.rows[i] for i in self.order]
+
+    @property
+    def possible_best(self) -> list[Key]:
+        """The groups that no verdict excludes from being the best, best first; against a named baseline, those not
+        worse."""
+        return [row.key for row in self.ranked if row.verdict != "worse"]
+
+    @property
+    def improvable(self) -> list[Key]:
+        """The groups that only settings that were not tried keep from being worse, best first."""
+        return [
+            r.key for r in self.ranked if r.difference and r.verdict == "cannot tell" and r.difference.more == 0
+        ]
+
+
+def judge(
+    values: Mapping[Key, Values],
+    higher: bool = True,
+    baseline: Key | None = None,
+    level: float = 0.05,
+    diverged: Mapping[Key, Collection[Any]] | None = None,
+    limits: Limits = UNLIMITED,
+    improvable: Mapping[Key, Collection[Any]] | None = None,
+) -> Comparison[Key]:
+    """Each group against `baseline`, or against the best of those with at least half of the largest number of
+    outcomes.
+
+    `values` has the outcomes of each group by block: a seed, a function, a network. Blocks are the sample: conclusions
+    hold for blocks like these. `higher`: a higher outcome is better. Outcomes are finite; a group may have none, but
+    not all. `diverged`: blocks whose values stand for a divergence; verdicts count them, means and intervals of groups
+    do not. `limits`: the possible outcomes; intervals end there. `improvable`: blocks on which a setting that was not
+    tried may be better; no group is worse if it is not worse with ties there. ValueError if the baseline has none.
+    """
+    keys, outcomes, sign, span = list(values), list(values.values()), 1 if higher else -1, limits[1] - limits[0]
+    failed = [{*(diverged or {}).get(key, ())} for key in keys]
+    ran = [[v for block, v in row.items() if block not in bad] for row, bad in zip(outcomes, failed, strict=True)]
+    means = [fmean(row.values()) if row else nan for row in outcomes]
+    # A group of which every training diverged comes last.
+    order = sorted((i for i, row in enumerate(outcomes) if row), key=lambda i: (not ran[i], -sign * means[i]))
+    if baseline is None:
+        first = _best(order, outcomes, ran, sign)
+    elif (first := keys.index(baseline)) not in order:
+        raise ValueError("the baseline has no outcome")
+    tests = {i: Contrast.between(outcomes[i], outcomes[first], sign) for i in order if i != first}
+    table = Table.of(tests.values(), baseline is None, level)
+    differences, verdicts = dict[int, Difference](), dict[int, str]()
+    for i, test in tests.items():
+        better = sign * test.difference > 0
+        winner, loser = (i, first) if better else (first, i)
+        # Nothing is better than the best, and no group is better because more of its trainings diverged.
+        rates = [len(failed[place]) / len(outcomes[place]) for place in (winner, loser)]
+        p = table.p(test)
+        different = p <= level and not (better and baseline is None) and rates[0] <= rates[1]
+        more = 0 if different else table.more(test)
+        if different and (ties := {*(improvable or {}).get(keys[loser], ())}):
+            most = {b: sign * max(sign * v, sign * outcomes[winner].get(b, v)) for b, v in outcomes[loser].items()}
+            raised = {b: most[b] if b in ties else v for b, v in outcomes[loser].items()}
+            different = table.p(Contrast.between(raised, outcomes[winner], sign)) <= level
+        verdict: Verdict = "cannot tell" if not different else "better" if better else "worse"
+        half, d = table.half_width(test), test.difference
+        interval = (max(-span, d - half), min(span, d + half)) if half else None
+        verdicts[i] = verdict
+        differences[i] = Difference(
+            test.n, test.paired, d, interval, test.won, p, table.raises(test), verdict, more
+        )
+    alone = tests and {*verdicts.values()} == {"worse"}
+    verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"
+    rows = tuple(
+        Row(
+            key,
+            outcomes[i],
+            summarize(ran[i] or [*outcomes[i].values()], limits=limits),
+            len(failed[i]),
+            differences.get(i),
+            verdicts.get(i, "no outcome"),
+        )
+        for i, key in enumerate(keys)
+    )
+    return Comparison(rows, rows[first], baseline is None, tuple(order), level)
+
+
+def _best(order: Sequence[int], outcomes: Sequence[Values], ran: Sequence[Sequence[float]], sign: int) -> int:
+    """The best group with at least half of the largest number of outcomes: a few lucky seeds are no yardstick.
+
+    Means over other seeds than those that two groups share may contradict their difference: the best is one that no
+    other exceeds by it.
+    """
+    most = max(len(outcomes[i]) for i in order)
+    able = [i for i in order if len(outcomes[i]) >= min(most, max(2, most / 2))]
+    able = [i for i in able if ran[i]] or able
+    first = able.pop(0)
+    while able:
+        ahead = {i: sign * Contrast.between(outcomes[i], outcomes[first], sign).difference for i in able}
+        if max(ahead.values()) <= 0:
+            break
+        able.remove(first := max(ahead, key=lambda i: ahead[i]))
+    return first
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+def mean_variance(variances: Iterable[float]) -> float:
+    """The mean with the exponent `EXPONENT`; 0 for none."""
+    powers = [variance**EXPONENT for variance in variances]
+    return float(fmean(powers) ** (1 / EXPONENT)) if powers else 0.0
+
+
+@lru_cache(maxsize=4096)  # the rows of a table ask for the same ones
+def quantile(df: float, level: float) -> float:
+    """Two-sided critical value of Student's t."""
+    return float(-_special().stdtrit(df, level / 2))
+
+
+def _variance(values: Sequence[float]) -> float:
+    """Sample variance; 0 for one value."""
+    mean = fmean(values)
+    return sum((value - mean) ** 2 for value in values) / (len(values) - 1) if len(values) > 1 else 0.0
+
+
+def _special() -> Any:
+    """SciPy's distribution functions, at their first use; scipy.stats would take three times as long to import."""
+    from scipy import special
+
+    return special
