@@ -11,9 +11,10 @@ from typing import Any
 from optilab.call import Call
 from optilab.errors import DataError, shown
 from optilab.files import Row, read_ends, read_regular, text_of
+from optilab.runs.metrics import ROW, metric_of
 
-METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
-"""The columns that metrics.csv of every training has."""
+COLUMNS = ("epoch", *ROW)
+"""Those that metrics.csv of every training has."""
 TIMINGS = ("epoch", "seconds")
 
 _TABLE_BYTES = 256 << 20
@@ -72,7 +73,7 @@ def _rows(path: Path, content: bytes) -> list[Row]:
 
 def read_metrics(path: Path) -> list[Row]:
     """metrics.csv of a training: numbers, one row per epoch from 1 on. Raises DataError if it is anything else."""
-    rows = _numbers(path, METRICS)
+    rows = _numbers(path, COLUMNS)
     for epoch, row in enumerate(rows, start=1):
         if row["epoch"] != epoch:
             raise DataError(f"{path}:{epoch + 1}: expected epoch {epoch}, got {row['epoch']}")
@@ -115,7 +116,7 @@ def best(rows: Sequence[Mapping[str, Any]]) -> Row:
     A loop that was watched may have none: its lowest validation loss counts then, or its lowest training loss.
     """
     key = score(rows)
-    sign = 1 if key.endswith("acc") else -1
+    sign = metric_of(key).sign
     return dict(max((row for row in rows if key in row), key=lambda row: (sign * row[key], -row["epoch"])))
 
 
@@ -126,7 +127,7 @@ def score(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def outcome(rows: Sequence[Mapping[str, Any]]) -> Row:
     """A training in one row: epochs done, last metrics, the best epoch; None in place of what no epoch has."""
-    last = rows[-1] if rows else dict.fromkeys(METRICS)
+    last = rows[-1] if rows else dict.fromkeys(COLUMNS)
     top = best(rows) if rows else {"epoch": None, "val_acc": None}
     metrics = {key: value for key, value in last.items() if key != "epoch"}
     return {"epochs": len(rows), **metrics, "best_epoch": top["epoch"], "best_val_acc": top.get("val_acc")}

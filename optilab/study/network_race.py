@@ -27,6 +27,7 @@ from optilab.errors import DataError, UsageError
 from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import short_name
+from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import Comparison, judge, learned_nothing
 from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
@@ -558,7 +559,8 @@ def _target(groups: Sequence[Group]) -> float:
 
 def _chance(records: Mapping[int, runs.Record]) -> float:
     """The accuracy of the chance level."""
-    return 1 / float(next(iter(records.values())).manifest.get("data", {}).get("classes", 10))
+    classes = next(iter(records.values())).manifest.get("data", {}).get("classes", 10)
+    return METRICS[JUDGED.metric].quantity.chance(classes) or 0.0
 
 
 def _best_of(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:

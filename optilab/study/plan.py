@@ -22,7 +22,7 @@ from optilab import runs
 from optilab.config.claims import Claim
 from optilab.config.section import to_yaml
 from optilab.config.tree import flow
-from optilab.runs.tables import METRICS
+from optilab.runs.metrics import ROW, metric_of
 from optilab.study.groups import CONFIRMATION, STAGE
 from optilab.study.trials import Outcome, Trial, known
 
@@ -216,7 +216,7 @@ def _score(point: Sequence[Trial], outcomes: Outcomes, metric: str) -> float:
     ended = [outcomes[trial.name] for trial in point]
     if any(outcome.status in ("failed", "diverged") for outcome in ended):
         return -inf
-    return fmean(outcome.row[metric] for outcome in ended) * (-1 if metric.endswith("loss") else 1)
+    return fmean(outcome.row[metric] for outcome in ended) * metric_of(metric).sign
 
 
 # --- what runs them ----------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def execute(
     return list(trials.values()), outcomes
 
 
-_WORST: runs.Row = {"status": "done", **{key: 0.0 if key.endswith("acc") else inf for key in METRICS[1:]}}
+_WORST: runs.Row = {"status": "done", **{key: 0.0 if metric_of(key).higher_is_better else inf for key in ROW}}
 """The row of a trial that was trained in vain."""
 
 
