@@ -624,9 +624,7 @@ def _runs(chosen: Sequence[Group]) -> list[dict[str, Any]]:
             "seed": seed,
             "state": record.state,
             "reason": record.manifest.get("reason", ""),
-            "outcome": {
-                key: _outcome(key, value) for key, value in record.recorded_outcome().items() if value is not None
-            },
+            "outcome": {key: _outcome(key, value) for key, value in record.outcome().items() if value is not None},
             "config": record.config.decode("utf-8", "replace"),
         }
         for group in chosen

@@ -139,13 +139,21 @@ def record_line(record: Row) -> bytes:
 
 
 def read_records(path: Path) -> list[Row]:
-    """The lines of the diagnostics.jsonl of the run at `path`, without a last one that a kill tore.
+    """The diagnostics.jsonl of the run at `path`: what diagnostics saw before the training, and in each epoch."""
+    records = read_lines(path / "diagnostics.jsonl")
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record.get("epoch"), int):
+            raise DataError(f"{path / 'diagnostics.jsonl'}:{number}: damaged: expected the record of an epoch")
+    return records
+
+
+def read_lines(path: Path) -> list[Row]:
+    """The mappings in the lines of a file, without a last line that a kill tore; none without a file.
 
     DataError, with the line, if one is damaged.
     """
-    file = path / "diagnostics.jsonl"
     try:
-        content = read_regular(file, _RECORDS_BYTES)
+        content = read_regular(path, _RECORDS_BYTES)
     except FileNotFoundError:
         return []
     records = []
@@ -154,7 +162,7 @@ def read_records(path: Path) -> list[Row]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             record = None
-        if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
-            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch")
+        if not isinstance(record, dict):
+            raise DataError(f"{path}:{number}: damaged: expected a mapping in one line of JSON")
         records.append(record)
     return records

@@ -372,9 +372,9 @@ def read(study: runs.Study) -> RaceResult | None:
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
     study.completed()  # raises for a run that is not what its row says
-    for line, row in enumerate(rows, start=2):
+    for row in rows:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
-            raise DataError(f"{study.path / runs.TRIALS}:{line}: expected the number of a setting and its stage")
+            raise DataError(f"{study.path}: expected the number of a setting and its stage of {row['trial']}")
     asked = asked_of(study)
     sizes = ("budget" if race else "tune", "seeds", "finalists")
     budget, seeds, count = (int(asked.get(key) or 1) for key in sizes)

@@ -5,7 +5,7 @@
     forecast(plan, study, rows)    what that takes: the same generator, sent the worst outcome for what is not known
 
 A plan is deterministic: the same outcomes give the same batches. So a study that was stopped is continued by replaying
-its plan, with the rows of trials.csv in place of trainings.
+its plan, with the runs that are there in place of trainings.
 """
 
 import math
@@ -334,13 +334,12 @@ class Forecast:
     """Of all trials together."""
 
 
-def forecast(plan: Plan, study: Path, rows: Iterable[runs.Row]) -> Forecast:
-    """What a plan still trains, where trials.csv has these rows: trials without an outcome are taken for the worst."""
-    rows = list(rows)
+def forecast(plan: Plan, study: Path) -> Forecast:
+    """What a plan still trains of the study of that directory: trials without an outcome are taken for the worst."""
     missing, reached = dict[str, Trial](), dict[str, int]()
 
     def run(batch: Batch) -> Outcomes:
-        ended = known(study, rows, batch.trials, batch.until)
+        ended = known(study, batch.trials, batch.until)
         for trial in batch.trials:
             until = trial.config.epochs if batch.until is None else batch.until
             reached[trial.name] = max(until, reached.get(trial.name, 0))
