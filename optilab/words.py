@@ -38,13 +38,6 @@ def decimals(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
-def metric(key: str, value: Any) -> str:
-    """A value of metrics.csv as tables show it: an accuracy in percent, a loss with four decimals."""
-    if not isinstance(value, float):
-        return str(value)
-    return percent(value) if key.endswith("_acc") else decimals(value) if key.endswith("_loss") else f"{value:.6g}"
-
-
 def listed(names: Iterable[Any], last: str = "and") -> str:
     """a, a and b, or a, b and c."""
     *before, end = map(str, names)

@@ -111,8 +111,9 @@ def answered(
 def confirmation(entries: Sequence[Record | Study]) -> "RunComparison | None":
     """The best settings of a single sweep from new seeds, by the test set where that did not choose them; None
     without."""
+    from optilab.runs.metrics import TESTED
     from optilab.study.comparison import compare_runs
-    from optilab.study.groups import TESTED, Measure, asked_of, confirming
+    from optilab.study.groups import Measure, asked_of, confirming
 
     study = entries[0] if len(entries) == 1 else None
     if not isinstance(study, Study) or not (names := confirming(study)):

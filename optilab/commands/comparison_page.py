@@ -16,7 +16,8 @@ from optilab.commands.curves_page import curves
 from optilab.commands.settings_page import Outlook, mark, outlook
 from optilab.errors import shell
 from optilab.runs import STUDY, Record, Study
-from optilab.runs.tables import METRICS, again
+from optilab.runs.metrics import ROW, TESTED, metric_of
+from optilab.runs.tables import again
 from optilab.show import chart_page
 from optilab.show.chart import Panel
 from optilab.show.page import asset, render
@@ -24,7 +25,7 @@ from optilab.show.table import Column, cell
 from optilab.study.comparison import RunComparison
 from optilab.study.curves import Histories, history, title
 from optilab.study.diff import circumstances, varying
-from optilab.study.groups import DATA, TESTED, Group, Grouping, distinguishing_keys, settings_label, short, text
+from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, settings_label, short, text
 from optilab.study.judge import Comparison
 from optilab.words import percent, plural, ranges, some
 
@@ -47,7 +48,7 @@ FEW = 4
 """Rows that an answer names for each verdict."""
 FURTHER = 3
 """Rows whose further trainings a page proposes."""
-_COLUMNS = ("epochs", *METRICS[1:], "best_epoch", "best_val_acc", *TESTED)
+_COLUMNS = ("epochs", *ROW, "best_epoch", "best_val_acc", *TESTED)
 """For the table of runs, keys of a run's outcome."""
 
 
@@ -624,9 +625,7 @@ def _runs(chosen: Sequence[Group]) -> list[dict[str, Any]]:
             "seed": seed,
             "state": record.state,
             "reason": record.manifest.get("reason", ""),
-            "outcome": {
-                key: _outcome(key, value) for key, value in record.recorded_outcome().items() if value is not None
-            },
+            "outcome": {key: _outcome(key, value) for key, value in record.outcome().items() if value is not None},
             "config": record.config.decode("utf-8", "replace"),
         }
         for group in chosen
@@ -636,7 +635,7 @@ def _runs(chosen: Sequence[Group]) -> list[dict[str, Any]]:
 
 def _outcome(key: str, value: float) -> tuple[str, str]:
     """A result of a run as it is shown, and as it is copied."""
-    return percent(value) if key.endswith("acc") else f"{value:.4g}", f"{value:.6g}"
+    return percent(value) if metric_of(key).is_fraction else f"{value:.4g}", f"{value:.6g}"
 
 
 def _source(entry: Record | Study) -> Repetition:

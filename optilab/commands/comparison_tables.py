@@ -309,7 +309,7 @@ def at_stake(side: "RunComparison") -> list[str]:
 
 def again_by(side: "RunComparison") -> str:
     """How the best settings of a sweep were trained again."""
-    from optilab.study.groups import TESTED
+    from optilab.runs.metrics import TESTED
 
     seeds = sorted({seed for group in side.grouping.groups for seed in group.runs})
     held_out = any(run.manifest.get("config", {}).get("data", {}).get("holdout") for run in side.records)

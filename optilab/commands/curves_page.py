@@ -11,10 +11,10 @@ import numpy as np
 
 from optilab.commands.charts.training import brief, curvature_scale, layer_scale, metric_scale, says_something
 from optilab.optimize.objective import Floats
+from optilab.runs.metrics import QUANTITIES
 from optilab.show.chart import Scale
 from optilab.study.curves import MEASURED, CurvatureHistory, Curve, History
 
-METRICS = ("loss", "acc")
 MOST = 240_000
 """Numbers of all curves, and of all layers: about 2 MB each."""
 MOST_MEASUREMENTS = 2_000
@@ -39,7 +39,8 @@ def curves(histories: Sequence[History | None], looks: Sequence[int] = ()) -> di
     deep = sum(history.layers.values[MEASURED[0]].size for history in drawn if history.layers)
     layer_epochs = _epochs(drawn, longest, deep * len(MEASURED))
     classes = {history.classes for history in drawn}
-    limits = {metric: metric_scale(drawn, metric) for metric in METRICS}
+    known = len(classes) == 1 and classes != {0}
+    limits = {metric: metric_scale(drawn, metric) for metric in QUANTITIES}
     return {
         "epochs": epochs,
         "every": epochs[1] - epochs[0] if len(epochs) > 1 else 1,
@@ -47,7 +48,7 @@ def curves(histories: Sequence[History | None], looks: Sequence[int] = ()) -> di
         "limits": {metric: _range(scale) for metric, scale in limits.items()},
         "layerLimits": {quantity: _range(layer_scale(drawn, quantity)) for quantity in MEASURED},
         "curvatureLimits": _range(curvature_scale(drawn)),
-        "guessing": classes.pop() or None if len(classes) == 1 else None,
+        "chance": {end: quantity.chance(*classes) for end, quantity in QUANTITIES.items()} if known else None,
         "runs": with_runs,
         "groups": [
             history and {**_group(history, epochs, layer_epochs, with_runs, limits), "look": look}
@@ -79,9 +80,12 @@ def _group(
         "name": history.name,
         "brief": _values(history.name),
         "seeds": history.seeds,
-        "best": [history.best, *_numbers(np.array([history.curves[f"val_{m}"].mean[best] for m in METRICS]), 17)],
+        "best": [
+            history.best,
+            *_numbers(np.array([history.curves[f"val_{m}"].mean[best] for m in QUANTITIES]), 17),
+        ],
     }
-    for metric in METRICS:
+    for metric in QUANTITIES:
         training, validation = history.curves[f"train_{metric}"], history.curves[f"val_{metric}"]
         group[metric] = {
             "train": _shown(training.mean, epochs),

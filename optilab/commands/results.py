@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,10 +15,11 @@ from optilab.commands.compare import LabComparison, answered, compared, curves, 
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.runs import Record, Study, score
+from optilab.runs.metrics import metric_of
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
 from optilab.show.table import Column, Table
-from optilab.words import metric, percent, plural
+from optilab.words import percent, plural
 
 if TYPE_CHECKING:
     from optilab.commands.diagnose import Diagnosis
@@ -89,7 +90,7 @@ class LabRun(LabEntry[Record]):
         count = plural(len(rows), "epoch")
         tested = f", test_acc {percent(acc)}" if isinstance(acc := self.manifest.get("test_acc"), float) else ""
         key = score(rows)
-        return f", {count}, {key} {metric(key, rows[-1][key])}{tested}"
+        return f", {count}, {key} {metric_of(key).text(rows[-1][key])}{tested}"
 
     @property
     def _is_training(self) -> bool:
@@ -116,7 +117,7 @@ class LabRun(LabEntry[Record]):
     @property
     def _every_row(self) -> Table:
         rows = self.rows
-        return Table([Column(key, key, partial(metric, key)) for key in (rows[-1] if rows else ())], rows)
+        return Table([Column(key, key, metric_of(key).text) for key in (rows[-1] if rows else ())], rows)
 
     def page(self, title: str | None) -> bytes:
         if not self._is_training:

@@ -18,9 +18,10 @@ from optilab.commands.results import LabRun, LabStudy
 from optilab.errors import ExitCode, OptilabError, RunError, UsageError, did_you_mean, printable, shell
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
+from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.table import Column, Table
-from optilab.words import duration, listed, metric, of_key, percent, plural, some
+from optilab.words import duration, listed, of_key, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -348,7 +349,7 @@ class OneRun(LabRun):
                 keys.remove("algo")
             yield terminal.grid(
                 ["", *keys],
-                [[what, *(metric(k, row.get(k, "")) for k in keys)] for what, row in ends.items()],
+                [[what, *(metric_of(k).text(row.get(k, "")) for k in keys)] for what, row in ends.items()],
             )
             if not self.entry.manifest.get("marked", True):
                 ended = self.entry.state == "done" and "reason" in self.entry.manifest

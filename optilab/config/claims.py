@@ -15,7 +15,7 @@ from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
 from optilab.optimize.status import Status
-from optilab.runs.tables import METRICS
+from optilab.runs.metrics import ROW, TESTED, metric_of
 from optilab.words import listed
 
 BEST = "best"
@@ -27,9 +27,9 @@ HEALTHY = "healthy"
 """The claim `diagnosis == healthy`, and the only word of that metric."""
 WORDS = ("status", "verdict", "diagnosis")
 """The metrics whose values are words."""
-TRAINING = (*METRICS[1:], "test_loss", "test_acc", "seconds", "epochs", "grad_ratio", "status", "diagnosis")
+TRAINING = (*ROW, *TESTED, "seconds", "epochs", "grad_ratio", "status", "diagnosis")
 """Metrics of a training."""
-ONCE = ("test_loss", "test_acc", "epochs", "grad_ratio", "status", "diagnosis")
+ONCE = (*TESTED, "epochs", "grad_ratio", "status", "diagnosis")
 """Metrics of a training that have one value, not one per epoch."""
 PATH = ("f", "distance", "gradient_norm", "w1", "w2", "epochs", "status")
 """Metrics of a path of `optimize`; `epochs` is the first epoch with |grad f| below the tolerance."""
@@ -60,7 +60,7 @@ ALL = (*TRAINING, *PATH, *RACE, *NETWORK_RACE, *RATE)
 
 def no_fraction(metric: str, value: float) -> str:
     """A sentence for a number that no accuracy can be; empty for any other."""
-    if not metric.endswith("acc") or 0 <= value <= 1:
+    if not metric_of(metric).is_fraction or 0 <= value <= 1:
         return ""
     return f"expected a fraction from 0 to 1, got {value:g}"
 
@@ -138,7 +138,7 @@ class Claim(Section):
             raise refusal(f"{self.metric}: {why}")
         if self.within is not None and (word or not exact):
             raise refusal(f"+-: expected == and a number, got {self.text}")
-        if self.within is not None and self.within >= 1 and self.metric.endswith("acc"):
+        if self.within is not None and self.within >= 1 and metric_of(self.metric).is_fraction:
             raise refusal(f"+-: expected less than 1 for an accuracy, got {self.within:g}")
         if self.confidence is not None and (word or exact):
             raise refusal(f"confidence: expected >, >=, < or <=, got {self.text}")

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from optilab.errors import DataError, UsageError, shown, system_failures
 from optilab.loop.targets import Targets, next_inputs
+from optilab.runs.metrics import metric_of
 from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
@@ -624,7 +625,7 @@ def _wrong_metric(key: str, value: Any) -> str:
     got = shown(value if number is None else number)
     if key == "epoch":
         return "epoch: epochs are counted; leave it out"
-    if not _usual_metric(key).endswith("_acc"):
+    if not metric_of(_usual_metric(key)).is_fraction:
         return f"{key}: expected a number, got {got}; write {key}=0.5" if number is None else ""
     if number is not None and (0 <= number <= 1 + 1e-6 or not math.isfinite(number)):
         return ""

@@ -31,6 +31,7 @@ from optilab.runs.find import (
     timestamp,
 )
 from optilab.runs.record import (
+    PLAN,
     STUDY,
     TRIALS,
     Record,

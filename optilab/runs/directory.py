@@ -46,11 +46,11 @@ from optilab.runs.lock import WAIT_SECONDS, Lock, hold, is_held
 from optilab.runs.record import (
     CONFIG,
     MANIFEST,
+    PLAN,
     SCHEMA_VERSION,
     STUDY,
     TRIALS,
     Record,
-    Study,
     asked_digest,
     config_digest,
     is_ours,
@@ -64,7 +64,7 @@ from optilab.runs.tables import read_records, read_timings, record_line
 _CHECKPOINT = re.compile(r"(\d{6,7})\.([0-9a-f]{16})\.ckpt")  # `epochs` is at most a million
 _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _TEMPORARY = re.compile(
-    r"\.(study\.yaml|manifest\.json|trials\.csv|timings\.csv)\.tmp-[0-9a-f]{8}|\.study-[0-9a-f]{16}"
+    r"\.(study\.yaml|manifest\.json|plan\.jsonl|trials\.csv|timings\.csv)\.tmp-[0-9a-f]{8}|\.study-[0-9a-f]{16}"
 )
 """What a killed command leaves in its study: half a file, and the mark by which workers recognize the directory."""
 TABLES = {"metrics.csv", "timings.csv", "diagnostics.jsonl"}
@@ -423,20 +423,20 @@ class OpenStudy:
         runs/20261124-231207-sigmoid-sweep-91c07d4e/
           study.yaml     what was asked; `optilab sweep --config .../study.yaml` repeats it
           manifest.json  versions, times, status
-          trials.csv     one row per trial that has ended, deterministic fields only
+          plan.jsonl     a line per trial: settings, seed, checksum; of one that failed or stopped, why
+          trials.csv     a row per trial that has ended, deterministic fields only: written at the end, for other tools
           timings.csv    seconds per trial, apart, so that trials.csv can be compared by bytes
           run.lock       held while a process makes the study
-          0.1-unit-gain-s42-5f3a9c1e/  the run directory of each trial
-
-    trials.csv is an index of the run directories: a row that a kill prevented is made again from its directory, and so
-    is the whole file if it is damaged, as a power cut may leave it.
+          0.1-unit-gain-s42-5f3a9c1e/  the run directory of each trial, whose manifest has its outcome
     """
 
     path: Path
     manifest: dict[str, Any]
     lock: Lock = field(repr=False)
-    rows: list[Row] = field(default_factory=list)
-    """Those of trials.csv."""
+    planned: dict[str, Row] = field(default_factory=dict)
+    """The lines of plan.jsonl: the trials of this plan in its order, then those of plans before."""
+    current: set[str] = field(default_factory=set)
+    """The trials of this plan."""
 
     @property
     def name(self) -> str:
@@ -456,33 +456,48 @@ class OpenStudy:
         self.manifest |= facts
         write_atomic(self.path / MANIFEST, json_bytes(self.manifest))
 
-    def tabulate(self, rows: Iterable[Row]) -> None:
-        """Make trials.csv these rows, with a column for every key."""
-        self.rows = list(rows)
-        columns = dict.fromkeys(key for row in self.rows for key in row)
-        self.rows = [{key: row.get(key) for key in columns} for row in self.rows]
-        write_atomic(self.path / TRIALS, table(self.rows))
+    def plan(self, rows: Iterable[Row]) -> None:
+        """Record trials before they run: their settings, seed and checksum, and how those ended that had run before.
+
+        A trial of an earlier plan stays where it has a run.
+        """
+        batch = {row["trial"]: _line(row) for row in rows}
+        now = {name: line for name, line in self.planned.items() if name in self.current} | batch
+        before = {
+            name: line for name, line in self.planned.items() if name not in now and (self.path / name).is_dir()
+        }
+        self.planned = now | before
+        self.current |= batch.keys()
+        write_atomic(self.path / PLAN, b"".join(map(record_line, self.planned.values())))
 
     def add(self, row: Row, seconds: float) -> None:
-        """Add the row of a trial that has ended, and the seconds that it took here."""
-        if self.rows and row.keys() <= self.rows[0].keys():
-            self.rows.append({key: row.get(key) for key in self.rows[0]})
-            append(self.path / TRIALS, partial(table, self.rows[-1:]), flush=False)
-        else:
-            self.tabulate([*self.rows, row])
+        """Record that a trial has ended, and the seconds that it took here; its run has the outcome, if it has one."""
+        if row["trial"] not in self.planned or row["status"] in ("failed", "stopped"):
+            self.planned[row["trial"]] = line = _line(row)
+            self.current.add(row["trial"])
+            append(self.path / PLAN, lambda first: record_line(line), flush=False)
         timing = {"trial": row["trial"], "seconds": round(seconds, 3)}
         append(self.path / "timings.csv", partial(table, [timing]), flush=False)
 
     def finish(self, status: str, **facts: Any) -> None:
-        """Record how the study ended, remove what killed processes left in it, and release its lock."""
+        """Record how the study ended, write trials.csv, remove what killed processes left, and release the lock."""
         try:
             with write_errors(self.path):
                 for path in self.path.iterdir():
                     if _HIDDEN.fullmatch(path.name) and not path.is_symlink() and not is_held(path):
                         shutil.rmtree(path, ignore_errors=True)
+            self.plan([])
             self.update(status=status, finished=timestamp(), **facts)
+            write_atomic(self.path / TRIALS, table(read_study(self.path).trials()))
         finally:
             self.lock.release()
+
+
+def _line(row: Row) -> Row:
+    """What plan.jsonl has of a row of trials.csv."""
+    ends = [key for key in ("status", "reason") if row.get("status") in ("failed", "stopped")]
+    before = list(row)[: list(row).index("status")] if "status" in row else row
+    return {key: row.get(key) for key in (*before, *ends)}
 
 
 def open_study(folder: Path, name: str, asked: bytes, manifest: Mapping[str, Any]) -> OpenStudy:
@@ -494,33 +509,24 @@ def open_study(folder: Path, name: str, asked: bytes, manifest: Mapping[str, Any
     if path.exists() or path.is_symlink():
         _require_continuable(path, manifest["command"])
     else:
-        files = {
-            STUDY: asked,
-            MANIFEST: json_bytes(
-                first_manifest(name, {**manifest, "status": "running", "asked": [asked_digest(asked)]})
-            ),
-            "run.lock": b"",
-        }
+        facts = {**manifest, "status": "running", "asked": [asked_digest(asked)]}
+        files = {STUDY: asked, MANIFEST: json_bytes(first_manifest(name, facts)), "run.lock": b""}
         publish(stage(folder, files), path)
     lock = hold(path)
     try:
         for leftover in path.iterdir():
             if _TEMPORARY.fullmatch(leftover.name):
                 leftover.unlink()
-        before = read_study(path)
-        study = OpenStudy(path, before.manifest, lock, _rows(before))
-        study.update(status="running")
+        before, planned = read_study(path), dict[str, Row]()
+        with contextlib.suppress(DataError):  # a damaged plan is made again
+            planned = before.planned()
+        study = OpenStudy(path, before.manifest, lock, planned)
+        study.plan([])
+        study.update(status="running", schema_version=SCHEMA_VERSION)
     except BaseException:
         lock.release()
         raise
     return study
-
-
-def _rows(study: Study) -> list[Row]:
-    try:
-        return study.trials()
-    except DataError:
-        return []
 
 
 def _require_continuable(path: Path, command: str) -> None:

@@ -1,13 +1,11 @@
 """Names of runs and the directory they are kept in; finding them by name, path, pattern or age, or the latest."""
 
-import json
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -20,18 +18,17 @@ from optilab.errors import (
     shown,
 )
 from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
+from optilab.words import listed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 
 def run_name(text: str) -> str:
     """A name that is safe as a path, in a shell, in a spreadsheet and in HTML; else ValueError."""
-    if _NAME.fullmatch(text) and not text.endswith(".") and text.split(".")[0].lower() not in _RESERVED:
+    if _NAME.fullmatch(text) and not text.endswith("."):
         return text
     accepted = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit and the last not a dot"
-    reserved = ", not a name of Windows" if text.split(".")[0].lower() in _RESERVED else ""
-    raise ValueError(f"expected {accepted}{reserved}, got {shown(text, 70)}")
+    raise ValueError(f"expected {accepted}, got {shown(text, 70)}")
 
 
 def new_name(label: str) -> str:
@@ -79,65 +76,33 @@ def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
 
 
 def locate(folder: Path, name: str, command: str | None = None) -> Path:
-    """The directory of a run or study: a name in `folder`, or STUDY/TRIAL, else a path, else `latest`.
+    """The directory of a run or study: a name in `folder`, or STUDY/TRIAL, else `latest`, else a path.
 
-    `latest` is the newest of `folder`, or its newest run of `command`. Raises RunError, with the nearest names, if
-    there is none, and UsageError for what is neither a name nor the path of a run.
+    `latest` is the newest of `folder`, or its newest run of `command`. Where there is none, RunError with the nearest
+    names, or UsageError for a path.
     """
-    not_a_name = ""
-    try:
-        run_name(name)
-    except ValueError:
-        several = re.split("[, ]+", name)
-        if several[1:] and all((folder / one).is_dir() for one in several):
-            not_a_name = f"expected one name, got {shown(name)}"
-        if "@" in name and (folder / name.partition("@")[0]).is_dir():
-            not_a_name = f"expected a run, got {shown(name)} (--fork)"
-        where, _, pattern = name.rpartition("/")
-        if any(sign in pattern for sign in "*?["):
-            not_a_name = f"expected one run, got the pattern {shown(name)}"
-        elif "/" in name and not _is_file(Path(name)):
-            if _is_file(folder / where / STUDY) and not _is_file(folder / name / MANIFEST):
-                raise RunError(f"the study {where} has no run {shown(pattern)}") from None
-            if _is_file(folder / where / MANIFEST):
-                not_a_name = f"expected a run, got {shown(name)}"
-    else:
-        if (path := folder / name).is_symlink():
-            raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
-        if path.is_dir():
-            return path
-        if name == LATEST:
-            return _latest(folder, command)
-    study, slash, trial = name.partition("/")
-    if slash and _is_listed(folder, study) and is_plain(trial) and _is_file(folder / study / trial / MANIFEST):
-        return folder / study / trial
-    if name and _is_file(Path(name) / MANIFEST):
-        # `.` and `..` have no name of their own.
-        path = Path(name) if Path(name).name not in ("", "..") else Path(os.path.abspath(name))
-        if not path.is_symlink():
-            return path
-    if _is_listed(folder, name) and _was_made(folder / name):
-        return folder / name  # renamed by hand, but not to the name of another place
-    if _is_file(Path(name)):
-        raise UsageError(f"expected the directory of a run, got the file {name}")
-    if not_a_name or "/" in name:
-        raise UsageError(not_a_name or _nothing_at(name))
-    there = [path.name for path in directories(folder) if _was_made(path)]
-    close = get_close_matches(name, [LATEST, *there] if there else [], n=3, cutoff=0.6)
-    few = f"; it has {', '.join(there)}, and {LATEST} is the newest" if 0 < len(there) < 5 else _listing(folder)
-    advice = f"; did you mean {' or '.join(map(json.dumps, close))}?" if close else few
-    raise RunError(f"no run {shown(name)} in {folder}{advice}")
-
-
-def _nothing_at(name: str) -> str:
-    """That there is no run at a path, with the nearest next to it."""
     where, last = os.path.split(name)
-    near = get_close_matches(last, [path.name for path in directories(Path(where))], n=1, cutoff=0.6)
-    advice = did_you_mean(name, [os.path.join(where, one) for one in near])
-    return f"there is no run at {shown(name)}{advice}"
+    path, study = folder / name, folder / where
+    if last and not where and not name.startswith("."):
+        if os.path.islink(path):
+            raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
+        if os.path.isdir(path) and (_NAME.fullmatch(name) or _was_made(path)):
+            return path
+    elif is_plain(where) and is_plain(last) and _is_file(path / MANIFEST) and not study.is_symlink():
+        return path
+    if name == LATEST:
+        return _latest(folder, command)
+    path = Path(name if last not in ("", "..", ".") else os.path.abspath(name))  # `.` has no name of its own
+    if name and _is_file(path / MANIFEST) and not path.is_symlink():
+        return path
+    beside = [place for place in (study, Path(where or folder)) if os.path.isdir(place)][:1]
+    there = [os.path.join(where, e.name) for place in beside for e in directories(place) if _was_made(e)]
+    few = f"; expected {listed(there, 'or')}" if 0 < len(there) < 5 else _missing(folder)
+    near = did_you_mean(name, there if where else [LATEST, *there]) if there else ""
+    raise (UsageError if where else RunError)(f"no run {shown(name)} in {folder}{near or few}")
 
 
-def _listing(folder: Path) -> str:
+def _missing(folder: Path) -> str:
     """That there is no such directory; empty where it is there."""
     return "" if folder.is_dir() else ": there is no such directory"
 
@@ -168,24 +133,20 @@ def age(text: str, where: str = "") -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _directory(folder: Path, where: str) -> Path:
-    """The study of that name, or the directory; a study that is a link is refused."""
-    return locate(folder, where) if is_plain(where) and (folder / where).exists() else Path(where)
-
-
 def _matching(folder: Path, name: str, inside: bool = False) -> Iterator[Path]:
     if not re.search(r"[*?\[]", name) or ("/" in name and not inside):
         yield locate(folder, name)
         return
     if "/" in name:  # the trials of a study, or the runs of another directory
         where, pattern = os.path.split(name)
-        yield from _matching(_directory(folder, where), pattern)
+        is_study = is_plain(where) and (folder / where).exists()
+        yield from _matching(locate(folder, where) if is_study else Path(where), pattern)
         return
     readable, unreadable = entries(folder)
     matching = [entry for entry in readable if fnmatchcase(entry.name, name)]
     damaged = [folder / other for other in unreadable if fnmatchcase(other, name) and _was_made(folder / other)]
     if not (matching or damaged):
-        raise RunError(f"no run in {folder} matches {shown(name)}{_listing(folder)}")
+        raise RunError(f"no run in {folder} matches {shown(name)}{_missing(folder)}")
     yield from (entry.path for entry in matching if entry.state != "running")
     yield from damaged  # whoever reads it says what is wrong with it
 
@@ -195,19 +156,13 @@ def _latest(folder: Path, command: str | None) -> Path:
     candidates = [entry for entry in readable if command in (None, entry.manifest["command"])]
     runs = [entry for entry in candidates if command is None or isinstance(entry, Record)]
     if not runs:
-        raise RunError(f"no {f'run of `optilab {command}`' if command else 'run'} in {folder}{_listing(folder)}")
+        raise RunError(f"no {f'run of `optilab {command}`' if command else 'run'} in {folder}{_missing(folder)}")
     for name, reason in unreadable.items():
         if _was_made(folder / name) and (folder / name).stat().st_mtime >= runs[-1].path.stat().st_mtime:
             raise CheckpointError(f"{LATEST} may be {name}, which cannot be read: {reason}")
     if (created := _age(runs[-1])[0]) > f"{datetime.now(UTC) + _CLOCK_ERROR:%Y-%m-%dT%H:%M:%SZ}":
         raise RunError(f"{LATEST} may not be {runs[-1].name}, created in the future ({created})")
     return runs[-1].path
-
-
-def _is_listed(folder: Path, name: str) -> bool:
-    """Whether `directories` has it; without a look at the others, of which there may be thousands."""
-    path = folder / name
-    return name == path.name and not name.startswith(".") and path.is_dir() and not path.is_symlink()
 
 
 def _was_made(path: Path) -> bool:

@@ -2,18 +2,13 @@
 
 import contextlib
 import errno
+import fcntl
 import os
-import sys
 import time
 from pathlib import Path
 
 from optilab.errors import RunError, SystemFailure, shown
 from optilab.files import FILE_MODE, NO_LINK
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 WAIT_SECONDS = 0.5  # a reader that probes the lock holds it for an instant; a writer waits that long
 _POLL_SECONDS = 0.02
@@ -24,18 +19,14 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 class Lock:
     """An open lock file. The kernel releases its lock when the process ends, however it ends."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def acquire(self) -> None:
-        """Lock the open file at once, or raise BlockingIOError."""
-        if sys.platform == "win32":
-            try:
-                msvcrt.locking(self._descriptor, msvcrt.LK_NBLCK, 1)
-            except PermissionError:
-                raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK)) from None
-        else:
+    def __init__(self, path: Path) -> None:
+        """Lock the run at once; BlockingIOError where another process holds it."""
+        self._descriptor = os.open(path / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | NO_LINK, FILE_MODE)
+        try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            self.release()
+            raise
 
     def is_of(self, path: Path) -> bool:
         """Whether this is still the lock of the run at `path`: its file has not been deleted or replaced."""
@@ -56,8 +47,9 @@ def hold(path: Path, seconds: float = 0.0) -> Lock:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            if (lock := _attempt(path)) is not None:
+            if (lock := Lock(path)).is_of(path):
                 return lock
+            lock.release()  # the file was removed in the meantime
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise RunError(f"run {shown(path.name)} is running in another process") from None
@@ -67,30 +59,8 @@ def hold(path: Path, seconds: float = 0.0) -> Lock:
             raise SystemFailure(f"cannot lock {path}: {error.strerror}{reason}") from None
 
 
-def _attempt(path: Path) -> Lock | None:
-    """The lock, or None if its file was removed in the meantime; BlockingIOError if another process holds it."""
-    flags = os.O_RDWR | os.O_CREAT | NO_LINK | getattr(os, "O_CLOEXEC", 0)
-    lock = Lock(os.open(path / _NAME, flags, FILE_MODE))
-    try:
-        lock.acquire()
-        held = lock.is_of(path)
-    except BaseException:
-        lock.release()
-        raise
-    if held:
-        return lock
-    lock.release()
-    return None
-
-
 def is_held(path: Path) -> bool:
     """Whether a process writes the run; probed without writing, so that it works on a read-only disk."""
-    if sys.platform == "win32":
-        try:
-            hold(path).release()
-        except RunError:
-            return True
-        return False
     with contextlib.suppress(OSError):
         descriptor = os.open(path / _NAME, os.O_RDONLY | NO_LINK | os.O_NONBLOCK)
         try:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -17,19 +18,24 @@ from optilab.errors import (
     RunError,
     SystemFailure,
     UsageError,
+    printable,
     shown,
 )
 from optilab.files import Row, is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
-from optilab.runs.tables import outcome, read_last_row, read_metrics, read_table
+from optilab.runs.metrics import TESTED
+from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics, read_table
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""That of manifests. Of version 1, by optilab 0.2, runs are read, and studies, whose plan is in trials.csv."""
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 STUDY = "study.yaml"
 """What a study was asked; the file marks a directory as a study, the runs that one command made."""
+PLAN = "plan.jsonl"
+"""A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
 TRIALS = "trials.csv"
-"""One row per trial of a study, its outcome."""
+"""A row for each trial that has ended, with its outcome; written at the end of the study, and read by no command."""
 
 STATUSES = ("done", "diverged", "stopped", "failed")
 """How a trial ends; successive halving stops those that it does not promote."""
@@ -124,23 +130,20 @@ class Record(Entry):
 
     def rows(self) -> list[Row]:
         """metrics.csv; DataError, with the line, if it is damaged or does not end as the manifest says."""
-        file, manifest = self.path / "metrics.csv", self.manifest
+        file = self.path / "metrics.csv"
         if self.is_watched:
             return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
         if not self.is_training:
             return read_table(file)
-        advice = f"; `{resume_command(self.path)}` writes it again"
-        if os.path.lexists(self.path.parent / STUDY):  # which is continued as a whole
-            advice = ""
         try:
             rows = read_metrics(file)
+            # Read again where they differ: a process may have continued the run since.
+            if _mismatch(rows, self.manifest) and (wrong := _mismatch(rows, _manifest(self.path)[0])):
+                raise DataError(f"{file} is damaged or missing: {MANIFEST} records {wrong}")
         except DataError as error:
-            raise DataError(f"{error}{advice}") from None
-        if not rows and _recorded(manifest).get("epochs") and not os.path.lexists(file):
-            raise DataError(f"{file} is missing{advice}")
-        # Read again where they differ: a process may have continued the run since.
-        if _unlike(rows, manifest) and (wrong := _unlike(rows, _manifest(self.path)[0])):
-            raise DataError(f"{file} is damaged: {MANIFEST} records {wrong[0]}{advice}")
+            if os.path.lexists(self.path.parent / STUDY):  # which is continued as a whole
+                raise
+            raise DataError(f"{error}; `{resume_command(self.path)}` writes it again") from None
         return rows
 
     def last_row(self) -> Row | None:
@@ -149,13 +152,12 @@ class Record(Entry):
         return rows[-1] if rows else None
 
     def outcome(self) -> Row:
-        """For a training, in one row: epochs done, last metrics, the best epoch, the test set where there is one."""
-        tested = {key: self.manifest[key] for key in ("test_loss", "test_acc") if key in self.manifest}
-        return outcome(self.rows()) | tested
+        """A training in one row: epochs done, last metrics, the best epoch, the test set where there is one.
 
-    def recorded_outcome(self) -> Row:
-        """`outcome`, from the manifest where the run has ended and recorded it there: without reading metrics.csv."""
-        return _recorded(self.manifest) or self.outcome()
+        By the manifest of one that has ended, else by metrics.csv.
+        """
+        tested = {key: self.manifest[key] for key in TESTED if key in self.manifest}
+        return _recorded(self.manifest) or outcome(self.rows()) | tested
 
 
 class Study(Entry):
@@ -188,61 +190,94 @@ class Study(Entry):
         looks = self.manifest.get(what)
         return max(0, len(looks) - (self.state == "done")) if isinstance(looks, list) else 0
 
+    @property
+    def _plan(self) -> Path:
+        return self.path / (
+            TRIALS if self.manifest["schema_version"] == 1 else PLAN
+        )  # optilab 0.2 had no other file
+
+    def planned(self) -> dict[str, Row]:
+        """By trial, in the order of the plan: its settings, seed and checksum; of one that stopped or failed, `status`
+        and `reason`. DataError, with the line, if the file is damaged.
+        """
+        file = self._plan
+        lines = read_lines(file) if file.name == PLAN else read_table(file)
+        for number, line in enumerate(lines, start=1 if file.name == PLAN else 2):
+            if not is_plain(line.get("trial")) or line.get("status") not in (None, *STATUSES):
+                got = f"{shown(line.get('trial'))} and {shown(line.get('status'))}"
+                raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
+        return {line["trial"]: line for line in lines}
+
+    @cached_property
+    def _trials(self) -> dict[str, tuple[Row | None, Record | str]]:
+        """By trial, in the order of the plan: its row where it has ended, and its run, or why that cannot be read."""
+        trials = {name: self._trial(line) for name, line in self.planned().items()}
+        for path in directories(self.path):  # and what no plan knows
+            if path.name not in trials and not os.path.lexists(path / STUDY):
+                trials[path.name] = None, self._trial({"trial": path.name})[1]
+        return trials
+
+    def _trial(self, line: Row) -> tuple[Row | None, Record | str]:
+        path, status, reason, outcome = self.path / line["trial"], line.get("status"), line.get("reason"), Row()
+        run: Record | str
+        try:
+            run = read_trial(path)
+            if run.state in ("done", "diverged", "failed"):
+                status = run.state
+                reason = None if status == "done" else reason or run.manifest.get("reason")
+            elif status == "stopped" and run.state == "interrupted":
+                run = replace(run, state=status)
+            elif status != "failed":
+                status = None
+            outcome = run.outcome() if status not in (None, "failed") else {}
+        except OptilabError as error:
+            run = str(reason or error)
+            if status != "failed" and (self.state == "done" or os.path.lexists(path)):
+                status, reason = "failed", run
+        first_line = printable(str(reason or "").partition("\n")[0]) or None
+        return {**line, "status": status, "reason": first_line, **outcome} if status else None, run
+
     def trials(self) -> list[Row]:
-        """The rows of trials.csv: the trials that have ended. DataError, with the line, if it is damaged or cut."""
-        rows, file = read_table(self.path / TRIALS), self.path / TRIALS
-        command = self.manifest["command"]
-        own = f"the study's command with --name {self.name}"
-        advice = f"`{own if command == 'train' else resume_command(self.path, command=command)}` writes it again"
-        for line, row in enumerate(rows, start=2):
-            if not is_plain(row.get("trial")) or row.get("status") not in STATUSES:
-                got = f"got {shown(row.get('trial'))} and {shown(row.get('status'))}"
-                raise DataError(f"{file}:{line}: expected the name and the status of a trial, {got}; {advice}")
+        """The rows of trials.csv, by the plan and the manifests of the runs: the trials that have ended.
+
+        One whose run cannot be read has failed, for that reason. DataError if the plan is damaged or cut.
+        """
+        rows = [row for row, _ in self._trials.values() if row]
         if self.state == "done" and len(rows) < (whole := self.manifest.get("trials", 0)):
-            what = f"expected {whole} trials, got {len(rows)}" if os.path.lexists(file) else "missing"
-            raise DataError(f"{file}: {what}; {advice}")
-        return rows
+            raise DataError(f"{self._plan}: expected {whole} trials, got {len(rows)}")
+        columns = dict.fromkeys(key for row in rows for key in row)
+        return [{key: row.get(key) for key in columns} for row in rows]
 
     def runs(self) -> tuple[list[Record], dict[str, str]]:
-        """The runs of the study: those that have ended in the order of trials.csv, then the others; and for each trial
-        without a readable run of its own the reason.
-
-        One that successive halving did not promote is `stopped`.
+        """The runs of the study in the order of its plan, with whole tables; and for each trial without such a run the
+        reason. One that successive halving did not promote is `stopped`.
         """
-        ended = {str(row["trial"]): row for row in self.trials()}
-        found, left_out = list[Record](), dict[str, str]()
-        for name in dict.fromkeys([*ended, *(path.name for path in directories(self.path))]):
-            row = ended.get(name, {})
+        readable, left_out = list[Record](), dict[str, str]()
+        for name, (row, run) in self._trials.items():
             try:
-                record = read_trial(self.path / name, row)
+                if isinstance(run, Record):
+                    run.rows()
+                    readable.append(run)
+                elif row or os.path.lexists(self.path / name):
+                    left_out[name] = run
             except OptilabError as error:
-                left_out[name] = str((row.get("status") == "failed" and row.get("reason")) or error)
-            else:
-                found.append(record)
-        return found, left_out
+                left_out[name] = str(error)
+        return readable, left_out
 
     def completed(self) -> list[Record]:
         """The runs of the trials that ran to their end, a divergence included. DataError where one cannot be read."""
-        statuses = {str(row["trial"]): row["status"] for row in self.trials()}
-        found, left_out = self.runs()
+        readable, left_out = self.runs()
         for name, reason in left_out.items():
-            if statuses.get(name, "failed") != "failed":
+            if (row := self._trials[name][0]) and row["status"] != "failed":
                 raise DataError(f"{self.name}: the run of a trial cannot be judged: {reason}")
-        return [record for record in found if statuses.get(record.name) in ("done", "diverged")]
+        return [record for record in readable if record.state in ("done", "diverged")]
 
 
-def _unlike(rows: Sequence[Row], manifest: Mapping[str, Any]) -> list[str]:
-    """What the rows of a training have otherwise than its manifest records, once it has ended: `epochs 5, got 3`."""
-    return _differs(outcome(rows), _recorded(manifest))
-
-
-def _differs(found: Row, expected: Mapping[str, Any]) -> list[str]:
-    """`epochs 5, got 3` for each entry of both that differs."""
-    return [
-        f"{key} {expected[key]}, got {value}"
-        for key, value in found.items()
-        if key in expected and expected[key] != value
-    ]
+def _mismatch(rows: Sequence[Row], manifest: Mapping[str, Any]) -> str:
+    """The first entry in which the rows of a training differ from the outcome in its manifest: `epochs 5, got 3`."""
+    recorded = _recorded(manifest)
+    differing = ((key, value) for key, value in outcome(rows).items() if recorded.get(key, value) != value)
+    return next((f"{key} {recorded[key]}, got {value}" for key, value in differing), "")
 
 
 def _recorded(manifest: Mapping[str, Any]) -> Row:
@@ -283,18 +318,14 @@ def read(path: Path) -> Record:
     return _whole(Record(path, *manifest))
 
 
-def read_trial(path: Path, row: Row) -> Record:
-    """The run of a trial whose row in trials.csv this is; empty while it has none.
-
-    CheckpointError or DataError if it cannot be read, or is not what its row says.
-    """
-    record, ended = read(path), ("done", "diverged")
-    if record.state == "interrupted" and row.get("status") == "stopped":
-        return replace(record, state="stopped")
-    if row and (record.state in ended or row["status"] in ended):
-        found: Row = {"status": record.state, "seed": record.manifest.get("seed"), **record.outcome()}
-        if wrong := _differs(found, row):
-            raise DataError(f"{path} is not the run of this trial: {TRIALS} records {wrong[0]}")
+def read_trial(path: Path) -> Record:
+    """The run of a trial. CheckpointError if it cannot be read, DataError if it is a copy of another trial's."""
+    record = read(path)
+    name = str(
+        record.manifest.get("name")
+    )  # of a study that has grown by an axis: another label, the same checksum
+    if name.rpartition("-")[2] != path.name.rpartition("-")[2]:
+        raise DataError(f"{path} is not the run of this trial, but of {shown(name)}")
     return record
 
 
@@ -353,8 +384,8 @@ def _manifest(path: Path) -> tuple[dict[str, Any], str]:
         raise CheckpointError(_reason(error)) from None
     if not _is_manifest(manifest):
         raise CheckpointError(f"{file} is damaged, or optilab did not write it")
-    if (version := manifest["schema_version"]) != SCHEMA_VERSION:
-        raise CheckpointError(f"{file}: expected schema {SCHEMA_VERSION}, got {shown(version)}")
+    if not 1 <= (version := manifest["schema_version"]) <= SCHEMA_VERSION:
+        raise CheckpointError(f"{file}: expected schema 1 to {SCHEMA_VERSION}, got {shown(version)}")
     for key, expected in _TYPES.items():
         section, _, entry = key.rpartition(".")
         place = manifest.get(section, {}) if section else manifest

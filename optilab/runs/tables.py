@@ -11,9 +11,10 @@ from typing import Any
 from optilab.call import Call
 from optilab.errors import DataError, shown
 from optilab.files import Row, read_ends, read_regular, text_of
+from optilab.runs.metrics import ROW, metric_of
 
-METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
-"""The columns that metrics.csv of every training has."""
+COLUMNS = ("epoch", *ROW)
+"""Those that metrics.csv of every training has."""
 TIMINGS = ("epoch", "seconds")
 
 _TABLE_BYTES = 256 << 20
@@ -72,7 +73,7 @@ def _rows(path: Path, content: bytes) -> list[Row]:
 
 def read_metrics(path: Path) -> list[Row]:
     """metrics.csv of a training: numbers, one row per epoch from 1 on. Raises DataError if it is anything else."""
-    rows = _numbers(path, METRICS)
+    rows = _numbers(path, COLUMNS)
     for epoch, row in enumerate(rows, start=1):
         if row["epoch"] != epoch:
             raise DataError(f"{path}:{epoch + 1}: expected epoch {epoch}, got {row['epoch']}")
@@ -115,7 +116,7 @@ def best(rows: Sequence[Mapping[str, Any]]) -> Row:
     A loop that was watched may have none: its lowest validation loss counts then, or its lowest training loss.
     """
     key = score(rows)
-    sign = 1 if key.endswith("acc") else -1
+    sign = metric_of(key).sign
     return dict(max((row for row in rows if key in row), key=lambda row: (sign * row[key], -row["epoch"])))
 
 
@@ -126,7 +127,7 @@ def score(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def outcome(rows: Sequence[Mapping[str, Any]]) -> Row:
     """A training in one row: epochs done, last metrics, the best epoch; None in place of what no epoch has."""
-    last = rows[-1] if rows else dict.fromkeys(METRICS)
+    last = rows[-1] if rows else dict.fromkeys(COLUMNS)
     top = best(rows) if rows else {"epoch": None, "val_acc": None}
     metrics = {key: value for key, value in last.items() if key != "epoch"}
     return {"epochs": len(rows), **metrics, "best_epoch": top["epoch"], "best_val_acc": top.get("val_acc")}
@@ -138,13 +139,21 @@ def record_line(record: Row) -> bytes:
 
 
 def read_records(path: Path) -> list[Row]:
-    """The lines of the diagnostics.jsonl of the run at `path`, without a last one that a kill tore.
+    """The diagnostics.jsonl of the run at `path`: what diagnostics saw before the training, and in each epoch."""
+    records = read_lines(path / "diagnostics.jsonl")
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record.get("epoch"), int):
+            raise DataError(f"{path / 'diagnostics.jsonl'}:{number}: damaged: expected the record of an epoch")
+    return records
+
+
+def read_lines(path: Path) -> list[Row]:
+    """The mappings in the lines of a file, without a last line that a kill tore; none without a file.
 
     DataError, with the line, if one is damaged.
     """
-    file = path / "diagnostics.jsonl"
     try:
-        content = read_regular(file, _RECORDS_BYTES)
+        content = read_regular(path, _RECORDS_BYTES)
     except FileNotFoundError:
         return []
     records = []
@@ -153,7 +162,7 @@ def read_records(path: Path) -> list[Row]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             record = None
-        if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
-            raise DataError(f"{file}:{number}: damaged: expected the record of an epoch")
+        if not isinstance(record, dict):
+            raise DataError(f"{path}:{number}: damaged: expected a mapping in one line of JSON")
         records.append(record)
     return records

@@ -18,10 +18,10 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose import diagnose, of_run, unrecorded, verdict
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study
+from optilab.runs.metrics import TESTED
 from optilab.study.groups import (
     CONFIRMATION,
     STAGE,
-    TESTED,
     Group,
     Measure,
     axes_of,

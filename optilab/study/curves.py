@@ -17,7 +17,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override, flat
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
-from optilab.runs.tables import METRICS
+from optilab.runs.metrics import ROW, metric_of
 from optilab.study.groups import DATA, FORK, FORKED, Grouping, bounds, groups, short, text
 
 LEVEL = 0.95
@@ -181,14 +181,14 @@ def history(label: str, runs: Mapping[int, Record]) -> History | None:
         return None
     records = [read_records(runs[seed].path) for seed in tables]
     # A loop that was watched may lack columns: their curves have no number.
-    columns = dict.fromkeys([*METRICS[1:], *(key for rows in tables.values() for row in rows for key in row)])
+    columns = dict.fromkeys([*ROW, *(key for rows in tables.values() for row in rows for key in row)])
     columns.pop("epoch", None)
     best = score([row for rows in tables.values() for row in rows])
     curves = {key: curve({seed: _column(rows, key) for seed, rows in tables.items()}, key) for key in columns}
     return History(
         label,
         curves,
-        int(np.argmax(np.nan_to_num(curves[best].mean * (1 if best.endswith("acc") else -1), nan=-np.inf))) + 1,
+        int(np.argmax(np.nan_to_num(curves[best].mean * metric_of(best).sign, nan=-np.inf))) + 1,
         layers(records, min(map(len, tables.values()))),
         curvature(records),
         len(runs),

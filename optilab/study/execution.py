@@ -93,7 +93,7 @@ def run(
             study.ask(plan.study(), **{**facts, "argv": _repeated(study.manifest.get("argv", argv), argv)})
             if plan.relabels:
                 relabel(study, plan.trials)
-            ahead = forecast(plan.plan(study.path, dry=True), study.path, study.rows)
+            ahead = forecast(plan.plan(study.path, dry=True), study.path)
             places = places_of(datasets, how)
             watching = partial(view.progress, len(ahead.trials), ahead.epochs, plan.metric)
             with chosen as pool, watching(max(1, pool.slots)) as watcher:
@@ -128,13 +128,11 @@ def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions)
 
     UsageError where the first trial that is missing cannot be trained.
     """
-    rows: Sequence[runs.Row] = ()
     if path.exists():
         _require_same(plan, path)
-        rows = runs.read_study(path).trials()
     places = places_of(_datasets(plan.trials, view), how)
     with _processes(plan, how) as pool:
-        found = _cost(plan, forecast(plan.plan(path, dry=True), path, rows), pool, places, lambda: False)
+        found = _cost(plan, forecast(plan.plan(path, dry=True), path), pool, places, lambda: False)
     if found.problem is not None:
         raise UsageError(found.problem)
     return found
@@ -147,14 +145,13 @@ def places_of(datasets: Datasets, how: ExecutionOptions) -> Places:
 
 
 def _executed(plan: StudyPlan, execution: TrialRunner) -> list[Outcome]:
-    """The outcomes of all trials that have ended, in the order of the plan, in which trials.csv has them."""
+    """The outcomes of all trials that have ended, in the order of the plan."""
 
     def run(batch: Batch) -> plans.Outcomes:
         return {outcome.trial.name: outcome for outcome in execution.run(batch.trials, batch.until)}
 
     path = execution.study.path
     trials, outcomes = plans.execute(plan.plan(path), run, path, lambda: execution.ending)
-    execution.tabulate(trials, outcomes)
     return [outcomes[trial.name] for trial in trials if trial.name in outcomes]
 
 

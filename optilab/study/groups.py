@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite, log
+from math import inf, isfinite
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
@@ -25,6 +25,7 @@ from optilab.config.tree import Tree, flat, flow
 from optilab.errors import DataError, RunError, UsageError, did_you_mean, shown, unknown
 from optilab.optimize.own import is_user_code
 from optilab.runs import Record, Row, Study, best, read_timings
+from optilab.runs.metrics import TESTED, metric_of
 from optilab.study.judge import UNLIMITED, Limits, Values
 from optilab.words import listed, plural
 
@@ -362,11 +363,6 @@ def text(value: Any) -> str:
 # --- the value of a run ---------------------------------------------------------------------------------------
 
 
-TESTED = ("test_loss", "test_acc")
-"""Metrics of the test set, on which a run with held-out images is measured at its end: the last epoch, and the one with
-the highest validation accuracy."""
-
-
 @dataclass(frozen=True)
 class Measure:
     """What the runs are compared by: a metric at an epoch, its mean over the epochs, or the time until a target."""
@@ -384,7 +380,7 @@ class Measure:
     @property
     def rises(self) -> bool:
         """Whether a higher metric is better."""
-        return self.metric.endswith("acc")
+        return metric_of(self.metric).higher_is_better
 
     @property
     def higher(self) -> bool:
@@ -394,7 +390,7 @@ class Measure:
     @property
     def share(self) -> bool:
         """Whether the outcome is a fraction, shown in per cent."""
-        return self.target is None and self.rises
+        return self.target is None and metric_of(self.metric).is_fraction
 
     @property
     def limits(self) -> Limits:
@@ -414,9 +410,10 @@ class Measure:
 
 def bounds(metric: str, values: Iterable[float]) -> Limits:
     """Where drawn intervals of a metric end: accuracies at 0 and 1, losses at 0 if none is negative."""
-    if metric.endswith("acc"):
+    if metric_of(metric).is_fraction:
         return 0.0, 1.0
-    return (0.0, inf) if metric.endswith("loss") and all(value >= 0 for value in values) else UNLIMITED
+    losses = metric_of(metric).quantity.unit == "nats"
+    return (0.0, inf) if losses and all(value >= 0 for value in values) else UNLIMITED
 
 
 def read_measure(metric: str, at: str, target: float | None, until: str) -> Measure:
@@ -438,7 +435,7 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
             f"--at {at}: {metric} is measured at the last epoch and at the best one; expected last or best"
         )
     why = "" if target is None else no_fraction(metric, target)
-    if target == 0 and metric.endswith("acc"):
+    if target == 0 and metric_of(metric).is_fraction:
         why = "expected more than 0, which every training has at once"
     if target is not None and not isfinite(target):
         why = f"expected a finite number, got {target}"
@@ -522,9 +519,7 @@ def _of_group(group: Mapping[int, "_Trial"], measure: Measure, horizon: float, s
 def _chance(group: Mapping[int, "_Trial"], measure: Measure) -> float | None:
     """The chance level; None for a metric that has none, and for a loop of the user's own whose classes are unknown."""
     classes = max((trial.classes for trial in group.values()), default=10)
-    if measure.rises:
-        return 1 / classes if classes else None
-    return log(max(1, classes)) if measure.metric.endswith("loss") else None
+    return metric_of(measure.metric).quantity.chance(classes)
 
 
 class _Trial:

@@ -316,7 +316,7 @@ def _run(record: Record, variants: Variants) -> ListedRun:
     problem = ""
     if record.is_training:
         try:
-            about |= outcome_facts(record.recorded_outcome())
+            about |= outcome_facts(record.outcome())
         except OptilabError as error:  # a damaged table must not hide the other runs
             problem = str(error)
     return ListedRun(about, config, variants.of(about["command"], config), record, problem=problem)

@@ -27,6 +27,7 @@ from optilab.errors import DataError, UsageError
 from optilab.optimize import RULES
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import short_name
+from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import learned_nothing
 from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
@@ -371,9 +372,9 @@ def read(study: runs.Study) -> RaceResult | None:
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
     study.completed()  # raises for a run that is not what its row says
-    for line, row in enumerate(rows, start=2):
+    for row in rows:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
-            raise DataError(f"{study.path / runs.TRIALS}:{line}: expected the number of a setting and its stage")
+            raise DataError(f"{study.path}: expected the number of a setting and its stage of {row['trial']}")
     asked = asked_of(study)
     sizes = ("budget" if race else "tune", "seeds", "finalists")
     budget, seeds, count = (int(asked.get(key) or 1) for key in sizes)
@@ -558,7 +559,8 @@ def _target(groups: Sequence[Group]) -> float:
 
 def _chance(records: Mapping[int, runs.Record]) -> float:
     """The accuracy of the chance level."""
-    return 1 / float(next(iter(records.values())).manifest.get("data", {}).get("classes", 10))
+    classes = next(iter(records.values())).manifest.get("data", {}).get("classes", 10)
+    return METRICS[JUDGED.metric].quantity.chance(classes) or 0.0
 
 
 def _best_of(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:

@@ -5,7 +5,7 @@
     forecast(plan, study, rows)    what that takes: the same generator, sent the worst outcome for what is not known
 
 A plan is deterministic: the same outcomes give the same batches. So a study that was stopped is continued by replaying
-its plan, with the rows of trials.csv in place of trainings.
+its plan, with the runs that are there in place of trainings.
 """
 
 import math
@@ -22,7 +22,7 @@ from optilab import runs
 from optilab.config.claims import Claim
 from optilab.config.section import to_yaml
 from optilab.config.tree import flow
-from optilab.runs.tables import METRICS
+from optilab.runs.metrics import ROW, metric_of
 from optilab.study.groups import CONFIRMATION, STAGE
 from optilab.study.trials import Outcome, Trial, known
 
@@ -216,7 +216,7 @@ def _score(point: Sequence[Trial], outcomes: Outcomes, metric: str) -> float:
     ended = [outcomes[trial.name] for trial in point]
     if any(outcome.status in ("failed", "diverged") for outcome in ended):
         return -inf
-    return fmean(outcome.row[metric] for outcome in ended) * (-1 if metric.endswith("loss") else 1)
+    return fmean(outcome.row[metric] for outcome in ended) * metric_of(metric).sign
 
 
 # --- what runs them ----------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def execute(
     return list(trials.values()), outcomes
 
 
-_WORST: runs.Row = {"status": "done", **{key: 0.0 if key.endswith("acc") else inf for key in METRICS[1:]}}
+_WORST: runs.Row = {"status": "done", **{key: 0.0 if metric_of(key).higher_is_better else inf for key in ROW}}
 """The row of a trial that was trained in vain."""
 
 
@@ -334,13 +334,12 @@ class Forecast:
     """Of all trials together."""
 
 
-def forecast(plan: Plan, study: Path, rows: Iterable[runs.Row]) -> Forecast:
-    """What a plan still trains, where trials.csv has these rows: trials without an outcome are taken for the worst."""
-    rows = list(rows)
+def forecast(plan: Plan, study: Path) -> Forecast:
+    """What a plan still trains of the study of that directory: trials without an outcome are taken for the worst."""
     missing, reached = dict[str, Trial](), dict[str, int]()
 
     def run(batch: Batch) -> Outcomes:
-        ended = known(study, rows, batch.trials, batch.until)
+        ended = known(study, batch.trials, batch.until)
         for trial in batch.trials:
             until = trial.config.epochs if batch.until is None else batch.until
             reached[trial.name] = max(until, reached.get(trial.name, 0))

@@ -27,9 +27,9 @@ from optilab.config.tree import Override, decimal, flow
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs import STUDY
-from optilab.runs.tables import METRICS
+from optilab.runs.metrics import METRICS, ROW, TESTED
 from optilab.study import search
-from optilab.study.groups import STAGE, TESTED, asked_of, axes_of, planned_labels
+from optilab.study.groups import STAGE, asked_of, axes_of, planned_labels
 from optilab.study.judge import mean_variance, smallest_difference
 from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
 from optilab.study.trials import (
@@ -96,10 +96,8 @@ class SweepPlan(StudyPlan):
     @property
     def judged_by(self) -> str:
         """The metric of the settings that are trained again: of the test set, where that did not choose them."""
-        asked = self.asked
-        if not self.base.data.holdout or not asked.metric.endswith(("acc", "loss")):
-            return asked.metric
-        return "test_loss" if asked.metric.endswith("loss") else "test_acc"
+        tested = f"test_{self.asked.metric.rpartition('_')[2]}"
+        return tested if self.base.data.holdout and tested in METRICS else self.asked.metric
 
     @property
     def labels(self) -> list[str] | None:
@@ -398,7 +396,7 @@ def _require_metric(asked: SweepConfig) -> None:
     """UsageError for a metric that the trainings will not have, or not at each rung or point of a search."""
     assert isinstance(asked.config, TrainConfig)
     at_the_end = ("seconds", *(TESTED if asked.config.data.holdout else ()))
-    accepted = METRICS[1:] if asked.halving or asked.search else (*METRICS[1:], *at_the_end)
+    accepted = ROW if asked.halving or asked.search else (*ROW, *at_the_end)
     if asked.metric not in accepted:
         if asked.metric in TESTED and not asked.config.data.holdout:
             raise UsageError(f"{asked.metric} needs held-out images (data.holdout)", "--metric")

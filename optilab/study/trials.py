@@ -55,22 +55,19 @@ class Trial:
 
     @property
     def mark(self) -> str:
-        """The checksum in trials.csv."""
+        """The checksum in plan.jsonl and trials.csv."""
         return f"sha256:{self.digest[:16]}"
+
+    @property
+    def planned(self) -> runs.Row:
+        """Its line of plan.jsonl."""
+        settings = {key: v if type(v) in (int, float) else flow(v) for key, v in self.settings.items()}
+        return {"trial": self.name, **settings, "seed": self.config.seed, "digest": self.mark}
 
     def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
         """Its row of trials.csv."""
-        settings = {key: v if type(v) in (int, float) else flow(v) for key, v in self.settings.items()}
-        numbers = {"seed": self.config.seed, "digest": self.mark}
         first_line = printable(reason.partition("\n")[0]) or None
-        return {
-            "trial": self.name,
-            **settings,
-            **numbers,
-            "status": status,
-            "reason": first_line,
-            **(outcome or {}),
-        }
+        return {**self.planned, "status": status, "reason": first_line, **(outcome or {})}
 
 
 @dataclass(frozen=True)
@@ -159,10 +156,10 @@ class TrialRunner:
         """Train what is missing of `trials`, up to the epoch `until` or their last one; outcomes in their order.
 
         Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
-        missing. WorkersLost where nothing runs. New rows of trials.csv stand in the order in which they came.
+        missing. WorkersLost where nothing runs.
         """
-        ended = known(self.study.path, self.study.rows, trials, until)
-        self.tabulate(trials, ended)
+        ended = known(self.study.path, trials, until)
+        self.study.plan(ended[trial.name].row if trial.name in ended else trial.planned for trial in trials)
         self.watcher.known(ended.values())
         self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
         waiting = deque(trial for trial in trials if trial.name not in ended)
@@ -220,12 +217,6 @@ class TrialRunner:
         self.watcher.epochs(sum(self.epochs.values()))
         self.watcher.done(outcome)
         return outcome
-
-    def tabulate(self, trials: Sequence[Trial], ended: Mapping[str, Outcome]) -> None:
-        """Make trials.csv the outcomes in the order of `trials`, then the rows of other trials, asked for before."""
-        names = {trial.name for trial in trials}
-        others = [row for row in self.study.rows if row["trial"] not in names]
-        self.study.tabulate([*(ended[t.name].row for t in trials if t.name in ended), *others])
 
 
 def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
@@ -318,54 +309,38 @@ def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
     """Give runs that were made under other labels the names that they have among `trials`.
 
     A study that has grown by an axis asks for some of its trainings again, with one setting more in their labels: the
-    same checksum is the same training. A kill half-way leaves a run without its row, which is made again.
+    same checksum is the same training.
     """
     names, by_mark = {trial.name for trial in trials}, {trial.mark: trial for trial in trials}
-    rows = []
-    for row in study.rows:
-        old, trial = study.path / str(row["trial"]), by_mark.get(str(row.get("digest")))
-        if trial is not None and old.name not in names:
-            if not old.is_dir():
-                continue
-            if not (study.path / trial.name).exists():
-                os.rename(old, study.path / trial.name)
-                row = {**row, "trial": trial.name}
-        rows.append(row)
-    if rows != study.rows:
-        study.tabulate(rows)
+    for name, line in study.planned.items():
+        old, trial = study.path / name, by_mark.get(str(line.get("digest")))
+        new = study.path / trial.name if trial else old
+        if name not in names and old.is_dir() and not new.exists():
+            os.rename(old, new)
 
 
-def known(
-    study: Path, rows: Iterable[runs.Row], trials: Sequence[Trial], until: int | None = None
-) -> dict[str, Outcome]:
-    """The outcomes in a study's trials.csv that still hold: of the same checksum, up to the last epoch or `until`, with
-    the run that they are of."""
-    by_name = {str(row["trial"]): row for row in rows}
+def known(study: Path, trials: Sequence[Trial], until: int | None = None) -> dict[str, Outcome]:
+    """The outcomes of the trials that need no more training up to their last epoch, or `until`, by their runs.
+
+    Where a run cannot be read, the worker that gets the trial says why.
+    """
     ended = {}
     for trial in trials:
-        row = by_name.get(trial.name)
-        if row and row.get("digest") == trial.mark and _holds(row, trial, until) and _is_its_run(study, row):
-            facts = trial.row(row["status"], str(row["reason"] or ""))
-            numbers = {key: value for key, value in row.items() if key not in facts and value is not None}
-            ended[trial.name] = Outcome(trial, facts | numbers)  # as a new row has it, whatever the file's columns
+        with suppress(OptilabError):
+            record = runs.read_trial(study / trial.name)
+            outcome = record.outcome()
+            if status := _status(record.state, outcome["epochs"], trial, until):
+                reason = record.manifest.get("reason", "") if status == "diverged" else ""
+                ended[trial.name] = Outcome(trial, trial.row(status, reason, outcome))
     return ended
 
 
-def _is_its_run(study: Path, row: runs.Row) -> bool:
-    """Whether the trial's run is what its row says; where it is not, the worker that gets the trial says why."""
-    try:
-        runs.read_trial(study / str(row["trial"]), row)
-    except OptilabError:
-        return False
-    return True
-
-
-def _holds(row: runs.Row, trial: Trial, until: int | None) -> bool:
-    """Whether a trial needs no more training."""
-    epochs = row.get("epochs") or 0
-    if row["status"] == "done":
-        return epochs == trial.config.epochs or trial.config.early_stopping is not None
-    return row["status"] == "diverged" or (row["status"] == "stopped" and until is not None and epochs >= until)
+def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
+    """How a trial has ended whose run is in that state; empty where it needs more training."""
+    if state == "interrupted" and until is not None and epochs >= until:
+        return "stopped"
+    whole = epochs == trial.config.epochs or trial.config.early_stopping is not None
+    return state if state == "diverged" or (state == "done" and whole) else ""
 
 
 def _products(trial: Trial) -> int:

@@ -19,9 +19,10 @@ from torch import Tensor
 from optilab import runs
 from optilab.config.training import TrainConfig, digest
 from optilab.errors import CheckpointError, OptilabError, RunError
+from optilab.runs.tables import COLUMNS
 from optilab.train import own
 from optilab.train.device import fetched, generator_state, is_on_a_device, leaves, set_generator_state
-from optilab.train.engine import METRICS, Row, Training
+from optilab.train.engine import Row, Training
 from optilab.train.optimizers import RuleOptimizer, state_like
 from optilab.train.own_model import OwnModel
 
@@ -139,11 +140,10 @@ def _rows(training: Training, state: dict[str, Any], written_by: TrainConfig) ->
     epochs = [row["epoch"] for row in rows]
     if epochs != list(range(1, len(rows) + 1)) or len(rows) > training.config.epochs:
         raise CheckpointError("the checkpoint's history does not fit the run")
-    columns = ["epoch", *(f"{split}_{name}" for split in ("train", "val") for name in ("loss", *METRICS))]
     numbers = [value for row in rows for value in row.values()]
     finite = all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
-    if not finite or any(list(row) != columns for row in rows):
-        raise CheckpointError(f"the checkpoint's history does not have a number for each of {', '.join(columns)}")
+    if not finite or any(tuple(row) != COLUMNS for row in rows):
+        raise CheckpointError(f"the checkpoint's history does not have a number for each of {', '.join(COLUMNS)}")
     return rows
 
 

@@ -23,6 +23,7 @@ from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.rules import SAM
 from optilab.optimize.theory import stability_limit
+from optilab.runs.metrics import METRICS, QUANTITIES
 from optilab.train import draws, optimizers, own, own_model, probes, theory
 from optilab.train.device import all_finite, failures_explained, generators
 from optilab.train.images import Images, as_input
@@ -38,10 +39,12 @@ class Stopped(Exception):
     """The run was asked to stop; the unfinished epoch is forgotten."""
 
 
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "acc": lambda logits, labels: (logits.argmax(dim=1) == labels).sum(),
 }
-"""Metric -> how many images of a batch score, from logits (n, classes) and labels (n,). A row has their share."""
+"""Number of images of a batch that score, from logits (n, classes) and labels (n,). A row has their fraction."""
+if {"loss", *SCORES} != {*QUANTITIES}:
+    raise TypeError(f"expected a function for each of {', '.join(QUANTITIES)}, got {', '.join(SCORES)}")
 
 
 @dataclass
@@ -56,7 +59,7 @@ class Tally:
         """A batch: its loss, logits (n, classes) and labels (n,)."""
         self.sizes.append(len(labels))
         self.losses.append(loss.detach())
-        self.scores.append(torch.stack([score(logits.detach(), labels) for score in METRICS.values()]))
+        self.scores.append(torch.stack([score(logits.detach(), labels) for score in SCORES.values()]))
 
     def row(self, split: str, replay: Replay) -> Row:
         """`SPLIT_loss` and `SPLIT_METRIC` of the pass.
@@ -73,7 +76,7 @@ class Tally:
             values = [sum(column) / len(self.sizes) for column in shares.T.tolist()]
         else:
             values = [score / sum(self.sizes) for score in scores.sum(dim=0).tolist()]
-        return row | {f"{split}_{name}": value for name, value in zip(METRICS, values, strict=True)}
+        return row | {f"{split}_{name}": value for name, value in zip(SCORES, values, strict=True)}
 
     def overflow(self) -> tuple[int, float] | None:
         """Index and loss of the first batch whose loss is not finite."""
@@ -462,7 +465,7 @@ def stalled(rows: Sequence[Row], stopping: EarlyStopping | None) -> bool:
     """Whether the last `patience` epochs brought no improvement on the epochs before them."""
     if stopping is None or len(rows) <= stopping.patience:
         return False
-    sign = -1 if stopping.monitor == "val_loss" else 1
+    sign = METRICS[stopping.monitor].sign
     best, since = -math.inf, 0
     for row in rows:
         value = sign * row[stopping.monitor]
@@ -474,7 +477,7 @@ def plateau_factor(rows: Sequence[Row], plateau: ReduceOnPlateau | None) -> floa
     """Factor of the learning rate after these epochs, as torch's ReduceLROnPlateau sets it when stepped after each."""
     if plateau is None:
         return 1.0
-    sign = 1 if plateau.monitor == "val_acc" else -1
+    sign = METRICS[plateau.monitor].sign
     factor, best, since, resting = 1.0, -math.inf, 0, 0
     for row in rows:
         value = sign * row[plateau.monitor]

@@ -138,7 +138,6 @@ def test_failed_trial_takes_no_other_with_it(optilab, small, tmp_path):
     optilab(*arguments)
     broken = _trial(tmp_path / "runs" / "broken", "tanh-s42")
     (broken / "manifest.json").write_text("{")
-    (tmp_path / "runs" / "broken" / "trials.csv").unlink()  # an index that is made again from the runs
     done = optilab(*arguments, code=8)
     found = {result["remedy"]: result for result in json.loads(done.stdout)["results"]}
     assert found["tanh"]["state"] == "failed"

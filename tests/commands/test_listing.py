@@ -25,15 +25,10 @@ def some(tmp_path):
     for rate in (0.1, 1.0):
         for seed in (42, 43):
             status = "diverged" if rate == 1.0 and seed == 43 else "done"
-            facts = {
-                "trial": f"{rate}-s{seed}",
-                "optimizer.lr": rate,
-                "seed": seed,
-                "digest": "x",
-                "status": status,
-            }
-            outcome = {"epochs": 2, "val_acc": rate / 2, "best_epoch": 2, "best_val_acc": rate / 2}
-            study.add({**facts, "reason": None, **outcome}, 1.0)
+            name = f"{rate}-s{seed}"
+            training(study.path, name, accuracies=(0.0, rate / 2), status=status)
+            line = {"trial": name, "optimizer.lr": rate, "seed": seed, "digest": "x", "status": status}
+            study.add(line, 1.0)
     study.finish("done")
     return folder
 
@@ -116,13 +111,13 @@ def test_no_code_of_a_user_runs(optilab, tmp_path):
 @pytest.mark.parametrize("outcome", [{}, {"epochs": "3"}, {"epochs": 3}, {"best_epoch": None}])
 def test_odd_outcome_is_not_used(tmp_path, outcome):
     path = training(tmp_path, "t", accuracies=(0.5, 0.7), outcome=outcome)
-    assert runs.read(path).recorded_outcome()["best_val_acc"] == 0.7
+    assert runs.read(path).outcome()["best_val_acc"] == 0.7
 
 
 def test_run_in_progress_is_read_from_its_metrics(tmp_path):
     stale = {"epochs": 1, "best_epoch": 1, "best_val_acc": 0.1}
     path = training(tmp_path, "t", accuracies=(0.5, 0.7), outcome=stale, status="running")
-    assert runs.read(path).recorded_outcome()["best_val_acc"] == 0.7
+    assert runs.read(path).outcome()["best_val_acc"] == 0.7
 
 
 def test_rm_removes_all_that_is_named_or_nothing(optilab, some, tmp_path):

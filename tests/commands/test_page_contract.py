@@ -16,7 +16,7 @@ from optilab.study import network_race as races
 from optilab.study.function_race import Race, RaceSettings
 from optilab.study.tuning import Tuning
 from tests.contracts import PageContract
-from tests.study.generated import layered, training
+from tests.study.generated import layered, planned, training
 
 
 class TestReport(PageContract):
@@ -49,11 +49,12 @@ class TestNetworkRace(PageContract):
     def page(self, folder, text):
         race, rows, safe = folder / "runs" / "cup", [], printable(text)  # as the tables of a study have it
         for number, rule in enumerate((safe, "sgd")):
-            training(race, f"final-{number}", "seed=11", accuracies=(0.5,), test_acc=0.1 * number, test_loss=1.0)
-            facts = {"network": safe, "rule": rule, "setting": 1, safe: 0.5, "lr": 0.1, "seed": 11, "val_acc": 0.5}
-            facts |= {"trial": f"final-{number}", "status": "done", "reason": safe}
-            rows += [{**facts, "stage": stage} for stage in ("tuning", "final")]
-        (race / "trials.csv").write_bytes(runs.table(rows))
+            for stage in ("tuning", "final"):
+                name = f"{stage}-{number}"
+                training(race, name, "seed=11", accuracies=(0.5,), test_acc=0.1 * number, test_loss=1.0)
+                facts = {"network": safe, "rule": rule, "setting": 1, safe: 0.5, "lr": 0.1, "stage": stage}
+                rows.append({"trial": name, **facts, "seed": 11})
+        planned(race, rows)
         (race / "study.yaml").write_text(f"budget: 1\nseeds: 1\n# {safe}\n")
         manifest = {**runs.read(race / "final-0").manifest, "command": "race", "argv": ["optilab", text]}
         (race / "manifest.json").write_text(json.dumps(manifest))

@@ -1,6 +1,7 @@
 """The pages of races, on functions and on trainings, in a browser: their numbers are those of --json."""
 
 import json
+import shutil
 from math import log
 
 import numpy as np
@@ -143,20 +144,19 @@ def test_grown_race_reports_the_settings_chosen_now(optilab, tmp_path, small):
     assert reported == {key: value for key, value in document.items() if key in reported}
     measured = json.loads(optilab("report", "cup", "--metric", "val_loss", "--json").stdout)
     assert measured["comparison"]["measure"]["metric"] == "val_loss"
-    trials = tmp_path / "runs" / "cup" / "trials.csv"
-    trials.write_text(trials.read_text().replace(",tuning,", ",cooking,", 1))
-    assert "trials.csv:2: " in optilab("report", "cup", code=3).stderr
+    trials = tmp_path / "runs" / "cup" / "plan.jsonl"
+    trials.write_text(trials.read_text().replace('"tuning"', '"cooking"', 1))
+    assert "expected the number of a setting and its stage of " in optilab("report", "cup", code=3).stderr
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("network", ["second", ""])
 def test_stopped_race_is_reported_as_far_as_it_went(optilab, tmp_path, small, page, network):
     raced(optilab, tmp_path, small)
-    trials = tmp_path / "runs" / "cup" / "trials.csv"
-    manifest = trials.with_name("manifest.json")  # a study that was stopped has not all of its rows
+    manifest = tmp_path / "runs" / "cup" / "manifest.json"  # a study that was stopped has not all of its runs
     manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))
-    lines = trials.read_text().splitlines(keepends=True)
-    trials.write_text("".join(line for line in lines if not (f"{network}-" in line and "-final-" in line)))
+    for trial in manifest.parent.glob(f"{network}*-final-*"):
+        shutil.rmtree(trial)
     assert "no result" in optilab("report", "cup").stdout
     page.open(tmp_path / "report.html")
     titles = page.script("return [...document.querySelectorAll('#races ~ h3')].map((h) => h.innerText)")

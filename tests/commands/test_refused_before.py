@@ -117,11 +117,8 @@ def test_a_link_in_the_place_of_a_studys_file_is_not_followed(optilab, small, tm
         assert "root:" not in done.stdout + done.stderr
     (study / runs.STUDY).unlink()
     (study / runs.STUDY).write_bytes(before)
-    (study / runs.TRIALS).unlink()
-    assert (
-        "trials.csv: missing; `optilab sweep --resume s` writes it again"
-        in optilab("runs", "ls", "s", code=3).stderr
-    )
+    (study / runs.PLAN).unlink()
+    assert "runs/s/plan.jsonl: expected 4 trials, got 0" in optilab("runs", "ls", "s", code=3).stderr
     optilab("sweep", "--resume", "s", "--quiet")
     assert "1 claim: 1 holds" not in optilab("check", "s", "--expect", "lr 1: val_acc > 0.9999", code=9).stdout
     study.rename(study.with_name("é2"))

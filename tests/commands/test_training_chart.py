@@ -16,7 +16,7 @@ from optilab.show import chart_file
 from optilab.study.comparison import compare_runs
 from optilab.study.curves import histories
 from optilab.study.groups import Measure, select
-from tests.study.generated import layered, training
+from tests.study.generated import layered, planned, training
 
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 EVEN = [0.3, 0.2, 0.2, 0.3, 0.4, 0.5]
@@ -168,8 +168,8 @@ def test_sweep_is_drawn_over_its_settings(optilab, tmp_path, axes):
     for number, point in enumerate(product(*(choices for _, choices in values[:axes]))):
         settings = [f"{key}={value}" for (key, _), value in zip(values, point, strict=False)]
         training(study, f"t{number}", *settings, accuracies=(0.1, 0.02 * number + 0.1))
-        trials.append({"trial": f"t{number}", "status": "done"})
-    (study / "trials.csv").write_bytes(runs.table(trials))
+        trials.append({"trial": f"t{number}"})
+    planned(study, trials)
     (study / "study.yaml").write_text("config: sigmoid.yaml\nover: {optimizer.lr: [0.01, 0.1, 1]}\n")
     manifest = {**runs.read(study / "t0").manifest, "command": "sweep", "argv": ["optilab", "sweep"]}
     (study / "manifest.json").write_text(json.dumps(manifest))

@@ -144,6 +144,7 @@ def without_syncs() -> None:
 def study_files(study: Path) -> dict[str, bytes]:
     """All that is deterministic in a study."""
     names = (
+        "plan.jsonl",
         "trials.csv",
         "study.yaml",
         "*/metrics.csv",

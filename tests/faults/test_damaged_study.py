@@ -26,7 +26,7 @@ from tests.study.generated import training
 ACCURACIES = {(0.01, 42): 0.7, (0.01, 43): 0.8, (0.1, 42): 0.9, (0.1, 43): 0.1}
 CLAIM = "lr 0.1: val_acc > 0.5"
 FILES = (
-    *("manifest.json", "study.yaml", "trials.csv", "timings.csv"),
+    *("manifest.json", "study.yaml", "plan.jsonl", "trials.csv", "timings.csv"),
     *(f"TRIAL/{name}" for name in ("manifest.json", "config.yaml", "metrics.csv", "timings.csv")),
 )
 
@@ -116,17 +116,36 @@ def test_no_damage_is_passed_over(examples: int, whole: Path, expected: Any, tmp
     check()
 
 
-@pytest.mark.parametrize("what", ["a copy of another trial", "a row that says failed"])
-def test_a_wrong_trial_is_not_passed_over(what: str, whole: Path, expected: Any, tmp_path: Path) -> None:
+def test_a_copy_of_another_trial_is_not_passed_over(whole: Path, expected: Any, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "damaged")
     study, (first, *_, last) = tmp_path / "damaged" / "runs" / "study", trials(whole)
-    if what == "a copy of another trial":
-        shutil.rmtree(study / last)
-        shutil.copytree(study / first, study / last)
-    else:
-        before, _, after = (study / "trials.csv").read_text(encoding="utf-8").rpartition(",done,")
-        (study / "trials.csv").write_text(f"{before},failed,{after}", encoding="utf-8")
+    shutil.rmtree(study / last)
+    shutil.copytree(study / first, study / last)
     check_readers(tmp_path / "damaged", *expected)
+
+
+@pytest.mark.parametrize("what", ["deleted", "edited"])
+def test_no_answer_depends_on_trials_csv(what: str, whole: Path, tmp_path: Path) -> None:
+    """It is for other tools; the same command writes it again."""
+    commands = [
+        ["runs", "ls"],
+        ["runs", "ls", "study", "--format", "csv"],
+        ["runs", "show", "study"],
+        ["runs", "compare", "study", "--json"],
+        ["check", "study", "--expect", CLAIM],
+        ["runs", "export", "study", "--out", "rows.csv", "--force"],
+    ]
+    shutil.copytree(whole, tmp_path / "copy")
+    before = [read(tmp_path / "copy", *command) for command in commands], exported(tmp_path / "copy")
+    file = tmp_path / "copy" / "runs" / "study" / "trials.csv"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(",done,", ",failed,").replace("0.1", "0.7"), encoding="utf-8")
+    if what == "deleted":
+        file.unlink()
+    assert ([read(tmp_path / "copy", *command) for command in commands], exported(tmp_path / "copy")) == before
+    study = runs.open_study(file.parents[1], "study", b"", {"command": "sweep"})
+    study.finish("done")
+    assert file.read_text(encoding="utf-8") == text
 
 
 def test_negative_control_what_readers_are_asked(

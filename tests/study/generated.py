@@ -43,6 +43,11 @@ def training(folder, name, *changes, accuracies=(0.5, 0.6), preset="sigmoid.yaml
         return runs.write(folder, name, files, {**facts, **manifest})
 
 
+def planned(study, rows):
+    """Write the plan of a study: a row per trial, of which the runs have the outcomes."""
+    (study / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def layered(run, *epochs):
     """Write the diagnostics of a run: per epoch the gradient norms of its layers, the output layer last."""
     lines = [{"epoch": 0, "prior_entropy": 2.3}]

@@ -120,7 +120,7 @@ def test_a_dry_run_counts_trials_and_epochs_and_writes_nothing(kind, trials, epo
     if kind == "search":
         pytest.importorskip("optuna")
     plan = swept(**SEARCH) if kind == "search" else PLANS[kind]
-    ahead = forecast(plan.plan(tmp_path, dry=True), tmp_path, [])
+    ahead = forecast(plan.plan(tmp_path, dry=True), tmp_path)
     assert (len(ahead.trials), len(ahead.missing), ahead.epochs) == (trials, trials, epochs)
     assert not [*tmp_path.iterdir()]
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from optilab import runs
-from optilab.runs.tables import METRICS
+from optilab.runs.metrics import ROW
 from optilab.study import export
 
 accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -23,7 +23,7 @@ def scalars(folder):
 
 def expected(folder):
     rows, timings = runs.read(folder).rows(), runs.read_timings(folder / "timings.csv")
-    found = {tag: [(row["epoch"], row[tag]) for row in rows] for tag in METRICS[1:]}
+    found = {tag: [(row["epoch"], row[tag]) for row in rows] for tag in ROW}
     return {**found, "seconds": [(row["epoch"], row["seconds"]) for row in timings]}
 
 

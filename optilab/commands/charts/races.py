@@ -7,6 +7,7 @@ import numpy as np
 
 from optilab.errors import DataError
 from optilab.optimize.objective import Floats
+from optilab.runs.metrics import METRICS
 from optilab.show.chart import Band, Chart, Mark, Panel, PanelRow, Polyline, Scale, Threshold
 from optilab.study.curves import history
 from optilab.study.function_race import Race, profile, standings
@@ -92,7 +93,7 @@ def _judged(network: NetworkResult, rules: Sequence[str]) -> Panel:
             marks.append(Band(epochs, *curve.interval, number, alpha=0.18))
     marks.append(Threshold(network.target))
     title = f"{network.problem}: judged, mean and 95%"
-    return Panel(tuple(marks), Scale("epoch"), Scale("validation accuracy", unit="fraction"), title)
+    return Panel(tuple(marks), Scale("epoch"), Scale(METRICS["val_acc"].title, unit="fraction"), title)
 
 
 def _tuning(network: NetworkResult, rules: Sequence[str], first: Mapping[str, str]) -> Panel:

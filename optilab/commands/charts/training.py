@@ -1,14 +1,15 @@
 """Trainings as a chart: loss and accuracy over the epochs, the curvature of the loss, and what every layer did."""
 
-import math
 import re
 from collections.abc import Sequence
+from math import inf
 from textwrap import fill, wrap
 from typing import Any
 
 import numpy as np
 
 from optilab.optimize.objective import Floats
+from optilab.runs.metrics import QUANTITIES
 from optilab.show.chart import (
     Band,
     Chart,
@@ -25,8 +26,6 @@ from optilab.show.chart import (
 from optilab.study.curves import MEASURED, Curve, Histories, History
 from optilab.words import percent
 
-METRICS = {"loss": "loss", "acc": "accuracy"}
-"""The ends of the columns of metrics.csv, and their names."""
 HEADINGS = {
     "gradient_norm": "gradient |g|",
     "update_to_weight": "step |dw| / |w|",
@@ -46,7 +45,7 @@ def training_chart(found: Histories) -> Chart:
     diagnostics: a row of maps for each.
     """
     histories = found.groups
-    rows = [PanelRow(tuple(_metric(histories, what) for what in METRICS if has(histories, what)), 3.2)]
+    rows = [PanelRow(tuple(_metric(histories, what) for what in QUANTITIES if has(histories, what)), 3.2)]
     if any(history.curvature for history in histories):
         rows.append(PanelRow((_curvature(histories),), 2.8))
     rows += layers_chart(histories).rows
@@ -135,7 +134,10 @@ def _metric(histories: Sequence[History], what: str) -> Panel:
         ]
     epochs = max(history.epochs for history in histories)
     return Panel(
-        tuple(marks), Scale("epoch", 1, epochs, unit="epochs"), metric_scale(histories, what), METRICS[what]
+        tuple(marks),
+        Scale("epoch", 1, epochs, unit="epochs"),
+        metric_scale(histories, what),
+        QUANTITIES[what].title,
     )
 
 
@@ -173,7 +175,7 @@ def _guessing(histories: Sequence[History], what: str) -> list[Mark]:
     classes, scale = {history.classes for history in histories}, metric_scale(histories, what)
     if max(classes) < 2:  # of a loop whose targets are unknown
         return []
-    guess = 1 / max(classes) if what == "acc" else math.log(max(classes))
+    guess = QUANTITIES[what].chance(max(classes)) or 0.0
     low, high = scale.ends
     return [Threshold(guess, name="chance level", detail=True)] if len(classes) == 1 and low < guess < high else []
 
@@ -191,11 +193,11 @@ def metric_scale(histories: Sequence[History], metric: str) -> Scale:
     if not values.size:
         return Scale("", 0.0, 1.0)
     low, high = float(values.min()), float(values.max())
-    if metric == "loss" and low < (most := MOST_LOSS * math.log(max(2, *(h.classes for h in histories)))):
-        high = min(high, most)
-    if metric == "acc":
+    if QUANTITIES[metric].unit == "fraction":
         room = max(0.02, (0.1 - (high - low)) / 2)
         return Scale("", low - room, high + room, unit="fraction")
+    most = MOST_LOSS * (QUANTITIES[metric].chance(max(2, *(h.classes for h in histories))) or inf)
+    high = min(high, most) if low < most else high
     if low > 0 and high > 30 * low:
         return Scale("", low / 1.2, high * 1.2, log=True)
     room = max(0.05 * (high - low), (0.1 * high - (high - low)) / 2)

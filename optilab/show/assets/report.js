@@ -104,7 +104,7 @@
         for (const line of lines) line.name = line.width === 1 || line.faint ? undefined : line.group;
       }
       lines.reverse(); // the tooltip in the order of the table
-      const guess = page.guessing === null ? undefined : metric === "acc" ? 1 / page.guessing : Math.log(page.guessing);
+      const guess = page.chance?.[metric];
       const all = page.limits[metric];
       const limits = metric === "loss" && selected.length < groups.length ? fitted(all, lines) : all;
       const positive = lines.flatMap((line) => line.values.filter((value) => value > 0));
