@@ -208,10 +208,9 @@ def _help(one: "Field") -> str:
     """The text of an option; its default where that is not said; its range."""
     from optilab.marks import Argument, Flag
 
-    flag: Flag = one.mark(Flag) or Flag()
     plain = isinstance(one.default, int | float | str) and not isinstance(one.default, bool)
-    shown = flag.shown or (str(one.default) if plain else "")
-    often = one.repeated and not isinstance(flag, Argument) and "may be repeated" not in one.doc
+    shown = str(one.default) if plain else ""
+    often = one.repeated and not isinstance(one.mark(Flag), Argument) and "may be repeated" not in one.doc
     text = f"{one.doc}{f' [{shown}]' if shown and '[' not in one.doc else ''}{'; may be repeated' * often}."
     low, high = one.bounds
     return text if low is None else f"{text} ({f'at least {low:,}' if high is None else f'{low:,} to {high:,}'})"

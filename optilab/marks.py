@@ -28,8 +28,6 @@ class Flag:
     """Instead of `--` and the field's name."""
     complete: str = ""
     """Its completion: a function of `commands.completion`, or NAME,NAME,..., of which an option takes one."""
-    shown: str = ""
-    """The default in the help text, where the field's own says less."""
     repeated: bool = False
     """It may be typed several times; a list without `Read` may always."""
     path: bool = False

@@ -159,7 +159,7 @@ def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
     options = {"budget": 3, "starts": 2, "repeats": 1, "gradients": 20}
     flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     typed = optilab("race", "--algo", "sgd,adam", "--function", "booth,beale", *flags, "--json").stdout
-    found = lab.race(["sgd", "adam"], "booth,beale", cache=False, **options)
+    found = lab.race(["sgd", "adam"], "booth,beale", **options)
     standings = json.loads(typed)["standings"]
     assert [(row["rule"], row["cost"], row["verdict"]) for row in found.rows] == [
         (row["rule"], row["cost"], row["verdict"]) for row in standings
@@ -258,7 +258,7 @@ def made(tmp_path_factory):
             "paths": lab.optimize(algo="sgd,adam", epochs=5),
             "run": lab.load("lr1-1"),
             "comparison": lab.compare("lr*"),
-            "race": lab.race("sgd,adam", "booth,beale", budget=2, starts=2, repeats=1, gradients=10, cache=False),
+            "race": lab.race("sgd,adam", "booth,beale", budget=2, starts=2, repeats=1, gradients=10),
             "equal": lab.verify(momentum, "momentum"),
             "differs": lab.verify(Wrong, "momentum"),
         }
@@ -435,7 +435,7 @@ def test_nothing_but_a_training_needs_torch(tmp_path):
         "assert 'numpy' not in sys.modules\n"
         "lab = Lab('runs')\nlab.optimize(algo='adam').plot()\nlab.compare('one')._repr_html_()\n"
         "lab.verify(lambda w, g, lr: w - lr * g, 'sgd')\nlab.runs()\n"
-        "lab.race('sgd,adam', 'booth', budget=2, starts=2, repeats=1, gradients=5, cache=False)\n"
+        "lab.race('sgd,adam', 'booth', budget=2, starts=2, repeats=1, gradients=5)\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)

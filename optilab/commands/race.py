@@ -7,7 +7,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
-from platformdirs import user_cache_path
 
 from optilab import runs
 from optilab.commands import studies
@@ -35,7 +34,7 @@ from optilab.config.study import (
     Trainings,
 )
 from optilab.config.tree import Tree
-from optilab.errors import Interrupted, UsageError, chosen_names, shown
+from optilab.errors import UsageError, chosen_names, shown
 from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
@@ -137,11 +136,6 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
     CONFLICTS = (("json_", "settings"), ("quiet", "settings"))
 
     settings: Annotated[bool, Doc("Print the tuned settings for each function")] = False
-    cache: Annotated[
-        bool,
-        Flag(names=("--cache/--no-cache",), shown="cache"),
-        Doc("Keep results in a cache, and reuse them"),
-    ] = True
 
     @classmethod
     def requests(cls) -> Sequence[type[Request]]:
@@ -201,13 +195,7 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     require_judgeable(asked.expect, [rule.name for rule in rules])
     if not (place.silent or place.library):
         announce(len(rules), len(tests), conditions)
-    folder = user_cache_path("optilab") / "races" if request.cache else None
-    try:
-        found = study.run(rules, tests, conditions, folder, RaceProgress(place.silent))
-    except Interrupted:
-        if not place.library:
-            terminal.note("stopped; the same command resumes the race" if request.cache else "stopped")
-        raise
+    found = study.run(rules, tests, conditions, RaceProgress(place.silent))
     judged = list(of_race(asked.expect, standings(found)))
     return LabRace(found, rules, tests, place.argv, request.settings, request.plot, request.report, judged)
 

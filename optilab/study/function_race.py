@@ -4,30 +4,20 @@
 draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`comparison`).
 """
 
-import hashlib
-import inspect
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import comb
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError, WriteFailure
+from optilab.errors import UsageError
 from optilab.optimize.objective import Floats, Objective, called, minima_inside
-from optilab.optimize.own import UserRule
 from optilab.optimize.rule import Rule, reject_matrix_rule
-from optilab.runs import write_atomic
 from optilab.study import search_space
 from optilab.study.judge import judge
 from optilab.study.tuning import RaceSettings, Tuning, extra_knowledge, log_costs, measure
-
-CODE = ("optimize", "study/search_space.py", "study/tuning.py")
-"""The source that the numbers of a tuning depend on: a change to any of it invalidates what is kept."""
-
 
 ENOUGH_FUNCTIONS = 6
 """With fewer functions even a rule twice as slow is rarely called slower (docs/verdicts.md has the power)."""
@@ -112,54 +102,16 @@ def run(
     rules: Sequence[Rule],
     functions: Sequence[Objective],
     conditions: RaceSettings,
-    folder: Path | None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Race:
-    """Every tuning, from `folder` where it is there; an interrupted race continues where it was.
-
-    `progress(done, total)` is called after every tuning. UsageError as `check` raises it.
-    """
+    """Every tuning; `progress(done, total)` is called after each. UsageError as `check` raises it."""
     check(rules, functions)
     problems = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
     tunings = []
     for done, (rule, function, repeat) in enumerate(problems, 1):
-        tunings.append(_kept(folder, rule, function, repeat, conditions))
+        tunings.append(measure(rule, function, repeat, conditions))
         progress(done, len(problems))
     return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
-
-
-def _kept(folder: Path | None, rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> Tuning:
-    if folder is None:
-        return measure(rule, function, repeat, conditions)
-    path = folder / f"{_address(rule, function, repeat, conditions)}.json"
-    try:
-        return Tuning(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):  # absent or damaged
-        tuning = measure(rule, function, repeat, conditions)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, json.dumps(asdict(tuning)).encode())
-        except (OSError, WriteFailure) as error:
-            raise WriteFailure(f"the cache of races cannot be written: {error}; --no-cache does without") from None
-        return tuning
-
-
-def _address(rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> str:
-    """A checksum of everything that the numbers depend on; the number of repeats is not part of it."""
-    parts = [rule, function, repeat, replace(conditions, repeats=0), np.__version__, _digest_of_code()]
-    digest = hashlib.sha256("\n".join(map(repr, parts)).encode())
-    own = isinstance(rule, UserRule)  # any rule may come from elsewhere
-    digest.update(rule.code.source if own else Path(inspect.getfile(type(rule))).read_bytes())  # type: ignore[attr-defined]
-    return digest.hexdigest()[:32]
-
-
-@cache
-def _digest_of_code() -> str:
-    digest = hashlib.sha256()
-    for path in (Path(__file__).parents[1] / name for name in CODE):
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 # --- results ---------------------------------------------------------------------------------------------------

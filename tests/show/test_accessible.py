@@ -44,7 +44,7 @@ def pages(tmp_path_factory):
         "report": ("report", "few*"),
         "settings": ("report", "many*"),
         "race": ("race", "--algo", "sgd,adam", "--function", "ravine,booth", "--budget", "2", "--repeats", "1",
-                 "--gradients", "30", "--no-cache", "--quiet", "--out"),
+                 "--gradients", "30", "--quiet", "--out"),
         "play": ("play", "--algo", "sgd,adam"),
         "curve": ("play", "--algo", "sgd,adam", "--function", "x^4 - x^2", "--start", "2"),
     }  # fmt: skip

@@ -1,18 +1,13 @@
 """A race: the same conditions for all, the same bytes again, one measure in table and pictures."""
 
 import itertools
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import optilab
 from optilab.commands import race_tables
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.study import function_race as study
 from optilab.study.function_race import Race, expected_best, profile, run, standings
 from optilab.study.tuning import RaceSettings, Tuning, measure
 
@@ -23,63 +18,12 @@ WHERE = [OBJECTIVES[name]() for name in ("ravine", "rosenbrock")]
 
 def test_a_race_repeats_whatever_the_company():
     """Starts depend on the function and settings on the optimizer, whoever else takes part; another seed differs."""
-    race = run(CHOSEN_RULES, WHERE, CONDITIONS, None)
-    assert race == run(CHOSEN_RULES, WHERE, CONDITIONS, None)
-    assert not {str(t) for t in run(CHOSEN_RULES, WHERE, replace(CONDITIONS, seed=1), None).tunings} & {
+    race = run(CHOSEN_RULES, WHERE, CONDITIONS)
+    assert race == run(CHOSEN_RULES, WHERE, CONDITIONS)
+    assert not {str(t) for t in run(CHOSEN_RULES, WHERE, replace(CONDITIONS, seed=1)).tunings} & {
         str(t) for t in race.tunings
     }
-    assert run(CHOSEN_RULES[2:], WHERE[1:], CONDITIONS, None).tunings[0] in race.tunings
-
-
-def test_a_race_continues_and_reuses_repeats(tmp_path, monkeypatch):
-    class Stop(Exception):
-        pass
-
-    def stop(done, total):
-        if done == 4:
-            raise Stop
-
-    with pytest.raises(Stop):
-        run(CHOSEN_RULES, WHERE, CONDITIONS, tmp_path, stop)
-    assert len(list(tmp_path.iterdir())) == 4
-    damaged = next(tmp_path.iterdir())
-    damaged.write_bytes(damaged.read_bytes()[:40])
-    ran = []
-    monkeypatch.setattr(study, "measure", lambda *arguments: ran.append(arguments) or measure(*arguments))
-    race = run(CHOSEN_RULES, WHERE, CONDITIONS, tmp_path)
-    assert len(ran) == 12 - 3
-    assert race == run(CHOSEN_RULES, WHERE, CONDITIONS, None)
-    for changed, count in (({"repeats": 3}, 6), ({"gradients": 61}, 12)):
-        ran.clear()
-        run(CHOSEN_RULES, WHERE, replace(CONDITIONS, **changed), tmp_path)
-        assert len(ran) == count
-
-
-def test_a_cache_that_cannot_be_written_is_named(optilab, tmp_path):
-    (tmp_path / "cache").write_text("no directory")
-    race = ("race", "--algo", "sgd,momentum", "--function", "booth", "--budget", "2", "--starts", "1")
-    optilab(*race, code=7, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    optilab(*race, "--no-cache", XDG_CACHE_HOME=str(tmp_path / "cache"))
-
-
-def test_all_code_behind_numbers_invalidates_the_cache():
-    """Every module of optilab that a tuning imports is named in CODE, but for those without arithmetic."""
-    program = (
-        "import sys\n"
-        "from optilab.optimize import RULES, OBJECTIVES\n"
-        "from optilab.study.tuning import RaceSettings, measure\n"
-        "conditions = RaceSettings(2, 2, 1, 3)\n"
-        "names = [n for n, k in RULES.items() if 'function' not in k().needs and k.weights != 'matrices']\n"
-        "[measure(RULES[n](), OBJECTIVES['booth'](), 0, conditions) for n in names]\n"
-        "print(*(m.__file__ for name, m in sys.modules.items() if name.startswith('optilab')), sep='\\n')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    package = Path(optilab.__file__).parent
-    loaded = {str(Path(file).relative_to(package)) for file in done.stdout.split()}
-    named = {file for file in loaded if any(file == code or file.startswith(f"{code}/") for code in study.CODE)}
-    assert loaded - named == {"__init__.py", "errors.py", "study/__init__.py", "words.py"}
-    for code in study.CODE:
-        assert (package / code).exists()
+    assert run(CHOSEN_RULES[2:], WHERE[1:], CONDITIONS).tunings[0] in race.tunings
 
 
 def test_the_expected_best_is_a_mean_over_choices():
@@ -90,7 +34,7 @@ def test_the_expected_best_is_a_mean_over_choices():
 
 
 def test_curves_end_at_the_numbers_of_the_table():
-    race = run(CHOSEN_RULES, WHERE, CONDITIONS, None)
+    race = run(CHOSEN_RULES, WHERE, CONDITIONS)
     rows = {row.rule: row for row in standings(race)}
     solved = profile(race.costs, np.array([1e9]))[:, 0]
     for rule, curve, fraction in zip(race.rules, race.best_of, solved, strict=True):
