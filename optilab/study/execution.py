@@ -2,22 +2,36 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from optilab import runs, signals
+from optilab.config.load import load
 from optilab.config.own_network import OwnNetwork
-from optilab.config.training import DataConfig
+from optilab.config.training import DataConfig, TrainConfig, changed_keys
 from optilab.data.load import Dataset
-from optilab.errors import ExitCode, SystemFailure, UsageError, WriteFailure
+from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
 from optilab.study import plan as plans
+from optilab.study.groups import STAGE, asked_of
 from optilab.study.plan import Batch, Forecast, StudyPlan, forecast
-from optilab.study.trials import Cost, Outcome, Places, Trial, TrialRunner, Watcher, cost, relabel, try_out
+from optilab.study.trials import (
+    Cost,
+    Outcome,
+    Places,
+    Trial,
+    TrialRunner,
+    Watcher,
+    cost,
+    relabel,
+    shown_setting,
+    try_out,
+)
 from optilab.study.workers import Cluster, Processes, Workers, WorkersLost, cores
+from optilab.words import plural
 
 Datasets = Mapping[tuple[str, str | None], Dataset]
 """By `data.dataset` and `data.dir`."""
@@ -78,7 +92,7 @@ def run(
     SystemFailure where nothing runs or nothing can be written, RunError for a study that was asked something
     else.
     """
-    _require_same(plan, folder / name)
+    require_kept(plan, folder / name)
     datasets = _datasets(plan.trials, view)  # fetched once, before many processes need them
     if how.cluster is None and not (folder / name).exists():
         _require_working(plan, places_of(datasets, how))
@@ -89,10 +103,9 @@ def run(
         chosen = _workers(plan, how, folder / name, datasets, view)
         study = runs.open_study(folder, name, plan.study(), facts)
         try:
-            plan.require_same(study.path)  # now that no other process writes it
+            require_kept(plan, study.path)  # now that no other process writes it
             study.ask(plan.study(), **{**facts, "argv": _repeated(study.manifest.get("argv", argv), argv)})
-            if plan.relabels:
-                relabel(study, plan.trials)
+            relabel(study, plan.trials)
             ahead = forecast(plan.plan(study.path, dry=True), study.path)
             places = places_of(datasets, how)
             watching = partial(view.progress, len(ahead.trials), ahead.epochs, plan.metric)
@@ -128,8 +141,7 @@ def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions)
 
     UsageError where the first trial that is missing cannot be trained.
     """
-    if path.exists():
-        _require_same(plan, path)
+    require_kept(plan, path)
     places = places_of(_datasets(plan.trials, view), how)
     with _processes(plan, how) as pool:
         found = _cost(plan, forecast(plan.plan(path, dry=True), path), pool, places, lambda: False)
@@ -155,13 +167,53 @@ def _executed(plan: StudyPlan, execution: TrialRunner) -> list[Outcome]:
     return [outcomes[trial.name] for trial in trials if trial.name in outcomes]
 
 
-def _require_same(plan: StudyPlan, path: Path) -> None:
-    """RunError for a study that was asked something else, before anything of it is touched."""
-    if (path / runs.STUDY).is_file() and not path.is_symlink():
-        study = runs.read_study(path)
-        if study.manifest["command"] == plan.command:
-            study.require_unedited()
-            plan.require_same(path)
+def require_kept(plan: StudyPlan, path: Path) -> None:
+    """RunError where the study at `path` has trained what the plan leaves out or trains otherwise, before anything of
+    it is touched: its verdicts would forget that.
+    """
+    if not (path / runs.STUDY).is_file() or path.is_symlink():
+        return
+    study = runs.read_study(path)
+    if study.manifest["command"] != plan.command:
+        return  # it is refused where it is opened
+    study.require_unedited()
+    before, lines = asked_of(study), list[runs.Row]()
+    if changed := plan.changed(before):
+        raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
+    with suppress(DataError):  # a damaged plan is made again
+        lines = [line for name, line in study.planned().items() if (path / name).is_dir()]
+    trials = forecast(plan.plan(path, dry=True), path).trials
+    now = {trial.mark: trial for trial in trials}
+    alike = {(*map(shown_setting, trial.settings.values()), trial.config.seed): trial for trial in trials}
+    settings, first, lost = {place[:-1] for place in alike}, dict[Any, None](), list[str]()
+    for line in lines:
+        keys = [*line][1 : [*line].index("seed")]
+        place = tuple(line[key] for key in keys)
+        trial = now.get(line["digest"]) or alike.get((*place, line["seed"]))
+        if trial and line.get("network") not in first:  # one of each training
+            first[line.get("network")] = None
+            if changed := _changed(path / line["trial"], trial, str(before.get("keep", "last"))):
+                raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
+        # Which settings are trained again follows from outcomes, so other ones may be.
+        if line["digest"] not in now and (line.get(STAGE) in (None, "tuning") or place in settings):
+            lost.append(", ".join(f"{key}={line[key]}" for key in (*keys, "seed")))
+    if lost:
+        few = "; ".join([*lost[:3], *(["..."] if lost[3:] else [])])
+        raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {few}")
+
+
+def _changed(run: Path, trial: Trial, keep: str) -> list[str]:
+    """Why the run of a trial cannot go on as it is planned: it has other numbers, or epochs to forget."""
+    try:
+        before = load(TrainConfig, runs.read(run).manifest["config"])
+    except OptilabError:  # its worker says what is wrong with it
+        return []
+    changed, after = changed_keys(before, trial.config), trial.config.epochs
+    if after < before.epochs and not any(text.startswith("epochs:") for text in changed):
+        changed.append(f"epochs: {before.epochs} -> {after}, but a trial cannot forget epochs")
+    if after > before.epochs and keep == "none":
+        changed.append("more epochs, while its trials kept no checkpoint (keep: none)")
+    return changed
 
 
 def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:

@@ -45,7 +45,7 @@ from optilab.study.plan import (
 )
 from optilab.study.search_space import untuned
 from optilab.study.sweep import MAX_TRIALS
-from optilab.study.trials import Trial, as_trial, refused_changes, require_kept, require_seeds, require_unchanged
+from optilab.study.trials import Trial, as_trial
 from optilab.words import plural
 
 JUDGED = Measure("test_acc")
@@ -68,7 +68,6 @@ class NetworkRace(StudyPlan):
     candidates: tuple[TunedCandidate, ...]
     kinds: tuple[str, str] = OPTIMIZERS
     """What is compared, one and several."""
-    relabels = False  # finals would pass for settings under another label
 
     @property
     def labels(self) -> list[str]:
@@ -100,25 +99,6 @@ class NetworkRace(StudyPlan):
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         return tuned(self.candidates)
-
-    def require_same(self, study: Path) -> None:
-        """RunError where a study raced on other trainings; rules, trainings, budget and seeds may grow."""
-        asked, before = self.asked, resolve(load(RaceConfig, str(study / runs.STUDY)))
-        old = {config.name: config for config in before.on}
-        changed = [
-            f"{config.name}: {'; '.join(keys)}"
-            for config in asked.on
-            if config.name in old and (keys := refused_changes(old[config.name], config, before.keep))
-        ]
-        values = (
-            (key, getattr(before, key), getattr(asked, key))
-            for key in ("seed", "finalists", *search_space.ON_NETWORKS)
-        )
-        changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
-        require_unchanged(study, changed)
-        require_seeds(study, before.seeds, asked.seeds)
-        require_kept(study, "--algo", before.algos, asked.algos)
-        require_kept(study, "--on", old, [config.name for config in asked.on])
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from math import inf
 from pathlib import Path
 from statistics import fmean
-from typing import Any, ClassVar
+from typing import Any
 
 from optilab import runs
 from optilab.config.claims import Claim
@@ -232,8 +232,6 @@ class StudyPlan(ABC):
     """Those that depend on no outcome; they need the data and the devices that all need."""
     command: str = field(default="", kw_only=True)
     """The one that makes the study."""
-    relabels: ClassVar[bool] = True
-    """Whether trials may be on disk under the labels of a study with fewer axes."""
 
     @property
     @abstractmethod
@@ -250,9 +248,10 @@ class StudyPlan(ABC):
     def labels(self) -> Sequence[str] | None:
         """What a claim can name as its own; None where that follows from outcomes."""
 
-    @abstractmethod
-    def require_same(self, study: Path) -> None:
-        """RunError where the study of that directory was asked something else."""
+    def changed(self, before: Mapping[str, Any]) -> list[str]:
+        """`key: old -> new` of what cannot change since a study was started with the study.yaml `before`, although no
+        trial that depends on no outcome shows it."""
+        return []
 
     @abstractmethod
     def plan(self, study: Path, dry: bool = False) -> Plan:

@@ -14,7 +14,7 @@ from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.diagnose import of_run
-from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs, remedies
+from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed, tunings
 from optilab.study.plan import Plan, StudyPlan, TunedCandidate, final_seeds, grid
@@ -22,10 +22,6 @@ from optilab.study.trials import (
     Outcome,
     Trial,
     as_trial,
-    refused_changes,
-    require_kept,
-    require_seeds,
-    require_unchanged,
 )
 from optilab.words import plural
 
@@ -73,9 +69,6 @@ class Remedies(StudyPlan):
     def plan(self, study: Path, dry: bool = False) -> Plan:
         return grid(self.trials)
 
-    def require_same(self, study: Path) -> None:
-        require_same(study, self.asked)
-
 
 @dataclass(frozen=True)
 class TunedRemedies(NetworkRace):
@@ -89,9 +82,6 @@ class TunedRemedies(NetworkRace):
 
     def study(self) -> bytes:
         return to_yaml(self.remedies)
-
-    def require_same(self, study: Path) -> None:
-        require_same(study, self.remedies)
 
 
 def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
@@ -186,23 +176,6 @@ def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConf
     load(TrainConfig, config, changes)  # refused as they were typed
     settings = {**asked.set, **{change.key: change.value for change in changes}}
     return asked.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
-
-
-def require_same(study: Path, asked: RemedyConfig) -> None:
-    """RunError where a study was asked about another training before; remedies and seeds may be added."""
-    earlier = load(RemedyConfig, str(study / runs.STUDY))
-    before, now = (
-        tried(a.model_copy(update={"only": [next(iter(remedies()))], "pairs": False}))[0].trials[0].config
-        for a in (earlier, asked)
-    )
-    changed = refused_changes(before, now, "last")
-    keys = ("seed", *(["finalists"] if asked.tune is not None else []))
-    values = ((key, getattr(earlier, key), getattr(asked, key)) for key in keys)
-    changed += [f"{key}: {was} -> {now}" for key, was, now in values if was != now]
-    require_unchanged(study, changed)
-    require_seeds(study, earlier.seeds, asked.seeds)
-    every = list(remedies())
-    require_kept(study, "--only", earlier.only or every, asked.only or every)
 
 
 def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:

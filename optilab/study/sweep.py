@@ -23,8 +23,8 @@ from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
-from optilab.config.tree import Override, decimal, flow
-from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
+from optilab.config.tree import Override, flow
+from optilab.errors import ConfigError, OptilabError, Problem, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs import STUDY
 from optilab.runs.metrics import METRICS, ROW, TESTED
@@ -35,10 +35,6 @@ from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, ha
 from optilab.study.trials import (
     Trial,
     as_trial,
-    refused_changes,
-    require_kept,
-    require_seeds,
-    require_unchanged,
 )
 from optilab.words import of_key, plural
 
@@ -136,39 +132,13 @@ class SweepPlan(StudyPlan):
         again = f", then the best {self.confirmed} x {len(self.new_seeds)} new seeds" if self.confirmed else ""
         return " x ".join([*counts, plural(self.asked.seeds, "seed")]) + again
 
-    def require_same(self, study: Path) -> None:
-        """RunError where a study was asked about another training, or for fewer seeds; axes, seeds, samples and epochs
-        may grow.
-
-        For a search, samples alone: outcomes by which it chose its points would no longer be what it asks for.
-        """
-        asked = self.asked
-        before = resolve(load(SweepConfig, str(study / STUDY)))
-        assert isinstance(before.config, TrainConfig)
-        assert isinstance(asked.config, TrainConfig)
-        changed = refused_changes(before.config, asked.config, before.keep)
-        if before.search or asked.search:
-            was, now = ({**dump(one), "epochs": one.config.epochs} for one in (before, asked))
-            keys = ("search", "over", "seeds", "metric", "epochs")
-            changed += [f"{key}: {flow(was[key])} -> {flow(now[key])}" for key in keys if was[key] != now[key]]
-        require_unchanged(study, changed)
-        require_seeds(study, before.seeds, asked.seeds)
-        if self.command == "sweep" and not asked.search:
-            self._require_values(study, before)
-        if _confirmed(before) and self.confirmed:
-            require_seeds(study, new_seeds(dump(before)), len(self.new_seeds), "confirm-seeds")
-
-    def _require_values(self, study: Path, before: SweepConfig) -> None:
-        """RunError where an axis has lost a value, or where there are fewer samples."""
-        if before.samples:
-            if (self.asked.samples or 0) < before.samples:
-                least = f"expected at least {before.samples}, which {study} has"
-                raise RunError(f"--samples: {least}, got {self.asked.samples or 0}")
-            return
-        now = {axis.key: axis.values for axis in self.axes}
-        for axis in (read_axis(*one) for one in before.over.items()):
-            tried, asked = ([flow(decimal(v)) for v in own] for own in (axis.values, now.get(axis.key, ())))
-            require_kept(study, f"--over {axis.key}", tried, asked)
+    def changed(self, before: Mapping[str, Any]) -> list[str]:
+        """For a search: outcomes by which it chose its points would no longer be what it asks for."""
+        if not (before.get("search") or self.asked.search):
+            return []
+        was, now = ({**asked, "epochs": asked["config"]["epochs"]} for asked in (before, dump(self.asked)))
+        keys = ("search", "over", "seeds", "metric", "epochs")
+        return [f"{key}: {flow(was.get(key))} -> {flow(now[key])}" for key in keys if was.get(key) != now[key]]
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
         plan = self._choice(study, dry)
@@ -178,11 +148,13 @@ class SweepPlan(StudyPlan):
 
     def _choice(self, study: Path, dry: bool) -> Plan:
         """The trainings by which settings are chosen."""
-        asked = self.asked
+        asked, planned = self.asked, list[runs.Row]()
         if asked.search is not None:
-            journal = search.Journal(study, self.axes, self.base.seed, asked.metric, dry)
-            ask = lambda number: of_point(self.base, journal.ask(number), asked.seeds)  # noqa: E731
-            return tpe(ask, journal.tell, asked.samples or 0)
+            with suppress(OptilabError):  # there is none yet, or it is damaged and made again
+                planned = [line for line in runs.read_study(study).planned().values() if STAGE not in line]
+            chosen = search.Search(self.axes, self.base.seed, asked.metric, planned, dry)
+            ask = lambda number: of_point(self.base, chosen.ask(number), asked.seeds)  # noqa: E731
+            return tpe(ask, chosen.tell, asked.samples or 0)
         if asked.halving is not None:
             return halving(self.trials, asked.halving, asked.metric)
         return grid(self.trials)

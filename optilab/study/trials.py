@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,12 +19,11 @@ from typing import Any, Protocol
 from optilab import runs
 from optilab.config.own_network import OwnNetwork
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig, changed_keys, digest
+from optilab.config.training import TrainConfig, digest
 from optilab.config.tree import flow
-from optilab.errors import ExitCode, OptilabError, RunError, UsageError, WriteFailure, printable
+from optilab.errors import ExitCode, OptilabError, UsageError, WriteFailure, printable
 from optilab.runs.provenance import study_versions
 from optilab.study.workers import Answer, Task, Workers
-from optilab.words import some
 
 ATTEMPTS = 3
 """Times that a trial may be begun or resumed and lose its worker before another epoch is done."""
@@ -61,7 +60,7 @@ class Trial:
     @property
     def planned(self) -> runs.Row:
         """Its line of plan.jsonl."""
-        settings = {key: v if type(v) in (int, float) else flow(v) for key, v in self.settings.items()}
+        settings = {key: shown_setting(value) for key, value in self.settings.items()}
         return {"trial": self.name, **settings, "seed": self.config.seed, "digest": self.mark}
 
     def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
@@ -260,41 +259,9 @@ def cost(
     return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if one_each else None)
 
 
-def refused_changes(before: TrainConfig, after: TrainConfig, keep: str) -> list[str]:
-    """Why the trials of a study that trained `before` cannot go on as `after`: other numbers, or epochs to forget.
-
-    `keep` is what the study kept of their checkpoints.
-    """
-    changed = changed_keys(before, after)
-    if after.epochs < before.epochs and not any(text.startswith("epochs:") for text in changed):
-        changed.append(f"epochs: {before.epochs} -> {after.epochs}, but a trial cannot forget epochs")
-    if after.epochs > before.epochs and keep == "none":
-        changed.append("more epochs, while its trials kept no checkpoint (keep: none)")
-    return changed
-
-
-def require_unchanged(study: Path, changed: Sequence[str]) -> None:
-    """RunError that names what changed since a study was started, where anything did."""
-    if changed:
-        raise RunError(f"{study} was started with other settings: {'; '.join(changed)}")
-
-
-def require_seeds(study: Path, before: int, now: int, option: str = "seeds") -> None:
-    """RunError where a study is asked for fewer seeds than it has: its verdicts would forget some."""
-    if now < before:
-        raise RunError(f"--{option}: expected at least {before} seeds, which {study} has, got {now}")
-
-
-def require_kept(study: Path, option: str, before: Iterable[str], now: Iterable[str]) -> None:
-    """RunError where a study that has trained leaves out one of the values `before`: its verdicts would forget it.
-    `option`, such as `--algo`, asks for them.
-    """
-    tried, asked, trained = list(before), list(now), False
-    lost = [one for one in tried if one not in asked]
-    with suppress(OptilabError):  # a table that is damaged is written again
-        trained = bool(lost and runs.read_study(study).trials())
-    if trained:
-        raise RunError(f"{option}: expected also {some(lost, 3)}, which {study} has tried")
+def shown_setting(value: Any) -> Any:
+    """A value on an axis as plan.jsonl and trials.csv have it."""
+    return value if type(value) in (int, float) else flow(value)
 
 
 def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:
