@@ -20,7 +20,7 @@ from optilab.commands.studies import PlannedStudy
 from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.marks import ConfigKey, Flag
 from optilab.show.table import Column, Table
-from optilab.words import duration, percent, plural
+from optilab.words import duration, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.study import remedy as plans
@@ -106,6 +106,7 @@ class RemedyAnswer(EndedStudy):
                 "remedy": result.plan.name,
                 "val_acc": result.state if result.accuracy is None else result.accuracy,
                 "spread": result.spread,
+                "verdict": result.verdict,
                 "ratio": result.ratio,
                 "time": result.seconds,
                 "change": result.plan.misfit or result.plan.sets,
@@ -116,15 +117,14 @@ class RemedyAnswer(EndedStudy):
             Column("remedy", "remedy", left=True),
             Column("val_acc", "val_acc", lambda value: value if isinstance(value, str) else percent(value)),
             Column("spread", "+-", percent, detail=1),
+            Column("verdict", "verdict", left=True),
             Column("ratio", "|g1|/|gL|", "{:.0e}".format),
             Column("time", "time", duration),
             Column("change", "change", left=True),
         ]
-        seen = (
-            "+-: standard deviation over the seeds"
-            if self.plan.asked.seeds > 1
-            else "one seed: other seeds can differ by several percentage points"
-        )
+        seen = "+-: standard deviation over the seeds; the verdicts are about the network as it is"
+        if self.plan.asked.seeds == 1:
+            seen = "one seed: other seeds can differ by several percentage points, so there is no verdict"
         seen += "; |g1|/|gL|: gradient of layer 1 over that of the last hidden layer, the median of the run"
         chosen = "val_acc is the best epoch's, selected on the same images, so it is slightly optimistic"
         return Table(columns, rows, [chosen, seen])
@@ -135,26 +135,25 @@ class RemedyAnswer(EndedStudy):
 
     @property
     def _found(self) -> list[str]:
-        """The smallest change that fixes the network, and where only a large one does, the best small one."""
+        """The smallest change that fixes the network, or why there is none."""
         from optilab.diagnose import TRIAL_BATCHES
-        from optilab.study.remedy import smaller_fix, smallest_fix
+        from optilab.study.remedy import smallest_fix
 
-        if (fix := smallest_fix(self.results)) is None:
-            if all(result.accuracy is None for result in self.results):
-                return ["no training has a result"]
-            fit = sum(bool(one.trials) for one in self.plan.tried) - 1
-            none = "no remedy" if fit == len(self.results) - 1 else f"none of the {fit} that fit it"
-            found = [f"{none} does much better than the network as it is"]
-            if (steps := self.plan.asked.config.steps) <= TRIAL_BATCHES:
-                found.append(f"{steps} steps are too few to tell: raise --epochs")
-            return found
-        sure = "" if self.plan.asked.seeds > 1 else "; one seed: --seeds 3 says how sure that is"
-        smaller = smaller_fix(self.results, fix)
-        what = "the only one within a tenth of the best" if smaller else "smallest change that fixes it"
-        found = [f"{what}: {fix.plan.name}: {fix.plan.sets}{sure}"]
-        if smaller:
-            reached = percent(smaller.accuracy or 0.0)
-            found.append(f"with fewer settings: {smaller.plan.name}: {smaller.plan.sets}, {reached}")
+        if fix := smallest_fix(self.results):
+            return [f"smallest change that fixes it: {fix.plan.name}: {fix.plan.sets}"]
+        ended = [result for result in self.results if result.accuracy is not None]
+        if not ended:
+            return ["no training has a result"]
+        undecided = [result.plan.name for result in ended if result.verdict == "cannot tell"]
+        found = ["no remedy is better than the network as it is"]
+        if self.plan.asked.seeds == 1:
+            best = max(ended, key=lambda result: result.accuracy or 0.0)
+            change = f": {best.plan.sets}" if best.plan.sets else ""
+            found = [f"the most accurate is {best.plan.name}{change}; one seed gives no verdict, --seeds 3 may"]
+        elif undecided:
+            found = [f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"]
+        if (steps := self.plan.asked.config.steps) <= TRIAL_BATCHES:
+            found.append(f"{steps} steps are too few to tell: raise --epochs")
         return found
 
     @property
@@ -178,6 +177,7 @@ class RemedyAnswer(EndedStudy):
                     "val_acc": list(result.accuracies),
                     "mean": result.accuracy,
                     "std": result.spread,
+                    "verdict": result.verdict or None,
                     "gradient_ratio": result.ratio,
                     "seconds": result.seconds,
                     "state": result.plan.misfit or result.state,

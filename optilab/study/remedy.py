@@ -1,7 +1,7 @@
 """`optilab remedy`: every remedy on one network, from the same seeds, in one table of results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -16,6 +16,8 @@ from optilab.config.tree import Override
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
 from optilab.errors import ConfigError, UsageError
+from optilab.study.groups import Group, Measure, values_of
+from optilab.study.judge import Row, judge
 from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed, tunings
 from optilab.study.plan import Plan, StudyPlan, TunedCandidate, final_seeds, grid
 from optilab.study.trials import (
@@ -193,13 +195,20 @@ def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
     )
 
 
+MEASURE = Measure("val_acc", at="best")
+
+
 @dataclass(frozen=True)
 class Result:
-    """The outcome of a remedy over the seeds: validation accuracy at the best epoch, gradient ratio, time."""
+    """What came out of one remedy."""
 
     plan: RemedyTrials
     accuracies: tuple[float, ...]
-    ratio: float | None  # |g1|/|gL| over the run, the median of the seeds
+    """At the best epoch, by seed; of a training that diverged the chance level."""
+    row: Row[str] | None
+    """Against the config as it is; None without an accuracy, or where that one has none."""
+    ratio: float | None
+    """|g1|/|gL| over the run, the median of the seeds."""
     seconds: float
     state: str
 
@@ -212,58 +221,51 @@ class Result:
         """Sample standard deviation over the seeds."""
         return stdev(self.accuracies) if len(self.accuracies) > 1 else None
 
+    @property
+    def verdict(self) -> str:
+        """better, worse or cannot tell; empty for the config as it is, and of one seed."""
+        return self.row.verdict if self.row and self.row.difference and len(self.accuracies) > 1 else ""
+
 
 def results(plans: Sequence[RemedyTrials], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
     """One result per plan, in their order. DataError for a damaged run."""
-    by_trial = {outcome.trial.name: outcome for outcome in outcomes}
-    return [_result(plan, [by_trial[t.name] for t in plan.trials if t.name in by_trial], study) for plan in plans]
-
-
-def _result(plan: RemedyTrials, outcomes: Sequence[Outcome], study: Path) -> Result:
-    accuracies, ratios, seconds = [], [], 0.0
-    states = {outcome.status for outcome in outcomes} or {"does not fit" if plan.misfit else "not run"}
-    for outcome in outcomes:
-        if outcome.failed:
-            continue
-        record = runs.read(study / outcome.trial.name)
-        evidence, timings = of_run(record), runs.read_timings(record.path / "timings.csv")
-        if evidence.rows:
-            accuracies.append(runs.best(evidence.rows)["val_acc"])
-        if (ratio := evidence.gradient_ratio()) is not None:
-            ratios.append(ratio)
-        seconds += sum(row["seconds"] for row in timings)
-    return Result(plan, tuple(accuracies), median(ratios) if ratios else None, seconds, ", ".join(sorted(states)))
-
-
-MUCH = 1.5
-"""A remedy that does much better has at least this factor times the accuracy."""
+    ended = {outcome.trial.name: outcome for outcome in outcomes}
+    groups, found = list[Group](), list[Result]()
+    for plan in plans:
+        own = [ended[trial.name] for trial in plan.trials if trial.name in ended]
+        records = {o.trial.config.seed: runs.read(study / o.trial.name) for o in own if not o.failed}
+        ratios = [ratio for r in records.values() if (ratio := of_run(r).gradient_ratio()) is not None]
+        timings = [row for r in records.values() for row in runs.read_timings(r.path / "timings.csv")]
+        states = {o.status for o in own} or {"does not fit" if plan.misfit else "not run"}
+        groups.append(Group(plan.name, {}, records))
+        seconds = sum(row["seconds"] for row in timings)
+        ratio = median(ratios) if ratios else None
+        found.append(Result(plan, (), None, ratio, seconds, ", ".join(sorted(states))))
+    measured = {
+        group.label: values
+        for group, values in zip(groups, values_of(groups, MEASURE), strict=True)
+        if values.values
+    }
+    rows = dict[str, Row[str]]()
+    if AS_IT_IS in measured:
+        values = {name: own.values for name, own in measured.items()}
+        diverged = {name: own.diverged for name, own in measured.items()}
+        judged = judge(values, baseline=AS_IT_IS, diverged=diverged, limits=MEASURE.limits)
+        rows = {row.key: row for row in judged.rows}
+    for place, result in enumerate(found):
+        if (name := result.plan.name) in measured:
+            accuracies = tuple(measured[name].values.values())
+            found[place] = replace(result, accuracies=accuracies, row=rows.get(name))
+    return found
 
 
 def smallest_fix(results: Sequence[Result]) -> Result | None:
-    """The remedy that changes the fewest settings, then the most accurate, among those within a tenth of the best.
-
-    None where no remedy does much better than the config as it is, or where that one has no result to compare with.
+    """The remedy that changes the fewest settings, then the most accurate, of those that are better than the config as
+    it is, and not worse than the best of them. None where none is.
     """
-    accuracy = {result.plan.name: result.accuracy for result in results if result.accuracy is not None}
-    base = next(result for result in results if result.plan.remedy is None)
-    if not accuracy or (base.accuracy is None and base.state != "diverged"):
+    better = {r.plan.name: r for r in results if r.verdict == "better"}
+    if not better:
         return None
-    best = max(accuracy.values())
-    fixes = [
-        (r.plan.remedy.size, -accuracy[r.plan.name], r)
-        for r in results
-        if r.plan.remedy and accuracy.get(r.plan.name, 0.0) >= 0.9 * best > 0.0
-    ]
-    if best < MUCH * (base.accuracy or 0.0) or not fixes:
-        return None
-    return min(fixes, key=lambda fix: fix[:2])[2]
-
-
-def smaller_fix(results: Sequence[Result], fix: Result) -> Result | None:
-    """The most accurate remedy of fewer settings than `fix` that does much better than the config as it is, too."""
-    base = next(result.accuracy or 0.0 for result in results if result.plan.remedy is None)
-    assert fix.plan.remedy
-    size = fix.plan.remedy.size
-    smaller = [r for r in results if r.plan.remedy and r.plan.remedy.size < size and r.accuracy]
-    best = max(smaller, key=lambda result: result.accuracy or 0.0, default=None)
-    return best if best and (best.accuracy or 0.0) >= MUCH * base else None
+    judged = judge({name: r.row.values for name, r in better.items() if r.row}, limits=MEASURE.limits)
+    fixes = [better[name] for name in judged.possible_best]
+    return min(fixes, key=lambda r: (r.plan.remedy.size if r.plan.remedy else 0, -(r.accuracy or 0.0)))

@@ -15,7 +15,8 @@ from optilab.config.presets import presets
 from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
-from optilab.study.remedy import RemedyTrials, Result, smaller_fix, smallest_fix
+from optilab.study.judge import judge
+from optilab.study.remedy import AS_IT_IS, RemedyTrials, Result, smallest_fix
 from tests.processes import wait_until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -79,6 +80,7 @@ def test_remedies_are_compared_side_by_side(optilab, small, tmp_path):
     assert list(rows) == ["as it is", "tanh", "batchnorm", "skip"]
     assert rows["tanh"]["changes"] == {"model.activation": "tanh"}
     assert len(rows["tanh"]["val_acc"]) == 2
+    assert [result["verdict"] for result in document["results"]] == [None, "cannot tell", "cannot tell", None]
     assert "expected two hidden layers" in rows["skip"]["state"]  # the network has no layers 3 and 5
     # Each trial is a run that repeats alone to the same bits.
     path = _trial(tmp_path / "runs" / "table", "tanh-s42")
@@ -150,27 +152,36 @@ def _trial(study, label):
     return path
 
 
-def _result(name, accuracy, state="done"):
-    known = None if name is None else remedies()[name]
-    return Result(RemedyTrials(known, ()), () if accuracy is None else (accuracy,), None, 0.0, state)
+def _results(table):
+    """The results of remedies, by name; None is the config as it is."""
+    plans = {name: RemedyTrials(name and remedies()[name], ()) for name in table}
+    values = {plans[name].name: dict(enumerate(row)) for name, row in table.items() if row}
+    judged = judge(values, baseline=AS_IT_IS) if table[None] else None
+    rows = {row.key: row for row in judged.rows} if judged else {}
+    return {
+        name: Result(plan, tuple(table[name]), rows.get(plan.name), None, 0.0, "done")
+        for name, plan in plans.items()
+    }
 
 
-def test_smallest_fix_was_seen_to_work():
-    tanh = _result("tanh", 0.8)
-    failed = [_result(None, None, "failed"), _result("tanh", None, "failed")]
-    for results, fix in (
-        ([_result(None, 0.1), tanh], tanh),
-        ([_result(None, 0.7), tanh], None),
-        ([_result(None, None, "diverged"), tanh], tanh),
-        (failed, None),
-        ([failed[0], tanh], None),  # nothing to compare with
-    ):
-        assert smallest_fix(results) is fix
-    many, one, none = _result("kitchen-sink", 0.8), _result("batchnorm", 0.4), _result("tanh", 0.1)
-    results = [_result(None, 0.1), many, one, none]
-    assert smallest_fix(results) is many
-    assert smaller_fix(results, many) is one
-    assert smaller_fix([_result(None, 0.1), many, none], many) is None
+BASE, GOOD, BETTER = (0.1, 0.1, 0.11), (0.79, 0.8, 0.81), (0.86, 0.88, 0.87)
+
+
+@pytest.mark.parametrize(
+    ("table", "fix"),
+    [
+        ({None: BASE, "tanh": GOOD}, "tanh"),
+        ({None: (0.78, 0.8, 0.81), "tanh": GOOD}, None),
+        ({None: BASE, "tanh": ()}, None),
+        ({None: (), "tanh": GOOD}, None),  # nothing to compare with
+        ({None: BASE[:1], "tanh": GOOD[:1]}, None),  # one seed
+        ({None: BASE, "kitchen-sink": GOOD, "batchnorm": GOOD}, "batchnorm"),
+        ({None: BASE, "kitchen-sink": BETTER, "batchnorm": GOOD, "tanh": BASE}, "kitchen-sink"),
+    ],
+)
+def test_smallest_fix_is_better_than_nothing_and_not_worse_than_the_best(table, fix):
+    results = _results(table)
+    assert smallest_fix([*results.values()]) is (fix and results[fix])
 
 
 def test_trainings_end_with_their_study(small, tmp_path):
