@@ -105,7 +105,7 @@ def test_negative_control_an_import_of_torch(sandbox: Sandbox, forked_without_to
 
 
 def test_few_open_files_are_named(sandbox: Sandbox) -> None:
-    before = ["bash", "-c", 'ulimit -n 10; exec "$@"', "limited"]
+    before = ["bash", "-c", 'ulimit -n 8; exec "$@"', "limited"]
     study = ["sweep", "lab.yaml", "--over", "optimizer.lr=0.1,0.2", "--epochs", "1", "--name", "few"]
     done = run_process(study, sandbox.folder, before=before)
     assert (done.code, done.err.splitlines()[-1]) == (7, "optilab: this process: Too many open files"), done
