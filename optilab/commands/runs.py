@@ -653,7 +653,7 @@ def _value(value: Any) -> str:
 
 
 class ExportRuns(FolderOptions, OutputOptions):
-    """Write all rows of runs with their settings: one table, or the files of TensorBoard or MLflow."""
+    """Write all rows of runs with their settings: one table, or event files of TensorBoard."""
 
     EXAMPLES = (
         "optilab runs export latest --out rows.csv",
@@ -662,12 +662,9 @@ class ExportRuns(FolderOptions, OutputOptions):
     )
 
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
-    out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv, .parquet or .sqlite file")] = None
+    out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv or .parquet file")] = None
     tensorboard: Annotated[
         str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
-    ] = None
-    mlflow: Annotated[
-        str | None, Flag("DIR", path=True), Doc("A tracking store of MLflow, in a new directory")
     ] = None
     force: Annotated[bool, Doc("Replace the file of --out")] = False
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
@@ -676,30 +673,24 @@ class ExportRuns(FolderOptions, OutputOptions):
         from optilab.study import export
         from optilab.study.groups import select
 
-        file = None if self.out is None else Path(self.out)
-        named = {"tensorboard": self.tensorboard, "mlflow": self.mlflow}
-        folders = {name: Path(folder) for name, folder in named.items() if folder}
         selection = select(place.folder, self.names)
-        if file is None and not folders:
-            raise UsageError("expected --out FILE, --tensorboard DIR or --mlflow DIR, as in --out rows.csv")
-        if file is not None:
-            export.writer_of(file)
-            export.require_free(file, "--out", self.force)
-        for name, folder in folders.items():
-            export.require_tracker(name, folder)
+        if self.out is None and self.tensorboard is None:
+            raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
+        if self.out is not None:
+            export.require_writable(Path(self.out), "--out", self.force)
+        if self.tensorboard is not None:
+            export.require_new(Path(self.tensorboard), "--tensorboard")
         rows, damaged = export.gather(selection.records, selection.left_out)
         for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
             terminal.note(note)
-        if file is not None:
-            export.write(file, rows)
-        if "tensorboard" in folders:
-            export.tensorboard(folders["tensorboard"], rows.exported)
-        if "mlflow" in folders:
-            export.mlflow(folders["mlflow"], rows.exported)
-        written = [str(path) for path in ([file] if file else []) + list(folders.values())]
+        if self.out is not None:
+            export.write(Path(self.out), rows)
+        if self.tensorboard is not None:
+            export.tensorboard(Path(self.tensorboard), rows.runs)
+        written = [str(Path(path)) for path in (self.out, self.tensorboard) if path is not None]
         facts = {
             "written": written,
-            "runs": [one.name for one in rows.exported],
+            "runs": [run.name for run in rows.runs],
             "left_out": {**damaged, **selection.others},
         }
         return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
