@@ -20,7 +20,7 @@ from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
 from optilab.show.table import Column, Table
-from optilab.words import duration, listed, metric, of_key, percent, plural, some
+from optilab.words import duration, metric, of_key, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -98,15 +98,7 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
             terminal.note(_skipped(unreadable, place.folder))
         empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
         if found and where:
-            facts = [facts for line in found for facts in (line.facts, *line.trials)]
-            have = ""
-            for key in dict.fromkeys(key for condition in conditions for key in condition.keys):
-                full = listing.full_keys("--where", key, [name for one in facts for name in one])
-                words = list(dict.fromkeys(one[k] for k in full for one in facts if isinstance(one.get(k), str)))
-                have += (
-                    f"; {key} here is {listed(words, 'or') if len(words) < 7 else some(words, 6)}" if words else ""
-                )
-            empty = f"no run in {place.folder} meets {' and '.join(where)}{have}"
+            empty = f"no run in {place.folder} meets {' and '.join(where)}"
         return RunList(lines, axes, empty, values=self.format == "csv")
 
 
@@ -412,9 +404,10 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
         facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])
     facts.append(["versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())])
     facts.append(["git", str(manifest.get("git", {}).get("commit", "none"))])
+    changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
     if line.variant.preset:
-        changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
         facts.append(["preset", line.variant.preset])
+    if line.variant.preset or changed:
         facts.append(["changed", ", ".join(changed) or "nothing"])
     yield terminal.grid(["", ""], facts, left=(0, 1), show_header=False)
     yield ""
@@ -574,7 +567,7 @@ def _confirm(paths: Sequence[Path]) -> None:
 
 
 class DiffRuns(FolderOptions, OutputOptions):
-    """Compare two runs to the last bit: config, environment, data, the first epoch that differs, and the cause."""
+    """Compare two runs to the last bit: config, data, environment, and the first epoch that differs."""
 
     EXAMPLES = ("optilab runs diff relu-1 latest", "optilab runs diff runs/lr-study/0.1-s42 latest")
 
@@ -604,8 +597,8 @@ class DiffRuns(FolderOptions, OutputOptions):
 
 
 def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
-    """What differs, where the rows part, and the cause."""
-    sections = {"config": parting.config, "environment": parting.environment, "data": parting.data}
+    """What differs, and where the rows part."""
+    sections = {"config": parting.config, "data": parting.data, "environment": parting.environment}
     if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
         titles = {"key": "differs", "a": a.name, "b": b.name}
         yield Table([Column(key, title, left=True) for key, title in titles.items()], rows)
@@ -614,8 +607,7 @@ def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
     yield from (Sentence(text, "red") for text in parting.edited)
     yield ""
     yield rows_in_words(parting, a.is_training)
-    for number, cause in enumerate(parting.causes):
-        yield Sentence(f"{'also' if number else 'cause'}: {cause}", "" if number else "bold")
+    yield from (Sentence(cause, "bold") for cause in parting.causes)
 
 
 def rows_in_words(parting: "Diff", training: bool) -> str:
