@@ -86,7 +86,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         asked = load(TrainConfig, studies.training(self.config), self.changes)
         claims = expectations("lr", self.expect or [])
         from optilab.study import rates
-        from optilab.study.claims import of_rate, require_judgeable
+        from optilab.study.claims import judge_claims, of_rate, require_judgeable
 
         if found := next((change for change in self.changes if change.key == "optimizer.lr"), None):
             terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
@@ -106,7 +106,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
             {} if asked.data.holdout else {"data.holdout": rates.held_out(asked, len(dataset.train_images))},
         )
         self.draw(answer.chart)
-        return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
+        return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, asked.name)))
 
 
 def range_test(

@@ -286,7 +286,10 @@ def _ended(path: Path, config: "TrainConfig", request: Train, drawn: bool = True
     record = runs.read(path)
     written = _draw(request, [record]) if drawn else []
     return LabTraining(
-        record, claims.of_trainings(config.expect, [record]), [*written, str(path)], request.picture
+        record,
+        claims.judge_claims(config.expect, claims.of_trainings([record])),
+        [*written, str(path)],
+        request.picture,
     )
 
 
@@ -397,7 +400,7 @@ def _trained_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
     through = studies.completed(ran)
     written = [*_draw(request, through), str(ran.path)]
-    judged = claims.of_trainings(plan.asked.expect, through)
+    judged = claims.judge_claims(plan.asked.expect, claims.of_trainings(through))
     return SeedsAnswer(runs.read_study(ran.path), ran, written, request.picture, judged=judged)
 
 
