@@ -17,6 +17,7 @@ from docs.measured import figures
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
+from optilab.optimize.objective import Floats
 from optilab.study import rates
 from optilab.study.plan import SPAN
 from tests.study.simulated import generator_of, judged
@@ -53,31 +54,69 @@ def compared(network: str, rule: str, dataset: str, batch: int, epochs: int) -> 
     images = dataset_of(config(1).data)
     ramp = rates.rate_ramp(config(1).optimizer)
 
-    def tested(lowest: float, highest: float, steps: int, as_fastai: bool) -> rates.RangeTest:
+    def optilab(steps: int) -> float | None:
         training, losses = build(config(44), images), list[float]()
-        own = rates.RateRamp(ramp.key, ramp.lr, np.geomspace(lowest, highest, steps))
-        for loss in training.ramp(rate / own.lr for rate in own.rates):
+        shorter = rates.rate_ramp(config(1).optimizer, steps)
+        for loss in training.ramp(rate / ramp.lr for rate in shorter.rates):
             losses.append(loss)
-            far = len(losses) > 10 and loss > rates.FAR * min(losses)
-            if far if as_fastai else rates.runs_away(losses, training.chance_loss):
+            if rates.runs_away(losses, training.chance_loss):
                 break
-        return rates.read_range_test(own, losses, training.chance_loss)
+        return rates.read_range_test(shorter, losses, training.chance_loss).rate
+
+    def tested_by_fastai() -> tuple[Floats, Floats]:
+        """The rates and losses of its range test, without a last loss that is not finite."""
+        training, losses, tried = build(config(44), images), list[float](), np.geomspace(1e-7, 10, 100)
+        for loss in training.ramp(rate / ramp.lr for rate in tried):
+            losses.append(loss)
+            if len(losses) > 10 and loss > rates.FAR * min(losses):
+                break
+        finite = np.array(losses if np.isfinite(losses[-1]) else losses[:-1])
+        return tried[: len(finite)], finite
 
     def accuracy(rate: float | None) -> float:
         if rate is None:
             return CHANCE_LEVEL
         return fmean(trained(build(config(seed), images), rate / ramp.lr, epochs, batch) for seed in SEEDS)
 
-    low, high = ramp.rates[0], ramp.rates[-1]
-    others = tested(1e-7, 10, 100, True).others
+    losses = tested_by_fastai()
     methods = {
-        "`lr`": tested(low, high, rates.STEPS, False).rate,
-        "`lr --steps 300`": tested(low, high, 300, False).rate,
+        "`lr`": optilab(rates.STEPS),
+        "`lr --steps 300`": optilab(300),
+        "fastai valley": fastai_valley(*losses),
+        "fastai steep": fastai_steep(*losses),
+        "the optimizer's default": ramp.lr,
     }
-    methods |= {"fastai valley": others["fastai valley"], "fastai steep": others["fastai steep"]}
-    methods["the optimizer's default"] = ramp.lr
-    best = max(map(accuracy, np.geomspace(low * 10, high / 10, 9).tolist()))
+    best = max(map(accuracy, np.geomspace(ramp.rates[0] * 10, ramp.rates[-1] / 10, 9).tolist()))
     return {name: 100 * (best - accuracy(rate)) for name, rate in methods.items()}
+
+
+def read_by_fastai(rates: Floats, losses: Floats) -> tuple[Floats, Floats]:
+    """What the suggestions of fastai's `lr_find` (2.8) read: the exponential moving average of the losses, free of the
+    bias of its start, without the first tenth of the steps and the last five."""
+    mean, means = 0.0, []
+    for count, loss in enumerate(losses, start=1):
+        mean = 0.98 * mean + 0.02 * loss
+        means.append(mean / (1 - 0.98**count))
+    middle = slice(len(rates) // 10, -5)
+    return rates[middle], np.array(means)[middle]
+
+
+def fastai_steep(rates: Floats, losses: Floats) -> float:
+    """The rate of the steepest fall per factor of the rate."""
+    rates, smooth = read_by_fastai(rates, losses)
+    return float(rates[np.argmin(np.diff(smooth) / np.diff(np.log(rates)))])
+
+
+def fastai_valley(rates: Floats, losses: Floats) -> float:
+    """fastai's default: a place in the middle third of the longest falling subsequence."""
+    rates, smooth = read_by_fastai(rates, losses)
+    lengths = np.ones(len(smooth), dtype=int)
+    for i in range(1, len(smooth)):
+        lengths[i] += lengths[:i][smooth[:i] > smooth[i]].max(initial=0)
+    end = int(np.argmax(lengths))
+    length = int(lengths[end])
+    place = max(end - length, -1) + int(length / 3) + int(length / 3 / 2) if length > 1 else 0
+    return float(rates[place])
 
 
 def trained(training: Any, factor: float, epochs: int, batch: int) -> float:

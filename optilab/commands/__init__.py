@@ -14,7 +14,7 @@ TASKS = {
         "train": "Train a network; a run can be stopped and resumed.",
         "diagnose": "Find out why a network does not learn, and what to change.",
         "remedy": "Try every known remedy on one network.",
-        "lr": "Find a learning rate: a range test, confirmed with seeds.",
+        "lr": "Find a learning rate by a range test.",
         "sweep": "Train one network over axes of settings, on every core.",
     },
     "Results": {

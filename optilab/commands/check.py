@@ -39,8 +39,7 @@ from optilab.show.table import Column, Table
 from optilab.words import listed, plural, some
 
 if TYPE_CHECKING:
-    from optilab.config.optimize import OptimizeConfig
-    from optilab.study.claims import ClaimResult
+    from optilab.study.claims import ClaimResult, Results
     from optilab.study.plan import StudyPlan
 
 
@@ -179,6 +178,8 @@ class CheckedTarget:
         return Suite(self.target, cases, self.seconds)
 
 
+Question: TypeAlias = "tuple[Sequence[Claim], Results]"
+"""Claims, and what they are about."""
 Judgement: TypeAlias = "tuple[Sequence[ClaimResult], Sequence[str], Sequence[OptilabError]]"
 """Claims as they were judged, the directories that were made or read, and why other claims were not judged."""
 
@@ -231,39 +232,42 @@ class Checker:
             at = ("checks", number)
             raise at_place(error, tree, at, (*at, check.command)) from None
 
-    def _config(self, kind: str, given: Any, changes: Sequence[Override], claims: Sequence[Any]) -> Judgement:
+    def _config(self, kind: str, given: Any, changes: Sequence[Override], texts: Sequence[Any]) -> Judgement:
         """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
-        from optilab.config.optimize import OptimizeConfig
+        from optilab.study.claims import judge_claims
 
         claimed = [
-            Override(where, "expect", list(texts), adds=True)
-            for where, texts in (("expect", claims), ("--expect", self.expect))
-            if texts
+            Override(where, "expect", list(added), adds=True)
+            for where, added in (("expect", texts), ("--expect", self.expect))
+            if added
         ]
+        on_functions = kind == "race" and isinstance(given, dict) and "on" not in given
         if kind == "optimize":
-            return _paths(load(OptimizeConfig, given, [*changes, *claimed])), [], []
-        if kind == "lr":
-            return self._rate(given, changes, claims), [], []
-        if kind == "race" and isinstance(given, dict) and "on" not in given:
-            if changes:
-                raise UsageError("a race on test functions has no settings to set", "set")
-            return self._function_race(given, claimed), [], []
-        return self._study(kind, given, changes, claimed)
+            claims, results = _paths(given, [*changes, *claimed])
+        elif kind == "lr":
+            claims, results = self._rate(given, changes, [*texts, *self.expect])
+        elif on_functions and changes:
+            raise UsageError("a race on test functions has no settings to set", "set")
+        elif on_functions:
+            claims, results = self._function_race(given, claimed)
+        else:
+            return self._study(kind, given, changes, claimed)
+        return judge_claims(claims, results), [], []
 
-    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> "list[ClaimResult]":
+    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> "Question":
         from optilab.commands.lr import range_test
         from optilab.config.training import TrainConfig
         from optilab.study.claims import of_rate, require_judgeable
         from optilab.study.rates import rate_ramp
 
-        claims = _require(expectations("lr", [*texts, *self.expect]))
+        claims = _require(expectations("lr", texts))
         asked = load(TrainConfig, given, changes)
         require_judgeable(claims, [asked.name])
         dataset = studies.dataset_of(asked.data)
         test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
-        return of_rate(claims, test.rate, asked.name)
+        return claims, of_rate(test.rate, asked.name)
 
-    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> "Sequence[ClaimResult]":
+    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> "Question":
         from optilab.commands.race import FunctionRace, found_on_functions
         from optilab.study.claims import of_race
         from optilab.study.function_race import standings
@@ -271,10 +275,10 @@ class Checker:
         asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return list(of_race(claims, standings(found_on_functions(asked, FunctionRace(), place).race)))
+        return claims, of_race(standings(found_on_functions(asked, FunctionRace(), place).race))
 
     def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Judgement:
-        from optilab.study.claims import of_study
+        from optilab.study.claims import judge_claims, of_study
 
         asked, plan = self._asked(kind, given, changes, claimed)
         claims = _require(asked.expect)
@@ -285,7 +289,7 @@ class Checker:
         failed = [outcome for outcome in ran.outcomes if outcome.failed]
         if failed:
             raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
-        return of_study(claims, runs.read_study(ran.path)), [str(ran.path)], []
+        return judge_claims(claims, of_study(runs.read_study(ran.path))), [str(ran.path)], []
 
     def _asked(
         self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]
@@ -319,7 +323,7 @@ class Checker:
 
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Judgement:
         from optilab.config.optimize import OptimizeConfig
-        from optilab.study.claims import of_paths, of_study, of_training
+        from optilab.study.claims import judge_claims, of_paths, of_study, of_training
         from optilab.study.groups import settings
 
         entry = runs.read_entry(path)
@@ -328,42 +332,31 @@ class Checker:
             raise UsageError(
                 f"expected a run of optimize, train, sweep, race or remedy, got one of {shown(command)}"
             )
-        judge: Callable[[Sequence[Claim]], Sequence[ClaimResult]]
-        own: Sequence[Claim]
         if isinstance(entry, runs.Study):
             entry.require_unedited()
             config: Any = load(schema_for("sweep" if command == "train" else command), str(path / runs.STUDY))
             raced = command == "race" or getattr(config, "tune", None) is not None
-            kind, own, judge = "race --on" if raced else "train", config.expect, partial(of_study, study=entry)
+            kind, claims, results = "race --on" if raced else "train", [*config.expect], of_study(entry)
         elif command == "optimize":
-            config, statuses = load(OptimizeConfig, str(path / "config.yaml")), entry.manifest.get("results", {})
-            kind, own = command, config.expect
-            judge = partial(of_paths, config=config, rows=entry.rows(), statuses=statuses)
+            config = load(OptimizeConfig, str(path / "config.yaml"))
+            kind, claims = command, [*config.expect]
+            results = of_paths(config, entry.rows(), entry.manifest.get("results", {}))
         else:
-            tree = settings(entry)
-            kind, judge = "train", partial(of_training, record=entry, settings=tree)
-            own = expectations(kind, tree.get("expect", ()))
-        claims, unread = [*own, *expectations(kind, texts)], list[OptilabError]()
+            kind, results = "train", of_training(entry)
+            claims = [*expectations(kind, settings(entry).get("expect", ()))]
+        claims += expectations(kind, texts)
+        judged, wrong = list["ClaimResult"](), list[OptilabError]()
         for text in self.expect:
             try:
                 claims += expectations(kind, [text])
             except ConfigError as error:
-                unread.append(error)
-        judged, unjudged = _each(claims if unread else _require(claims), judge)
-        return judged, [str(path)], [*unread, *unjudged]
-
-
-def _each(
-    claims: Sequence[Claim], judge: "Callable[[Sequence[Claim]], Sequence[ClaimResult]]"
-) -> "tuple[Sequence[ClaimResult], Sequence[OptilabError]]":
-    """The claims that can be judged, and why others cannot."""
-    try:
-        return judge(claims), []
-    except UsageError as error:
-        if len(claims) < 2:
-            return [], [error]
-    parts = [_each([claim], judge) for claim in claims]
-    return [one for judged, _ in parts for one in judged], [error for _, wrong in parts for error in wrong]
+                wrong.append(error)
+        for claim in claims if wrong else _require(claims):
+            try:
+                judged += judge_claims([claim], results)
+            except UsageError as error:
+                wrong.append(error)
+        return judged, [str(path)], wrong
 
 
 def _judged(target: str, judge: Callable[[], Judgement]) -> CheckedTarget:
@@ -376,11 +369,13 @@ def _judged(target: str, judge: Callable[[], Judgement]) -> CheckedTarget:
     return CheckedTarget(target, *found, perf_counter() - started)
 
 
-def _paths(settings: "OptimizeConfig") -> "Sequence[ClaimResult]":
-    from optilab.commands.paths import follow, judge
+def _paths(given: Any, changes: Sequence[Override]) -> "Question":
+    from optilab.commands.paths import follow, results_of
+    from optilab.config.optimize import OptimizeConfig
 
-    asked = settings.model_copy(update={"expect": _require(settings.expect)})
-    return judge(asked, follow(asked))
+    config = load(OptimizeConfig, given, changes)
+    claims = _require(config.expect)
+    return claims, results_of(config, follow(config))
 
 
 def _require(claims: Sequence[Any]) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""`optilab lr`: which learning rate, by a range test and, with --confirm, by trainings with seeds."""
+"""`optilab lr`: which learning rate, by a range test."""
 
 import shlex
 import time
@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 from annotated_types import Ge, Le
 
-from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import studies
 from optilab.commands.answer import Answer, Block, Sentence
-from optilab.commands.compare import LabComparison
 from optilab.commands.options import (
     QUIET,
     BatchSize,
     DataOptions,
     Device,
-    JobOptions,
     Optimizer,
     OutputOptions,
     PictureOptions,
-    SaveOptions,
     Seed,
     SetOptions,
     Threads,
@@ -36,28 +32,29 @@ from optilab.errors import ExitCode
 from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
-from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Span, Threshold
+from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Threshold
 from optilab.show.progress import Bar
-from optilab.words import duration, plural
+from optilab.words import duration
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
     from optilab.data.load import Dataset
     from optilab.study.claims import ClaimResult
-    from optilab.study.execution import StudyResult
-    from optilab.study.rates import Confirmation, RangeTest, RateRamp
+    from optilab.study.rates import RangeTest, RateRamp
 
 TIMED = 10
 """Steps after which the time of all is estimated."""
+SEEDS, EPOCHS, EPOCHS_UNMOVED = 3, 3, 30
+"""Seeds and epochs of the sweep that confirms; the epochs where the range test has no answer."""
 CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "set")
 """What the commands that go on with the answer repeat."""
 
 
-class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
+class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
     """Recommend a learning rate with a short range test, which takes seconds and writes no files.
 
     The rate grows at each step of one short training, and the loss tells which rates are too small and which too
-    large. With --confirm, runs at five learning rates around the answer decide, as a study that is kept. Exit status
+    large. The answer ends with the sweep that confirms it: trainings with seeds at five rates around it. Exit status
     9: there is no rate to recommend.
     """
 
@@ -65,10 +62,8 @@ class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, Outpu
     EXAMPLES = (
         "optilab lr relu.yaml",
         "optilab lr relu.yaml --optimizer adam --out rates.png",
-        "optilab lr batchnorm.yaml --confirm --seeds 3 --epochs 3",
         "optilab train relu.yaml --epochs 3 --lr $(optilab lr relu.yaml --quiet)",
     )
-    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"confirm": ("seeds", "epochs", "jobs", "name", "runs_dir")}
 
     config: Annotated[
         Any, Argument("[CONFIG]", complete="preset:train"), Doc("What to train: YAML file or preset")
@@ -76,9 +71,6 @@ class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, Outpu
     optimizer: Optimizer = None
     batch_size: BatchSize = None
     steps: Annotated[int, Flag("N"), Ge(100), Le(100_000), Doc("Steps of the range test, at most")] = 1000
-    confirm: Annotated[bool, Doc("Train at five rates around the answer, with seeds; keep the runs")] = False
-    seeds: Annotated[int, Flag("N"), Ge(1), Le(1000), Doc("With --confirm: seeds of each rate")] = 3
-    epochs: Annotated[int, Flag("N"), Ge(1), Le(1_000_000), Doc("With --confirm: epochs of each run")] = 3
     seed: Seed = None
     device: Device = None
     threads: Threads = None
@@ -86,7 +78,6 @@ class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, Outpu
     quiet: Annotated[bool, QUIET, Doc("Print the rate and nothing else")] = False
 
     def run(self, place: Place) -> "LabRate":
-        """The range test, and with `confirm` the trainings around its answer."""
         from optilab.config.claims import expectations
         from optilab.config.training import TrainConfig
 
@@ -95,7 +86,7 @@ class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, Outpu
         asked = load(TrainConfig, studies.training(self.config), self.changes)
         claims = expectations("lr", self.expect or [])
         from optilab.study import rates
-        from optilab.study.claims import of_rate, require_judgeable
+        from optilab.study.claims import judge_claims, of_rate, require_judgeable
 
         if found := next((change for change in self.changes if change.key == "optimizer.lr"), None):
             terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
@@ -106,26 +97,16 @@ class Lr(JobOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, Outpu
         again = replace(self.call("lr"), arguments=config)
         one_thread = None if place.library else replace(again, options={**again.options, "threads": 1})
         test = range_test(asked, ramp, dataset, place.silent, one_thread)
-        confirmation: Confirmation | None = None
-        ran: StudyResult | None = None
-        if self.confirm:
-            near = rates.rates_near(test)
-            plan = rates.plan(asked, ramp, near, self.seeds, self.epochs, len(dataset.train_images))
-            ran = studies.run(plan, runs.chosen_name(self.name, f"{asked.name}-lr"), self, place)
-            confirmation = rates.confirm(plan, studies.completed(ran), runs.read_study(ran.path).earlier_looks)
         in_set = any(change.key == "epochs" for change in self.changes)
-        epochs = {} if in_set else {"epochs": self.given.get("epochs", asked.epochs)}
         answer = LabRate(
             replace(self.call("lr", *CHANGES), arguments=config),
             asked,
             test,
-            confirmation,
-            ran,
-            epochs,
-            drawn=self.plot,
+            {} if in_set else {"epochs": asked.epochs},
+            {} if asked.data.holdout else {"data.holdout": rates.held_out(asked, len(dataset.train_images))},
         )
         self.draw(answer.chart)
-        return replace(answer, judged=of_rate(claims, answer.rate, asked.name))
+        return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, asked.name)))
 
 
 def range_test(
@@ -165,28 +146,22 @@ class LabRate(Answer):
     """The config and the options that change it."""
     config: "TrainConfig"
     test: "RangeTest"
-    confirmation: "Confirmation | None"
-    ran: "StudyResult | None"
-    """The trainings that confirm."""
     epochs: Mapping[str, Any]
     """The option for a training at the answer, with the epochs that were asked for; empty where `asked` has it."""
-    drawn: str | None = None
-    """The picture file."""
+    held_out: Mapping[str, int]
+    """The key that holds out images when the answer is confirmed; empty where the config does."""
     judged: "Sequence[ClaimResult]" = ()
+
+    schema_version: ClassVar[int] = 2
 
     @property
     def rate(self) -> float | None:
-        """The recommendation: that of the trainings, where there are any."""
-        return self.test.rate if self.confirmation is None else self.confirmation.rate
-
-    @property
-    def study(self) -> str | None:
-        """The directory of the trainings that confirm."""
-        return str(self.ran.path) if self.ran else None
+        """The recommendation."""
+        return self.test.rate
 
     @property
     def headline(self) -> str:
-        return unmoved(self) if self.rate is None else f"recommended: {_key(self)} {self.rate:g}"
+        return unmoved(self.test) if self.rate is None else f"recommended: {_key(self)} {self.rate:g}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -200,8 +175,7 @@ class LabRate(Answer):
     @property
     def code(self) -> ExitCode:
         """9 without a recommendation, which may be what a claim expects."""
-        found = ExitCode.OK if self.judged or self.rate is not None else ExitCode.EXPECTATION
-        return max(found, self.ran.code if self.ran else ExitCode.OK)
+        return ExitCode.OK if self.judged or self.rate is not None else ExitCode.EXPECTATION
 
     def blocks(self) -> Iterator[Block]:
         """The curve, the recommendation with its evidence, and the commands to go on with."""
@@ -211,45 +185,48 @@ class LabRate(Answer):
         yield rates_chart(test)
         yield ""
         if test.rate is None:
-            yield Sentence(unmoved(self), "yellow")
+            yield Sentence(unmoved(test), "yellow")
         else:
-            prefix = "recommended" if self.confirmation is None else "by the range test"
-            yield Sentence(f"{prefix}: {_key(self)} {test.rate:g}", "bold" if prefix == "recommended" else "")
+            yield Sentence(self.headline, "bold")
             yield _evidence(test)
-        if self.confirmation is None:
-            yield from (Sentence(doubt, "yellow") for doubt in _doubts(test))
-        others = [f"{name} {rate:.2g}" for name, rate in test.others.items() if rate is not None]
-        if others:
-            yield f"other suggestion methods on the same curve: {', '.join(others)}"
-        if self.confirmation is None:
-            if test.rate is None:
-                yield Command("  try: ", self._on("lr", confirm=True, epochs=30))
-                if not self.asked.options:  # `diagnose` takes no settings
-                    yield Command("  why: ", self._on("diagnose"))
-            else:
-                train, confirm = self._training(test.rate), self._on("lr", confirm=True)
-                if _memorized(test):
-                    yield from (Command("  try: ", confirm), Command("  train at it: ", train))
-                else:
-                    yield from (Command("  try: ", train), Command("  confirm with seeds: ", confirm))
-        else:
-            yield from _confirmed(self, self.confirmation)
-        if self.drawn:
-            yield self.drawn
+        yield from (Sentence(doubt, "yellow") for doubt in _doubts(test))
+        if test.rate is not None:
+            yield Command("  train at it: " if _memorized(test) else "  try: ", self.training)
+        elif not self.asked.options:  # `diagnose` takes no settings
+            yield Command("  why: ", Call("diagnose", self.asked.arguments))
+        yield Command("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
 
-    def _on(self, command: str, **options: Any) -> Call:
-        """Another command with the config and the options that change it."""
-        return Call(command, self.asked.arguments, {**self.asked.options, **options})
+    @property
+    def training(self) -> Call:
+        """The training at the recommended rate."""
+        assert self.rate is not None
+        return self._on("train", {**self.epochs, "set": _setting(self, self.rate)})
 
-    def _training(self, rate: float) -> Call:
-        """The training at a rate."""
-        settings = {**self.asked.options.get("set", {}), **_setting(self, rate)}
-        return self._on("train", **self.epochs, set=settings)
+    @property
+    def confirmation(self) -> Call:
+        """The sweep of trainings with seeds at rates around the answer; longer ones where no short one learns."""
+        from optilab.study.rates import axes_near
+
+        axes = axes_near(self.config.optimizer, self.test)
+        options: dict[str, Any] = {"over": {key: tuple(rates) for key, rates in axes.items()}}
+        options |= {"zip": True} if len(axes) > 1 else {}
+        options |= {"seeds": SEEDS}
+        if self.epochs:
+            options["epochs"] = EPOCHS if self.rate else EPOCHS_UNMOVED
+        return self._on("sweep", {"set": self.held_out, **options})
+
+    def _on(self, command: str, options: Mapping[str, Any]) -> Call:
+        """Another command with the config, the options that change it, and its own."""
+        changed = {
+            key: value for key, value in self.asked.options.get("set", {}).items() if key != self.test.ramp.key
+        }
+        settings = {**changed, **options["set"]}
+        return Call(command, self.asked.arguments, {**self.asked.options, **options, "set": settings})
 
     def document(self) -> Mapping[str, Any]:
         """`curve` has one entry per step."""
-        test, confirmation = self.test, self.confirmation
-        found = {
+        test = self.test
+        return {
             "config": shlex.join(self.asked.words()[2:]),
             "key": test.ramp.key,
             "rate": self.rate,
@@ -265,38 +242,23 @@ class LabRate(Answer):
                 "steepest": test.steepest,
                 "lowest": test.lowest,
                 "diverging": test.diverging,
-                "other_rules": test.others,
                 "curve": {"rate": test.rates, "loss": test.losses, "smoothed": test.smooth},
             },
-            "confirmation": None,
         }
-        if confirmation is not None:
-            found["run"] = self.study
-            found["confirmation"] = {
-                "rate": confirmation.rate,
-                "cannot_tell": sorted(set(confirmation.possible) - {confirmation.rate}),
-                "at_edge": confirmation.at_edge,
-                "learned": confirmation.learned,
-                "epochs": confirmation.epochs,
-                "seeds": confirmation.seeds,
-                "outcomes": [{"rate": rate, "val_acc": own} for rate, own in confirmation.outcomes.items()],
-                "comparison": confirmation.side and _comparison(confirmation).document(),
-            }
-        return found
 
     def short(self) -> Iterable[str]:
         """The recommendation and nothing else, for `--lr $(optilab lr ... --quiet)`; on stderr why there is none, or
         why it is doubtful."""
         if self.rate is None:
-            terminal.note(unmoved(self))
+            terminal.note(unmoved(self.test))
         else:
             yield f"{self.rate:g}"
-        for doubt in _doubts(self.test) if self.confirmation is None else ():
+        for doubt in _doubts(self.test):
             terminal.note(doubt)
 
     def chart(self) -> Chart:
-        """The losses over the rates, and the confirmed rates."""
-        return rates_chart(self.test, self.confirmation, self.config.name)
+        """The losses over the rates."""
+        return rates_chart(self.test, self.config.name)
 
 
 class RangeProgress(Bar):
@@ -333,16 +295,10 @@ class RangeProgress(Bar):
         return f"range test: at most {len(rates):,} steps ({count} epochs), lr {rates[0]:g} to {rates[-1]:g}"
 
 
-def unmoved(result: LabRate) -> str:
+def unmoved(test: "RangeTest") -> str:
     """Why there is no recommendation, and what may help."""
     from optilab.study.rates import MOVED
 
-    test, confirmation = result.test, result.confirmation
-    if confirmation is not None:
-        tried = list(confirmation.outcomes)
-        span = f" at lr {tried[0]:g} to {tried[-1]:g}" if tried else ""
-        what = f"no training is better than chance{span} within {plural(confirmation.epochs, 'epoch')}"
-        return f"{what}; no recommendation"
     span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
     return (
         f"the network does not move: from {span} the loss never falls below {MOVED:.0%} of the chance level, "
@@ -385,12 +341,12 @@ def _doubts(test: "RangeTest") -> list[str]:
             "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
         )
         doubts.append(
-            f"{steps} steps are few for a range test, and {what}; use --steps {rates.STEPS}, or --confirm"
+            f"{steps} steps are few for a range test, and {what}; use --steps {rates.STEPS}, or confirm with seeds"
         )
     if _memorized(test):
         doubts.append(
             f"the loss falls to {test.floor:.1g}: these images are memorized before the rates become large, and "
-            "the rate may be many times too high; use --confirm"
+            "the rate may be many times too high; confirm it with seeds"
         )
     return doubts
 
@@ -405,58 +361,15 @@ def _evidence(test: "RangeTest") -> str:
     )
 
 
-def _confirmed(result: LabRate, confirmation: "Confirmation") -> Iterator[Block]:
-    """The table of the trainings, and the recommendation with the rates that cannot be told from it."""
-    yield ""
-    size = f"{plural(confirmation.epochs, 'epoch')}, {plural(confirmation.seeds, 'seed')} each"
-    yield Sentence(f"trainings at {len(confirmation.outcomes)} rates, {size}, judged on held-out images", "bold")
-    if confirmation.side is not None:
-        yield from _comparison(confirmation).blocks()
-    yield ""
-    if confirmation.rate is None:
-        yield Sentence(unmoved(result), "yellow")
-        yield Command("  why: ", Call("diagnose", result.asked.arguments))
-    else:
-        yield Sentence(f"recommended: {_key(result)} {confirmation.rate:g}{_interval(confirmation)}", "bold")
-        if failed := confirmation.diverged.get(confirmation.rate):
-            yield f"note: {failed} of {plural(confirmation.seeds, 'training')} at this rate diverged; try a lower one"
-        if confirmation.at_edge:
-            beyond = result._on("sweep", over={confirmation.key: "LOW:HIGH:log"})
-            yield Command(
-                f"note: {confirmation.rate:g} is the last rate that was tried; a better one may lie beyond: ",
-                beyond,
-            )
-        yield Command("  try: ", result._training(confirmation.rate))
-    yield str(result.study)
-
-
-def _interval(confirmation: "Confirmation") -> str:
-    """Why this rate, and the rates that cannot be told from it."""
-    rest = [f"{rate:g}" for rate in sorted(confirmation.possible) if rate != confirmation.rate]
-    if not rest:
-        return " (better than the other rates)"
-    stable = confirmation.diverged and confirmation.rate not in confirmation.diverged
-    return f" (highest mean{' where none diverged' if stable else ''}; cannot tell it from {', '.join(rest)})"
-
-
-def _comparison(confirmation: "Confirmation") -> LabComparison:
-    """The trainings side by side."""
-    assert confirmation.side is not None
-    return LabComparison(confirmation.side)
-
-
 # --- the chart ---------------------------------------------------------------------------------------------
 
 PLACES = ("half", "steepest", "diverging")
 """For a range test, with letters in text; the lowest loss is between the last two."""
 
 
-def rates_chart(test: "RangeTest", confirmation: "Confirmation | None" = None, title: str = "") -> Chart:
-    """The loss of every batch and its mean against the rate, with the places that count; right the outcome by rate."""
-    panels = (_curve(test),) if confirmation is None else (_curve(test), _outcomes(confirmation))
-    return Chart(
-        (PanelRow(panels),), title=title, width=7.5 if confirmation is None else 12.5, height=4.6, title_size=12
-    )
+def rates_chart(test: "RangeTest", title: str = "") -> Chart:
+    """The loss of every batch and its mean against the rate, with the places that count."""
+    return Chart((PanelRow((_curve(test),)),), title=title, width=7.5, height=4.6, title_size=12)
 
 
 def _curve(test: "RangeTest") -> Panel:
@@ -478,7 +391,6 @@ def _curve(test: "RangeTest") -> Panel:
             )
     if test.rate is not None:
         marks.append(Threshold(x=test.rate, series=1, name=f"recommended {test.rate:g}"))
-    others = {name: rate for name, rate in test.others.items() if rate is not None}
     letters = "   ".join(f"{place[0]} {place}" for place in PLACES)
     return Panel(
         tuple(marks),
@@ -486,28 +398,7 @@ def _curve(test: "RangeTest") -> Panel:
         Scale("loss of the batch", low, high),
         "range test",
         f"mean loss   {letters}   R recommended" if test.rate else "mean loss",
-        below=others,
     )
-
-
-def _outcomes(confirmation: "Confirmation") -> Panel:
-    """The outcome of every training by its rate, and the means; shaded what no verdict tells from the best."""
-    import numpy as np
-
-    marks: list[Mark] = [
-        Points([rate] * len(own), list(own), "dot", 0, alpha=0.6) for rate, own in confirmation.outcomes.items()
-    ]
-    means = [(rate, float(np.mean(own))) for rate, own in confirmation.outcomes.items() if own]
-    if means:
-        tried, outcomes = zip(*means, strict=True)
-        marks.append(Polyline(tried, outcomes, 0, marker=6, every=1))
-    if confirmation.possible:
-        marks.append(Span(min(confirmation.possible), max(confirmation.possible), 1))
-    if confirmation.rate is not None:
-        marks.append(Threshold(x=confirmation.rate, series=1))
-    size = f"{plural(confirmation.epochs, 'epoch')}, {plural(confirmation.seeds, 'seed')}"
-    title = f"{size}; shaded: cannot be told apart"
-    return Panel(tuple(marks), Scale("learning rate", log=True), Scale(confirmation.measure), title)
 
 
 COMMAND = Lr

@@ -18,7 +18,7 @@ from optilab.words import listed, plural
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.optimize import Trajectory
-    from optilab.study.claims import ClaimResult
+    from optilab.study.claims import ClaimResult, Results
 
 
 def read_function(text: str) -> Any:
@@ -106,16 +106,21 @@ def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
             }
 
 
+def results_of(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "Results":
+    """What claims about the paths are judged by."""
+    from optilab.study.claims import of_paths
+
+    named = dict(zip(config.labels, paths, strict=True))
+    return of_paths(config, list(rows(named)), {label: path.status.value for label, path in named.items()})
+
+
 def judge(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "list[ClaimResult]":
     """The claims of the config about its paths."""
     if not config.expect:
         return []
-    from optilab.study.claims import of_paths
+    from optilab.study.claims import judge_claims
 
-    named = dict(zip(config.labels, paths, strict=True))
-    return of_paths(
-        config.expect, config, list(rows(named)), {label: path.status.value for label, path in named.items()}
-    )
+    return judge_claims(config.expect, results_of(config, paths))
 
 
 def tuned(config: "OptimizeConfig", budget: int, changes: Sequence[Override] = ()) -> "tuple[OptimizeConfig, str]":

@@ -98,7 +98,7 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         from optilab.study import network_race as races
-        from optilab.study.claims import of_network_race
+        from optilab.study.claims import judge_claims, of_network_race
 
         tree, name = self._source(place)
         asked = studies.placed(tree, races.resolve, studies.asked(self, tree), self.changes)
@@ -112,7 +112,9 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
         study = runs.read_study(ran.path)
         found = races.read(study)
         assert found is not None
-        answer = NetworkRaceAnswer(study, ran, plan, found, judged=list(of_network_race(asked.expect, found)))
+        answer = NetworkRaceAnswer(
+            study, ran, plan, found, judged=judge_claims(asked.expect, of_network_race(found))
+        )
         self.save(answer)
         return answer
 
@@ -184,7 +186,7 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
         raise UsageError(text, request.flag("algos"))
     tests = [OBJECTIVES[name]() for name in chosen]
     from optilab.study import function_race as study
-    from optilab.study.claims import of_race, require_judgeable
+    from optilab.study.claims import judge_claims, of_race, require_judgeable
     from optilab.study.function_race import standings
     from optilab.study.tuning import RaceSettings
 
@@ -196,7 +198,7 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     if not (place.silent or place.library):
         announce(len(rules), len(tests), conditions)
     found = study.run(rules, tests, conditions, RaceProgress(place.silent))
-    judged = list(of_race(asked.expect, standings(found)))
+    judged = judge_claims(asked.expect, of_race(standings(found)))
     return LabRace(found, rules, tests, place.argv, request.settings, request.plot, request.report, judged)
 
 

@@ -61,7 +61,7 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
             return studies.dry_run(plan, name, self, place)
         ran = studies.run(plan, name, self, place)
         study = runs.read_study(ran.path)
-        judged = claims.of_study(asked.expect, study) if asked.expect else []
+        judged = claims.judge_claims(asked.expect, claims.of_study(study)) if asked.expect else []
         if isinstance(plan, plans.Remedies):
             results = plans.results(plan.tried, ran.outcomes, ran.path)
             answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)

@@ -21,7 +21,7 @@ from optilab.runs import Record, Study
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.table import Column, Table
-from optilab.words import duration, listed, of_key, percent, plural, some
+from optilab.words import duration, of_key, percent, plural, some
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
@@ -99,15 +99,7 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
             terminal.note(_skipped(unreadable, place.folder))
         empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
         if found and where:
-            facts = [facts for line in found for facts in (line.facts, *line.trials)]
-            have = ""
-            for key in dict.fromkeys(key for condition in conditions for key in condition.keys):
-                full = listing.full_keys("--where", key, [name for one in facts for name in one])
-                words = list(dict.fromkeys(one[k] for k in full for one in facts if isinstance(one.get(k), str)))
-                have += (
-                    f"; {key} here is {listed(words, 'or') if len(words) < 7 else some(words, 6)}" if words else ""
-                )
-            empty = f"no run in {place.folder} meets {' and '.join(where)}{have}"
+            empty = f"no run in {place.folder} meets {' and '.join(where)}"
         return RunList(lines, axes, empty, values=self.format == "csv")
 
 
@@ -413,9 +405,10 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
         facts.append(["fork of", f"{origin['run']} after epoch {origin['epoch']}: {', '.join(origin['changed'])}"])
     facts.append(["versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())])
     facts.append(["git", str(manifest.get("git", {}).get("commit", "none"))])
+    changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
     if line.variant.preset:
-        changed = [f"{key} {text(value)}" for key, value in line.variant.changed.items()]
         facts.append(["preset", line.variant.preset])
+    if line.variant.preset or changed:
         facts.append(["changed", ", ".join(changed) or "nothing"])
     yield terminal.grid(["", ""], facts, left=(0, 1), show_header=False)
     yield ""
@@ -575,7 +568,7 @@ def _confirm(paths: Sequence[Path]) -> None:
 
 
 class DiffRuns(FolderOptions, OutputOptions):
-    """Compare two runs to the last bit: config, environment, data, the first epoch that differs, and the cause."""
+    """Compare two runs to the last bit: config, data, environment, and the first epoch that differs."""
 
     EXAMPLES = ("optilab runs diff relu-1 latest", "optilab runs diff runs/lr-study/0.1-s42 latest")
 
@@ -605,8 +598,8 @@ class DiffRuns(FolderOptions, OutputOptions):
 
 
 def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
-    """What differs, where the rows part, and the cause."""
-    sections = {"config": parting.config, "environment": parting.environment, "data": parting.data}
+    """What differs, and where the rows part."""
+    sections = {"config": parting.config, "data": parting.data, "environment": parting.environment}
     if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
         titles = {"key": "differs", "a": a.name, "b": b.name}
         yield Table([Column(key, title, left=True) for key, title in titles.items()], rows)
@@ -615,8 +608,7 @@ def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
     yield from (Sentence(text, "red") for text in parting.edited)
     yield ""
     yield rows_in_words(parting, a.is_training)
-    for number, cause in enumerate(parting.causes):
-        yield Sentence(f"{'also' if number else 'cause'}: {cause}", "" if number else "bold")
+    yield from (Sentence(cause, "bold") for cause in parting.causes)
 
 
 def rows_in_words(parting: "Diff", training: bool) -> str:
@@ -654,7 +646,7 @@ def _value(value: Any) -> str:
 
 
 class ExportRuns(FolderOptions, OutputOptions):
-    """Write all rows of runs with their settings: one table, or the files of TensorBoard or MLflow."""
+    """Write all rows of runs with their settings: one table, or event files of TensorBoard."""
 
     EXAMPLES = (
         "optilab runs export latest --out rows.csv",
@@ -663,12 +655,9 @@ class ExportRuns(FolderOptions, OutputOptions):
     )
 
     names: Annotated[list[str], Argument("RUN...", complete="run"), RUN_NAMES]
-    out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv, .parquet or .sqlite file")] = None
+    out: Annotated[str | None, Flag("FILE", path=True), Doc("A .csv or .parquet file")] = None
     tensorboard: Annotated[
         str | None, Flag("DIR", path=True), Doc("Event files of TensorBoard, in a new directory")
-    ] = None
-    mlflow: Annotated[
-        str | None, Flag("DIR", path=True), Doc("A tracking store of MLflow, in a new directory")
     ] = None
     force: Annotated[bool, Doc("Replace the file of --out")] = False
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
@@ -677,30 +666,24 @@ class ExportRuns(FolderOptions, OutputOptions):
         from optilab.study import export
         from optilab.study.groups import select
 
-        file = None if self.out is None else Path(self.out)
-        named = {"tensorboard": self.tensorboard, "mlflow": self.mlflow}
-        folders = {name: Path(folder) for name, folder in named.items() if folder}
         selection = select(place.folder, self.names)
-        if file is None and not folders:
-            raise UsageError("expected --out FILE, --tensorboard DIR or --mlflow DIR, as in --out rows.csv")
-        if file is not None:
-            export.writer_of(file)
-            export.require_free(file, "--out", self.force)
-        for name, folder in folders.items():
-            export.require_tracker(name, folder)
+        if self.out is None and self.tensorboard is None:
+            raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
+        if self.out is not None:
+            export.require_writable(Path(self.out), "--out", self.force)
+        if self.tensorboard is not None:
+            export.require_new(Path(self.tensorboard), "--tensorboard")
         rows, damaged = export.gather(selection.records, selection.left_out)
         for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
             terminal.note(note)
-        if file is not None:
-            export.write(file, rows)
-        if "tensorboard" in folders:
-            export.tensorboard(folders["tensorboard"], rows.exported)
-        if "mlflow" in folders:
-            export.mlflow(folders["mlflow"], rows.exported)
-        written = [str(path) for path in ([file] if file else []) + list(folders.values())]
+        if self.out is not None:
+            export.write(Path(self.out), rows)
+        if self.tensorboard is not None:
+            export.tensorboard(Path(self.tensorboard), rows.runs)
+        written = [str(Path(path)) for path in (self.out, self.tensorboard) if path is not None]
         facts = {
             "written": written,
-            "runs": [one.name for one in rows.exported],
+            "runs": [run.name for run in rows.runs],
             "left_out": {**damaged, **selection.others},
         }
         return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)

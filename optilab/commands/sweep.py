@@ -86,7 +86,7 @@ class Sweep(StudyOptions, SweepConfig):
             (again if STAGE in ended[record.name].settings else through).append(record)
         study = runs.read_study(ran.path)
         points, looks = (0, study.earlier_confirmations) if again else (plan.points, study.earlier_looks)
-        judged = claims.of_trainings(asked.expect, again or through, points, looks)
+        judged = claims.judge_claims(asked.expect, claims.of_trainings(again or through, points, looks))
         answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
         self.draw(answer.chart)
         return answer

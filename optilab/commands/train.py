@@ -272,6 +272,8 @@ def _run(
             logged = request.log is not None
             listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
             status = session.proceed(training, run, listener, stop)
+            if isinstance(listener, LoggedDisplay):
+                listener.close()
     if request.resume is None and (inexact := run.manifest.get("inexact")):
         terminal.note(f"resume will not be bit-exact: {inexact}")
     return training, status
@@ -284,7 +286,10 @@ def _ended(path: Path, config: "TrainConfig", request: Train, drawn: bool = True
     record = runs.read(path)
     written = _draw(request, [record]) if drawn else []
     return LabTraining(
-        record, claims.of_trainings(config.expect, [record]), [*written, str(path)], request.picture
+        record,
+        claims.judge_claims(config.expect, claims.of_trainings([record])),
+        [*written, str(path)],
+        request.picture,
     )
 
 
@@ -395,7 +400,7 @@ def _trained_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
     through = studies.completed(ran)
     written = [*_draw(request, through), str(ran.path)]
-    judged = claims.of_trainings(plan.asked.expect, through)
+    judged = claims.judge_claims(plan.asked.expect, claims.of_trainings(through))
     return SeedsAnswer(runs.read_study(ran.path), ran, written, request.picture, judged=judged)
 
 
@@ -634,12 +639,12 @@ class LoggedDisplay:
 
     def __init__(self, display: TrainingDisplay, folder: Path, config: "TrainConfig", done: int) -> None:
         """Begin the file; `done` epochs were trained before."""
-        from optilab.study.export import LiveEvents
+        from optilab.study.export import EventLog
 
         self._display = display
-        self._events: LiveEvents | None = None
+        self._events: EventLog | None = None
         try:
-            self._events = LiveEvents(folder, flat(dump(config)), done + 1)
+            self._events = EventLog(folder, flat(dump(config)), done + 1)
         except Exception as error:
             self._give_up(error)
 
@@ -652,9 +657,14 @@ class LoggedDisplay:
         self._display.epoch(row, seconds, record)
         if self._events is not None:
             try:
-                self._events.add(dict(row), seconds)
+                self._events.add({**row, "seconds": seconds})
             except Exception as error:
                 self._give_up(error)
+
+    def close(self) -> None:
+        """End the thread that writes."""
+        if self._events is not None:
+            self._events.close()
 
     def _give_up(self, error: Exception) -> None:
         self._events = None

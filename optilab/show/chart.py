@@ -5,7 +5,7 @@ and the number of each series. The number is the series' color, dashes, marker a
 decides only what its medium demands: a terminal shows no bands and no thin lines, a file has room for names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
@@ -114,7 +114,7 @@ class Points:
 
     x: Any
     y: Any
-    symbol: Literal["start", "minimum", "best", "optimum", "place", "other", "dot"]
+    symbol: Literal["start", "minimum", "best", "optimum", "place", "dot"]
     series: int | None = None
     name: str = ""
     """Next to the first point, to its right."""
@@ -135,15 +135,6 @@ class Threshold:
     series: int | None = None
     name: str = ""
     detail: bool = False
-
-
-@dataclass(frozen=True)
-class Span:
-    """An interval of x."""
-
-    low: float
-    high: float
-    series: int
 
 
 @dataclass(frozen=True)
@@ -188,7 +179,7 @@ class Contour:
             return np.asarray(np.log10(np.maximum(height, 0) + lift))
 
 
-Mark = Polyline | Band | Points | Threshold | Span | Heatmap | Contour
+Mark = Polyline | Band | Points | Threshold | Heatmap | Contour
 
 
 # --- charts ------------------------------------------------------------------------------------------------
@@ -204,8 +195,6 @@ class Panel:
     title: str = ""
     short: str = ""
     """The title of text, if it is another."""
-    below: Mapping[str, float] = field(default_factory=dict)
-    """Names of places on x, listed under the lowest value where there is room for details."""
     own_legend: bool = False
     """Whether labels stand in the panel and not below the chart."""
     detail: bool = False

@@ -32,7 +32,6 @@ from optilab.show.chart import (
     Points,
     Polyline,
     Scale,
-    Span,
     Threshold,
 )
 from optilab.words import percent
@@ -160,7 +159,6 @@ def _figure(chart: Chart, palette: Palette, rows: Sequence[PanelRow]) -> tuple["
                 if image is not None:
                     colored.setdefault(mark.scale, []).append((axes, image))  # type: ignore[union-attr]
             _frame(axes, panel, number == len(rows) - 1)
-            _below(axes, panel, palette)
             drawn.append((axes, panel))
     for scale, images in colored.items():
         _color_bar(figure, scale, images, drawn)
@@ -222,17 +220,6 @@ def _frame(axes: Any, panel: Panel, last: bool) -> None:
         axes.grid(alpha=0.25, linewidth=0.5)
     if panel.own_legend:
         axes.legend(loc="lower right", fontsize=9, ncols=3)
-
-
-def _below(axes: Any, panel: Panel, palette: Palette) -> None:
-    """Names under the marks, one below the other, each at its place on x."""
-    if not panel.below:
-        return
-    low, high = panel.y.ends
-    line = 0.08 * (high - low)
-    axes.set_ylim(low - 3 * line, high)
-    for row, (name, x) in enumerate(panel.below.items()):
-        _points(axes, panel, Points([x], [low - (0.5 + 0.6 * row) * line], "other", 2, name), palette)
 
 
 def _limits(scale: Scale) -> tuple[float, float]:
@@ -313,7 +300,6 @@ _SYMBOLS: dict[str, dict[str, Any]] = {
     "best": {"marker": "*", "markersize": 13, "zorder": 5},
     "optimum": {"marker": "*", "markersize": 15, "color": "white", "markeredgecolor": "black"},
     "place": {"marker": "o", "markersize": 6, "zorder": 5},
-    "other": {"marker": "^", "markersize": 5},
     "dot": {"marker": ".", "markersize": 6},
 }
 
@@ -321,7 +307,7 @@ _SYMBOLS: dict[str, dict[str, Any]] = {
 def _points(axes: Any, panel: Panel, points: Points, palette: Palette) -> None:
     symbol = points.symbol
     style: dict[str, Any] = {"color": palette.ground if points.series is None else palette.color(points.series)}
-    if symbol not in ("other", "dot"):
+    if symbol != "dot":
         style["markeredgecolor"] = palette.ink
     style |= {"linestyle": "", "alpha": points.alpha, **_SYMBOLS[symbol]}
     if points.size is not None:
@@ -338,8 +324,6 @@ def _points(axes: Any, panel: Panel, points: Points, palette: Palette) -> None:
         text |= {"fontsize": 10, "bbox": box, "zorder": 6, "xytext": (8, 9)}
         if symbol == "start" and float(panel.y.place(first[1])) >= 0.1:  # a lower name would lie on the axis
             text["xytext"] = (8, -14)
-    elif symbol == "other":
-        text |= {"fontsize": 8, "xytext": (6, 0), "va": "center"}
     elif points.before:
         text |= {"xytext": (-7, -4), "ha": "right"}
     axes.annotate(points.name, first, **text)
@@ -355,10 +339,6 @@ def _threshold(axes: Any, panel: Panel, line: Threshold, palette: Palette) -> No
         axes.axvline(line.x, color=color, linewidth=2.0)
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
         axes.annotate(line.name, (line.x, 1), xytext=(0, 3), color=color, fontsize=10, ha="center", **place)
-
-
-def _span(axes: Any, panel: Panel, span: Span, palette: Palette) -> None:
-    axes.axvspan(span.low, span.high, color=palette.color(span.series), alpha=0.12, linewidth=0)
 
 
 def _contour(axes: Any, panel: Panel, contour: Contour, palette: Palette) -> None:
@@ -467,7 +447,6 @@ _PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {
     Band: _band,
     Points: _points,
     Threshold: _threshold,
-    Span: _span,
     Contour: _contour,
     Heatmap: _heatmap,
 }

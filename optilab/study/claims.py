@@ -1,16 +1,17 @@
 """Claims judged: what a result is, next to what it was expected to be.
 
-A claim without a confidence has to hold for every training that it is about; one with a tolerance (`== 0.85 +- 0.01`)
-is about the mean over their seeds. One with a confidence is about the mean of all seeds, of which these are a sample:
-it holds, or fails, where the interval of the difference to the bound lies on one side; where the seeds are too few
-for that, nobody can tell, which is a failure of its own kind.
+Every result that claims can be about is `Results`: it gives what was measured of each of its labels. A claim without a
+confidence has to hold for every value of a label; one with a tolerance (`== 0.85 +- 0.01`) is about their mean. One
+with a confidence is about the mean of all seeds, of which these are a sample: it holds, or fails, where the interval of
+the difference to the bound lies on one side; where the seeds are too few for that, nobody can tell, which is a failure
+of its own kind.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from math import ceil, inf, log2
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from optilab.config.claims import BEST, HEALTHY, Claim
 from optilab.config.optimize import OptimizeConfig
@@ -27,6 +28,7 @@ from optilab.study.groups import (
     axes_of,
     confirming,
     groups,
+    settings,
     values_of,
 )
 from optilab.study.judge import judge, level_after, summarize
@@ -35,6 +37,9 @@ from optilab.words import percent, plural
 
 if TYPE_CHECKING:
     from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
+
+At: TypeAlias = Literal["last", "best", "area"] | int
+"""When a metric is measured: `last`, `best`, `area`, or an epoch."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,132 @@ class ClaimResult:
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one label."""
+
+    values: Mapping[int, Any]
+    """By seed, or a single one; a claim without a confidence has to hold for all of them."""
+    missing: str = ""
+    """Why a value is missing, so that no claim can be judged."""
+    fails: bool = False
+    """Whether a missing value fails the claim."""
+    sample: Mapping[int, float] | None = None
+    """What a confidence generalizes over, where it is not `values`: the means of repeats."""
+    unit: str = "seed"
+    """What a block of the sample is."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results that claims can be about."""
+
+    measured: Callable[[str, At], Mapping[str, Measured]]
+    """The values of a metric by label. UsageError for a metric, or an epoch, that the results do not have."""
+    nothing: str = ""
+    """Why no label has a value."""
+    kind: str = "optimizer"
+    """What a label names."""
+    everywhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Further names: each stands for several labels."""
+    title: str = ""
+    """How the only label is written."""
+    points: int = 1
+    """Settings that the best was chosen from."""
+    looks: int = 0
+    """How often the results were judged before, with other trainings of their study."""
+
+
+# --- judged ------------------------------------------------------------------------------------------------
+
+
+def judge_claims(claims: Iterable[Claim], results: Results) -> list[ClaimResult]:
+    """Every claim about every label that it names. UsageError for a name that the results do not have."""
+    judged = []
+    for claim in claims:
+        measured = results.measured(claim.metric, claim.at)
+        labels = _labels(claim, measured, results) if measured else []
+        judged += [
+            _judged(claim, (len(measured) == 1 and results.title) or label, measured[label], results)
+            for label in labels
+        ] or [ClaimResult(claim.text, claim.of or "", None, "cannot tell", results.nothing)]
+    return judged
+
+
+def _labels(claim: Claim, measured: Mapping[str, Measured], results: Results) -> Sequence[str]:
+    """The labels that a claim is about."""
+    if claim.of is None:
+        return list(measured)
+    if claim.of in measured:
+        return [claim.of]
+    if claim.of in results.everywhere:
+        return results.everywhere[claim.of]
+    if claim.of != BEST or results.kind != "group":
+        names = [*measured, *([BEST] if results.kind == "group" else [])]
+        raise UsageError(unknown(results.kind, claim.of, names), "--expect")
+    values = {label: list(group.values.values()) for label, group in measured.items()}
+    ranked = [label for label, own in values.items() if own and not isinstance(own[0], str)]
+    sign = 1 if Measure(claim.metric).higher else -1
+    return [max(ranked, key=lambda label: sign * summarize(values[label]).mean)] if ranked else []
+
+
+def _judged(claim: Claim, of: str, measured: Measured, results: Results) -> ClaimResult:
+    """A claim that every value has to meet, or with a tolerance their mean; with a confidence the mean of all seeds."""
+    if measured.missing or not measured.values:
+        return ClaimResult(claim.text, of, None, "fails" if measured.fails else "cannot tell", measured.missing)
+    if claim.confidence is not None:
+        sample = measured.values if measured.sample is None else measured.sample
+        return of_mean(claim, of, sample, measured.unit, results.points if claim.of == BEST else 1, results.looks)
+    values, count = list(measured.values.values()), len(measured.values)
+    if claim.within is not None:
+        mean = _mean(values)
+        why = f"mean of {count} seeds" if count > 1 else ""
+        return ClaimResult(claim.text, of, mean, "holds" if claim.admits(mean) else "fails", why)
+    wrong = [value for value in values if not claim.admits(value)]
+    why = f"met by {count - len(wrong)} of {count} seeds" if count > 1 else ""
+    furthest = max(wrong or values, key=claim.distance)
+    return ClaimResult(claim.text, of, furthest, "fails" if wrong else "holds", why)
+
+
+def of_mean(
+    claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1, looks: int = 0
+) -> ClaimResult:
+    """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
+
+    The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
+    passes: with 1/k of the error (Bonferroni). One that was judged before: see `level_after`.
+    """
+    assert claim.confidence is not None
+    bound, count, mean = float(claim.bound), len(values), _mean(list(values.values()))
+    level = level_after(looks, (1 - claim.confidence) / best_of)
+    row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
+    limits = Measure(claim.metric).limits
+    contrast = row.difference
+    assert contrast is not None
+    constant = contrast.interval is None and count > 1
+    if contrast.interval is None:
+        interval = plural(count, unit) + ", all equal" * constant
+    else:
+        low, high = (min(limits[1], max(limits[0], bound + end)) for end in contrast.interval)
+        choice = f" of the best of {best_of}" if best_of > 1 else ""
+        choice += f" at look {looks + 1}" if looks else ""
+        interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
+    if row.verdict == "cannot tell":
+        advice = f"; {plural(contrast.more, f'further {unit}')} would tell" if contrast.more else ""
+        if constant and contrast.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
+            advice = f"; {1 + ceil(-log2(level))} equal ones would tell"
+        made = "train" if unit == "seed" else "race"
+        advice = advice or (f"; more {unit}s would tell: {made} with --{unit}s 5" if count < 5 else "")
+        return ClaimResult(claim.text, of, mean, "cannot tell", interval + advice)
+    return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)
+
+
+def _mean(values: Sequence[float]) -> float:
+    import numpy as np
+
+    return float(np.mean(values))
 
 
 # --- before the work ---------------------------------------------------------------------------------------
@@ -116,12 +247,11 @@ def _never(
     return ""
 
 
-# --- trainings ---------------------------------------------------------------------------------------------
+# --- what was measured -------------------------------------------------------------------------------------
 
 
-def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
-    """The claims about a study of any command. UsageError for a name that it does not have, DataError for a trial that
-    cannot be read."""
+def of_study(study: Study) -> Results:
+    """A study of any command. DataError for a trial that cannot be read."""
     from optilab.study.network_race import read
 
     command = study.manifest["command"]
@@ -129,286 +259,156 @@ def of_study(claims: Iterable[Claim], study: Study) -> list[ClaimResult]:
     if study.state != "done" or ended["failed"]:
         failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
         why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
-        return [ClaimResult(claim.text, claim.of or "", None, "cannot tell", why) for claim in claims]
+        return Results(lambda metric, at: {}, why)
     records = study.completed()  # those that successive halving has stopped were not meant to end
-    if command in ("race", "remedy") and (found := read(study)) is not None:
-        return list(of_network_race(claims, found))
-    if command == "remedy":
-        return _of_groups(claims, _remedies(study, records), looks=study.earlier_looks)
-    if again := confirming(study):
-        records = [record for record in records if record.name in again]
-        return of_trainings(claims, records, looks=study.earlier_confirmations)
+    if command in ("race", "remedy") and (result := read(study)) is not None:
+        return of_network_race(result)
     rows = [row for row in study.trials() if row.get(STAGE) != CONFIRMATION]
-    chosen = {row["trial"] for row in rows}
-    records = [record for record in records if record.name in chosen]
-    return of_trainings(claims, records, _points(rows), study.earlier_looks)
+    if command == "remedy":
+        names = {str(row["trial"]): str(row["remedy"]) for row in rows}
+        members: dict[str, dict[int, Record]] = {name: {} for name in names.values()}
+        for record in records:
+            if record.name in names:
+                members[names[record.name]][record.manifest["seed"]] = record
+        remedies = [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items() if seeds]
+        return _of_groups(remedies, looks=study.earlier_looks)
+    if again := confirming(study):
+        return of_trainings(
+            [record for record in records if record.name in again], looks=study.earlier_confirmations
+        )
+    chosen, keys = {row["trial"] for row in rows}, axes_of(rows)
+    points = len({tuple(row[key] for key in keys) for row in rows})  # those included that successive halving left
+    return of_trainings([record for record in records if record.name in chosen], points, study.earlier_looks)
 
 
-def _points(rows: Sequence[Row]) -> int:
-    """The settings that a study tried, those included that successive halving left."""
-    keys = axes_of(rows)
-    return len({tuple(row[key] for key in keys) for row in rows})
+def of_trainings(records: Sequence[Record], points: int = 0, looks: int = 0) -> Results:
+    """Trainings, by group. `points`: settings that the best was chosen from, where they are more than the groups."""
+    return _of_groups(groups(records).groups if records else (), points, looks)
 
 
-def _remedies(study: Study, records: Sequence[Record]) -> Sequence[Group]:
-    """The trainings of a study of remedies, by remedy."""
-    names = {str(row["trial"]): str(row["remedy"]) for row in study.trials()}
-    members: dict[str, dict[int, Record]] = {}
-    for record in records:
-        if record.name in names:
-            members.setdefault(names[record.name], {})[record.manifest["seed"]] = record
-    return [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items()]
+def of_training(record: Record) -> Results:
+    """A single training."""
+    tree = settings(record)
+    return _of_groups([Group(tree["name"], {}, {tree["seed"]: record})])
 
 
-def of_trainings(
-    claims: Iterable[Claim], records: Sequence[Record], points: int = 0, looks: int = 0
-) -> list[ClaimResult]:
-    """Every claim about every group of trainings that it names. UsageError for a name that no group has.
-
-    `points`: settings that the best was chosen from, where they are more than the groups. `looks`: how often they were
-    judged before, with other trainings of their study.
-    """
-    return _of_groups(claims, groups(records).groups if records else (), points, looks)
-
-
-def of_training(claims: Iterable[Claim], record: Record, settings: Mapping[str, Any]) -> list[ClaimResult]:
-    """The same of a single one, by its `groups.settings`."""
-    return _of_groups(claims, [Group(settings["name"], {}, {settings["seed"]: record})])
-
-
-def _of_groups(
-    claims: Iterable[Claim], found: Sequence[Group], points: int = 0, looks: int = 0
-) -> list[ClaimResult]:
-    count = max(points, len(found))
-    for claim in claims:
-        _require_measured(claim, [record for group in found for record in group.runs.values()])
-    judged = [
-        _of_group(claim, group, len(found), count, looks) for claim in claims for group in _meant(claim, found)
-    ]
-    nothing = "no training has a result"
-    return judged or [ClaimResult(claim.text, claim.of or "", None, "cannot tell", nothing) for claim in claims]
-
-
-def _require_measured(claim: Claim, records: Sequence[Record]) -> None:
-    """UsageError for an epoch after the last one of the trainings, and for a test set that was not evaluated."""
+def _of_groups(found: Sequence[Group], points: int = 0, looks: int = 0) -> Results:
+    records = [record for group in found for record in group.runs.values()]
     last = max((record.manifest.get("config", {}).get("epochs") or inf for record in records), default=inf)
-    if isinstance(claim.at, int) and claim.at > last:
-        raise UsageError(f"{claim.text}: there is no epoch {claim.at}, the last is {last}", "--expect")
-    if claim.metric in TESTED and records and not any(claim.metric in record.manifest for record in records):
-        raise UsageError(f"{claim.metric} needs held-out images (data.holdout)", "--expect")
+
+    def measured(metric: str, at: At) -> Mapping[str, Measured]:
+        if isinstance(at, int) and at > last:
+            raise UsageError(f"{metric} at {at}: there is no epoch {at}, the last is {last}", "--expect")
+        if metric in TESTED and records and not any(metric in record.manifest for record in records):
+            raise UsageError(f"{metric} needs held-out images (data.holdout)", "--expect")
+        return {group.label: _of_group(group, metric, at) for group in found}
+
+    title = records[0].manifest.get("config", {}).get("name", "") if records else ""
+    return Results(
+        measured, "no training has a result", "group", title=title, points=max(points, len(found)), looks=looks
+    )
 
 
-def _meant(claim: Claim, found: Sequence[Group]) -> Sequence[Group]:
-    if claim.of is None or not found:
-        return found
-    if claim.of == BEST:
-        values = [list(_values(claim, group)[0].values()) for group in found]
-        ranked = [i for i, own in enumerate(values) if own and not isinstance(own[0], str)]
-        sign = 1 if Measure(claim.metric).higher else -1
-        return [found[max(ranked, key=lambda i: sign * summarize(values[i]).mean)]] if ranked else []
-    named = {group.label: group for group in found}
-    if claim.of not in named:
-        raise UsageError(unknown("group", claim.of, [*named, BEST]), "--expect")
-    return [named[claim.of]]
-
-
-def _of_group(claim: Claim, group: Group, of_groups: int, points: int, looks: int) -> ClaimResult:
-    values, absent = _values(claim, group)
-    config = next(iter(group.runs.values())).manifest.get("config", {})
-    of = group.label if of_groups > 1 else config.get("name", group.label)
-    if absent:
-        return ClaimResult(claim.text, of, None, "cannot tell", next(iter(absent.values())))
-    if claim.confidence is not None:
-        return _of_mean(claim, of, values, best_of=points if claim.of == BEST else 1, looks=looks)
-    return _of_each(claim, of, values)
-
-
-def _of_each(claim: Claim, of: str, values: Mapping[int, Any]) -> ClaimResult:
-    """A claim that every value has to meet, or with a tolerance their mean."""
-    import numpy as np
-
-    seeds = len(values)
-    if claim.within is not None:
-        mean = float(np.mean(list(values.values())))
-        why = f"mean of {seeds} seeds" if seeds > 1 else ""
-        return ClaimResult(claim.text, of, mean, "holds" if claim.admits(mean) else "fails", why)
-    admitted = [claim.admits(value) for value in values.values()]
-    wrong = [value for value, fine in zip(values.values(), admitted, strict=True) if not fine]
-    measured = max(wrong or values.values(), key=claim.distance)
-    why = f"met by {sum(admitted)} of {seeds} seeds" if seeds > 1 else ""
-    return ClaimResult(claim.text, of, measured, "fails" if wrong else "holds", why)
-
-
-def _of_value(
-    claim: Claim,
-    of: str,
-    value: float | str | None,
-    why: str = "",
-    without: Literal["fails", "cannot tell"] = "cannot tell",
-) -> ClaimResult:
-    """A claim about one value; where there is none, the result is `without`, and `why` says why."""
-    if value is None:
-        return ClaimResult(claim.text, of, None, without, why)
-    return ClaimResult(claim.text, of, value, "holds" if claim.admits(value) else "fails")
-
-
-def _of_mean(
-    claim: Claim, of: str, values: Mapping[int, Any], unit: str = "seed", best_of: int = 1, looks: int = 0
-) -> ClaimResult:
-    """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
-
-    The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
-    passes: with 1/k of the error (Bonferroni). One that was judged before: see `level_after`.
-    """
-    import numpy as np
-
-    assert claim.confidence is not None
-    bound, count = float(claim.bound), len(values)
-    mean = float(np.mean(list(values.values())))
-    level = level_after(looks, (1 - claim.confidence) / best_of)
-    row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
-    limits = Measure(claim.metric).limits
-    contrast = row.difference
-    assert contrast is not None
-    constant = contrast.interval is None and count > 1
-    if contrast.interval is None:
-        interval = plural(count, unit) + ", all equal" * constant
-    else:
-        low, high = (min(limits[1], max(limits[0], bound + end)) for end in contrast.interval)
-        choice = f" of the best of {best_of}" if best_of > 1 else ""
-        choice += f" at look {looks + 1}" if looks else ""
-        interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
-    if row.verdict == "cannot tell":
-        advice = f"; {plural(contrast.more, f'further {unit}')} would tell" if contrast.more else ""
-        made = "train" if unit == "seed" else "race"
-        if constant and contrast.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
-            advice = f"; {1 + ceil(-log2(level))} equal ones would tell"
-        advice = advice or (f"; more {unit}s would tell: {made} with --{unit}s 5" if count < 5 else "")
-        return ClaimResult(claim.text, of, mean, "cannot tell", interval + advice)
-    return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)
-
-
-def _values(claim: Claim, group: Group) -> tuple[Mapping[int, Any], Mapping[int, str]]:
+def _of_group(group: Group, metric: str, at: At) -> Measured:
     """The values by seed, and why a seed has none."""
-    if claim.metric == "status":
-        return {seed: record.state for seed, record in group.runs.items()}, {}
-    if claim.metric == "epochs":
-        return {seed: float(len(record.rows())) for seed, record in group.runs.items()}, {}
-    if claim.metric == "grad_ratio":
+    if metric == "status":
+        return Measured({seed: record.state for seed, record in group.runs.items()})
+    if metric == "epochs":
+        return Measured({seed: float(len(record.rows())) for seed, record in group.runs.items()})
+    if metric == "grad_ratio":
         ratios = {seed: of_run(record).measured_ratio for seed, record in group.runs.items()}
-        missing = "fewer than two layers with measured gradients in the last epochs (probes)"
-        absent = {seed: f"{group.runs[seed].name}: {missing}" for seed, value in ratios.items() if value is None}
-        return {seed: value for seed, value in ratios.items() if value is not None}, absent
-    if claim.metric == "diagnosis":
-        lost = {seed: why for seed, record in group.runs.items() if (why := unrecorded(record))}
-        return {seed: _diagnosis(record) for seed, record in group.runs.items() if seed not in lost}, lost
-    (taken,) = values_of([group], Measure(claim.metric, claim.at), claim.text)
-    return taken.values, taken.absent
+        lost = [group.runs[seed].name for seed, ratio in ratios.items() if ratio is None]
+        why = "fewer than two layers with measured gradients in the last epochs (probes)"
+        return Measured(ratios, f"{lost[0]}: {why}" if lost else "")
+    if metric == "diagnosis":
+        reasons = filter(None, map(unrecorded, group.runs.values()))
+        return Measured({}, why) if (why := next(reasons, "")) else Measured(_diagnoses(group))
+    (outcomes,) = values_of([group], Measure(metric, at), "--expect")
+    return Measured(outcomes.values, next(iter(outcomes.absent.values()), ""))
 
 
-def _diagnosis(record: Record) -> str:
-    """`healthy`, or the verdict that says why not."""
-    findings = diagnose(evidence := of_run(record))
-    return HEALTHY if verdict.healthy(evidence, findings) else verdict.sentence(evidence, findings)
+def _diagnoses(group: Group) -> dict[int, str]:
+    """By seed `healthy`, or the verdict that says why not."""
+    evidence = {seed: of_run(record) for seed, record in group.runs.items()}
+    findings = {seed: diagnose(one) for seed, one in evidence.items()}
+    return {
+        seed: HEALTHY if verdict.healthy(one, findings[seed]) else verdict.sentence(one, findings[seed])
+        for seed, one in evidence.items()
+    }
 
 
-# --- paths -------------------------------------------------------------------------------------------------
-
-
-def of_paths(
-    claims: Iterable[Claim], config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]
-) -> list[ClaimResult]:
-    """The claims about the paths of a config, from the rows of metrics.csv and the status of each rule."""
-    by_rule: dict[str, list[Row]] = {}
+def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> Results:
+    """The paths of a config, from the rows of metrics.csv and the status of each rule."""
+    paths: dict[str, list[Row]] = {}
     for row in rows:
-        by_rule.setdefault(str(row["algo"]), []).append(row)
-    return [
-        _of_path(claim, label, _facts(config, by_rule[label], claim.at), statuses.get(label, ""))
-        for claim in claims
-        for label in _named(claim, list(by_rule))
-    ]
+        paths.setdefault(str(row["algo"]), []).append(row)
+
+    def measured(metric: str, at: At) -> Mapping[str, Measured]:
+        return {label: _of_path(config, path, metric, at, statuses.get(label)) for label, path in paths.items()}
+
+    return Results(measured)
 
 
-def _named(claim: Claim, labels: Sequence[str]) -> Sequence[str]:
-    if claim.of is None:
-        return labels
-    if claim.of not in labels:
-        raise UsageError(unknown("optimizer", claim.of, labels), "--expect")
-    return [claim.of]
-
-
-def _of_path(claim: Claim, label: str, facts: Row | str, status: str) -> ClaimResult:
-    if isinstance(facts, str):
-        return ClaimResult(claim.text, label, None, "cannot tell", facts)
-    value = status if claim.metric == "status" else facts.get(claim.metric)
-    if claim.metric == "epochs":  # a path that never converged fails a claim on when it did
-        return _of_value(claim, label, value, "|grad f| never went below the tolerance", "fails")
-    why = "the function has no known minimum" if claim.metric == "distance" else f"no {claim.metric}"
-    return _of_value(claim, label, value, why)
-
-
-def _facts(config: OptimizeConfig, rows: Sequence[Row], at: str | int) -> Row | str:
-    """What is measured of a path at an epoch, or why there is nothing."""
+def _of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, status: str | None) -> Measured:
     import numpy as np
 
     if isinstance(at, int) and at >= len(rows):
-        return f"the path has {plural(len(rows) - 1, 'epoch')}"
-    row = rows[at] if isinstance(at, int) else rows[-1]
-    point = [row[f"w{i + 1}"] for i in range(len(config.function.start))]
-    distances = [float(np.linalg.norm(np.subtract(point, minimum))) for minimum in config.function.minima]
-    below = (own["epoch"] for own in rows if own["gradient_norm"] < config.tolerance)
-    return {**row, "distance": min(distances, default=None), "epochs": next(below, None)}
+        return Measured({}, f"the path has {plural(len(rows) - 1, 'epoch')}")
+    row = rows[at if isinstance(at, int) else -1]
+    if metric == "status":
+        return _single(status, "no status")
+    if metric == "epochs":  # a path that never converged fails a claim on when it did
+        below = (own["epoch"] for own in rows if own["gradient_norm"] < config.tolerance)
+        return _single(next(below, None), "|grad f| never went below the tolerance", fails=True)
+    if metric == "distance":
+        point = [row[f"w{i + 1}"] for i in range(len(config.function.start))]
+        distances = (float(np.linalg.norm(np.subtract(point, minimum))) for minimum in config.function.minima)
+        return _single(min(distances, default=None), "the function has no known minimum")
+    return _single(row.get(metric), f"no {metric}")
 
 
-# --- a race ------------------------------------------------------------------------------------------------
+def _single(value: Any, missing: str = "", fails: bool = False) -> Measured:
+    """A single value, and what is said where it is None."""
+    return Measured({}, missing, fails) if value is None else Measured({0: value})
 
 
-def of_race(claims: Iterable[Claim], standings: Iterable[Any]) -> Iterator[ClaimResult]:
-    """The claims about the rules of a race, from its standings."""
+def of_race(standings: Iterable[Any]) -> Results:
+    """The rules of a race on functions, from its standings."""
     rows = {row.rule: row for row in standings}
-    for claim in claims:
-        for name in _named(claim, list(rows)):
-            yield _of_value(claim, name, getattr(rows[name], claim.metric))
+    return Results(lambda metric, at: {name: _single(getattr(row, metric)) for name, row in rows.items()})
 
 
-def of_network_race(claims: Iterable[Claim], found: "RaceResult") -> Iterator[ClaimResult]:
-    """The claims about the rules of a race on trainings: of RULE on every training, or of NETWORK/RULE."""
-    several = len(found.networks) > 1
+def of_network_race(result: "RaceResult") -> Results:
+    """The rules of a race on trainings: RULE on every training, and with several trainings NETWORK/RULE."""
+    several = len(result.networks) > 1
     places = {
         f"{network.problem}/{candidate.rule}" if several else candidate.rule: (network, candidate)
-        for network in found.networks
+        for network in result.networks
         for candidate in network.candidates
     }
-    for claim in claims:
-        everywhere = [place for place, (_, candidate) in places.items() if candidate.rule == claim.of]
-        if not places:
-            yield ClaimResult(
-                claim.text, claim.of or "", None, "cannot tell", "no optimizer has a judged training"
-            )
-        for place in everywhere or _named(claim, list(places)):
-            yield _of_candidate(claim, place, *places[place], found.sample.removesuffix("s"), found.looks)
+    everywhere: dict[str, list[str]] = {}
+    for place, (_, candidate) in places.items():
+        everywhere.setdefault(candidate.rule, []).append(place)
+
+    def measured(metric: str, at: At) -> Mapping[str, Measured]:
+        unit = result.sample.removesuffix("s")
+        return {place: _of_candidate(metric, unit, *pair) for place, pair in places.items()}
+
+    return Results(measured, "no optimizer has a judged training", everywhere=everywhere, looks=result.looks)
 
 
-def _of_candidate(
-    claim: Claim, of: str, network: "NetworkResult", candidate: "RacedCandidate", unit: str, looks: int
-) -> ClaimResult:
-    if claim.metric == "test_acc":
-        if claim.confidence is not None:
-            return _of_mean(claim, of, candidate.sample, unit, looks=looks)
-        return _of_each(claim, of, candidate.accuracy.values)
-    if claim.metric == "verdict":
+def _of_candidate(metric: str, unit: str, network: "NetworkResult", candidate: "RacedCandidate") -> Measured:
+    if metric == "test_acc":
+        return Measured(candidate.accuracy.values, sample=candidate.sample, unit=unit)
+    if metric == "verdict":
         verdicts = {row.key: row.verdict for row in network.comparison.rows} if network.comparison else {}
-        return _of_value(claim, of, verdicts.get(candidate.rule), "no verdict")
-    if claim.metric == "epochs":
-        why = f"not every seed reached {percent(network.target)}"
-        return _of_value(claim, of, candidate.mean_epochs, why, "fails")
-    return _of_value(claim, of, candidate.near)
+        return _single(verdicts.get(candidate.rule), "no verdict")
+    if metric == "epochs":
+        return _single(candidate.mean_epochs, f"not every seed reached {percent(network.target)}", fails=True)
+    return _single(candidate.near)
 
 
-# --- a learning rate ---------------------------------------------------------------------------------------
-
-
-def of_rate(claims: Iterable[Claim], rate: float | None, of: str) -> list[ClaimResult]:
-    """The claims about the rate that is recommended for the training `of`; None where its network does not move."""
+def of_rate(rate: float | None, of: str) -> Results:
+    """The rate that is recommended for the training `of`; None where its network does not move."""
     facts = {"rate": rate, "status": "unmoved" if rate is None else "found"}
-    return [_of_value(claim, of, facts[claim.metric], "the network does not move", "fails") for claim in claims]
+    return Results(lambda metric, at: {of: _single(facts[metric], "the network does not move", fails=True)})

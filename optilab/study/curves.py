@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from optilab.config.load import load
-from optilab.config.section import dump
-from optilab.config.training import TrainConfig
-from optilab.config.tree import Override, flat
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
 from optilab.runs.metrics import ROW, metric_of
-from optilab.study.groups import DATA, FORK, FORKED, Grouping, bounds, groups, short, text
+from optilab.study.groups import Grouping, bounds, groups, short, text
+from optilab.study.listing import config_of, variant_of
 
 LEVEL = 0.95
-"""For the intervals."""
+"""Confidence level of the intervals."""
 MEASURED = ("gradient_norm", "update_to_weight", "saturated")
 """The quantities of a layer that are drawn; norms and ratios are averaged over the seeds as logarithms."""
 
@@ -84,7 +81,7 @@ class History:
 
     @property
     def epochs(self) -> int:
-        """For the longest run."""
+        """The number of epochs of the longest run."""
         return max(map(len, self.curves["val_acc"].runs.values()))
 
     @property
@@ -120,50 +117,18 @@ def histories(records: Sequence[Record]) -> Histories:
     return Histories(drawn, title(grouping), tuple(empty), grouping.repeated)
 
 
-ALWAYS = (
-    "model.name",
-    "model.hidden",
-    "model.activation.name",
-    "data.dataset",
-    "data.batch_size",
-    "optimizer",
-    "epochs",
-)
-"""Keys, and sections, that a title states even with their defaults."""
-_DIGESTS = (DATA, FORKED, "optimizer.sha256", "model.sha256")
-
-
 def title(grouping: Grouping) -> str:
-    """What all groups share, without defaults of little interest: `hidden 5 x 128, optimizer sgd, lr 0.01, ...`."""
-    entries = {key: value for key, value in grouping.shared.items() if key.endswith(".name")}
-    chosen = {key: value for key, value in entries.items() if key not in (*ALWAYS, FORK, "model.name")}
-    always: tuple[str, ...] = ALWAYS
-    if "watch.every" in grouping.shared:  # no config of optilab's, and no defaults
-        always, usual = ("model", "name"), {k: v for k, v in grouping.shared.items() if k.startswith("watch.")}
-    else:
-        usual = _defaults({}) | {key: value for key, value in _defaults(chosen).items() if key not in chosen}
-    stated = {
-        key: value
-        for key, value in grouping.shared.items()
-        if key not in _DIGESTS and (key.startswith(always) or usual.get(key) != value)
-    }
-    words = short(list(stated))
-    seeds = sorted({seed for group in grouping.groups for seed in group.runs})
-    return ", ".join(
-        [*(f"{words[key]} {_value(key, value)}" for key, value in stated.items()), _seeds_text(seeds)]
-    )
-
-
-def _defaults(chosen: Mapping[str, str]) -> dict[str, Any]:
-    """Every key of a training, where these entries, such as `model.norm.name: batch`, have their own defaults."""
-    entries = {**chosen, "optimizer.name": "sgd"}
-    return flat(dump(load(TrainConfig, None, [Override("", key, name) for key, name in entries.items()])))
-
-
-def _value(key: str, value: Any) -> str:
-    if key in ("optimizer.name", "model.name") and ":" in value:  # FILE:NAME, code of the user's
-        return str(value.rpartition("/")[2])
-    return text(value)
+    """What all groups share and their presets do not say, and the seeds: `sigmoid, lr 0.1, seeds 42 to 44`."""
+    records = [next(iter(group.runs.values())) for group in grouping.groups]
+    variants = [variant_of(str(record.manifest["command"]), config_of(record)) for record in records]
+    preset, *others = {variant.preset for variant in variants} or {""}
+    changed = [key for variant in variants[:1] for key in variant.changed]
+    if records and records[0].is_watched:  # whose config has no presets
+        changed = [key for key in grouping.shared if not key.startswith("watch.")]
+    words = short([key for key in changed if key in grouping.shared])
+    settings = [f"{word} {text(grouping.shared[key])}" for key, word in words.items()]
+    seeds = _seeds_text(sorted({seed for group in grouping.groups for seed in group.runs}))
+    return ", ".join([*([preset] if preset and not others else []), *settings, seeds])
 
 
 def _seeds_text(seeds: Sequence[int]) -> str:
@@ -216,20 +181,31 @@ def curve(runs: Mapping[int, Floats], metric: str = "") -> Curve:
 
 
 def layers(recorded: Sequence[Sequence[Row]], epochs: int) -> LayerHistory | None:
-    """The layers of a group in its first `epochs`, from the diagnostics of its runs; None where a run has none."""
-    found = [[record for record in records if _of_layers(record, epochs)] for records in recorded]
-    if not all(found):
+    """The layers of a group in its first `epochs`, from the diagnostics of its runs; None where a run has none.
+
+    The output layer is the last, whatever the number of hidden layers of an epoch.
+    """
+    measured = [[record for record in records if _has_layers(record, epochs)] for records in recorded]
+    if not all(measured):
         return None
-    depth = max(len(record["layers"]) for record in chain(*found))
-    tables = np.stack([_table(records, depth, epochs) for records in found])  # (runs, quantities, layers, epochs)
+    depth = max(len(record["layers"]) for record in chain(*measured))
+    tables = np.full((len(measured), len(MEASURED), depth, epochs), math.nan)
+    for table, record in ((table, r) for table, records in zip(tables, measured, strict=True) for r in records):
+        *hidden, output = [[_number(layer.get(name)) for name in MEASURED] for layer in record["layers"]]
+        for row, values in [*enumerate(hidden), (depth - 1, output)]:
+            table[:, row, record["epoch"] - 1] = values
     with np.errstate(divide="ignore", invalid="ignore"):  # log 0 is -inf, and the mean then 0
-        means = [
-            tables[:, number].mean(axis=0)
-            if quantity == "saturated"
-            else np.exp(np.log(tables[:, number]).mean(axis=0))
-            for number, quantity in enumerate(MEASURED)
-        ]
-    return LayerHistory((*map(str, range(1, depth)), "out"), dict(zip(MEASURED, means, strict=True)))
+        means = {
+            name: tables[:, n].mean(axis=0) if name == "saturated" else np.exp(np.log(tables[:, n]).mean(axis=0))
+            for n, name in enumerate(MEASURED)
+        }
+    return LayerHistory((*map(str, range(1, depth)), "out"), means)
+
+
+def _has_layers(record: Row, epochs: int) -> bool:
+    layers = record.get("layers")
+    whole = isinstance(layers, list) and bool(layers) and all(isinstance(layer, dict) for layer in layers)
+    return whole and 0 < record["epoch"] <= epochs
 
 
 def curvature(recorded: Sequence[Sequence[Row]]) -> CurvatureHistory | None:
@@ -250,23 +226,6 @@ def curvature(recorded: Sequence[Sequence[Row]]) -> CurvatureHistory | None:
         for key in (sharpness, "along_gradient", "limit")
     )
     return CurvatureHistory(np.array(epochs, dtype=float), sharp, along, limit, scaled)
-
-
-def _of_layers(record: Row, epochs: int) -> bool:
-    layers = record.get("layers")
-    whole = isinstance(layers, list) and bool(layers) and all(isinstance(layer, dict) for layer in layers)
-    return whole and 0 < record["epoch"] <= epochs
-
-
-def _table(records: Sequence[Row], depth: int, epochs: int) -> Floats:
-    """(quantities, layers, epochs) of one run; the output layer is the last whatever the number of hidden layers."""
-    table = np.full((len(MEASURED), depth, epochs), math.nan)
-    for record in records:
-        hidden = len(record["layers"]) - 1
-        for number, layer in enumerate(record["layers"]):
-            row = number if number < hidden else depth - 1
-            table[:, row, record["epoch"] - 1] = [_number(layer.get(quantity)) for quantity in MEASURED]
-    return table
 
 
 def _number(value: Any) -> float:

@@ -1,12 +1,12 @@
-"""Two runs compared to the last bit: what differs in config, environment and data, from which row on, and why."""
+"""Two runs compared to the last bit: what differs in config, data and environment, and from which row on."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optilab.config.training import edited
 from optilab.config.tree import Tree, flat
-from optilab.errors import OptilabError, UsageError, printable, shown
+from optilab.errors import OptilabError, UsageError
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import NOT_SETTINGS, edits, text
 from optilab.study.listing import config_of
@@ -69,17 +69,17 @@ class Diff:
     """What sets two runs apart."""
 
     config: Pairs
+    data: Pairs
     environment: Pairs
     """Versions, host, numerics, environment variables, source code."""
-    data: Pairs
     lengths: tuple[int, int]
     """Rows of each run."""
     first: FirstDifference | None
     """None where all rows that both have are equal."""
-    causes: tuple[str, ...]
-    """What can have made the rows part, the likeliest first; empty where they did not."""
-    edited: tuple[str, ...] = ()
-    """What is said of a config.yaml that is not the one its run was started with: `config` is that of the start."""
+    edited: tuple[str, ...]
+    """Warnings about a config.yaml that was edited after its run started: `config` is that of the start."""
+    causes: tuple[str, ...] = ()
+    """Sentences on why the rows part, where neither config nor data say so."""
 
     @property
     def equal(self) -> int:
@@ -106,10 +106,9 @@ def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
     data = {key: pair for key, pair in around.items() if key.startswith("data.")}
     environment = {key: pair for key, pair in around.items() if key not in data}
     rows = a.rows(), b.rows()
-    first = _first(*rows)
-    causes = _causes(config, environment, data, first, (a, b)) if first else ()
     changed = tuple(filter(None, map(_edited, (a, b))))
-    return Diff(config, environment, data, (len(rows[0]), len(rows[1])), first, tuple(causes), changed)
+    diff = Diff(config, data, environment, (len(rows[0]), len(rows[1])), _first(*rows), changed)
+    return replace(diff, causes=tuple(_causes(a, b, diff))) if diff.first else diff
 
 
 def _edited(record: Record) -> str:
@@ -134,59 +133,21 @@ def _first(a: Sequence[Row], b: Sequence[Row]) -> FirstDifference | None:
     return None
 
 
-# --- causes ------------------------------------------------------------------------------------------------
-
-
-def _causes(
-    config: Pairs, environment: Pairs, data: Pairs, first: FirstDifference, records: tuple[Record, Record]
-) -> list[str]:
-    """What can have made the rows part: what changes the calculation, then what changes its rounding."""
-    settings = [key for key in config if key not in NOT_SETTINGS and key != "epochs"]
-    found = [f"config: {', '.join(_said(key, config) for key in settings[:6])}"] if settings else []
-    if any(record.is_watched for record in records):
-        found.append("the loops, whose code is not recorded")
-    if files := [key for key in data if key not in ("data.dataset", "data.train", "data.validation")]:
-        found.append(f"data: {', '.join(key.removeprefix('data.') for key in files)}")
-    if "seed" in config:
-        found.append(f"seed: {_said('seed', config)}")
-    rounding = [text for word, of in _ROUNDING if (text := _named(word, of, environment))]
-    rounding += [text for record in records if (text := _resumed(record, first.row))]
-    if found and first.relative is not None and first.relative > ROUNDING:
-        return found  # rounding alone does not make such a difference in a first row
-    if not (found or rounding):
-        device = str(records[0].manifest.get("numerics", {}).get("device", "cpu"))
-        kernels = "kernels of a GPU that add in any order" if device != "cpu" else "another processor or library"
-        rounding = [f"nothing that is recorded differs: {kernels}, or the files of one run were changed"]
-    return [*found, *rounding]
-
-
-_ROUNDING: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("device", lambda key: key in ("numerics.device", "numerics.device_name")),
-    ("threads", lambda key: key == "numerics.threads"),
-    ("torch", lambda key: key in ("numerics.torch", "versions.torch")),
-    ("kernel", lambda key: key.startswith(("numerics.", "environment.")) or key == "host.machine"),
-    ("versions", lambda key: key.startswith("versions.")),
-    ("source code", lambda key: key == "git.commit"),
-)
-"""What only changes the last digits, by the first of these that a key belongs to."""
-
-
-def _named(word: str, of: Callable[[str], bool], environment: Pairs) -> str:
-    before = [others for name, others in _ROUNDING[: [name for name, _ in _ROUNDING].index(word)]]
-    keys = [key for key in environment if of(key) and not any(other(key) for other in before)]
-    texts = dict.fromkeys(_said(key, environment) for key in keys)
-    return f"{word}: {', '.join(texts)}" if texts else ""
-
-
-def _resumed(record: Record, row: int) -> str:
-    """The last resume before a row that was not bit-exact."""
-    for resume in reversed(record.manifest.get("resumes", [])):
-        if isinstance(resume, dict) and resume.get("changed") and resume.get("epoch", 0) < row:
-            changed = ", ".join(map(str, resume["changed"]))
-            return f"{record.name} was resumed after epoch {resume.get('epoch', 0)} with {changed}"
-    return ""
-
-
-def _said(key: str, pairs: Pairs) -> str:
-    a, b = (printable(value) if isinstance(value, str) else shown(value) for value in pairs[key])
-    return f"{key} {a} -> {b}"
+def _causes(a: Record, b: Record, diff: Diff) -> Iterator[str]:
+    """What made the rows part where `diff` does not show it."""
+    for record in (a, b):
+        for resume in record.manifest.get("resumes", []):
+            if isinstance(resume, dict) and resume.get("changed") and resume.get("epoch", 0) <= diff.equal:
+                changed = ", ".join(map(str, resume["changed"]))
+                yield f"{record.name} was resumed after epoch {resume.get('epoch', 0)} with {changed}"
+    settings = [key for key in diff.config if key == "seed" or key not in {*NOT_SETTINGS, "epochs"}]
+    if a.is_watched or b.is_watched:
+        yield "the code of a loop is not recorded"
+    elif diff.first and not settings and not diff.data:
+        size = diff.first.relative
+        rounding = size is not None and size <= ROUNDING
+        yield (
+            f"config and data are equal and the first difference is {size:.1g}: rounding"
+            if rounding
+            else "config and data are equal: the files of a run were changed, or something that is not recorded differs"
+        )

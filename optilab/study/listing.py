@@ -9,10 +9,10 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cached_property
-from typing import Any, TypeVar
+from functools import cache, cached_property
+from typing import Any
 
 from optilab import runs
 from optilab.config.keys import keys_of
@@ -35,17 +35,13 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_SIGNS = ("=", "!=", *_ORDERS, "~")
-_CONDITION = re.compile(r"\s*([A-Za-z_][\w.-]*?)\s*(<=|>=|!=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
-T = TypeVar("T")
+_CONDITION = re.compile(r"\s*([A-Za-z_][\w.-]*?)\s*(!=|=|~|(?:<=|>=|<|>)(?=\s*\S))\s*(?![<>=])(.*?)\s*", re.DOTALL)
+"""Key, operator and value; a value that is ordered is not empty."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A comparison of one fact with a value: as numbers where both are, else as text in YAML's notation.
-
-    UsageError where a number is ordered against text.
-    """
+    """A comparison of one fact with a value: as numbers where both are, else as text in YAML's notation."""
 
     keys: Sequence[str]
     """What the fact may be called; the first of them that is there counts."""
@@ -53,39 +49,32 @@ class Condition:
     value: str
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
-        """Whether it does of these facts; where they lack the key, only `!=` does."""
+        """Whether the facts satisfy the condition; facts without the key satisfy only `!=`.
+
+        UsageError where a number is ordered against text.
+        """
         key = next((key for key in self.keys if key in facts), None)
         if key is None:
             return self.operator == "!="
-        fact, number = facts[key], _number(self.value)
-        comparable = number is not None and type(fact) in (int, float)
-        if self.operator in ("=", "!="):
-            equal = fact == number if comparable else flow(fact) == self.value
-            return equal == (self.operator == "=")
+        fact, value = facts[key], decimal(self.value)
+        numbers = type(fact) in (int, float) and not isinstance(value, str)
         if self.operator == "~":
             return fnmatchcase(flow(fact), self.value)
-        if comparable:
-            return _ORDERS[self.operator](fact, number)
-        if type(fact) in (int, float):
+        if self.operator in ("=", "!="):
+            return (fact == value if numbers else flow(fact) == self.value) == (self.operator == "=")
+        if type(fact) in (int, float) and not numbers:
             raise UsageError(f"expected a number for {key}, got {shown(self.value)}", "--where")
+        if numbers:
+            return _ORDERS[self.operator](fact, value)
         return isinstance(fact, str) and _ORDERS[self.operator](fact, self.value)
 
 
 def read_conditions(texts: Sequence[str]) -> list[Condition]:
     """`KEY OPERATOR VALUE` of each `--where`. UsageError for anything else."""
-
-    def read(text: str) -> Condition:
-        match = _CONDITION.fullmatch(text)
-        if match is None or (match[2] in _ORDERS and not match[3]) or match[3][:1] in ("<", ">", "="):
-            raise UsageError(f"expected {GRAMMAR}, got {shown(text)}", "--where")
-        return Condition([match[1]], match[2], match[3])
-
-    return [read(text) for text in texts]
-
-
-def named(condition: Condition, known: Iterable[str]) -> Condition:
-    """The condition with the full names of its key. UsageError if nothing listed has such a key."""
-    return Condition(full_keys("--where", condition.keys[0], known), condition.operator, condition.value)
+    matches = {text: _CONDITION.fullmatch(text) for text in texts}
+    if wrong := next((text for text, match in matches.items() if match is None), None):
+        raise UsageError(f"expected {GRAMMAR}, got {shown(wrong)}", "--where")
+    return [Condition([match[1]], match[2], match[3]) for match in matches.values() if match]
 
 
 def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
@@ -103,29 +92,10 @@ def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
     raise UsageError(f"no listed run has {shown(key)}{near}", where)
 
 
-def ordered(items: Sequence[T], facts: Callable[[T], Mapping[str, Any]], sort: str) -> list[T]:
-    """The items by a key of their facts, ascending, or descending with `-KEY`; those without it come last."""
-    if not items:
-        return []
-    known = dict.fromkeys(name for item in items for name in facts(item))
-    keys = full_keys("--sort", sort.removeprefix("-"), known)
-    values = [next((own[key] for key in keys if own.get(key) is not None), None) for own in map(facts, items)]
-    having = [i for i, value in enumerate(values) if value is not None]
-    having.sort(key=lambda i: _rank(values[i]), reverse=sort.startswith("-"))
-    return [items[i] for i in [*having, *(i for i, value in enumerate(values) if value is None)]]
-
-
 def _rank(value: Any) -> tuple[bool, float, str]:
     """Numbers by their size, before text by its letters."""
     number = type(value) in (int, float)
     return not number, float(value) if number else 0.0, "" if number else flow(value)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 # --- what a config changed against its preset -----------------------------------------------------------------
@@ -140,9 +110,9 @@ class Variant:
     """A config as a preset and its changes."""
 
     preset: str
-    """Empty where there is none."""
+    """The preset of the config's name; empty where there is none."""
     changed: Mapping[str, Any]
-    """Dotted keys, with the values of the config."""
+    """Dotted keys, with the values of the config that are not those of the preset, or without one not the defaults."""
 
 
 def config_of(record: Record) -> dict[str, Any]:
@@ -152,96 +122,68 @@ def config_of(record: Record) -> dict[str, Any]:
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
         return config
     rest = {key: value for key, value in config.items() if key != "algo"}
-    return {**_named(rules), **rest}
+    return {**({"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}), **rest}
 
 
-def _named(rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}
-
-
-class Variants:
-    """The presets, resolved when the first config is compared with them. No code of a user's rule is run."""
-
-    def __init__(self) -> None:
-        self._nearest: dict[str, str] = {}
-        self._optimize: dict[str, dict[str, Any]] = {}
-        self._defaults: dict[str, dict[tuple[str, str], str]] = {}
-        """For each command: key and the name of its entry -> the default, as YAML."""
-
-    def of(self, command: str, config: Mapping[str, Any]) -> Variant:
-        """For a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no
-        presets."""
-        if config and command == "train":
-            preset = self._preset(config)
-            return Variant(preset, self._telling(command, _changed(config, self._trainings[preset])))
-        if config and command == "optimize":
-            rules = {key: rule.get("name") for key, rule in config.items() if isinstance(rule, dict)}
-            names = [str(name) for key, name in rules.items() if key in ("algo", name)]
-            changed = self._telling(command, _changed(config, self._paths(names)))
-            said = {"algo.name", *(f"{name}.name" for name in names)}
-            shown = ",".join(name.rpartition("/")[2] for name in names)
-            return Variant(shown, {key: value for key, value in changed.items() if key not in said})
-        return Variant("", {})
-
-    def _preset(self, config: Mapping[str, Any]) -> str:
-        """The preset of the config's name, else the one that it differs from in the fewest keys."""
+def variant_of(command: str, config: Mapping[str, Any]) -> Variant:
+    """The variant of a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no
+    presets. No code of a user's rule is run."""
+    if config and command == "train":
         name = str(config.get("name"))
-        if name not in self._nearest:
-            counts = {preset: len(_changed(config, base)) for preset, base in self._trainings.items()}
-            self._nearest[name] = name if name in counts else min(counts, key=counts.__getitem__)
-        return self._nearest[name]
-
-    @cached_property
-    def _trainings(self) -> dict[str, dict[str, Any]]:
-        schema = schema_for("train")
-        with handling_user_code("recorded"):
-            trees = [dump(load(schema, str(preset.path))) for preset in presets("train")]
-        return {tree["name"]: tree for tree in trees}
-
-    def _paths(self, rules: Sequence[str]) -> dict[str, Any]:
-        """These rules of `optimize` with the settings of the exercise or the literature, on the default function."""
-        names = ",".join(rules)
-        if names not in self._optimize:
-            listed = [name for name in rules if name in RULES]
-            config = dump(load(schema_for("optimize"), {"algo": listed or ["sgd"]}))
-            algo = config.pop("algo")
-            self._optimize[names] = {**({"algo": algo[0]} if len(rules) == 1 else _named(algo)), **config}
-        return self._optimize[names]
-
-    def _telling(self, command: str, changed: Mapping[str, Any]) -> dict[str, Any]:
-        """The changes without the defaults of an entry that was changed: `adam` for `sgd`, without its betas."""
-        entries = {key.removesuffix("name"): value for key, value in changed.items() if key.endswith(".name")}
-        if entries and command not in self._defaults:
-            keys = keys_of(command)
-            self._defaults[command] = {(key.key, key.of): key.default for key in keys if key.of}
-
-        def follows(key: str, value: Any) -> bool:
-            owners = [of for prefix, of in entries.items() if key.startswith(prefix)]
-            return any(_same(value, self._defaults[command].get((key, str(of)))) for of in owners)
-
-        shown = {k: v for k, v in changed.items() if k not in HIDDEN and not k.endswith(".sha256")}
-        return {key: value for key, value in shown.items() if not follows(key, value)}
+        base = _trainings().get(name, {})
+        return Variant(name if base else "", _changed(command, flat(config), base))
+    if config and command == "optimize":
+        names = {key: str(rule.get("name")) for key, rule in config.items() if isinstance(rule, dict)}
+        rules = {key: name for key, name in names.items() if key in ("algo", name)}
+        base = _path("") | {f"{key}.name": name for key, name in rules.items()}
+        base |= {
+            f"{key}.{setting}": value for key, rule in rules.items() for setting, value in _path(rule).items()
+        }
+        preset = ",".join(name.rpartition("/")[2] for name in rules.values())
+        return Variant(preset, _changed(command, flat(config), base))
+    return Variant("", {})
 
 
-def _same(value: Any, default: str | None) -> bool:
-    """Whether a value is a default, which `describe` gives as YAML."""
-    return default is not None and (flow(value) == default or decimal(value) == decimal(default))
+@cache
+def _trainings() -> dict[str, dict[str, Any]]:
+    """The presets of trainings by name."""
+    schema = schema_for("train")
+    with handling_user_code("recorded"):
+        trees = [dump(load(schema, str(preset.path))) for preset in presets("train")]
+    return {tree["name"]: flat(tree) for tree in trees}
 
 
-def _changed(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a config that its base lacks or has otherwise, by dotted keys."""
-    absent = object()
-    changed: dict[str, Any] = {}
-    for key, value in config.items():
-        other = base.get(key, absent)
-        if value == other:
-            continue
-        if isinstance(value, dict):
-            inner = _changed(value, other if isinstance(other, dict) else {})
-            changed |= {f"{key}.{name}": v for name, v in inner.items()}
-        else:
-            changed[key] = value
-    return changed
+@cache
+def _path(rule: str) -> dict[str, Any]:
+    """A rule of `optimize` with the settings of the exercise or the literature; without a rule the rest of a config."""
+    if rule and rule not in RULES:
+        return {}
+    config = dump(load(schema_for("optimize"), {"algo": [rule or "sgd"]}))
+    (settings,) = config.pop("algo")
+    return flat(settings if rule else config)
+
+
+@cache
+def _defaults(command: str) -> dict[tuple[str, str], str]:
+    """Key and the name of its entry, if it is one of an entry -> the default, as YAML."""
+    keys = keys_of(command)
+    names = {(f"{key.key}.name", key.of): key.default for key in keys if key.choices}
+    return names | {(key.key, key.of): key.default for key in keys}
+
+
+def _changed(command: str, config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are neither those of the base nor, of an entry that the base has otherwise, its defaults: `adam`
+    for `sgd`, without its betas. Without a base, those that are not the defaults."""
+    entries = {key: str(value) for key, value in config.items() if key.endswith(".name")}
+
+    def is_usual(key: str, value: Any) -> bool:
+        if key in HIDDEN or key.endswith(".sha256") or (key in base and base[key] == value):
+            return True
+        owners = [of for k, of in entries.items() if key.startswith(k.removesuffix("name")) and base.get(k) != of]
+        defaults = [_defaults(command).get((key, of)) for of in (*owners, *([] if base else [""]))]
+        return any(flow(value) == text or decimal(flow(value)) == decimal(text) for text in defaults if text)
+
+    return {key: value for key, value in config.items() if not is_usual(key, value)}
 
 
 # --- lines ----------------------------------------------------------------------------------------------------
@@ -280,8 +222,7 @@ class ListedRun:
 
 def lines(entries: Iterable[Record | Study]) -> list[ListedRun]:
     """One line per run and study."""
-    variants = Variants()
-    return [_study(e, variants) if isinstance(e, Study) else _run(e, variants) for e in entries]
+    return [_study(entry) if isinstance(entry, Study) else _run(entry) for entry in entries]
 
 
 def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
@@ -292,7 +233,7 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
     names = {str(row["trial"]) for row in rows}
     others = [runs.read_entry(path) for path in runs.directories(study.path) if path.name not in names]
-    running = [_run(entry, Variants()) for entry in others if isinstance(entry, Record)]
+    running = [_run(entry) for entry in others if isinstance(entry, Record)]
     for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
         own = flat(line.config)
         line.about.update({key: own[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in own})
@@ -300,18 +241,26 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
 
 
 def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | None) -> list[ListedRun]:
-    """The lines that meet all conditions, sorted by a key. UsageError for keys that no line has."""
+    """The lines that meet all conditions, by a key ascending, or descending with `-KEY`; those without it come last.
+
+    UsageError for keys that no line has.
+    """
     if where and found:
         known = dict.fromkeys(key for line in found for facts in (line.facts, *line.trials) for key in facts)
-        conditions = [named(condition, known) for condition in where]
+        conditions = [replace(one, keys=full_keys("--where", one.keys[0], known)) for one in where]
         found = [line for line in found if line.meets(conditions)]
-    return ordered(found, lambda line: line.facts, sort) if sort else list(found)
+    if not (sort and found):
+        return list(found)
+    keys = full_keys("--sort", sort.removeprefix("-"), [name for line in found for name in line.facts])
+    values = [next((line.facts[key] for key in keys if line.facts.get(key) is not None), None) for line in found]
+    order = sorted(range(len(found)), key=lambda i: _rank(values[i]), reverse=sort.startswith("-"))
+    return [found[i] for i in sorted(order, key=lambda i: values[i] is None)]
 
 
 # --- one line ----------------------------------------------------------------------------------------------
 
 
-def _run(record: Record, variants: Variants) -> ListedRun:
+def _run(record: Record) -> ListedRun:
     about, config = _about(record), config_of(record)
     problem = ""
     if record.is_training:
@@ -319,16 +268,16 @@ def _run(record: Record, variants: Variants) -> ListedRun:
             about |= outcome_facts(record.outcome())
         except OptilabError as error:  # a damaged table must not hide the other runs
             problem = str(error)
-    return ListedRun(about, config, variants.of(about["command"], config), record, problem=problem)
+    return ListedRun(about, config, variant_of(about["command"], config), record, problem=problem)
 
 
-def _study(study: Study, variants: Variants) -> ListedRun:
+def _study(study: Study) -> ListedRun:
     about, base = _about(study), dict[str, Any]()
     try:
         rows, base = study.trials(), _base(study)
     except OptilabError as error:
-        return ListedRun(about, base, variants.of("train", base), study, problem=str(error))
-    variant = variants.of("train", base)
+        return ListedRun(about, base, variant_of("train", base), study, problem=str(error))
+    variant = variant_of("train", base)
     counts = Counter(str(row["status"]) for row in rows)
     about["trials"] = max(study.manifest.get("trials", 0), counts.total())
     trials = [_trial_facts(row) for row in rows]

@@ -1,26 +1,20 @@
-"""What `optilab lr` recommends: a range test, read, and its answer confirmed by trainings at rates around it.
+"""What `optilab lr` recommends: a range test, read, and the rates around its answer that a sweep confirms.
 
 In a learning-rate range test (Smith 2015, arXiv:1506.01186) the rate grows at every step. The loss is flat at first,
 falls, reaches its lowest point and rises.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
 
-from optilab.config.section import dump
-from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import learning_rates, rules_with_lr, with_settings
-from optilab.runs import Record
-from optilab.study import sweep
-from optilab.study.comparison import RunComparison, compare_runs, learned_nothing
-from optilab.study.groups import Measure
 from optilab.study.search_space import network_space
 
 STEPS = 1000
@@ -90,8 +84,6 @@ class RangeTest:
     """Where it is lowest in the valley."""
     diverging: float | None
     """Where the valley ends, because the loss rises again or is not finite."""
-    others: Mapping[str, float | None]
-    """What the rules of fastai and Lightning say about the same losses."""
 
     @property
     def rates(self) -> Floats:
@@ -130,14 +122,8 @@ def read_range_test(ramp: RateRamp, losses: Sequence[float], guessing: float) ->
     kept = np.array(losses if isfinite(losses[-1]) else losses[:-1])
     rates = ramp.rates[: len(kept)]
     smooth = smoothed(np.minimum(kept, FAR * guessing), len(ramp.rates))
-    others = {
-        "fastai valley": fastai(rates, kept, "valley"),
-        "fastai steep": fastai(rates, kept, "steep"),
-        "fastai minimum": fastai(rates, kept, "minimum"),
-        "lightning": lightning(rates, kept),
-    }
     if smooth.min() > MOVED * guessing:
-        return RangeTest(ramp, kept, smooth, guessing, "unmoved", None, None, None, None, None, others)
+        return RangeTest(ramp, kept, smooth, guessing, "unmoved", None, None, None, None, None)
     last = _end_of_valley(smooth, guessing)
     end = len(kept) - 1 if last is None else last
     bottom = int(np.argmin(smooth[: end + 1]))
@@ -147,7 +133,7 @@ def read_range_test(ramp: RateRamp, losses: Sequence[float], guessing: float) ->
     diverging = float(rates[last]) if last is not None else float(after[0]) if len(after) else None
     middle = float(rates[half] * (rates[end] if diverging is None else diverging)) ** 0.5
     made, falls, lowest = (float(rates[place]) for place in (half, steepest, bottom))
-    return RangeTest(ramp, kept, smooth, guessing, "found", short(middle), made, falls, lowest, diverging, others)
+    return RangeTest(ramp, kept, smooth, guessing, "found", short(middle), made, falls, lowest, diverging)
 
 
 def _end_of_valley(smooth: Floats, guessing: float) -> int | None:
@@ -175,110 +161,15 @@ def smoothed(losses: Floats, steps: int) -> Floats:
     return np.asarray((sums[places + reach + 1] - sums[places - reach]) / (2 * reach + 1))
 
 
-# --- the rules of others -----------------------------------------------------------------------------------
-
-
-def running_mean(losses: Sequence[float] | Floats, offset: int = 0, keep: float = 0.98) -> Floats:
-    """The exponential moving average by which fastai and Lightning smooth losses, free of the bias of its start.
-
-    `offset`: steps by which the correction counts too many; Lightning's counts one.
-    """
-    mean, means = 0.0, []
-    for count, loss in enumerate(losses, start=1):
-        mean = keep * mean + (1 - keep) * loss
-        means.append(mean / (1 - keep ** (count + offset)))
-    return np.array(means)
-
-
-def fastai(rates: Floats, losses: Floats, rule: str) -> float | None:
-    """The suggestion of fastai's `lr_find` (2.8): `valley`, its default, `steep`, or `minimum`.
-
-    The first tenth of the steps and the last five are left out.
-    """
-    kept = slice(len(rates) // 10, -5)
-    rates, smooth = rates[kept], running_mean(losses)[kept]
-    if len(rates) < 2:
-        return None
-    if rule == "steep":
-        return float(rates[np.argmin(np.diff(smooth) / np.diff(np.log(rates)))])
-    if rule == "minimum":
-        return float(rates[np.argmin(smooth)]) / 10
-    return float(rates[_valley(smooth)])
-
-
-def _valley(losses: Floats) -> int:
-    """The place in the middle third of the longest falling subsequence that fastai takes for the valley."""
-    lengths = np.ones(len(losses), dtype=int)
-    for i in range(1, len(losses)):
-        lengths[i] += lengths[:i][losses[:i] > losses[i]].max(initial=0)
-    end = int(np.argmax(lengths))
-    length = int(lengths[end])
-    return max(end - length, -1) + int(length / 3) + int(length / 3 / 2) if length > 1 else 0
-
-
-def lightning(rates: Floats, losses: Floats) -> float | None:
-    """The suggestion of Lightning's `lr_find` (2.6): the steepest fall of the loss over the rate, not its logarithm.
-
-    The first ten steps and the last one are left out.
-    """
-    rates, smooth = rates[10:-1], running_mean(losses, offset=1)[10:-1]
-    return float(rates[np.argmin(np.gradient(smooth, rates))]) if len(rates) > 1 else None
-
-
-# --- trainings that confirm -----------------------------------------------------------------------------------
+# --- the sweep that confirms ---------------------------------------------------------------------------------
 
 
 COUNT = 5
 REACH = 10.0
 """The lowest and the highest rate are this factor below and above the one in the middle."""
-HELD_OUT = 10_000
-SHARE = 6
-"""One of this number of training images is held out, but not more than HELD_OUT: rates are not chosen on the test
-set."""
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """What the trainings say."""
-
-    key: str
-    outcomes: Mapping[float, tuple[float, ...]]
-    """The outcomes of the trainings at each rate, lowest first; a diverged one has the worst."""
-    side: RunComparison | None
-    """None where no training ran through."""
-    learned: bool
-    """Whether the trainings of a rate know more of the validation images than the chance level, in the mean."""
-    seeds: int
-    epochs: int
-
-    @property
-    def measure(self) -> str:
-        return "last val_acc"
-
-    @property
-    def possible(self) -> tuple[float, ...]:
-        """The rates that no verdict excludes from being the best, the highest mean first."""
-        if self.side is None or self.side.comparison is None or not self.learned:
-            return ()
-        return tuple(_rate(self.side, i, self.key) for i in self.side.comparison.possible_best)
-
-    @property
-    def rate(self) -> float | None:
-        """The rate of the highest mean, if possible of those where none diverged; None where nothing was learned."""
-        return next(iter(sorted(self.possible, key=self.diverged.__contains__)), None)
-
-    @property
-    def diverged(self) -> dict[float, int]:
-        """The rates at which trainings diverged, with their number."""
-        if self.side is None:
-            return {}
-        failed = {i: len(own.outcomes.diverged) for i, own in enumerate(self.side.candidates)}
-        return {_rate(self.side, i, self.key): count for i, count in failed.items() if count}
-
-    @property
-    def at_edge(self) -> bool:
-        """Whether the best rate is the lowest or the highest that was tried, so that a better one may lie beyond."""
-        return len(self.outcomes) > 1 and self.rate in (min(self.outcomes), max(self.outcomes))
+MAX_HELD_OUT = 10_000
+HELD_OUT_PART = 6
+"""One of this number of training images is held out, at most MAX_HELD_OUT: rates are not chosen on the test set."""
 
 
 def rates_near(test: RangeTest) -> list[float]:
@@ -292,38 +183,16 @@ def rates_near(test: RangeTest) -> list[float]:
     return [short(center * REACH**share) for share in np.linspace(-1, 1, COUNT)]
 
 
-def plan(
-    config: TrainConfig, ramp: RateRamp, rates: Sequence[float], seeds: int, epochs: int, images: int
-) -> sweep.SweepPlan:
-    """The trainings; some of the `images` are held out, unless the config holds out its own.
-
-    A second rate of the optimizer goes along, as in the ramp.
-    """
-    held = config.data.holdout or max(1, min(HELD_OUT, (config.data.images or images) // SHARE))
-    changes = {
-        "name": f"{config.name}-lr",
-        "epochs": epochs,
-        "data": config.data.model_copy(update={"holdout": held}),
+def axes_near(rule: Any, test: RangeTest) -> dict[str, list[float]]:
+    """The axes of a sweep over the rates near the answer; a second rate of the rule goes along, as in the ramp."""
+    rates = rates_near(test)
+    settings = [learning_rates(at_rate(rule, test.ramp, rate)) for rate in rates]
+    others = [name for name in settings[0] if f"optimizer.{name}" != test.ramp.key]
+    return {test.ramp.key: rates} | {
+        f"optimizer.{name}": [short(one[name]) for one in settings] for name in others
     }
-    tree = dump(config.model_copy(update=changes))
-    at = [learning_rates(at_rate(config.optimizer, ramp, rate)) for rate in rates]
-    over = {ramp.key: list(rates)} | {
-        key: [short(one[name]) for one in at] for name in at[0] if (key := f"optimizer.{name}") != ramp.key
-    }
-    return sweep.plan(sweep.resolve(SweepConfig(config=tree, over=over, zip=len(over) > 1, seeds=seeds)))
 
 
-def confirm(planned: sweep.SweepPlan, records: Sequence[Record], looks: int) -> Confirmation:
-    """What the trainings that ran through say; `looks`: how often they were compared before."""
-    key = next(iter(planned.asked.over))
-    size = planned.asked.seeds, planned.base.epochs
-    if not records:
-        return Confirmation(key, {}, None, False, *size)
-    side = compare_runs(records, Measure("val_acc"), looks=looks)
-    found = {_rate(side, i, key): tuple(own.outcomes.values.values()) for i, own in enumerate(side.candidates)}
-    learned = not learned_nothing([own.outcomes for own in side.candidates], side.measure.rises)
-    return Confirmation(key, dict(sorted(found.items())), side, learned, *size)
-
-
-def _rate(side: RunComparison, row: int, key: str) -> float:
-    return float({**side.grouping.shared, **side.candidates[row].settings}[key])
+def held_out(config: TrainConfig, images: int) -> int:
+    """The number of training images, of `images`, that are held out when rates are compared."""
+    return max(1, min(MAX_HELD_OUT, (config.data.images or images) // HELD_OUT_PART))

@@ -1,4 +1,4 @@
-"""`optilab lr`: the range test and its confirmation as a user runs them, on a few images."""
+"""`optilab lr`: the range test and the sweep that confirms it, as a user runs them, on a few images."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def test_a_range_test_names_a_rate_and_writes_nothing(optilab, small, tmp_path):
     document = json.loads(optilab("lr", small, *QUICK, "--json").stdout)
     ramp = document["range_test"]
     assert float(alone.stdout) == document["rate"] == ramp["rate"]
-    assert (document["key"], ramp["status"], document["confirmation"]) == ("optimizer.lr", "found", None)
+    assert (document["key"], ramp["status"]) == ("optimizer.lr", "found")
     assert (ramp["low"], ramp["high"]) == pytest.approx((1e-6, 1.0))
     assert len(ramp["curve"]["rate"]) == len(ramp["curve"]["loss"]) == len(ramp["curve"]["smoothed"])
     assert ramp["half"] < ramp["rate"]
@@ -40,29 +40,21 @@ def test_a_network_that_does_not_move_has_no_rate(optilab, small):
     assert "the network does not move" in alone.stderr
 
 
-def test_trainings_confirm_a_rate(optilab, small, tmp_path):
-    size = ["--confirm", "--seeds", 2, "--epochs", 4, "--jobs", 1, "--name", "rates"]
-    document = json.loads(optilab("lr", small, *QUICK, *size, "--out", "rates.png", "--json").stdout)
-    found, first = document["confirmation"], document["range_test"]["rate"]
-    study = runs.read_study(tmp_path / "runs" / "rates")
-    rates = [row["rate"] for row in found["outcomes"]]
-    assert len(rates) == 5
-    assert rates[2] == first
-    assert rates[::4] == pytest.approx([first / 10, first * 10], rel=0.05)
-    rows = study.trials()
-    assert len(rows) == 10
-    for row in found["outcomes"]:
-        own = [r["val_acc"] if r["status"] == "done" else 0.0 for r in rows if r["optimizer.lr"] == row["rate"]]
-        assert sorted(row["val_acc"]) == sorted(own)
-    means = {row["rate"]: sum(row["val_acc"]) for row in found["outcomes"]}
-    assert means[document["rate"]] == max(means.values())
-    assert document["rate"] not in found["cannot_tell"]
-    assert set(found["cannot_tell"]) < set(rates)
-    config = study.path / rows[0]["trial"] / "config.yaml"
-    assert "holdout: 33" in config.read_text()  # a sixth of 200 images
-    assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
-    optilab("lr", small, *QUICK, *size)
-    assert len(runs.read_study(study.path).trials()) == 10  # recognised as done
+def test_the_sweep_that_confirms_a_rate(optilab, small, tmp_path):
+    """It has five rates around the answer, and holds out a sixth of the images; muon has two rates."""
+    for optimizer, axes in (("adam", 1), ("muon", 2)):
+        done = optilab("lr", small, *SHORT, "--optimizer", optimizer, "--set", "model.activation=relu")
+        rate = float(re.search(r"^recommended: lr (\S+)$", done.stdout, re.MULTILINE)[1])
+        swept = shlex.split(re.search(r"^  confirm with seeds: optilab (sweep .*)$", done.stdout, re.MULTILINE)[1])
+        optilab(*swept, "--epochs", 1, "--seeds", 1, "--jobs", 1, "--quiet", "--name", optimizer)
+        study = runs.read_study(tmp_path / "runs" / optimizer)
+        rows = study.trials()
+        assert len(rows) == 5
+        assert sum(key.startswith("optimizer.") for key in rows[0]) == axes
+        rates = sorted(row["optimizer.lr"] for row in rows)
+        assert rates[2] == rate
+        assert rates[::4] == pytest.approx([rate / 10, rate * 10], rel=0.05)
+        assert "holdout: 33" in (study.path / rows[0]["trial"] / "config.yaml").read_text()  # of 200 images
 
 
 def test_a_rule_of_the_users_own_and_one_around_another(optilab, small, tmp_path):

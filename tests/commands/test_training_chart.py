@@ -53,7 +53,7 @@ def test_file_has_the_same_bytes_again(two, kind, dark):
         assert pixels[0, 0] < 60  # the background
         assert pixels.std() > 10
     if kind == "svg":
-        labels = ("norm none", "norm batch", "chance level", "hidden 5 x 128", "seeds 1 to 3", "validation")
+        labels = ("norm none", "norm batch", "chance level", "sigmoid, ", "seeds 1 to 3", "validation")
         assert all(label in data.decode() for label in labels)
 
 

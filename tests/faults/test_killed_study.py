@@ -34,7 +34,6 @@ LINES = {
     "halving": "sweep lab.yaml --over optimizer.lr=0.001,0.003,0.01,0.03 --halving 2 --seeds 2 --epochs 8",
     "race": "race --on lab.yaml --algo sgd,adam --budget 3 --seeds 2 --repeats 1 --epochs 4",
     "tuned remedies": "remedy lab.yaml --only batchnorm,tanh --tune 2 --seeds 2 --epochs 3",
-    "confirmed rates": "lr lab.yaml --confirm --seeds 2 --epochs 4",
     "seeds": "train lab.yaml --seeds 4 --epochs 8",
 }
 SMALL = "--set data.batch_size=10 --set data.holdout=60 --quiet --jobs 2 --name"

@@ -17,7 +17,6 @@ from optilab.show.chart import (
     Points,
     Polyline,
     Scale,
-    Span,
     TextSize,
     Threshold,
 )
@@ -95,7 +94,6 @@ def test_every_mark_has_a_painter_of_files():
         edge,
         Points([1], [1], "optimum", label="here"),
         *lines(1),
-        Span(0, 1, 0),
         Threshold(1),
         Band(X, X, X, 0),
     ]

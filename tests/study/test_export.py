@@ -1,6 +1,8 @@
 """Exports, opened by the programs that they are made for; and texts that mean harm stay text in all of them."""
 
+import contextlib
 import csv
+import re
 import sqlite3
 
 import pytest
@@ -9,9 +11,11 @@ from optilab import runs
 from optilab.study import export
 from optilab.study.groups import select
 from tests.hostile import HOSTILE, LIVE
+from tests.pages import ROOT
 from tests.study.generated import training
 
-FORMATS = (".csv", ".sqlite", ".parquet")
+FORMATS = (".csv", ".parquet")
+PAGE = ROOT / "docs" / "plots-and-export.md"
 
 
 @pytest.fixture
@@ -33,13 +37,6 @@ def read(file):
     if file.suffix == ".csv":
         with file.open(newline="") as text:
             return list(csv.DictReader(text))
-    if file.suffix == ".sqlite":
-        database = sqlite3.connect(file)
-        database.row_factory = sqlite3.Row
-        try:
-            return [dict(row) for row in database.execute("SELECT * FROM rows")]
-        finally:
-            database.close()
     parquet = pytest.importorskip("pyarrow.parquet")
     return parquet.read_table(file).to_pylist()
 
@@ -76,7 +73,7 @@ def test_the_same_runs_make_the_same_bytes_and_nothing_is_overwritten(optilab, s
     assert (some / "plain" / "metrics.csv").read_bytes() == metrics
 
 
-# --- TensorBoard and MLflow --------------------------------------------------------------------------------
+# --- other tools -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("default")
@@ -98,18 +95,34 @@ def test_tensorboard_reads_it(optilab, some, tmp_path):
     assert (tmp_path / "logs" / "s" / "t1").is_dir()
 
 
+def recipe(name, folder, monkeypatch):
+    """Run a script of the page where its rows.csv is."""
+    (script,) = re.findall(rf"```python\n# {name}\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(folder)
+    exec(compile(script, name, "exec"), {})
+
+
+def test_the_recipe_for_sqlite(optilab, some, tmp_path, monkeypatch):
+    optilab("runs", "export", "adam", "s", "--out", "rows.csv")
+    recipe("to_sqlite.py", tmp_path, monkeypatch)
+    with contextlib.closing(sqlite3.connect(tmp_path / "rows.sqlite")) as database:
+        rows = list(database.execute('SELECT run, epoch, val_acc, "optimizer.beta1" FROM rows'))
+    assert rows == [("adam", 1, 0.5, 0.9), ("adam", 2, 0.6, 0.9), ("adam", 3, 0.7, 0.9), ("s/t1", 1, 0.2, None)]
+
+
 @pytest.mark.filterwarnings("default")
-def test_mlflow_reads_it(optilab, some, tmp_path):
+def test_the_recipe_for_mlflow(optilab, some, tmp_path, monkeypatch):
     tracking = pytest.importorskip("mlflow.tracking")
-    assert optilab("runs", "export", "adam", "s", "--mlflow", "store").stdout == "store\n"
-    client = tracking.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/store/mlflow.db")
-    runs_of = client.search_runs([client.get_experiment_by_name("optilab").experiment_id])
-    found = {run.info.run_name: run for run in runs_of}
-    adam = found["adam"]
+    optilab("runs", "export", "adam", "s", "--out", "rows.csv")
+    recipe("to_mlflow.py", tmp_path, monkeypatch)
+    client = tracking.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    recorded = client.search_runs([client.get_experiment_by_name("optilab").experiment_id])
+    by_name = {run.info.run_name: run for run in recorded}
+    adam = by_name["adam"]
     assert (adam.data.params["optimizer.name"], adam.data.params["optimizer.beta1"]) == ("adam", "0.9")
     history = client.get_metric_history(adam.info.run_id, "val_acc")
     assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 0.6), (3, 0.7)]
-    assert (adam.info.status, found["s/t1"].info.status) == ("FINISHED", "FAILED")
+    assert (adam.info.status, by_name["s/t1"].info.status) == ("FINISHED", "FAILED")
 
 
 # --- texts that mean harm ----------------------------------------------------------------------------------
@@ -121,19 +134,12 @@ def test_a_hostile_text_stays_text(some, tmp_path, ending):
     (record,) = select(some, ["plain"]).records
     for number, payload in enumerate(HOSTILE):
         settings = {"data.dir": payload, payload: payload, payload.swapcase(): "x"}
-        columns = {"run": "TEXT", **dict.fromkeys(settings, "TEXT")}
+        columns = {"run": str, **dict.fromkeys(settings, str), "epoch": int}
         file = tmp_path / f"rows{number}{ending}"
-        export.write(file, export.Rows(columns, {"epoch": "INTEGER"}, [export.Exported(record, settings)]))
+        export.write(file, export.Rows(columns, [export.ExportedRun(record, settings)]))
         rows = read(file)
         assert len(rows) == 2
         cells = [str(text) for row in rows for pair in row.items() for text in pair]
         assert not [text for text in cells if LIVE & set(text)], payload
         if ending == ".csv":
             assert not [text for text in cells if text.startswith(("=", "+", "-", "@", "\t", "\r"))], payload
-
-
-@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", "", "\0", "x" * 300])
-def test_no_name_leads_out_of_the_folder(tmp_path, name):
-    path = (tmp_path / export._safe(name)).resolve()
-    assert path.is_relative_to(tmp_path)
-    assert path != tmp_path

@@ -322,7 +322,7 @@ def test_a_race_grows_and_its_second_look_costs(raced, study, optilab):
     sample = replace(found.networks[0].candidates[0], rule="adam", sample={0: 0.5, 1: 0.6, 2: 0.7})
     found = replace(found, networks=(replace(found.networks[0], candidates=(sample,)),))
     (claim,) = expectations("race --on", ["adam: test_acc > 0.1 confidence 0.95"])
-    (judged,) = claims.of_network_race([claim], found)
+    (judged,) = claims.judge_claims([claim], claims.of_network_race(found))
     assert "0.95 interval at look 2" in judged.why
     few = ["sgd,sam" if ":lost" in str(word) else word for word in line]
     for refused in ([*line, "--epochs", 3], few):
@@ -345,5 +345,5 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     monkeypatch.setattr(network_race, "_edge", lambda best, *_: "lr 1, the highest" * ("lazy" in best["rule"]))
     found = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
     assert [row["verdict"] for row in race_tables.rows(found.networks[0])] == ["cannot tell"] * 3
-    (judged,) = claims.of_network_race([claim], found)
+    (judged,) = claims.judge_claims([claim], claims.of_network_race(found))
     assert (judged.measured, judged.result) == ("cannot tell", "fails")

@@ -1,16 +1,11 @@
-"""Range tests read: places on curves whose answer is known, and the rules of fastai and Lightning."""
-
-from types import SimpleNamespace
+"""Range tests read: places on curves whose answer is known, and the rates around an answer."""
 
 import numpy as np
 import pytest
 
-from optilab.config.training import TrainConfig
 from optilab.optimize import RULES
 from optilab.study import rates
-from optilab.study.groups import select
 from optilab.study.search_space import network_space
-from tests.study.generated import training
 
 GUESSING = float(np.log(10))
 STEPS = 600
@@ -48,12 +43,14 @@ def test_a_rule_around_another_has_the_rate_of_that_one():
     assert (found.key, found.lr) == ("optimizer.base.lr", 0.003)
 
 
-def test_the_trainings_that_confirm_vary_both_rates_of_a_rule():
-    ramp = rates.rate_ramp(RULES["muon"](lr=0.02, matrices="all"), 100)
-    config = TrainConfig(name="two", optimizer={"name": "muon", "lr": 0.02, "matrices": "all"})
-    tried = rates.plan(config, ramp, [0.002, 0.02, 0.2], seeds=1, epochs=1, images=600)
-    found = [(t.config.optimizer.lr, t.config.optimizer.others.lr) for t in tried.trials]
-    assert found == [(0.002, 0.0001), (0.02, 0.001), (0.2, 0.01)]
+def test_the_sweep_that_confirms_varies_both_rates_of_a_rule():
+    rule = RULES["muon"](lr=0.02, matrices="all")
+    found = read(rates.rate_ramp(rule, STEPS), curve()[1])
+    axes = rates.axes_near(rule, found)
+    assert list(axes) == ["optimizer.lr", "optimizer.others.lr"]
+    assert axes["optimizer.lr"][2] == found.rate
+    assert axes["optimizer.lr"][::4] == pytest.approx([found.rate / 10, found.rate * 10], rel=0.05)
+    assert axes["optimizer.others.lr"] == pytest.approx([rate / 20 for rate in axes["optimizer.lr"]], rel=0.05)
 
 
 # --- where it ends -----------------------------------------------------------------------------------------
@@ -139,38 +136,3 @@ def test_a_network_that_does_not_move_gets_no_rate():
     found = read(ramp, np.interp(u, [-3, -2, 1, 2], [2.35, GUESSING, GUESSING, 12.0]) + noise)
     assert found.status == "unmoved"
     assert found.rate is found.half is found.steepest is found.lowest is found.diverging is None
-    assert all(found.others.values())  # the others name a rate all the same
-
-
-# --- the rules of others -----------------------------------------------------------------------------------
-
-
-def test_the_valley_of_a_straight_fall():
-    """All of it is the longest fall: its middle third begins at a third, and the rule goes half a third further."""
-    grid = np.geomspace(1e-5, 1, 120)
-    kept = grid[12:-5]  # 103 places
-    falls = rates.fastai(grid, np.linspace(3, 1, 120), "valley")
-    assert falls == pytest.approx(kept[-1 + 34 + 17])
-    assert rates.fastai(grid, np.linspace(1, 3, 120), "valley") == pytest.approx(kept[0])  # no fall at all
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "rate"),
-    [
-        ({0.1: (0.5, 0.52), 1.0: (0.9, None)}, 0.1),  # where another may be as good, none that diverged
-        ({0.1: (None, 0.5), 1.0: (None, 0.9)}, 1.0),
-        (
-            {0.1: (0.1, 0.09), 1.0: (0.13, None)},
-            None,
-        ),  # a divergence counts as the chance level: nothing is learned
-    ],
-)
-def test_a_rate_that_diverged_or_learned_nothing_is_not_recommended(outcomes, rate, tmp_path):
-    for lr, found in outcomes.items():
-        for seed, accuracy in enumerate(found, start=1):
-            status = "diverged" if accuracy is None else "done"
-            changes = (f"optimizer.lr={lr}", f"seed={seed}", "epochs=1")
-            training(tmp_path, f"{lr}-{seed}", *changes, accuracies=(accuracy or 0.1,), status=status)
-    asked = SimpleNamespace(over={"optimizer.lr": list(outcomes)}, seeds=2)
-    planned = SimpleNamespace(asked=asked, base=SimpleNamespace(epochs=1))
-    assert rates.confirm(planned, select(tmp_path, ["*"]).records, 0).rate == rate
