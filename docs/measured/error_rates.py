@@ -155,7 +155,7 @@ def choices(count: int) -> list[figures.Row]:
         (f"two equal groups, compared again {seeds}, 2 and 5 looks: any verdict", "10",
          [advised(looks, tenth) for looks in (2, 5)]),
         (f"a difference of 0.5 and 1 standard deviations, {seeds}: told", "80",
-         [simulated.followed(effect, tenth) for effect in (0.5, 1.0)]),
+         [simulated.followed(effect, half) for effect in (0.5, 1.0)]),
         ("the best of 5, 9, 20, 50 equal settings: the interval of its mean misses", "5",
          [best_missed(points, 5, count) for points in (5, 9, 20, 50)]),
         ("the same on new seeds (`--confirm`)", "5", [best_missed(1, 5, count)]),

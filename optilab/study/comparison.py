@@ -115,15 +115,15 @@ def compare_runs(
     if reference is not None and not outcomes[reference]:
         raise UsageError(f"--baseline {shown(baseline)}: expected a group with at least one outcome")
     diverged = {i: row.outcomes.diverged for i, row in enumerate(rows)}
-    found = None
+    comparison = None
     if any(outcomes.values()):
-        found = judge(outcomes, measure.higher, reference, level_after(looks), diverged, measure.limits)
+        comparison = judge(outcomes, measure.higher, reference, level_after(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
-    side = RunComparison(measure, grouping, tuple(rows), found, best, tuple(problems), around, ())
+    side = RunComparison(measure, grouping, tuple(rows), comparison, best, tuple(problems), around, ())
     notes = [*left_out, *_notes(side)]
-    if looks and found is not None:
+    if looks and comparison is not None:
         notes.append(
-            looked_before(looks, "with other trainings" + " or without this baseline" * (not found.chosen))
+            looked_before(looks, "with other trainings" + " or without this baseline" * (not comparison.chosen))
         )
     return replace(side, notes=tuple(notes))
 
@@ -146,16 +146,13 @@ def _rows(
     """The rows, and with `by` the labels of the settings that are averaged, or of which each row has the best."""
     pairs = list(zip(grouping.groups, values, strict=True))
     if not by:
-        return [ComparedRuns(group.label, group.settings, (group,), own) for group, own in pairs], []
+        return [ComparedRuns(group.label, group.settings, (group,), outcomes) for group, outcomes in pairs], []
     trees = [group.settings for group in grouping.groups]
     keys, rest = _keys(grouping, by)
     words = distinguishing_keys(keys, trees) or keys
     table: dict[str, dict[str, tuple[Group, GroupValues]]] = {}
-    for group, own in pairs:
-        row, column = (
-            json.dumps({k: group.settings[k] for k in k_s if k in group.settings}) for k_s in (keys, rest)
-        )
-        table.setdefault(row, {})[column] = group, own
+    for group, outcomes in pairs:
+        table.setdefault(_identity(group, keys), {})[_identity(group, rest)] = group, outcomes
     common = set.intersection(*(set(columns) for columns in table.values()))
     every = best or all(len(columns) == 1 for columns in table.values())
     if not common and not every:
@@ -165,12 +162,16 @@ def _rows(
         cells = [cell for column, cell in columns.items() if every or column in common]
         settings = {key: value for key, value in cells[0][0].settings.items() if key in keys}
         label = settings_label(settings, words) or f"no {', '.join(short(words).values())}"
-        outcomes = (_at_their_best if best else _mean)([own for _, own in cells], higher)
-        rows.append(ComparedRuns(label, settings, tuple(group for group, _ in cells), outcomes))
+        value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher)
+        rows.append(ComparedRuns(label, settings, tuple(group for group, _ in cells), value))
     most = max((row.groups for row in rows), key=len)
     if best and len(most) < 2:
         raise UsageError(f"--best: apart from {', '.join(by)}, no setting has two values in a row")
     return rows, [settings_label(group.settings, rest) for group in most] if len(most) > 1 else []
+
+
+def _identity(group: Group, keys: Sequence[str]) -> str:
+    return json.dumps({key: group.settings[key] for key in keys if key in group.settings})
 
 
 def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -222,11 +223,11 @@ def _named(rows: Sequence[ComparedRuns], name: str) -> int:
         lambda i: name in {record.manifest.get("config", {}).get("name") for record in records[i]},
         lambda i: rows[i].label.endswith(f" {name}"),
     ]
-    found = [[i for i in range(len(rows)) if is_match(i)] for is_match in matches]
-    for places in found:
+    matched = [[i for i in range(len(rows)) if is_match(i)] for is_match in matches]
+    for places in matched:
         if len(places) == 1:
             return places[0]
-    reason = f"several rows are called {shown(name)}" if any(found) else f"no row is called {shown(name)}"
+    reason = f"several rows are called {shown(name)}" if any(matched) else f"no row is called {shown(name)}"
     raise UsageError(f"--baseline: {reason}; expected {', '.join(shown(row.label) for row in rows)}")
 
 

@@ -23,8 +23,8 @@ from statistics import fmean
 from typing import Any, Generic, Literal, Self, TypeVar
 
 EXPONENT = 1.5
-"""Of the mean of the rows' variances. The mean itself (1) lets tables err in which half of the groups vary much more;
-the quadratic mean (2) finds less."""
+"""Exponent of the mean of the rows' variances. The mean itself (1) lets tables err in which half of the groups vary
+much more; the quadratic mean (2) finds less."""
 MAX_ROWS, MAX_ROWS_NAMED = 10, 5
 """Rows whose degrees of freedom the mean variance has, at most, since all of them share the outcomes of one group: the
 best one, or the baseline that was named. With 12 and 10, 8% and 9% of the tables of 100 groups with 5 seeds err in
@@ -36,7 +36,7 @@ POWER_80, POWER_85 = 0.8416, 1.0364
 5%."""
 MAX_MORE = 10_000
 MIN_ERROR = 1e-12
-"""Of the difference: a smaller standard error is rounding."""
+"""A standard error below this fraction of the difference is rounding."""
 
 Values = Mapping[Any, float]
 """The outcome of each block."""
@@ -95,7 +95,7 @@ class Contrast:
     n: int
     """Pairs; without pairs, the outcomes of the smaller of the two groups."""
     variance: float
-    """Of the difference, per block: over n it is the squared standard error. 0 where nothing varies, or for n = 1."""
+    """Variance per block: over n it is the squared standard error. 0 where nothing varies, or for n = 1."""
     df: float
     paired: bool
     won: float
@@ -135,7 +135,7 @@ class Table:
     pairs: int
     """Comparisons that the data could have made: all pairs of groups where they chose the best, else the rows."""
     rows: int
-    """Whose degrees of freedom the mean of the variances has."""
+    """Number of rows whose degrees of freedom the mean of the variances has."""
     variance: float
     """Mean of the rows' variances."""
 
@@ -155,7 +155,7 @@ class Table:
         return sqrt(max(test.variance, self.variance)) if test.n > 1 else 0.0
 
     def half_width(self, test: Contrast) -> float:
-        """Of the interval, which holds for all rows at once; 0 where there is none."""
+        """Half of the interval, which holds for all rows at once; 0 where there is none."""
         std = self.std(test)
         return self.critical(test.df, self.level) * std / sqrt(test.n) if std else 0.0
 
@@ -213,13 +213,13 @@ class Difference:
     """Pairs; without pairs, the outcomes of the smaller of the two groups."""
     paired: bool
     difference: float
-    """Of the row minus the baseline: the mean over the pairs, or the difference of the means."""
+    """Row minus baseline: the mean over the pairs, or the difference of the means."""
     interval: tuple[float, float] | None
-    """Of the difference; holds for all rows at once. None with one pair or without any variation."""
+    """Interval that holds for all rows at once. None with one pair or without any variation."""
     won: float
     """Fraction of the pairs in which the row is better, ties half; without pairs, of all combinations."""
     p: float
-    """Of the test that gives the verdict, adjusted for all rows."""
+    """p of the test that gives the verdict, adjusted for all rows."""
     shared: bool
     """Whether the variance was raised to the table's."""
     verdict: Verdict
@@ -236,7 +236,7 @@ class Row(Generic[Key]):
     values: Values
     """All that the verdicts count."""
     summary: Summary
-    """Of the values without those that diverged, unless all did."""
+    """The values without those that diverged, unless all did."""
     diverged: int
     difference: Difference | None
     """None for the baseline and for groups without an outcome."""
@@ -261,7 +261,7 @@ class Comparison(Generic[Key]):
 
     @property
     def confidence(self) -> str:
-        """Of the intervals of differences: `95%`."""
+        """Confidence of the intervals of differences: `95%`."""
         return confidence_of(self.level)
 
     @property
