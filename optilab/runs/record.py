@@ -222,9 +222,8 @@ class Study(Entry):
         run: Record | str
         try:
             run = read_trial(path)
-            if run.state in ("done", "diverged", "failed"):
-                status = run.state
-                reason = None if status == "done" else reason or run.manifest.get("reason")
+            if run.state in ("done", "diverged"):
+                status, reason = run.state, run.manifest.get("reason") if run.state == "diverged" else None
             elif status == "stopped" and run.state == "interrupted":
                 run = replace(run, state=status)
             elif status != "failed":
