@@ -78,8 +78,8 @@ def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
 def locate(folder: Path, name: str, command: str | None = None) -> Path:
     """The directory of a run or study: a name in `folder`, or STUDY/TRIAL, else `latest`, else a path.
 
-    `latest` is the newest of `folder`, or its newest run of `command`. Where there is none, RunError with the nearest
-    names, or UsageError for a path.
+    `latest` is the newest of `folder`, or its newest run of `command`. RunError, with the nearest names,
+    where there is none; UsageError for a path, a pattern or a file.
     """
     where, last = os.path.split(name)
     path, study = folder / name, folder / where
@@ -99,7 +99,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     there = [os.path.join(where, e.name) for place in beside for e in directories(place) if _was_made(e)]
     few = f"; expected {listed(there, 'or')}" if 0 < len(there) < 5 else _missing(folder)
     near = did_you_mean(name, there if where else [LATEST, *there]) if there else ""
-    raise (UsageError if where else RunError)(f"no run {shown(name)} in {folder}{near or few}")
+    kind = UsageError if re.search(r"[/*?\[]", name) or _is_file(Path(name)) else RunError
+    raise kind(f"no run {shown(name)} in {folder}{near or few}")
 
 
 def _missing(folder: Path) -> str:

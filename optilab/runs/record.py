@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -208,23 +208,22 @@ class Study(Entry):
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
         return {line["trial"]: line for line in lines}
 
-    @cached_property
-    def _trials(self) -> dict[str, tuple[Row | None, Record | str]]:
-        """By trial, in the order of the plan: its row where it has ended, and its run, or why that cannot be read."""
-        trials = {name: self._trial(line) for name, line in self.planned().items()}
+    def _trials(self) -> Iterator[tuple[str, Row | None, Record | str]]:
+        """Of each trial, in the order of the plan: its row where it has ended, and its run, or why it has none."""
+        planned = self.planned()
+        for name, line in planned.items():
+            yield name, *self._trial(line)
         for path in directories(self.path):  # and what no plan knows
-            if path.name not in trials and not os.path.lexists(path / STUDY):
-                trials[path.name] = None, self._trial({"trial": path.name})[1]
-        return trials
+            if path.name not in planned and not os.path.lexists(path / STUDY):
+                yield path.name, None, self._trial({"trial": path.name})[1]
 
     def _trial(self, line: Row) -> tuple[Row | None, Record | str]:
         path, status, reason, outcome = self.path / line["trial"], line.get("status"), line.get("reason"), Row()
         run: Record | str
         try:
             run = read_trial(path)
-            if run.state in ("done", "diverged", "failed"):
-                status = run.state
-                reason = None if status == "done" else reason or run.manifest.get("reason")
+            if run.state in ("done", "diverged"):
+                status, reason = run.state, run.manifest.get("reason") if run.state == "diverged" else None
             elif status == "stopped" and run.state == "interrupted":
                 run = replace(run, state=status)
             elif status != "failed":
@@ -242,7 +241,11 @@ class Study(Entry):
 
         One whose run cannot be read has failed, for that reason. DataError if the plan is damaged or cut.
         """
-        rows = [row for row, _ in self._trials.values() if row]
+        return [dict(row) for row in self._rows]
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        rows = [row for _, row, _ in self._trials() if row]
         if self.state == "done" and len(rows) < (whole := self.manifest.get("trials", 0)):
             raise DataError(f"{self._plan}: expected {whole} trials, got {len(rows)}")
         columns = dict.fromkeys(key for row in rows for key in row)
@@ -253,7 +256,7 @@ class Study(Entry):
         reason. One that successive halving did not promote is `stopped`.
         """
         readable, left_out = list[Record](), dict[str, str]()
-        for name, (row, run) in self._trials.items():
+        for name, row, run in self._trials():
             try:
                 if isinstance(run, Record):
                     run.rows()
@@ -267,9 +270,9 @@ class Study(Entry):
     def completed(self) -> list[Record]:
         """The runs of the trials that ran to their end, a divergence included. DataError where one cannot be read."""
         readable, left_out = self.runs()
-        for name, reason in left_out.items():
-            if (row := self._trials[name][0]) and row["status"] != "failed":
-                raise DataError(f"{self.name}: the run of a trial cannot be judged: {reason}")
+        for row in self.trials():
+            if row["trial"] in left_out and row["status"] != "failed":
+                raise DataError(f"{self.name}: the run of a trial cannot be judged: {left_out[row['trial']]}")
         return [record for record in readable if record.state in ("done", "diverged")]
 
 

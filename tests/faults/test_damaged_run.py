@@ -264,7 +264,7 @@ STATES: dict[str, tuple[Callable[[Path], Any], int, str]] = {
     "compressed checkpoint": (compressed, 0, "compressed"),
     "checkpoint of another dataset": (of_another_dataset, 4, "comes from a run on another dataset"),
     "no checksums": (edit("manifest.json", '"sha256"', '"sha1"'), 5, "lacks the dataset's checksums"),
-    "newer schema": (edit("manifest.json", '"schema_version": 1', '"schema_version": 99'), 5, "99"),
+    "newer schema": (edit("manifest.json", '"schema_version": 2', '"schema_version": 99'), 5, "99"),
     "edited config": (edit("config.yaml", "lr: 0.003", "lr: 0.004"), 4, "optimizer.lr: 0.003 -> 0.004"),
     "broken config": (edit("config.yaml", "threads: 1", "threads: many"), 4, "threads"),
 }
