@@ -3,34 +3,35 @@
 Only the ends are kept. The grid is cut into blocks that fit the cache.
 """
 
+import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
-from time import perf_counter
+from functools import reduce
+from itertools import count, islice
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
-from optilab.optimize.formula import Node, symbol
+from optilab.optimize.arrays import in_float64
+from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.own import UserRule
 from optilab.optimize.path import DIVERGENCE_FACTOR
-from optilab.optimize.program import block_source, executed, written_out
+from optilab.optimize.program import coordinates, written_out
 from optilab.optimize.rule import Rule, quantities_for, reject_matrix_rule, settings_in_formula, with_settings
 
-BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
+BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
-WORTH_A_PROCESS = 0.08  # seconds of work, a few times what starting processes takes
 CHECKED_STEPS = 200
 
 Watch = Literal["gradient", "solved"]
 Part = tuple[slice, slice]
-Kernel = Callable[..., Any]
-"""run(steps, limits, near, settings, *points) -> points, pending, count; see `block_source`."""
+Kernel = Callable[[Floats, Mapping[str, Floats]], Iterator[Sequence[Floats]]]
+"""From starts (rows, columns, d) and settings: the watched quantity before each step, and the coordinates after it."""
 
 
 @dataclass(frozen=True)
@@ -83,60 +84,63 @@ class Grid:
         if nodes is None:
             return None
         rule = with_settings(self.rule, self.settings)  # an array is not 0: it turns no part of a formula off
-        program = rule.program
+        program, fixed = rule.program, settings_in_formula(self.rule)
         symbols = {name: symbol(f"_{name}") for name in program.settings}
-        step = written_out(program, nodes, symbols)
-        if step is None:
+        expansion = written_out(program, nodes, symbols)
+        if expansion is None:
             return None
-        names = [str(node.value) for node in symbols.values()]
-        watched = step.value if self.watch == "solved" else _square(step.gradient) if self.watch else None
-        run = executed(block_source(step, names, watched))["run"]
-        given = {
-            name: np.float64(value) for name, value in settings_in_formula(self.rule).items() if name in symbols
-        }
-        keys = [key.rpartition(".")[2] for key in self.settings]
+        watched = {"solved": expansion.value, "gradient": _square(expansion.gradient), None: ZERO}[self.watch]
+        outputs = [watched, *expansion.after[: self.starts.shape[-1]]]
+        steps = expansion.steps(outputs, [str(node.value) for node in symbols.values()], on_arrays=True)
 
-        def kernel(steps: int, limits: Floats, near: Any, settings: Sequence[Floats], *points: Floats) -> Any:
-            chosen = given | dict(zip(keys, settings, strict=True))
-            return run(steps, limits, near, [chosen[name] for name in program.settings], *points)
+        def kernel(starts: Floats, settings: Mapping[str, Floats]) -> Iterator[Sequence[Floats]]:
+            chosen = fixed | {key.rpartition(".")[2]: array for key, array in settings.items()}
+            state = with_settings(rule, _by_cell(settings)).init(starts)
+            moving = [
+                np.array(one) if np.ndim(one) else np.float64(one) for one in coordinates(program, starts, state)
+            ]
+            return steps([in_float64(chosen[name]) for name in symbols], *moving)
 
         return kernel
 
     def on_arrays(self, rule: Rule) -> Kernel:
         """The rule on whole arrays (rows, columns, d)."""
 
-        def run(steps: int, limits: Floats, near: Any, settings: Sequence[Floats], *points: Floats) -> Any:
-            chosen = with_settings(rule, {n: a[..., None] for n, a in zip(self.settings, settings, strict=True)})
-            w = np.stack(points, axis=-1)
-            pending, count = np.ones(w.shape[:-1], bool), np.zeros(w.shape[:-1], np.int32)
-            try:
-                state = chosen.init(w)
-                for t in range(1, steps + 1):
-                    gradient = self.function.gradient(w)
-                    if self.watch:
-                        pending &= ~self.reached(
-                            w, self.function.value(w), np.sum(gradient * gradient, axis=-1), limits
-                        )
-                        count += pending
-                    w, state = chosen.step(w, gradient, t, state, **quantities_for(rule, self.function, w))
-            except (TypeError, ValueError) as error:
-                raise UsageError(f"{rule.name} cannot fill this map: {error}") from error
-            return [w[..., i] for i in range(w.shape[-1])], pending, count
+        def kernel(w: Floats, settings: Mapping[str, Floats]) -> Iterator[Sequence[Floats]]:
+            chosen = with_settings(rule, _by_cell(settings))
+            state = chosen.init(w)
+            for t in count(1):
+                gradient = self.function.gradient(w)
+                square = np.sum(gradient * gradient, axis=-1)
+                watched = self.function.value(w) if self.watch == "solved" else square
+                w, state = chosen.step(w, gradient, t, state, **quantities_for(rule, self.function, w))
+                yield watched, *np.moveaxis(w, -1, 0)
 
-        return run
+        return kernel
 
-    def reached(self, w: Floats, values: Floats, squares: Floats, limits: Floats) -> Any:
-        """Whether the watched quantity is below its limit, as (rows, columns)."""
-        if self.watch == "gradient":
-            return squares < limits
-        return (values < limits) & is_near_minimum(self.function, w)
+    def follow(
+        self, kernel: Kernel, starts: Floats, settings: Mapping[str, Floats], steps: int, limits: Floats
+    ) -> tuple[Floats, Any, Any]:
+        """The points after `steps`, whether the watched quantity was never below its limit, and the steps before it
+        was."""
+        never, before = np.ones(starts.shape[:-1], bool), np.zeros(starts.shape[:-1], np.int32)
+        points: Sequence[Floats] = [*np.moveaxis(starts, -1, 0)]
+        try:
+            for quantity, *after in islice(kernel(starts, settings), steps):
+                if self.watch:
+                    np.greater(never, self.reached(points, quantity, limits), never)
+                    before += never
+                points = after
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self.rule.name} cannot fill this map: {error}") from error
+        return np.stack(points, axis=-1), never, before
 
-    @property
-    def near(self) -> Callable[..., Any] | None:
-        """Whether points are near a minimum, as a function of their coordinates, where that is a condition."""
-        if self.watch != "solved":
-            return None
-        return lambda *points: is_near_minimum(self.function, np.stack(points, axis=-1))
+    def reached(self, points: Sequence[Floats], quantity: Floats, limits: Floats) -> Any:
+        """Whether the watched quantity is below its limit at points by coordinate, and near a minimum if need be."""
+        below = quantity < limits
+        if self.watch == "solved" and below.any():
+            below &= is_near_minimum(self.function, points)
+        return below
 
     def cut(self, array: Floats, part: Part) -> Floats:
         """The part of an array (rows or 1, columns or 1, ...)."""
@@ -157,36 +161,32 @@ class Grid:
         """
         rows, columns = (np.unique([0, size // 2, size - 1]) for size in self.shape)
         cells, few = np.ix_(rows, columns), min(self.steps, CHECKED_STEPS)
-        points = [np.broadcast_to(self.starts[..., i], self.shape)[cells] for i in range(self.starts.shape[-1])]
-        chosen = [np.broadcast_to(array, self.shape)[cells] for array in self.settings.values()]
-        limits = np.zeros((1, 1))
+        starts = np.broadcast_to(self.starts, (*self.shape, self.starts.shape[-1]))[cells]
+        settings = {name: np.broadcast_to(array, self.shape)[cells] for name, array in self.settings.items()}
         with np.errstate(all="ignore"):
-            expected = single(few, limits, None, chosen, *points)[0]
             try:
-                found = whole(few, limits, None, chosen, *points)[0]
+                both = [
+                    self.follow(kernel, starts, settings, few, np.zeros((1, 1)))[0] for kernel in (single, whole)
+                ]
             except UsageError:
                 return False
-            return bool(np.allclose(np.stack(found), np.stack(expected), rtol=1e-9, atol=1e-12, equal_nan=True))
+            return bool(np.allclose(both[1], both[0], rtol=1e-9, atol=1e-12, equal_nan=True))
 
-    def ends(self, part: Part, run: Kernel) -> GridResult:
+    def ends(self, part: Part, kernel: Kernel) -> GridResult:
         """Where the paths of a part ended."""
-        rows, columns = part
-        size = (rows.stop - rows.start, columns.stop - columns.start)
-        points = [
-            np.array(np.broadcast_to(self.cut(self.starts[..., i], part), size))
-            for i in range(self.starts.shape[-1])
-        ]
+        size = [one.stop - one.start for one in part]
+        starts = np.array(np.broadcast_to(self.cut(self.starts, part), (*size, self.starts.shape[-1])))
+        settings = {name: self.cut(array, part) for name, array in self.settings.items()}
         limits = self.cut(self.limits, part)
-        chosen = [self.cut(array, part) for array in self.settings.values()]
         with np.errstate(all="ignore"):
-            moved, pending, count = run(self.steps, limits, self.near, chosen, *points)
-            w = np.stack(moved, axis=-1)
+            w, never, before = self.follow(kernel, starts, settings, self.steps, limits)
             values, gradients = self.function.value(w), self.function.gradient(w)
             squares = np.sum(gradients * gradients, axis=-1)
             first = None
             if self.watch:
-                pending = pending & ~self.reached(w, values, squares, limits)
-                first = np.where(pending, -1, count).astype(np.int32)
+                quantity = values if self.watch == "solved" else squares
+                never &= ~self.reached([*np.moveaxis(w, -1, 0)], quantity, limits)
+                first = np.where(never, -1, before).astype(np.int32)
             return GridResult(w, values, np.sqrt(squares), first)
 
 
@@ -202,7 +202,7 @@ def run_grid(
 ) -> GridResult:
     """Follow `rule` for `steps` updates in every cell of a `Grid`; the numbers are those of `descend` in that cell.
 
-    `workers`: processes; by default one per core where the rest of the work takes longer than to start them.
+    `workers`: threads that share the blocks of a formula, by default one per core. A user's code runs in one.
     """
     reject_matrix_rule(rule)
     if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
@@ -210,19 +210,15 @@ def run_grid(
     shaped = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     below = np.atleast_2d(np.square(limits) if watch == "gradient" else np.asarray(limits, float))
     grid = Grid(rule, function, np.asarray(starts, float), steps, shaped, watch, below)
-    run, block = grid.kernel()
+    kernel, block = grid.kernel()
     rows, columns = grid.shape
     parts = list(_blocks(rows, columns, block))
-    began = perf_counter()
-    found = [grid.ends(parts[0], run)]
-    if workers is None:
-        left = (perf_counter() - began) * (len(parts) - 1)
-        workers = (os.cpu_count() or 1) if left > WORTH_A_PROCESS else 1
-    if workers > 1 and parts[1:]:
-        with ProcessPoolExecutor(workers, get_context("fork"), _inherited.extend, ([grid, run],)) as pool:
-            found += pool.map(_ends, parts[1:])
+    workers = 1 if isinstance(rule, UserRule) else min(workers or os.cpu_count() or 1, len(parts))
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(lambda part: grid.ends(part, kernel), parts))
     else:
-        found += [grid.ends(part, run) for part in parts[1:]]
+        found = [grid.ends(part, kernel) for part in parts]
     points, first = np.empty((rows, columns, grid.starts.shape[-1])), np.empty((rows, columns), np.int32)
     values, norms = np.empty((rows, columns)), np.empty((rows, columns))
     for part, one in zip(parts, found, strict=True):
@@ -232,22 +228,14 @@ def run_grid(
     return GridResult(points, values, norms, first if watch else None)
 
 
-_inherited: list[Any] = []
-"""The grid and its kernel, in a process that was forked: neither formulas nor a user's code can be sent."""
-
-
-def _ends(part: Part) -> GridResult:
-    grid, run = _inherited
-    result: GridResult = grid.ends(part, run)
-    return result
+def _by_cell(settings: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Settings (rows, columns) for points (rows, columns, d)."""
+    return {name: array[..., None] for name, array in settings.items()}
 
 
 def _square(gradient: Sequence[Node]) -> Node:
     """|g|^2, added in the order of np.sum."""
-    total = gradient[0] * gradient[0]
-    for node in gradient[1:]:
-        total = Node("add", (total, node * node))
-    return total
+    return reduce(operator.add, [node * node for node in gradient])
 
 
 def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:

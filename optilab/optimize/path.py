@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count, islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.program import evaluate, executed, path_source, written_out
+from optilab.optimize.program import coordinates, evaluate, written_out
 from optilab.optimize.rule import RULES, Rule, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
@@ -102,18 +102,21 @@ def _written_out(rule: Rule, function: Objective, start: Sequence[float], steps:
     """
     nodes = function.nodes() if rule.text else None
     values = settings_in_formula(rule)
-    step = nodes and written_out(
+    expansion = nodes and written_out(
         rule.program, nodes, {name: formulas.number(float(values[name])) for name in rule.program.settings}
     )
-    if not step:
+    if not expansion:
         return None
-    run, d = executed(path_source(step))["run"], len(start)
+    d, x = len(start), np.array([start], dtype=np.float64)
+    moving = [float(np.ravel(one)[0]) for one in coordinates(rule.program, x, rule.init(x))]
+    row = [*map(formulas.symbol, expansion.moving[:d]), expansion.value, *expansion.gradient]
+    rows = islice(expansion.steps(row)((), *moving), steps + 1)
     try:
         with np.errstate(all="ignore"):
-            rows = np.frombuffer(run(steps, *map(float, start))).reshape(steps + 1, -1)
+            table = np.fromiter(chain.from_iterable(rows), float).reshape(steps + 1, -1)
     except (ArithmeticError, ValueError, TypeError):  # x/0, sqrt(-1), a power that is complex
         return None
-    return rows[:, :d], rows[:, d], rows[:, d + 1 :]
+    return table[:, :d], table[:, d], table[:, d + 1 :]
 
 
 def _stepwise(rule: Rule, function: Objective, start: Sequence[float], steps: int, regime: Regime) -> Rows:

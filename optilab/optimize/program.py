@@ -10,9 +10,8 @@ what runs, to the bit. `written_out` has the same program over single coordinate
 
 import math
 import operator
-from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial, reduce
 from math import inf, nan
@@ -40,6 +39,7 @@ INFIX = {
     "negative": "(-{})",
     "greater": "({} > {})",
     "less": "({} < {})",
+    "raised": "({} ** {})",  # of numbers that are the same for all coordinates
 }
 
 
@@ -174,7 +174,7 @@ def executed(source: str) -> dict[str, Any]:
     """The names that generated source defines; only names, numbers and operations of a tree are in it."""
     import numpy as np
 
-    names: dict[str, Any] = {"np": np, "nan": nan, "inf": inf, "array": array, "sqrt": math.sqrt, **FUNCTIONS}
+    names: dict[str, Any] = {"np": np, "nan": nan, "inf": inf, "sqrt": math.sqrt, **FUNCTIONS}
     exec(compile(source, "<formula>", "exec"), names)
     return names
 
@@ -352,6 +352,16 @@ def _identity(x: Array, like: Array) -> Array:
     return np.asarray(x)[..., None] * np.eye(like.shape[-1])
 
 
+TINY, FLUSH_EVERY = 1e-150, 16
+
+
+def _flushed(x: Array) -> Array:
+    """Numbers of an array below TINY as zero, every 16th step: arithmetic on denormals is 30 times slower."""
+    import numpy as np
+
+    return np.where(np.abs(x) < TINY, 0.0, x) if np.ndim(x) else x
+
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **{f"_{name}": _of_elements(name) for name in (*ELEMENTWISE, "sign")},
     "_zeros": _zeros,
@@ -367,6 +377,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "_solve": _solve,
     "_smallest": _smallest,
     "_identity": _identity,
+    "_flushed": _flushed,
 }
 """By their names in generated code, with which no name of a formula can begin."""
 
@@ -442,30 +453,17 @@ def operations(roots: Sequence[Node]) -> tuple[list[Operation], list[Any]]:
     return done, [visit(root) for root in roots]
 
 
-NUMBERS = INFIX | {
-    "copy": "{}",
-    "reciprocal": "(1.0 / {})",
-    "root": "sqrt({})",
+ON_ARRAYS = {"sum": "np.sum({}, axis=-1, keepdims=True)"}
+"""Operations that are neither in INFIX nor functions of NumPy by their own name."""
+ON_NUMBERS = {
     "sqrt": "sqrt({})",
     "absolute": "abs({})",
-    "raised": "({} ** {})",
     "where": "({1} if {0} else {2})",
     "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} - {0})",  # NaN of NaN
     "maximum": "_maximum({}, {})",
     "minimum": "_minimum({}, {})",
-    **{op: f"float(np.{op}({{}}))" for op in ELEMENTWISE},
     "power": "float(np.power({}, {}))",
-}
-ARRAYS = INFIX | {
-    "copy": "{}",
-    "reciprocal": "(1.0 / {})",
-    "root": "np.sqrt({})",
-    "raised": "({} ** {})",
-    "sign": "np.sign({})",
-    "sum": "np.sum({}, axis=-1, keepdims=True)",
-    **{op: f"np.{op}({{}})" for op in ("sqrt", "absolute", *ELEMENTWISE)},
-    **{op: f"np.{op}({{}}, {{}})" for op in ("power", "maximum", "minimum")},
-    "where": "np.where({}, {}, {})",
+    **{op: f"float(np.{op}({{}}))" for op in ELEMENTWISE},
 }
 NESTED = 50
 """Operations in one line: Python parses 100 parentheses inside each other."""
@@ -488,7 +486,8 @@ def assignments(
         return f"({arg!r})" if arg < 0 else repr(arg)
 
     for name, op, args in ((one.name, one.op, one.args) for one in body):
-        expression = templates[op].format(*map(written, args))
+        template = INFIX.get(op) or templates.get(op) or f"np.{op}({', '.join(['{}'] * len(args))})"
+        expression = template.format(*map(written, args))
         if reads[name] == 1 and name not in named and expression.count("(") < NESTED:
             inside[name] = expression
         else:
@@ -512,7 +511,7 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     read = {arg for args in (*(operation.args for operation in body), ends) for arg in args}
     texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
     taken = [f"{name} = {text}" for name, text in texts.items() if name in read]
-    lines, written = assignments(body, ends, ARRAYS)
+    lines, written = assignments(body, ends, ON_ARRAYS)
     results = [
         text if isinstance(end, str) else f"np.full(x.shape[:-1], {end!r})"
         for end, text in zip(ends, written, strict=True)
@@ -528,19 +527,55 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
 class Expansion:
     """A step of a program over single coordinates, with a function put in.
 
-    Inputs are the coordinates w1, ..., wd, the `states` (one for each coordinate, or one that is the same for all), t,
-    and settings.
+    Inputs are t, settings, and what is `moving`: the coordinates w1, ..., wd, then the states, one for each coordinate
+    or one that is the same for all.
     """
 
-    points: tuple[str, ...]
-    states: tuple[str, ...]
-    sizes: tuple[int, ...]
-    """NUMBER, ROW or VECTOR, of each state."""
-    starts: tuple[Node, ...]
+    moving: tuple[str, ...]
     value: Node
     gradient: tuple[Node, ...]
-    next_points: tuple[Node, ...]
-    next_states: tuple[Node, ...]
+    after: tuple[Node, ...]
+    """What is moving, after the step."""
+
+    def steps(
+        self, outputs: Sequence[Node], settings: Sequence[str] = (), on_arrays: bool = False
+    ) -> Callable[..., Iterator[tuple[Any, ...]]]:
+        """A generator function of (settings, *moving): the values of `outputs` at each step, without end.
+
+        `outputs` may be of what is before the step, or of `after`. It calculates with plain numbers, or on arrays.
+        """
+        body, ends = operations([*outputs, *self.after])
+        lines, written = assignments(body, ends, ON_ARRAYS if on_arrays else ON_NUMBERS)
+        shown, after = ("".join(f"{end}, " for end in part) for part in _split(written, len(outputs)))
+        moving = "".join(f"{name}, " for name in self.moving)
+        source = [
+            f"def steps(settings, {moving}):",
+            *([f"{''.join(f'{name}, ' for name in settings)} = settings"] if settings else []),
+            f"t = {'np.float64(0.0)' if on_arrays else '0.0'}",
+            "while True:",
+            "    t += 1.0",
+            *([f"    if t % {FLUSH_EVERY} == 0: {moving} = map(_flushed, ({moving}))"] if on_arrays else []),
+            *(f"    {line}" for line in lines),
+            f"    yield ({shown})",
+            f"    {moving} = {after}",
+        ]
+        steps: Callable[..., Any] = executed("\n    ".join(source))["steps"]
+        return steps
+
+
+def _split(texts: list[str], at: int) -> tuple[list[str], list[str]]:
+    return texts[:at], texts[at:]
+
+
+def coordinates(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
+    """A point (..., d) and the state there as `Expansion.moving` has them."""
+    found = [w[..., i] for i in range(w.shape[-1])]
+    for name, value in zip(program.states, state, strict=True):
+        if program.sizes[name] == VECTOR:
+            found += [value[..., i] for i in range(w.shape[-1])]
+        else:  # one for each point, or a number
+            found.append(value[..., 0] if getattr(value, "ndim", 0) else value)
+    return found
 
 
 def written_out(
@@ -553,14 +588,13 @@ def written_out(
     known: dict[int, Node] = {}
     value, *gradient = (in_products(node, known) for node in (function[0], *function[1]))
     dimension, sizes = len(gradient), program.sizes
-    points = tuple(f"w{i + 1}" for i in range(dimension))
-    named = {
-        name: [symbol(f"_{name}" if sizes[name] < VECTOR else f"_{i + 1}_{name}") for i in range(dimension)]
-        for name in program.states
-    }
-    values: dict[str, list[Node]] = {name: [node] * dimension for name, node in settings.items()}
-    values |= {"w": list(map(symbol, points)), "g": list(gradient), "f": [value] * dimension, **named}
-    values["t"] = [symbol("t")] * dimension
+    points = [f"w{i + 1}" for i in range(dimension)]
+    moving = {"w": [symbol(name) for name in points]}
+    for name in program.states:
+        whole = sizes[name] == VECTOR
+        moving[name] = [symbol(f"_{i + 1}_{name}" if whole else f"_{name}") for i in range(dimension)]
+    values = {name: [node] * dimension for name, node in settings.items()} | moving
+    values |= {"g": gradient, "f": [value] * dimension, "t": [symbol("t")] * dimension}
 
     def at(node: Node, i: int) -> Node:
         """An expression in coordinate i."""
@@ -575,45 +609,35 @@ def written_out(
             count = dimension if program.size(node.args[0], sizes) == VECTOR else 1
             parts = [at(node.args[0], j) for j in range(count)]
             if node.op == "sum":
-                return reduce(_added, parts)
-            return Node("sqrt", (reduce(_added, [Node("multiply", (part, part)) for part in parts]),))
+                return reduce(operator.add, parts)
+            return Node("sqrt", (reduce(operator.add, [part * part for part in parts]),))
         args = tuple(at(child, i) for child in node.args)
         if node.op == "clip":
             return Node("minimum", (Node("maximum", args[:2]), args[2]))
         if program.size(node, sizes) == NUMBER:
             node = Node("raised" if node.op == "power" else node.op, args)
             return _folded_in_python(node) if all(arg.op == "number" for arg in args) else node
-        if node.op == "power" and args[1].value in _POWERS:  # which NumPy computes so
-            op, count = _POWERS[args[1].value]
-            return Node(op, args[:1] * count)
+        if node.op == "power" and args[1].value in _POWERS:
+            return _POWERS[args[1].value](args[0])
         return Node(node.op, args)
 
-    starts, states, kinds = list[Node](), list[str](), list[int]()
-    for name in program.states:
-        for i in range(1 if sizes[name] < VECTOR else dimension):
-            starts.append(at(program.starts[name], i) if name in program.starts else ZERO)
-            states.append(str(named[name][i].value))
-            kinds.append(sizes[name])
+    def each(name: str) -> list[Node]:
+        """A moving quantity once for each coordinate, or once."""
+        return values[name] if sizes[name] == VECTOR else values[name][:1]
+
+    names = tuple(str(node.value) for name in moving for node in each(name))
     for one in program.body:
         values[one.target] = [at(one.node, i) for i in range(dimension)]
-    after = [values[name][i] for name in program.states for i in range(1 if sizes[name] < VECTOR else dimension)]
-    return Expansion(
-        points,
-        tuple(states),
-        tuple(kinds),
-        tuple(starts),
-        value,
-        tuple(gradient),
-        tuple(values["w"]),
-        tuple(after),
-    )
+    return Expansion(names, value, tuple(gradient), tuple(node for name in moving for node in each(name)))
 
 
-_POWERS = {2.0: ("multiply", 2), 0.5: ("root", 1), 1.0: ("copy", 1), -1.0: ("reciprocal", 1)}
-
-
-def _added(a: Node, b: Node) -> Node:
-    return Node("add", (a, b))
+_POWERS: Mapping[float, Callable[[Node], Node]] = {
+    2.0: lambda x: x * x,
+    0.5: lambda x: Node("sqrt", (x,)),
+    1.0: lambda x: x,
+    -1.0: lambda x: 1 / x,
+}
+"""Powers that NumPy computes so."""
 
 
 def _folded_in_python(node: Node) -> Node:
@@ -624,75 +648,3 @@ def _folded_in_python(node: Node) -> Node:
     except ArithmeticError:
         return node
     return node if isinstance(value, bool) else number(float(value))
-
-
-def path_source(step: Expansion) -> str:
-    """Source of `run(steps, w1, ..., wd)`, which returns w, f and the gradient of every step in one flat array."""
-    body, ends = operations([step.value, *step.gradient, *step.next_points, *step.next_states])
-    lines, written = assignments(body, ends, NUMBERS)
-    first, starts = assignments(*operations(step.starts), NUMBERS)
-    width = 1 + len(step.points)
-    moving = [*step.points, *step.states]
-    return "\n    ".join(
-        [
-            f"def run(steps, {', '.join(step.points)}):",
-            *first,
-            *(f"{name} = {start}" for name, start in zip(step.states, starts, strict=True)),
-            "rows = array('d')",
-            "append = rows.extend",
-            "t = 0.0",
-            "for _ in range(steps + 1):",
-            "    t += 1.0",
-            *(f"    {line}" for line in lines),
-            f"    append(({', '.join([*step.points, *written[:width]])}))",
-            f"    {''.join(f'{name}, ' for name in moving)} = {''.join(f'{end}, ' for end in written[width:])}",
-            "return rows",
-        ]
-    )
-
-
-TINY = 1e-150
-FLUSH_EVERY = 16
-"""Every 16th step, numbers below TINY become zero: arithmetic on denormals is 30 times slower."""
-
-
-def block_source(step: Expansion, settings: Sequence[str], watched: Node | None) -> str:
-    """Source of `run(steps, limits, near, settings, w1, ..., wd)`: the paths of many cells at once.
-
-    Points are arrays of the cells' shape, settings numbers or arrays that broadcast to it. It returns the points, and
-    for a watched quantity `pending` (bool), whether it has not been below `limits` where `near(w1, ..., wd)` is true,
-    and `count`, the epochs before it was.
-    """
-    body, ends = operations([*([] if watched is None else [watched]), *step.next_points, *step.next_states])
-    lines, written = assignments(body, ends, ARRAYS)
-    first, starts = assignments(*operations(step.starts), ARRAYS)
-    if watched is not None:
-        lines += [
-            f"reached = {written.pop(0)} < limits",
-            "if near is not None and reached.any():",
-            f"    reached &= near({', '.join(step.points)})",
-            "np.greater(pending, reached, pending)",
-            "count += pending",
-        ]
-    moving, vectors = [*step.points, *step.states], [*step.points]
-    for name, size in zip(step.states, step.sizes, strict=True):
-        vectors += [name] if size != NUMBER else []
-    return "\n    ".join(
-        [
-            f"def run(steps, limits, near, settings, {', '.join(step.points)}):",
-            *([f"{''.join(f'{name}, ' for name in settings)} = settings"] if settings else []),
-            *first,
-            *(
-                f"{name} = np.{'float64' if size == NUMBER else 'zeros_like(w1) + '}({start})"
-                for name, size, start in zip(step.states, step.sizes, starts, strict=True)
-            ),
-            "pending, count = np.ones(w1.shape, bool), np.zeros(w1.shape, np.int32)",
-            "for step in range(steps):",
-            "    t = np.float64(step + 1)",
-            f"    if step % {FLUSH_EVERY} == {FLUSH_EVERY - 1}:",
-            *(f"        {name} = np.where(np.abs({name}) < {TINY!r}, 0.0, {name})" for name in vectors),
-            *(f"    {line}" for line in lines),
-            f"    {''.join(f'{name}, ' for name in moving)} = {''.join(f'{end}, ' for end in written)}",
-            f"return ({''.join(f'{name}, ' for name in step.points)}), pending, count",
-        ]
-    )

@@ -1,6 +1,5 @@
 """A cell of a grid is the path with that cell's setting; every back end gives the same."""
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -63,15 +62,6 @@ def test_blocks_do_not_change_the_grid(monkeypatch):
         settings = {"lr": LR, "beta": BETA}
         grids.append(run_grid(RULES["momentum"](), RAVINE, START, 40, settings, "gradient", 1e-3, workers=workers))
     assert all(np.array_equal(a, b) for a, b in zip(*(vars(grid).values() for grid in grids), strict=True))
-
-
-def test_dead_process_is_an_error(monkeypatch):
-    """Killed, or out of memory, without a word: no empty corner of the map."""
-    monkeypatch.setattr(maps, "BLOCK", 10)
-    parent = os.getpid()
-    monkeypatch.setattr(maps.np, "sqrt", lambda x: np.power(x, 0.5) if os.getpid() == parent else os._exit(9))
-    with pytest.raises(RuntimeError, match="terminated abruptly"):
-        run_grid(RULES["sgd"](), RAVINE, START, 3, {"lr": LR}, workers=2)
 
 
 def first_solved(path, function, limit):
