@@ -1,4 +1,4 @@
-"""Many paths at once: every cell of a grid has its own start or its own settings.
+"""Many paths at once: every cell of a grid has its own start or its own settings; and what a map of them says.
 
 Only the ends are kept. The grid is cut into blocks that fit the cache.
 """
@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import count, islice
 from typing import Any, Literal
 
@@ -16,13 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
+from optilab.optimize import theory
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.own import UserRule
-from optilab.optimize.path import DIVERGENCE_FACTOR
+from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
 from optilab.optimize.program import coordinates, written_out
-from optilab.optimize.rule import Rule, quantities_for, reject_matrix_rule, settings_in_formula, with_settings
+from optilab.optimize.rule import (
+    Rule,
+    quantities_for,
+    reject_matrix_rule,
+    setting_of,
+    settings_in_formula,
+    settings_of,
+    with_settings,
+)
 
 BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
@@ -244,3 +253,161 @@ def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:
     for top in range(0, rows, height):
         for left in range(0, columns, width):
             yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
+
+
+# --- a map: one rule on one function over two axes -------------------------------------------------------------
+
+BASIN = 0.05
+"""A start belongs to the basin of a minimum from which its path ends nearer than this fraction of the box."""
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """The results of all cells; rows along y, columns along x.
+
+    `axes` are the keys and values of x, then of y: `algo.` and a setting of the rule, or a coordinate of the start, w1.
+    """
+
+    rule: Rule
+    function: Objective
+    axes: Mapping[str, Floats]
+    steps: int
+    tolerance: float
+    starts: Floats
+    ends: GridResult
+
+    @cached_property
+    def fields(self) -> list[str]:
+        """The setting that x is, and that y is; empty for a coordinate."""
+        return [setting_of(key) for key in self.axes]
+
+    @property
+    def first_below(self) -> Any:
+        """The epoch at which |gradient| first was below the tolerance, -1 for never."""
+        return self.ends.first_below
+
+    @cached_property
+    def diverged(self) -> Any:
+        return self.ends.diverged(self.function, self.starts, self.tolerance)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The rule's settings that are not an axis; of a rule that it wraps the name, and its settings as `base.lr`."""
+        return {name: value for name, value in settings_of(self.rule).items() if name not in self.fields}
+
+    @property
+    def steps_to_tolerance(self) -> Floats:
+        """The epoch at which |gradient| first was below the tolerance; NaN where it never was, or the path diverged."""
+        return np.where(self.diverged | (self.first_below < 0), np.nan, self.first_below)
+
+    @property
+    def above(self) -> str:
+        """The quantity whose logarithm is `height`."""
+        return "f - f_min" if self.function.minima else "f - lowest f"
+
+    @cached_property
+    def height(self) -> Floats:
+        """log10 of the final f above the minimum (above the lowest end where none is known), not below 1e-16; NaN where
+        it diverged."""
+        floor = lowest(self.function)
+        base = np.nanmin(self.ends.values) if floor is None else floor
+        with np.errstate(all="ignore"):
+            height = np.log10(np.maximum(self.ends.values - base, 1e-16))
+        return np.where(self.diverged, np.nan, height)
+
+    @property
+    def of_starts(self) -> bool:
+        """Whether both axes are coordinates of the start and there are minima to reach: a map of basins."""
+        return not any(self.fields) and bool(self.function.minima)
+
+    @cached_property
+    def basin(self) -> Any:
+        """The number of the minimum that was reached, -1 for none."""
+        minima = np.array(self.function.minima)
+        if not minima.size:
+            return np.full(self.diverged.shape, -1)
+        low, high = np.array(self.function.box, dtype=float).T
+        with np.errstate(all="ignore"):
+            away = np.stack([np.linalg.norm(self.ends.points - m, axis=-1) for m in minima])
+        nearest = np.argmin(np.where(np.isfinite(away), away, np.inf), axis=0)
+        reached = away.min(axis=0) < BASIN * np.linalg.norm(high - low) / np.sqrt(len(low))
+        return np.where(reached & ~self.diverged, nearest, -1)
+
+    @cached_property
+    def best(self) -> tuple[int, int] | None:
+        """(row, column) of the lowest end that did not diverge."""
+        return None if self.diverged.all() else divmod(int(np.nanargmin(self.height)), self.height.shape[1])
+
+    @cached_property
+    def limit(self) -> Floats | None:
+        """Where lr is an axis: the largest stable lr by theory, per cell of the other axis."""
+        eigenvalues = self._eigenvalues
+        if eigenvalues is None or "lr" not in self.fields:
+            return None
+        other = 1 - self.fields.index("lr")
+        field, values = self.fields[other], [*self.axes.values()][other]
+        rule = with_settings(self.rule, {field: values[:, None]} if field else {})
+        return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), len(values))
+
+    def radius(self, x: Floats, y: Floats) -> Floats | None:
+        """Over x (columns) and y (rows): the spectral radius of the update matrix, which is below 1 where it is stable.
+
+        None without a theory, and where no axis is a setting.
+        """
+        eigenvalues = self._eigenvalues
+        shaped = zip(self.fields, (x[:, None], y[:, None, None]), strict=True)
+        settings = {field: values for field, values in shaped if field}
+        if eigenvalues is None or not settings:
+            return None
+        matrices = theory.update_matrices(with_settings(self.rule, settings), eigenvalues)
+        assert matrices is not None
+        return np.broadcast_to(theory.spectral_radius(matrices).max(axis=-1), (len(y), len(x)))
+
+    @property
+    def _eigenvalues(self) -> Floats | None:
+        """For the Hessian; None without a theory for the rule and the function."""
+        eigenvalues = theory.curvatures(self.function)
+        silent = eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None
+        return None if silent else eigenvalues
+
+    @cached_property
+    def optimum(self) -> tuple[float, float] | None:
+        """(x, y) that is best in the long run by theory, where the axes are the settings that it optimizes."""
+        prediction = theory.predict(self.rule, self.function)
+        if prediction is None or {*self.fields} != prediction.best.keys():
+            return None
+        x, y = (prediction.best[field] for field in self.fields)
+        return x, y
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """The map in a few numbers."""
+        best, points = self.best, [*self.axes.values()]
+        row: dict[str, Any] = {
+            "cells": int(self.diverged.size),
+            "diverged": int(self.diverged.sum()),
+            "converged": int(np.sum((self.first_below >= 0) & ~self.diverged)),
+            "best": None,
+            "theory": self.optimum and dict(zip(self.axes, self.optimum, strict=True)),
+        }
+        if best is not None:
+            at = (float(values[i]) for values, i in zip(points, reversed(best), strict=True))
+            row["best"] = {**dict(zip(self.axes, at, strict=True)), "f": float(self.ends.values[best])}
+        if self.of_starts:
+            counts = {str(list(m)): int(np.sum(self.basin == i)) for i, m in enumerate(self.function.minima)}
+            row["basins"] = {**counts, "none": int(np.sum(self.basin == -1))}
+        return row
+
+
+def fill_map(
+    rule: Rule, function: Objective, axes: Mapping[str, Floats], start: Any, steps: int, tolerance: float
+) -> MapResult:
+    """The map over two `axes` (see `MapResult`) from a start, by default the function's."""
+    (x, across), (y, up) = axes.items()
+    shaped = {x: across[None, :], y: up[:, None]}
+    settings = {setting_of(key): values for key, values in shaped.items() if setting_of(key)}
+    point = function.start if start is None else start
+    at = [shaped.get(f"w{i + 1}", np.full((1, 1), value)) for i, value in enumerate(point)]
+    starts = np.stack(np.broadcast_arrays(*at), axis=-1)
+    ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
+    return MapResult(rule, function, axes, steps, tolerance, starts, ends)
