@@ -13,8 +13,9 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial, reduce
+from functools import cache, cached_property, reduce
 from math import inf, nan
+from types import CodeType
 from typing import Any
 
 from optilab.optimize.arrays import Array, array_namespace
@@ -172,11 +173,17 @@ def printed(program: Program) -> str:
 
 def executed(source: str) -> dict[str, Any]:
     """The names that generated source defines; only names, numbers and operations of a tree are in it."""
-    import numpy as np
-
-    names: dict[str, Any] = {"np": np, "nan": nan, "inf": inf, "sqrt": math.sqrt, **FUNCTIONS}
+    names = dict(_names())
     exec(compile(source, "<formula>", "exec"), names)
     return names
+
+
+@cache
+def _names() -> Mapping[str, Any]:
+    """The names in generated source."""
+    import numpy as np
+
+    return {"np": np, "nan": nan, "inf": inf, "sqrt": math.sqrt, **FUNCTIONS}
 
 
 def code(node: Node) -> str:
@@ -198,38 +205,23 @@ def code(node: Node) -> str:
 
 
 def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
-    """The value of an expression, with the values of its names; the arithmetic of `Program.step`."""
-    if node.op == "number":
-        return node.value
-    if node.op == "symbol":
-        return _identity(1.0, values["w"]) if node.value == "I" else values[node.value]
-    if node.op == "multiply" and node.args[1] == symbol("I"):
-        return _identity(evaluate(node.args[0], values), values["w"])
-    if node.op == "where":
-        condition, *branches = node.args
-        this, that = (partial(evaluate, branch, values) for branch in branches)
-        return _where(evaluate(condition, values), this, that, values["w"])
-    call = values[node.op] if node.op in QUANTITIES else OPERATORS.get(node.op) or FUNCTIONS[f"_{node.op}"]
-    return call(*(evaluate(child, values) for child in node.args))
+    """The value of an expression, with the values of its names; the arithmetic of `Program.step`. Raises KeyError."""
+    try:
+        return eval(_expression(code(node)), {**_names(), "w": None, **values})
+    except NameError as error:
+        raise KeyError(error.name) from None
 
 
-OPERATORS: Mapping[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": operator.truediv,
-    "remainder": operator.mod,
-    "negative": operator.neg,
-    "greater": operator.gt,
-    "less": operator.lt,
-}
+@cache
+def _expression(source: str) -> CodeType:
+    return compile(source, "<formula>", "eval")
 
 
 def is_finite(node: Node) -> bool:
     """Whether every constant in an expression is a finite number."""
     if node.args and not symbols(node) and not operations_of(node) & QUANTITIES.keys():
         try:
-            return math.isfinite(evaluate(node, {"w": None}))
+            return math.isfinite(evaluate(node, {}))
         except ArithmeticError:
             return False
     return all(map(is_finite, node.args))
@@ -273,28 +265,22 @@ def _of_elements(name: str) -> Callable[[Array], Array]:
     return lambda x: getattr(array_namespace(x), name)(x)
 
 
-def _absolute(x: Array) -> Array:
-    return abs(x)
+def _bound(name: str, of_numbers: Callable[..., Any], side: str) -> Callable[[Array, Array], Array]:
+    """`minimum` or `maximum` of each pair; NaN where one of the two is."""
+
+    def bound(x: Array, y: Array) -> Array:
+        if _is_number(x) and _is_number(y):
+            return x if x != x else y if y != y else of_numbers(x, y)
+        module = array_namespace(x, y)
+        if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
+            tensor, limit = (y, x) if _is_number(x) else (x, y)
+            return tensor.clamp(**{side: limit})
+        return getattr(module, name)(x, y)
+
+    return bound
 
 
-def _minimum(x: Array, y: Array) -> Array:
-    """The smaller one of each pair; NaN where one of them is."""
-    if _is_number(x) and _is_number(y):
-        return x if x <= y or x != x else y
-    module = array_namespace(x, y)
-    if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
-        return y.clamp(max=x) if _is_number(x) else x.clamp(max=y)
-    return module.minimum(x, y)
-
-
-def _maximum(x: Array, y: Array) -> Array:
-    """The larger one of each pair; NaN where one of them is."""
-    if _is_number(x) and _is_number(y):
-        return x if x >= y or x != x else y
-    module = array_namespace(x, y)
-    if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
-        return y.clamp(min=x) if _is_number(x) else x.clamp(min=y)
-    return module.maximum(x, y)
+_minimum, _maximum = _bound("minimum", min, "max"), _bound("maximum", max, "min")
 
 
 def _clip(x: Array, low: Array, high: Array) -> Array:
@@ -367,7 +353,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "_zeros": _zeros,
     "_power": _power,
     "_sqrt": _sqrt,
-    "_absolute": _absolute,
+    "_absolute": abs,
     "_minimum": _minimum,
     "_maximum": _maximum,
     "_clip": _clip,
@@ -408,19 +394,23 @@ def in_products(node: Node, known: dict[int, Node]) -> Node:
             base, exponent = args[0], int(args[1].value)
             changed = number(power(base.value, exponent)) if constant else power(base, exponent)
         elif constant:
-            changed = folded(changed)
+            changed = folded(changed, in_numpy=True)
         known[id(node)] = changed
     return known[id(node)]
 
 
-def folded(node: Node) -> Node:
-    """An operation on numbers as its value."""
+def folded(node: Node, in_numpy: bool = False) -> Node:
+    """An operation on numbers as its value, where it has one: x/0 has none but in NumPy."""
     import numpy as np
 
-    names = {name: np.float64(arg.value) for name, arg in zip("abc", node.args, strict=False)}
-    with np.errstate(all="ignore"):
-        value = evaluate(Node(node.op, tuple(map(symbol, names))), names)
-    return number(float(value))
+    kind = np.float64 if in_numpy else float
+    names = {name: kind(arg.value) for name, arg in zip("abc", node.args, strict=False)}
+    try:
+        with np.errstate(all="ignore"):
+            value = evaluate(Node(node.op, tuple(map(symbol, names))), names)
+    except ArithmeticError:
+        return node
+    return node if isinstance(value, bool | np.bool_) else number(float(value))
 
 
 @dataclass(frozen=True)
@@ -544,9 +534,10 @@ class Expansion:
 
         `outputs` may be of what is before the step, or of `after`. It calculates with plain numbers, or on arrays.
         """
+        count = len(outputs)
         body, ends = operations([*outputs, *self.after])
         lines, written = assignments(body, ends, ON_ARRAYS if on_arrays else ON_NUMBERS)
-        shown, after = ("".join(f"{end}, " for end in part) for part in _split(written, len(outputs)))
+        shown, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
         moving = "".join(f"{name}, " for name in self.moving)
         source = [
             f"def steps(settings, {moving}):",
@@ -561,10 +552,6 @@ class Expansion:
         ]
         steps: Callable[..., Any] = executed("\n    ".join(source))["steps"]
         return steps
-
-
-def _split(texts: list[str], at: int) -> tuple[list[str], list[str]]:
-    return texts[:at], texts[at:]
 
 
 def coordinates(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
@@ -615,8 +602,9 @@ def written_out(
         if node.op == "clip":
             return Node("minimum", (Node("maximum", args[:2]), args[2]))
         if program.size(node, sizes) == NUMBER:
-            node = Node("raised" if node.op == "power" else node.op, args)
-            return _folded_in_python(node) if all(arg.op == "number" for arg in args) else node
+            value = folded(Node(node.op, args)) if all(arg.op == "number" for arg in args) else node
+            raised = "raised" if node.op == "power" else node.op
+            return value if value.op == "number" else Node(raised, args)
         if node.op == "power" and args[1].value in _POWERS:
             return _POWERS[args[1].value](args[0])
         return Node(node.op, args)
@@ -638,13 +626,3 @@ _POWERS: Mapping[float, Callable[[Node], Node]] = {
     -1.0: lambda x: 1 / x,
 }
 """Powers that NumPy computes so."""
-
-
-def _folded_in_python(node: Node) -> Node:
-    """An operation on numbers as its value, where it has one."""
-    plain = Node("power" if node.op == "raised" else node.op, node.args)
-    try:
-        value = evaluate(plain, {"w": None})
-    except ArithmeticError:
-        return node
-    return node if isinstance(value, bool) else number(float(value))
