@@ -42,6 +42,13 @@ INFIX = {
     "less": "({} < {})",
     "raised": "({} ** {})",  # of numbers that are the same for all coordinates
 }
+ON_ANY = {
+    "where": "_where({}, lambda: {}, lambda: {}, w)",  # of two numbers one is calculated: the other may be x/0
+    "grad": "grad({})",
+    "diagonal": "diagonal({})",
+    "": "_{op}({args})",
+}
+"""Operations that are not in INFIX, and all others, on what `FUNCTIONS` accept."""
 
 
 @dataclass(frozen=True)
@@ -197,11 +204,13 @@ def code(node: Node) -> str:
     args = [code(child) for child in node.args]
     if node.op == "power" and node.args[1].op == "number" and node.args[1].value.is_integer():
         return f"({args[0]} ** {int(node.args[1].value)})"
-    if node.op == "where":  # of two numbers one is calculated: the other may divide by zero
-        return f"_where({args[0]}, lambda: {args[1]}, lambda: {args[2]}, w)"
-    if node.op in INFIX:
-        return INFIX[node.op].format(*args)
-    return f"{node.op if node.op in QUANTITIES else f'_{node.op}'}({', '.join(args)})"
+    return operation(node.op, args, ON_ANY)
+
+
+def operation(op: str, args: Sequence[str], templates: Mapping[str, str]) -> str:
+    """An operation on expressions as Python."""
+    template = INFIX.get(op) or templates.get(op) or templates[""]
+    return template.format(*args, op=op, args=", ".join(args))
 
 
 def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
@@ -413,38 +422,7 @@ def folded(node: Node, in_numpy: bool = False) -> Node:
     return node if isinstance(value, bool | np.bool_) else number(float(value))
 
 
-@dataclass(frozen=True)
-class Operation:
-    """`name = op(args)`; an argument is the name of an earlier result or of an input, or a number."""
-
-    name: str
-    op: str
-    args: tuple[Any, ...]
-
-
-def operations(roots: Sequence[Node]) -> tuple[list[Operation], list[Any]]:
-    """The operations behind `roots`, each once and in order, and the name (or number) of each root."""
-    done: list[Operation] = []
-    seen: dict[tuple[Any, ...], str] = {}
-    places: dict[int, Any] = {}
-
-    def visit(node: Node) -> Any:
-        if node.op in ("symbol", "number"):
-            return node.value
-        if id(node) not in places:
-            args = tuple(map(visit, node.args))
-            key = (node.op, *map(repr, args))  # repr tells 2 from 2.0 and 0.0 from -0.0
-            if key not in seen:
-                seen[key] = f"n{len(done) + 1}"
-                done.append(Operation(seen[key], node.op, args))
-            places[id(node)] = seen[key]
-        return places[id(node)]
-
-    return done, [visit(root) for root in roots]
-
-
-ON_ARRAYS = {"sum": "np.sum({}, axis=-1, keepdims=True)"}
-"""Operations that are neither in INFIX nor functions of NumPy by their own name."""
+ON_ARRAYS = {"sum": "np.sum({}, axis=-1, keepdims=True)", "": "np.{op}({args})"}
 ON_NUMBERS = {
     "sqrt": "sqrt({})",
     "absolute": "abs({})",
@@ -452,37 +430,39 @@ ON_NUMBERS = {
     "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} - {0})",  # NaN of NaN
     "maximum": "_maximum({}, {})",
     "minimum": "_minimum({}, {})",
-    "power": "float(np.power({}, {}))",
-    **{op: f"float(np.{op}({{}}))" for op in ELEMENTWISE},
+    "": "float(np.{op}({args}))",
 }
 NESTED = 50
 """Operations in one line: Python parses 100 parentheses inside each other."""
 
 
-def assignments(
-    body: Sequence[Operation], ends: Sequence[Any], templates: Mapping[str, str]
-) -> tuple[list[str], list[str]]:
-    """The lines of a program and the expressions of its results.
+def assignments(roots: Sequence[Node], templates: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The lines of a program that calculates each operation of `roots` once, and the expressions of the roots.
 
     A result that is read once stands where it is read, so that NumPy can reuse its memory.
     """
-    reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
-    named = {arg for operation in body if operation.op == "sign" for arg in operation.args}  # more than once
-    lines, inside = list[str](), dict[Any, str]()
+    names, places = dict[tuple[str, ...], str](), dict[int, str]()
 
-    def written(arg: Any) -> str:
-        if isinstance(arg, str):
-            return inside.get(arg, arg)
-        return f"({arg!r})" if arg < 0 else repr(arg)
+    def name(node: Node) -> str:
+        """The name of a result, by its operation and what that reads; a number or a symbol as it is."""
+        if not node.args:
+            return code(node)
+        if id(node) not in places:
+            key = (node.op, *map(name, node.args))
+            places[id(node)] = names.setdefault(key, f"n{len(names) + 1}")
+        return places[id(node)]
 
-    for name, op, args in ((one.name, one.op, one.args) for one in body):
-        template = INFIX.get(op) or templates.get(op) or f"np.{op}({', '.join(['{}'] * len(args))})"
-        expression = template.format(*map(written, args))
-        if reads[name] == 1 and name not in named and expression.count("(") < NESTED:
-            inside[name] = expression
+    ends = list(map(name, roots))
+    reads = Counter(read for group in (*(key[1:] for key in names), ends) for read in group)
+    reads.update(key[1] for key in names if key[0] == "sign")  # which reads more than once
+    lines, inside = list[str](), dict[str, str]()
+    for (op, *args), result in names.items():
+        expression = operation(op, [inside.get(arg, arg) for arg in args], templates)
+        if reads[result] == 1 and expression.count("(") < NESTED:
+            inside[result] = expression
         else:
-            lines.append(f"{name} = {expression}")
-    return lines, [written(end) for end in ends]
+            lines.append(f"{result} = {expression}")
+    return lines, [inside.get(end, end) for end in ends]
 
 
 ON_VECTORS = {"w": "x", "i": "np.arange(1.0, x.shape[-1] + 1)", "d": "x.shape[-1]"}
@@ -496,15 +476,14 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     `names` are those of the coordinates, or of other quantities with their texts in terms of x, as `ON_VECTORS`.
     """
     known: dict[int, Node] = {}
-    nodes = [result] if isinstance(result, Node) else result
-    body, ends = operations([in_products(node, known) for node in nodes])
-    read = {arg for args in (*(operation.args for operation in body), ends) for arg in args}
+    roots = [in_products(node, known) for node in ([result] if isinstance(result, Node) else result)]
+    lines, written = assignments(roots, ON_ARRAYS)
+    read = set().union(*map(symbols, roots))
     texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
     taken = [f"{name} = {text}" for name, text in texts.items() if name in read]
-    lines, written = assignments(body, ends, ON_ARRAYS)
     results = [
-        text if isinstance(end, str) else f"np.full(x.shape[:-1], {end!r})"
-        for end, text in zip(ends, written, strict=True)
+        f"np.full(x.shape[:-1], {text})" if root.op == "number" else text
+        for root, text in zip(roots, written, strict=True)
     ]
     # np.stack takes longer than the arithmetic of most steps.
     joined = f"np.concatenate([{', '.join(f'{one}[..., None]' for one in results)}], axis=-1)"
@@ -535,8 +514,7 @@ class Expansion:
         `outputs` may be of what is before the step, or of `after`. It calculates with plain numbers, or on arrays.
         """
         count = len(outputs)
-        body, ends = operations([*outputs, *self.after])
-        lines, written = assignments(body, ends, ON_ARRAYS if on_arrays else ON_NUMBERS)
+        lines, written = assignments([*outputs, *self.after], ON_ARRAYS if on_arrays else ON_NUMBERS)
         shown, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
         moving = "".join(f"{name}, " for name in self.moving)
         source = [
