@@ -1,15 +1,15 @@
 """Many paths at once: every cell of a grid has its own start or its own settings; and what a map of them says.
 
-Only the ends are kept. The grid is cut into blocks that fit the cache.
+Only the ends are kept. The grid is cut into blocks of rows that fit the cache.
 """
 
 import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, reduce
-from itertools import count, islice
+from itertools import count, islice, repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -38,14 +38,13 @@ OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
 CHECKED_STEPS = 200
 
 Watch = Literal["gradient", "solved"]
-Part = tuple[slice, slice]
 Kernel = Callable[[Floats, Mapping[str, Floats]], Iterator[Sequence[Floats]]]
 """From starts (rows, columns, d) and settings: the watched quantity before each step, and the coordinates after it."""
 
 
 @dataclass(frozen=True)
 class GridResult:
-    """Where the paths of a grid ended; `first_below` is -1 where the watched quantity never was below its limit.
+    """Where the paths of a grid ended; `first_below` is -1 where no watched quantity was below its limit.
 
     points (rows, columns, d), values, gradient_norms and first_below (rows, columns).
     """
@@ -53,7 +52,7 @@ class GridResult:
     points: Floats
     values: Floats
     gradient_norms: Floats
-    first_below: NDArray[np.int32] | None
+    first_below: NDArray[np.int32]
 
     def diverged(self, function: Objective, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
         """Where a path is no longer finite, or much higher above the minimum than it started."""
@@ -151,11 +150,6 @@ class Grid:
             below &= is_near_minimum(self.function, points)
         return below
 
-    def cut(self, array: Floats, part: Part) -> Floats:
-        """The part of an array (rows or 1, columns or 1, ...)."""
-        rows, columns = part
-        return array[rows if array.shape[0] > 1 else slice(None), columns if array.shape[1] > 1 else slice(None)]
-
     def kernel(self) -> tuple[Kernel, int]:
         """What runs a block, and the number of its cells."""
         if not isinstance(self.rule, UserRule):
@@ -181,22 +175,22 @@ class Grid:
                 return False
             return bool(np.allclose(both[1], both[0], rtol=1e-9, atol=1e-12, equal_nan=True))
 
-    def ends(self, part: Part, kernel: Kernel) -> GridResult:
-        """Where the paths of a part ended."""
-        size = [one.stop - one.start for one in part]
-        starts = np.array(np.broadcast_to(self.cut(self.starts, part), (*size, self.starts.shape[-1])))
-        settings = {name: self.cut(array, part) for name, array in self.settings.items()}
-        limits = self.cut(self.limits, part)
+    def ends(self, rows: slice, kernel: Kernel) -> GridResult:
+        """Where the paths of some rows ended."""
+
+        def cut(array: Floats) -> Floats:
+            return array[rows] if len(array) > 1 else array
+
+        settings, limits = {name: cut(array) for name, array in self.settings.items()}, cut(self.limits)
+        shape = (rows.stop - rows.start, self.shape[1], self.starts.shape[-1])
+        starts = np.array(np.broadcast_to(cut(self.starts), shape))
         with np.errstate(all="ignore"):
             w, never, before = self.follow(kernel, starts, settings, self.steps, limits)
             values, gradients = self.function.value(w), self.function.gradient(w)
             squares = np.sum(gradients * gradients, axis=-1)
-            first = None
-            if self.watch:
-                quantity = values if self.watch == "solved" else squares
-                never &= ~self.reached([*np.moveaxis(w, -1, 0)], quantity, limits)
-                first = np.where(never, -1, before).astype(np.int32)
-            return GridResult(w, values, np.sqrt(squares), first)
+            quantity = values if self.watch == "solved" else squares
+            never &= ~self.reached([*np.moveaxis(w, -1, 0)], quantity, limits)
+            return GridResult(w, values, np.sqrt(squares), np.where(never, -1, before).astype(np.int32))
 
 
 def run_grid(
@@ -221,20 +215,16 @@ def run_grid(
     grid = Grid(rule, function, np.asarray(starts, float), steps, shaped, watch, below)
     kernel, block = grid.kernel()
     rows, columns = grid.shape
-    parts = list(_blocks(rows, columns, block))
-    workers = 1 if isinstance(rule, UserRule) else min(workers or os.cpu_count() or 1, len(parts))
+    height = max(1, block // columns)
+    blocks = [slice(top, min(top + height, rows)) for top in range(0, rows, height)]
+    workers = 1 if isinstance(rule, UserRule) else min(workers or os.cpu_count() or 1, len(blocks))
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(lambda part: grid.ends(part, kernel), parts))
+            found = list(pool.map(grid.ends, blocks, repeat(kernel)))
     else:
-        found = [grid.ends(part, kernel) for part in parts]
-    points, first = np.empty((rows, columns, grid.starts.shape[-1])), np.empty((rows, columns), np.int32)
-    values, norms = np.empty((rows, columns)), np.empty((rows, columns))
-    for part, one in zip(parts, found, strict=True):
-        points[part], values[part], norms[part] = one.points, one.values, one.gradient_norms
-        if one.first_below is not None:
-            first[part] = one.first_below
-    return GridResult(points, values, norms, first if watch else None)
+        found = [grid.ends(block, kernel) for block in blocks]
+    names = [one.name for one in fields(GridResult)]
+    return GridResult(*(np.concatenate([getattr(part, name) for part in found]) for name in names))
 
 
 def _by_cell(settings: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -245,14 +235,6 @@ def _by_cell(settings: Mapping[str, Floats]) -> dict[str, Floats]:
 def _square(gradient: Sequence[Node]) -> Node:
     """|g|^2, added in the order of np.sum."""
     return reduce(operator.add, [node * node for node in gradient])
-
-
-def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:
-    width = min(columns, block)
-    height = max(1, block // width)
-    for top in range(0, rows, height):
-        for left in range(0, columns, width):
-            yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
 
 
 # --- a map: one rule on one function over two axes -------------------------------------------------------------
