@@ -18,7 +18,8 @@ from math import inf, nan
 from types import CodeType
 from typing import Any
 
-from optilab.optimize.arrays import Array, array_namespace
+from optilab.optimize import arrays
+from optilab.optimize.arrays import Array
 from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols, text
 
 NUMBER, ROW, VECTOR = range(3)
@@ -29,8 +30,7 @@ another point, and the diagonal of the Hessian, both as functions of a point."""
 _INPUTS = {"w": VECTOR, "g": VECTOR, "t": NUMBER, "I": VECTOR}
 _SIZES = QUANTITIES | {"sum": ROW, "norm": ROW, "smallest": ROW, "solve": VECTOR}
 
-ELEMENTWISE = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
-"""Functions that NumPy and torch share by name."""
+ELEMENTWISE = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")
 INFIX = {
     "add": "({} + {})",
     "subtract": "({} - {})",
@@ -46,9 +46,11 @@ ON_ANY = {
     "where": "_where({}, lambda: {}, lambda: {}, w)",  # of two numbers one is calculated: the other may be x/0
     "grad": "grad({})",
     "diagonal": "diagonal({})",
-    "": "_{op}({args})",
+    "absolute": "abs({})",
+    **{op: f"_elementwise('{op}', {{}})" for op in ELEMENTWISE},
+    "": "_{op}({args})",  # of arrays.py
 }
-"""Operations that are not in INFIX, and all others, on what `FUNCTIONS` accept."""
+"""Operations that are not in INFIX, and all others, on whatever a rule runs on."""
 
 
 @dataclass(frozen=True)
@@ -187,14 +189,15 @@ def executed(source: str) -> dict[str, Any]:
 
 @cache
 def _names() -> Mapping[str, Any]:
-    """The names in generated source."""
+    """The names in generated source, besides those of a formula, which begin with a letter."""
     import numpy as np
 
-    return {"np": np, "nan": nan, "inf": inf, "sqrt": math.sqrt, **FUNCTIONS}
+    operations = {name: function for name, function in vars(arrays).items() if name.startswith("_")}
+    return {"np": np, "nan": nan, "inf": inf, "sqrt": math.sqrt, **operations}
 
 
 def code(node: Node) -> str:
-    """An expression as Python; what is not an operator is a call of one of FUNCTIONS."""
+    """An expression as Python; what is not an operator is a call."""
     if node.op == "number":
         return f"({node.value!r})" if node.value < 0 else repr(node.value)
     if node.op == "symbol":
@@ -246,135 +249,6 @@ def divides_by_zero(node: Node) -> bool:
 def operations_of(node: Node) -> set[str]:
     """The names of all operations in an expression."""
     return {node.op}.union(*map(operations_of, node.args))
-
-
-# --- the functions of generated code: of NumPy arrays, torch tensors and numbers --------------------------------
-
-
-def _is_number(x: Array) -> bool:
-    return isinstance(x, float | int)
-
-
-def _zeros(like: Array) -> Array:
-    return array_namespace(like).zeros_like(like)
-
-
-def _power(x: Array, y: Array) -> Array:
-    raised = x**y
-    return nan if isinstance(raised, complex) else raised
-
-
-def _sqrt(x: Array) -> Array:
-    if _is_number(x) and not hasattr(x, "dtype"):  # NumPy's numbers are floats, too
-        return math.sqrt(x) if x >= 0 else nan
-    return array_namespace(x).sqrt(x)
-
-
-def _of_elements(name: str) -> Callable[[Array], Array]:
-    return lambda x: getattr(array_namespace(x), name)(x)
-
-
-def _bound(name: str, of_numbers: Callable[..., Any], side: str) -> Callable[[Array, Array], Array]:
-    """`minimum` or `maximum` of each pair; NaN where one of the two is."""
-
-    def bound(x: Array, y: Array) -> Array:
-        if _is_number(x) and _is_number(y):
-            return x if x != x else y if y != y else of_numbers(x, y)
-        module = array_namespace(x, y)
-        if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
-            tensor, limit = (y, x) if _is_number(x) else (x, y)
-            return tensor.clamp(**{side: limit})
-        return getattr(module, name)(x, y)
-
-    return bound
-
-
-_minimum, _maximum = _bound("minimum", min, "max"), _bound("maximum", max, "min")
-
-
-def _clip(x: Array, low: Array, high: Array) -> Array:
-    return _minimum(_maximum(x, low), high)
-
-
-def _where(condition: Any, x: Callable[[], Array], y: Callable[[], Array], like: Array) -> Array:
-    import numpy as np
-
-    if isinstance(condition, bool | np.bool_):
-        return x() if condition else y()
-    with np.errstate(all="ignore"):  # each value is calculated where the other one is meant, too
-        module, this, that = array_namespace(condition), x(), y()
-    if _is_number(this) and _is_number(that) and hasattr(like, "dtype"):  # of the precision of w
-        this, that = (module.asarray(one, dtype=like.dtype, device=like.device) for one in (this, that))
-    return module.where(condition, this, that)
-
-
-def sum_coordinates(x: Array) -> Array:
-    """Over the coordinates, (..., 1); a number is its own sum."""
-    return x.sum(-1)[..., None] if getattr(x, "ndim", 0) else x
-
-
-def norm(x: Array) -> Array:
-    """The Euclidean norm over the coordinates, (..., 1)."""
-    return sum_coordinates(x**2) ** 0.5
-
-
-def _finite(matrices: Array) -> Array:
-    """LAPACK rejects NaN and infinity; the caller detects a path that overflowed."""
-    import numpy as np
-
-    return np.where(np.isfinite(matrices), matrices, 0.0)
-
-
-def _solve(matrices: Array, vectors: Array) -> Array:
-    """The shortest solution where the matrix is singular."""
-    import numpy as np
-
-    inverse = np.linalg.pinv(_finite(matrices), hermitian=True)
-    return (inverse @ vectors[..., None])[..., 0]
-
-
-def _smallest(matrices: Array) -> Array:
-    """The smallest eigenvalue, (..., 1)."""
-    import numpy as np
-
-    return np.linalg.eigvalsh(_finite(matrices))[..., :1]
-
-
-def _identity(x: Array, like: Array) -> Array:
-    """x, (..., 1), times the identity matrix."""
-    import numpy as np
-
-    return np.asarray(x)[..., None] * np.eye(like.shape[-1])
-
-
-TINY, FLUSH_EVERY = 1e-150, 16
-
-
-def _flushed(x: Array) -> Array:
-    """Numbers of an array below TINY as zero, every 16th step: arithmetic on denormals is 30 times slower."""
-    import numpy as np
-
-    return np.where(np.abs(x) < TINY, 0.0, x) if np.ndim(x) else x
-
-
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{f"_{name}": _of_elements(name) for name in (*ELEMENTWISE, "sign")},
-    "_zeros": _zeros,
-    "_power": _power,
-    "_sqrt": _sqrt,
-    "_absolute": abs,
-    "_minimum": _minimum,
-    "_maximum": _maximum,
-    "_clip": _clip,
-    "_where": _where,
-    "_sum": sum_coordinates,
-    "_norm": norm,
-    "_solve": _solve,
-    "_smallest": _smallest,
-    "_identity": _identity,
-    "_flushed": _flushed,
-}
-"""By their names in generated code, with which no name of a formula can begin."""
 
 
 # --- written out: one operation per line, over the coordinates of a point ----------------------------------------
@@ -490,6 +364,10 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     end = f"return {results[0] if isinstance(result, Node) else joined}"
     function: Callable[[Any], Any] = executed("\n    ".join(["def function(x):", *taken, *lines, end]))["function"]
     return function
+
+
+FLUSH_EVERY = 16
+"""Steps after which tiny numbers become zero."""
 
 
 @dataclass(frozen=True)
