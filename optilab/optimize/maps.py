@@ -88,13 +88,11 @@ class Grid:
 
     def written_out(self) -> Kernel | None:
         """The rule's formula over coordinates; None where it or the function has none."""
-        nodes = self.function.nodes() if self.rule.text else None
-        if nodes is None:
-            return None
         rule = with_settings(self.rule, self.settings)  # an array is not 0: it turns no part of a formula off
-        program, fixed = rule.program, settings_in_formula(self.rule)
-        symbols = {name: symbol(f"_{name}") for name in program.settings}
-        expansion = written_out(program, nodes, symbols)
+        fixed = settings_in_formula(self.rule)
+        names = rule.program.settings if rule.text else ()
+        symbols = {name: symbol(f"_{name}") for name in names}
+        expansion = written_out(rule, self.function, symbols)
         if expansion is None:
             return None
         watched = {"solved": expansion.value, "gradient": _square(expansion.gradient), None: ZERO}[self.watch]
@@ -105,7 +103,8 @@ class Grid:
             chosen = fixed | {key.rpartition(".")[2]: array for key, array in settings.items()}
             state = with_settings(rule, _by_cell(settings)).init(starts)
             moving = [
-                np.array(one) if np.ndim(one) else np.float64(one) for one in coordinates(program, starts, state)
+                np.array(one) if np.ndim(one) else np.float64(one)
+                for one in coordinates(rule.program, starts, state)
             ]
             return steps([in_float64(chosen[name]) for name in symbols], *moving)
 

@@ -100,12 +100,9 @@ def _written_out(rule: Rule, function: Objective, start: Sequence[float], steps:
 
     None where there is no such program, or where Python's floats raise an exception (x/0) and NumPy has a value.
     """
-    nodes = function.nodes() if rule.text else None
-    values = settings_in_formula(rule)
-    expansion = nodes and written_out(
-        rule.program, nodes, {name: formulas.number(float(values[name])) for name in rule.program.settings}
-    )
-    if not expansion:
+    settings = {name: value for name, value in settings_in_formula(rule).items() if isinstance(value, float | int)}
+    expansion = written_out(rule, function, {name: formulas.number(float(v)) for name, v in settings.items()})
+    if expansion is None:
         return None
     d, x = len(start), np.array([start], dtype=np.float64)
     moving = [float(np.ravel(one)[0]) for one in coordinates(rule.program, x, rule.init(x))]

@@ -421,15 +421,15 @@ def coordinates(program: Program, w: Array, state: Sequence[Array]) -> list[Arra
     return found
 
 
-def written_out(
-    program: Program, function: tuple[Node, Sequence[Node]], settings: Mapping[str, Node]
-) -> Expansion | None:
-    """The step of a program on a function, given as the trees of its value and gradient; None where the step needs a
-    matrix."""
-    if any(operations_of(one.node) & {"solve", "smallest", "diagonal"} for one in program.statements):
+def written_out(rule: Any, function: Any, settings: Mapping[str, Node]) -> Expansion | None:
+    """The step of a rule on a function; None where one of them has no formula, or the step needs a matrix."""
+    trees = function.nodes() if rule.text else None
+    matrices = {"solve", "smallest", "diagonal"}
+    if trees is None or any(operations_of(one.node) & matrices for one in rule.program.statements):
         return None
+    program: Program = rule.program
     known: dict[int, Node] = {}
-    value, *gradient = (in_products(node, known) for node in (function[0], *function[1]))
+    value, *gradient = (in_products(node, known) for node in (trees[0], *trees[1]))
     dimension, sizes = len(gradient), program.sizes
     points = [f"w{i + 1}" for i in range(dimension)]
     moving = {"w": [symbol(name) for name in points]}
