@@ -9,7 +9,7 @@ import ast
 import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from math import pi
 from typing import Any
@@ -38,6 +38,8 @@ class Node:
     op: str
     args: tuple["Node", ...] = ()
     value: Any = None
+    code: str = field(default="", init=False, compare=False, repr=False)
+    """The expression as Python, once it has been calculated."""
 
     # What NumPy calls for each element of an array of nodes, by which a function in code becomes a tree.
     __add__, __radd__ = _operators("add")
@@ -386,8 +388,8 @@ def derivative(node: Node, name: str) -> Node:
         return known[id(node)]
 
     def derived(node: Node) -> Node:
-        if node == symbol(name):
-            return ONE
+        if not node.args:
+            return ONE if node == symbol(name) else ZERO
         inner = list(map(of, node.args))
         if all(d == ZERO for d in inner) or node.op in ("greater", "less", "sign"):  # constant between their jumps
             return ZERO
@@ -395,29 +397,39 @@ def derivative(node: Node, name: str) -> Node:
             raise UsageError(f"{node.op} has no derivative here")
         parts = dict(zip("uvx", node.args, strict=False)) | dict(zip(("du", "dv", "dx"), inner, strict=False))
         rule = POWER if node.op == "power" and inner[1] == ZERO else DERIVATIVES[node.op]
-        return simplified(_rule_of_calculus(rule), parts | {"f": node})
+        return filled(_rule_of_calculus(rule), parts | {"f": node})
+
+    def filled(node: Node, values: Mapping[str, Node]) -> Node:
+        if not node.args:
+            return values.get(node.value, node)
+        return _simple(node.op, tuple(filled(arg, values) for arg in node.args))
 
     return of(node)
 
 
-def simplified(node: Node, values: Mapping[str, Node]) -> Node:
-    """A formula with others in the place of its symbols, without the terms and factors that change nothing."""
-    if node.op == "symbol":
-        return values[node.value]
-    args = [simplified(arg, values) for arg in node.args]
+def simplified(node: Node) -> Node:
+    """The expression without terms 0, factors 1 and the like; a product with 0 stays, since it has a shape."""
+    args = tuple(map(simplified, node.args))
+    if not args or (node.op == "multiply" and ZERO in args):
+        return Node(node.op, args, node.value)
+    return _simple(node.op, args)
+
+
+def _simple(op: str, args: tuple[Node, ...]) -> Node:
+    """An operation on expressions that are simple."""
     a, b = (*args, ZERO, ZERO)[:2]
     numbers = a.op == b.op == "number"
-    match node.op:
+    match op:
         case "add" if ZERO in (a, b):
             return b if a == ZERO else a
         case "subtract" | "multiply" if numbers:
-            return number(a.value - b.value if node.op == "subtract" else a.value * b.value)
+            return number(a.value - b.value if op == "subtract" else a.value * b.value)
         case "subtract" if ZERO in (a, b):
             return a if b == ZERO else _negative(b)
         case "multiply" if ZERO in (a, b):
             return ZERO
         case "multiply" if a.op == "number" and b.op == "multiply" and b.args[0].op == "number":
-            return simplified(_rule_of_calculus("u*v"), {"u": number(a.value * b.args[0].value), "v": b.args[1]})
+            return _simple("multiply", (number(a.value * b.args[0].value), b.args[1]))
         case "multiply" if ONE in (a, b):
             return b if a == ONE else a
         case "divide" if b == ONE or a == ZERO:
@@ -426,7 +438,7 @@ def simplified(node: Node, values: Mapping[str, Node]) -> Node:
             return a if b == ONE else ONE
         case "negative":
             return _negative(a)
-    return Node(node.op, tuple(args), node.value)
+    return Node(op, args)
 
 
 def _negative(a: Node) -> Node:

@@ -212,14 +212,15 @@ def code(node: Node) -> str:
 
 def operation(op: str, args: Sequence[str], templates: Mapping[str, str]) -> str:
     """An operation on expressions as Python."""
-    template = INFIX.get(op) or templates.get(op) or templates[""]
-    return template.format(*args, op=op, args=", ".join(args))
+    template = INFIX.get(op) or templates.get(op)
+    return template.format(*args) if template else templates[""].format(op=op, args=", ".join(args))
 
 
 def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
     """The value of an expression, with the values of its names; the arithmetic of `Program.step`. Raises KeyError."""
+    node.code = node.code or code(node)
     try:
-        return eval(_expression(code(node)), {**_names(), "w": None, **values})
+        return eval(_expression(node.code), {**_names(), "w": None, **values})
     except NameError as error:
         raise KeyError(error.name) from None
 
