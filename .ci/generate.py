@@ -5,11 +5,9 @@ python .ci/generate.py --check    name those that differ, and fail
 python .ci/generate.py --outputs  also the outputs of commands that pages show; it runs these commands
 """
 
-import json
 import re
 import sys
 import tempfile
-from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -22,11 +20,9 @@ from optilab.config import section  # noqa: E402
 from optilab.data.sources import DATASETS  # noqa: E402
 from optilab.diagnose import CAUSES, in_loop  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
-from optilab.verify.correspondence import CASES, shown  # noqa: E402
-from tests.optimize.test_golden import GOLDEN  # noqa: E402
 from tests.pages import PAGES, renewed  # noqa: E402
+from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
 
-EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
 SCHEMA = ROOT / "configs" / "schema"
 SCHEMAS = ("optimize", "train", "sweep", "remedy", "race", "check")
 
@@ -36,8 +32,9 @@ START, END = "<!-- {} -->\n", "<!-- end of {} -->\n"
 
 
 def rules():
-    """One row per rule: name, formula with these settings, fields, what it is and where it is from."""
-    lines = ["| optimizer | formula | fields and their defaults | what it is |", "|---|---|---|---|"]
+    """One row per rule: name, formula with these settings, fields, what it is, the same in other libraries."""
+    heads = ["optimizer", "formula", "fields and their defaults", "what it is", "the same as"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, kind in RULES.items():
         hints, rule = get_type_hints(kind), kind()
         texts = []
@@ -47,63 +44,22 @@ def rules():
             shown_value = value.name if f.name == "base" else f"{value:g}" if isinstance(value, float) else value
             texts.append(f"`{f.name}` {shown_value}{choices}")
         title = kind.__doc__.split("\n\n")[0].replace("\n    ", " ")
-        lines.append(f"| `{name}` | `{rule.formula}` | {'; '.join(texts)} | {title} |")
+        cells = [f"`{name}`", f"`{rule.formula}`", "; ".join(texts), title, elsewhere(name)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def correspondence():
-    """One row per form: what to write in torch.optim and optax for the same path."""
-    lines = ["| optimizer | form | torch.optim | optax |", "|---|---|---|---|"]
-    for case in CASES:
-        cells = []
-        for library in ("torch", "optax"):
-            reference, other = case.references[library], case.others.get(library)
-            if reference is None:
-                cells.append("")
-            elif other:
-                cells.append(f"has {other.text}")
-            else:
-                cells.append(f"`{reference.text.removeprefix('torch.optim.').removeprefix('optax.')}`")
-        lines.append(f"| `{case.name}` | {shown(case.settings)} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def compared():
-    """What each rule is compared with, in a sentence with the counts and one row per rule."""
-    found = {name: _compared(name) for name in RULES}
-    torch, optax, elsewhere, numbers = (sum(bool(row[n]) for row in found.values()) for n in range(4))
-    alone = sum(not row[0] and not row[1] for row in found.values())
-    lines = [
-        f"Of the {len(found)} optimizers, {torch} are compared with `torch.optim` and {optax} with optax; {alone} are "
-        "compared with neither,",
-        f"and {elsewhere} are compared with a further library, with SciPy or with their equations written out. For "
-        f"{numbers}, numbers that other projects printed are reproduced.",
-        "",
-        "| optimizer | torch.optim | optax | elsewhere | numbers printed by |",
-        "|---|---|---|---|---|",
-        *(f"| `{name}` | {' | '.join(row)} |" for name, row in found.items()),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _compared(name):
-    """torch.optim and optax: the forms that are theirs; other references; whose printed numbers are met."""
-    forms = [case for case in CASES if case.name == name]
-    cells = []
-    for library in ("torch", "optax"):
-        there = [case for case in forms if case.references[library]]
-        same = sum(library not in case.others for case in there)
-        whole = "yes" if same == len(forms) else f"{same} of {len(forms)} forms"
-        cells.append(whole if same else "another form" if there else "")
-    further = Counter("pytorch_optimizer" for case in forms if case.pytorch_optimizer)
-    others = [
-        library if n == len(forms) else f"{library}: {n} of {len(forms)} forms" for library, n in further.items()
-    ]
-    cells.append("; ".join(dict.fromkeys([*others, *(case.plain.text for case in forms if case.plain)])))
-    authors = [text.split()[0] for text, golden in GOLDEN.items() if golden.rule.name == name]
-    exercise = ["[the exercise](exercise.md)" for case in EXERCISE if case["algo"] == name]
-    cells.append(", ".join(sorted({*authors, *exercise}, key=str.lower)))
-    return cells
+def elsewhere(name):
+    """A line for each form of a rule: its calls in other libraries, or the equations that it is compared with."""
+    lines = []
+    for form in FORMS:
+        rule, _, settings = form.partition(" ")
+        if rule == name:
+            calls = {library: table[form] for library, table in LIBRARIES.items() if form in table}
+            texts = [call if library in call else f"{library}.{call}" for library, call in calls.items()]
+            text = ", ".join(f"`{text}`" for text in texts) or EQUATIONS[form].__doc__.rstrip(".")
+            lines.append(f"`{settings}`: {text}" if settings else text)
+    return "<br>".join(lines)
 
 
 def functions():
@@ -152,7 +108,6 @@ def _findings(causes, *columns):
 TABLES = {
     "data": {"datasets": datasets},
     "optimizers": {"rules": rules, "functions": functions},
-    "equivalents": {"compared": compared, "correspondence": correspondence},
     "diagnose": {"findings": findings},
     "watch": {"findings": findings_of_loops},
 }

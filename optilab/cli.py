@@ -254,7 +254,7 @@ class GroupedCommand(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """With `RUN...` once, where typer would add its own dots and braces."""
         pieces = [re.sub(r"\.{3}([\]}]?)\.{3}$", r"...\1", piece) for piece in super().collect_usage_pieces(ctx)]
-        return [piece if "|" in piece else re.sub(r"^\{(.*)\}$", r"\1", piece) for piece in pieces]
+        return [piece if "|" in piece else re.sub(r"^\{(.*)\}(\.{3})?$", r"\1", piece) for piece in pieces]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}

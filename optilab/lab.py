@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optilab.commands.compare import CompareRuns
     from optilab.commands.diagnose import Diagnose
     from optilab.commands.explain import Explain
+    from optilab.commands.grade import Grade
     from optilab.commands.lr import Lr
     from optilab.commands.map import Map
     from optilab.commands.optimize import LabPaths
@@ -36,11 +37,11 @@ if TYPE_CHECKING:
     from optilab.marks import Field
 
 METHODS = (
-    "optimize", "explain", "verify", "map", "play", "race", "train", "lr", "sweep", "remedy", "compare", "diagnose",
-    "check", "report",
+    "optimize", "explain", "verify", "grade", "map", "play", "race", "train", "lr", "sweep", "remedy", "compare",
+    "diagnose", "check", "report",
 )  # fmt: skip
 """Each is a module of `optilab.commands`."""
-FIRST = ("candidate", "names", "targets")
+FIRST = ("candidate", "submissions", "names", "targets")
 """Keywords that need no name, which stand first, next to the optimizers or the config."""
 
 P = ParamSpec("P")
@@ -76,6 +77,7 @@ class Lab:
     if TYPE_CHECKING:
         explain = Method(Explain)
         verify = Method(Verify)
+        grade = Method(Grade)
         map = Method(Map)
         play = Method(Play)
         lr = Method(Lr)

@@ -25,7 +25,7 @@ from tests.pages import (
     session,
     write_files,
 )
-from tests.processes import SECONDS
+from tests.processes import SECONDS, missing_tools
 from tests.run import restored
 
 EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
@@ -34,7 +34,7 @@ LONG = (
     "optilab race --out race.png",
     "--halving 3 --epochs 3",
     "--over optimizer=sgd,adam --over optimizer.lr=1e-3,1e-2",
-    "optilab verify '*.py:Adam'",
+    "optilab grade '*.py:Adam'",
 )
 """Commands of pages that work for ten seconds and more; what they do is tested elsewhere, on less."""
 
@@ -46,7 +46,15 @@ FEWER = {
 
 
 def _marks(command):
-    return [pytest.mark.release] if any(text in command for text in LONG) else []
+    names_what_isolates = command.startswith("optilab grade")
+    return [
+        *([pytest.mark.release] if any(text in command for text in LONG) else []),
+        *(
+            [pytest.mark.skipif(bool(missing_tools("bwrap")), reason="no bubblewrap")]
+            if names_what_isolates
+            else []
+        ),
+    ]
 
 
 BLOCKS = [

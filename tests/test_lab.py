@@ -230,7 +230,7 @@ def test_names_of_optimizers_need_no_keyword(lab, optilab, tmp_path):
 def test_a_file_is_verified_by_its_only_name(lab, tmp_path):
     (tmp_path / "a.py").write_text("def mine(w, g, lr=0.1): return w - lr * g")
     assert lab.verify("a.py", against="sgd").equal
-    assert [row["verdict"] for row in lab.verify(["a.py", "a*.py"], against="sgd").rows] == ["equal"]
+    assert [row["verdict"] for row in lab.grade(["a.py", "a*.py"], against="sgd").rows] == ["equal"]
 
 
 def test_an_axis_may_be_text_or_a_list_of_texts(lab, small):

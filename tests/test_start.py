@@ -29,7 +29,8 @@ LINES = [
 LIGHT = {
     "optimize": ["--algo admm", "--algo adam --lr -1", "--algo adam --set nosuch=1", "--bogus"],
     "explain": ["admm", "adam --step 0"],
-    "verify": ["--algo admm", "mine.py:Mine --against admm", "mine.py:Mine"],
+    "verify": ["", "mine.py:Mine --against admm", "mine.py:Mine", "*.py --against adam"],
+    "grade": ["", "mine.py:Mine --against admm", "nosuch*.py --against adam"],
     "map": ["admm --x lr=1:2 --basins"],
     "race": ["--algo admm,adam", "--on relu --algo sgd,admm", "--budget 0"],
     "train": [

@@ -31,7 +31,8 @@ VARYING = {
     r"\(\d+ at a time": "(N at a time",
     r"(?m)^versions .*": "versions   VERSIONS",
     r"(?m)^optilab: \d+/\d+ .*\n": "",  # progress of processes that work side by side
-    r"(?m)^optilab: starting .*busy machine\n": "",
+    r"(?m)^optilab: (starting|grading) .*busy machine\n": "",
+    r"(?m)^optilab: graded \d+ of \d+\n": "",
     r"(unexpected keyword argument '\w+')\. Did you mean.*": r"\1",  # as Python 3.13 ends
     re.escape(__version__): "VERSION",
 }

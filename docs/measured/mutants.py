@@ -335,7 +335,8 @@ def forms_with_switches(kind: Any) -> list[Any]:
 @cache
 def comparisons_of(rule: Any) -> list[Any]:
     from optilab.optimize import Regime
-    from optilab.verify.paths import STEPS, comparisons
+    from optilab.verify.candidate import STEPS
+    from optilab.verify.compare import comparisons
 
     return comparisons(submission(rule), rule, (), STEPS, Regime(), ())
 

@@ -4,7 +4,8 @@ TASKS = {
     "Optimizers on test functions": {
         "optimize": "Run optimizers on a test function, step by step.",
         "explain": "Show the arithmetic of single steps, number by number.",
-        "verify": "Check an implementation of an optimizer, yours or ours.",
+        "verify": "Check an implementation of yours against an optimizer.",
+        "grade": "Check many implementations against an optimizer, each isolated.",
         "map": "Map one optimizer over a grid of settings or starting points.",
         "play": "Write an HTML page with sliders; the trajectories follow.",
         "race": "Compare optimizers that were tuned with the same budget.",

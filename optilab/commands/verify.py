@@ -1,13 +1,7 @@
-"""`optilab verify`: the rules next to torch.optim, optax or their equations, or your implementation next to a rule."""
+"""`optilab verify`: your implementation of an optimizer next to a rule."""
 
-import os
-import re
 import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -18,45 +12,59 @@ from annotated_types import Ge, Le
 
 from optilab import signals
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer, Block, Sentence, lines_of
+from optilab.commands.answer import Answer, Block, Sentence
 from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.paths import read_function
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.presets import is_config, usual_settings
 from optilab.config.tree import Override
-from optilab.errors import ExitCode, UsageError, chosen_names, printable, shown
+from optilab.errors import ExitCode, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
-from optilab.show.junit import Suite, TestCase, xml
-from optilab.show.table import FORMATS, Column, Table
-from optilab.verify import submissions
+from optilab.show.table import Table
+from optilab.verify import classroom
 from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.show.chart import Chart
     from optilab.verify import candidate as candidates
-    from optilab.verify.cases import Row
-    from optilab.verify.grade import Verdict
-    from optilab.verify.remote import Warden
+    from optilab.verify.compare import Verdict
 
 SHOWN = 40
 """Steps of the two paths in a picture."""
 
 
-class Verify(SetOptions, SilentOptions):
-    """Check ours against torch.optim, optax or the equations, or an implementation of yours against ours."""
+class Against(SetOptions, SilentOptions):
+    """What an implementation is compared with, and for how long it may run."""
+
+    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
+    function: Annotated[
+        Any,
+        ConfigKey("function"),
+        Read(read_function),
+        Flag("NAME|FORMULA", complete="objective"),
+        Doc("Compare on this function only"),
+    ] = None
+    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("Steps to compare")] = None
+    timeout: Annotated[
+        float,
+        Ge(0.1),
+        Le(86_400),
+        Flag("SECONDS"),
+        Doc("Limit of one step, and of loading the file, on the clock"),
+    ] = 30.0
+
+
+class Verify(Against):
+    """Compare an implementation of yours with an optimizer, in float64, step by step."""
 
     EXAMPLES = (
-        "optilab verify",
-        "optilab verify --algo adam,nadam",
         "optilab verify my_adam.py --against adam",
-        "optilab verify 'submissions/*.py:Adam' --against adam --points equal=10,explained=6 --format csv",
-        "optilab verify 'submissions/**/*.ipynb' --against adam --feedback feedback",
         "optilab verify my_momentum.py:step --against momentum --set algo.form=ema --json",
     )
     NOTES: ClassVar[str] = """\b
@@ -71,148 +79,62 @@ A file may define (arguments are recognized by their names):
 Exit status 9: something differs.
 """
 
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"against": ("candidate",)}
+
     candidate: Annotated[
         Any,
-        Argument("FILE[:NAME]...", repeated=True),
-        Doc("Your class or function, by default the only one that fits; or those of many files: '*.py:Adam'"),
-    ] = None
-    against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
-    algo: Annotated[
-        str | None, Flag("NAME[,NAME...]", complete="rule"), Doc("Without a file: only these optimizers")
-    ] = None
-    function: Annotated[
-        Any,
-        ConfigKey("function"),
-        Read(read_function),
-        Flag("NAME|FORMULA", complete="objective"),
-        Doc("With a file: compare on this function only"),
-    ] = None
-    epochs: Annotated[Any, ConfigKey("epochs"), Flag("N"), Doc("With a file: steps to compare")] = None
-    timeout: Annotated[
-        float,
-        Ge(0.1),
-        Le(86_400),
-        Flag("SECONDS"),
-        Doc("With a file: limit of one step, in seconds of CPU time or of waiting"),
-    ] = 10.0
-    memory: Annotated[int, Ge(512), Flag("MIB"), Doc("With many files: memory limit of each")] = 4096
-    points: Annotated[
-        str | None,
-        Flag("VERDICT=N,..."),
-        Doc("With many files: points for equal, explained, differs, timeout, error"),
-    ] = None
-    feedback: Annotated[
-        str | None, Flag("DIR"), Doc("With many files: write a text for each student into this new directory")
-    ] = None
-    format: Annotated[
-        str,
-        Flag("FORMAT", complete=",".join((*FORMATS, "junit"))),
-        Doc("With many files: output format (table, csv, markdown, latex, junit or json)"),
-    ] = "table"
+        Argument("FILE[:NAME]", repeated=True),
+        Doc("Your class or function, by default the only one that fits"),
+    ]
 
-    def run(self, place: Place) -> "LabVerification | Grades | Parity":
-        """The table of all rules, the verdict on one implementation, or a row for each of many."""
-        if str(self.against).lower() in ("torch", "pytorch", "torch.optim", "optax"):
-            raise UsageError(f"expected an optimizer, got {self.against}", self.flag("against"))
-        if self.candidate in (None, []):
-            of_files = (
-                "against",
-                "function",
-                "epochs",
-                "set",
-                "points",
-                "feedback",
-                "format",
-                "timeout",
-                "memory",
-            )
-            if flags := [self.flag(name) for name in of_files if name in self.given]:
-                many = {"points", "feedback", "format", "memory"} & {*self.given}
-                applies = f"only {'apply' if flags[1:] else 'applies'} to {'files' if many else 'a file'}"
-                raise UsageError(f"{listed(flags)} {applies}")
-            algo, flag = self.algo, self.flag("algo")
-            names = chosen_names(flag, algo, "optimizer", RULES) if algo else []
-            from optilab.verify import cases  # which one implementation does not need
+    def run(self, place: Place) -> "LabVerification":
+        """The verdict on one implementation."""
+        from optilab.verify import candidate as candidates
 
-            return Parity(list(_followed(cases.rows(names))))
-        given = self.candidate if isinstance(self.candidate, list) else [self.candidate]
-        first, against = given[0] if isinstance(given[0], str) else "", str(self.against)
-        if first in RULES and len(given) == 1 and (".py" in against or ":" in against):
-            raise UsageError(f"expected an optimizer, got {shown(against)}", self.flag("against"))
-        exam: Any = Exam.of(self) if self.against else None
-        if not all(isinstance(one, str) or callable(one) for one in given):
-            raise UsageError(
-                f"expected a class, a function or FILE.py:NAME, got {shown(self.candidate)}", "candidate"
-            )
-        specs = [one for one in given if isinstance(one, str)]
-        several_files = len(specs) > 1 or any(map(submissions.is_pattern, specs))
-        configs = (one for one in specs if is_config(one) and not one.endswith(submissions.NOTEBOOK))
-        if config := next((one for one in configs if Path(one).is_file()), None):
-            raise UsageError(f"{config} is a config; expected FILE.py:NAME")
-        ours = [one for one in specs if one in RULES]
-        named = [one for one in specs if one not in RULES]
-        if ours and not named:
-            raise UsageError(f"expected FILE.py:NAME, got {listed(ours)} (--algo)")
-        for file, name in map(submissions.split, () if several_files else specs):
-            if file.endswith(".py"):
-                user_code(f"{file}:{name or 'NAME'}")
-        if ours or self.against is None:
-            raise UsageError("a file needs the optimizer to compare it with (--against)")
-        if self.algo is not None:
-            raise UsageError("--algo and a file cannot be combined")
-        if directories := [one for one in specs if Path(one).is_dir()]:
-            raise UsageError(f"expected files, got the directory {listed(directories)}")
-        if several_files:
-            return _grade_all(self, exam, specs, place)
-        if several := [f"--{name}" for name in ("points", "feedback", "format", "memory") if name in self.given]:
-            needs = "need" if several[1:] else "needs"
-            raise UsageError(f"{listed(several)} {needs} several files")
-        candidate = given[0]
-        if place.library or not hasattr(os, "fork"):
-            if isinstance(candidate, str) and candidate.endswith(".py"):
-                from optilab.verify.candidate import find_optimizer
+        candidate = self._one_candidate()
+        exam: Any = Exam.of(self)
+        file, name = classroom.split(candidate) if isinstance(candidate, str) else ("", "")
+        if file.endswith(".py"):
+            user_code(f"{file}:{name or 'NAME'}")  # it is refused before a process starts
+        if not place.library and Path(file).is_file():
+            with signals.without_sigpipe():  # the file may close its end
+                return _verify_file(Path(file), name, exam, self)
+        if file.endswith(".py") and not name:
+            candidate = candidates.find_optimizer(Path(file), exam.rule.name)
+        loaded = candidates.load(candidate)
+        return LabVerification(loaded.name, exam, exam.compare(loaded), loaded, rule_class(candidate))
 
-                candidate = find_optimizer(Path(candidate), exam.rule.name)
-            from optilab.verify import candidate as candidates
-
-            own = candidates.load(candidate)
-            return LabVerification(own.name, exam, exam.grade(own), own, rule_class(candidate))
-        file, name = submissions.split(candidate)
-        from optilab.verify.remote import Warden
-
-        with signals.without_sigpipe(), Warden() as warden:  # a submission may close its end
-            return _verify_one(warden, file, name, exam, self)
+    def _one_candidate(self) -> Any:
+        """The class, function or FILE:NAME. UsageError for anything else, and for several files."""
+        several = self.candidate if isinstance(self.candidate, list) else [self.candidate]
+        candidate = several[0] if len(several) == 1 else several
+        if len(several) > 1 or (
+            isinstance(candidate, str) and (classroom.is_pattern(candidate) or Path(candidate).is_dir())
+        ):
+            raise UsageError(f"expected one file, got {listed(map(shown, several))}; `grade` compares many")
+        if isinstance(candidate, str) and (candidate in RULES or is_config(candidate)):
+            if not candidate.endswith(classroom.NOTEBOOK):
+                raise UsageError(f"expected FILE.py:NAME, got {shown(candidate)}")
+        elif not (isinstance(candidate, str) or callable(candidate)):
+            expected = "expected a class, a function or FILE.py:NAME"
+            raise UsageError(f"{expected}, got {shown(self.candidate)}", self.flag("candidate"))
+        return candidate
 
 
-def _verify_one(warden: "Warden", file: str, name: str, exam: "Exam", request: Verify) -> "LabVerification":
+def _verify_file(file: Path, name: str, exam: "Exam", request: Verify) -> "LabVerification":
     """One file, in a process of its own; what it prints goes to stderr."""
-    from optilab.verify.remote import Limits
+    from optilab.verify.sandbox import Sandbox, running
 
-    submission = None
-    path = Path(file)
-    with tempfile.TemporaryDirectory(prefix="optilab-") as directory:
-        if path.suffix == submissions.NOTEBOOK:
-            path = Path(directory, f"{path.stem}.py")
-            submissions.write_source(Path(file), path)
+    program = classroom.read_program(file) if file.suffix == classroom.NOTEBOOK else None
+    with running(file, program, name, exam.rule.name, Sandbox(request.timeout)) as submission:
         try:
-            with warden.running(
-                path, name, file, Limits(request.timeout), isolated=False, like=exam.rule.name
-            ) as submission:
-                candidate = submission.load()
-                verdict = exam.grade(candidate)
-        except UsageError as error:  # names the notebook, not the file with its code
-            error.args = (str(error).replace(str(path), file).replace(path.name, Path(file).name),)
-            raise
+            candidate = submission.load()
+            verdict = exam.compare(candidate)
         finally:
-            if submission is not None and submission.output:
+            if output := submission.output:
                 terminal.note(f"what {file} printed, its last characters:")
-                sys.stderr.write(submission.output)
-    return LabVerification(
-        candidate.name.replace(path.name, Path(file).name),
-        exam,
-        verdict,
-        function=request.function,
-    )
+                sys.stderr.write(output)
+    return LabVerification(candidate.name, exam, verdict, function=request.function)
 
 
 # --- one implementation -------------------------------------------------------------------------------------
@@ -231,7 +153,7 @@ class Exam:
     """The keys that were set."""
 
     @classmethod
-    def of(cls, request: Verify) -> "Exam":
+    def of(cls, request: Against) -> "Exam":
         """ConfigError for a rule that does not exist, and for settings that it does not have.
 
         UsageError for a function, or something around the rule, where it works on matrices.
@@ -272,23 +194,24 @@ class Exam:
     def rule(self) -> Any:
         return self.config.algo[0]
 
-    def grade(self, candidate: "candidates.Candidate") -> "Verdict":
+    def compare(self, candidate: "candidates.Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
-        from optilab.verify.grade import grade
-        from optilab.verify.paths import StartingPoint
+        from optilab.verify.compare import Problem, compare
+        from optilab.verify.explain import explain
 
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
-        place = StartingPoint(config.function, tuple(config.start or config.function.start))
-        return grade(
+        problem = Problem(config.function, tuple(config.start or config.function.start))
+        return compare(
             candidate,
             self.rule,
-            [place] if chosen else (),
+            [problem] if chosen else (),
             config.epochs,
             config.regime,
             [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
             self.other if self.other != self.rule else None,
             self.named,
+            explain,
         )
 
 
@@ -396,9 +319,11 @@ class LabVerification(Answer):
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
+        elif verdict.statement:
+            yield f"no edit of the formula explains it; {verdict.statement}"
         elif finite:
             above = "formula above, term by term" if rule.name in RULES else "two codes line by line"
-            yield f"no known convention or slip explains it: check the {above}"
+            yield f"no edit of the formula explains it: check the {above}"
         if verdict.equal_with:
             yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
         if self._by_hand:
@@ -434,7 +359,7 @@ class LabVerification(Answer):
 
 def outcome(verdict: "Verdict") -> str:
     """Whether the two are equal; else from which step on they differ, by how much and where."""
-    from optilab.verify.paths import TOLERANCE as AGREEMENT
+    from optilab.verify.compare import TOLERANCE as AGREEMENT
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
@@ -448,230 +373,6 @@ def outcome(verdict: "Verdict") -> str:
     start = ", ".join(f"{value:g}" for value in verdict.start)
     still = "; your code returns w as it was given" if verdict.point == verdict.start else ""
     return f"differs from step {verdict.first_step} on, {far} ({verdict.function} from ({start})){still}"
-
-
-# --- many implementations -----------------------------------------------------------------------------------
-
-
-def _grade_all(request: Verify, exam: Any, specs: Sequence[str], place: Place) -> "Grades":
-    """Grade many submissions."""
-    from optilab.verify.remote import Limits, closed_memory
-
-    found = submissions.files(specs)
-    points = submissions.read_points(request.points)
-    folder = _feedback_folder(request)
-    limits, jobs = Limits(request.timeout, request.memory), max(1, (os.cpu_count() or 2) // 2)
-    rows = submissions.grade_all(found, exam.grade, limits, points, min(jobs, len(found)), exam.rule.name)
-    with closed_memory(not place.library), signals.without_sigpipe():
-        graded = list(_with_progress(rows, len(found)))
-    grades = Grades(graded, exam, all(found.values()))
-    if folder is not None:
-        grades.write_feedback(folder)
-        return replace(grades, written=(str(folder),))
-    return grades
-
-
-def _with_progress(rows: "Iterable[submissions.Graded]", count: int) -> "Iterator[submissions.Graded]":
-    """Pass rows through; say how many there are, in a pipe every ten seconds and, after that, at the end."""
-    last, told = time.monotonic(), False
-    slow = f"grading {plural(count, 'submission')}: the first takes long on a busy machine"
-    with terminal.err.status(f"grading {count} submissions") as status, ExitStack() as waiting:
-        waiting.enter_context(terminal.after_silence(slow))
-        for number, row in enumerate(rows, 1):
-            waiting.close()
-            yield row
-            status.update(f"graded {number} of {count}")
-            if not terminal.err.is_terminal and time.monotonic() - last > (0 if told and number == count else 10):
-                last, told = time.monotonic(), True
-                terminal.note(f"graded {number} of {count}")
-
-
-def _feedback_folder(request: Verify) -> Path | None:
-    """The directory for feedback, made; UsageError where it has anything in it."""
-    if request.feedback is None:
-        return None
-    folder, wrong = Path(request.feedback), ""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        wrong = "is not empty" if any(folder.iterdir()) else ""
-    except FileExistsError:
-        wrong = "is a file"
-    except OSError as error:
-        raise UsageError(f"cannot make {folder}: {error.strerror}", request.flag("feedback")) from None
-    if wrong:
-        raise UsageError(f"expected a new directory, got {folder}, which {wrong}", request.flag("feedback"))
-    return folder
-
-
-@dataclass(frozen=True, repr=False)
-class Grades(Answer):
-    """Many submissions, a row each."""
-
-    graded: Sequence[submissions.Graded]
-    exam: Exam
-    named: bool
-    """Whether the name was given, and need not be said."""
-    written: Sequence[str] = ()
-
-    @property
-    def against(self) -> str:
-        """The rule's name."""
-        return str(self.exam.rule.name)
-
-    @property
-    def headline(self) -> str:
-        counts = Counter(row.verdict for row in self.graded)
-        summary = ", ".join(f"{counts[name]} {name}" for name in submissions.VERDICTS if counts[name])
-        return f"{plural(len(self.graded), 'submission')} against {self.against}: {summary}"
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [{key: value for key, value in vars(row).items() if key != "compared"} for row in self.graded]
-
-    @property
-    def code(self) -> ExitCode:
-        equal = all(row.verdict == "equal" for row in self.graded)
-        return ExitCode.OK if equal else ExitCode.EXPECTATION
-
-    def table(self) -> Table:
-        """An explanation of several lines is one line."""
-        columns = (
-            Column("submission", "submission", left=True),
-            *([] if self.named else [Column("name", "name", left=True)]),
-            Column("verdict", "verdict", left=True),
-            Column("points", "points", lambda value: f"{value:g}"),
-            Column("first_step", "first step"),
-            Column("function", "on", left=True, detail=1),
-            Column("explanation", "explanation", left=True),
-        )
-        return Table(columns, [row | {"explanation": " ".join(row["explanation"].split())} for row in self.rows])
-
-    def blocks(self) -> Iterator[Block]:
-        yield from (self.table(), "", self.headline)
-
-    def write(self, format: str) -> None:
-        if format != "junit":
-            super().write(format)
-            return
-        cases = [
-            TestCase(
-                row.submission,
-                row.explanation,
-                "" if row.verdict == "equal" else row.verdict,
-                row.verdict in ("timeout", "error"),
-            )
-            for row in self.graded
-        ]
-        seconds = sum(row.seconds for row in self.graded)
-        sys.stdout.write(xml([Suite(f"verify against {self.against}", cases, seconds)]).decode())
-
-    def document(self) -> dict[str, Any]:
-        counts = Counter(row.verdict for row in self.graded)
-        return {"against": self.against, "summary": dict(counts), "submissions": self.rows}
-
-    def short(self) -> tuple[()]:
-        return ()
-
-    def write_feedback(self, folder: Path) -> None:
-        """A text for each submission, at its path below the directory that all have in common."""
-        files = [Path(row.submission).absolute() for row in self.graded]
-        common = Path(os.path.commonpath([file.parent for file in files]))
-        for row, file in zip(self.graded, files, strict=True):
-            target = folder / file.relative_to(common)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target = target.with_name(f"{target.name}.txt")
-            target.write_text("\n".join([*self._feedback(row), ""]), encoding="utf-8")
-
-    def _feedback(self, row: submissions.Graded) -> Iterator[str]:
-        yield f"{row.verdict}: {row.points:g} point{'s' * (row.points != 1)}"
-        yield ""
-        if row.compared is None:
-            yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
-        else:
-            label = f"{Path(row.submission).name}:{row.name}"
-            yield from map(printable, map(str, lines_of(LabVerification(label, self.exam, row.compared).blocks())))
-        if row.output:
-            yield from ("", "What your code printed:", row.output)
-
-
-# --- the rules next to other libraries -----------------------------------------------------------------------
-
-
-def _followed(rows: "Iterable[Row]") -> "Iterator[Row]":
-    """Pass rows through; on a terminal, show which rule is being compared."""
-    with terminal.err.status("comparing") as status:
-        for row in rows:
-            status.update(f"comparing {row.rule} with {row.library}")
-            yield row
-
-
-@dataclass(frozen=True, repr=False)
-class Parity(Answer):
-    """The rules next to torch.optim, optax or their equations: one row per form and library."""
-
-    compared: "Sequence[Row]"
-
-    @property
-    def headline(self) -> str:
-        wrong = sum(not row.holds for row in self.compared)
-        count = sum(row.difference is not None for row in self.compared)
-        return f"{wrong} of {count} comparisons fail" if wrong else f"all {count} comparisons hold"
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [{**asdict(row), "holds": row.holds} for row in self.compared]
-
-    @property
-    def code(self) -> ExitCode:
-        return ExitCode.OK if all(row.holds for row in self.compared) else ExitCode.EXPECTATION
-
-    def document(self) -> dict[str, Any]:
-        from optilab.verify.cases import TOLERANCE
-
-        return {"tolerance": TOLERANCE, "rows": self.rows}
-
-    def blocks(self) -> Iterator[Block]:
-        """One line per rule and form; per library the difference, or the form it implements instead."""
-        from optilab.verify.cases import COMPARED_ON, LIBRARIES, NOT_INSTALLED, TOLERANCE
-        from optilab.verify.references import STEPS as EACH
-
-        yield Sentence(
-            f"{EACH} steps in float64 on {', '.join(COMPARED_ON)}, optimizers for matrices on matrices; equal is "
-            f"at most {TOLERANCE:g} of the path's size",
-            "bold",
-        )
-        yield ""
-        lines: dict[tuple[str, str], dict[str, Row]] = {}
-        for row in self.compared:
-            lines.setdefault((row.rule, row.form), {})[row.library] = row
-        cells = [
-            [*key, *(_cell(found.pop(library, None)) for library in LIBRARIES), _elsewhere(found.values())]
-            for key, found in lines.items()
-        ]
-        yield terminal.grid(["optimizer", "variant", "torch.optim", "optax", "elsewhere"], cells, left=range(5))
-        yield ""
-        absent = {row.library for row in self.compared if row.difference is None and row.reason == NOT_INSTALLED}
-        for library in sorted(absent):
-            advice = f"it comes with: pip install {library}"
-            yield f"{library} is {NOT_INSTALLED}: nothing was compared with it; {advice}"
-        yield Sentence(self.headline, "red" if self.code else "green")
-
-
-def _cell(row: "Row | None") -> str:
-    if row is None:
-        return ""
-    if row.difference is None:
-        return "-"
-    if not row.holds:
-        return f"DIFFERS by {row.difference:.1g}"
-    if not row.reason:
-        return f"equal ({row.difference:.0e})"
-    return f"has {row.reason.removeprefix('it has instead: ')}: equal ({row.difference:.0e})"
-
-
-def _elsewhere(rows: "Iterable[Row]") -> str:
-    """The comparisons with further libraries, or with the equations where there is none."""
-    return "; ".join(f"{'equations' if row.library == 'plain' else row.library}: {_cell(row)}" for row in rows)
 
 
 COMMAND = Verify

@@ -429,7 +429,7 @@ def _simple(op: str, args: tuple[Node, ...]) -> Node:
         case "multiply" if ZERO in (a, b):
             return ZERO
         case "multiply" if a.op == "number" and b.op == "multiply" and b.args[0].op == "number":
-            return _simple("multiply", (number(a.value * b.args[0].value), b.args[1]))
+            return _simple("multiply", (number(a.value * b.args[0].value), b.args[1]))  # 0.1*(2*w) reads 0.2*w
         case "multiply" if ONE in (a, b):
             return b if a == ONE else a
         case "divide" if b == ONE or a == ZERO:

@@ -596,8 +596,9 @@ class UserRule(Rule):
         ):
             with np.errstate(all="ignore"), self.code.running(t):
                 memory, arguments = self.interface.copied(memory), self.arguments(n, w.shape[:-1])
-                after, memory = self.interface.follow(copy.copy(point), copy.copy(gradient), t, memory, arguments)
-                points.append(checked(after, point))
+                in_place = copy.copy(point)
+                after, memory = self.interface.follow(in_place, copy.copy(gradient), t, memory, arguments)
+                points.append(checked(after, in_place, point, gradient, t))
             memories.append(memory)
         return np.concatenate(points).reshape(w.shape), (tuple(memories),)
 
@@ -606,10 +607,16 @@ class UserRule(Rule):
         return [x] if self.on_arrays else list(x.reshape(-1, x.shape[-1]))
 
 
-def checked(point: Any, w: Array) -> Array:
-    """What the user's code returned, as an array like w; UsageError where it is none."""
+def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
+    """What the user's code returned for w, as an array like it; UsageError where it is none.
+
+    `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w: a
+    step may be zero, and the first may only prepare; if the second has left w alone, too, a `return` is missing.
+    """
     import numpy as np
 
+    if point is None and (t != 2 or not np.array_equal(in_place, w) or not g.any()):
+        point = in_place
     try:
         array = np.array(point, dtype=w.dtype)
     except (TypeError, ValueError):

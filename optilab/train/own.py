@@ -52,8 +52,11 @@ class UserOptimizer(EagerOptimizer):
         self.steps += 1
         for n, (w, g) in enumerate(zip(points, self._blocks(gradients), strict=True)):
             with np.errstate(all="ignore"), self.rule.code.running(self.steps):
-                own = self.interface.follow(w.copy(), g, self.steps, self.memories[n], arguments)
-                points[n], self.memories[n] = checked(own[0], w), own[1]
+                in_place = w.copy()
+                after, self.memories[n] = self.interface.follow(
+                    in_place, g, self.steps, self.memories[n], arguments
+                )
+                points[n] = checked(after, in_place, w, g, self.steps)
                 if self.steps == 1:
                     packed(self.memories[n], "its state")
         moved = [torch.from_numpy(point) for point in points]

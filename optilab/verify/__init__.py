@@ -1,1 +1,1 @@
-"""Check an optimizer implementation against a rule, and the rules against torch.optim, optax and SciPy."""
+"""Check an implementation of an optimizer against a rule."""

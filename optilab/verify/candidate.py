@@ -21,9 +21,17 @@ FAR = 1e30
 GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
 """What the second parameter of a function is called that is an optimizer."""
 
-Gradient = Callable[[Floats], Floats]
 Start = tuple[float, ...] | tuple[tuple[float, ...], ...]
 """A point as a vector, or as the rows of a matrix."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A candidate under way: `advance` maps each gradient to the next point; `remembered` are the parts of its memory
+    by their names in the code, each with a number for every coordinate."""
+
+    advance: Callable[[Floats], Floats]
+    remembered: Callable[[], Mapping[str, Sequence[float]]]
 
 
 @dataclass(frozen=True)
@@ -31,26 +39,28 @@ class Candidate:
     """A class or function, such as FILE.py:NAME names, wherever it runs.
 
     `parameters`: its hyperparameters, and whether each has a default. `literals`: the numbers in its source. `begin`
-    starts it with values of its parameters at a point and returns what maps each gradient to the next point; both
-    raise UsageError, with the line in the user's file, if the code fails or does not return a point.
+    starts it with values of its parameters at a point; that and a step raise UsageError, with the line in the user's
+    file, if the code fails or does not return a point.
     """
 
     name: str
     parameters: Mapping[str, bool]
     literals: Sequence[float]
-    begin: Callable[[Mapping[str, Any], Floats], Gradient]
+    begin: Callable[[Mapping[str, Any], Floats], Walk]
 
     def accepts(self, setting: str, settings: Mapping[str, Any]) -> bool:
         """Whether the code takes this hyperparameter."""
         return setting in self.named(settings).values()
 
-    def path(self, settings: Mapping[str, Any], gradient: Gradient, start: Start, steps: int) -> Floats:
+    def path(
+        self, settings: Mapping[str, Any], gradient: Callable[[Floats], Floats], start: Start, steps: int
+    ) -> Floats:
         """The points it visits, (steps + 1, d), those of a matrix row by row; fewer where one of them is not finite or
         beyond `FAR`."""
         import numpy as np
 
         points = [np.array(start, dtype=np.float64)]
-        advance = self.begin(self.values(settings), points[0])
+        advance = self.begin(self.values(settings), points[0]).advance
         with np.errstate(all="ignore"):
             while len(points) <= steps and bool((np.abs(points[-1]) < FAR).all()):
                 points.append(advance(gradient(points[-1])))
@@ -121,7 +131,7 @@ def parameters(kind: type[UserRule]) -> dict[str, bool]:
     return {field.name: field.default is not MISSING for field in fields(kind)}
 
 
-def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Gradient:
+def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
     """As `begin` of a candidate; the code sees the whole point, in its shape."""
     import numpy as np
 
@@ -135,11 +145,26 @@ def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Gra
         nonlocal w, t, memory
         t += 1
         with np.errstate(all="ignore"), rule.code.running(t):
-            point, memory = interface.follow(w.copy(), gradient.copy(), t, memory, arguments)
-            w = np.asarray(checked(point, w))
+            in_place = w.copy()
+            point, memory = interface.follow(in_place, gradient.copy(), t, memory, arguments)
+            w = np.asarray(checked(point, in_place, w, gradient, t))
         return w
 
-    return advance
+    def remembered() -> dict[str, list[float]]:
+        parts = {name: _numbers(value, w.shape) for name, value in interface.remembered(memory).items()}
+        return {name: numbers for name, numbers in parts.items() if numbers}
+
+    return Walk(advance, remembered)
+
+
+def _numbers(value: Any, shape: tuple[int, ...]) -> list[float]:
+    """The numbers of an array, or of a number for each coordinate; none of anything else."""
+    import numpy as np
+
+    try:
+        return np.ravel(np.broadcast_to(np.asarray(value, dtype=np.float64), shape)).tolist()
+    except (TypeError, ValueError):
+        return []
 
 
 def literals(code: UserCode) -> tuple[float, ...]:

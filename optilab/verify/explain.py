@@ -1,11 +1,11 @@
-"""What explains the difference between an implementation and a rule: the smallest change of the rule that is the code.
+"""What explains the difference between an implementation and a rule: the edit of its formula that is the code.
 
 A hypothesis counts only where its path is the code's everywhere, with every setting, as far as rounding allows. So an
 explanation is never a guess, and nobody is told of a slip that was not made.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import chain, islice, product
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -14,24 +14,34 @@ import numpy as np
 
 from optilab.errors import UsageError
 from optilab.optimize import RULES, Regime
+from optilab.optimize.arrays import in_float64
+from optilab.optimize.formula import Node, Statement, number, simplified, symbol, text
 from optilab.optimize.objective import Floats
+from optilab.optimize.program import Program, evaluate
+from optilab.optimize.rule import is_formula, quantities_for, settings_in_formula
 from optilab.verify.candidate import Candidate, Start
-from optilab.verify.paths import (
+from optilab.verify.compare import (
     SETTINGS,
     TOLERANCE,
+    Explanation,
     PathComparison,
     first_difference,
     followed,
-    hyperparameters,
     padded,
-    sensitive_from,
+    rounding_horizon,
     sizes,
 )
-from optilab.verify.slips import Program, follow, mistakes, program_of, slips, with_decay, with_number
+from optilab.verify.edits import Edit, Formula, edits, named_edits
 
 PREFIX = 1
 """Steps after the first difference that an explanation must reproduce before its whole path is computed."""
-USUAL = {
+MOST_PAIRS = 8000
+"""Pairs of edits that are tried."""
+MOST_LINES = 2
+"""Lines of a formula that are shown where an edit has a name that says it all."""
+NAMED_ALONE = "a weight decay of its own"
+"""An edit whose number the path may not tell: of a sum with w, a sign may be all that counts."""
+WRITTEN_IN = {
     "eps": (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12, 1e-16, 0.0),
     "beta": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
     "beta1": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
@@ -39,24 +49,19 @@ USUAL = {
     "decay": (0.9, 0.95, 0.99, 0.999),
 }
 """Constants that implementations have written in."""
-
-
 LARGEST_EPS = 0.1
 """An eps above it would take the place of what it guards, which is another slip."""
 MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
 """Values with which a constant does nothing."""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """In words, and as settings of the rule where those can say it; both empty where nothing known explains."""
-
-    words: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
+FORM_NAMES = {
+    ("eps_placement", "inside"): "eps inside the root",
+    ("eps_placement", "outside"): "eps outside the root",
+    ("eps_placement", "added"): "eps added to the ratio",
+}
 
 
 Follow = Callable[[PathComparison, Start, int], Floats]
-Hypothesis = tuple[Explanation, Follow]
+Hypothesis = tuple[Callable[[], Explanation], Follow]
 """What may explain a difference, and the path from a start that it claims for a comparison."""
 
 
@@ -72,28 +77,18 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         where = "its state is in the class or the module and not in the object, or it draws random numbers"
         return Explanation((f"your code takes another path when it starts again from the same point: {where}",))
     unused = _unused(candidate, comparisons, paths)
-    known = first.passed
-    written = {
-        f.name: f.name in unused
-        for f in fields(first.rule)
-        if isinstance(known.get(f.name), float) and (f.name in unused or not candidate.accepts(f.name, known))
-    }
-    rule, regime, program = first.rule, first.regime, program_of(first.rule)
-    base = _base(program, regime)
-    families: list[Iterator[Hypothesis]] = [_forms(rule)]
-    if base:
-        families += [_changed(slips(base)), _changed(_around(candidate, rule, regime, program))]
-    families += [_constants(candidate, first, written)]
-    families += [_other_rules(rule)]
-    if base:
-        families += [_changed(mistakes(base))]
-        families += [_with_eps(candidate, first, written, base)] if "eps" in written else []
-        families += [_two_slips(base)]
     targets = sorted(map(_Target, comparisons, paths), key=lambda target: target.few)
-    for explanation, path in chain.from_iterable(families):
-        if _holds(path, targets):
-            return explanation
-    return _fitted(first, written, targets)
+    for explanation, path in chain(
+        _forms(first),
+        _edits(candidate, first),
+        _constants(candidate, first, unused),
+        _other_rules(first.rule),
+        _pairs(first),
+    ):
+        if _is_the_code(path, targets):
+            return explanation()
+    different = next(target for target in targets if target.comparison.differs(target.path))
+    return Explanation(statement=_first_statement(candidate, different))
 
 
 class _Target:
@@ -106,44 +101,26 @@ class _Target:
         self.size = sizes(path)[:, None]
 
 
-def _holds(path: Follow, targets: Sequence[_Target]) -> bool:
+def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
     """Whether a hypothesis's path is the candidate's everywhere, as far as rounding allows."""
     try:
         for target in targets:
             comparison, counted = target.comparison, target.counted
-            short = padded(path(comparison, comparison.place.start, target.few), target.few)[:counted]
-            own = target.path[:counted]
+            short = padded(path(comparison, comparison.problem.start, target.few), target.few)[:counted]
+            code = target.path[:counted]
             with np.errstate(invalid="ignore"):
-                close = np.abs(short - own) <= TOLERANCE * target.size[:counted]
-            if not (close | (np.isnan(short) & np.isnan(own))).all():
+                close = np.abs(short - code) <= TOLERANCE * target.size[:counted]
+            if not (close | (np.isnan(short) & np.isnan(code))).all():
                 return False
         for target in targets:
-            place, steps = target.comparison.place, target.comparison.steps
-            whole = padded(path(target.comparison, place.start, steps), steps)
-            horizon = sensitive_from(whole, padded(path(target.comparison, place.nudged, steps), steps))
+            problem, steps = target.comparison.problem, target.comparison.steps
+            whole = padded(path(target.comparison, problem.start, steps), steps)
+            horizon = rounding_horizon(whole, padded(path(target.comparison, problem.nudged, steps), steps))
             if first_difference(target.path[:horizon], whole[:horizon]) is not None:
                 return False
     except (UsageError, ValueError, KeyError, np.linalg.LinAlgError):  # the hypothesis does not apply here
         return False
     return True
-
-
-def _as_rule(change: Callable[[Any], Any]) -> Follow:
-    """The path of the rule after a change."""
-
-    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return followed(change(comparison.rule), comparison.place.function, start, steps, comparison.regime)
-
-    return path
-
-
-def _as_program(program: Program, **changed: Any) -> Follow:
-    """The path of a program with the rule's numbers, those in `changed` excepted."""
-
-    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return follow(program, replace(comparison.rule, **changed), comparison.place.function, start, steps)
-
-    return path
 
 
 # --- the code, without the rule ------------------------------------------------------------------------------
@@ -159,7 +136,10 @@ def _ignores_its_gradient(
         draw = np.random.default_rng(0).standard_normal
         try:
             points = candidate.path(
-                comparison.passed, partial(_random, draw), comparison.place.start, comparison.steps
+                comparison.settings_for_candidate,
+                partial(_random, draw),
+                comparison.problem.start,
+                comparison.steps,
             )
         except UsageError:
             return False
@@ -172,9 +152,9 @@ def _stands_still(candidate: Candidate, comparison: PathComparison, paths: Seque
     """Whether it makes no step on any ground, and a gradient that is NaN does not reach w either."""
     if not all(bool((path == path[0]).all()) for path in paths):
         return False
-    place, steps = comparison.place, comparison.steps
+    settings, steps = comparison.settings_for_candidate, comparison.steps
     try:
-        points = candidate.path(comparison.passed, lambda w: np.full(np.shape(w), np.nan), place.start, steps)
+        points = candidate.path(settings, lambda w: np.full(np.shape(w), np.nan), comparison.problem.start, steps)
     except UsageError:
         return False
     return bool((padded(points, steps) == points[0]).all())
@@ -186,12 +166,12 @@ def _random(draw: Callable[..., Floats], w: Floats) -> Floats:
 
 def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> list[str]:
     """The hyperparameters that the code takes and that change nothing in any of its paths."""
-    settings, pairs = comparisons[0].passed, list(zip(comparisons, paths, strict=True))
+    settings, pairs = comparisons[0].settings_for_candidate, list(zip(comparisons, paths, strict=True))
     finite = [(comparison, path) for comparison, path in pairs if np.isfinite(path[:2]).all()]
 
     def changes_nothing(key: str) -> bool:
         for comparison, path in finite:
-            other = next(value for value in SETTINGS[key] if value != comparison.passed[key])
+            other = next(value for value in SETTINGS[key] if value != comparison.settings_for_candidate[key])
             if not np.array_equal(comparison.path_of(candidate, **{key: other}), path, equal_nan=True):
                 return False
         return bool(finite)
@@ -206,153 +186,94 @@ def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
         return []
 
 
-# --- the rule with other settings ----------------------------------------------------------------------------
-
-
-def _choices(rule: Any) -> dict[str, tuple[Any, ...]]:
-    hints = get_type_hints(type(rule))
-    return {
-        key: get_args(hint) if get_origin(hint) is Literal else (False, True)
-        for key, hint in hints.items()
-        if (get_origin(hint) is Literal or hint is bool) and hasattr(rule, key)
-    }
+# --- other forms and constants ---------------------------------------------------------------------------------
 
 
 def forms_of(rule: Any) -> Iterator[dict[str, Any]]:
     """Every combination of the fields that choose a rule's form."""
-    choices = _choices(rule)
+    hints = get_type_hints(type(rule))
+    choices = {
+        key: get_args(hint) if get_origin(hint) is Literal else (False, True)
+        for key, hint in hints.items()
+        if (get_origin(hint) is Literal or hint is bool) and hasattr(rule, key)
+    }
     for values in product(*choices.values()):
         yield dict(zip(choices, values, strict=True))
 
 
-_FORMS = {
-    ("eps_placement", "inside"): "eps inside the root",
-    ("eps_placement", "outside"): "eps outside the root",
-    ("eps_placement", "added"): "eps added to the ratio",
-}
-"""Forms that have a name."""
+def _as_rule(change: Callable[[Any], Any]) -> Follow:
+    """The path of the rule after a change."""
+
+    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
+        return followed(change(comparison.rule), comparison.problem.function, start, steps, comparison.regime)
+
+    return path
 
 
-def _forms(rule: Any) -> Iterator[Hypothesis]:
+def _forms(first: PathComparison) -> Iterator[Hypothesis]:
     """The rule's other forms, those with the fewest differences first."""
-    found = []
-    for form in forms_of(rule):
-        changed = {key: str(value).lower() for key, value in form.items() if value != getattr(rule, key)}
-        words = tuple(_FORMS.get((key, value), f"{key} {value}") for key, value in changed.items())
-        settings = tuple(f"algo.{key}={value}" for key, value in changed.items())
-        if changed:
-            found.append((Explanation(words, settings), _as_rule(partial(replace, **form))))
-    yield from sorted(found, key=lambda hypothesis: len(hypothesis[0].words))
+    rule = first.rule
+    changed = [
+        {key: value for key, value in form.items() if value != getattr(rule, key)} for form in forms_of(rule)
+    ]
+    for form in sorted(filter(None, changed), key=len):
+
+        def explanation(form: dict[str, Any] = form) -> Explanation:
+            values = {key: str(value).lower() for key, value in form.items()}
+            name = ", ".join(FORM_NAMES.get(item, " ".join(item)) for item in values.items())
+            lines = _lines(formula_of(rule), formula_of(replace(rule, **form)), rule) if rule.text else ""
+            settings = tuple(f"algo.{key}={value}" for key, value in values.items())
+            return Explanation((f"{name}: {lines}" if lines else name,), settings)
+
+        yield explanation, _as_rule(partial(replace, **form))
 
 
-def _values(candidate: Candidate, key: str) -> list[float]:
-    """Constants that the candidate may have written in: those of its file first, then the usual ones."""
-    return list(dict.fromkeys([*_own_values(candidate, key), *USUAL.get(key, ())]))
+def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
+    """Other values of the constants that the candidate has written in, one or two at a time."""
+    known, usual = first.settings_for_candidate, type(first.rule)()
+    written = {
+        one.name: one.name in unused
+        for one in fields(first.rule)
+        if isinstance(known.get(one.name), float)
+        and (one.name in unused or not candidate.accepts(one.name, known))
+    }
+    ignored = {key: getattr(usual, key) for key in written if written[key]}
+    if ignored:
+        yield _constant(first, ignored, written)
+    for key in written:
+        for value in dict.fromkeys([*_numbers_for(candidate, key), *WRITTEN_IN.get(key, ())]):
+            if value or not written[key]:  # 0 is a part of the formula that is missing
+                yield _constant(first, ignored | {key: value}, written)
+    names, numbers = list(written), {key: _numbers_for(candidate, key)[:12] for key in written}
+    for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
+        for values in product(numbers[one], numbers[other]):
+            yield _constant(first, ignored | dict(zip((one, other), values, strict=True)), written)
 
 
-def _own_values(candidate: Candidate, key: str) -> list[float]:
+def _numbers_for(candidate: Candidate, key: str) -> list[float]:
     """The numbers in its file; of a limit first that there is none, which any large number would be."""
     if key == "eps":
         return [value for value in candidate.literals if value <= LARGEST_EPS]
     return [*([MISSING[key]] if key in MISSING else []), *candidate.literals]
 
 
-def _constants(
-    candidate: Candidate, comparison: PathComparison, written: Mapping[str, bool]
-) -> Iterator[Hypothesis]:
-    """Other values of the constants that the candidate has written in, one or two at a time.
+def _constant(first: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]) -> Hypothesis:
+    """`written`: name -> whether the candidate takes it, too, and does not use it."""
+    usual = type(first.rule)()
+    changed = {key: value for key, value in values.items() if written[key] or value != getattr(first.rule, key)}
 
-    `written`: name -> whether the candidate takes it, too, and does not use it.
-    """
-    usual = type(comparison.rule)()
-    unused = {key: getattr(usual, key) for key, ignored in written.items() if ignored}
-    if unused:
-        yield _constant(comparison, unused, written)
-    for one in written:
-        for value in _values(candidate, one):
-            if value or not written[one]:  # 0 is a part of the formula that is missing
-                yield _constant(comparison, unused | {one: value}, written)
-    names, own = list(written), {key: _own_values(candidate, key)[:12] for key in written}
-    for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
-        for first, second in product(own[one], own[other]):
-            yield _constant(comparison, unused | {one: first, other: second}, written)
+    def words(key: str, value: float) -> str:
+        if value == MISSING.get(key):
+            return f"{key} is taken and not used: there is no such limit" if written[key] else f"{key} is missing"
+        if written[key]:
+            return f"{key} is taken and not used: your code acts as with {value:g}"
+        return f"{key} {value:g} is written in; {first.rule.name} has {getattr(usual, key):g}"
 
+    def explanation() -> Explanation:
+        settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
+        return Explanation(tuple(words(*item) for item in changed.items()), settings)
 
-def _constant(comparison: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]) -> Hypothesis:
-    usual = type(comparison.rule)()
-    changed = {
-        key: value for key, value in values.items() if written[key] or value != getattr(comparison.rule, key)
-    }
-    words = tuple(
-        f"{key} is taken and not used: there is no such limit"
-        if written[key] and value == MISSING.get(key)
-        else f"{key} is missing"
-        if value == MISSING.get(key)
-        else f"{key} is taken and not used: the code acts as with {value:g}"
-        if written[key]
-        else f"{key} {value:g} is written in; the optimizer has {getattr(usual, key):g}"
-        for key, value in changed.items()
-    )
-    settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
-    return Explanation(words, settings), _as_rule(lambda rule: replace(rule, **changed))
-
-
-# --- the rule with slips -------------------------------------------------------------------------------------
-
-
-def _base(program: Program, regime: Regime) -> Program:
-    """The program under the regime's weight decay; empty where nothing follows a program."""
-    around = regime != Regime(weight_decay=regime.weight_decay, weight_decay_form=regime.weight_decay_form)
-    return () if around or not program else with_decay(program, regime.weight_decay, regime.weight_decay_form)
-
-
-def _changed(lattice: Iterator[tuple[str, Program]]) -> Iterator[Hypothesis]:
-    for words, program in lattice:
-        yield Explanation((words,)), _as_program(program)
-
-
-def _around(candidate: Candidate, rule: Any, regime: Regime, program: Program) -> Iterator[tuple[str, Program]]:
-    """Another weight decay around the rule, or a clip or factor, with the numbers of the candidate's source."""
-    own = [value for value in candidate.literals if value > 0]
-    usual = hyperparameters(rule)
-    taken = [key for key in usual if candidate.accepts(key, usual) and type(usual[key]) is float]
-    coupled, base = "added to the gradient (coupled)", _base(program, regime)
-    if regime.weight_decay:
-        other = "decoupled" if regime.weight_decay_form == "coupled" else "coupled"
-        how = coupled if other == "coupled" else other
-        yield f"weight decay {how}", with_decay(program, regime.weight_decay, other)
-        yield "the weight decay is missing", program
-    else:
-        for value in (value for value in own if value < 1):  # which one the sign of a sum may not tell
-            yield f"a weight decay of its own, {coupled}", with_decay(base, value, "coupled")
-            if hasattr(rule, "lr"):
-                yield "a weight decay of its own, decoupled", with_decay(base, value, "decoupled")
-    for value in own:
-        yield from with_number(base, value, taken)
-
-
-def _with_eps(
-    candidate: Candidate, comparison: PathComparison, written: Mapping[str, bool], base: Program
-) -> Iterator[Hypothesis]:
-    """One slip, and another eps that is written in."""
-    for value in _values(candidate, "eps"):
-        (constant, _) = _constant(comparison, {"eps": value}, written)
-        for words, program in slips(base):
-            yield Explanation((words, *constant.words)), _as_program(program, eps=value)
-
-
-MOST_PAIRS = 8000
-"""Pairs of slips that are tried."""
-
-
-def _two_slips(base: Program) -> Iterator[Hypothesis]:
-    pairs = (
-        (Explanation((first, second)), _as_program(twice))
-        for others in (slips, mistakes)
-        for first, once in slips(base)
-        for second, twice in others(once)
-    )
-    yield from islice(pairs, MOST_PAIRS)
+    return explanation, _as_rule(lambda rule: replace(rule, **changed))
 
 
 def _other_rules(rule: Any) -> Iterator[Hypothesis]:
@@ -368,32 +289,152 @@ def _other_rules(rule: Any) -> Iterator[Hypothesis]:
                 shared = {f.name: getattr(rule, f.name, None) for f in fields(kind)}
                 return kind(**{key: value for key, value in shared.items() if isinstance(value, float)}, **form)
 
-            yield Explanation((words,)), _as_rule(change)
+            yield partial(Explanation, (words,)), _as_rule(change)
 
 
-def _fitted(first: PathComparison, written: Mapping[str, bool], targets: Sequence[_Target]) -> Explanation:
-    """One constant of any value, found as the root of the first coordinate's difference, and rounded if it may be."""
-    from scipy.optimize import brentq
+# --- edits of the formula --------------------------------------------------------------------------------------
 
-    target = next(target.path for target in targets if target.comparison is first)
-    few = min(first.steps, max(first.differs(target) or 1, 2))
-    if not np.isfinite(target[few]).all():
-        return Explanation()
-    for key in written:
-        grid = np.unique(np.concatenate([np.logspace(-16, 0, 65), 1 - np.logspace(-4, -0.05, 40)]))
 
-        def apart(value: float, key: str = key) -> float:
-            rule = replace(first.rule, **{key: float(value)})
-            points = followed(rule, first.place.function, first.place.start, few, first.regime)
-            return float((points[-1] - target[few])[0])
+def formula_of(rule: Any) -> Formula:
+    """The statements of a rule; none of a rule in code."""
+    return rule.program.statements if rule.text else ()
 
-        differences = [apart(value) for value in grid]
-        for low, high, a, b in zip(grid, grid[1:], differences, differences[1:], strict=False):
-            if not (np.isfinite(a) and np.isfinite(b)) or a * b > 0:
-                continue
-            root = brentq(apart, low, high, xtol=1e-300, rtol=1e-14)
-            for value in [*(float(f"{root:.{digits}g}") for digits in range(1, 13)), root]:
-                explanation, path = _constant(first, {key: value}, written)
-                if explanation.words and _holds(path, targets):
-                    return explanation
-    return Explanation()
+
+def _base(first: PathComparison) -> Formula:
+    """The formula under the weight decay of the regime; empty where nothing follows a formula."""
+    regime = first.regime
+    around = regime != Regime(weight_decay=regime.weight_decay, weight_decay_form=regime.weight_decay_form)
+    formula = () if around else formula_of(first.rule)
+    return with_decay(formula, regime.weight_decay, regime.weight_decay_form) if formula else ()
+
+
+def _edits(candidate: Candidate, first: PathComparison) -> Iterator[Hypothesis]:
+    base, decay = _base(first), first.regime.weight_decay
+    if not base:
+        return
+    if decay:
+        formula = formula_of(first.rule)
+        other = "decoupled" if first.regime.weight_decay_form == "coupled" else "coupled"
+        name = "weight decay in the gradient" if other == "coupled" else "weight decay in the step"
+        yield _edit(first, base, Edit(with_decay(formula, decay, other), name))
+        yield _edit(first, base, Edit(formula, "no weight decay"))
+    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
+    for edit in edits(base, settings, [value for value in candidate.literals if value > 0]):
+        yield _edit(first, base, edit)
+
+
+def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
+    """Two edits that have a name."""
+    base = _base(first)
+    settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
+    pairs = (
+        _edit(first, base, one, other)
+        for one in named_edits(base, settings)
+        for other in named_edits(one.formula, settings)
+        if one.name and other.name and not {*other.formula} & ({*base} - {*one.formula})  # which it takes back
+    )
+    yield from islice(pairs, MOST_PAIRS)
+
+
+def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
+    """One edit, or one after the other."""
+
+    def explanation() -> Explanation:
+        names = tuple(edit.name for edit in made if edit.name)
+        lines = _lines(base, made[-1].formula, first.rule)
+        few = lines.count(" = ") + lines.count(" <- ") <= 2 * MOST_LINES * len(made)
+        if names and (not few or not lines or names[0].startswith(NAMED_ALONE)):
+            return Explanation(names)
+        return Explanation((f"{names[0]}: {lines}",) if len(made) == 1 and names else (*names, lines))
+
+    def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
+        return edited_path(made[-1].formula, comparison.rule, comparison.problem.function, start, steps)
+
+    return explanation, path
+
+
+def _lines(before: Formula, after: Formula, rule: Any) -> str:
+    """The lines that changed, as a sentence; empty where only their order did."""
+
+    def printed(formula: Formula, other: Formula) -> str:
+        lines = (f"{one.target} {one.arrow} {text(simplified(one.node))}" for one in formula if one not in other)
+        return "; ".join(lines)
+
+    yours, theirs = printed(after, before), printed(before, after)
+    name = "the formula" if is_formula(rule.name) else rule.name
+    has = f"; {name} has {theirs}" if theirs else ""
+    return f"your code acts as {yours}{has}" if yours else ""
+
+
+def with_decay(formula: Formula, strength: float, form: str) -> Formula:
+    """The formula under a weight decay that is not the rule's own; `form` as in `Regime`."""
+    if not strength:
+        return formula
+    amount = number(strength) * symbol("w")
+    if form == "coupled":
+        return (Statement("g", "=", symbol("g") + amount), *formula)
+    start = Statement("start", "=", symbol("w"))
+    taken = symbol("lr") * (number(strength) * symbol("start"))
+    return (start, *formula, Statement("w", "<-", Node("subtract", (symbol("w"), taken))))
+
+
+def edited_path(formula: Formula, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
+    """The points that a formula visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
+    points = [np.array(start, dtype=np.float64)]
+    points += (known["w"] for known in islice(values_of_steps(formula, rule, function, points[0]), steps))
+    return np.stack(points)
+
+
+def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:
+    """The value of every name after each step of a formula, with the rule's numbers, until w is not finite."""
+    program, t = Program(formula), 0
+    fixed = {name: in_float64(value) for name, value in settings_in_formula(rule).items()}
+    known: dict[str, Any] = {"w": w, **dict.fromkeys(program.states, np.zeros_like(w))}
+    with np.errstate(all="ignore"):
+        while np.isfinite(known["w"]).all():
+            w, t = known["w"], t + 1
+            g = function.gradient(w)
+            known |= fixed | quantities_for(rule, function, w) | {"g": g, "t": np.float64(t)}
+            if t == 1:
+                known |= {"last_g": g, "late_g": np.zeros_like(g), "size": w.size}
+                known |= {name: evaluate(node, known) for name, node in program.starts.items()}
+            try:
+                for statement in program.body:
+                    known[statement.target] = evaluate(statement.node, known)
+                known["w"] = np.array(np.broadcast_to(known["w"], w.shape), dtype=np.float64)
+            except ArithmeticError:  # of numbers in the formula alone
+                known["w"] = np.full_like(w, np.nan)
+            known |= {"last_g": g, "late_g": g}
+            yield known
+
+
+def _first_statement(candidate: Candidate, target: _Target) -> str:
+    """The first statement whose value is off, as a sentence, of those whose values the candidate has under the names
+    of the formula; empty where it has none."""
+    comparison, problem = target.comparison, target.comparison.problem
+    w, formula = np.array(problem.start, dtype=np.float64), _base(comparison)
+    if not formula:
+        return ""
+    walk = candidate.begin(candidate.values(comparison.settings_for_candidate), w)
+    steps = values_of_steps(formula, comparison.rule, problem.function, w)
+    for t, known in enumerate(islice(steps, comparison.differs(target.path)), 1):
+        w = walk.advance(problem.function.gradient(w))
+        yours = {name: np.array(numbers) for name, numbers in walk.remembered().items()}
+        yours |= {"w": w} if yours.keys() >= {*Program(formula).states} else {}
+        last = {s.target: s for s in formula if s.arrow == "<-"}
+        expected = {name: np.broadcast_to(known[name], w.shape) for name in last}
+        for name, statement in last.items():
+            under_other_names = any(_is_close(value, expected[name]) for value in yours.values())
+            if name in yours and not under_other_names:
+                yours_and_expected = f"{_shown(yours[name])}, not {_shown(expected[name])}"
+                line = f"{name} {statement.arrow} {text(statement.node)}"
+                return f"the first value that is off is {name} at step {t}: {yours_and_expected}, in: {line}"
+    return ""
+
+
+def _is_close(a: Floats, b: Floats) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-9, atol=0.0, equal_nan=True))
+
+
+def _shown(point: Floats) -> str:
+    return f"({', '.join(f'{number:.12g}' for number in point)})"

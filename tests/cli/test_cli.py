@@ -233,7 +233,7 @@ def test_a_full_disk_behind_stdout(forked_without_torch, tmp_path):
     ("arguments", "code", "where", "message"),
     [
         (["optimize", "--algo", "adm"], 2, "--algo", 'did you mean "adam"'),
-        (["verify", "--algo", "sdg"], 2, "--algo", 'did you mean "sgd"'),
+        (["verify", "a.py", "--against", "sdg"], 2, "--against", 'did you mean "sgd"'),
         (["race", "--function", "rosenbrok"], 2, "--function", 'did you mean "rosenbrock"'),
         (["remedy", "sigmoid", "--only", "batchnrm"], 2, "--only", 'did you mean "batchnorm"'),
         (["diagnose", "sigmoid", "--fail-on", "warnin"], 2, "--fail-on", 'did you mean "warning"'),
@@ -302,7 +302,8 @@ LINES = [
     "help",
     "optimize --algo sgd",
     "explain adam",
-    "verify --algo sgd",
+    "verify sgd.py --against sgd",
+    "grade sgd.py --against sgd",
     "map --algo sgd --x algo.lr=0.01:1:3 --y w2=-1:1:3",
     "play --algo sgd",
     "race --algo sgd,momentum --function booth,matyas --budget 2 --starts 2 --gradients 5",
@@ -336,6 +337,7 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
     """One document and nothing else, or at most names and paths; and an error with --json is a document."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     words = [str(small) if word == "CONFIG" else word for word in shlex.split(line)]
+    (tmp_path / "sgd.py").write_text("def sgd(w, g, lr=0.1):\n    return w - lr * g\n")
     optilab("optimize", "--algo", "sgd", "--name", "one", "--quiet")
     if "trained" in words:
         training(tmp_path / "runs", "trained")

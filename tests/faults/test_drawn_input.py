@@ -201,6 +201,7 @@ def right_calls(config: Path, folder: Path) -> dict[str, dict[str, Any]]:
         "optimize": {"algo": "sgd", "epochs": 2},
         "explain": {"algo": "sgd"},
         "verify": {"candidate": plain_rule, "against": "sgd", "epochs": 3},
+        "grade": {"submissions": [str(folder / "mine.py")], "against": "sgd", "epochs": 3},
         "map": {"algo": "momentum", "x": "lr=0.1:0.5:2", "y": "beta=0.1:0.5:2", "epochs": 3},
         "play": {"algo": "sgd", "epochs": 3, "out": str(folder / "play.html")},
         "race": {**race, "cache": False},
@@ -223,6 +224,7 @@ def test_the_library_raises_only_its_own_errors(
     write_idx_dataset(tmp_path / "data", 240, 100)
     config = tmp_path / "lab.yaml"
     config.write_text(CONFIG.replace("data,", f"{tmp_path}/data,"), encoding="utf-8")
+    (tmp_path / "mine.py").write_text("def plain_rule(w, g, lr=0.1): return w - lr * g", encoding="utf-8")
     for number, name in enumerate(("one", "two")):
         training(tmp_path / "runs", name, f"seed={number}")
     lab, right, kinds = Lab(tmp_path / "runs"), right_calls(config, tmp_path), Counter[str]()

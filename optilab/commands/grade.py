@@ -1,0 +1,182 @@
+"""`optilab grade`: many implementations next to a rule, a row for each."""
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from annotated_doc import Doc
+from annotated_types import Ge
+
+from optilab import signals
+from optilab.commands.answer import Answer, Block, lines_of
+from optilab.commands.options import FormatOptions
+from optilab.commands.request import Place
+from optilab.commands.verify import Against, Exam, LabVerification
+from optilab.errors import ExitCode, UsageError, printable
+from optilab.marks import Argument, Flag
+from optilab.show import terminal
+from optilab.show.table import Column, Table
+from optilab.verify import classroom
+from optilab.words import plural
+
+
+class Grade(Against, FormatOptions):
+    """Compare many implementations with an optimizer: a row for each file, isolated from the others."""
+
+    EXAMPLES = (
+        "optilab grade 'submissions/*.py:Adam' --against adam --format csv",
+        "optilab grade submissions --against adam",
+        "optilab grade 'submissions/**/*.ipynb' --against adam --feedback feedback",
+    )
+    NOTES: ClassVar[str] = "Exit status 9: not all are equal."
+    NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"against": ("submissions",)}
+
+    submissions: Annotated[
+        list[str],
+        Argument("PATTERN[:NAME]...", repeated=True),
+        Doc("Files, patterns or directories; NAME: the class or function, by default the only one that fits"),
+    ]
+    memory: Annotated[int, Ge(512), Flag("MIB"), Doc("Memory limit of each process of a submission")] = 4096
+    feedback: Annotated[
+        str | None, Flag("DIR", path=True), Doc("Write a text for each student into this new directory")
+    ] = None
+
+    def run(self, place: Place) -> "Grades":
+        """A row for each submission."""
+        files = classroom.files(self.submissions)
+        exam = Exam.of(self)
+        folder = self._feedback_folder()
+        from optilab.verify.sandbox import Sandbox, strongest_level  # with NumPy, which no refusal needs
+
+        sandbox, jobs = Sandbox(self.timeout, self.memory, strongest_level()), max(1, (os.cpu_count() or 2) // 2)
+        rows = classroom.grade_all(files, exam.compare, sandbox, min(jobs, len(files)), exam.rule.name)
+        with signals.without_sigpipe():  # a submission may close its end
+            graded = list(_with_progress(rows, len(files)))
+        grades = Grades(graded, exam, all(files.values()), sandbox.level)
+        if folder is not None:
+            grades.write_feedback(folder)
+            return replace(grades, written=(str(folder),))
+        return grades
+
+    def _feedback_folder(self) -> Path | None:
+        """The directory for feedback, made; UsageError where it has anything in it."""
+        if self.feedback is None:
+            return None
+        folder, wrong = Path(self.feedback), ""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            wrong = "is not empty" if any(folder.iterdir()) else ""
+        except FileExistsError:
+            wrong = "is a file"
+        except OSError as error:
+            raise UsageError(f"cannot make {folder}: {error.strerror}", self.flag("feedback")) from None
+        if wrong:
+            raise UsageError(f"expected a new directory, got {folder}, which {wrong}", self.flag("feedback"))
+        return folder
+
+
+def _with_progress(rows: "Iterable[classroom.Graded]", count: int) -> "Iterator[classroom.Graded]":
+    """Pass rows through; say how many there are, in a pipe every ten seconds and, after that, at the end."""
+    last, noted = time.monotonic(), False
+    slow = f"grading {plural(count, 'submission')}: the first takes long on a busy machine"
+    with terminal.err.status(f"grading {count} submissions") as status, ExitStack() as waiting:
+        waiting.enter_context(terminal.after_silence(slow))
+        for number, row in enumerate(rows, 1):
+            waiting.close()
+            yield row
+            status.update(f"graded {number} of {count}")
+            if not terminal.err.is_terminal and time.monotonic() - last > (0 if noted and number == count else 10):
+                last, noted = time.monotonic(), True
+                terminal.note(f"graded {number} of {count}")
+
+
+@dataclass(frozen=True, repr=False)
+class Grades(Answer):
+    """Many submissions, a row each."""
+
+    graded: Sequence[classroom.Graded]
+    exam: Exam
+    named: bool
+    """Whether the line named what is graded, so that no column does."""
+    level: str
+    """What isolated the submissions: a key of `sandbox.LEVELS`."""
+    written: Sequence[str] = ()
+
+    @property
+    def against(self) -> str:
+        """The rule's name."""
+        return str(self.exam.rule.name)
+
+    @property
+    def headline(self) -> str:
+        counts = Counter(row.verdict for row in self.graded)
+        summary = ", ".join(f"{counts[name]} {name}" for name in classroom.VERDICTS if counts[name])
+        return f"{plural(len(self.graded), 'submission')} against {self.against}: {summary}"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [{key: value for key, value in vars(row).items() if key != "compared"} for row in self.graded]
+
+    @property
+    def code(self) -> ExitCode:
+        equal = all(row.verdict == "equal" for row in self.graded)
+        return ExitCode.OK if equal else ExitCode.EXPECTATION
+
+    def table(self) -> Table:
+        """An explanation of several lines is one line."""
+        columns = (
+            Column("submission", "submission", left=True),
+            *([] if self.named else [Column("name", "name", left=True)]),
+            Column("verdict", "verdict", left=True),
+            Column("first_step", "first step"),
+            Column("function", "on", left=True, detail=1),
+            Column("explanation", "explanation", left=True),
+        )
+        return Table(columns, [row | {"explanation": " ".join(row["explanation"].split())} for row in self.rows])
+
+    def blocks(self) -> Iterator[Block]:
+        from optilab.verify.sandbox import LEVELS
+
+        yield from (self.table(), "", self.headline, LEVELS[self.level])
+
+    def document(self) -> dict[str, Any]:
+        counts = Counter(row.verdict for row in self.graded)
+        return {
+            "against": self.against,
+            "isolation": self.level,
+            "summary": dict(counts),
+            "submissions": self.rows,
+        }
+
+    def short(self) -> tuple[()]:
+        return ()
+
+    def write_feedback(self, folder: Path) -> None:
+        """A text for each submission, at its path below the directory that all have in common."""
+        files = [Path(row.submission).absolute() for row in self.graded]
+        common = Path(os.path.commonpath([file.parent for file in files]))
+        for row, file in zip(self.graded, files, strict=True):
+            target = folder / file.relative_to(common)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target = target.with_name(f"{target.name}.txt")
+            target.write_text("\n".join([*self._feedback(row), ""]), encoding="utf-8")
+
+    def _feedback(self, row: classroom.Graded) -> Iterator[str]:
+        yield row.verdict
+        yield ""
+        if row.compared is None:
+            yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
+        else:
+            label = f"{Path(row.submission).name}:{row.name}"
+            yield from map(printable, map(str, lines_of(LabVerification(label, self.exam, row.compared).blocks())))
+        if row.output:
+            yield from ("", "What your code printed:", row.output)
+
+
+COMMAND = Grade

@@ -1,0 +1,175 @@
+"""Grades many files, a row each. A file that crashes or hangs affects its own row alone.
+
+Each is executed in an isolated process of its own (`optilab.verify.sandbox`), which knows no other submission. The
+verdict is calculated here, from the points that it returns.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optilab.errors import OptilabError, UsageError, printable, shown
+
+if TYPE_CHECKING:
+    from optilab.verify.candidate import Candidate
+    from optilab.verify.compare import Verdict
+    from optilab.verify.sandbox import Sandbox
+
+VERDICTS = ("equal", "explained", "differs", "timeout", "error")
+"""Equal to the rule; different, by a known convention or slip; different without an explanation; too slow to tell;
+nothing to compare."""
+MAX_SOURCE = 1 << 20
+MAX_EXPLANATION, MAX_NAME = 2000, 100
+"""Characters: a submission may call itself anything."""
+NOTEBOOK = ".ipynb"
+
+
+@dataclass(frozen=True)
+class Graded:
+    """One row."""
+
+    submission: str
+    verdict: str
+    first_step: int | None = None
+    function: str | None = None
+    explanation: str = ""
+    """What turns the rule into the submission, or what went wrong."""
+    output: str = ""
+    """The end of what the submission printed."""
+    seconds: float = 0.0
+    name: str = ""
+    """The class or function that was graded."""
+    compared: "Verdict | None" = None
+
+
+def is_pattern(spec: str) -> bool:
+    """Whether FILE:NAME means many files."""
+    pattern, _ = split(spec)
+    return any(character in pattern for character in "*?[") and not Path(pattern).is_file()
+
+
+def split(spec: str) -> tuple[str, str]:
+    """The file, directory or pattern, and the name after the colon; empty for none and for `*`."""
+    file, colon, name = spec.rpartition(":")
+    if colon and file and (name in ("", "*") or name.isidentifier()):
+        return file, name.strip("*")
+    return spec, ""
+
+
+def files(specs: Sequence[str]) -> dict[Path, str]:
+    """The files of `submissions/*.py:Adam` and the like, by path, and the name in each. UsageError for no file."""
+    return dict(sorted(item for spec in specs for item in _files(spec).items()))
+
+
+def _files(spec: str) -> dict[Path, str]:
+    pattern, name = split(spec)
+    path = Path(pattern)
+    if path.is_dir():
+        paths = [file for file in path.iterdir() if file.suffix in (".py", NOTEBOOK)]
+    else:
+        paths = [path] if path.is_file() else [Path(match) for match in glob(pattern, recursive=True)]
+    if paths := [file for file in paths if not file.is_dir()]:
+        return dict.fromkeys(paths, name)
+    if path.is_dir():
+        raise UsageError(f"the directory {printable(pattern)} has no .py and no {NOTEBOOK} file")
+    parents = [parent for parent in path.parents if not set(str(parent)) & set("*?[")]
+    gone = [f": there is no directory {printable(str(parent))}" for parent in parents if not parent.is_dir()][-1:]
+    raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}")
+
+
+def grade_all(
+    submissions: Mapping[Path, str],
+    compare: "Callable[[Candidate], Verdict]",
+    sandbox: "Sandbox",
+    jobs: int,
+    like: str = "",
+) -> Iterator[Graded]:
+    """Grade the name in each file, `jobs` at a time, in their order; `compare` compares a candidate with the rule,
+    which is called `like`."""
+    from optilab.verify.sandbox import end_all
+
+    def graded(path: Path, name: str, program: "Future[bytes]") -> Graded:
+        return grade_file(path, name, program.result, compare, sandbox, like)
+
+    pool = ThreadPoolExecutor(jobs)
+    programs = [pool.submit(read_program, path) for path in submissions]
+    wait(programs)  # before any of them runs, which changes the others where nothing isolates it
+    try:
+        yield from pool.map(graded, submissions, submissions.values(), programs)
+    finally:  # after Ctrl-C, too: nothing else begins, and what runs ends
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_all()
+        pool.shutdown()
+
+
+def grade_file(
+    path: Path,
+    name: str,
+    read: Callable[[], bytes],
+    compare: "Callable[[Candidate], Verdict]",
+    sandbox: "Sandbox",
+    like: str = "",
+) -> Graded:
+    """The row of one file, whose program is what `read` returns."""
+    from optilab.verify.sandbox import TimeLimit, running
+
+    started, output, graded_name = time.monotonic(), "", ""
+    verdict, compared, explanation = "error", None, ""
+    try:
+        with running(path, read(), name, like, sandbox) as submission:
+            try:
+                candidate = submission.load()
+                graded_name = candidate.name.rpartition(":")[2][:MAX_NAME]
+                compared = compare(candidate)
+            finally:
+                output = submission.output
+    except TimeLimit as error:
+        verdict, explanation = "timeout", str(error)
+    except OptilabError as error:
+        explanation = str(error)
+    except Exception as error:  # of whatever kind: the rows of the others follow
+        explanation = f"{type(error).__name__}: {error}"
+    if compared is not None:
+        biases = f"on a bias it {compared.on_biases}" if compared.on_biases else ""
+        reasons = (compared.reading, biases) if compared.equal else compared.explanation
+        explanation = "; ".join(filter(None, reasons))
+        verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
+    facts = (compared.first_step, compared.function) if compared else (None, None)
+    explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)
+    return Graded(str(path), verdict, *facts, explanation, output, seconds, graded_name, compared)
+
+
+def read_program(path: Path) -> bytes:
+    """The content of a file; of a notebook, the code of its cells without the lines that are IPython's own.
+
+    UsageError for a file that cannot be read, or is larger than any program.
+    """
+    is_notebook = path.suffix == NOTEBOOK
+    largest, kind = (16 * MAX_SOURCE, "notebook") if is_notebook else (MAX_SOURCE, "submission")
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise UsageError(f"{path} is a pipe or a device, not a file")
+        if size > largest:
+            raise UsageError(f"{path} has {size:,} bytes; a {kind} has at most {largest:,}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if not is_notebook:
+        return content
+    try:
+        cells = json.loads(content)["cells"]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except json.JSONDecodeError as error:
+        where = f"{path}:{error.lineno}"
+        raise UsageError(f"not a notebook: {error.msg} at column {error.colno}", where) from None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise UsageError(f"{path} is not a notebook, which is JSON with a list of cells") from None
+    lines = [line for source in sources for line in source.splitlines()]
+    code = ["" if line.lstrip().startswith(("%", "!", "?")) else line for line in lines]
+    return "\n".join([*code, ""]).encode("utf-8", "replace")

@@ -1,0 +1,403 @@
+"""A submission in a process of its own: its points come back, and only those.
+
+    python -P -m optilab.verify.sandbox DESCRIPTOR
+
+is the other end of the channel. It knows neither the rule nor the function: it loads the code and answers each
+gradient with the next point, in lines of JSON. The process that asks calculates the verdict from these points.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optilab.errors import SystemFailure, UsageError, printable
+from optilab.optimize.objective import Floats
+from optilab.optimize.own import exception_text, rule_class
+from optilab.verify.candidate import FAR, Candidate, Walk, begun, find_optimizer, literals, parameters
+
+LEVELS = {
+    "bubblewrap": "isolated by bubblewrap",
+    "namespaces": "isolated by namespaces of the system (unshare)",
+    "limits": "not isolated: install bubblewrap, or use a container",
+}
+"""What isolates a submission, the strongest first, as a report says it."""
+ENCLOSED = ("bubblewrap", "namespaces")
+"""The levels with a file system of their own."""
+TOTAL = 10
+"""The time limit of all answers of a submission, in time limits of one answer."""
+START = 120.0
+"""Seconds in which Python and NumPy start, on a busy machine, too."""
+MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
+"""Characters of a submission's output that are kept, the last ones; of an error; bytes of a reply."""
+MAX_PARTS = 100
+"""Parts of a state that are read."""
+MAX_FILE, MAX_FILES, MAX_PROCESSES = 16 << 20, 64 << 20, 256
+"""Bytes of a file, and of all files of a file system of its own; processes of a submission."""
+
+DIRECTORY = "/tmp/submission"
+"""The working directory in a file system of its own."""
+PYTHON = (sys.prefix, sys.base_prefix)
+EXECUTED = str(Path(sys.executable).resolve().parents[1])
+INSTALLED = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+HERE = str(Path(__file__).parents[2])
+PATHS = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"),
+    *(f"{prefix}/{part}" for prefix in (*PYTHON, EXECUTED) for part in ("bin", "lib", "lib64", "pyvenv.cfg")),
+    *("/proc/cpuinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", *INSTALLED, f"{HERE}/optilab"),
+)
+"""What an isolated submission sees: the system's libraries, Python and its packages, no home and no other process."""
+NEW_ROOT = f"""set -e
+mount -t tmpfs -o size={MAX_FILES},nr_inodes=10000 tmpfs /mnt
+cd /mnt
+while [ "$1" != -- ]; do
+    if [ -d "$1" ]; then mkdir -p ".$1"; else mkdir -p ".${{1%/*}}"; : > ".$1"; fi
+    mount --rbind -o ro "$1" ".$1"
+    shift
+done
+mkdir -p .{DIRECTORY}
+exec chroot . setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+"""
+"""A shell script that makes a root of the paths up to `--`, as bubblewrap does, and runs the rest in it.
+
+Without capabilities no process leaves it, and the kernel makes no user namespace in it.
+"""
+
+
+class TimeLimit(UsageError):
+    """The code took longer than it may."""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What isolates a submission, and what it may use.
+
+    `seconds` for one answer: loading the file, making the optimizer, a step. `memory`: MiB of each process. `level`:
+    a key of LEVELS; empty for a file of the user's own, which sees what the user sees.
+    """
+
+    seconds: float
+    memory: int | None = None
+    level: str = ""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Those that the system enforces on each process, by their names there."""
+        limits = {"CORE": 0, "FSIZE": MAX_FILE, "CPU": round(min(TOTAL * self.seconds + START, 1e8))}
+        if self.memory is not None:
+            limits["AS"] = self.memory << 20
+        if self.level:
+            limits["NPROC"] = MAX_PROCESSES + (0 if self.level in ENCLOSED else _tasks())
+        return limits
+
+
+def _tasks() -> int:
+    """The processes and threads of this user, all of which the system counts as a submission's."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            count += len(os.listdir(process / "task")) if process.stat().st_uid == os.geteuid() else 0
+    return count
+
+
+# --- what isolates -----------------------------------------------------------------------------------------
+
+
+def strongest_level() -> str:
+    """The first of LEVELS that works here."""
+    return next(level for level in LEVELS if works(level))
+
+
+@cache
+def works(level: str) -> bool:
+    """Whether a process starts that is isolated so."""
+    if level == "limits":
+        return True
+    with contextlib.suppress(OSError):  # no such program
+        return not subprocess.run(_command(level), env=_environment(DIRECTORY), capture_output=True).returncode
+    return False
+
+
+def _command(level: str, *arguments: str) -> list[str]:
+    """The command that answers, inside what isolates it; without arguments it shows that Python starts there."""
+    python = [sys.executable, "-P", "-m", "optilab.verify.sandbox", *arguments]
+    paths = [path for path in dict.fromkeys(PATHS) if os.path.exists(path)]
+    if level == "bubblewrap":
+        words = ["bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
+        words += ["--size", str(MAX_FILES), "--tmpfs", "/tmp", "--dir", DIRECTORY]
+        for path in paths:
+            words += ["--dev-bind" if path.startswith("/dev/") else "--ro-bind", path, path]
+        return [*words, "--remount-ro", "/", *python]
+    dies_with_grader = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    if level == "namespaces":
+        kinds = ["--user", "--map-root-user", "--mount", "--net", "--pid", "--ipc", "--uts"]
+        words = [*dies_with_grader, "unshare", *kinds, "--fork", "--kill-child", "sh", "-c", NEW_ROOT, "sh"]
+        return [*words, *paths, "--", *python]
+    return [*dies_with_grader, *python]
+
+
+def _environment(directory: str | None) -> dict[str, str]:
+    """The variables of a submission that works in a directory, nothing of the grader's; None: the user's own."""
+    packages = {"PYTHONPATH": os.pathsep.join(p for p in (HERE, *INSTALLED) if not p.startswith(PYTHON))}
+    if directory is None:
+        return {**os.environ, **packages}
+    language = {key: os.environ[key] for key in ("LANG", "LD_LIBRARY_PATH") if key in os.environ}
+    plain = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "NO_COLOR": "1", "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+    return {**language, **plain, **packages, "HOME": directory, "TMPDIR": directory}
+
+
+# --- the process that asks ---------------------------------------------------------------------------------
+
+_processes: set["subprocess.Popen[bytes]"] = set()
+
+
+@contextmanager
+def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandbox) -> Iterator["Submission"]:
+    """A submission, not loaded yet; its process is gone at the end, and if it is enclosed all that it has started.
+
+    `code`: the program, if it is not `file` itself that is executed. `name`: the class or function; empty for the only
+    one that fits, or that is called `like`.
+    """
+    copied = "" if sandbox.level in ENCLOSED or code is None else tempfile.mkdtemp(prefix="optilab-")
+    path = file if code is None else Path(copied or DIRECTORY, "submission.py")
+    directory = str(path.parent) if sandbox.level else None
+    text = None if code is None else code.decode("latin-1")  # bytes as JSON
+    request = {"path": str(path), "code": text, "directory": directory, "limits": sandbox.limits}
+    here, there = socket.socketpair()
+    try:
+        with here, tempfile.TemporaryFile() as log:
+            fcntl.fcntl(log, fcntl.F_SETFL, os.O_APPEND)  # it is emptied while the process writes
+            with there:
+                process = subprocess.Popen(
+                    _command(sandbox.level, str(there.fileno())),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[there.fileno()],
+                    env=_environment(directory),
+                    start_new_session=True,
+                )
+            _processes.add(process)
+            try:
+                request |= {"name": name, "like": like}
+                yield Submission(file, path, request, sandbox.seconds, here, log.fileno(), process)
+            finally:
+                _kill(process)
+                process.wait()
+                _processes.discard(process)
+    finally:
+        if copied:
+            remove_tree(copied)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def end_all() -> None:
+    """End the submissions of all threads: to those that wait for them they have ended by themselves."""
+    for process in [*_processes]:
+        _kill(process)
+
+
+def remove_tree(directory: str) -> None:
+    """Remove a directory, however deep: `shutil.rmtree` fails where a path or its recursion is too long."""
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        subprocess.run([*command, directory], stderr=subprocess.DEVNULL, check=False)
+
+
+@dataclass
+class Submission:
+    """The asking end of the channel to one submission. `path` is that of `file` where it is executed."""
+
+    file: Path
+    path: Path
+    request: Mapping[str, Any]
+    seconds: float
+    channel: socket.socket
+    log: int
+    process: "subprocess.Popen[bytes]"
+    used: float = 0.0
+    """Seconds of all answers."""
+    received: bytes = field(default=b"", init=False)
+    printed: bytes = field(default=b"", init=False)
+
+    @property
+    def output(self) -> str:
+        """The end of what it printed."""
+        self._empty_log()
+        return self._shown(self.printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
+
+    def _empty_log(self) -> None:
+        """Keep the end of the log, which has a limit that what an honest submission prints in all does not have."""
+        size, most = os.fstat(self.log).st_size, 4 * MAX_OUTPUT
+        self.printed = (self.printed + os.pread(self.log, most, max(0, size - most)))[-most:]
+        os.ftruncate(self.log, 0)
+
+    def load(self) -> Candidate:
+        """The candidate. Raises UsageError where its file cannot be loaded, and TimeLimit."""
+        with contextlib.suppress(TimeoutError):
+            if not self._line(time.monotonic() + START):
+                raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
+        reply = self._ask(self.request, "loading the file")
+        name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
+        if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
+            raise self._wrong()
+        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < FAR]
+        return Candidate(
+            self._shown(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
+        )
+
+    def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
+        self._empty_log()
+        self._ask({"values": values, "start": start.tolist()}, "making the optimizer")
+        step = 0
+
+        def advance(gradient: Floats) -> Floats:
+            nonlocal step
+            step += 1
+            point = self._ask({"gradient": gradient.tolist()}, f"step {step}").get("point")
+            return np.array(self._numbers(point, start.size)).reshape(start.shape)
+
+        def remembered() -> dict[str, list[float]]:
+            parts = self._ask({"remembered": True}, "reading the state").get("remembered")
+            if not isinstance(parts, dict) or len(parts) > MAX_PARTS:
+                raise self._wrong()
+            return {self._shown(name): self._numbers(numbers, start.size) for name, numbers in parts.items()}
+
+        return Walk(advance, remembered)
+
+    def _numbers(self, values: Any, size: int) -> list[float]:
+        if not isinstance(values, list) or len(values) != size or any(type(x) is not float for x in values):
+            raise self._wrong()
+        return values
+
+    def _ask(self, message: Mapping[str, Any], what: str) -> dict[str, Any]:
+        started, whole = time.monotonic(), TOTAL * self.seconds
+        limit = max(min(self.seconds, whole - self.used), 0.001)
+        try:
+            self.channel.settimeout(limit)
+            self.channel.sendall(json.dumps(message).encode() + b"\n")
+            line = self._line(started + limit)
+        except TimeoutError:
+            took = f"{what} took more than {self.seconds:g} s"
+            if limit < self.seconds:
+                took = f"all answers up to {what} together took more than {whole:g} s"
+            raise TimeLimit(f"{self.file}: {took} (--timeout)") from None
+        except OSError:
+            line = b""
+        self.used += time.monotonic() - started
+        if not line:
+            raise UsageError(f"{self.file}: the code ended the process ({self._status()})")
+        try:
+            reply = json.loads(line)
+        except (ValueError, RecursionError):
+            reply = None
+        if not isinstance(reply, dict):
+            raise self._wrong()
+        if "error" in reply:
+            raise UsageError(self._shown(str(reply["error"])[:MAX_ERROR]))
+        return reply
+
+    def _line(self, deadline: float) -> bytes:
+        """The next line; empty where the process has ended. Raises TimeoutError, and UsageError past a limit."""
+        while b"\n" not in self.received:
+            self.channel.settimeout(max(deadline - time.monotonic(), 0.001))
+            if not (chunk := self.channel.recv(1 << 16)):
+                return b""
+            self.received += chunk
+            if len(self.received) > MAX_REPLY:
+                raise self._wrong()
+        line, _, self.received = self.received.partition(b"\n")
+        return line
+
+    def _status(self) -> str:
+        """How its process has ended; what isolates it states a signal as 128 more than its number."""
+        try:
+            code = self.process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            return "it closed its connection"
+        number = -code if code < 0 else code - 128
+        return f"signal {number}" if number > 0 else f"exit status {code}"
+
+    def _wrong(self) -> UsageError:
+        return UsageError(f"{self.file}: the code wrote to the connection that returns its points")
+
+    def _shown(self, text: str) -> str:
+        """Text of the submission with its file's own name, safe for a terminal."""
+        if self.path != self.file:
+            text = text.replace(str(self.path), self.file.name).replace(self.path.name, self.file.name)
+        return printable(text)
+
+
+# --- the process that answers ------------------------------------------------------------------------------
+
+
+def answer(channel: socket.socket) -> None:
+    """Answer until the grader has left."""
+    channel.sendall(b"{}\n")  # from here on the time is the submission's
+    kind, walk, step, reply = None, None, 0, dict[str, Any]()
+    for message in map(json.loads, channel.makefile("r")):
+        try:
+            if walk and "gradient" in message:
+                step += 1
+                reply = {"point": walk.advance(np.array(message["gradient"])).ravel().tolist()}
+            elif walk and "remembered" in message:
+                reply = {"remembered": dict(islice(walk.remembered().items(), MAX_PARTS))}
+            elif kind:
+                step, reply = 0, {}
+                walk = begun(kind, message["values"], np.array(message["start"], dtype=np.float64))
+            else:
+                kind = _prepared(**message)
+                reply = {"name": kind.name, "parameters": parameters(kind), "literals": literals(kind.code)}
+        except UsageError as error:
+            reply = {"error": str(error)[:MAX_ERROR]}
+        except BaseException as error:  # the code may raise whatever ends Python, as KeyboardInterrupt
+            reply = {"error": str(kind.code.failure(error, step) if kind else exception_text(error))[:MAX_ERROR]}
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(BaseException):  # replaced or closed by the user's code
+                stream.flush()
+        channel.sendall(json.dumps(reply).encode() + b"\n")
+
+
+def _prepared(
+    path: str, name: str, like: str, code: str | None, directory: str | None, limits: Mapping[str, int]
+) -> Any:
+    """The class or function as a rule, loaded within its limits."""
+    for limit, value in limits.items():
+        kind = getattr(resource, f"RLIMIT_{limit}")
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    if directory:
+        os.chdir(directory)
+    if code is not None:
+        Path(path).write_bytes(code.encode("latin-1"))
+    sys.argv[:] = [path]  # as of a script
+    return rule_class(f"{path}:{name}" if name else find_optimizer(Path(path), like))
+
+
+if __name__ == "__main__":
+    try:
+        for descriptor in sys.argv[1:]:
+            answer(socket.socket(fileno=int(descriptor)))
+    finally:
+        os._exit(0)  # whatever the code has left to be done at the end

@@ -1,0 +1,118 @@
+"""Grading many files: which files have a row, what it says, what students read.
+
+How lines are refused: tests/transcripts/refused-verify.txt.
+"""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+from optilab.verify.classroom import grade_file
+from optilab.verify.sandbox import Sandbox
+
+RULE = "def SGD(w, g, lr=0.01):\n    return w - lr * g\n"
+WRONG = "def SGD(w, g, lr=0.01):\n    return w + 3 * lr * g * g\n"
+
+
+def verdicts(done):
+    return [(row["submission"], row["verdict"]) for row in json.loads(done.stdout)["submissions"]]
+
+
+def test_names_are_no_options_no_patterns_and_no_formulas(optilab, tmp_path):
+    names = ["adam (2).py", "adam[1].py", "what?.py", "-adam.py", "--help.py", "a\nb.py", "a\x1b[31m.py", "a:b.py"]
+    names += ["=cmd().py", "numpy.py", "random.py"]
+    for name in names:
+        (tmp_path / name).write_text(f"import random\n{RULE}")
+    done = optilab("grade", "*.py:SGD", "--against", "sgd", "--json")
+    assert verdicts(done) == [(name, "equal") for name in sorted(names)]
+    assert json.loads(optilab("verify", "adam[1].py:SGD", "--against", "sgd", "--json").stdout)["equal"]
+    cells = list(
+        csv.reader(io.StringIO(optilab("grade", "*.py:SGD", "--against", "sgd", "--format", "csv").stdout))
+    )
+    assert {row[0] for row in cells if "cmd" in row[0]} == {"'=cmd().py"}
+
+
+def test_what_is_no_file_has_a_row(optilab, tmp_path):
+    (tmp_path / "a.py").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "b.py")
+    (tmp_path / "c.py").symlink_to("/dev/zero")
+    (tmp_path / "d.py").mkdir()
+    (tmp_path / "e.py").symlink_to("e.py")
+    (tmp_path / "f.py").write_text("#" * (2 << 20))
+    (tmp_path / "g.ipynb").write_text("[1]")
+    done = optilab("grade", "*.py:SGD", "g.ipynb", "--against", "sgd", "--json", code=9)
+    words = {
+        "a.py": "cannot read",
+        "b.py": "is a pipe or a device",
+        "c.py": "is a pipe or a device",
+        "e.py": "cannot read",
+        "f.py": "a submission has at most 1,048,576",
+        "g.ipynb": "is not a notebook",
+    }
+    assert verdicts(done) == [(name, "error") for name in words]
+    for row in json.loads(done.stdout)["submissions"]:
+        assert words[row["submission"]] in row["explanation"]
+    optilab("verify", "e.py", "--against", "sgd", code=2)
+
+
+def test_files_patterns_and_directories_together(optilab, tmp_path):
+    (tmp_path / "sub" / "below").mkdir(parents=True)
+    for name in ("a1", "a2", "b1", "[c]", "sub/d", "sub/below/e"):
+        (tmp_path / f"{name}.py").write_text(RULE)
+    (tmp_path / "sub" / "notes.txt").write_text("no submission")
+    done = optilab("grade", "b*.py:SGD", "a*.py", "a1.py:SGD", "[c].py", "sub", "--against", "sgd", "--json")
+    assert verdicts(done) == [(f"{name}.py", "equal") for name in ("[c]", "a1", "a2", "b1", "sub/d")]
+
+
+def test_file_without_a_name(optilab, tmp_path):
+    """The only name that fits, or that of the optimizer; in a notebook, too; in any encoding that Python reads.
+
+    A class comes before functions and before those that it extends.
+    """
+    lines = ["%matplotlib inline\n", "!pip install numpy\n", *RULE.splitlines(True)]
+    cells = [{"cell_type": "markdown", "source": ["# SGD"]}, {"cell_type": "code", "source": lines}]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    (tmp_path / "b.py").write_text(RULE.replace("SGD", "mine") + RULE.replace("SGD", "yours"))
+    (tmp_path / "c.py").write_text(RULE.replace("SGD", "Mine") + RULE)
+    (tmp_path / "d.py").write_text(f"\ufeff{RULE}")
+    (tmp_path / "e.py").write_text(f"# coding: latin-1\n# é\n{RULE}", encoding="latin-1")
+    (tmp_path / "f.py").write_text(RULE.replace("SGD", "step") + "def mean(a, b): return a\n")
+    method = " def update(self, w, g): return w - 0.01 * g\n"
+    (tmp_path / "g.py").write_text(f"class Base:\n{method}class Mine(Base): pass\ndef helper(a, g): return a\n")
+    for file in ("a.ipynb", "c.py"):
+        assert optilab("verify", file, "--against", "sgd").stdout.startswith(f"{file}:SGD against sgd")
+    done = optilab("grade", ".", "--against", "sgd", "--json", code=9)
+    named = [row["name"] for row in json.loads(done.stdout)["submissions"]]
+    assert named == ["SGD", "", "SGD", "SGD", "SGD", "step", "Mine"]
+    assert [verdict for _, verdict in verdicts(done)] == ["equal", "error", *["equal"] * 5]
+
+
+def test_feedback_is_a_text_for_each_student(optilab, tmp_path):
+    slow = "def sgd(w, g, lr):\n    while True: pass\n"
+    sources = {"ana": RULE, "ben": WRONG, "kim": "x = 1", "leo": RULE.replace("-", "+"), "max": slow}
+    for student, source in sources.items():
+        (tmp_path / "in" / student).mkdir(parents=True)
+        (tmp_path / "in" / student / "sgd.py").write_text(source)
+    optilab("grade", "in/*/*.py", "--against", "sgd", "--feedback", "out", "--timeout", "2", code=9)
+    texts = {path.parent.name: path.read_text() for path in Path(tmp_path, "out").rglob("*.txt")}
+    words = {
+        "ana": "equal\n",
+        "ben": "w <- w - lr*g",
+        "kim": "no class with update",
+        "leo": "explained by:",
+        "max": ": step 1 took more than 2 s\n",
+    }
+    for student, word in words.items():
+        assert word in texts[student]
+
+
+def test_a_failure_of_the_grading_is_one_row(tmp_path):
+    def fails(candidate):
+        raise RuntimeError("unforeseen")
+
+    file = tmp_path / "mine.py"
+    file.write_text(RULE)
+    row = grade_file(file, "SGD", file.read_bytes, fails, Sandbox(20.0, 2048, "limits"))
+    assert (row.verdict, row.explanation) == ("error", "RuntimeError: unforeseen")
