@@ -17,6 +17,7 @@ from optilab.marks import Flag
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
 from optilab.optimize.own import UserRule
+from optilab.optimize.program import operations_of
 from optilab.optimize.rule import Typed
 from optilab.words import settings
 
@@ -204,7 +205,7 @@ def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
 
     yield style.statement(line)
     value = np.atleast_1d(line.value)
-    across = bool(_operations(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
+    across = bool(operations_of(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
     for i, result in enumerate(value.ravel()):
 
         def number(symbol: str, i: int = i) -> str:
@@ -217,10 +218,6 @@ def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
         numbers = "" if across else f"{style.formula(line.node, number)} = "
         yield style.value(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
     yield from style.after
-
-
-def _operations(node: Node) -> set[str]:
-    return {node.op}.union(*(_operations(child) for child in node.args))
 
 
 def _states(worked: "WorkedStep") -> Iterator[str]:

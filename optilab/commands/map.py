@@ -1,9 +1,8 @@
 """`optilab map`: one rule over a grid of settings or of starts."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from string import ascii_lowercase
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,16 +19,17 @@ from optilab.config.tree import Override
 from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
-from optilab.optimize.rule import is_formula, settings_of
+from optilab.optimize.rule import is_formula, setting_of, settings_of
 from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
 from optilab.words import plural, setting, short_setting
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
-    from optilab.study import maps as study
+    from optilab.optimize.maps import MapResult
 
 EPOCHS = 100
 """Steps of every cell where neither the command line nor a config says how many."""
+MAX_CELLS = 25_000_000
 STARTS = 300
 """Starts along each side of the box of a map of basins."""
 
@@ -70,29 +70,35 @@ class Map(SetOptions, PictureOptions, SilentOptions):
 
     def run(self, place: Place) -> "LabMap":
         """The map, and its picture file. UsageError for axes that the rule or the function does not have."""
-        typed = _typed(self)
+        typed = [(self.flag(name), str(text)) for name in ("x", "y") if (text := getattr(self, name))]
         config = chosen(self, EPOCHS, *_first_values(self.algo, typed))
         if len(config.algo) != 1:
             names = ",".join(rule.name for rule in config.algo)
             raise UsageError(f"a map shows one optimizer, got {names}", self.flag("algo"))
-        axes = [_axis(self, config, *one) for one in typed]
-        if not self.basins and not axes[1:]:
+        read = {flag: _axis(self, config, flag, text) for flag, text in typed}
+        for end in ("low", "high"):  # the ends are validated as settings
+            ends = [(flag, text, read[flag].key, getattr(read[flag], end)) for flag, text in typed]
+            values = [Override(f"{flag} {text}", key, value) for flag, text, key, value in ends if setting_of(key)]
+            chosen(self, EPOCHS, *values)
+        if not self.basins and len(read) < 2:
             raise UsageError("a map needs two axes, --x and --y, or --basins")
-        x, y = _box(config) if self.basins else axes
-        if self.start is not None and not x.field and not y.field:
+        axes = _box(config) if self.basins else [*read.values()]
+        if self.start is not None and not any(setting_of(axis.key) for axis in axes):
             raise UsageError("every cell has a starting point of its own", self.flag("start"))
         require_bare(config, "map")
-        from optilab.study import maps as study
+        x, y = (axis.key for axis in axes)
+        if x == y:
+            raise UsageError(f"--x and --y are both {x.removeprefix('algo.')}")
+        across, up = (axis.count for axis in axes)
+        if across * up > MAX_CELLS:
+            raise UsageError(f"expected at most {MAX_CELLS:,} cells, got {across:,} x {up:,} (--x, --y)")
+        from optilab.optimize.maps import fill_map
 
-        found = study.chart(config.algo[0], config.function, x, y, config.start, config.epochs, config.tolerance)
-        answer = LabMap(found, self.show, [self.plot] if self.plot else [])
+        points = {axis.key: axis.points for axis in axes}
+        found = fill_map(config.algo[0], config.function, points, config.start, config.epochs, config.tolerance)
+        answer = LabMap(found, axes, self.show, [self.plot] if self.plot else [])
         self.draw(answer.chart)
         return answer
-
-
-def _typed(request: Map) -> list[tuple[str, str]]:
-    """The axes that are given, each with its flag."""
-    return [(request.flag(name), str(text)) for name in ("x", "y") if (text := getattr(request, name))]
 
 
 def _first_values(algo: Any, axes: Sequence[tuple[str, str]]) -> Iterator[Override]:
@@ -100,11 +106,11 @@ def _first_values(algo: Any, axes: Sequence[tuple[str, str]]) -> Iterator[Overri
     if any(map(is_formula, algo if isinstance(algo, list | tuple) else [algo])):
         for flag, text in axes:
             axis = read_map_axis(flag, text)
-            if axis.field:
+            if setting_of(axis.key):
                 yield Override(f"{flag} {text}", axis.key, axis.low)
 
 
-def _box(config: "OptimizeConfig") -> tuple[Axis, ...]:
+def _box(config: "OptimizeConfig") -> list[Axis]:
     """The starts of the function's box. UsageError where it has no plane of starts, or no minimum."""
     function = config.function
     if len(function.start) != 2:
@@ -113,25 +119,23 @@ def _box(config: "OptimizeConfig") -> tuple[Axis, ...]:
     if not function.minima:
         message = f"no minimum of {called(function)} is known, so --basins has nothing to map"
         raise UsageError(message)
-    return tuple(Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box))
+    return [Axis(f"w{i + 1}", low, high, STARTS) for i, (low, high) in enumerate(function.box)]
 
 
 def _axis(request: Map, config: "OptimizeConfig", flag: str, text: str) -> Axis:
-    """An axis. UsageError for a key that is not a number of the rule; its ends are validated as settings."""
+    """An axis. UsageError for a key that is no number of the rule and no coordinate, or that has a value already."""
     key = text.partition("=")[0].removeprefix("algo.")
     if re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
         numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]
         if key not in numeric:
             raise UsageError(unknown("numeric setting", key, numeric), flag)
     axis = read_map_axis(flag, text)
-    if not axis.field:
-        return axis
+    variables = [f"w{i + 1}" for i in range(len(config.function.start))]
+    if not setting_of(axis.key) and axis.key not in variables:
+        raise UsageError(unknown("variable", axis.key, variables), flag)
     for change in request.changes:
         if change.key == axis.key:
             raise UsageError(f"{key} is an axis ({flag}), whose values take its place", change.where)
-    for value in (axis.low, axis.high):
-        more = _first_values(request.algo, _typed(request))
-        chosen(request, EPOCHS, *more, Override(f"{flag} {text}", axis.key, value))
     return axis
 
 
@@ -139,22 +143,16 @@ def _axis(request: Map, config: "OptimizeConfig", flag: str, text: str) -> Axis:
 class LabMap(Answer):
     """A map: what every cell came to."""
 
-    map: "study.MapResult"
+    map: "MapResult"
+    axes: Sequence[Axis]
     what: str = "value"
     """What the picture shows: value or steps."""
     written: list[str] | tuple[()] = ()
 
-    @cached_property
-    def summary(self) -> Mapping[str, Any]:
-        """The map in a few numbers."""
-        from optilab.study import maps as study
-
-        return study.summary(self.map)
-
     @property
     def headline(self) -> str:
         found = self.map
-        over = f"{found.x.key} {_span(found.x)}   {found.y.key} {_span(found.y)}"
+        over = "   ".join(f"{axis.key} {_span(axis)}" for axis in self.axes)
         return f"{found.rule.name} on {found.function.name}   {over}   {plural(found.steps, 'epoch')}"
 
     @property
@@ -162,22 +160,23 @@ class LabMap(Answer):
         """A row per cell: its settings, the final f, the epoch at which |grad| first was below the tolerance (-1: at
         none), whether it diverged, and the number of the minimum that it reached (-1: none)."""
         found = self.map
+        (x_key, x_values), (y_key, y_values) = found.axes.items()
         return [
             {
-                found.x.key: float(x),
-                found.y.key: float(y),
+                x_key: float(x),
+                y_key: float(y),
                 "f": float(found.ends.values[row, column]),
                 "first_below": int(found.first_below[row, column]),
                 "diverged": bool(found.diverged[row, column]),
                 "basin": int(found.basin[row, column]),
             }
-            for row, y in enumerate(found.y.points)
-            for column, x in enumerate(found.x.points)
+            for row, y in enumerate(y_values)
+            for column, x in enumerate(x_values)
         ]
 
     def chart(self) -> Chart:
         """The map as a picture, with the limits of theory where they are known."""
-        return map_chart(self.map, self.what)
+        return _chart(self.map, self.axes, self.what)
 
     def blocks(self) -> Iterator[Any]:
         """The picture, then the numbers."""
@@ -193,7 +192,7 @@ class LabMap(Answer):
 
     def _counted(self) -> Iterator[str]:
         """How many cells diverged and converged, the best one, and what theory says is best."""
-        numbers, cells = self.summary, self.summary["cells"]
+        numbers, cells = self.map.summary, self.map.summary["cells"]
         share = f"{numbers['diverged'] / cells:.1%} diverged, {numbers['converged'] / cells:.1%}"
         yield f"{cells:,} cells: {share} converged (|grad| < {self.map.tolerance:g} at some epoch)"
         if numbers["best"]:
@@ -204,7 +203,7 @@ class LabMap(Answer):
 
     def _reached(self) -> Iterator[str]:
         """The fraction of the starts per minimum, and how many of their paths have settled there."""
-        found, numbers, cells = self.map, self.summary, self.summary["cells"]
+        found, numbers, cells = self.map, self.map.summary, self.map.summary["cells"]
         yield f"{cells:,} starts by the minimum that is near the end of the path:"
         names = [
             f"{letter} ({', '.join(f'{value:.6g}' for value in minimum)})"
@@ -227,9 +226,11 @@ class LabMap(Answer):
             "algo": found.rule.name,
             "function": found.function.name,
             "epochs": found.steps,
-            "x": {"key": found.x.key, "values": found.x.points.tolist()},
-            "y": {"key": found.y.key, "values": found.y.points.tolist()},
-            **self.summary,
+            **{
+                name: {"key": key, "values": v.tolist()}
+                for name, (key, v) in zip("xy", found.axes.items(), strict=True)
+            },
+            **found.summary,
             "limit": None if found.limit is None else found.limit.tolist(),
             "f": values.tolist(),
             "first_below": found.first_below.tolist(),
@@ -247,16 +248,16 @@ def _span(axis: Axis) -> str:
 # --- the chart ---------------------------------------------------------------------------------------------
 
 
-def map_chart(found: "study.MapResult", show: str = "value") -> Chart:
+def _chart(found: "MapResult", axes: Sequence[Axis], what: str) -> Chart:
     """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
     x, y = (
         Scale(
             axis.key.removeprefix("algo."), axis.low, axis.high, axis.log,
-            tex="" if axis.field else f"$w_{{{axis.key[1:]}}}$",
+            tex="" if setting_of(axis.key) else f"$w_{{{axis.key[1:]}}}$",
         )
-        for axis in (found.x, found.y)
+        for axis in axes
     )  # fmt: skip
-    marks, short = _basins(found) if found.of_starts else _values(found, show)
+    marks, short = _basins(found) if found.of_starts else _values(found, what)
     settings = ", ".join(f"{name} {short_setting(value)}" for name, value in found.settings.items())
     title = "\n".join(
         [f"{found.rule.name} on {found.function.name}, {plural(found.steps, 'epoch')}", *wrap(settings, 70)]
@@ -265,20 +266,21 @@ def map_chart(found: "study.MapResult", show: str = "value") -> Chart:
     return Chart((PanelRow((panel,)),), width=7.4, height=5.2, columns=4, text=TextSize(20))
 
 
-def _values(found: "study.MapResult", show: str) -> tuple[list[Mark], str]:
+def _values(found: "MapResult", what: str) -> tuple[list[Mark], str]:
     """The marks, and the title of text."""
-    if show == "value":
+    if what == "value":
         above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
         values, short = found.height, f"log10 of {found.above}"
         scale = Scale(f"{short} after the last epoch", tex=rf"$\log_{{10}}({above})$ after the last epoch")
     else:
         values, short = found.steps_to_tolerance, f"epochs to |grad| < {found.tolerance:g}"
         scale = Scale(f"epochs to |gradient| < {found.tolerance:g}")
+    x_values, y_values = found.axes.values()
     exact = None
     if found.limit is not None:
-        exact = (found.limit, found.y.points) if found.x.field == "lr" else (found.x.points, found.limit)
+        exact = (found.limit, y_values) if found.fields[0] == "lr" else (x_values, found.limit)
     marks: list[Mark] = [
-        Heatmap(values, found.x.points, found.y.points, scale, gone=found.diverged),
+        Heatmap(values, x_values, y_values, scale, gone=found.diverged),
         Contour(found.radius, level=1.0, exact=exact, label="limit of stability by theory"),
     ]
     if found.optimum is not None:
@@ -287,8 +289,9 @@ def _values(found: "study.MapResult", show: str) -> tuple[list[Mark], str]:
     return marks, short
 
 
-def _basins(found: "study.MapResult") -> tuple[list[Mark], str]:
-    marks: list[Mark] = [Heatmap(found.basin, found.x.points, found.y.points, kinds=True)]
+def _basins(found: "MapResult") -> tuple[list[Mark], str]:
+    x_values, y_values = found.axes.values()
+    marks: list[Mark] = [Heatmap(found.basin, x_values, y_values, kinds=True)]
     for number, (x, y) in enumerate(found.function.minima):
         marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))
     return marks, "the minimum that each start reaches; . is none"

@@ -34,11 +34,6 @@ class Axis:
     """Its values are rounded to whole numbers."""
 
     @property
-    def field(self) -> str | None:
-        """The field of the rule that the key is in a map, None for a coordinate."""
-        return self.key.removeprefix("algo.") if self.key.startswith("algo.") else None
-
-    @property
     def points(self) -> Floats:
         """(count,) numbers."""
         import numpy as np

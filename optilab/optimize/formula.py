@@ -9,7 +9,8 @@ import ast
 import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from math import pi
 from typing import Any
 
@@ -37,6 +38,8 @@ class Node:
     op: str
     args: tuple["Node", ...] = ()
     value: Any = None
+    code: str = field(default="", init=False, compare=False, repr=False)
+    """The expression as Python, once it has been calculated."""
 
     # What NumPy calls for each element of an array of nodes, by which a function in code becomes a tree.
     __add__, __radd__ = _operators("add")
@@ -343,118 +346,103 @@ def is_smooth(node: Node) -> bool:
     return node.op not in ("absolute", "sign", "minimum", "maximum") and all(map(is_smooth, node.args))
 
 
+DERIVATIVES = {
+    "add": "du + dv",
+    "subtract": "du - dv",
+    "multiply": "du*v + u*dv",
+    "divide": "(du*v - u*dv)/v^2",
+    "power": "f*(dv*log(u) + v*du/u)",
+    "minimum": "where(u < v, du, dv)",
+    "maximum": "where(u > v, du, dv)",
+    "where": "where(u, dv, dx)",
+    "negative": "-du",
+    "sum": "du",  # by a coordinate of w, at that coordinate
+    "sqrt": "du/(2*f)",
+    "exp": "f*du",
+    "log": "du/u",
+    "sin": "cos(u)*du",
+    "cos": "-(sin(u)*du)",
+    "tan": "du/cos(u)^2",
+    "sinh": "cosh(u)*du",
+    "cosh": "sinh(u)*du",
+    "tanh": "(1 - f^2)*du",
+    "absolute": "sign(u)*du",
+}
+"""The derivative of each operation f(u, v, x), by the derivatives of its arguments."""
+POWER = "v*u^(v - 1)*du"
+"""That of a power whose exponent is constant."""
+
+
+@cache
+def _rule_of_calculus(text: str) -> Node:
+    return parse(text, RULE_FUNCTIONS, {})
+
+
 def derivative(node: Node, name: str) -> Node:
     """d node / d name, by the rules of calculus; at the kink of abs, min and max one of the two sides."""
     known: dict[int, Node] = {}
 
     def of(node: Node) -> Node:
         if id(node) not in known:
-            known[id(node)] = _derivative(node, name, of)
+            known[id(node)] = derived(node)
         return known[id(node)]
 
+    def derived(node: Node) -> Node:
+        if not node.args:
+            return ONE if node == symbol(name) else ZERO
+        inner = list(map(of, node.args))
+        if all(d == ZERO for d in inner) or node.op in ("greater", "less", "sign"):  # constant between their jumps
+            return ZERO
+        if node.op not in DERIVATIVES:
+            raise UsageError(f"{node.op} has no derivative here")
+        parts = dict(zip("uvx", node.args, strict=False)) | dict(zip(("du", "dv", "dx"), inner, strict=False))
+        rule = POWER if node.op == "power" and inner[1] == ZERO else DERIVATIVES[node.op]
+        return filled(_rule_of_calculus(rule), parts | {"f": node})
+
+    def filled(node: Node, values: Mapping[str, Node]) -> Node:
+        if not node.args:
+            return values.get(node.value, node)
+        return _simple(node.op, tuple(filled(arg, values) for arg in node.args))
+
     return of(node)
-
-
-def _derivative(node: Node, name: str, of: Callable[[Node], Node]) -> Node:
-    """The derivative by `name`, given that `of` the parts."""
-    if node.op == "number":
-        return ZERO
-    if node.op == "symbol":
-        return ONE if node.value == name else ZERO
-    if node.op in ("greater", "less", "sign"):  # constant between their jumps
-        return ZERO
-    inner = [of(child) for child in node.args]
-    if all(d == ZERO for d in inner):
-        return ZERO
-    u, du = node.args[0], inner[0]
-    if len(node.args) == 2:
-        v, dv = node.args[1], inner[1]
-        match node.op:
-            case "add":
-                return _plus(du, dv)
-            case "subtract":
-                return _minus(du, dv)
-            case "multiply":
-                return _plus(_times(du, v), _times(u, dv))
-            case "divide":
-                return _over(_minus(_times(du, v), _times(u, dv)), Node("power", (v, TWO)))
-            case "power" if dv == ZERO:
-                return _times(_times(v, _power(u, _minus(v, ONE))), du)
-            case "power":
-                return _times(node, _plus(_times(dv, Node("log", (u,))), _over(_times(v, du), u)))
-            case "minimum" | "maximum":
-                return Node("where", (Node("less" if node.op == "minimum" else "greater", (u, v)), du, dv))
-    match node.op:
-        case "where":
-            return Node("where", (u, inner[1], inner[2]))
-        case "negative":
-            return _negative(du)
-        case "sum":  # by a coordinate of w, at that coordinate
-            return du
-        case "sqrt":
-            return _over(du, _times(TWO, node))
-        case "exp":
-            return _times(node, du)
-        case "log":
-            return _over(du, u)
-        case "sin":
-            return _times(Node("cos", (u,)), du)
-        case "cos":
-            return _negative(_times(Node("sin", (u,)), du))
-        case "tan":
-            return _over(du, Node("power", (Node("cos", (u,)), TWO)))
-        case "sinh":
-            return _times(Node("cosh", (u,)), du)
-        case "cosh":
-            return _times(Node("sinh", (u,)), du)
-        case "tanh":
-            return _times(_minus(ONE, Node("power", (node, TWO))), du)
-        case "absolute":
-            return _times(Node("sign", (u,)), du)
-    raise UsageError(f"{node.op} has no derivative here")
-
-
-def _negative(a: Node) -> Node:
-    return number(-a.value) if a.op == "number" else Node("negative", (a,))
-
-
-def _plus(a: Node, b: Node) -> Node:
-    return b if a == ZERO else a if b == ZERO else Node("add", (a, b))
-
-
-def _minus(a: Node, b: Node) -> Node:
-    if a.op == b.op == "number":
-        return number(a.value - b.value)
-    return a if b == ZERO else _negative(b) if a == ZERO else Node("subtract", (a, b))
-
-
-def _times(a: Node, b: Node) -> Node:
-    if a.op == b.op == "number":
-        return number(a.value * b.value)
-    if ZERO in (a, b):
-        return ZERO
-    if a.op == "number" and b.op == "multiply" and b.args[0].op == "number":  # 0.1*(2*w) reads 0.2*w
-        return _times(_times(a, b.args[0]), b.args[1])
-    return b if a == ONE else a if b == ONE else Node("multiply", (a, b))
-
-
-def _over(a: Node, b: Node) -> Node:
-    return a if b == ONE or a == ZERO else Node("divide", (a, b))
-
-
-def _power(a: Node, b: Node) -> Node:
-    return a if b == ONE else ONE if b == ZERO else Node("power", (a, b))
-
-
-_SIMPLE = {"add": _plus, "subtract": _minus, "multiply": _times, "divide": _over, "power": _power}
 
 
 def simplified(node: Node) -> Node:
     """The expression without terms 0, factors 1 and the like; a product with 0 stays, since it has a shape."""
     args = tuple(map(simplified, node.args))
-    if node.op not in _SIMPLE or (node.op == "multiply" and ZERO in args):
+    if not args or (node.op == "multiply" and ZERO in args):
         return Node(node.op, args, node.value)
-    return _SIMPLE[node.op](*args)
+    return _simple(node.op, args)
+
+
+def _simple(op: str, args: tuple[Node, ...]) -> Node:
+    """An operation on expressions that are simple."""
+    a, b = (*args, ZERO, ZERO)[:2]
+    numbers = a.op == b.op == "number"
+    match op:
+        case "add" if ZERO in (a, b):
+            return b if a == ZERO else a
+        case "subtract" | "multiply" if numbers:
+            return number(a.value - b.value if op == "subtract" else a.value * b.value)
+        case "subtract" if ZERO in (a, b):
+            return a if b == ZERO else _negative(b)
+        case "multiply" if ZERO in (a, b):
+            return ZERO
+        case "multiply" if a.op == "number" and b.op == "multiply" and b.args[0].op == "number":
+            return _simple("multiply", (number(a.value * b.args[0].value), b.args[1]))  # 0.1*(2*w) reads 0.2*w
+        case "multiply" if ONE in (a, b):
+            return b if a == ONE else a
+        case "divide" if b == ONE or a == ZERO:
+            return a
+        case "power" if b in (ONE, ZERO):
+            return a if b == ONE else ONE
+        case "negative":
+            return _negative(a)
+    return Node(op, args)
+
+
+def _negative(a: Node) -> Node:
+    return number(-a.value) if a.op == "number" else Node("negative", (a,))
 
 
 _SIGNS = {

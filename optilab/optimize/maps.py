@@ -1,41 +1,50 @@
-"""Many paths at once: every cell of a grid has its own start or its own settings.
+"""Many paths at once: every cell of a grid has its own start or its own settings; and what a map of them says.
 
-Only the ends are kept. The grid is cut into blocks that fit the cache.
+Only the ends are kept. The grid is cut into blocks of rows that fit the cache.
 """
 
+import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
-from time import perf_counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cached_property, reduce
+from itertools import count, islice, repeat
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optilab.errors import UsageError
-from optilab.optimize.formula import Node, symbol
+from optilab.optimize import theory
+from optilab.optimize.arrays import in_float64
+from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
 from optilab.optimize.own import UserRule
-from optilab.optimize.path import DIVERGENCE_FACTOR
-from optilab.optimize.program import block_source, executed, written_out
-from optilab.optimize.rule import Rule, quantities_for, reject_matrix_rule, settings_in_formula, with_settings
+from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
+from optilab.optimize.program import coordinates, written_out
+from optilab.optimize.rule import (
+    Rule,
+    quantities_for,
+    reject_matrix_rule,
+    setting_of,
+    settings_in_formula,
+    settings_of,
+    with_settings,
+)
 
-BLOCK = 16_384  # cells: 128 KiB an array, a handful of arrays in the L2 cache
+BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
-WORTH_A_PROCESS = 0.08  # seconds of work, a few times what starting processes takes
 CHECKED_STEPS = 200
 
 Watch = Literal["gradient", "solved"]
-Part = tuple[slice, slice]
-Kernel = Callable[..., Any]
-"""run(steps, limits, near, settings, *points) -> points, pending, count; see `block_source`."""
+Kernel = Callable[[Floats, Mapping[str, Floats]], Iterator[Sequence[Floats]]]
+"""From starts (rows, columns, d) and settings: the watched quantity before each step, and the coordinates after it."""
 
 
 @dataclass(frozen=True)
 class GridResult:
-    """Where the paths of a grid ended; `first_below` is -1 where the watched quantity never was below its limit.
+    """Where the paths of a grid ended; `first_below` is -1 where no watched quantity was below its limit.
 
     points (rows, columns, d), values, gradient_norms and first_below (rows, columns).
     """
@@ -43,7 +52,7 @@ class GridResult:
     points: Floats
     values: Floats
     gradient_norms: Floats
-    first_below: NDArray[np.int32] | None
+    first_below: NDArray[np.int32]
 
     def diverged(self, function: Objective, starts: Floats, tolerance: float = 1e-3) -> NDArray[np.bool_]:
         """Where a path is no longer finite, or much higher above the minimum than it started."""
@@ -79,69 +88,66 @@ class Grid:
 
     def written_out(self) -> Kernel | None:
         """The rule's formula over coordinates; None where it or the function has none."""
-        nodes = self.function.nodes() if self.rule.text else None
-        if nodes is None:
-            return None
         rule = with_settings(self.rule, self.settings)  # an array is not 0: it turns no part of a formula off
-        program = rule.program
-        symbols = {name: symbol(f"_{name}") for name in program.settings}
-        step = written_out(program, nodes, symbols)
-        if step is None:
+        fixed = settings_in_formula(self.rule)
+        names = rule.program.settings if rule.text else ()
+        symbols = {name: symbol(f"_{name}") for name in names}
+        expansion = written_out(rule, self.function, symbols)
+        if expansion is None:
             return None
-        names = [str(node.value) for node in symbols.values()]
-        watched = step.value if self.watch == "solved" else _square(step.gradient) if self.watch else None
-        run = executed(block_source(step, names, watched))["run"]
-        given = {
-            name: np.float64(value) for name, value in settings_in_formula(self.rule).items() if name in symbols
-        }
-        keys = [key.rpartition(".")[2] for key in self.settings]
+        watched = {"solved": expansion.value, "gradient": _square(expansion.gradient), None: ZERO}[self.watch]
+        outputs = [watched, *expansion.after[: self.starts.shape[-1]]]
+        steps = expansion.steps(outputs, [str(node.value) for node in symbols.values()], on_arrays=True)
 
-        def kernel(steps: int, limits: Floats, near: Any, settings: Sequence[Floats], *points: Floats) -> Any:
-            chosen = given | dict(zip(keys, settings, strict=True))
-            return run(steps, limits, near, [chosen[name] for name in program.settings], *points)
+        def kernel(starts: Floats, settings: Mapping[str, Floats]) -> Iterator[Sequence[Floats]]:
+            chosen = fixed | {key.rpartition(".")[2]: array for key, array in settings.items()}
+            state = with_settings(rule, _by_cell(settings)).init(starts)
+            moving = [
+                np.array(one) if np.ndim(one) else np.float64(one)
+                for one in coordinates(rule.program, starts, state)
+            ]
+            return steps([in_float64(chosen[name]) for name in symbols], *moving)
 
         return kernel
 
     def on_arrays(self, rule: Rule) -> Kernel:
         """The rule on whole arrays (rows, columns, d)."""
 
-        def run(steps: int, limits: Floats, near: Any, settings: Sequence[Floats], *points: Floats) -> Any:
-            chosen = with_settings(rule, {n: a[..., None] for n, a in zip(self.settings, settings, strict=True)})
-            w = np.stack(points, axis=-1)
-            pending, count = np.ones(w.shape[:-1], bool), np.zeros(w.shape[:-1], np.int32)
-            try:
-                state = chosen.init(w)
-                for t in range(1, steps + 1):
-                    gradient = self.function.gradient(w)
-                    if self.watch:
-                        pending &= ~self.reached(
-                            w, self.function.value(w), np.sum(gradient * gradient, axis=-1), limits
-                        )
-                        count += pending
-                    w, state = chosen.step(w, gradient, t, state, **quantities_for(rule, self.function, w))
-            except (TypeError, ValueError) as error:
-                raise UsageError(f"{rule.name} cannot fill this map: {error}") from error
-            return [w[..., i] for i in range(w.shape[-1])], pending, count
+        def kernel(w: Floats, settings: Mapping[str, Floats]) -> Iterator[Sequence[Floats]]:
+            chosen = with_settings(rule, _by_cell(settings))
+            state = chosen.init(w)
+            for t in count(1):
+                gradient = self.function.gradient(w)
+                square = np.sum(gradient * gradient, axis=-1)
+                watched = self.function.value(w) if self.watch == "solved" else square
+                w, state = chosen.step(w, gradient, t, state, **quantities_for(rule, self.function, w))
+                yield watched, *np.moveaxis(w, -1, 0)
 
-        return run
+        return kernel
 
-    def reached(self, w: Floats, values: Floats, squares: Floats, limits: Floats) -> Any:
-        """Whether the watched quantity is below its limit, as (rows, columns)."""
-        if self.watch == "gradient":
-            return squares < limits
-        return (values < limits) & is_near_minimum(self.function, w)
+    def follow(
+        self, kernel: Kernel, starts: Floats, settings: Mapping[str, Floats], steps: int, limits: Floats
+    ) -> tuple[Floats, Any, Any]:
+        """The points after `steps`, whether the watched quantity was never below its limit, and the steps before it
+        was."""
+        never, before = np.ones(starts.shape[:-1], bool), np.zeros(starts.shape[:-1], np.int32)
+        points: Sequence[Floats] = [*np.moveaxis(starts, -1, 0)]
+        try:
+            for quantity, *after in islice(kernel(starts, settings), steps):
+                if self.watch:
+                    np.greater(never, self.reached(points, quantity, limits), never)
+                    before += never
+                points = after
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self.rule.name} cannot fill this map: {error}") from error
+        return np.stack(points, axis=-1), never, before
 
-    @property
-    def near(self) -> Callable[..., Any] | None:
-        """Whether points are near a minimum, as a function of their coordinates, where that is a condition."""
-        if self.watch != "solved":
-            return None
-        return lambda *points: is_near_minimum(self.function, np.stack(points, axis=-1))
-
-    def cut(self, array: Floats, part: Part) -> Floats:
-        """The part of an array (rows or 1, columns or 1, ...)."""
-        rows, columns = part
-        return array[rows if array.shape[0] > 1 else slice(None), columns if array.shape[1] > 1 else slice(None)]
+    def reached(self, points: Sequence[Floats], quantity: Floats, limits: Floats) -> Any:
+        """Whether the watched quantity is below its limit at points by coordinate, and near a minimum if need be."""
+        below = quantity < limits
+        if self.watch == "solved" and below.any():
+            below &= is_near_minimum(self.function, points)
+        return below
 
     def kernel(self) -> tuple[Kernel, int]:
         """What runs a block, and the number of its cells."""
@@ -157,37 +163,33 @@ class Grid:
         """
         rows, columns = (np.unique([0, size // 2, size - 1]) for size in self.shape)
         cells, few = np.ix_(rows, columns), min(self.steps, CHECKED_STEPS)
-        points = [np.broadcast_to(self.starts[..., i], self.shape)[cells] for i in range(self.starts.shape[-1])]
-        chosen = [np.broadcast_to(array, self.shape)[cells] for array in self.settings.values()]
-        limits = np.zeros((1, 1))
+        starts = np.broadcast_to(self.starts, (*self.shape, self.starts.shape[-1]))[cells]
+        settings = {name: np.broadcast_to(array, self.shape)[cells] for name, array in self.settings.items()}
         with np.errstate(all="ignore"):
-            expected = single(few, limits, None, chosen, *points)[0]
             try:
-                found = whole(few, limits, None, chosen, *points)[0]
+                both = [
+                    self.follow(kernel, starts, settings, few, np.zeros((1, 1)))[0] for kernel in (single, whole)
+                ]
             except UsageError:
                 return False
-            return bool(np.allclose(np.stack(found), np.stack(expected), rtol=1e-9, atol=1e-12, equal_nan=True))
+            return bool(np.allclose(both[1], both[0], rtol=1e-9, atol=1e-12, equal_nan=True))
 
-    def ends(self, part: Part, run: Kernel) -> GridResult:
-        """Where the paths of a part ended."""
-        rows, columns = part
-        size = (rows.stop - rows.start, columns.stop - columns.start)
-        points = [
-            np.array(np.broadcast_to(self.cut(self.starts[..., i], part), size))
-            for i in range(self.starts.shape[-1])
-        ]
-        limits = self.cut(self.limits, part)
-        chosen = [self.cut(array, part) for array in self.settings.values()]
+    def ends(self, rows: slice, kernel: Kernel) -> GridResult:
+        """Where the paths of some rows ended."""
+
+        def cut(array: Floats) -> Floats:
+            return array[rows] if len(array) > 1 else array
+
+        settings, limits = {name: cut(array) for name, array in self.settings.items()}, cut(self.limits)
+        shape = (rows.stop - rows.start, self.shape[1], self.starts.shape[-1])
+        starts = np.array(np.broadcast_to(cut(self.starts), shape))
         with np.errstate(all="ignore"):
-            moved, pending, count = run(self.steps, limits, self.near, chosen, *points)
-            w = np.stack(moved, axis=-1)
+            w, never, before = self.follow(kernel, starts, settings, self.steps, limits)
             values, gradients = self.function.value(w), self.function.gradient(w)
             squares = np.sum(gradients * gradients, axis=-1)
-            first = None
-            if self.watch:
-                pending = pending & ~self.reached(w, values, squares, limits)
-                first = np.where(pending, -1, count).astype(np.int32)
-            return GridResult(w, values, np.sqrt(squares), first)
+            quantity = values if self.watch == "solved" else squares
+            never &= ~self.reached([*np.moveaxis(w, -1, 0)], quantity, limits)
+            return GridResult(w, values, np.sqrt(squares), np.where(never, -1, before).astype(np.int32))
 
 
 def run_grid(
@@ -202,7 +204,7 @@ def run_grid(
 ) -> GridResult:
     """Follow `rule` for `steps` updates in every cell of a `Grid`; the numbers are those of `descend` in that cell.
 
-    `workers`: processes; by default one per core where the rest of the work takes longer than to start them.
+    `workers`: threads that share the blocks of a formula, by default one per core. A user's code runs in one.
     """
     reject_matrix_rule(rule)
     if "function" in rule.needs:  # SciPy's line search takes an array of starts for one long point
@@ -210,49 +212,183 @@ def run_grid(
     shaped = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     below = np.atleast_2d(np.square(limits) if watch == "gradient" else np.asarray(limits, float))
     grid = Grid(rule, function, np.asarray(starts, float), steps, shaped, watch, below)
-    run, block = grid.kernel()
+    kernel, block = grid.kernel()
     rows, columns = grid.shape
-    parts = list(_blocks(rows, columns, block))
-    began = perf_counter()
-    found = [grid.ends(parts[0], run)]
-    if workers is None:
-        left = (perf_counter() - began) * (len(parts) - 1)
-        workers = (os.cpu_count() or 1) if left > WORTH_A_PROCESS else 1
-    if workers > 1 and parts[1:]:
-        with ProcessPoolExecutor(workers, get_context("fork"), _inherited.extend, ([grid, run],)) as pool:
-            found += pool.map(_ends, parts[1:])
+    height = max(1, block // columns)
+    blocks = [slice(top, min(top + height, rows)) for top in range(0, rows, height)]
+    workers = 1 if isinstance(rule, UserRule) else min(workers or os.cpu_count() or 1, len(blocks))
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(grid.ends, blocks, repeat(kernel)))
     else:
-        found += [grid.ends(part, run) for part in parts[1:]]
-    points, first = np.empty((rows, columns, grid.starts.shape[-1])), np.empty((rows, columns), np.int32)
-    values, norms = np.empty((rows, columns)), np.empty((rows, columns))
-    for part, one in zip(parts, found, strict=True):
-        points[part], values[part], norms[part] = one.points, one.values, one.gradient_norms
-        if one.first_below is not None:
-            first[part] = one.first_below
-    return GridResult(points, values, norms, first if watch else None)
+        found = [grid.ends(block, kernel) for block in blocks]
+    names = [one.name for one in fields(GridResult)]
+    return GridResult(*(np.concatenate([getattr(part, name) for part in found]) for name in names))
 
 
-_inherited: list[Any] = []
-"""The grid and its kernel, in a process that was forked: neither formulas nor a user's code can be sent."""
-
-
-def _ends(part: Part) -> GridResult:
-    grid, run = _inherited
-    result: GridResult = grid.ends(part, run)
-    return result
+def _by_cell(settings: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Settings (rows, columns) for points (rows, columns, d)."""
+    return {name: array[..., None] for name, array in settings.items()}
 
 
 def _square(gradient: Sequence[Node]) -> Node:
     """|g|^2, added in the order of np.sum."""
-    total = gradient[0] * gradient[0]
-    for node in gradient[1:]:
-        total = Node("add", (total, node * node))
-    return total
+    return reduce(operator.add, [node * node for node in gradient])
 
 
-def _blocks(rows: int, columns: int, block: int) -> Iterator[Part]:
-    width = min(columns, block)
-    height = max(1, block // width)
-    for top in range(0, rows, height):
-        for left in range(0, columns, width):
-            yield slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
+# --- a map: one rule on one function over two axes -------------------------------------------------------------
+
+BASIN = 0.05
+"""A start belongs to the basin of a minimum from which its path ends nearer than this fraction of the box."""
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """The results of all cells; rows along y, columns along x.
+
+    `axes` are the keys and values of x, then of y: `algo.` and a setting of the rule, or a coordinate of the start, w1.
+    """
+
+    rule: Rule
+    function: Objective
+    axes: Mapping[str, Floats]
+    steps: int
+    tolerance: float
+    starts: Floats
+    ends: GridResult
+
+    @cached_property
+    def fields(self) -> list[str]:
+        """The setting that x is, and that y is; empty for a coordinate."""
+        return [setting_of(key) for key in self.axes]
+
+    @property
+    def first_below(self) -> Any:
+        """The epoch at which |gradient| first was below the tolerance, -1 for never."""
+        return self.ends.first_below
+
+    @cached_property
+    def diverged(self) -> Any:
+        return self.ends.diverged(self.function, self.starts, self.tolerance)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The rule's settings that are not an axis; of a rule that it wraps the name, and its settings as `base.lr`."""
+        return {name: value for name, value in settings_of(self.rule).items() if name not in self.fields}
+
+    @property
+    def steps_to_tolerance(self) -> Floats:
+        """The epoch at which |gradient| first was below the tolerance; NaN where it never was, or the path diverged."""
+        return np.where(self.diverged | (self.first_below < 0), np.nan, self.first_below)
+
+    @property
+    def above(self) -> str:
+        """The quantity whose logarithm is `height`."""
+        return "f - f_min" if self.function.minima else "f - lowest f"
+
+    @cached_property
+    def height(self) -> Floats:
+        """log10 of the final f above the minimum (above the lowest end where none is known), not below 1e-16; NaN where
+        it diverged."""
+        floor = lowest(self.function)
+        base = np.nanmin(self.ends.values) if floor is None else floor
+        with np.errstate(all="ignore"):
+            height = np.log10(np.maximum(self.ends.values - base, 1e-16))
+        return np.where(self.diverged, np.nan, height)
+
+    @property
+    def of_starts(self) -> bool:
+        """Whether both axes are coordinates of the start and there are minima to reach: a map of basins."""
+        return not any(self.fields) and bool(self.function.minima)
+
+    @cached_property
+    def basin(self) -> Any:
+        """The number of the minimum that was reached, -1 for none."""
+        minima = np.array(self.function.minima)
+        if not minima.size:
+            return np.full(self.diverged.shape, -1)
+        low, high = np.array(self.function.box, dtype=float).T
+        with np.errstate(all="ignore"):
+            away = np.stack([np.linalg.norm(self.ends.points - m, axis=-1) for m in minima])
+        nearest = np.argmin(np.where(np.isfinite(away), away, np.inf), axis=0)
+        reached = away.min(axis=0) < BASIN * np.linalg.norm(high - low) / np.sqrt(len(low))
+        return np.where(reached & ~self.diverged, nearest, -1)
+
+    @cached_property
+    def best(self) -> tuple[int, int] | None:
+        """(row, column) of the lowest end that did not diverge."""
+        return None if self.diverged.all() else divmod(int(np.nanargmin(self.height)), self.height.shape[1])
+
+    @cached_property
+    def limit(self) -> Floats | None:
+        """Where lr is an axis: the largest stable lr by theory, per cell of the other axis."""
+        eigenvalues = self._eigenvalues
+        if eigenvalues is None or "lr" not in self.fields:
+            return None
+        other = 1 - self.fields.index("lr")
+        field, values = self.fields[other], [*self.axes.values()][other]
+        rule = with_settings(self.rule, {field: values[:, None]} if field else {})
+        return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), len(values))
+
+    def radius(self, x: Floats, y: Floats) -> Floats | None:
+        """Over x (columns) and y (rows): the spectral radius of the update matrix, which is below 1 where it is stable.
+
+        None without a theory, and where no axis is a setting.
+        """
+        eigenvalues = self._eigenvalues
+        shaped = zip(self.fields, (x[:, None], y[:, None, None]), strict=True)
+        settings = {field: values for field, values in shaped if field}
+        if eigenvalues is None or not settings:
+            return None
+        matrices = theory.update_matrices(with_settings(self.rule, settings), eigenvalues)
+        assert matrices is not None
+        return np.broadcast_to(theory.spectral_radius(matrices).max(axis=-1), (len(y), len(x)))
+
+    @property
+    def _eigenvalues(self) -> Floats | None:
+        """For the Hessian; None without a theory for the rule and the function."""
+        eigenvalues = theory.curvatures(self.function)
+        silent = eigenvalues is None or theory.update_matrices(self.rule, eigenvalues) is None
+        return None if silent else eigenvalues
+
+    @cached_property
+    def optimum(self) -> tuple[float, float] | None:
+        """(x, y) that is best in the long run by theory, where the axes are the settings that it optimizes."""
+        prediction = theory.predict(self.rule, self.function)
+        if prediction is None or {*self.fields} != prediction.best.keys():
+            return None
+        x, y = (prediction.best[field] for field in self.fields)
+        return x, y
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """The map in a few numbers."""
+        best, points = self.best, [*self.axes.values()]
+        row: dict[str, Any] = {
+            "cells": int(self.diverged.size),
+            "diverged": int(self.diverged.sum()),
+            "converged": int(np.sum((self.first_below >= 0) & ~self.diverged)),
+            "best": None,
+            "theory": self.optimum and dict(zip(self.axes, self.optimum, strict=True)),
+        }
+        if best is not None:
+            at = (float(values[i]) for values, i in zip(points, reversed(best), strict=True))
+            row["best"] = {**dict(zip(self.axes, at, strict=True)), "f": float(self.ends.values[best])}
+        if self.of_starts:
+            counts = {str(list(m)): int(np.sum(self.basin == i)) for i, m in enumerate(self.function.minima)}
+            row["basins"] = {**counts, "none": int(np.sum(self.basin == -1))}
+        return row
+
+
+def fill_map(
+    rule: Rule, function: Objective, axes: Mapping[str, Floats], start: Any, steps: int, tolerance: float
+) -> MapResult:
+    """The map over two `axes` (see `MapResult`) from a start, by default the function's."""
+    (x, across), (y, up) = axes.items()
+    shaped = {x: across[None, :], y: up[:, None]}
+    settings = {setting_of(key): values for key, values in shaped.items() if setting_of(key)}
+    point = function.start if start is None else start
+    at = [shaped.get(f"w{i + 1}", np.full((1, 1), value)) for i, value in enumerate(point)]
+    starts = np.stack(np.broadcast_arrays(*at), axis=-1)
+    ends = run_grid(rule, function, starts, steps, settings, watch="gradient", limits=tolerance)
+    return MapResult(rule, function, axes, steps, tolerance, starts, ends)

@@ -5,7 +5,7 @@ A function is a small frozen class; its fields are its parameters. Points are ar
 text need none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from itertools import product
@@ -251,14 +251,14 @@ def minima_inside(function: Objective) -> tuple[Point, ...]:
     )
 
 
-def is_near_minimum(function: Objective, x: Floats) -> Any:
-    """Whether points (..., d) are near a known minimum in the box, as (...,); see `NEAR`."""
+def is_near_minimum(function: Objective, points: Sequence[Floats]) -> Any:
+    """Whether points, by coordinate, are near a known minimum in the box; see `NEAR`."""
     import numpy as np
 
     near: Any = False
     for minimum in minima_inside(function):
         close: Any = True
-        for i, (m, (low, high)) in enumerate(zip(minimum, function.box, strict=True)):
-            close = np.logical_and(np.abs(x[..., i] - m) <= NEAR * (high - low), close)
+        for x, m, (low, high) in zip(points, minimum, function.box, strict=True):
+            close = np.logical_and(np.abs(x - m) <= NEAR * (high - low), close)
         near = np.logical_or(close, near)
     return near

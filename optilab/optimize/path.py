@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count, islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.program import evaluate, executed, path_source, written_out
+from optilab.optimize.program import coordinates, evaluate, written_out
 from optilab.optimize.rule import RULES, Rule, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
@@ -100,20 +100,20 @@ def _written_out(rule: Rule, function: Objective, start: Sequence[float], steps:
 
     None where there is no such program, or where Python's floats raise an exception (x/0) and NumPy has a value.
     """
-    nodes = function.nodes() if rule.text else None
-    values = settings_in_formula(rule)
-    step = nodes and written_out(
-        rule.program, nodes, {name: formulas.number(float(values[name])) for name in rule.program.settings}
-    )
-    if not step:
+    settings = {name: value for name, value in settings_in_formula(rule).items() if isinstance(value, float | int)}
+    expansion = written_out(rule, function, {name: formulas.number(float(v)) for name, v in settings.items()})
+    if expansion is None:
         return None
-    run, d = executed(path_source(step))["run"], len(start)
+    d, x = len(start), np.array([start], dtype=np.float64)
+    moving = [float(np.ravel(one)[0]) for one in coordinates(rule.program, x, rule.init(x))]
+    row = [*map(formulas.symbol, expansion.moving[:d]), expansion.value, *expansion.gradient]
+    rows = islice(expansion.steps(row)((), *moving), steps + 1)
     try:
         with np.errstate(all="ignore"):
-            rows = np.frombuffer(run(steps, *map(float, start))).reshape(steps + 1, -1)
+            table = np.fromiter(chain.from_iterable(rows), float).reshape(steps + 1, -1)
     except (ArithmeticError, ValueError, TypeError):  # x/0, sqrt(-1), a power that is complex
         return None
-    return rows[:, :d], rows[:, d], rows[:, d + 1 :]
+    return table[:, :d], table[:, d], table[:, d + 1 :]
 
 
 def _stepwise(rule: Rule, function: Objective, start: Sequence[float], steps: int, regime: Regime) -> Rows:
@@ -241,60 +241,6 @@ def evaluated(rule: Rule, known: Mapping[str, Any]) -> tuple[EvaluatedStatement,
 def lowest(function: Objective) -> float | None:
     """The value at the minimum; None where the function has none."""
     return float(function.value(np.array(function.minima[0]))) if function.minima else None
-
-
-def view(function: Objective, paths: Sequence[Trajectory]) -> list[tuple[float, float]]:
-    """(left, right) and (bottom, top) of the picture: the function's box, wider where a path starts outside it."""
-    sides = []
-    for axis, (low, high) in enumerate(function.box[:2]):
-        starts = [float(path.points[0, axis]) for path in paths]
-        low, high = min(low, *starts), max(high, *starts)
-        margin = 0.04 * (high - low)
-        sides.append((low - margin, high + margin))
-    return sides
-
-
-def heights(function: Objective, x: Floats) -> Floats:
-    """f above its minimum at points (..., 2), or above the lowest of the points where there is no minimum."""
-    with np.errstate(all="ignore"):
-        values = function.value(x)
-    floor = lowest(function)
-    finite = values[np.isfinite(values)]
-    return np.asarray(values - (float(finite.min()) if floor is None else floor))
-
-
-LIFT = 1e-3
-
-
-def gaps(function: Objective, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
-    """f above its minimum along each path, and the name of that quantity, for a log scale.
-
-    A gap of zero is NaN, since a log scale has no zero; where f_min is not zero, gaps end at its rounding error. Where
-    no minimum is known, f above the lowest f reached, lifted by LIFT of the way there, so that a path that gets there
-    neither plunges nor has a hole.
-    """
-    floor = lowest(function)
-    if floor is None:
-        reached = min(float(path.values.min()) for path in paths)
-        if lift := LIFT * max(float(path.values[0]) - reached for path in paths):
-            above = [path.values - reached + lift for path in paths]
-            return [np.where(gap > 0, gap, np.nan) for gap in above], f"f - lowest f, + {LIFT:.1%}"
-        floor = reached  # no path has moved
-    rounding = float(np.finfo(float).eps * abs(floor))
-    above = [np.maximum(path.values - floor, rounding) for path in paths]
-    above = [np.where(gap > 0, gap, np.nan) for gap in above]
-    if not any(np.isfinite(gap).any() for gap in above):  # every path starts at the minimum and stays
-        above = [np.full_like(gap, 1e-16) for gap in above]
-    return above, "f - f_min"
-
-
-def span(curves: Sequence[Floats], paths: Sequence[Trajectory]) -> tuple[float, float]:
-    """The lowest and highest gap of a picture; the gaps of a diverged path count only if there is no other path."""
-    seen = np.concatenate(curves)
-    tame = [curve for curve, path in zip(curves, paths, strict=True) if path.status is not Status.DIVERGED]
-    shown = np.concatenate(tame) if tame and np.isfinite(np.concatenate(tame)).any() else seen
-    low, high = float(np.nanmin(seen)), float(np.nanmax(shown))
-    return min(low, high), min(high, 1e250)  # a margin fits above
 
 
 def measured_rate(path: Trajectory, function: Objective) -> float | None:

@@ -10,15 +10,16 @@ what runs, to the bit. `written_out` has the same program over single coordinate
 
 import math
 import operator
-from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial, reduce
+from functools import cache, cached_property, reduce
 from math import inf, nan
+from types import CodeType
 from typing import Any
 
-from optilab.optimize.arrays import Array, array_namespace
+from optilab.optimize import arrays
+from optilab.optimize.arrays import Array
 from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in, statements, symbol, symbols, text
 
 NUMBER, ROW, VECTOR = range(3)
@@ -29,8 +30,7 @@ another point, and the diagonal of the Hessian, both as functions of a point."""
 _INPUTS = {"w": VECTOR, "g": VECTOR, "t": NUMBER, "I": VECTOR}
 _SIZES = QUANTITIES | {"sum": ROW, "norm": ROW, "smallest": ROW, "solve": VECTOR}
 
-ELEMENTWISE = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
-"""Functions that NumPy and torch share by name."""
+ELEMENTWISE = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sign")
 INFIX = {
     "add": "({} + {})",
     "subtract": "({} - {})",
@@ -40,7 +40,17 @@ INFIX = {
     "negative": "(-{})",
     "greater": "({} > {})",
     "less": "({} < {})",
+    "raised": "({} ** {})",  # of numbers that are the same for all coordinates
 }
+ON_ANY = {
+    "where": "_where({}, lambda: {}, lambda: {}, w)",  # of two numbers one is calculated: the other may be x/0
+    "grad": "grad({})",
+    "diagonal": "diagonal({})",
+    "absolute": "abs({})",
+    **{op: f"_elementwise('{op}', {{}})" for op in ELEMENTWISE},
+    "": "_{op}({args})",  # of arrays.py
+}
+"""Operations that are not in INFIX, and all others, on whatever a rule runs on."""
 
 
 @dataclass(frozen=True)
@@ -172,15 +182,22 @@ def printed(program: Program) -> str:
 
 def executed(source: str) -> dict[str, Any]:
     """The names that generated source defines; only names, numbers and operations of a tree are in it."""
-    import numpy as np
-
-    names: dict[str, Any] = {"np": np, "nan": nan, "inf": inf, "array": array, "sqrt": math.sqrt, **FUNCTIONS}
+    names = dict(_names())
     exec(compile(source, "<formula>", "exec"), names)
     return names
 
 
+@cache
+def _names() -> Mapping[str, Any]:
+    """The names in generated source, besides those of a formula, which begin with a letter."""
+    import numpy as np
+
+    operations = {name: function for name, function in vars(arrays).items() if name.startswith("_")}
+    return {"np": np, "nan": nan, "inf": inf, "sqrt": math.sqrt, **operations}
+
+
 def code(node: Node) -> str:
-    """An expression as Python; what is not an operator is a call of one of FUNCTIONS."""
+    """An expression as Python; what is not an operator is a call."""
     if node.op == "number":
         return f"({node.value!r})" if node.value < 0 else repr(node.value)
     if node.op == "symbol":
@@ -190,46 +207,34 @@ def code(node: Node) -> str:
     args = [code(child) for child in node.args]
     if node.op == "power" and node.args[1].op == "number" and node.args[1].value.is_integer():
         return f"({args[0]} ** {int(node.args[1].value)})"
-    if node.op == "where":  # of two numbers one is calculated: the other may divide by zero
-        return f"_where({args[0]}, lambda: {args[1]}, lambda: {args[2]}, w)"
-    if node.op in INFIX:
-        return INFIX[node.op].format(*args)
-    return f"{node.op if node.op in QUANTITIES else f'_{node.op}'}({', '.join(args)})"
+    return operation(node.op, args, ON_ANY)
+
+
+def operation(op: str, args: Sequence[str], templates: Mapping[str, str]) -> str:
+    """An operation on expressions as Python."""
+    template = INFIX.get(op) or templates.get(op)
+    return template.format(*args) if template else templates[""].format(op=op, args=", ".join(args))
 
 
 def evaluate(node: Node, values: Mapping[str, Any]) -> Any:
-    """The value of an expression, with the values of its names; the arithmetic of `Program.step`."""
-    if node.op == "number":
-        return node.value
-    if node.op == "symbol":
-        return _identity(1.0, values["w"]) if node.value == "I" else values[node.value]
-    if node.op == "multiply" and node.args[1] == symbol("I"):
-        return _identity(evaluate(node.args[0], values), values["w"])
-    if node.op == "where":
-        condition, *branches = node.args
-        this, that = (partial(evaluate, branch, values) for branch in branches)
-        return _where(evaluate(condition, values), this, that, values["w"])
-    call = values[node.op] if node.op in QUANTITIES else OPERATORS.get(node.op) or FUNCTIONS[f"_{node.op}"]
-    return call(*(evaluate(child, values) for child in node.args))
+    """The value of an expression, with the values of its names; the arithmetic of `Program.step`. Raises KeyError."""
+    node.code = node.code or code(node)
+    try:
+        return eval(_expression(node.code), {**_names(), "w": None, **values})
+    except NameError as error:
+        raise KeyError(error.name) from None
 
 
-OPERATORS: Mapping[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": operator.truediv,
-    "remainder": operator.mod,
-    "negative": operator.neg,
-    "greater": operator.gt,
-    "less": operator.lt,
-}
+@cache
+def _expression(source: str) -> CodeType:
+    return compile(source, "<formula>", "eval")
 
 
 def is_finite(node: Node) -> bool:
     """Whether every constant in an expression is a finite number."""
     if node.args and not symbols(node) and not operations_of(node) & QUANTITIES.keys():
         try:
-            return math.isfinite(evaluate(node, {"w": None}))
+            return math.isfinite(evaluate(node, {}))
         except ArithmeticError:
             return False
     return all(map(is_finite, node.args))
@@ -245,130 +250,6 @@ def divides_by_zero(node: Node) -> bool:
 def operations_of(node: Node) -> set[str]:
     """The names of all operations in an expression."""
     return {node.op}.union(*map(operations_of, node.args))
-
-
-# --- the functions of generated code: of NumPy arrays, torch tensors and numbers --------------------------------
-
-
-def _is_number(x: Array) -> bool:
-    return isinstance(x, float | int)
-
-
-def _zeros(like: Array) -> Array:
-    return array_namespace(like).zeros_like(like)
-
-
-def _power(x: Array, y: Array) -> Array:
-    raised = x**y
-    return nan if isinstance(raised, complex) else raised
-
-
-def _sqrt(x: Array) -> Array:
-    if _is_number(x) and not hasattr(x, "dtype"):  # NumPy's numbers are floats, too
-        return math.sqrt(x) if x >= 0 else nan
-    return array_namespace(x).sqrt(x)
-
-
-def _of_elements(name: str) -> Callable[[Array], Array]:
-    return lambda x: getattr(array_namespace(x), name)(x)
-
-
-def _absolute(x: Array) -> Array:
-    return abs(x)
-
-
-def _minimum(x: Array, y: Array) -> Array:
-    """The smaller one of each pair; NaN where one of them is."""
-    if _is_number(x) and _is_number(y):
-        return x if x <= y or x != x else y
-    module = array_namespace(x, y)
-    if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
-        return y.clamp(max=x) if _is_number(x) else x.clamp(max=y)
-    return module.minimum(x, y)
-
-
-def _maximum(x: Array, y: Array) -> Array:
-    """The larger one of each pair; NaN where one of them is."""
-    if _is_number(x) and _is_number(y):
-        return x if x >= y or x != x else y
-    module = array_namespace(x, y)
-    if module.__name__ == "torch" and (_is_number(x) or _is_number(y)):
-        return y.clamp(min=x) if _is_number(x) else x.clamp(min=y)
-    return module.maximum(x, y)
-
-
-def _clip(x: Array, low: Array, high: Array) -> Array:
-    return _minimum(_maximum(x, low), high)
-
-
-def _where(condition: Any, x: Callable[[], Array], y: Callable[[], Array], like: Array) -> Array:
-    import numpy as np
-
-    if isinstance(condition, bool | np.bool_):
-        return x() if condition else y()
-    with np.errstate(all="ignore"):  # each value is calculated where the other one is meant, too
-        module, this, that = array_namespace(condition), x(), y()
-    if _is_number(this) and _is_number(that) and hasattr(like, "dtype"):  # of the precision of w
-        this, that = (module.asarray(one, dtype=like.dtype, device=like.device) for one in (this, that))
-    return module.where(condition, this, that)
-
-
-def sum_coordinates(x: Array) -> Array:
-    """Over the coordinates, (..., 1); a number is its own sum."""
-    return x.sum(-1)[..., None] if getattr(x, "ndim", 0) else x
-
-
-def norm(x: Array) -> Array:
-    """The Euclidean norm over the coordinates, (..., 1)."""
-    return sum_coordinates(x**2) ** 0.5
-
-
-def _finite(matrices: Array) -> Array:
-    """LAPACK rejects NaN and infinity; the caller detects a path that overflowed."""
-    import numpy as np
-
-    return np.where(np.isfinite(matrices), matrices, 0.0)
-
-
-def _solve(matrices: Array, vectors: Array) -> Array:
-    """The shortest solution where the matrix is singular."""
-    import numpy as np
-
-    inverse = np.linalg.pinv(_finite(matrices), hermitian=True)
-    return (inverse @ vectors[..., None])[..., 0]
-
-
-def _smallest(matrices: Array) -> Array:
-    """The smallest eigenvalue, (..., 1)."""
-    import numpy as np
-
-    return np.linalg.eigvalsh(_finite(matrices))[..., :1]
-
-
-def _identity(x: Array, like: Array) -> Array:
-    """x, (..., 1), times the identity matrix."""
-    import numpy as np
-
-    return np.asarray(x)[..., None] * np.eye(like.shape[-1])
-
-
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    **{f"_{name}": _of_elements(name) for name in (*ELEMENTWISE, "sign")},
-    "_zeros": _zeros,
-    "_power": _power,
-    "_sqrt": _sqrt,
-    "_absolute": _absolute,
-    "_minimum": _minimum,
-    "_maximum": _maximum,
-    "_clip": _clip,
-    "_where": _where,
-    "_sum": sum_coordinates,
-    "_norm": norm,
-    "_solve": _solve,
-    "_smallest": _smallest,
-    "_identity": _identity,
-}
-"""By their names in generated code, with which no name of a formula can begin."""
 
 
 # --- written out: one operation per line, over the coordinates of a point ----------------------------------------
@@ -397,103 +278,66 @@ def in_products(node: Node, known: dict[int, Node]) -> Node:
             base, exponent = args[0], int(args[1].value)
             changed = number(power(base.value, exponent)) if constant else power(base, exponent)
         elif constant:
-            changed = folded(changed)
+            changed = folded(changed, in_numpy=True)
         known[id(node)] = changed
     return known[id(node)]
 
 
-def folded(node: Node) -> Node:
-    """An operation on numbers as its value."""
+def folded(node: Node, in_numpy: bool = False) -> Node:
+    """An operation on numbers as its value, where it has one: x/0 has none but in NumPy."""
     import numpy as np
 
-    names = {name: np.float64(arg.value) for name, arg in zip("abc", node.args, strict=False)}
-    with np.errstate(all="ignore"):
-        value = evaluate(Node(node.op, tuple(map(symbol, names))), names)
-    return number(float(value))
+    kind = np.float64 if in_numpy else float
+    names = {name: kind(arg.value) for name, arg in zip("abc", node.args, strict=False)}
+    try:
+        with np.errstate(all="ignore"):
+            value = evaluate(Node(node.op, tuple(map(symbol, names))), names)
+    except ArithmeticError:
+        return node
+    return node if isinstance(value, bool | np.bool_) else number(float(value))
 
 
-@dataclass(frozen=True)
-class Operation:
-    """`name = op(args)`; an argument is the name of an earlier result or of an input, or a number."""
-
-    name: str
-    op: str
-    args: tuple[Any, ...]
-
-
-def operations(roots: Sequence[Node]) -> tuple[list[Operation], list[Any]]:
-    """The operations behind `roots`, each once and in order, and the name (or number) of each root."""
-    done: list[Operation] = []
-    seen: dict[tuple[Any, ...], str] = {}
-    places: dict[int, Any] = {}
-
-    def visit(node: Node) -> Any:
-        if node.op in ("symbol", "number"):
-            return node.value
-        if id(node) not in places:
-            args = tuple(map(visit, node.args))
-            key = (node.op, *map(repr, args))  # repr tells 2 from 2.0 and 0.0 from -0.0
-            if key not in seen:
-                seen[key] = f"n{len(done) + 1}"
-                done.append(Operation(seen[key], node.op, args))
-            places[id(node)] = seen[key]
-        return places[id(node)]
-
-    return done, [visit(root) for root in roots]
-
-
-NUMBERS = INFIX | {
-    "copy": "{}",
-    "reciprocal": "(1.0 / {})",
-    "root": "sqrt({})",
+ON_ARRAYS = {"sum": "np.sum({}, axis=-1, keepdims=True)", "": "np.{op}({args})"}
+ON_NUMBERS = {
     "sqrt": "sqrt({})",
     "absolute": "abs({})",
-    "raised": "({} ** {})",
     "where": "({1} if {0} else {2})",
     "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} - {0})",  # NaN of NaN
     "maximum": "_maximum({}, {})",
     "minimum": "_minimum({}, {})",
-    **{op: f"float(np.{op}({{}}))" for op in ELEMENTWISE},
-    "power": "float(np.power({}, {}))",
-}
-ARRAYS = INFIX | {
-    "copy": "{}",
-    "reciprocal": "(1.0 / {})",
-    "root": "np.sqrt({})",
-    "raised": "({} ** {})",
-    "sign": "np.sign({})",
-    "sum": "np.sum({}, axis=-1, keepdims=True)",
-    **{op: f"np.{op}({{}})" for op in ("sqrt", "absolute", *ELEMENTWISE)},
-    **{op: f"np.{op}({{}}, {{}})" for op in ("power", "maximum", "minimum")},
-    "where": "np.where({}, {}, {})",
+    "": "float(np.{op}({args}))",
 }
 NESTED = 50
 """Operations in one line: Python parses 100 parentheses inside each other."""
 
 
-def assignments(
-    body: Sequence[Operation], ends: Sequence[Any], templates: Mapping[str, str]
-) -> tuple[list[str], list[str]]:
-    """The lines of a program and the expressions of its results.
+def assignments(roots: Sequence[Node], templates: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The lines of a program that calculates each operation of `roots` once, and the expressions of the roots.
 
     A result that is read once stands where it is read, so that NumPy can reuse its memory.
     """
-    reads = Counter(arg for args in (*(operation.args for operation in body), ends) for arg in args)
-    named = {arg for operation in body if operation.op == "sign" for arg in operation.args}  # more than once
-    lines, inside = list[str](), dict[Any, str]()
+    names, places = dict[tuple[str, ...], str](), dict[int, str]()
 
-    def written(arg: Any) -> str:
-        if isinstance(arg, str):
-            return inside.get(arg, arg)
-        return f"({arg!r})" if arg < 0 else repr(arg)
+    def name(node: Node) -> str:
+        """The name of a result, by its operation and what that reads; a number or a symbol as it is."""
+        if not node.args:
+            return code(node)
+        if id(node) not in places:
+            key = (node.op, *map(name, node.args))
+            places[id(node)] = names.setdefault(key, f"n{len(names) + 1}")
+        return places[id(node)]
 
-    for name, op, args in ((one.name, one.op, one.args) for one in body):
-        expression = templates[op].format(*map(written, args))
-        if reads[name] == 1 and name not in named and expression.count("(") < NESTED:
-            inside[name] = expression
+    ends = list(map(name, roots))
+    reads = Counter(read for group in (*(key[1:] for key in names), ends) for read in group)
+    reads.update(key[1] for key in names if key[0] == "sign")  # which reads more than once
+    lines, inside = list[str](), dict[str, str]()
+    for (op, *args), result in names.items():
+        expression = operation(op, [inside.get(arg, arg) for arg in args], templates)
+        if reads[result] == 1 and expression.count("(") < NESTED:
+            inside[result] = expression
         else:
-            lines.append(f"{name} = {expression}")
-    return lines, [written(end) for end in ends]
+            lines.append(f"{result} = {expression}")
+    return lines, [inside.get(end, end) for end in ends]
 
 
 ON_VECTORS = {"w": "x", "i": "np.arange(1.0, x.shape[-1] + 1)", "d": "x.shape[-1]"}
@@ -507,15 +351,14 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     `names` are those of the coordinates, or of other quantities with their texts in terms of x, as `ON_VECTORS`.
     """
     known: dict[int, Node] = {}
-    nodes = [result] if isinstance(result, Node) else result
-    body, ends = operations([in_products(node, known) for node in nodes])
-    read = {arg for args in (*(operation.args for operation in body), ends) for arg in args}
+    roots = [in_products(node, known) for node in ([result] if isinstance(result, Node) else result)]
+    lines, written = assignments(roots, ON_ARRAYS)
+    read = set().union(*map(symbols, roots))
     texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
     taken = [f"{name} = {text}" for name, text in texts.items() if name in read]
-    lines, written = assignments(body, ends, ARRAYS)
     results = [
-        text if isinstance(end, str) else f"np.full(x.shape[:-1], {end!r})"
-        for end, text in zip(ends, written, strict=True)
+        f"np.full(x.shape[:-1], {text})" if root.op == "number" else text
+        for root, text in zip(roots, written, strict=True)
     ]
     # np.stack takes longer than the arithmetic of most steps.
     joined = f"np.concatenate([{', '.join(f'{one}[..., None]' for one in results)}], axis=-1)"
@@ -524,43 +367,78 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     return function
 
 
+FLUSH_EVERY = 16
+"""Steps after which tiny numbers become zero."""
+
+
 @dataclass(frozen=True)
 class Expansion:
     """A step of a program over single coordinates, with a function put in.
 
-    Inputs are the coordinates w1, ..., wd, the `states` (one for each coordinate, or one that is the same for all), t,
-    and settings.
+    Inputs are t, settings, and what is `moving`: the coordinates w1, ..., wd, then the states, one for each coordinate
+    or one that is the same for all.
     """
 
-    points: tuple[str, ...]
-    states: tuple[str, ...]
-    sizes: tuple[int, ...]
-    """NUMBER, ROW or VECTOR, of each state."""
-    starts: tuple[Node, ...]
+    moving: tuple[str, ...]
     value: Node
     gradient: tuple[Node, ...]
-    next_points: tuple[Node, ...]
-    next_states: tuple[Node, ...]
+    after: tuple[Node, ...]
+    """What is moving, after the step."""
+
+    def steps(
+        self, outputs: Sequence[Node], settings: Sequence[str] = (), on_arrays: bool = False
+    ) -> Callable[..., Iterator[tuple[Any, ...]]]:
+        """A generator function of (settings, *moving): the values of `outputs` at each step, without end.
+
+        `outputs` may be of what is before the step, or of `after`. It calculates with plain numbers, or on arrays.
+        """
+        count = len(outputs)
+        lines, written = assignments([*outputs, *self.after], ON_ARRAYS if on_arrays else ON_NUMBERS)
+        shown, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
+        moving = "".join(f"{name}, " for name in self.moving)
+        source = [
+            f"def steps(settings, {moving}):",
+            *([f"{''.join(f'{name}, ' for name in settings)} = settings"] if settings else []),
+            f"t = {'np.float64(0.0)' if on_arrays else '0.0'}",
+            "while True:",
+            "    t += 1.0",
+            *([f"    if t % {FLUSH_EVERY} == 0: {moving} = map(_flushed, ({moving}))"] if on_arrays else []),
+            *(f"    {line}" for line in lines),
+            f"    yield ({shown})",
+            f"    {moving} = {after}",
+        ]
+        steps: Callable[..., Any] = executed("\n    ".join(source))["steps"]
+        return steps
 
 
-def written_out(
-    program: Program, function: tuple[Node, Sequence[Node]], settings: Mapping[str, Node]
-) -> Expansion | None:
-    """The step of a program on a function, given as the trees of its value and gradient; None where the step needs a
-    matrix."""
-    if any(operations_of(one.node) & {"solve", "smallest", "diagonal"} for one in program.statements):
+def coordinates(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
+    """A point (..., d) and the state there as `Expansion.moving` has them."""
+    found = [w[..., i] for i in range(w.shape[-1])]
+    for name, value in zip(program.states, state, strict=True):
+        if program.sizes[name] == VECTOR:
+            found += [value[..., i] for i in range(w.shape[-1])]
+        else:  # one for each point, or a number
+            found.append(value[..., 0] if getattr(value, "ndim", 0) else value)
+    return found
+
+
+def written_out(rule: Any, function: Any, settings: Mapping[str, Node]) -> Expansion | None:
+    """The step of a rule on a function; None where one of them has no formula, or the step needs a matrix."""
+    trees = function.nodes() if rule.text else None
+    matrices = {"solve", "smallest", "diagonal"}
+    if trees is None or any(operations_of(one.node) & matrices for one in rule.program.statements):
         return None
+    program: Program = rule.program
     known: dict[int, Node] = {}
-    value, *gradient = (in_products(node, known) for node in (function[0], *function[1]))
+    value, *gradient = (in_products(node, known) for node in (trees[0], *trees[1]))
     dimension, sizes = len(gradient), program.sizes
-    points = tuple(f"w{i + 1}" for i in range(dimension))
-    named = {
-        name: [symbol(f"_{name}" if sizes[name] < VECTOR else f"_{i + 1}_{name}") for i in range(dimension)]
-        for name in program.states
-    }
-    values: dict[str, list[Node]] = {name: [node] * dimension for name, node in settings.items()}
-    values |= {"w": list(map(symbol, points)), "g": list(gradient), "f": [value] * dimension, **named}
-    values["t"] = [symbol("t")] * dimension
+    points = [f"w{i + 1}" for i in range(dimension)]
+    moving = {"w": [symbol(name) for name in points]}
+    for name in program.states:
+        whole = sizes[name] == VECTOR
+        moving[name] = [symbol(f"_{i + 1}_{name}" if whole else f"_{name}") for i in range(dimension)]
+    values = {name: [node] * dimension for name, node in settings.items()} | moving
+    values |= {"g": gradient, "f": [value] * dimension, "t": [symbol("t")] * dimension}
 
     def at(node: Node, i: int) -> Node:
         """An expression in coordinate i."""
@@ -575,124 +453,33 @@ def written_out(
             count = dimension if program.size(node.args[0], sizes) == VECTOR else 1
             parts = [at(node.args[0], j) for j in range(count)]
             if node.op == "sum":
-                return reduce(_added, parts)
-            return Node("sqrt", (reduce(_added, [Node("multiply", (part, part)) for part in parts]),))
+                return reduce(operator.add, parts)
+            return Node("sqrt", (reduce(operator.add, [part * part for part in parts]),))
         args = tuple(at(child, i) for child in node.args)
         if node.op == "clip":
             return Node("minimum", (Node("maximum", args[:2]), args[2]))
         if program.size(node, sizes) == NUMBER:
-            node = Node("raised" if node.op == "power" else node.op, args)
-            return _folded_in_python(node) if all(arg.op == "number" for arg in args) else node
-        if node.op == "power" and args[1].value in _POWERS:  # which NumPy computes so
-            op, count = _POWERS[args[1].value]
-            return Node(op, args[:1] * count)
+            value = folded(Node(node.op, args)) if all(arg.op == "number" for arg in args) else node
+            raised = "raised" if node.op == "power" else node.op
+            return value if value.op == "number" else Node(raised, args)
+        if node.op == "power" and args[1].value in _POWERS:
+            return _POWERS[args[1].value](args[0])
         return Node(node.op, args)
 
-    starts, states, kinds = list[Node](), list[str](), list[int]()
-    for name in program.states:
-        for i in range(1 if sizes[name] < VECTOR else dimension):
-            starts.append(at(program.starts[name], i) if name in program.starts else ZERO)
-            states.append(str(named[name][i].value))
-            kinds.append(sizes[name])
+    def each(name: str) -> list[Node]:
+        """A moving quantity once for each coordinate, or once."""
+        return values[name] if sizes[name] == VECTOR else values[name][:1]
+
+    names = tuple(str(node.value) for name in moving for node in each(name))
     for one in program.body:
         values[one.target] = [at(one.node, i) for i in range(dimension)]
-    after = [values[name][i] for name in program.states for i in range(1 if sizes[name] < VECTOR else dimension)]
-    return Expansion(
-        points,
-        tuple(states),
-        tuple(kinds),
-        tuple(starts),
-        value,
-        tuple(gradient),
-        tuple(values["w"]),
-        tuple(after),
-    )
+    return Expansion(names, value, tuple(gradient), tuple(node for name in moving for node in each(name)))
 
 
-_POWERS = {2.0: ("multiply", 2), 0.5: ("root", 1), 1.0: ("copy", 1), -1.0: ("reciprocal", 1)}
-
-
-def _added(a: Node, b: Node) -> Node:
-    return Node("add", (a, b))
-
-
-def _folded_in_python(node: Node) -> Node:
-    """An operation on numbers as its value, where it has one."""
-    plain = Node("power" if node.op == "raised" else node.op, node.args)
-    try:
-        value = evaluate(plain, {"w": None})
-    except ArithmeticError:
-        return node
-    return node if isinstance(value, bool) else number(float(value))
-
-
-def path_source(step: Expansion) -> str:
-    """Source of `run(steps, w1, ..., wd)`, which returns w, f and the gradient of every step in one flat array."""
-    body, ends = operations([step.value, *step.gradient, *step.next_points, *step.next_states])
-    lines, written = assignments(body, ends, NUMBERS)
-    first, starts = assignments(*operations(step.starts), NUMBERS)
-    width = 1 + len(step.points)
-    moving = [*step.points, *step.states]
-    return "\n    ".join(
-        [
-            f"def run(steps, {', '.join(step.points)}):",
-            *first,
-            *(f"{name} = {start}" for name, start in zip(step.states, starts, strict=True)),
-            "rows = array('d')",
-            "append = rows.extend",
-            "t = 0.0",
-            "for _ in range(steps + 1):",
-            "    t += 1.0",
-            *(f"    {line}" for line in lines),
-            f"    append(({', '.join([*step.points, *written[:width]])}))",
-            f"    {''.join(f'{name}, ' for name in moving)} = {''.join(f'{end}, ' for end in written[width:])}",
-            "return rows",
-        ]
-    )
-
-
-TINY = 1e-150
-FLUSH_EVERY = 16
-"""Every 16th step, numbers below TINY become zero: arithmetic on denormals is 30 times slower."""
-
-
-def block_source(step: Expansion, settings: Sequence[str], watched: Node | None) -> str:
-    """Source of `run(steps, limits, near, settings, w1, ..., wd)`: the paths of many cells at once.
-
-    Points are arrays of the cells' shape, settings numbers or arrays that broadcast to it. It returns the points, and
-    for a watched quantity `pending` (bool), whether it has not been below `limits` where `near(w1, ..., wd)` is true,
-    and `count`, the epochs before it was.
-    """
-    body, ends = operations([*([] if watched is None else [watched]), *step.next_points, *step.next_states])
-    lines, written = assignments(body, ends, ARRAYS)
-    first, starts = assignments(*operations(step.starts), ARRAYS)
-    if watched is not None:
-        lines += [
-            f"reached = {written.pop(0)} < limits",
-            "if near is not None and reached.any():",
-            f"    reached &= near({', '.join(step.points)})",
-            "np.greater(pending, reached, pending)",
-            "count += pending",
-        ]
-    moving, vectors = [*step.points, *step.states], [*step.points]
-    for name, size in zip(step.states, step.sizes, strict=True):
-        vectors += [name] if size != NUMBER else []
-    return "\n    ".join(
-        [
-            f"def run(steps, limits, near, settings, {', '.join(step.points)}):",
-            *([f"{''.join(f'{name}, ' for name in settings)} = settings"] if settings else []),
-            *first,
-            *(
-                f"{name} = np.{'float64' if size == NUMBER else 'zeros_like(w1) + '}({start})"
-                for name, size, start in zip(step.states, step.sizes, starts, strict=True)
-            ),
-            "pending, count = np.ones(w1.shape, bool), np.zeros(w1.shape, np.int32)",
-            "for step in range(steps):",
-            "    t = np.float64(step + 1)",
-            f"    if step % {FLUSH_EVERY} == {FLUSH_EVERY - 1}:",
-            *(f"        {name} = np.where(np.abs({name}) < {TINY!r}, 0.0, {name})" for name in vectors),
-            *(f"    {line}" for line in lines),
-            f"    {''.join(f'{name}, ' for name in moving)} = {''.join(f'{end}, ' for end in written)}",
-            f"return ({''.join(f'{name}, ' for name in step.points)}), pending, count",
-        ]
-    )
+_POWERS: Mapping[float, Callable[[Node], Node]] = {
+    2.0: lambda x: x * x,
+    0.5: lambda x: Node("sqrt", (x,)),
+    1.0: lambda x: x,
+    -1.0: lambda x: 1 / x,
+}
+"""Powers that NumPy computes so."""

@@ -167,6 +167,11 @@ def with_settings(rule: Any, settings: Mapping[str, Any]) -> Any:
     return replace(rule, **own)
 
 
+def setting_of(key: str) -> str:
+    """The setting of the rule that an axis of a map is, as `base.lr`; empty for a coordinate."""
+    return key.removeprefix("algo.") if key.startswith("algo.") else ""
+
+
 def rules_with_lr(rule: Any) -> dict[str, Any]:
     """The rules that have a learning rate, by its key: the rule itself as `lr`, one that it wraps as `base.lr`, and one
     that it gives other weights to as `others.lr`. The first one makes most steps."""

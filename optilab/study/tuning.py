@@ -161,7 +161,7 @@ def _solve(
     limits = 0.0 if floor is None else floor + conditions.accuracy * (before - floor)
     ends = run_grid(rule, function, starts, steps, shaped, watch=watch, limits=limits, workers=1)
     with np.errstate(all="ignore"):
-        if floor is None or ends.first_below is None:
+        if floor is None:
             values = np.where(np.isfinite(ends.values), ends.values, np.inf)
             return np.full(values.shape, -1), values
         share = (ends.values - floor) / (before - floor)

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from optilab.commands.charts.paths import gaps
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.optimize.path import gaps
 from optilab.study.tuning import RaceSettings, tune
 
 

@@ -17,7 +17,6 @@ from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend, maps
 from optilab.optimize.maps import run_grid
 from optilab.optimize.own import rule_class
 from optilab.optimize.path import worked_steps
-from optilab.optimize.rule import typed
 
 ADAM = """
 import numpy as np
@@ -103,10 +102,10 @@ def overrides(algo, *settings):
     return [Override("--algo", "algo", [algo]), *(override_from_text("--set", text) for text in settings)]
 
 
-def ends(rule, function, settings, steps, workers=1):
+def ends(rule, function, settings, steps):
     """The ends of a grid of settings."""
     start = np.array(function.start)[None, None]
-    return run_grid(rule, function, start, steps, settings, workers=workers).points
+    return run_grid(rule, function, start, steps, settings).points
 
 
 @pytest.mark.parametrize("name", INTERFACES)
@@ -159,14 +158,6 @@ def test_a_map_gives_all_points_to_one_object(own):
     calls = rule.code.executed.calls
     assert calls.count((1, 100, 2)) == 10
     assert len(calls) < 100
-
-
-def test_processes_of_a_map_inherit_the_code(own):
-    typed_rule, function = typed("w <- w - lr*g")(lr=0.1), OBJECTIVES["ravine"]()
-    settings = {"lr": np.linspace(0.01, 0.3, 40_000)[None]}
-    for rule in (typed_rule, own("f", "def f(w, g, lr=0.1): return w - lr * g")()):
-        one, two = (ends(rule, function, settings, 3, workers) for workers in (1, 2))
-        np.testing.assert_array_equal(one, two)
 
 
 def test_map_of_code_with_a_hidden_state(own):

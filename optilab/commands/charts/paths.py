@@ -1,7 +1,7 @@
 """Paths as a chart: on the contours of their function, and their heights over the epochs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from optilab.errors import UsageError
 from optilab.optimize import Status, Trajectory
 from optilab.optimize.objective import Floats, Objective, called
-from optilab.optimize.path import gaps, heights, span, view
+from optilab.optimize.path import lowest
 from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale, TextSize
 
 MARKED = 60
@@ -119,3 +119,60 @@ def _losses(function: Objective, paths: list[Trajectory], names: tuple[str, ...]
     tex = "$f - f_{min}$" if what == "f - f_min" else ""
     y = Scale(what, low, max(high, low * 10**1e-9), log=True, margin=0.05, tex=tex)
     return Panel(lines, x, y)
+
+
+# --- the scales of the pictures --------------------------------------------------------------------------------
+
+
+def view(function: Objective, paths: Sequence[Trajectory]) -> list[tuple[float, float]]:
+    """(left, right) and (bottom, top) of the picture: the function's box, wider where a path starts outside it."""
+    sides = []
+    for axis, (low, high) in enumerate(function.box[:2]):
+        starts = [float(path.points[0, axis]) for path in paths]
+        low, high = min(low, *starts), max(high, *starts)
+        margin = 0.04 * (high - low)
+        sides.append((low - margin, high + margin))
+    return sides
+
+
+def heights(function: Objective, x: Floats) -> Floats:
+    """f above its minimum at points (..., 2), or above the lowest of the points where there is no minimum."""
+    with np.errstate(all="ignore"):
+        values = function.value(x)
+    floor = lowest(function)
+    finite = values[np.isfinite(values)]
+    return np.asarray(values - (float(finite.min()) if floor is None else floor))
+
+
+LIFT = 1e-3
+
+
+def gaps(function: Objective, paths: Sequence[Trajectory]) -> tuple[list[Floats], str]:
+    """f above its minimum along each path, and the name of that quantity, for a log scale.
+
+    A gap of zero is NaN, since a log scale has no zero; where f_min is not zero, gaps end at its rounding error. Where
+    no minimum is known, f above the lowest f reached, lifted by LIFT of the way there, so that a path that gets there
+    neither plunges nor has a hole.
+    """
+    floor = lowest(function)
+    if floor is None:
+        reached = min(float(path.values.min()) for path in paths)
+        if lift := LIFT * max(float(path.values[0]) - reached for path in paths):
+            above = [path.values - reached + lift for path in paths]
+            return [np.where(gap > 0, gap, np.nan) for gap in above], f"f - lowest f, + {LIFT:.1%}"
+        floor = reached  # no path has moved
+    rounding = float(np.finfo(float).eps * abs(floor))
+    above = [np.maximum(path.values - floor, rounding) for path in paths]
+    above = [np.where(gap > 0, gap, np.nan) for gap in above]
+    if not any(np.isfinite(gap).any() for gap in above):  # every path starts at the minimum and stays
+        above = [np.full_like(gap, 1e-16) for gap in above]
+    return above, "f - f_min"
+
+
+def span(curves: Sequence[Floats], paths: Sequence[Trajectory]) -> tuple[float, float]:
+    """The lowest and highest gap of a picture; the gaps of a diverged path count only if there is no other path."""
+    seen = np.concatenate(curves)
+    tame = [curve for curve, path in zip(curves, paths, strict=True) if path.status is not Status.DIVERGED]
+    shown = np.concatenate(tame) if tame and np.isfinite(np.concatenate(tame)).any() else seen
+    low, high = float(np.nanmin(seen)), float(np.nanmax(shown))
+    return min(low, high), min(high, 1e250)  # a margin fits above
