@@ -177,24 +177,31 @@ class Run:
                     path.unlink()
 
 
+@contextlib.contextmanager
+def _undone_by(undo: Callable[..., object], *arguments: object) -> Iterator[None]:
+    """Call `undo` where an error leaves the block."""
+    try:
+        yield
+    except BaseException:
+        undo(*arguments)
+        raise
+
+
 def stage(folder: Path, files: Mapping[str, bytes | Iterable[bytes]], folders: Sequence[str] = ()) -> Path:
     """A directory next to the runs that is a complete run but for its name. Leaves nothing behind where it fails."""
     staging = folder / f".new-{secrets.token_hex(8)}"
-    try:
-        sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
-        with write_errors(folder, sum(sizes) if len(sizes) == len(files) else None):
-            make_folder(folder)
-            _clear(folder)
-            make_folder(staging)
-            for name in folders:
-                (staging / name).mkdir(FOLDER_MODE)
-            for name, data in files.items():
-                write_new(staging / name, data)
-            for inner in {Path(name).parent for name in files} - {Path()}:
-                sync_directory(staging / inner)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    sizes = [len(data) for data in files.values() if isinstance(data, bytes)]
+    size = sum(sizes) if len(sizes) == len(files) else None
+    with _undone_by(shutil.rmtree, staging, True), write_errors(folder, size):
+        make_folder(folder)
+        _clear(folder)
+        make_folder(staging)
+        for name in folders:
+            (staging / name).mkdir(FOLDER_MODE)
+        for name, data in files.items():
+            write_new(staging / name, data)
+        for inner in {Path(name).parent for name in files} - {Path()}:
+            sync_directory(staging / inner)
     return staging
 
 
@@ -212,20 +219,16 @@ def publish(staging: Path, path: Path) -> None:
 
     The rename fails where the name is taken, so exactly one process wins.
     """
-    try:
-        with write_errors(path):
-            sync_directory(staging)
-            try:
-                require_free(path)
-                os.rename(staging, path)
-            except OSError as error:
-                if path.exists():  # ENOTEMPTY: another process was faster
-                    raise RunError(taken(path)) from error
-                raise
-            sync_directory(path.parent)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    with _undone_by(shutil.rmtree, staging, True), write_errors(path):
+        sync_directory(staging)
+        require_free(path)
+        try:
+            os.rename(staging, path)
+        except OSError as error:
+            if path.exists():  # ENOTEMPTY: another process was faster
+                raise RunError(taken(path)) from error
+            raise
+        sync_directory(path.parent)
 
 
 def taken(path: Path) -> str:
@@ -252,8 +255,7 @@ def write(
     `overwrite`: replace the run of this name, where it is `replaceable`.
     """
     path = folder / name
-    manifest = first_manifest(name, {**manifest, **_checksum(files, manifest)})
-    staging = stage(folder, {**files, MANIFEST: json_bytes(manifest)})
+    staging = stage(folder, {**files, MANIFEST: json_bytes(_manifest(name, manifest, files))})
     with _aside(path) if overwrite and replaceable(path, manifest["command"]) else contextlib.nullcontext():
         publish(staging, path)
     return path
@@ -275,41 +277,28 @@ def _aside(path: Path) -> Iterator[None]:
     hidden = path.with_name(f".old-{secrets.token_hex(8)}")
     with write_errors(path):
         os.rename(path, hidden)
-    try:
+    with _undone_by(os.rename, hidden, path):
         yield
-    except BaseException:
-        os.rename(hidden, path)
-        raise
     shutil.rmtree(hidden, ignore_errors=True)
 
 
 def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:
     """A new run with status `running`, locked before anyone can see it. RunError if the name is taken."""
     path = folder / name
-    manifest = first_manifest(name, {**manifest, **_checksum(files, manifest), "status": "running"})
+    manifest = _manifest(name, {**manifest, "status": "running"}, files)
     staging = stage(folder, {**files, MANIFEST: json_bytes(manifest), "run.lock": b""}, ["checkpoints"])
-    try:
+    with _undone_by(shutil.rmtree, staging, True):
         lock = hold(staging)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    try:
+    with _undone_by(lock.release):
         publish(staging, path)
-    except BaseException:
-        lock.release()
-        raise
     return Run(path, manifest, lock)
 
 
-def _checksum(files: Mapping[str, bytes | Iterable[bytes]], manifest: Mapping[str, Any]) -> dict[str, str]:
-    """That of a run's config, in the file and in the manifest."""
-    written, config = files.get(CONFIG), manifest.get("config")
-    return {"config_sha256": config_digest(written, config)} if isinstance(written, bytes) and config else {}
-
-
-def first_manifest(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest of a run that starts now."""
-    return {"schema_version": SCHEMA_VERSION, "name": name, "created": timestamp(), **manifest}
+def _manifest(name: str, facts: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a run or study that starts now. That of a run has the checksum of its config and its file."""
+    written, config = files.get(CONFIG), facts.get("config")
+    digest = {"config_sha256": config_digest(written, config)} if written and config else {}
+    return {"schema_version": SCHEMA_VERSION, "name": name, "created": timestamp(), **facts, **digest}
 
 
 def reopen(path: Path) -> tuple[Run, "Record"]:
@@ -317,16 +306,10 @@ def reopen(path: Path) -> tuple[Run, "Record"]:
     for own in ("run.lock", "checkpoints"):
         if (path / own).is_symlink():
             raise RunError(f"{path / own} is a link; a run's files are its own: put a copy in its place")
-    for _, file in _named_as_checkpoints(path):
-        if file.is_dir():
-            raise CheckpointError(f"{file} is a directory in the place of a checkpoint; move it away")
     lock = hold(path, WAIT_SECONDS)
-    try:
+    with _undone_by(lock.release):
         record = read(path)  # only now: the process that held the lock may have written until it released it
-        return Run(path, record.manifest, lock), record
-    except BaseException:
-        lock.release()
-        raise
+    return Run(path, record.manifest, lock), record
 
 
 def require_ours(path: Path) -> None:
@@ -345,13 +328,14 @@ def remove(path: Path) -> None:
     is changed, where something in it may not be deleted.
     """
     require_ours(path)
-    inner = [path, *(p for p in path.iterdir() if p.is_dir() and not p.is_symlink())]
-    folders = (path.parent, *(Path(folder) for folder, _, _ in os.walk(path)))
+    inner = [Path(folder) for folder, _, _ in os.walk(path)]
+    folders = (path.parent, *inner)
     if shut := next((folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)), None):
         raise SystemFailure(f"cannot delete {path}: make {shut} writable; nothing was changed")
-    locks: list[Lock] = []
-    try:
-        locks.extend(hold(folder, WAIT_SECONDS) for folder in inner if (folder / "run.lock").is_file())
+    with contextlib.ExitStack() as held:
+        for folder in inner:
+            if (folder / "run.lock").is_file():
+                held.callback(hold(folder, WAIT_SECONDS).release)
         # First out of sight by one rename, so that a kill leaves no half run behind.
         hidden = path.with_name(f".old-{secrets.token_hex(8)}")
         try:
@@ -361,9 +345,6 @@ def remove(path: Path) -> None:
             with contextlib.suppress(OSError):
                 os.rename(hidden, path)
             raise SystemFailure(f"cannot delete all of {path}: {error.strerror or error}") from None
-    finally:
-        for lock in locks:
-            lock.release()
 
 
 # --- checkpoints -------------------------------------------------------------------------------------------
@@ -376,8 +357,10 @@ def checkpoint_file(epoch: int, data: bytes) -> str:
 
 def checkpoints(path: Path) -> list[tuple[int, Path]]:
     """(epoch, file) of every checkpoint, newest first; other files are ignored."""
-    found = [(epoch, file) for epoch, file in _named_as_checkpoints(path) if not file.is_dir()]
-    return sorted(found, key=lambda pair: pair[0], reverse=True)
+    folder = path / "checkpoints"
+    files = [file for file in folder.iterdir() if not file.is_dir()] if folder.is_dir() else []
+    named = [(int(match[1]), file) for file in files if (match := _CHECKPOINT.fullmatch(file.name))]
+    return sorted(named, key=lambda pair: pair[0], reverse=True)
 
 
 def keep_checkpoints(path: Path, keep: str, best: int | None) -> None:
@@ -392,12 +375,6 @@ def keep_checkpoints(path: Path, keep: str, best: int | None) -> None:
     for _, file in set(there) - set(kept):
         with contextlib.suppress(OSError):  # a checkpoint too many costs only space
             file.unlink()
-
-
-def _named_as_checkpoints(path: Path) -> list[tuple[int, Path]]:
-    folder = path / "checkpoints"
-    names = [(_CHECKPOINT.fullmatch(file.name), file) for file in folder.iterdir()] if folder.is_dir() else []
-    return [(int(match[1]), file) for match, file in names if match]
 
 
 def read_checkpoint(path: Path, limit: int) -> bytes:
@@ -510,10 +487,11 @@ def open_study(folder: Path, name: str, asked: bytes, manifest: Mapping[str, Any
         _require_continuable(path, manifest["command"])
     else:
         facts = {**manifest, "status": "running", "asked": [asked_digest(asked)]}
-        files = {STUDY: asked, MANIFEST: json_bytes(first_manifest(name, facts)), "run.lock": b""}
-        publish(stage(folder, files), path)
+        publish(
+            stage(folder, {STUDY: asked, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}), path
+        )
     lock = hold(path)
-    try:
+    with _undone_by(lock.release):
         for leftover in path.iterdir():
             if _TEMPORARY.fullmatch(leftover.name):
                 leftover.unlink()
@@ -523,9 +501,6 @@ def open_study(folder: Path, name: str, asked: bytes, manifest: Mapping[str, Any
         study = OpenStudy(path, before.manifest, lock, planned)
         study.plan([])
         study.update(status="running", schema_version=SCHEMA_VERSION)
-    except BaseException:
-        lock.release()
-        raise
     return study
 
 

@@ -88,7 +88,8 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
         if os.path.isdir(path) and (_NAME.fullmatch(name) or _was_made(path)):
             return path
-    elif is_plain(where) and is_plain(last) and _is_file(path / MANIFEST) and not study.is_symlink():
+    is_in_study = where and "/" not in where and not where.startswith(".") and is_plain(last)
+    if is_in_study and _is_file(path / MANIFEST) and not study.is_symlink():
         return path
     if name == LATEST:
         return _latest(folder, command)

@@ -314,19 +314,14 @@ def read(path: Path) -> Record:
     """
     manifest = _manifest(path)
     if os.path.lexists(path / STUDY):
-        made, going_on = manifest[0]["command"], ""
-        if made != "train" and manifest[0].get("status") != "done":
-            going_on = f"; continue it with: {resume_command(path, command=made)}"
-        raise RunError(f"{path} is a study of `optilab {made}`, not one run{going_on}")
+        raise RunError(f"{path} is a study of `optilab {manifest[0]['command']}`, not one run")
     return _whole(Record(path, *manifest))
 
 
 def read_trial(path: Path) -> Record:
     """The run of a trial. CheckpointError if it cannot be read, DataError if it is a copy of another trial's."""
     record = read(path)
-    name = str(
-        record.manifest.get("name")
-    )  # of a study that has grown by an axis: another label, the same checksum
+    name = str(record.manifest.get("name"))  # with another label where the study has grown by an axis
     if name.rpartition("-")[2] != path.name.rpartition("-")[2]:
         raise DataError(f"{path} is not the run of this trial, but of {shown(name)}")
     return record

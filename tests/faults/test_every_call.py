@@ -79,7 +79,7 @@ class Study(Run):
     def prepare(self) -> None:
         self.run("whole", without_syncs)
         self.whole = study_files(self.sandbox.path("whole"))
-        assert len(self.whole) == 10, self.whole.keys()
+        assert len(self.whole) == 11, self.whole.keys()
 
     def argv(self, name: str) -> list[str]:
         return [*STUDY.split(), name]
