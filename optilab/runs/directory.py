@@ -285,7 +285,7 @@ def _aside(path: Path) -> Iterator[None]:
 def claim(folder: Path, name: str, files: Mapping[str, bytes], manifest: dict[str, Any]) -> Run:
     """A new run with status `running`, locked before anyone can see it. RunError if the name is taken."""
     path = folder / name
-    manifest = _manifest(name, {**manifest, "status": "running"}, files)
+    manifest = _manifest(name, manifest, files) | {"status": "running"}
     staging = stage(folder, {**files, MANIFEST: json_bytes(manifest), "run.lock": b""}, ["checkpoints"])
     with _undone_by(shutil.rmtree, staging, True):
         lock = hold(staging)
