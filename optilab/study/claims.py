@@ -106,7 +106,10 @@ def judge_claims(claims: Iterable[Claim], results: Results) -> list[ClaimResult]
     """Every claim about every label that it names. UsageError for a name that the results do not have."""
     judged = []
     for claim in claims:
-        measured = results.measured(claim.metric, claim.at)
+        try:
+            measured = results.measured(claim.metric, claim.at)
+        except UsageError as error:
+            raise UsageError(str(error), claim.text) from None
         labels = _labels(claim, measured, results) if measured else []
         judged += [
             _judged(claim, (len(measured) == 1 and results.title) or label, measured[label], results)
@@ -298,9 +301,9 @@ def _of_groups(found: Sequence[Group], points: int = 0, looks: int = 0) -> Resul
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
         if isinstance(at, int) and at > last:
-            raise UsageError(f"{metric} at {at}: there is no epoch {at}, the last is {last}", "--expect")
+            raise UsageError(f"there is no epoch {at}, the last is {last}")
         if metric in TESTED and records and not any(metric in record.manifest for record in records):
-            raise UsageError(f"{metric} needs held-out images (data.holdout)", "--expect")
+            raise UsageError(f"{metric} needs held-out images (data.holdout)")
         return {group.label: _of_group(group, metric, at) for group in found}
 
     title = records[0].manifest.get("config", {}).get("name", "") if records else ""
@@ -323,7 +326,7 @@ def _of_group(group: Group, metric: str, at: At) -> Measured:
     if metric == "diagnosis":
         reasons = filter(None, map(unrecorded, group.runs.values()))
         return Measured({}, why) if (why := next(reasons, "")) else Measured(_diagnoses(group))
-    (outcomes,) = values_of([group], Measure(metric, at), "--expect")
+    (outcomes,) = values_of([group], Measure(metric, at), "")
     return Measured(outcomes.values, next(iter(outcomes.absent.values()), ""))
 
 

@@ -142,7 +142,7 @@ class Process:
         self._connection, theirs = socket.socketpair()
         self._answers = self._connection.makefile("rb")
         with theirs:
-            _template(os.pathsep.join(map(str, sys.path))).fork(theirs)
+            _template().fork(theirs)
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -181,16 +181,19 @@ def _ready(processes: Iterable[Process]) -> list[Process]:
 class _Template:
     """The process that imports PyTorch, and of which all workers are forked. It ends with this process."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
+        self.directory, self.environment = directory, environment
         self._connection, theirs = socket.socketpair()
-        # Modules come from where this process has them, and threads would be lost by a fork.
-        env = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
         prints = 2 if sys.stderr else subprocess.DEVNULL  # what a user's code prints is no part of an answer
         command = [sys.executable, "-P", "-m", _MODULE]
         with theirs:
             self._process = subprocess.Popen(
-                command, stdin=theirs.fileno(), stdout=prints, start_new_session=True, env=env
+                command,
+                stdin=theirs.fileno(),
+                stdout=prints,
+                start_new_session=True,
+                cwd=directory,
+                env=environment,
             )
         atexit.register(self.close)
 
@@ -213,14 +216,19 @@ _templates: list[_Template] = []
 _starting = threading.Lock()
 
 
-def _template(path: str) -> _Template:
-    """That of this process, for the modules of `path`; it is kept for further studies."""
+def _template() -> _Template:
+    """That of this process, for its working directory, environment and modules; it is kept for further studies."""
+    # Modules come from where this process has them, and threads would be lost by a fork.
+    path = os.pathsep.join(map(str, sys.path))
+    directory, environment = os.getcwd(), {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
     with _starting:
-        if not (_templates and _templates[0].path == path and _templates[0].alive):
+        ready = [t for t in _templates if t.alive and (t.directory, t.environment) == (directory, environment)]
+        if not ready:
             while _templates:
                 _templates.pop().close()
-            _templates.append(_Template(path))
-        return _templates[0]
+            ready = [_Template(directory, environment)]
+            _templates.extend(ready)
+        return ready[0]
 
 
 def cores() -> int:

@@ -343,7 +343,8 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
         training(tmp_path / "runs", "trained")
         training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
-    assert json.loads(done.stdout)["schema_version"] == (2 if words[0] in ("diagnose", "lr", "train") else 1)
+    second = words[0] in ("diagnose", "lr", "sweep", "train") or words[:2] == ["runs", "compare"]
+    assert json.loads(done.stdout)["schema_version"] == (2 if second else 1)
     assert done.stdout.count("\n") == 1
     if words[0] == "runs":
         optilab("runs", "rm", "one", "--yes", code=4 if words[1] == "rm" else 0)

@@ -143,7 +143,7 @@ def test_a_level_below_warning_counts_notes(optilab, tmp_path):
 def test_loops_of_the_same_settings_differ_by_their_code(optilab, tmp_path):
     for name, softmax in (("before", True), ("after", False)):
         loop(softmax=softmax, epochs=3).save(name, tmp_path / "runs")
-    assert "cause: the loops, whose code is not recorded" in optilab("runs", "diff", "before", "after").stdout
+    assert "the code of a loop is not recorded" in optilab("runs", "diff", "before", "after").stdout
 
 
 def test_the_glossary_states_the_margin():

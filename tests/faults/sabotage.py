@@ -31,10 +31,11 @@ def in_place() -> None:
 def inline_workers() -> None:
     """No fault: the trials of a study run in the process of its command, one after the other."""
     from optilab.study import execution
-    from optilab.train import worker
 
     class Inline(execution.Processes):
         def begin(self, name: str, task: Any) -> None:
+            from optilab.train import worker
+
             self.answer = name, worker.answer(task, lambda: False)
 
         def ended(self) -> Any:
