@@ -31,10 +31,10 @@ from optilab.study.groups import (
 )
 from optilab.study.judge import judge, level_after, summarize
 from optilab.study.plan import StudyPlan
-from optilab.words import percent, plural
+from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
+    from optilab.study.network_race import RaceResult
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,18 @@ def require_judgeable(
     trainings: Sequence[TrainConfig] = (),
     sample: int | None = None,
     epochs: int | None = None,
+    unit: str = "seeds",
 ) -> None:
     """UsageError for claims that no result can meet or fail, all of them at once.
 
     `labels` are the names that a claim can be about, None where they follow from outcomes; `trainings` what is trained,
-    `sample` the number of trainings whose mean a claim with a confidence is about, `epochs` those of a path.
+    `sample` the number of trainings whose mean a claim with a confidence is about, or of repeats (`unit`), `epochs`
+    those of a path.
     """
     problems = [
         f"the claim {shown(f'{claim.of}: {claim.text}' if claim.of else claim.text)} can never be judged: {reason}"
         for claim in claims
-        if (reason := _never(claim, labels, trainings, sample, epochs))
+        if (reason := _never(claim, labels, trainings, sample, epochs, unit))
     ]
     if problems:
         raise UsageError("\n".join(problems))
@@ -85,7 +87,7 @@ def require_judgeable(
 def require_judgeable_by(plan: StudyPlan) -> None:
     """`require_judgeable` of a study that is about to run."""
     labels = plan.labels if any(claim.of for claim in plan.claims) else None
-    require_judgeable(plan.claims, labels, [trial.config for trial in plan.trials], plan.sample)
+    require_judgeable(plan.claims, labels, [trial.config for trial in plan.trials], plan.sample, None, plan.unit)
 
 
 def _never(
@@ -94,6 +96,7 @@ def _never(
     trainings: Sequence[TrainConfig],
     sample: int | None,
     epochs: int | None,
+    unit: str,
 ) -> str:
     """Why a claim can never be judged; empty where it can be."""
     if labels is not None and claim.of is not None and claim.of not in labels:
@@ -111,8 +114,8 @@ def _never(
         and not any(config.probes for config in trainings)
     ):
         return "gradients are measured only with probes above 0"
-    if claim.confidence is not None and sample == 1:
-        return "a confidence needs several seeds, got 1"
+    if sample == 1 and (claim.confidence is not None or claim.metric == "verdict"):
+        return f"a {'confidence' if claim.confidence is not None else 'verdict'} needs several {unit}, got 1"
     return ""
 
 
@@ -375,34 +378,25 @@ def of_network_race(claims: Iterable[Claim], found: "RaceResult") -> Iterator[Cl
     """The claims about the rules of a race on trainings: of RULE on every training, or of NETWORK/RULE."""
     several = len(found.networks) > 1
     places = {
-        f"{network.problem}/{candidate.rule}" if several else candidate.rule: (network, candidate)
-        for network in found.networks
-        for candidate in network.candidates
+        f"{table.network}/{row.key}" if several else row.key: (table, row)
+        for table in found.networks
+        for row in (table.comparison.rows if table.comparison else ())
     }
     for claim in claims:
-        everywhere = [place for place, (_, candidate) in places.items() if candidate.rule == claim.of]
+        everywhere = [place for place, (_, row) in places.items() if row.key == claim.of]
         if not places:
             yield ClaimResult(
                 claim.text, claim.of or "", None, "cannot tell", "no optimizer has a judged training"
             )
         for place in everywhere or _named(claim, list(places)):
-            yield _of_candidate(claim, place, *places[place], found.sample.removesuffix("s"), found.looks)
-
-
-def _of_candidate(
-    claim: Claim, of: str, network: "NetworkResult", candidate: "RacedCandidate", unit: str, looks: int
-) -> ClaimResult:
-    if claim.metric == "test_acc":
-        if claim.confidence is not None:
-            return _of_mean(claim, of, candidate.sample, unit, looks=looks)
-        return _of_each(claim, of, candidate.accuracy.values)
-    if claim.metric == "verdict":
-        verdicts = {row.key: row.verdict for row in network.comparison.rows} if network.comparison else {}
-        return _of_value(claim, of, verdicts.get(candidate.rule), "no verdict")
-    if claim.metric == "epochs":
-        why = f"not every seed reached {percent(network.target)}"
-        return _of_value(claim, of, candidate.mean_epochs, why, "fails")
-    return _of_value(claim, of, candidate.near)
+            table, row = places[place]
+            if claim.metric == "verdict":
+                verdict = row.verdict if table.has_verdicts else None
+                yield _of_value(claim, place, verdict, "a verdict needs several repeats")
+            elif claim.confidence is not None:
+                yield _of_mean(claim, place, row.values, "repeat", looks=found.looks)
+            else:
+                yield _of_each(claim, place, table.raced[row.key].accuracy.values)
 
 
 # --- a learning rate ---------------------------------------------------------------------------------------

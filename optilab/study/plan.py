@@ -132,34 +132,32 @@ def _again(trial: Trial, seeds: Iterable[int], stage: str, label: str = "") -> l
 
 @dataclass(frozen=True)
 class TunedCandidate:
-    """A rule or a remedy on one training, in one repeat: the trials of its tuning, one per setting."""
+    """A rule or a remedy on one network, in one repeat: the trials of its tuning, one per setting."""
 
-    problem: str
+    network: str
     name: str
-    repeat: int
     tuning: tuple[Trial, ...]
     seeds: range
     """New seeds, from which the chosen setting is trained again."""
     count: int = 1
     """The number of the best settings that are trained from a second seed before one is chosen."""
 
-    def ended(self, outcomes: Outcomes) -> list[runs.Row]:
-        """The rows of the settings; none until all have ended."""
-        rows = [outcomes[trial.name].row for trial in self.tuning if trial.name in outcomes]
-        return rows if len(rows) == len(self.tuning) else []
-
     def finalists(self, outcomes: Outcomes) -> list[Trial]:
         """The best settings, from one more seed that is the same for all."""
-        seed, label = self.seeds.start + SPAN // 2 - 1, f"{self.problem}-{self.name}-finalist"
-        best = finalists(self.ended(outcomes), self.count)
+        seed, label = self.seeds.start + SPAN // 2 - 1, f"{self.network}-{self.name}-finalist"
+        best = finalists(_rows(self.tuning, outcomes), self.count)
         return [trial for place in best for trial in _again(self.tuning[place], [seed], "finalist", label)]
 
     def finals(self, outcomes: Outcomes) -> list[Trial]:
-        """The chosen setting, from the new seeds; none until it is chosen."""
-        second = [outcomes[trial.name].row for trial in self.finalists(outcomes) if trial.name in outcomes]
-        place = choice(self.ended(outcomes), second, self.count)
-        label = f"{self.problem}-{self.name}-final"
+        """The chosen setting, from the new seeds; none where no setting has a score."""
+        second = _rows(self.finalists(outcomes), outcomes)
+        place = choice(_rows(self.tuning, outcomes), second, self.count)
+        label = f"{self.network}-{self.name}-final"
         return [] if place is None else _again(self.tuning[place], self.seeds, "final", label)
+
+
+def _rows(trials: Iterable[Trial], outcomes: Outcomes) -> list[runs.Row]:
+    return [outcomes[trial.name].row for trial in trials]
 
 
 def score_of(row: runs.Row) -> float:
@@ -232,6 +230,8 @@ class StudyPlan(ABC):
     """Those that depend on no outcome; they need the data and the devices that all need."""
     command: str = field(default="", kw_only=True)
     """The one that makes the study."""
+    unit: ClassVar[str] = "seeds"
+    """What a claim with a confidence generalizes over."""
     relabels: ClassVar[bool] = True
     """Whether trials may be on disk under the labels of a study with fewer axes."""
 
