@@ -339,7 +339,7 @@ class NetworkRaceAnswer(EndedStudy):
         for table in [*result.networks, *([result.overall] if result.overall else [])]:
             yield ""
             if table.network:
-                epochs = plural(planned.problems[table.network].epochs, "epoch")
+                epochs = plural(planned.epochs[table.network], "epoch")
                 yield Sentence(f"{table.network}   {epochs}", "bold")
             else:
                 yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")

@@ -7,9 +7,10 @@ sample, so the luck of tuning is part of every interval, and one repeat has no v
 """
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from math import inf
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
@@ -29,7 +30,7 @@ from optilab.study import search_space
 from optilab.study.comparison import learned_nothing
 from optilab.study.groups import GroupValues, Measure, asked_of
 from optilab.study.judge import Comparison, judge, level_after
-from optilab.study.plan import SPAN, Plan, StudyPlan, TunedCandidate, choice, final_seeds, finalists, tuned
+from optilab.study.plan import SPAN, Batch, Outcomes, Plan, StudyPlan, again, final_seeds, ranked
 from optilab.study.search_space import untuned
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Trial, as_trial, refused_changes, require_kept, require_seeds, require_unchanged
@@ -42,10 +43,14 @@ OPTIMIZERS, REMEDIES = ("optimizer", "optimizers"), ("remedy", "variants")
 Settings = Mapping[str, Any]
 
 
+# --- the plan ----------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """What races on a network, a rule or a remedy: a training and the keys that a setting patches in it."""
+    """What races on a network, a rule or a remedy: a training, and the keys of it that a setting patches."""
 
+    asked: RaceConfig
     network: str
     name: str
     label: str
@@ -57,20 +62,77 @@ class Candidate:
     patch: Callable[[Settings], Settings]
     """The keys of the training, by a setting of these fields."""
     option: str
-    """The one that asks for it, where a patched training is refused."""
+    """The one that names the candidate, where a patched training is refused."""
+    columns: Sequence[str] = ()
+    """The fields of all candidates, which trials.csv has for each."""
+    repeat: int = 0
 
-    def tuned(self, asked: RaceConfig, repeat: int, columns: Sequence[str]) -> TunedCandidate:
-        """One trial per drawn setting; `columns` are the fields of all candidates, which trials.csv has for each."""
-        trials, config = [], self.config
-        for number, settings in enumerate(draw(asked, self.fields, self.network, repeat)):
+    @cached_property
+    def tuning(self) -> list[Trial]:
+        """One trial per drawn setting."""
+        trials, first = [], self.config.seed + self.repeat * SPAN
+        for number, settings in enumerate(draw(self.asked, self.fields, self.network, self.repeat)):
             changes = [Override(self.option, key, value) for key, value in self.patch(settings).items()]
-            changed = load(TrainConfig, dump(config), changes)
-            seeded = changed.model_copy(update={"seed": config.seed + repeat * SPAN + number})
-            axes = {**self.axes, "repeat": repeat + 1, "setting": number + 1}
-            axes |= {**{key: settings.get(key) for key in columns}, "stage": "tuning"}
+            changed = load(TrainConfig, dump(self.config), changes)
+            axes = {**self.axes, "repeat": self.repeat + 1, "setting": number + 1}
+            axes |= {**{key: settings.get(key) for key in self.columns}, "stage": "tuning"}
+            seeded = changed.model_copy(update={"seed": first + number})
             trials.append(Trial(f"{self.label}-{number + 1}", seeded, axes))
-        seeds = final_seeds(config.seed, asked.seeds, repeat)
-        return TunedCandidate(self.network, self.name, tuple(trials), seeds, asked.finalists)
+        return trials
+
+    def finalists(self, outcomes: Outcomes) -> list[Trial]:
+        """The best settings, from one more seed that is the same for all."""
+        seed = self.config.seed + (self.repeat + 1) * SPAN - 1
+        best = finalists(_rows(self.tuning, outcomes), self.asked.finalists)
+        label = f"{self.network}-{self.name}-finalist"
+        return [trial for place in best for trial in again(self.tuning[place], [seed], "finalist", label)]
+
+    def finals(self, outcomes: Outcomes) -> list[Trial]:
+        """The chosen setting, from new seeds; none where no setting has a score."""
+        second = _rows(self.finalists(outcomes), outcomes)
+        place = choice(_rows(self.tuning, outcomes), second, self.asked.finalists)
+        seeds = final_seeds(self.config.seed, self.asked.seeds, self.repeat)
+        label = f"{self.network}-{self.name}-final"
+        return [] if place is None else again(self.tuning[place], seeds, "final", label)
+
+
+def _rows(trials: Iterable[Trial], outcomes: Outcomes) -> list[runs.Row]:
+    return [outcomes[trial.name].row for trial in trials]
+
+
+def score_of(row: runs.Row) -> float:
+    """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
+    value = row.get("val_acc")
+    return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
+
+
+def finalists(rows: Sequence[runs.Row], count: int) -> list[int]:
+    """The places of the `count` best settings, which a second seed decides between; none where that is one setting."""
+    best = ranked([*map(score_of, rows)])[:count]
+    return best if len(best) > 1 else []
+
+
+def choice(rows: Sequence[runs.Row], second: Sequence[runs.Row], count: int) -> int | None:
+    """The place of the setting with the highest mean over its two seeds, or of one seed where there are no finalists.
+
+    `rows` are those of the settings, `second` those of the finalists. None where no setting has a score, and as long as
+    a finalist lacks its second one.
+    """
+    scores = [*map(score_of, rows)]
+    if not (best := finalists(rows, count)):
+        return next(iter(ranked(scores)), None)
+    second_scores = {row["setting"]: score_of(row) for row in second}
+    if any(rows[place]["setting"] not in second_scores for place in best):
+        return None
+    return max(best, key=lambda place: scores[place] + second_scores[rows[place]["setting"]])
+
+
+def race(candidates: Sequence[Candidate]) -> Plan:
+    """Tune every candidate with its own settings, choose, and train the chosen one of each from new seeds."""
+    outcomes = yield Batch([trial for candidate in candidates for trial in candidate.tuning])
+    for stage in (Candidate.finalists, Candidate.finals):
+        if trials := [trial for candidate in candidates for trial in stage(candidate, outcomes)]:
+            outcomes = yield Batch(trials)
 
 
 @dataclass(frozen=True)
@@ -78,10 +140,8 @@ class NetworkRace(StudyPlan):
     """What a race trains; its trials are those of the tuning."""
 
     asked: RaceConfig
-    rules: Mapping[str, Sequence[str]]
-    """The fields that are tuned, by the name of the rule or the remedy."""
-    problems: Mapping[str, TrainConfig]
-    candidates: tuple[TunedCandidate, ...]
+    candidates: tuple[Candidate, ...]
+    """In every repeat."""
     kinds: tuple[str, str] = OPTIMIZERS
     """What is compared, one and several."""
     unit = "repeats"
@@ -90,22 +150,30 @@ class NetworkRace(StudyPlan):
     @classmethod
     def of(cls, asked: RaceConfig, candidates: Sequence[Candidate], **facts: Any) -> Self:
         """Every candidate, tuned and judged in every repeat."""
-        fields: dict[str, dict[str, None]] = {}
-        for candidate in candidates:
-            fields.setdefault(candidate.name, {}).update(dict.fromkeys(candidate.fields))
-        columns = list(dict.fromkeys(key for keys in fields.values() for key in keys))
-        entrants = [
-            candidate.tuned(asked, repeat, columns) for candidate in candidates for repeat in range(asked.repeats)
-        ]
-        trials = tuple(trial for entrant in entrants for trial in entrant.tuning)
-        problems = {candidate.network: candidate.config for candidate in reversed(candidates)}
-        rules = {name: list(keys) for name, keys in fields.items()}
-        return cls(asked, trials, rules, dict(reversed(problems.items())), tuple(entrants), **facts)
+        names = dict.fromkeys(candidate.name for candidate in candidates)
+        by_name = (candidate for name in names for candidate in candidates if candidate.name == name)
+        columns = list(dict.fromkeys(key for candidate in by_name for key in candidate.fields))
+        entrants = tuple(
+            replace(candidate, columns=columns, repeat=repeat)
+            for candidate in candidates
+            for repeat in range(asked.repeats)
+        )
+        return cls(asked, tuple(trial for entrant in entrants for trial in entrant.tuning), entrants, **facts)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the rules or remedies."""
+        return list(dict.fromkeys(candidate.name for candidate in self.candidates))
+
+    @property
+    def epochs(self) -> dict[str, int]:
+        """Of the trainings on each network."""
+        return {candidate.network: candidate.config.epochs for candidate in self.candidates}
 
     @property
     def labels(self) -> list[str]:
-        places = [f"{problem}/{rule}" for problem in self.problems for rule in self.rules]
-        return [*self.rules, *(places if len(self.problems) > 1 else [])]
+        places = [f"{network}/{name}" for network in self.epochs for name in self.names]
+        return [*self.names, *(places if len(self.epochs) > 1 else [])]
 
     @property
     def sample(self) -> int:
@@ -115,10 +183,7 @@ class NetworkRace(StudyPlan):
     def shape(self) -> str:
         """`3 rules x 2 networks x (10 settings + 3 finalists + 5 seeds)`."""
         asked = self.asked
-        parts = [
-            f"{len(self.rules)} {self.kinds[1]}",
-            plural(len(self.problems), "network"),
-        ]
+        parts = [f"{len(self.names)} {self.kinds[1]}", plural(len(self.epochs), "network")]
         parts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
         each = [plural(asked.budget, "setting"), *([f"{asked.second} finalists"] if asked.second else [])]
         each.append(plural(asked.seeds, "seed"))
@@ -127,11 +192,14 @@ class NetworkRace(StudyPlan):
     @property
     def notes(self) -> list[str]:
         """What is not tuned of a user's rules."""
-        optimizers = {entrant.name: vars(entrant.tuning[0].config.optimizer) for entrant in self.candidates}
-        return [note for name, values in optimizers.items() for note in untuned(name, values, self.rules[name])]
+        notes: dict[str, None] = {}
+        for candidate in self.candidates:
+            settings = vars(candidate.tuning[0].config.optimizer)
+            notes |= dict.fromkeys(untuned(candidate.name, settings, candidate.fields))
+        return list(notes)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
-        return tuned(self.candidates)
+        return race(self.candidates)
 
     def require_same(self, study: Path) -> None:
         """RunError where a study raced on other trainings; rules, trainings, budget and seeds may grow."""
@@ -176,24 +244,22 @@ def plan(asked: RaceConfig) -> NetworkRace:
     count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.second + asked.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
-    return NetworkRace.of(
-        asked,
-        [
-            Candidate(
-                problem,
-                rule.name,
-                f"{problem}-{short_name(rule)}",
-                {"network": problem, "rule": rule.name},
-                config,
-                search_space.tuned(rule, _more(asked, config)),
-                partial(_patch, name, rule),
-                "--algo",
-            )
-            for problem, config in problems.items()
-            for name, rule in rules.items()
-        ],
-        command="race",
-    )
+    candidates = [
+        Candidate(
+            asked,
+            problem,
+            rule.name,
+            f"{problem}-{short_name(rule)}",
+            {"network": problem, "rule": rule.name},
+            config,
+            search_space.tuned(rule, _more(asked, config)),
+            partial(_patch, name, rule),
+            "--algo",
+        )
+        for problem, config in problems.items()
+        for name, rule in rules.items()
+    ]
+    return NetworkRace.of(asked, candidates, command="race")
 
 
 def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:

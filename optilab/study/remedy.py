@@ -156,6 +156,7 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
     )
     candidates = [
         Candidate(
+            race,
             problem,
             name,
             name,
