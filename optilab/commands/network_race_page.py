@@ -43,9 +43,11 @@ def _more(study: Study, result: RaceResult) -> tuple[str, str] | None:
     judged = [table.comparison for table in tables if table.comparison]
     if not any(len(comparison.possible_best) > 1 for comparison in judged):
         return None
+    command = shell(study.manifest["command"], "--resume", study.name)
     if any(comparison.improvable for comparison in judged):
-        command = f"{shell(study.manifest['command'], '--resume', study.name)} {result.larger}"
-        return "To try more rates:", command
+        return "To try more rates:", f"{command} {result.larger}"
+    if not any(table.has_verdicts for table in tables):
+        return "To judge, tune and train all in 3 repeats:", f"{command} --repeats 3"
     return grown(study, result.repeats, judged[0] if len(result.networks) == 1 else None, "repeats")
 
 

@@ -327,6 +327,7 @@ class RaceProgress:
 class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
+    schema_version: ClassVar[int] = 2
     planned: "NetworkRace"
     found: "RaceResult"
 

@@ -115,8 +115,8 @@ def confirmed(plan: Plan, count: int, seeds: range, metric: str) -> Plan:
     through = _by_point([*ends.values()])
     scores = [_score(point, outcomes, metric) for point in through]
     best = sorted(ranked(scores)[:count])
-    if again := [trial for number in best for trial in again(through[number][0], seeds, CONFIRMATION)]:
-        yield Batch(again)
+    if further := [trial for number in best for trial in again(through[number][0], seeds, CONFIRMATION)]:
+        yield Batch(further)
 
 
 def ranked(scores: Sequence[float]) -> list[int]:
