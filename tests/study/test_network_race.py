@@ -17,7 +17,6 @@ from optilab.config.presets import presets_folder
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.diagnose.remedies import pairs, remedies
 from optilab.errors import ConfigError, RunError
 from optilab.optimize import RULES
 from optilab.study import claims, network_race, remedy, search_space
@@ -102,6 +101,8 @@ def test_rules_share_budget_seeds_and_uniform_numbers():
     assert len({trial.digest for trial in planned.trials}) == len(planned.trials)
     larger = plan(on=["sigmoid", "relu", "tanh"], repeats=2, budget=6)
     assert {t.name for t in planned.trials} < {t.name for t in larger.trials}
+    others = plan(repeats=2, seed=1).trials
+    assert not {t.settings["lr"] for t in planned.trials} & {t.settings["lr"] for t in others}
 
 
 def test_a_second_seed_decides_between_finalists():
@@ -207,12 +208,6 @@ def test_the_rates_cover_their_range_evenly(budget):
         assert network_race.draw(larger, {"lr": RULES["sgd"]()}, "relu", 0)[:budget] == drawn
 
 
-def test_another_seed_draws_other_settings():
-    first, again, other = (plan(seed=seed) for seed in (0, 0, 1))
-    assert first.trials == again.trials
-    assert not {t.settings["lr"] for t in first.trials} & {t.settings["lr"] for t in other.trials}
-
-
 def test_files_of_earlier_versions_are_planned_as_before(tmp_path):
     """`finalists` and `eps` are 1 and false where a study.yaml does not have them, and cannot change afterwards."""
     before, now = plan(on=["relu"]), plan(on=["relu"], finalists=3, eps=True)
@@ -233,22 +228,15 @@ def test_files_of_earlier_versions_are_planned_as_before(tmp_path):
             (plan(on=["relu"], **other) if isinstance(other, dict) else other).require_same(tmp_path)
 
 
-def test_pairs_change_different_keys():
-    names = {
-        pair.name for pair in pairs([remedies()[name] for name in ("relu", "tanh", "batchnorm", "adam", "lr")])
-    }
-    assert names > {"relu-and-batchnorm", "batchnorm-and-adam"}
-    assert not {"relu-and-tanh", "adam-and-lr"} & names
-
-
 def test_remedies_are_tuned_at_the_same_rates():
-    asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "lr"], pairs=True, tune=2, seeds=2)
+    asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "tanh", "lr"], pairs=True, tune=2, seeds=2)
     planned = remedy.plan(remedy.resolve(asked))
     rates: dict[str, list[float]] = {}
     for candidate in planned.candidates:
         for trial in candidate.tuning:
             rates.setdefault(trial.settings["remedy"], []).append(trial.config.optimizer.lr)
-    assert {*rates} == {"as it is", "batchnorm", "relu", "batchnorm-and-relu"}
+    pairs = {"batchnorm-and-relu", "batchnorm-and-tanh"}  # of other keys
+    assert {*rates} == {"as it is", "batchnorm", "relu", "tanh", *pairs}  # lr is no remedy here
     assert len({tuple(values) for values in rates.values()}) == 1
 
 
