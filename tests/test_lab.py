@@ -169,14 +169,14 @@ def test_a_race_on_functions_is_that_of_the_command(lab, optilab):
 
 def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
     found = lab.race(
-        "sgd,adam", on=[small], budget=2, seeds=2, repeats=1, epochs=1, set={"data.holdout": 50}, name="r", jobs=2
+        "sgd,adam", on=[small], budget=2, seeds=1, repeats=2, epochs=1, set={"data.holdout": 50}, name="r", jobs=2
     )
-    flags = ["--budget", "2", "--seeds", "2", "--repeats", "1", "--epochs", "1", "--set", "data.holdout=50"]
+    flags = ["--budget", "2", "--seeds", "1", "--repeats", "2", "--epochs", "1", "--set", "data.holdout=50"]
     again = optilab("race", "--on", small, "--algo", "sgd,adam", *flags, "--name", "r", "--json")
     (network,) = json.loads(again.stdout)["networks"]
     assert found.verdict == network["verdict"]
     assert [row["rule"] for row in found.table().rows] == [rule["rule"] for rule in network["rules"]]
-    assert len(found.rows) == 12, "4 to tune, 4 finalists, 4 to judge"
+    assert len(found.rows) == 20, "8 to tune, 8 finalists, 4 to judge"
     assert len(lab.compare("r").side.records) == 4, "not those of the tuning"
 
 

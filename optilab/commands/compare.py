@@ -84,7 +84,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
     def run(self, place: Place) -> "LabComparison":
         """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another; that
         of a confirmed sweep by its new seeds, unless an option asks for another one."""
-        found = judged_runs(place.folder, self.names, self.given.get("metric"))
+        found = judged_runs(place.folder, self.names, self.given.get("metric"), self.target is not None)
         answer = answered(*found, self)
         self.draw(answer.chart)
         return answer
@@ -150,12 +150,12 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
 
 
 def judged_runs(
-    folder: Path, names: Sequence[str], metric: str | None
+    folder: Path, names: Sequence[str], metric: str | None, timed: bool = False
 ) -> tuple[list[Record | Study], "Selection", str]:
     """The runs and studies that names mean, the trainings to compare, and the metric.
 
-    For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another; for
-    a single sweep those that chose among its settings, by its own metric.
+    For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another or
+    times to a target are compared (`timed`); for a single sweep those that chose among its settings, by its metric.
     """
     from optilab.study.groups import asked_of, read_chosen, select_from
 
@@ -163,7 +163,7 @@ def judged_runs(
     tuned = tables.tuning(entries)
     found = select_from(entries, confirmations=False)
     records = [record for record in found.records if record.name not in tuned]
-    usual = "test_acc" if tuned else "val_acc"
+    usual = "test_acc" if tuned and not timed else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
         usual = str(asked_of(study).get("metric", usual))
     return entries, found._replace(records=records, others=others), metric or usual

@@ -19,7 +19,6 @@ from optilab.runs import STUDY, Record, Study
 from optilab.runs.metrics import ROW, TESTED, metric_of
 from optilab.runs.tables import again
 from optilab.show import chart_page
-from optilab.show.chart import Panel
 from optilab.show.page import asset, render
 from optilab.show.table import Column, cell
 from optilab.study.comparison import RunComparison
@@ -317,8 +316,7 @@ def page(
     notes: Sequence[str],
     views: Outlook = Outlook(),  # noqa: B008 (frozen)
     looks: Sequence[int] = (),
-    rules: Sequence[str] = (),
-    races: Sequence[tuple[str, Sequence[Panel]]] = (),
+    tested: bool = False,
     decide: tuple[str, str] | None = None,
     beside: Sequence[int] = (0, -1),
     changes: Sequence[tuple[str, str]] = (),
@@ -326,7 +324,7 @@ def page(
     """The page about groups of runs, in the order given, of the runs and studies in `entries`.
 
     `answer` is the claim and what follows it; `grouping` has the same runs by their settings. `looks` are the numbers
-    of the groups' colors, where that is not their order; `races` the titles and panels of `rules` that raced;
+    of the groups' colors, where that is not their order; `tested` means that the tables have the test set's accuracy;
     `decide` is a sentence and the command that would tell more; `beside` are the two groups whose layers are shown
     first; `changes` say what each row changes in the baseline.
     DataError for a run whose tables are damaged.
@@ -337,8 +335,7 @@ def page(
     drawn = curves(found, looks)
     order = sorted(range(len(chosen)), key=lambda i: looks[i] if looks else i)[:MOST_STILL]
     known = tuple(own for i in order if (own := found[i]) is not None)
-    raced = [(title, [chart_page.curves(panel, rules) for panel in panels]) for title, panels in races]
-    scripts = ("base.js", "uplot.js", "chart.js", "parts.js", "report.js", *(["race.js"] if races else []))
+    scripts = ("base.js", "uplot.js", "chart.js", "parts.js", "report.js")
     return render(
         "report.html",
         {
@@ -346,8 +343,6 @@ def page(
             "settings": views.curves,
             "parallel": views.parallel,
             "beside": beside,
-            "rules": rules,
-            "races": [{"charts": charts} for _, charts in raced],
         },
         [asset(name) for name in scripts],
         [asset("uplot.css"), asset("report.css")],
@@ -364,9 +359,7 @@ def page(
         notes=notes,
         maps=views.maps,
         settings=views.curves,
-        races=[
-            {"title": title, "tables": [chart_page.table(one, rules) for one in charts]} for title, charts in raced
-        ],
+        tested=tested,
         drawn=len(drawn.get("epochs", ())) > 1,
         count=len(chosen),
         seeded=any(len(group.runs) > 1 for group in chosen),

@@ -329,6 +329,7 @@ class RaceProgress:
 class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
+    schema_version: ClassVar[int] = 2
     planned: "NetworkRace"
     found: "RaceResult"
 
@@ -338,20 +339,18 @@ class NetworkRaceAnswer(EndedStudy):
 
         planned, result = self.planned, self.found
         yield Sentence(planned.shape, "bold")
-        for heat in result.networks:
-            config = planned.problems[heat.problem]
+        for table in [*result.networks, *([result.overall] if result.overall else [])]:
             yield ""
-            yield Sentence(f"{heat.problem}   {plural(config.epochs, 'epoch')}", "bold")
-            if not heat.candidates:
+            if table.network:
+                epochs = plural(planned.epochs[table.network], "epoch")
+                yield Sentence(f"{table.network}   {epochs}", "bold")
+            else:
+                yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
+            if table.comparison is None:
                 yield "no optimizer has a judged training"
                 continue
-            yield Table(tables.columns(heat, result), tables.rows(heat))
-            yield Sentence(f"verdict: {tables.verdict_of(heat, result)}", "bold")
-        if result.overall is not None:
-            yield ""
-            yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
-            yield Table(tables.overall_columns(result.overall), tables.judged_rows(result.overall))
-            yield Sentence(f"verdict: {tables.overall_verdict(result)}", "bold")
+            yield Table(tables.columns(result, table.sample), tables.rows(table))
+            yield Sentence(f"{'verdict: ' * table.has_verdicts}{tables.verdict_of(table, result)}", "bold")
         yield ""
         yield from tables.notes(result)
         yield from tables.next_steps(result)

@@ -58,7 +58,7 @@ def race_page(
     ]
     return render(
         "race.html",
-        {"rules": names, "races": [{"charts": charts}]},
+        {"rules": names, "charts": charts},
         [asset(name) for name in ("base.js", "uplot.js", "chart.js", "parts.js", "race.js")],
         [asset("uplot.css"), asset("report.css")],
         title=question,
@@ -68,7 +68,7 @@ def race_page(
         decide=decide,
         results=_results(views.standing_rows(result, rules), rows),
         notes=without_headings(views.race_notes(result, rules, functions), views.COLUMNS),
-        race={"title": "", "tables": [chart_page.table(chart, names) for chart in charts]},
+        tables=[chart_page.table(chart, names) for chart in charts],
         map=_costs(result, names),
         chosen=[views.settings_of(result, names, every) for every in (False, True)],
         space=[(function.name, _space(function, rules)) for function in functions],

@@ -3,6 +3,7 @@
 On functions the verdicts are those of `study.function_race.standings`, on trainings those of `study.judge`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +16,11 @@ from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
 from optilab.study.comparison import looked_before
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, improvable, may_be_best, standings
-from optilab.study.judge import Comparison, confidence_of, level_after
-from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
+from optilab.study.judge import confidence_of, level_after
+from optilab.study.network_race import Raced, RaceResult, RaceTable
 from optilab.study.search_space import tuned, untuned
 from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
-from optilab.words import listed, percent, plural, some
+from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
 
@@ -165,12 +166,13 @@ def _text(settings: dict[str, float]) -> str:
 # --- on trainings -------------------------------------------------------------------------------------------
 
 _UNITS = Units(share=True)
+_VERDICT = "cannot tell: the interval of the difference contains 0, or a better rate may lie beyond those tried"
 
 
 def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
-    """One table of all heats: its columns and rows."""
-    table = [{"network": heat.problem, **row} for heat in result.networks for row in rows(heat)]
-    return [Column("network", "network", left=True), *columns(None, result)], table
+    """One table of all networks: its columns and rows."""
+    values = [{"network": table.network, **row} for table in result.networks for row in rows(table)]
+    return [Column("network", "network", left=True), *columns(result)], values
 
 
 def notes(result: RaceResult) -> list[str]:
@@ -179,122 +181,84 @@ def notes(result: RaceResult) -> list[str]:
     lines = [
         f"tuned on {plural(result.budget, 'setting')} of one space, one seed each"
         f"{f', the best {again} from a second one' if again > 1 else ''}, by the accuracy on held-out images; "
-        f"judged on the test set, from {plural(result.seeds, 'new seed')}",
-        "verdicts hold for all rows of a table at once; "
-        + (
-            "the luck of tuning is part of the intervals"
-            if result.sample == "repeats"
-            else "they hold for the settings that were chosen; the luck of tuning is in no interval"
-            + (": --repeats N makes it part of them" if result.kinds[0] == "optimizer" else "")
-        ),
-        "near: percentage of the tried settings whose accuracy is within 1 percentage point "
-        "of the best optimizer's"
-        + ("; seconds: with several trainings at once" if any(map(_is_timed, result.networks)) else ""),
+        f"judged on the test set, from {plural(result.seeds, 'new seed')}"
     ]
-    if never := [f"{percent(heat.target)} on {heat.problem}" for heat in result.networks if not _is_timed(heat)]:
-        lines.append(f"no epochs to the target, which no row reached from every seed: {some(never, 4)}")
-    charged = dict.fromkeys(own.rule for heat in result.networks for own in heat.candidates if own.passes > 1)
-    if charged:
-        verb = "takes" if len(charged) == 1 else "take"
-        lines.append(f"{some([*charged], 6)} {verb} two gradients per step, so each epoch counts as two")
-    own = {one.rule: one for heat in result.networks for one in heat.candidates}
+    if result.repeats > 1:
+        lines.append("verdicts hold for all rows of a table at once; the luck of tuning is part of the intervals")
+    raced = {rule: one for table in result.networks for rule, one in table.raced.items()}
     lines += [
-        note for name, one in own.items() for note in untuned(name, one.optimizer, set().union(*one.settings))
+        note
+        for rule, one in raced.items()
+        for note in untuned(rule, one.optimizer, {key for settings in one.settings for key in settings})
     ]
     if result.looks:
         lines.append(looked_before(result.looks))
-    if result.edges:
-        listed = some(result.edges, 4)
-        lines.append(f"a better rate may lie beyond those that were tried: {listed}")
+    edges = [
+        f"{f'{table.network}, ' * (len(result.networks) > 1)}{rule}: {edge}"
+        for table in result.networks
+        for rule, one in table.raced.items()
+        for edge in one.edges.values()
+    ]
+    if edges:
+        lines.append(f"a better rate may lie beyond those that were tried: {some(edges, 4)}")
     lines += [
         f"not equal: {plural(n, 'trial')} of {rule} failed; the command tries {'it' if n == 1 else 'them'} again"
-        for rule, n in result.failed.items()
+        for rule, n in failed(result).items()
     ]
     if result.overall is None and len(result.networks) > 1:
         lines.append("no table over all networks: one has no result on some of them")
     return lines
 
 
-def _is_timed(heat: NetworkResult) -> bool:
-    """Whether a row has epochs and seconds to the target."""
-    return any(own.mean_epochs is not None for own in heat.candidates)
+def failed(result: RaceResult) -> Counter[str]:
+    """The trials that failed, by rule."""
+    count = Counter[str]()
+    for table in result.networks:
+        count.update({rule: one.failed for rule, one in table.raced.items()})
+    return +count
 
 
-_EPOCHS = "the mean number of epochs until the accuracy on held-out images reaches this target"
-_VERDICT = "cannot tell: the interval of the difference contains 0, or a better rate may lie beyond those tried"
-_NEAR = "the fraction of the tried settings within 1 percentage point of the best optimizer: high is easy to tune"
-
-
-def columns(heat: NetworkResult | None, result: RaceResult) -> list[Column]:
-    """Those of one heat, or of the table of all heats."""
-    to = "the target" if heat is None else percent(heat.target)
-    return [
+def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
+    """Those of a table of that sample; without verdicts where there is one repeat."""
+    judged = sample == "networks" or result.repeats > 1
+    level = confidence_of(level_after(result.looks))
+    shown = [
         Column("rule", result.kinds[0], left=True),
-        Column(
-            "n", "n", detail=2, plain=result.sample, about=f"the number of {result.sample} that were evaluated"
-        ),
-        Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {result.sample}; higher is better"),
+        Column("n", "n", detail=2, plain=sample, about=f"the number of {sample} that were evaluated"),
+        Column("mean", "test_acc", _UNITS.value, about=f"the mean over the {sample}; higher is better"),
         *interval_columns("", _UNITS.interval, detail=4, about="the 95% interval of that mean by Student's t"),
         Column("difference", "against the best", _UNITS.difference, about="in percentage points"),
         *interval_columns(
             "difference_",
             _UNITS.differences,
-            heading=f"{confidence_of(level_after(result.looks))} of difference",
+            heading=f"{level} of difference",
             about="these intervals hold together",
         ),
-        Column("epochs", f"epochs to {to}", "{:.1f}".format, detail=3, about=_EPOCHS),
-        Column(
-            "seconds",
-            "seconds",
-            "{:.0f}".format,
-            detail=6,
-            about="the time of those epochs, with several trainings at once",
-        ),
-        Column("near", "near", "{:.0%}".format, detail=5, plain="near the best", about=_NEAR),
-        Column("verdict", "verdict", left=True, about=_VERDICT),
+        Column("verdict", "verdict", left=True, only="" if judged else "values", about=_VERDICT),
         Column("settings", "settings", left=True, detail=1, about="those that tuning chose"),
     ]
+    return [column for column in shown if judged or column.only != "text"]
 
 
-def overall_columns(comparison: Comparison[str]) -> list[Column]:
-    """Those of the table over all networks."""
-    return [
-        Column("rule", "optimizer", left=True),
-        Column("mean", "test_acc", _UNITS.value),
-        Column("difference", "against the best", _UNITS.difference),
-        Column("difference_interval", f"{comparison.confidence} of difference", _UNITS.differences),
-        Column("verdict", "verdict", left=True),
-    ]
-
-
-def rows(heat: NetworkResult) -> list[dict[str, Any]]:
-    """The values of a heat's table, best first."""
-    if heat.comparison is None:
-        return []
-    by_rule = {runner.rule: runner for runner in heat.candidates}
-    return [{**row, **_speed(by_rule[row["rule"]])} for row in judged_rows(heat.comparison)]
-
-
-def judged_rows(comparison: Comparison[str]) -> list[dict[str, Any]]:
-    """The outcomes and verdicts of rules as rows, best first."""
-    table = []
-    for own in comparison.ranked:
+def rows(table: RaceTable) -> list[dict[str, Any]]:
+    """The values of a table, best first; verdicts are None where there are none."""
+    found = []
+    for own in table.comparison.ranked if table.comparison else ():
         summary, contrast = own.summary, own.difference
         row: dict[str, Any] = {"rule": own.key, "n": summary.n, "mean": summary.mean}
-        row |= interval_values("", summary.interval) | {"verdict": own.verdict}
+        row |= interval_values("", summary.interval) | {"verdict": own.verdict if table.has_verdicts else None}
         if contrast:
             row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
-        table.append(row)
-    return table
+        if table.network:
+            row["settings"] = _chosen(table.raced[own.key])
+        found.append(row)
+    return found
 
 
-def _speed(runner: RacedCandidate) -> dict[str, Any]:
-    """Mean epochs and seconds to the target where every seed reached it, and what was chosen."""
-    epochs = runner.mean_epochs
-    seconds = None if epochs is None else sum(runner.seconds.values.values()) / len(runner.seconds.values)
-    chosen = ["  ".join(f"{key} {_short(value)}" for key, value in own.items()) for own in runner.settings]
-    settings = " | ".join(chosen) or "every setting diverged"
-    return {"epochs": epochs, "seconds": seconds, "near": runner.near, "settings": settings}
+def _chosen(raced: Raced) -> str:
+    """The settings of each repeat."""
+    texts = ["  ".join(f"{key} {_short(value)}" for key, value in chosen.items()) for chosen in raced.settings]
+    return " | ".join(texts) or "every setting diverged"
 
 
 def _short(value: Any) -> str:
@@ -305,91 +269,75 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def verdict_sentence(
-    comparison: Comparison[str] | None, sample: str, larger: str, ignorant: bool = False, advised: bool = True
-) -> str:
-    """The answer of a race on trainings, which `study.judge` has decided, in one sentence.
-
-    `ignorant`: no row is better than chance, which more of the sample would not change;
-    `advised`: with how much more of the sample would say more, and `larger`, the option that tries more rates.
-    """
-    if comparison is None:
-        return "no result"
-    possible = comparison.possible_best
-    advice = more_advice(comparison, sample) if advised and len(possible) > 1 else ""
-    advice = "; no row is better than chance" if ignorant else advice
-    if len(possible) == 1:
-        return f"{possible[0]} is the best{advice}"
-    if comparison.improvable and not ignorant:
-        beyond = f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
-        advice = f"{beyond}, and {larger} tries more{advice}" if advised else beyond
-    return f"cannot tell which is best: {', '.join(possible)}{advice}"
-
-
 def answer_of(result: RaceResult, advised: bool = True) -> str:
     """The verdict over all networks, or where there is none, those of each."""
     if result.overall is not None:
-        return overall_verdict(result)
-    verdicts = {heat.problem: verdict_of(heat, result, advised) for heat in result.networks}
+        return verdict_of(result.overall, result)
+    verdicts = {table.network: verdict_of(table, result, advised) for table in result.networks}
     return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
 
-def verdict_of(heat: NetworkResult, result: RaceResult, advised: bool = True) -> str:
-    """The answer on one network."""
-    return verdict_sentence(heat.comparison, result.sample, result.larger, bool(_ignorant([heat])), advised)
+def verdict_of(table: RaceTable, result: RaceResult, advised: bool = True) -> str:
+    """The answer of a table, which `study.judge` has decided, in one sentence.
 
-
-def overall_verdict(result: RaceResult) -> str:
-    """The answer over all networks."""
-    return verdict_sentence(result.overall, "networks", result.larger, bool(_ignorant(result.networks)))
+    `advised`: with how many more repeats or networks would say more, and the option that tries more rates.
+    """
+    comparison, ignorant = table.comparison, _ignorant(table, result) is not None
+    if comparison is None:
+        return "no result"
+    chance = "; no row is better than chance" * ignorant
+    if not table.has_verdicts:
+        return f"no verdict from one repeat: the repeats are the sample, and --repeats 3 would judge{chance}"
+    possible = comparison.possible_best
+    if len(possible) == 1:
+        return f"{possible[0]} is the best{chance}"
+    advice = chance or (more_advice(comparison, table.sample) if advised else "")
+    if comparison.improvable and not ignorant:
+        beyond = f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
+        advice = f"{beyond}, and {result.larger} tries more{advice}" if advised else beyond
+    return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 
 def next_steps(result: RaceResult) -> list[Command]:
     """The commands that say why no row of a network is better than chance."""
-    return [
-        Command("  next: ", Call("diagnose", [path])) for heat in result.networks if (path := _ignorant([heat]))
-    ]
+    paths = [_ignorant(table, result) for table in result.networks]
+    return [Command("  next: ", Call("diagnose", [path])) for path in paths if path]
 
 
-def _ignorant(heats: Sequence[NetworkResult]) -> Path | None:
-    """The first run of the best row where no row of any network is better than chance; else None."""
-    if any(heat.learned for heat in heats):
+def _ignorant(table: RaceTable, result: RaceResult) -> Path | None:
+    """The first run of the best row where no row is better than chance; else None."""
+    tables = [table] if table.network else result.networks
+    if any(one.learned for one in tables):
         return None
-    ranked = (heat.candidates[i] for heat in heats if heat.comparison for i in heat.comparison.order)
-    return next((record.path for own in ranked for record in own.runs.values()), None)
+    ranked = (one.raced[row.key] for one in tables if one.comparison for row in one.comparison.ranked)
+    return next((record.path for raced in ranked for record in raced.runs.values()), None)
 
 
 def document(result: RaceResult) -> dict[str, Any]:
-    """Everything that was found, as the tree of `--json`."""
-    overall = result.overall
+    """The result as the tree of `--json`."""
     return {
-        "sample": result.sample,
-        "failed": dict(result.failed),
-        "networks": [
-            {
-                "network": heat.problem,
-                "target": heat.target,
-                "verdict": verdict_of(heat, result),
-                "rules": [
-                    {
-                        **row,
-                        "settings": own.settings,
-                        "test_acc": {str(seed): value for seed, value in own.accuracy.values.items()},
-                        "worst": {str(seed): why for seed, why in own.accuracy.worst.items()},
-                        "best_of": own.best_of,
-                        "runs": {str(seed): str(record.path) for seed, record in own.runs.items()},
-                    }
-                    for row in _values(rows(heat))
-                    for own in heat.candidates
-                    if own.rule == row["rule"]
-                ],
-            }
-            for heat in result.networks
-        ],
-        "overall": overall and {"verdict": overall_verdict(result), "rules": _values(judged_rows(overall))},
+        "sample": "repeats",
+        "failed": dict(failed(result)),
+        "networks": [{"network": table.network, **_verdicts(table, result)} for table in result.networks],
+        "overall": result.overall and _verdicts(result.overall, result),
     }
 
 
-def _values(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without the intervals of their text, whose ends are values of their own."""
-    return [{key: value for key, value in row.items() if not key.endswith("interval")} for row in table]
+def _verdicts(table: RaceTable, result: RaceResult) -> dict[str, Any]:
+    """A table without the intervals of its text, whose ends are values themselves."""
+    rules = []
+    for row in rows(table):
+        values = {key: value for key, value in row.items() if not key.endswith("interval")}
+        rules.append(values | (_outcomes(table.raced[row["rule"]]) if table.network else {}))
+    silent = table.comparison is not None and not table.has_verdicts
+    return {"verdict": None if silent else verdict_of(table, result), "rules": rules}
+
+
+def _outcomes(raced: Raced) -> dict[str, Any]:
+    """The settings per repeat, and by seed the accuracies and the runs."""
+    return {
+        "settings": raced.settings,
+        "test_acc": {str(seed): value for seed, value in raced.accuracy.values.items()},
+        "worst": {str(seed): why for seed, why in raced.accuracy.worst.items()},
+        "runs": {str(seed): str(record.path) for seed, record in raced.runs.items()},
+    }

@@ -51,7 +51,8 @@ class Report(ComparisonOptions, FolderOptions, OutputOptions):
 
 def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
     """The page, its verdict, a sentence for each trial left out, and what it shows as the document of `--json`."""
-    entries, selection, metric = judged_runs(place.folder, request.names, request.metric)
+    timed = request.target is not None
+    entries, selection, metric = judged_runs(place.folder, request.names, request.metric, timed)
     from optilab.commands import race_tables
     from optilab.commands.network_race_page import network_race_page
     from optilab.study import network_race

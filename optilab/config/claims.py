@@ -35,8 +35,8 @@ PATH = ("f", "distance", "gradient_norm", "w1", "w2", "epochs", "status")
 """Metrics of a path of `optimize`; `epochs` is the first epoch with |grad f| below the tolerance."""
 RACE = ("cost", "ratio", "solved", "verdict")
 """Metrics of a rule in a race, as its `--json` names them."""
-NETWORK_RACE = ("test_acc", "epochs", "near", "verdict")
-"""Metrics of a rule in a race on trainings; `epochs` is the mean until the target, where every seed reached it."""
+NETWORK_RACE = ("test_acc", "verdict")
+"""Metrics of a rule in a race on trainings."""
 
 RATE = ("rate", "status")
 """Metrics of `optilab lr`: the recommended rate, and found or unmoved."""

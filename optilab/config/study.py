@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Le, MinLen
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
 
@@ -283,16 +283,19 @@ class RaceConfig(Section):
         InFile(),
         Doc("choose a schedule, unless the training has one; true where the command starts it"),
     ] = False
-    target: Annotated[
-        float | None,
-        Gt(0),
-        Lt(1),
-        Flag("X"),
-        Doc("Validation accuracy to reach [the last one of sgd]"),
-    ] = None
     seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[Keep, InFile(), Doc("checkpoints that remain of a trial that has ended")] = "none"
     expect: Annotated[Claims, measured(NETWORK_RACE)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_target(cls, keys: Any) -> Any:
+        """A study.yaml of an earlier version has a target, which may be null."""
+        if not isinstance(keys, dict) or "target" not in keys:
+            return keys
+        if keys["target"] is not None:
+            raise refusal(f"expected null, since a race has no target, got {shown(keys['target'])}", "target")
+        return {key: value for key, value in keys.items() if key != "target"}
 
     @property
     def second(self) -> int:

@@ -33,10 +33,11 @@ from optilab.study.groups import (
 )
 from optilab.study.judge import judge, level_after, summarize
 from optilab.study.plan import StudyPlan
-from optilab.words import percent, plural
+from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.study.network_race import NetworkResult, RacedCandidate, RaceResult
+    from optilab.study.judge import Row as JudgedRow
+    from optilab.study.network_race import RaceResult, RaceTable
 
 At: TypeAlias = Literal["last", "best", "area"] | int
 """When a metric is measured: `last`, `best`, `area`, or an epoch."""
@@ -201,16 +202,18 @@ def require_judgeable(
     trainings: Sequence[TrainConfig] = (),
     sample: int | None = None,
     epochs: int | None = None,
+    unit: str = "seeds",
 ) -> None:
     """UsageError for claims that no result can meet or fail, all of them at once.
 
     `labels` are the names that a claim can be about, None where they follow from outcomes; `trainings` what is trained,
-    `sample` the number of trainings whose mean a claim with a confidence is about, `epochs` those of a path.
+    `sample` the number of trainings whose mean a claim with a confidence is about, or of repeats (`unit`), `epochs`
+    those of a path.
     """
     problems = [
         f"the claim {shown(f'{claim.of}: {claim.text}' if claim.of else claim.text)} can never be judged: {reason}"
         for claim in claims
-        if (reason := _never(claim, labels, trainings, sample, epochs))
+        if (reason := _never(claim, labels, trainings, sample, epochs, unit))
     ]
     if problems:
         raise UsageError("\n".join(problems))
@@ -219,7 +222,7 @@ def require_judgeable(
 def require_judgeable_by(plan: StudyPlan) -> None:
     """`require_judgeable` of a study that is about to run."""
     labels = plan.labels if any(claim.of for claim in plan.claims) else None
-    require_judgeable(plan.claims, labels, [trial.config for trial in plan.trials], plan.sample)
+    require_judgeable(plan.claims, labels, [trial.config for trial in plan.trials], plan.sample, None, plan.unit)
 
 
 def _never(
@@ -228,6 +231,7 @@ def _never(
     trainings: Sequence[TrainConfig],
     sample: int | None,
     epochs: int | None,
+    unit: str,
 ) -> str:
     """Why a claim can never be judged; empty where it can be."""
     if labels is not None and claim.of is not None and claim.of not in labels:
@@ -245,8 +249,8 @@ def _never(
         and not any(config.probes for config in trainings)
     ):
         return "gradients are measured only with probes above 0"
-    if claim.confidence is not None and sample == 1:
-        return "a confidence needs several seeds, got 1"
+    if sample == 1 and (claim.confidence is not None or claim.metric == "verdict"):
+        return f"a {'confidence' if claim.confidence is not None else 'verdict'} needs several {unit}, got 1"
     return ""
 
 
@@ -385,30 +389,24 @@ def of_network_race(result: "RaceResult") -> Results:
     """The rules of a race on trainings: RULE on every training, and with several trainings NETWORK/RULE."""
     several = len(result.networks) > 1
     places = {
-        f"{network.problem}/{candidate.rule}" if several else candidate.rule: (network, candidate)
-        for network in result.networks
-        for candidate in network.candidates
+        f"{table.network}/{row.key}" if several else row.key: (table, row)
+        for table in result.networks
+        for row in (table.comparison.rows if table.comparison else ())
     }
     everywhere: dict[str, list[str]] = {}
-    for place, (_, candidate) in places.items():
-        everywhere.setdefault(candidate.rule, []).append(place)
+    for place, (_, row) in places.items():
+        everywhere.setdefault(row.key, []).append(place)
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
-        unit = result.sample.removesuffix("s")
-        return {place: _of_candidate(metric, unit, *pair) for place, pair in places.items()}
+        return {place: _of_raced(metric, *pair) for place, pair in places.items()}
 
     return Results(measured, "no optimizer has a judged training", everywhere=everywhere, looks=result.looks)
 
 
-def _of_candidate(metric: str, unit: str, network: "NetworkResult", candidate: "RacedCandidate") -> Measured:
-    if metric == "test_acc":
-        return Measured(candidate.accuracy.values, sample=candidate.sample, unit=unit)
+def _of_raced(metric: str, table: "RaceTable", row: "JudgedRow[str]") -> Measured:
     if metric == "verdict":
-        verdicts = {row.key: row.verdict for row in network.comparison.rows} if network.comparison else {}
-        return _single(verdicts.get(candidate.rule), "no verdict")
-    if metric == "epochs":
-        return _single(candidate.mean_epochs, f"not every seed reached {percent(network.target)}", fails=True)
-    return _single(candidate.near)
+        return _single(row.verdict if table.has_verdicts else None, "a verdict needs several repeats")
+    return Measured(table.raced[row.key].accuracy.values, sample=row.values, unit="repeat")
 
 
 def of_rate(rate: float | None, of: str) -> Results:

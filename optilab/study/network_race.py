@@ -2,19 +2,19 @@
 
 Settings are drawn from one space (`search_space.network_space`) and chosen by the accuracy on held-out training images,
 the best of them from two seeds; the chosen ones train again from new seeds and are judged on the test set. All rules
-share their uniform numbers, their seeds and the order of images. An interval over seeds holds for the settings that
-were chosen; with repeats, which draw settings and seeds again, the repeats are the sample, and the luck of tuning is
-part of the interval.
+share their uniform numbers, their seeds and the order of images. Repeats draw settings and seeds again. They are the
+sample, so the luck of tuning is part of every interval, and one repeat has no verdict.
 """
 
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from math import inf
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Self
 
 from optilab import runs
 from optilab.config.load import load
@@ -24,37 +24,115 @@ from optilab.config.study import RaceConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
-from optilab.optimize import RULES
-from optilab.optimize.objective import Floats
 from optilab.optimize.rule import short_name
 from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import learned_nothing
-from optilab.study.groups import Group, GroupValues, Measure, asked_of, values_of
+from optilab.study.groups import GroupValues, Measure, asked_of
 from optilab.study.judge import Comparison, judge, level_after
-from optilab.study.plan import (
-    SPAN,
-    Plan,
-    StudyPlan,
-    TunedCandidate,
-    choice,
-    final_seeds,
-    finalists,
-    score_of,
-    tuned,
-)
+from optilab.study.plan import SPAN, Batch, Outcomes, Plan, StudyPlan, again, final_seeds, ranked
 from optilab.study.search_space import untuned
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Trial, as_trial
 from optilab.words import plural
 
 JUDGED = Measure("test_acc")
-NEAR = 0.01
-"""A setting is near the best if its accuracy is at most so much lower."""
 OPTIMIZERS, REMEDIES = ("optimizer", "optimizers"), ("remedy", "variants")
 """What is compared, one and several."""
-OF_BEST = 0.9
-"""The target as a fraction of the best rule's accuracy, where the plain baseline has not learned."""
+
+Settings = Mapping[str, Any]
+
+
+# --- the plan ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What races on a network, a rule or a remedy: a training, and the keys of it that a setting patches."""
+
+    asked: RaceConfig
+    network: str
+    name: str
+    label: str
+    """The start of the labels of its trials."""
+    axes: Settings
+    config: TrainConfig
+    fields: Mapping[str, Any]
+    """What is tuned, each field with the rule that has it."""
+    patch: Callable[[Settings], Settings]
+    """The keys of the training, by a setting of these fields."""
+    option: str
+    """The one that names the candidate, where a patched training is refused."""
+    columns: Sequence[str] = ()
+    """The fields of all candidates, which trials.csv has for each."""
+    repeat: int = 0
+
+    @cached_property
+    def tuning(self) -> list[Trial]:
+        """One trial per drawn setting."""
+        trials, first = [], self.config.seed + self.repeat * SPAN
+        for number, settings in enumerate(draw(self.asked, self.fields, self.network, self.repeat)):
+            changes = [Override(self.option, key, value) for key, value in self.patch(settings).items()]
+            changed = load(TrainConfig, dump(self.config), changes)
+            axes = {**self.axes, "repeat": self.repeat + 1, "setting": number + 1}
+            axes |= {**{key: settings.get(key) for key in self.columns}, "stage": "tuning"}
+            seeded = changed.model_copy(update={"seed": first + number})
+            trials.append(Trial(f"{self.label}-{number + 1}", seeded, axes))
+        return trials
+
+    def finalists(self, outcomes: Outcomes) -> list[Trial]:
+        """The best settings, from one more seed that is the same for all."""
+        seed = self.config.seed + (self.repeat + 1) * SPAN - 1
+        best = finalists(_rows(self.tuning, outcomes), self.asked.finalists)
+        label = f"{self.network}-{self.name}-finalist"
+        return [trial for place in best for trial in again(self.tuning[place], [seed], "finalist", label)]
+
+    def finals(self, outcomes: Outcomes) -> list[Trial]:
+        """The chosen setting, from new seeds; none where no setting has a score."""
+        second = _rows(self.finalists(outcomes), outcomes)
+        place = choice(_rows(self.tuning, outcomes), second, self.asked.finalists)
+        seeds = final_seeds(self.config.seed, self.asked.seeds, self.repeat)
+        label = f"{self.network}-{self.name}-final"
+        return [] if place is None else again(self.tuning[place], seeds, "final", label)
+
+
+def _rows(trials: Iterable[Trial], outcomes: Outcomes) -> list[runs.Row]:
+    return [outcomes[trial.name].row for trial in trials]
+
+
+def score_of(row: runs.Row) -> float:
+    """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
+    value = row.get("val_acc")
+    return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
+
+
+def finalists(rows: Sequence[runs.Row], count: int) -> list[int]:
+    """The places of the `count` best settings, which a second seed decides between; none where that is one setting."""
+    best = ranked([*map(score_of, rows)])[:count]
+    return best if len(best) > 1 else []
+
+
+def choice(rows: Sequence[runs.Row], second: Sequence[runs.Row], count: int) -> int | None:
+    """The place of the setting with the highest mean over its two seeds, or of one seed where there are no finalists.
+
+    `rows` are those of the settings, `second` those of the finalists. None where no setting has a score, and as long as
+    a finalist lacks its second one.
+    """
+    scores = [*map(score_of, rows)]
+    if not (best := finalists(rows, count)):
+        return next(iter(ranked(scores)), None)
+    second_scores = {row["setting"]: score_of(row) for row in second}
+    if any(rows[place]["setting"] not in second_scores for place in best):
+        return None
+    return max(best, key=lambda place: scores[place] + second_scores[rows[place]["setting"]])
+
+
+def race(candidates: Sequence[Candidate]) -> Plan:
+    """Tune every candidate with its own settings, choose, and train the chosen one of each from new seeds."""
+    outcomes = yield Batch([trial for candidate in candidates for trial in candidate.tuning])
+    for stage in (Candidate.finalists, Candidate.finals):
+        if trials := [trial for candidate in candidates for trial in stage(candidate, outcomes)]:
+            outcomes = yield Batch(trials)
 
 
 @dataclass(frozen=True)
@@ -62,30 +140,49 @@ class NetworkRace(StudyPlan):
     """What a race trains; its trials are those of the tuning."""
 
     asked: RaceConfig
-    rules: Mapping[str, Sequence[str]]
-    """The fields that are tuned, by the name of the rule."""
-    problems: Mapping[str, TrainConfig]
-    candidates: tuple[TunedCandidate, ...]
+    candidates: tuple[Candidate, ...]
+    """In every repeat."""
     kinds: tuple[str, str] = OPTIMIZERS
     """What is compared, one and several."""
+    unit = "repeats"
+
+    @classmethod
+    def of(cls, asked: RaceConfig, candidates: Sequence[Candidate], **facts: Any) -> Self:
+        """Every candidate, tuned and judged in every repeat."""
+        names = dict.fromkeys(candidate.name for candidate in candidates)
+        by_name = (candidate for name in names for candidate in candidates if candidate.name == name)
+        columns = list(dict.fromkeys(key for candidate in by_name for key in candidate.fields))
+        entrants = tuple(
+            replace(candidate, columns=columns, repeat=repeat)
+            for candidate in candidates
+            for repeat in range(asked.repeats)
+        )
+        return cls(asked, tuple(trial for entrant in entrants for trial in entrant.tuning), entrants, **facts)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the rules or remedies."""
+        return list(dict.fromkeys(candidate.name for candidate in self.candidates))
+
+    @property
+    def epochs(self) -> dict[str, int]:
+        """Of the trainings on each network."""
+        return {candidate.network: candidate.config.epochs for candidate in self.candidates}
 
     @property
     def labels(self) -> list[str]:
-        places = [f"{problem}/{rule}" for problem in self.problems for rule in self.rules]
-        return [*self.rules, *(places if len(self.problems) > 1 else [])]
+        places = [f"{network}/{name}" for network in self.epochs for name in self.names]
+        return [*self.names, *(places if len(self.epochs) > 1 else [])]
 
     @property
     def sample(self) -> int:
-        return self.asked.repeats if self.asked.repeats > 1 else self.asked.seeds
+        return self.asked.repeats
 
     @property
     def shape(self) -> str:
         """`3 rules x 2 networks x (10 settings + 3 finalists + 5 seeds)`."""
         asked = self.asked
-        parts = [
-            f"{len(self.rules)} {self.kinds[1]}",
-            plural(len(self.problems), "network"),
-        ]
+        parts = [f"{len(self.names)} {self.kinds[1]}", plural(len(self.epochs), "network")]
         parts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
         each = [plural(asked.budget, "setting"), *([f"{asked.second} finalists"] if asked.second else [])]
         each.append(plural(asked.seeds, "seed"))
@@ -93,12 +190,15 @@ class NetworkRace(StudyPlan):
 
     @property
     def notes(self) -> list[str]:
-        """What is not tuned of rules of the user's own."""
-        optimizers = {own.name: vars(own.tuning[0].config.optimizer) for own in self.candidates}
-        return [note for name, own in optimizers.items() for note in untuned(name, own, self.rules[name])]
+        """What is not tuned of a user's rules."""
+        notes: dict[str, None] = {}
+        for candidate in self.candidates:
+            settings = vars(candidate.tuning[0].config.optimizer)
+            notes |= dict.fromkeys(untuned(candidate.name, settings, candidate.fields))
+        return list(notes)
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
-        return tuned(self.candidates)
+        return race(self.candidates)
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
@@ -124,26 +224,22 @@ def plan(asked: RaceConfig) -> NetworkRace:
     count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.second + asked.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
-    every = {problem: _more(asked, config) for problem, config in problems.items()}
-    fields = {
-        rule.name: list(dict.fromkeys(key for more in every.values() for key in search_space.tuned(rule, more)))
-        for rule in rules.values()
-    }
-    columns = list(dict.fromkeys(field for own in fields.values() for field in own))
     candidates = [
-        TunedCandidate(
+        Candidate(
+            asked,
             problem,
             rule.name,
-            repeat,
-            _tuning(asked, name, rule, config, repeat, columns),
-            final_seeds(config.seed, asked.seeds, repeat),
-            asked.finalists,
+            f"{problem}-{short_name(rule)}",
+            {"network": problem, "rule": rule.name},
+            config,
+            search_space.tuned(rule, _more(asked, config)),
+            partial(_patch, name, rule),
+            "--algo",
         )
         for problem, config in problems.items()
         for name, rule in rules.items()
-        for repeat in range(asked.repeats)
     ]
-    return NetworkRace(asked, tunings(candidates), fields, problems, tuple(candidates), command="race")
+    return NetworkRace.of(asked, candidates, command="race")
 
 
 def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
@@ -153,39 +249,12 @@ def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
 
 
-def tunings(candidates: Iterable[TunedCandidate]) -> tuple[Trial, ...]:
-    """The trials of all tunings."""
-    return tuple(trial for candidate in candidates for trial in candidate.tuning)
-
-
-def tuning_seed(first: int, number: int, repeat: int = 0) -> int:
-    """The seed of a setting; `first` is that of the training."""
-    return first + repeat * SPAN + number
-
-
-def _tuning(
-    asked: RaceConfig, name: str, rule: Any, config: TrainConfig, repeat: int, columns: Sequence[str]
-) -> tuple[Trial, ...]:
-    """One trial per drawn setting; `columns` are the tuned fields of all rules, which trials.csv has for each."""
-    trials = []
-    searched = search_space.tuned(rule, _more(asked, config))
-    for number, settings in enumerate(draw(asked, searched, config.name, repeat)):
-        around = {key: value for key, value in settings.items() if search_space.of_training(rule, key)}
-        value = _entry(name, rule, {key: v for key, v in settings.items() if key not in around})
-        around |= {"schedule_by": "batch"} if around.get("schedule", "constant") != "constant" else {}
-        keys = {"optimizer": value, **around}
-        changed = load(TrainConfig, dump(config), [Override("--algo", key, v) for key, v in keys.items()])
-        seed = tuning_seed(config.seed, number, repeat)
-        axes = {"network": config.name, "rule": rule.name, "repeat": repeat + 1, "setting": number + 1}
-        of_rule = {field: settings.get(field) for field in columns}
-        trials.append(
-            Trial(
-                f"{config.name}-{short_name(rule)}-{number + 1}",
-                changed.model_copy(update={"seed": seed}),
-                {**axes, **of_rule, "stage": "tuning"},
-            )
-        )
-    return tuple(trials)
+def _patch(name: str, rule: Any, settings: Settings) -> Settings:
+    """The keys of a training with the rule and its settings; a schedule goes by batches."""
+    around = {key: value for key, value in settings.items() if search_space.of_training(rule, key)}
+    optimizer = _entry(name, rule, {key: value for key, value in settings.items() if key not in around})
+    around |= {"schedule_by": "batch"} if around.get("schedule", "constant") != "constant" else {}
+    return {"optimizer": optimizer, **around}
 
 
 def _entry(name: str, rule: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,115 +294,80 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
 
 
 @dataclass(frozen=True)
-class TuningOutcome:
-    """One rule on one training, in one repeat, as far as its trials have ended."""
+class Raced:
+    """A rule or a remedy on one network, as far as its trials have ended."""
 
-    problem: str
-    rule: str
-    repeat: int
-    scores: tuple[float, ...] | None
-    """The validation accuracy of each setting, -inf where there is none; None until all have ended."""
-    settings: Mapping[str, Any] | None
-    """The chosen one; None where none was."""
-    judged: tuple[str, ...] = ()
-    """The trials from new seeds that were trained to their end."""
-    failed: int = 0
-    edge: str = ""
-    """Which learning rate was chosen at an end of those tried, and which end; empty for one between others."""
-
-
-@dataclass(frozen=True)
-class RacedCandidate:
-    """One rule on one training."""
-
-    rule: str
-    settings: tuple[Mapping[str, Any], ...]
+    settings: Sequence[Settings]
     """The chosen ones, per repeat."""
-    runs: dict[int, runs.Record]
-    """The judged trainings by seed."""
+    runs: Mapping[int, runs.Record]
+    """The judged trainings, by seed."""
     accuracy: GroupValues
-    """On the test set."""
-    sample: Mapping[int, float]
-    """What the verdicts are made of: the accuracies by seed, or with repeats the mean of each repeat."""
-    epochs: GroupValues
-    """To the target."""
-    seconds: GroupValues
+    """On the test set, by seed."""
+    repeats: Mapping[int, float]
+    """The mean accuracy of each repeat."""
+    edges: Mapping[int, str]
+    """The chosen learning rates that are an end of those tried, by repeat."""
+    failed: int
+    """Trials that failed: the number by which its settings or its seeds are fewer."""
 
     @property
-    def mean_epochs(self) -> float | None:
-        """To the target, each counted as its passes; None where a seed never reached it."""
-        reached = self.epochs.values and not self.epochs.worst
-        return self.passes * fmean(self.epochs.values.values()) if reached else None
-
-    @property
-    def optimizer(self) -> Mapping[str, Any]:
+    def optimizer(self) -> Settings:
         """The optimizer of the judged trainings, as their manifests have it; empty where there are none."""
-        found = (record.manifest.get("config", {}).get("optimizer", {}) for record in self.runs.values())
-        return next(found, {})
-
-    @property
-    def passes(self) -> int:
-        """Gradients that a step takes: two where the rule wants another one at another point, as `sam` does."""
-        name = str(self.optimizer.get("name"))
-        return 1 + (name in RULES and "grad" in RULES[name]().needs)
-
-    best_of: tuple[float, ...]
-    """Expected validation accuracy of the best of k settings, k = 1..budget (Dodge et al. 2019)."""
-    near: float
-    """Fraction of the settings that come within a point of the best setting of all rules on this training."""
+        configs = (record.manifest.get("config", {}) for record in self.runs.values())
+        return next((config.get("optimizer", {}) for config in configs), {})
 
 
 @dataclass(frozen=True)
-class NetworkResult:
-    """The result of one training."""
+class RaceTable:
+    """The verdicts on one network, or over all of them."""
 
-    problem: str
-    target: float
-    candidates: tuple[RacedCandidate, ...]
+    network: str
+    """Empty for the table over all networks."""
+    raced: Mapping[str, Raced]
+    """What raced on the network, in the order of the plan."""
     comparison: Comparison[str] | None
+    """Of the repeats, or over all networks of the networks; None where nothing was judged."""
+
+    @property
+    def sample(self) -> str:
+        """What the verdicts generalize over."""
+        return "repeats" if self.network else "networks"
+
+    @property
+    def has_verdicts(self) -> bool:
+        """One repeat is no sample."""
+        return self.comparison is not None and any(len(row.values) > 1 for row in self.comparison.rows)
 
     @property
     def learned(self) -> bool:
-        """Whether some row is better than the chance level."""
-        return not learned_nothing([own.accuracy for own in self.candidates], rises=True)
-
-    @property
-    def times(self) -> Floats:
-        """Epochs to the target on the seeds that all rules have, (rules, seeds); infinite where never reached."""
-        import numpy as np
-
-        seeds = sorted(set.intersection(*(set(candidate.epochs.values) for candidate in self.candidates)))
-        rows = [
-            [
-                inf if seed in candidate.epochs.worst else candidate.passes * candidate.epochs.values[seed]
-                for seed in seeds
-            ]
-            for candidate in self.candidates
-        ]
-        return np.array(rows, dtype=float)
+        """Whether something that raced is better than the chance level."""
+        return not learned_nothing([raced.accuracy for raced in self.raced.values()], rises=True)
 
 
 @dataclass(frozen=True)
 class RaceResult:
-    """The result of each training, and with several trainings the comparison over them."""
+    """The table of each network, and with several networks the one over all of them."""
 
     budget: int
     seeds: int
-    rules: tuple[str, ...]
+    finalists: int
+    """At most how many of the best settings were trained from a second seed before one was chosen."""
     kinds: tuple[str, str]
     """What is compared, one and several."""
-    networks: tuple[NetworkResult, ...]
-    overall: Comparison[str] | None
-    sample: str
-    """What the verdicts of a training generalize over: seeds or repeats."""
-    edges: tuple[str, ...]
-    """Chosen learning rates at an end of those tried."""
-    failed: Mapping[str, int]
-    """Trials that failed, by rule: the number by which its settings or its seeds are fewer."""
+    networks: Sequence[RaceTable]
+    overall: RaceTable | None
     looks: int
     """How often it was judged before, with other trainings."""
-    finalists: int = 1
-    """At most how many of the best settings were trained from a second seed before one was chosen."""
+
+    @property
+    def rules(self) -> list[str]:
+        """The names of what raced, in the order of the plan."""
+        return list(dict.fromkeys(rule for table in self.networks for rule in table.raced))
+
+    @property
+    def repeats(self) -> int:
+        """The number of repeats that were judged."""
+        return max((len(raced.repeats) for table in self.networks for raced in table.raced.values()), default=0)
 
     @property
     def larger(self) -> str:
@@ -342,221 +376,114 @@ class RaceResult:
 
 
 def read(study: runs.Study) -> RaceResult | None:
-    """What a study that raced on trainings has found so far, from its tables; None for another study.
+    """The result of a study that raced on trainings so far, from its tables; None for another study.
 
-    Rules without a judged training have no row. A rule of the user's own is not loaded. DataError for a damaged table
-    or run, ConfigError for a damaged study.yaml.
+    What has no judged training has no row. A user's rule is not loaded. DataError for a damaged table or run,
+    ConfigError for a damaged study.yaml.
     """
     rows, race = study.trials(), study.manifest["command"] == "race"
     word, kinds = ("rule", OPTIMIZERS) if race else ("remedy", REMEDIES)
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
-    study.completed()  # raises for a run that is not what its row says
+    records = {record.name: record for record in study.completed()}
     for row in rows:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
             raise DataError(f"{study.path}: expected the number of a setting and its stage of {row['trial']}")
     asked = asked_of(study)
-    sizes = ("budget" if race else "tune", "seeds", "finalists")
-    budget, seeds, count = (int(asked.get(key) or 1) for key in sizes)
-    facts = list(rows[0])
-    fields = facts[facts.index("setting") + 1 : facts.index("stage")]
+    sizes = ("budget" if race else "tune", "seeds", "finalists", "repeats")
+    budget, seeds, count, repeats = (int(asked.get(key) or 1) for key in sizes)
     only = (asked["config"] if isinstance(asked.get("config"), dict) else {}).get("name", study.name)
-    members: dict[tuple[str, str, int], list[runs.Row]] = {}
+    networks: dict[str, dict[str, dict[int, list[runs.Row]]]] = {}
     for row in rows:
-        place = str(row.get("network", only)), str(row[word]), int(row.get("repeat") or 1)
-        if place[2] <= int(asked.get("repeats") or 1) and row["setting"] <= budget:
-            members.setdefault(place, []).append(row)
-    ended = [
-        _tuning_outcome(problem, rule, repeat - 1, own, fields, budget, seeds, count)
-        for (problem, rule, repeat), own in members.items()
-    ]
-    return race_result(ended, budget, seeds, asked.get("target"), kinds, study, count)
+        rules = networks.setdefault(str(row.get("network", only)), {})
+        by_repeat, repeat = rules.setdefault(str(row[word]), {}), int(row.get("repeat") or 1)
+        if repeat <= repeats and row["setting"] <= budget:
+            by_repeat.setdefault(repeat, []).append(row)
+    level = level_after(study.earlier_looks)
+    tables = []
+    for network, rules in networks.items():
+        raced = {rule: _raced(by_repeat, records, budget, seeds, count) for rule, by_repeat in rules.items()}
+        means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
+        edges = {rule: result.edges for rule, result in raced.items()}
+        judged = any(result.runs for result in raced.values())
+        comparison = judge(means, level=level, limits=JUDGED.limits, improvable=edges) if judged else None
+        tables.append(RaceTable(network, raced, comparison))
+    return RaceResult(budget, seeds, count, kinds, tables, _over_all(tables, level), study.earlier_looks)
 
 
-def _tuning_outcome(
-    problem: str,
-    rule: str,
-    repeat: int,
-    rows: Sequence[runs.Row],
-    fields: Sequence[str],
+def _raced(
+    by_repeat: Mapping[int, Sequence[runs.Row]],
+    records: Mapping[str, runs.Record],
     budget: int,
     seeds: int,
     count: int,
-) -> TuningOutcome:
-    """What the rows of trials.csv say of one rule on one training, in one repeat; `fields` are those that are tuned."""
-    tuning = sorted((row for row in rows if row["stage"] == "tuning"), key=lambda row: row["setting"])
-    ended = tuning if len(tuning) == budget else []
-    again = {ended[place]["setting"] for place in finalists(ended, count)}
-    second = [row for row in rows if row["stage"] == "finalist" and row["setting"] in again]
-    place = choice(ended, second, count)
-    best = None if place is None else ended[place]
-    finals = [row for row in rows if row["stage"] == "final" and best and row["setting"] == best["setting"]]
-    finals = sorted(finals, key=lambda row: row["seed"])[:seeds]
-    return TuningOutcome(
-        problem,
-        rule,
-        repeat,
-        tuple(map(score_of, ended)) or None,
-        best and {key: best[key] for key in fields if best.get(key) not in (None, "null")},
-        tuple(str(row["trial"]) for row in finals if row["status"] in ("done", "diverged")),
-        sum(row["status"] == "failed" for row in [*tuning, *second, *finals]),
-        _edge(best, tuning, fields) if best else "",
-    )
+) -> Raced:
+    """The result of the rows of a rule or a remedy on a network.
 
-
-def _edge(best: runs.Row, tuning: Sequence[runs.Row], fields: Sequence[str]) -> str:
-    for field in fields:
-        rates = [row[field] for row in tuning if type(row[field]) in (int, float)]
-        if field.rpartition(".")[2] == "lr" and (end := search_space.end_of(best[field], rates)):
-            return f"{field} {best[field]:.3g}, the {end}"
-    return ""
-
-
-def race_result(
-    tuned: Sequence[TuningOutcome],
-    budget: int,
-    seeds: int,
-    target: float | None,
-    kinds: tuple[str, str],
-    study: runs.Study,
-    finalists: int = 1,
-) -> RaceResult:
-    """The results of all rules, trainings and repeats of a study. DataError for a damaged run."""
-    looks = study.earlier_looks
-    rules = tuple(dict.fromkeys(one.rule for one in tuned))
-    problems = list(dict.fromkeys(one.problem for one in tuned))
-    found = tuple(
-        _network_result(problem, [one for one in tuned if one.problem == problem], target, study.path, looks)
-        for problem in problems
-    )
-    means = {
-        rule: {
-            network.problem: fmean(r.accuracy.values.values())
-            for network in found
-            for r in network.candidates
-            if r.rule == rule
-        }
-        for rule in rules
-    }
-    whole = len(found) > 1 and all(len(mean) == len(found) for mean in means.values())
-    failed = Counter[str]()
-    for one in tuned:
-        failed[one.rule] += one.failed
-    sample = "repeats" if any(one.repeat for one in tuned) else "seeds"
-    edges = tuple(f"{f'{one.problem}, ' * (len(problems) > 1)}{one.rule}: {one.edge}" for one in tuned if one.edge)
-    ends = {rule: {one.problem for one in tuned if one.rule == rule and one.edge} for rule in rules}
-    overall = judge(means, level=level_after(looks), limits=JUDGED.limits, improvable=ends) if whole else None
-    return RaceResult(budget, seeds, rules, kinds, found, overall, sample, edges, +failed, looks, finalists)
-
-
-def _network_result(
-    problem: str, tuned: Sequence[TuningOutcome], target: float | None, study: Path, looks: int
-) -> NetworkResult:
-    records: dict[str, dict[int, runs.Record]] = {one.rule: {} for one in tuned}
-    repeat_of: dict[int, int] = {}
-    for one in tuned:
-        for name in one.judged:
-            record = runs.read(study / name)
-            seed = record.manifest.get("seed", 0)
-            records[one.rule][seed], repeat_of[seed] = record, one.repeat
-    there = [rule for rule, own in records.items() if own]
-    groups = [Group(rule, {}, dict(sorted(records[rule].items()))) for rule in there]
-    if not groups:
-        return NetworkResult(problem, target or 0.0, (), None)
-    accuracy = values_of(groups, JUDGED)
-    target = target or _target(groups)
-    epochs, seconds = (
-        values_of(groups, Measure("val_acc", target=target, until=u)) for u in ("epochs", "seconds")
-    )
-    scores = {
-        rule: [[max(s, 0.0) for s in one.scores] for one in tuned if one.rule == rule and one.scores]
-        for rule in records
-    }
-    top = max(score for of_rule in scores.values() for own in of_rule for score in own)
-    candidates = tuple(
-        RacedCandidate(
-            rule,
-            tuple(one.settings for one in tuned if one.rule == rule and one.settings is not None),
-            dict(groups[i].runs),
-            accuracy[i],
-            _blocks(accuracy[i].values, repeat_of),
-            epochs[i],
-            seconds[i],
-            _best_of(scores[rule]),
-            fmean(score >= top - NEAR for own in scores[rule] for score in own),
-        )
-        for i, rule in enumerate(there)
-    )
-    candidates += tuple(
-        _diverged(one, candidates, scores[one.rule], repeat_of)
-        for one in {one.rule: one for one in tuned if one.rule not in there}.values()
-        if scores[one.rule] and not any(other.failed for other in tuned if other.rule == one.rule)
-    )
-    blocks = {candidate.rule: candidate.sample for candidate in candidates}
-    diverged = {} if any(repeat_of.values()) else {own.rule: own.accuracy.diverged for own in candidates}
-    edges, repeated = {(one.rule, one.repeat) for one in tuned if one.edge}, any(repeat_of.values())
-    ends = {rule: [b for b in own if (rule, b if repeated else 0) in edges] for rule, own in blocks.items()}
-    if not any(blocks.values()):
-        return NetworkResult(problem, target, candidates, None)
-    judged = judge(blocks, level=level_after(looks), diverged=diverged, limits=JUDGED.limits, improvable=ends)
-    return NetworkResult(problem, target, candidates, judged)
-
-
-def _diverged(
-    one: TuningOutcome,
-    others: Sequence[RacedCandidate],
-    scores: Sequence[Sequence[float]],
-    repeat_of: Mapping[int, int],
-) -> RacedCandidate:
-    """A rule of which every setting has diverged: the worst outcome on the seeds on which the others were judged."""
-    seeds = sorted({seed for other in others for seed in other.accuracy.values})
-    why = dict.fromkeys(seeds, "every setting diverged")
-    late = max((value for other in others for value in other.epochs.values.values()), default=1.0)
-    chance = _chance(others[0].runs)
-    values = dict.fromkeys(seeds, chance)
-    never = GroupValues(dict.fromkeys(seeds, late), why)
-    sample = _blocks(values, repeat_of)
-    accuracy = GroupValues(values, why, chance=chance)
-    return RacedCandidate(one.rule, (), {}, accuracy, sample, never, never, _best_of(scores), 0.0)
-
-
-def _target(groups: Sequence[Group]) -> float:
-    """The mean last validation accuracy of plain gradient descent, or of the first rule, to three digits.
-
-    Where that is near the chance level, which a network has at its start, it is `OF_BEST` of the best rule's.
+    A repeat of which every setting diverged has the accuracy of the chance level, as has a judged training.
     """
-    means = {
-        group.label: fmean(own.values.values())
-        for group, own in zip(groups, values_of(groups, Measure("val_acc")), strict=True)
-        if own.values
-    }
-    least = 2 * _chance(groups[0].runs)
-    target = means.get("sgd", next(iter(means.values()), 0.5))
-    if target < least:
-        target = max(least, OF_BEST * max(means.values()))
-    return min(0.999, round(target, 3))
+    settings, judged, edges, failed = list[Settings](), dict[int, runs.Record](), dict[int, str](), 0
+    accuracy, worst, means = dict[int, float](), dict[int, str](), dict[int, float]()
+    trained = (records[row["trial"]] for rows in by_repeat.values() for row in rows if row["trial"] in records)
+    chance = next(map(_chance, trained), 0.0)
+    for repeat, rows in by_repeat.items():
+        tuning, second, finals = (
+            sorted((row for row in rows if row["stage"] == stage), key=itemgetter("setting", "seed"))
+            for stage in ("tuning", "finalist", "final")
+        )
+        ended = tuning if len(tuning) == budget else []
+        again = [ended[place]["setting"] for place in finalists(ended, count)]
+        second = [row for row in second if row["setting"] in again]
+        place = choice(ended, second, count)
+        chosen = None if place is None else ended[place]
+        finals = [row for row in finals if chosen and row["setting"] == chosen["setting"]][:seeds]
+        ran = [row for row in finals if row["status"] in ("done", "diverged")]
+        diverged = {row["seed"]: "diverged" for row in ran if row["status"] == "diverged"}
+        if chosen:
+            settings.append(_tuned(chosen))
+            edges |= _edge(repeat, chosen, tuning)
+        elif ended and all(row["status"] == "diverged" for row in ended):
+            diverged = dict.fromkeys(final_seeds(ended[0]["seed"], seeds), "every setting diverged")
+        reached = {row["seed"]: row["test_acc"] for row in ran} | dict.fromkeys(diverged, chance)
+        means |= {repeat: fmean(reached.values())} if reached else {}
+        judged |= {row["seed"]: records[row["trial"]] for row in ran}
+        accuracy |= reached
+        worst |= diverged
+        failed += sum(row["status"] == "failed" for row in (*tuning, *second, *finals))
+    return Raced(settings, judged, GroupValues(accuracy, worst, chance=chance), means, edges, failed)
 
 
-def _chance(records: Mapping[int, runs.Record]) -> float:
+def _tuned(row: runs.Row) -> Settings:
+    """The values of the tuned fields of a row: what stands between the number of the setting and its stage."""
+    keys = list(row)
+    fields = keys[keys.index("setting") + 1 : keys.index("stage")]
+    return {key: row[key] for key in fields if row[key] not in (None, "null")}
+
+
+def _edge(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) -> dict[int, str]:
+    """The chosen learning rate by its repeat, where it is an end of those tried; empty for one between others."""
+    for key, value in _tuned(chosen).items():
+        rates = [row[key] for row in tuning if type(row[key]) in (int, float)]
+        if key.rpartition(".")[2] == "lr" and (end := search_space.end_of(value, rates)):
+            return {repeat: f"{key} {value:.3g}, the {end}"}
+    return {}
+
+
+def _chance(record: runs.Record) -> float:
     """The accuracy of the chance level."""
-    classes = next(iter(records.values())).manifest.get("data", {}).get("classes", 10)
+    classes = record.manifest.get("data", {}).get("classes", 10)
     return METRICS[JUDGED.metric].quantity.chance(classes) or 0.0
 
 
-def _best_of(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    import numpy as np
-
-    from optilab.study.function_race import expected_best
-
-    ordered: Floats = -np.sort(-np.array(scores), axis=1)
-    return tuple(expected_best(ordered).mean(axis=0).tolist())
-
-
-def _blocks(values: Mapping[int, float], repeat_of: Mapping[int, int]) -> dict[int, float]:
-    """The outcomes by seed, or with repeats the mean of each repeat."""
-    if not any(repeat_of.values()):
-        return dict(values)
-    members: dict[int, list[float]] = {}
-    for seed, value in values.items():
-        members.setdefault(repeat_of[seed], []).append(value)
-    return {repeat: fmean(own) for repeat, own in members.items()}
+def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
+    """With the networks as the sample; None for one network, and where something has no result on one of them."""
+    rules = dict.fromkeys(rule for table in tables for rule in table.raced)
+    judged = [table for table in tables if table.comparison]
+    means = {
+        rule: {t.network: fmean(t.raced[rule].repeats.values()) for t in judged if t.raced[rule].repeats}
+        for rule in rules
+    }
+    if len(tables) < 2 or any(len(by_network) < len(tables) for by_network in means.values()):
+        return None
+    edges = {rule: [table.network for table in tables if table.raced[rule].edges] for rule in rules}
+    return RaceTable("", {}, judge(means, level=level, limits=JUDGED.limits, improvable=edges))

@@ -16,7 +16,7 @@ from itertools import pairwise
 from math import inf
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 from optilab import runs
 from optilab.config.claims import Claim
@@ -114,87 +114,21 @@ def confirmed(plan: Plan, count: int, seeds: range, metric: str) -> Plan:
         pass
     through = _by_point([*ends.values()])
     scores = [_score(point, outcomes, metric) for point in through]
-    best = sorted(_ranked(scores)[:count])
-    if again := [trial for number in best for trial in _again(through[number][0], seeds, CONFIRMATION)]:
-        yield Batch(again)
+    best = sorted(ranked(scores)[:count])
+    if further := [trial for number in best for trial in again(through[number][0], seeds, CONFIRMATION)]:
+        yield Batch(further)
 
 
-def _ranked(scores: Sequence[float]) -> list[int]:
+def ranked(scores: Sequence[float]) -> list[int]:
     """The places of those that have a score, the highest first and the first of equals."""
     able = [number for number, score in enumerate(scores) if score > -inf]
     return sorted(able, key=lambda number: (-scores[number], number))
 
 
-def _again(trial: Trial, seeds: Iterable[int], stage: str, label: str = "") -> list[Trial]:
+def again(trial: Trial, seeds: Iterable[int], stage: str, label: str = "") -> list[Trial]:
+    """A trial from other seeds."""
     settings, label = {**trial.settings, STAGE: stage}, label or trial.label
     return [Trial(label, trial.config.model_copy(update={"seed": seed}), settings) for seed in seeds]
-
-
-@dataclass(frozen=True)
-class TunedCandidate:
-    """A rule or a remedy on one training, in one repeat: the trials of its tuning, one per setting."""
-
-    problem: str
-    name: str
-    repeat: int
-    tuning: tuple[Trial, ...]
-    seeds: range
-    """New seeds, from which the chosen setting is trained again."""
-    count: int = 1
-    """The number of the best settings that are trained from a second seed before one is chosen."""
-
-    def ended(self, outcomes: Outcomes) -> list[runs.Row]:
-        """The rows of the settings; none until all have ended."""
-        rows = [outcomes[trial.name].row for trial in self.tuning if trial.name in outcomes]
-        return rows if len(rows) == len(self.tuning) else []
-
-    def finalists(self, outcomes: Outcomes) -> list[Trial]:
-        """The best settings, from one more seed that is the same for all."""
-        seed, label = self.seeds.start + SPAN // 2 - 1, f"{self.problem}-{self.name}-finalist"
-        best = finalists(self.ended(outcomes), self.count)
-        return [trial for place in best for trial in _again(self.tuning[place], [seed], "finalist", label)]
-
-    def finals(self, outcomes: Outcomes) -> list[Trial]:
-        """The chosen setting, from the new seeds; none until it is chosen."""
-        second = [outcomes[trial.name].row for trial in self.finalists(outcomes) if trial.name in outcomes]
-        place = choice(self.ended(outcomes), second, self.count)
-        label = f"{self.problem}-{self.name}-final"
-        return [] if place is None else _again(self.tuning[place], self.seeds, "final", label)
-
-
-def score_of(row: runs.Row) -> float:
-    """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
-    value = row.get("val_acc")
-    return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
-
-
-def finalists(rows: Sequence[runs.Row], count: int) -> list[int]:
-    """The places of the `count` best settings, which a second seed decides between; none where that is one setting."""
-    best = _ranked([*map(score_of, rows)])[:count]
-    return best if len(best) > 1 else []
-
-
-def choice(rows: Sequence[runs.Row], second: Sequence[runs.Row], count: int) -> int | None:
-    """The place of the setting with the highest mean over its two seeds, or of one seed where there are no finalists.
-
-    `rows` are those of the settings, `second` those of the finalists. None where no setting has a score, and as long as
-    a finalist lacks its second one.
-    """
-    scores, again = [*map(score_of, rows)], {row["setting"]: score_of(row) for row in second}
-    best = finalists(rows, count)
-    if not best:
-        return next(iter(_ranked(scores)), None)
-    if any(rows[place]["setting"] not in again for place in best):
-        return None
-    return max(best, key=lambda place: scores[place] + again[rows[place]["setting"]])
-
-
-def tuned(candidates: Sequence[TunedCandidate]) -> Plan:
-    """Tune every candidate with its own settings, choose, and train the chosen one of each from new seeds."""
-    outcomes = yield Batch([trial for candidate in candidates for trial in candidate.tuning])
-    for stage in (TunedCandidate.finalists, TunedCandidate.finals):
-        if trials := [trial for candidate in candidates for trial in stage(candidate, outcomes)]:
-            outcomes = yield Batch(trials)
 
 
 def rungs(points: int, epochs: int, eta: int) -> list[tuple[int, int]]:
@@ -232,6 +166,8 @@ class StudyPlan(ABC):
     """Those that depend on no outcome; they need the data and the devices that all need."""
     command: str = field(default="", kw_only=True)
     """The one that makes the study."""
+    unit: ClassVar[str] = "seeds"
+    """What a claim with a confidence generalizes over."""
 
     @property
     @abstractmethod

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from statistics import fmean, median, stdev
 
@@ -18,8 +17,8 @@ from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group, Measure, values_of
 from optilab.study.judge import Row, judge
-from optilab.study.network_race import REMEDIES, NetworkRace, draw, tuning_seed, tunings
-from optilab.study.plan import Plan, StudyPlan, TunedCandidate, final_seeds, grid
+from optilab.study.network_race import REMEDIES, Candidate, NetworkRace
+from optilab.study.plan import Plan, StudyPlan, grid
 from optilab.study.trials import (
     Outcome,
     Trial,
@@ -147,29 +146,21 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
         finalists=asked.finalists,
         seed=asked.seed,
     )
-    candidates = []
-    for (name, config), repeat in product(configs.items(), range(asked.repeats)):
-        held = config.data.holding_out(asked.holdout)
-        trials = []
-        for number, settings in enumerate(draw(race, {"lr": config.optimizer}, problem, repeat)):
-            changes = [Override("--tune", "optimizer.lr", settings["lr"])]
-            changed = load(TrainConfig, dump(config.model_copy(update={"data": held})), changes)
-            facts = {"remedy": name, "repeat": repeat + 1, "setting": number + 1, **settings, "stage": "tuning"}
-            seeded = changed.model_copy(update={"seed": tuning_seed(config.seed, number, repeat)})
-            trials.append(Trial(f"{name}-{number + 1}", seeded, facts))
-        seeds = final_seeds(base.seed, asked.seeds, repeat)
-        candidates.append(TunedCandidate(problem, name, repeat, tuple(trials), seeds, asked.finalists))
-    rates = dict.fromkeys(configs, ("lr",))
-    return TunedRemedies(
-        race,
-        tunings(candidates),
-        rates,
-        {problem: base},
-        tuple(candidates),
-        REMEDIES,
-        remedies=asked,
-        command="remedy",
-    )
+    candidates = [
+        Candidate(
+            race,
+            problem,
+            name,
+            name,
+            {"remedy": name},
+            config.model_copy(update={"data": config.data.holding_out(asked.holdout)}),
+            {"lr": config.optimizer},
+            lambda settings: {"optimizer.lr": settings["lr"]},
+            "--tune",
+        )
+        for name, config in configs.items()
+    ]
+    return TunedRemedies.of(race, candidates, kinds=REMEDIES, remedies=asked, command="remedy")
 
 
 def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:

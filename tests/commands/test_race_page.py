@@ -22,7 +22,7 @@ ARGUMENTS = [
     "--starts",
     4,
 ]
-PROFILE, TUNING = "[data-race] .chart:nth-child(1)", "[data-race] .chart:nth-child(2)"
+PROFILE, TUNING = "#race-charts .chart:nth-child(1)", "#race-charts .chart:nth-child(2)"
 
 
 @pytest.fixture
@@ -74,7 +74,9 @@ def test_rules_are_switched_off(race):
     last = document["standings"][-1]
     page.press("#rules button:last-child", " ")
     assert last["rule"] not in hover(page, TUNING, 0.9)
-    rows = page.script("return [...document.querySelectorAll('[data-race] + details tr')].map((r) => r.innerText)")
+    rows = page.script(
+        "return [...document.querySelectorAll('#race-charts + details tr')].map((r) => r.innerText)"
+    )
     for value in (f"{last['cost']:.4g}", f"{last['solved']:.1%}"):
         assert any(row.startswith(last["rule"]) and row.endswith(value) for row in rows)
 
@@ -120,7 +122,6 @@ def test_race_on_trainings_has_one_row_per_rule(optilab, tmp_path, small, page):
     )
     assert [len(table) for table in tables] == [2, 2, 2]
     for number, network in enumerate(document["networks"]):
-        curves = hover(page, f"[data-race='{number}'] .chart:nth-child(1)", 0.9)
         for text, row in zip(tables[number + 1], network["rules"], strict=True):
             assert text.strip().startswith(row["rule"])
             assert f"{row['mean']:.1%}" in text
@@ -129,7 +130,6 @@ def test_race_on_trainings_has_one_row_per_rule(optilab, tmp_path, small, page):
             for setting in row["settings"]:
                 assert f"lr {setting['lr']:.3g} " in text
                 assert f"schedule {setting['schedule']}" in text
-            assert f"{row['rule']}\t{row['best_of'][-1]:.1%}" in curves
     assert page.text(".decide pre") == "optilab race --resume cup --repeats 5"
     for width in (1600, 400):
         page.resize(width)
@@ -159,5 +159,7 @@ def test_stopped_race_is_reported_as_far_as_it_went(optilab, tmp_path, small, pa
         shutil.rmtree(trial)
     assert "no result" in optilab("report", "cup").stdout
     page.open(tmp_path / "report.html")
-    titles = page.script("return [...document.querySelectorAll('#races ~ h3')].map((h) => h.innerText)")
-    assert titles == ([] if not network else [name for name in ("small", "second") if name != network])
+    tables = page.script(
+        "return [...document.querySelectorAll('table.results')].map((t) => t.tBodies[0].rows.length)"
+    )
+    assert tables == ([0, 0] if not network else [2, 0])

@@ -14,7 +14,8 @@ from tests.pages import ROOT
 pytestmark = pytest.mark.nightly
 ASSETS = ROOT / "optilab" / "show" / "assets"
 PAGES = {
-    "comparison": ("base.js", "chart.js", "parts.js", "report.js", "race.js"),
+    "comparison": ("base.js", "chart.js", "parts.js", "report.js"),
+    "race": ("base.js", "chart.js", "parts.js", "race.js"),
     "playground": ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"),
 }
 TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"

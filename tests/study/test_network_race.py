@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from dataclasses import replace
+from statistics import fmean
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from optilab import runs
 from optilab.commands import race_tables
@@ -16,10 +17,10 @@ from optilab.config.presets import presets_folder
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.diagnose.remedies import pairs, remedies
+from optilab.errors import ConfigError
 from optilab.optimize import RULES
 from optilab.study import claims, network_race, remedy, search_space
-from optilab.study.plan import choice, finalists
+from optilab.study.network_race import choice, finalists
 from optilab.study.trials import Outcome
 from tests.run import run
 
@@ -72,7 +73,7 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
     known, own = planned.candidates
     both = zip(known.tuning, own.tuning, strict=True)
     assert all(a.config.optimizer.beta == b.config.optimizer.momentum for a, b in both)
-    assert list(planned.rules["own.py:momentum"]) == ["lr", "momentum"]
+    assert [*own.fields] == ["lr", "momentum"]
     assert "rho stays 0.05, push stays 0.5, warm stays 3" in planned.notes[0]
 
 
@@ -93,13 +94,15 @@ def test_rules_share_budget_seeds_and_uniform_numbers():
     sgd, adam, rmsprop = (
         [trial.settings["lr"] for trial in own.tuning]
         for own in planned.candidates
-        if own.problem == "relu" and own.repeat == 0
+        if own.network == "relu" and own.repeat == 0
     )
     assert adam == rmsprop  # of the same space
     assert np.allclose(np.log10(sgd), np.log10(adam) + np.log10(300), atol=1e-5)
     assert len({trial.digest for trial in planned.trials}) == len(planned.trials)
     larger = plan(on=["sigmoid", "relu", "tanh"], repeats=2, budget=6)
     assert {t.name for t in planned.trials} < {t.name for t in larger.trials}
+    others = plan(repeats=2, seed=1).trials
+    assert not {t.settings["lr"] for t in planned.trials} & {t.settings["lr"] for t in others}
 
 
 def test_a_second_seed_decides_between_finalists():
@@ -212,31 +215,28 @@ def test_another_seed_draws_other_settings():
 
 
 def test_files_of_earlier_versions_are_planned_as_before():
-    """`finalists` and `eps` are 1 and false where a study.yaml does not have them."""
+    """`finalists` and `eps` are 1 and false where a study.yaml does not have them; a target is refused."""
     before, now = plan(on=["relu"]), plan(on=["relu"], finalists=3, eps=True)
     for old, new in zip(before.candidates, now.candidates, strict=True):
         fields = [{key: v for key, v in trial.settings.items() if key != "eps"} for trial in new.tuning]
         assert [trial.settings for trial in old.tuning] == fields
         outcomes = {trial.name: Outcome(trial, trial.row("done", "", {"val_acc": 0.5})) for trial in old.tuning}
         assert (old.finalists(outcomes), len(old.finals(outcomes))) == ([], 5)
-
-
-def test_pairs_change_different_keys():
-    names = {
-        pair.name for pair in pairs([remedies()[name] for name in ("relu", "tanh", "batchnorm", "adam", "lr")])
-    }
-    assert names > {"relu-and-batchnorm", "batchnorm-and-adam"}
-    assert not {"relu-and-tanh", "adam-and-lr"} & names
+    earlier = {**yaml.safe_load(before.study()), "target": None}
+    assert load(RaceConfig, earlier) == before.asked
+    with pytest.raises(ConfigError, match=r"expected null, since a race has no target, got 0\.8"):
+        load(RaceConfig, {**earlier, "target": 0.8})
 
 
 def test_remedies_are_tuned_at_the_same_rates():
-    asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "lr"], pairs=True, tune=2, seeds=2)
+    asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "tanh", "lr"], pairs=True, tune=2, seeds=2)
     planned = remedy.plan(remedy.resolve(asked))
     rates: dict[str, list[float]] = {}
     for candidate in planned.candidates:
         for trial in candidate.tuning:
             rates.setdefault(trial.settings["remedy"], []).append(trial.config.optimizer.lr)
-    assert {*rates} == {"as it is", "batchnorm", "relu", "batchnorm-and-relu"}
+    pairs = {"batchnorm-and-relu", "batchnorm-and-tanh"}  # of other keys
+    assert {*rates} == {"as it is", "batchnorm", "relu", "tanh", *pairs}  # lr is no remedy here
     assert len({tuple(values) for values in rates.values()}) == 1
 
 
@@ -244,11 +244,10 @@ def test_remedies_are_tuned_at_the_same_rates():
 
 CLAIMS = {
     "test_acc >= 0": {"sgd": "holds", "sam": "holds", "lost.py:lost": "holds"},
-    "sam: near >= 0": {"sam": "holds"},
     "sgd: test_acc > 0.99 confidence 0.95": {"sgd": "fails"},
     "lost.py:lost: verdict == best": {"lost.py:lost": "fails"},
 }
-SIZES = ["--set", "data.holdout=50", "--epochs", "2", "--budget", "2", "--seeds", "3", "--repeats", "1"]
+SIZES = ["--set", "data.holdout=50", "--epochs", "1", "--budget", "2", "--seeds", "2", "--repeats", "3"]
 
 
 @pytest.fixture(scope="module")
@@ -256,8 +255,7 @@ def raced(small, tmp_path_factory):
     """The line of a race of three optimizers, one of which always diverges, its directory and its document."""
     folder = tmp_path_factory.mktemp("raced")
     (folder / "lost.py").write_text("def lost(w, g, lr=0.1):\n    return w - lr * g * float('nan')\n")
-    line = ["race", "--on", str(small), "--algo", f"sgd,sam,{folder}/lost.py:lost", *SIZES, "--target", "0.01"]
-    line += ["--name", "r"]
+    line = ["race", "--on", str(small), "--algo", f"sgd,sam,{folder}/lost.py:lost", *SIZES, "--name", "r"]
     done = run([*line, *(word for claim in CLAIMS for word in ("--expect", claim)), "--json"], folder, {})
     assert done.returncode == 9, done.stderr  # claims fail
     return SimpleNamespace(line=line, folder=folder / "runs", document=json.loads(done.stdout))
@@ -275,26 +273,57 @@ def rows_of(document):
     return {row["rule"]: row for row in network["rules"]}
 
 
-def test_rows_of_a_race(raced):
-    """An epoch of two gradients per step counts as two; what always diverges has the chance level."""
-    rows = rows_of(raced.document)
-    assert (rows["sgd"]["epochs"], rows["sam"]["epochs"]) == (1.0, 2.0)  # both in the first epoch
-    lost = rows["lost.py:lost"]
-    assert (lost["mean"], lost["settings"]) == (pytest.approx(0.1), [])
-    assert set(lost["worst"].values()) == {"every setting diverged"}
-
-
 @pytest.mark.parametrize(("rule", "key"), [("sgd", "lr"), ("sam", "base.lr")])
 def test_a_chosen_setting_is_the_best_of_its_tuning(rule, key, raced):
     """And it is evaluated on the test set, from seeds that did not choose it."""
     rows = [row for row in runs.read_study(raced.folder / "r").trials() if row["rule"] == rule]
     tried = [row for row in rows if row["stage"] != "final"]
-    scores = {n: sum(row["val_acc"] for row in tried if row["setting"] == n) for n in (1, 2)}
-    best = next(row for row in tried if row["setting"] == max(scores, key=scores.__getitem__))
-    assert rows_of(raced.document)[rule]["settings"][0][key] == best[key]
+    for repeat, chosen in enumerate(rows_of(raced.document)[rule]["settings"], start=1):
+        scores: dict[float, float] = {}
+        for row in tried:
+            if row["repeat"] == repeat:
+                scores[row[key]] = scores.get(row[key], 0) + row["val_acc"]
+        assert scores[chosen[key]] == max(scores.values())
     final = {str(row["seed"]): row["test_acc"] for row in rows if row["stage"] == "final"}
     assert rows_of(raced.document)[rule]["test_acc"] == final
     assert not set(final) & {str(row["seed"]) for row in tried}
+
+
+def test_the_repeats_are_the_sample(raced, study):
+    """Of one repeat there is a table, but no interval and no verdict."""
+    own = rows_of(raced.document)["sgd"]
+    table = network_race.read(study).networks[0]
+    blocks = [
+        fmean(own["test_acc"][str(r * network_race.SPAN + 10_042 + seed)] for seed in (0, 1)) for r in range(3)
+    ]
+    assert [*table.raced["sgd"].repeats.values()] == pytest.approx(blocks)
+    assert (own["n"], own["mean"]) == (3, pytest.approx(fmean(blocks)))
+    asked = study.path / "study.yaml"
+    asked.write_text(asked.read_text().replace("repeats: 3", "repeats: 1"))
+    result = network_race.read(runs.read_study(study.path))
+    sentence = "no verdict from one repeat: the repeats are the sample, and --repeats 3 would judge"
+    assert race_tables.answer_of(result).startswith(sentence)
+    (network,) = race_tables.document(result)["networks"]
+    assert network["verdict"] is None
+    assert all(row[key] is None for row in network["rules"] for key in ("verdict", "low", "high"))
+    assert [row["difference_low"] for row in network["rules"][1:]] == [None] * 2
+    assert not {"95%", "verdict"} & {column.title for column in race_tables.columns(result) if not column.only}
+
+
+def test_what_always_diverges_has_the_chance_level(raced):
+    """In every repeat, or in one."""
+    lost = rows_of(raced.document)["lost.py:lost"]
+    assert (lost["mean"], lost["settings"]) == (pytest.approx(0.1), [])
+    assert {*lost["worst"].values()} == {"every setting diverged"}
+    record = SimpleNamespace(manifest={"data": {"classes": 10}})
+    facts = {"trial": "t", "setting": 1, "lr": 0.1}
+    tuning, final = ({**facts, "stage": stage, "status": "done", "val_acc": 0.5} for stage in ("tuning", "final"))
+    rows = {
+        1: [{**tuning, "seed": 0}, {**final, "seed": 10_000, "test_acc": 0.6}],
+        2: [{**tuning, "seed": 20_000, "status": "diverged"}],
+    }
+    result = network_race._raced(rows, {"t": record}, budget=1, seeds=1, count=1)
+    assert (result.repeats, result.accuracy.worst) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
 
 
 def test_claims_about_rules_are_judged_and_kept(raced, study, optilab):
@@ -312,18 +341,12 @@ def test_claims_about_rules_are_judged_and_kept(raced, study, optilab):
 
 def test_a_race_grows_and_its_second_look_costs(raced, study, optilab):
     done = {path: path.stat().st_mtime_ns for path in runs.directories(study.path)}
-    line = [*raced.line, "--budget", 3, "--seeds", 4]
-    grown = json.loads(optilab(*line, "--json").stdout)
+    line = [*raced.line, "--budget", 3, "--seeds", 3]
+    claims = ("--expect", "sgd: test_acc > 0 confidence 0.95", "--json")
+    grown = json.loads(optilab(*line, *claims).stdout)
     assert all(path.stat().st_mtime_ns == changed for path, changed in done.items())
-    for rule in ("sgd", "sam"):
-        assert len(rows_of(grown)[rule]["test_acc"]) == 4
-        assert len(rows_of(grown)[rule]["best_of"]) == 3
-    found = network_race.read(runs.read_study(study.path))
-    sample = replace(found.networks[0].candidates[0], rule="adam", sample={0: 0.5, 1: 0.6, 2: 0.7})
-    found = replace(found, networks=(replace(found.networks[0], candidates=(sample,)),))
-    (claim,) = expectations("race --on", ["adam: test_acc > 0.1 confidence 0.95"])
-    (judged,) = claims.judge_claims([claim], claims.of_network_race(found))
-    assert "0.95 interval at look 2" in judged.why
+    assert {len(rows_of(grown)[rule]["test_acc"]) for rule in ("sgd", "sam")} == {9}
+    assert "0.95 interval at look 2" in grown["expect"][0]["why"]
     few = ["sgd,sam" if ":lost" in str(word) else word for word in line]
     for refused in ([*line, "--epochs", 3], few):
         optilab(*refused, code=4)
@@ -333,7 +356,7 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     """The twin has the settings and seeds of Adam."""
     (tmp_path / "mine.py").write_text(ADAM)
     small = ["--set", "model.hidden=[32]", "--set", "data.images=1500", "--set", "data.holdout=500", "--epochs", 2]
-    sizes = ["--budget", 3, "--seeds", 6, "--repeats", 1, "--set", "data.batch_size=50"]
+    sizes = ["--budget", 2, "--seeds", 1, "--repeats", 3, "--set", "data.batch_size=50"]
     names = "adam,mine.py:twin,mine.py:lazy"
     line = ("race", "--on", "relu", "--algo", names, *small, *sizes, "--name", "a", "--json")
     rows = {name.rpartition(":")[2]: row for name, row in rows_of(json.loads(optilab(*line).stdout)).items()}
@@ -342,8 +365,8 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     assert verdicts == {"twin": "cannot tell", "adam": "cannot tell", "lazy": "worse"}
     # If the best rate of lazy were the last one tried, a better one might lie beyond.
     (claim,) = expectations("race --on", ["mine.py:lazy: verdict == worse"])
-    monkeypatch.setattr(network_race, "_edge", lambda best, *_: "lr 1, the highest" * ("lazy" in best["rule"]))
-    found = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
-    assert [row["verdict"] for row in race_tables.rows(found.networks[0])] == ["cannot tell"] * 3
-    (judged,) = claims.judge_claims([claim], claims.of_network_race(found))
+    monkeypatch.setattr(network_race, "_edge", lambda n, row, _: {n: "lr 1"} if "lazy" in row["rule"] else {})
+    result = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
+    assert [row["verdict"] for row in race_tables.rows(result.networks[0])] == ["cannot tell"] * 3
+    (judged,) = claims.judge_claims([claim], claims.of_network_race(result))
     assert (judged.measured, judged.result) == ("cannot tell", "fails")
