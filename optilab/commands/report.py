@@ -68,10 +68,7 @@ def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
         options = Report.of({"baseline": name, **request.given}, request.typed)
     answer = answered(entries, selection, metric, options)
-    verdict, left_out = answer.verdict, selection.notes
-    if answer.again is not None:
-        verdict, left_out = f"from new seeds, {verdict}", selection._replace(confirming={}).notes
-    return answer.page(request.title), verdict, left_out, {"comparison": answer.document()}
+    return answer.page(request.title), answer.verdict, selection.notes, {"comparison": answer.document()}
 
 
 def _untouched(study: Study, records: Sequence[Record]) -> str | None:

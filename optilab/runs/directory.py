@@ -345,8 +345,8 @@ def remove(path: Path) -> None:
     is changed, where something in it may not be deleted.
     """
     require_ours(path)
-    inner = [path, *(p for p in path.iterdir() if p.is_dir() and not p.is_symlink())]
-    folders = (path.parent, *(Path(folder) for folder, _, _ in os.walk(path)))
+    inner = [Path(folder) for folder, _, _ in os.walk(path)]
+    folders = (path.parent, *inner)
     if shut := next((folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)), None):
         raise SystemFailure(f"cannot delete {path}: make {shut} writable; nothing was changed")
     locks: list[Lock] = []
