@@ -37,6 +37,7 @@ from optilab.runs.record import (
     TRIALS,
     Record,
     Study,
+    confirms,
     directories,
     name_of,
     read,

@@ -213,9 +213,8 @@ class Study(Entry):
 
     @property
     def confirming(self) -> list[Row]:
-        """The lines of the trials that confirm its best settings, which earlier versions had in one study with the
-        others; they are no part of `trials` and `runs`."""
-        return [line for line in self.planned().values() if line.get("stage") == "confirmation"]
+        """The lines of the trials that earlier versions confirmed its best settings by; no part of `trials`, `runs`."""
+        return [line for line in self.planned().values() if confirms(line)]
 
     @property
     def notes(self) -> list[str]:
@@ -251,7 +250,7 @@ class Study(Entry):
         """Of each trial, in the order of the plan: its row where it has ended, and its run, or why it has none."""
         planned = self.planned()
         for name, line in planned.items():
-            if line.get("stage") != "confirmation":
+            if not confirms(line):
                 yield name, *self._trial(line)
         for path in directories(self.path):  # and what no plan knows
             if path.name not in planned and not os.path.lexists(path / STUDY):
@@ -319,6 +318,11 @@ class Study(Entry):
             if row["trial"] in left_out and row["status"] != "failed":
                 raise DataError(f"{self.name}: the run of a trial cannot be judged: {left_out[row['trial']]}")
         return [record for record in readable if record.state in ("done", "diverged")]
+
+
+def confirms(line: Row) -> bool:
+    """Whether a trial confirms the best settings of its sweep: earlier versions had it in one study with the others."""
+    return bool(line.get("stage") == "confirmation")
 
 
 def _mismatch(rows: Sequence[Row], manifest: Mapping[str, Any]) -> str:

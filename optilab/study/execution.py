@@ -187,7 +187,8 @@ def require_kept(plan: StudyPlan, path: Path) -> None:
     if changed := plan.changed(before):
         raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
     with suppress(DataError):  # a damaged plan is made again
-        lines = [line for name, line in study.planned().items() if (path / name).is_dir()]
+        planned = study.planned().items()
+        lines = [line for name, line in planned if (path / name).is_dir() and not runs.confirms(line)]
     ahead = forecast(plan.plan(path, dry=True), path)
     now = {trial.mark: trial for trial in ahead.trials}
     alike = {(*map(shown_setting, trial.settings.values()), trial.config.seed): trial for trial in ahead.trials}
