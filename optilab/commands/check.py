@@ -286,7 +286,7 @@ class Checker:
         ran = studies.run(
             plan, runs.new_name(f"{label}-check"), JobOptions.of({"jobs": self.request.jobs}), self.place
         )
-        failed = [outcome for outcome in ran.outcomes if outcome.failed]
+        failed = [outcome for outcome in ran.all if outcome.failed]
         if failed:
             raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
         return judge_claims(claims, of_study(runs.read_study(ran.path))), [str(ran.path)], []
@@ -319,7 +319,7 @@ class Checker:
             paths = runs.select(self.place.folder, [target])
         except OptilabError as error:
             return [CheckedTarget(target, wrong=[error])]
-        return [_judged(path.name, partial(self._read, path)) for path in paths]
+        return [_judged(runs.name_of(path), partial(self._read, path)) for path in paths]
 
     def _read(self, path: Path, texts: Sequence[Any] = ()) -> Judgement:
         from optilab.config.optimize import OptimizeConfig
@@ -404,7 +404,7 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
         for line, result in lines:
             terminal.say(f"  {line}", STYLES[result])
         for run in checked.runs:
-            if Path(run).name != checked.target:
+            if runs.name_of(Path(run)) != checked.target:
                 terminal.say(f"  {run}")
     failed = [f"{checked.target}: {claim_sentence(one)}" for one in checked.judged if not one.holds]
     failed += [f"{checked.target}: error: {checked.error}"] if checked.error is not None else []

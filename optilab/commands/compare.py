@@ -1,7 +1,7 @@
 """`optilab runs compare`: groups of runs side by side, with verdicts; also the end of a study."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -12,10 +12,10 @@ from optilab.call import Command
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer, Block, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
-from optilab.commands.request import Place, Request, options_of
+from optilab.commands.request import Place, Request
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Argument, Flag
-from optilab.runs import Record, Study
+from optilab.runs import Record, Study, sweep_of
 from optilab.show.table import Table
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
     ] = False
 
     def run(self, place: Place) -> "LabComparison":
-        """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another; that
-        of a confirmed sweep by its new seeds, unless an option asks for another one."""
+        """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another."""
         found = judged_runs(place.folder, self.names, self.given.get("metric"), self.target is not None)
         answer = answered(*found, self)
         self.draw(answer.chart)
@@ -96,39 +95,12 @@ def answered(
     metric: str,
     options: ComparisonOptions | None = None,
 ) -> "LabComparison":
-    """The comparison that options ask for of `judged_runs`; of a confirmed sweep with the confirmation."""
-    given = options.given.keys() if options else ()
-    again = None if options_of(ComparisonOptions).keys() & {*given} else confirmation(entries)
-    if again is not None:
-        selection = selection._replace(confirming={})  # which answer
+    """The comparison that options ask for of `judged_runs`."""
     if options and options.baseline is not None:  # named after a study was judged without it
         studies = (one for one in entries if isinstance(one, Study) and one.manifest["command"] != "train")
         judged = (one.earlier_looks + 1 for one in studies if one.state == "done" and one.manifest.get("looks"))
         selection = selection._replace(looks=max([selection.looks, *judged]))
-    return LabComparison(compared(selection, metric, options), entries, again)
-
-
-def confirmation(entries: Sequence[Record | Study]) -> "RunComparison | None":
-    """The best settings of a single sweep from new seeds, by the test set where that did not choose them; None
-    without."""
-    from optilab.runs.metrics import TESTED
-    from optilab.study.comparison import compare_runs
-    from optilab.study.groups import Measure, asked_of, confirming
-
-    study = entries[0] if len(entries) == 1 else None
-    if not isinstance(study, Study) or not (names := confirming(study)):
-        return None
-    again = [record for record in study.runs()[0] if record.name in names and record.state in ("done", "diverged")]
-    if not again:
-        return None
-    metric = str(asked_of(study).get("metric", "val_acc"))
-    holdouts = [record.manifest.get("config", {}).get("data", {}).get("holdout") for record in again]
-    tested = f"test_{metric.rpartition('_')[2]}"
-    return compare_runs(
-        again,
-        Measure(tested if tested in TESTED and all(holdouts) else metric),
-        looks=study.earlier_confirmations,
-    )
+    return LabComparison(compared(selection, metric, options), entries)
 
 
 def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
@@ -155,13 +127,13 @@ def judged_runs(
     """The runs and studies that names mean, the trainings to compare, and the metric.
 
     For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another or
-    times to a target are compared (`timed`); for a single sweep those that chose among its settings, by its metric.
+    times to a target are compared (`timed`); a single sweep is compared by its own metric.
     """
     from optilab.study.groups import asked_of, read_chosen, select_from
 
     entries, others = read_chosen(folder, names)
     tuned = tables.tuning(entries)
-    found = select_from(entries, confirmations=False)
+    found = select_from(entries)
     records = [record for record in found.records if record.name not in tuned]
     usual = "test_acc" if tuned and not timed else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
@@ -179,22 +151,21 @@ class LabComparison(Answer):
     schema_version: ClassVar[int] = 2
     side: "RunComparison"
     entries: Sequence[Record | Study] = ()
-    again: "RunComparison | None" = None
-    """The best settings of a sweep from new seeds, which is the answer then; `side` is what chose them."""
 
     @property
-    def _answer(self) -> "RunComparison":
-        return self.again or self.side
+    def _confirms(self) -> bool:
+        """Whether these are the best settings of a sweep, from new seeds."""
+        return len(self.entries) == 1 and sweep_of(self.entries[0].path) is not None
 
     @property
     def verdict(self) -> str:
         """The answer in one sentence."""
-        return tables.verdict(self._answer)
+        return tables.verdict(self.side)
 
     @property
     def may_be_best(self) -> list[str]:
         """The groups that no verdict excludes from being the best."""
-        return self._answer.possible_best
+        return self.side.possible_best
 
     @property
     def headline(self) -> str:
@@ -203,49 +174,45 @@ class LabComparison(Answer):
     @property
     def rows(self) -> list[dict[str, Any]]:
         """One row per group, best first: its settings, mean, interval, difference and verdict."""
-        keys = [column.key for column in tables.columns(self._answer) if column.only != "text"]
-        return [{key: row.get(key) for key in keys} for row in tables.rows(self._answer)]
+        keys = [column.key for column in tables.columns(self.side) if column.only != "text"]
+        return [{key: row.get(key) for key in keys} for row in tables.rows(self.side)]
 
     def blocks(self) -> Iterator[Block]:
         yield from self.compared()
         yield from self.next_steps()
 
     def compared(self) -> Iterator[Block]:
-        """What differs, the table, of a confirmed sweep both tables, and the verdict."""
+        """What differs, the table, and the verdict."""
+        if self._confirms:
+            yield Sentence(tables.again_by(self.side), "bold")
         yield from tables.differences(self.side)
         yield ""
-        if self.again is not None:
-            yield (first := replace(self, again=None).table())
-            yield from ["", *first.notes, ""] if first.notes else [""]
-            yield Sentence(tables.again_by(self.again), "bold")
-            yield from tables.differences(self.again)
-            yield ""
         yield (table := self.table())
         yield ""
         yield Sentence(f"verdict: {self.verdict}", "bold")
         yield from table.notes
-        if self.again is not None:
-            yield from tables.at_stake(self.again)
+        if self._confirms:
+            yield from tables.at_stake(self.side)
 
     def next_steps(self) -> Iterator[str | Command]:
         """The commands after the comparison of a sweep, and what it costs."""
-        study, measure = self.entries[0] if len(self.entries) == 1 else None, self._answer.measure
+        study, measure = self.entries[0] if len(self.entries) == 1 else None, self.side.measure
         if not isinstance(study, Study) or study.manifest["command"] != "sweep" or study.state != "done":
             return
-        if self._answer.problems or measure.at != "last" or measure.target is not None:
+        if self.side.problems or measure.at != "last" or measure.target is not None:
             return
-        found = tables.next_steps(self._answer, study, self.again is not None)
+        found = tables.next_steps(self.side, study)
         for number, (command, why) in enumerate(found):
             prefix = "    or: " if number else "  next: "
             yield Command(prefix, command, f" ({why})" * bool(why)) if command else f"{prefix}{why}"
 
     def table(self) -> Table:
-        side, notes = self._answer, self._notes
-        return Table(tables.columns(side), tables.rows(side), [f"note: {note}" for note in notes])
+        notes = [f"note: {note}" for note in self._notes]
+        return Table(tables.columns(self.side), tables.rows(self.side), notes)
 
     @property
     def _notes(self) -> list[str]:
-        return [*self._answer.notes, *tables.tuning_notes(self.entries)]
+        return [*self.side.notes, *tables.tuning_notes(self.entries)]
 
     def short(self) -> Iterable[str]:
         return map(Verbatim, self.may_be_best)
@@ -260,15 +227,10 @@ class LabComparison(Answer):
     def page(self, title: str | None) -> bytes:
         from optilab.commands.comparison_page import comparison_page
 
-        return comparison_page(self.side, self.entries, title, self.again)
+        return comparison_page(self.side, self.entries, title)
 
     def document(self) -> Mapping[str, Any]:
-        """The comparison; of a confirmed sweep that of the new seeds, and the `selection` that chose its settings."""
-        return {**self.of(self._answer), "selection": self.again and self.of(self.side)}
-
-    def of(self, side: "RunComparison") -> Mapping[str, Any]:
-        """The document of the comparison, or of the one that chose what it compares."""
-        comparison = side.comparison
+        side, comparison = self.side, self.side.comparison
         groups: list[Mapping[str, Any]] = []
         for i, candidate in enumerate(side.candidates):
             facts: dict[str, Any] = {
@@ -305,7 +267,7 @@ class LabComparison(Answer):
             "problems": side.problems,
             "groups": groups,
             "verdict": tables.verdict(side),
-            "notes": [*side.notes, *tables.tuning_notes(self.entries)],
+            "notes": self._notes,
         }
 
 

@@ -15,7 +15,7 @@ from optilab.commands.charts.training import shortened, training_chart
 from optilab.commands.curves_page import curves
 from optilab.commands.settings_page import Outlook, mark, outlook
 from optilab.errors import shell
-from optilab.runs import STUDY, Record, Study
+from optilab.runs import STUDY, Record, Study, name_of
 from optilab.runs.metrics import ROW, TESTED, metric_of
 from optilab.runs.tables import again
 from optilab.show import chart_page
@@ -83,14 +83,8 @@ class PageTable:
         return [(column.plain or column.title, column.about) for column in self.columns if column.about]
 
 
-def comparison_page(
-    side: RunComparison,
-    entries: Sequence[Record | Study],
-    heading: str | None = None,
-    confirmation: RunComparison | None = None,
-) -> bytes:
-    """The page of a comparison of the runs and studies in `entries`, as UTF-8; `heading` replaces the question, and
-    `confirmation`, of the best rows from new seeds, is the answer.
+def comparison_page(side: RunComparison, entries: Sequence[Record | Study], heading: str | None = None) -> bytes:
+    """The page of a comparison of the runs and studies in `entries`, as UTF-8; `heading` replaces the question.
 
     DataError for a run whose tables are damaged.
     """
@@ -102,15 +96,6 @@ def comparison_page(
     several, looks = len(order) > 1, _looks(side, chosen)
     answer = _against(side) or (comparison_tables.claim_and_rest(side) if several else _alone(side))
     results = [_results(side, order, keys, [looks[chosen.index(side.candidates[i].groups[0])] for i in order])]
-    if confirmation is not None:
-        again, columns = _shortened(confirmation), _naming(confirmation)
-        claim, rest = comparison_tables.claim_and_rest(again)
-        answer = f"From new seeds, {claim}", rest
-        new = _results(again, _order(again), columns, [MOST_LOOKS] * len(again.candidates))
-        results = [
-            replace(new, title="From new seeds", joined=False),
-            replace(results[0], title="From the seeds that chose them"),
-        ]
     return page(
         chosen,
         side.grouping,
@@ -121,7 +106,7 @@ def comparison_page(
         [*side.notes, *failed(entries), *comparison_tables.tuning_notes(entries)],
         outlook(side),
         looks=looks,
-        decide=_decide(side, entries) if confirmation is None else _decide(confirmation, entries, confirmed=True),
+        decide=_decide(side, entries),
         beside=_beside(side, chosen),
         changes=_changes(side),
     )
@@ -173,9 +158,7 @@ def _looks(side: RunComparison, chosen: Sequence[Group]) -> list[int]:
     return [groups.index(group) for group in chosen]
 
 
-def _decide(
-    side: RunComparison, entries: Sequence[Record | Study], confirmed: bool = False
-) -> tuple[str, str] | None:
+def _decide(side: RunComparison, entries: Sequence[Record | Study]) -> tuple[str, str] | None:
     """What to do next, as a sentence and its command: train what no verdict tells apart, or look into the best."""
     comparison, entry = side.comparison, entries[0] if len(entries) == 1 else None
     if comparison is None or any(record.is_watched for record in side.records):
@@ -185,13 +168,13 @@ def _decide(
     if len(comparison.order) < 2 or count < 2 or better:
         best = next(iter(side.candidates[[*better, *comparison.order][0]].groups[0].runs.values()))
         folder = best.path.parent
-        name = f"{folder.name}/{best.name}" if (folder / STUDY).exists() else best.name
+        name = f"{name_of(folder)}/{best.name}" if (folder / STUDY).exists() else best.name
         limited = "it" if len(comparison.order) < 2 else "the best"
         return f"To see what limits {limited}:", shell("diagnose", name)
     if not isinstance(entry, Study):
         return _further(side, comparison)
     if entry.manifest["command"] == "sweep" and comparison.chosen:  # which can train the best again from new seeds
-        command, why = comparison_tables.next_steps(side, entry, confirmed)[0]
+        command, why = next(iter(comparison_tables.next_steps(side, entry)), (None, ""))
         return (
             (f"The next step {why}:" if why else "To see why nothing is learned:", str(command))
             if command

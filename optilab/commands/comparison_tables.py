@@ -7,7 +7,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from optilab.call import Call
-from optilab.runs import Record, Study, read_timings, resume_command
+from optilab.runs import Record, Study, read_timings, resume_command, sweep_of
 from optilab.show.table import Column, Interval, interval_columns, interval_values
 from optilab.words import duration, listed, percent, plural, points, ranges, some
 
@@ -319,11 +319,11 @@ def again_by(side: "RunComparison") -> str:
     return f"the best {count} again, from the new seeds {ranges(seeds, FEW)}, on {images}"
 
 
-def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tuple[Call | None, str]]:
-    """The commands that follow the comparison of a sweep, or with `confirmed` that of its best settings from new seeds,
-    each with what it does and costs.
+def next_steps(side: "RunComparison", study: Study) -> list[tuple[Call | None, str]]:
+    """The commands that follow the comparison of a sweep or of a confirmation, each with what it does and costs.
 
-    The command is None where nothing is to be trained: no number of seeds would tell. Nothing without rows to compare.
+    The command is None where nothing is to be trained: no number of seeds would tell. Nothing without rows to compare,
+    and where only a confirmation could tell, that is there.
     """
     from optilab.config.study import MAX_SEEDS
     from optilab.study.comparison import learned_nothing
@@ -331,31 +331,32 @@ def next_steps(side: "RunComparison", study: Study, confirmed: bool) -> list[tup
     from optilab.study.sweep import new_seeds
 
     found, again = side.comparison, partial(resume_command, study.path, command="sweep")
+    confirms = sweep_of(study.path) is not None
     if found is None or not found.chosen or len(found.order) < 2:
         return []
     first = next(iter(side.candidates[found.order[0]].groups[0].runs.values()))
     diagnose = Call("diagnose", [first.path])
     if learned_nothing([own.outcomes for own in side.candidates], side.measure.rises):  # which no seed changes
         return [(diagnose, "")]
-    edges = [] if confirmed else list(_edges(side, found, study))
+    edges = [] if confirms else list(_edges(side, found, study))
     if len(found.possible_best) < 2:
         return [(diagnose, "says what limits the best"), *edges]
-    looks, more, rows = study.manifest.get("confirmation_looks", ()), further_seeds(found), len(side.candidates)
+    more, rows = further_seeds(found), len(side.candidates)
     seeds = max(len(group.runs) for group in side.grouping.groups)
-    if confirmed and (not more or seeds + more > MAX_SEEDS):
+    if confirms and (not more or seeds + more > MAX_SEEDS):
         none = f"more than {MAX_SEEDS:,} seeds would be needed, if the difference is what it seems"
         return [(None, f"{none}: take the setting that costs you least")]
     enough = f"to {_told(found, dict(enumerate(_labels(side))))}, if the difference is what it seems"
-    if confirmed:
+    if confirms:
         trains = f"trains {plural(more, 'more new seed')} of each of these {rows}"
-        price = _price(side, rows * more, len(looks))
+        price = _price(side, rows * more, study.earlier_looks + 1)
         further = (again(confirm_seeds=seeds + more), f"{trains} {enough}: {price}")
         take = (None, "take the setting that costs you least; the line at stake says what another one could add")
         return [take, further] if more > MOST_FURTHER * seeds else [further]
     count, new = to_confirm(found), new_seeds(asked_of(study))
-    price = _price(side, count * new, len(looks))
+    price = _price(side, count * new, 0)
     cost = f"trains the {count} settings with the best means again, each from {new} new seeds: {price}"
-    steps: list[tuple[Call | None, str]] = [(again(confirm=count), cost)]
+    steps: list[tuple[Call | None, str]] = [] if study.confirmation else [(again(confirm=count), cost)]
     if 0 < more <= MOST_FURTHER * seeds:
         price = _price(side, rows * more, study.earlier_looks + 1)
         steps.append(

@@ -3,7 +3,7 @@ and all that supports it.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from pydantic import Field
@@ -38,7 +38,7 @@ class Report(ComparisonOptions, FolderOptions, OutputOptions):
     metric: Metric = None
     quiet: Annotated[bool, QUIET, Doc("Print the file's name and nothing else")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> "Written":
         path = page_file(self.out, self.flag("out"))
         with terminal.busy("reading the runs"):
             content, verdict, left_out, facts = _written(self, place)
@@ -46,7 +46,13 @@ class Report(ComparisonOptions, FolderOptions, OutputOptions):
         size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
         document = {"page": str(path), "bytes": len(content), **facts}
         said = [Sentence(f"verdict: {verdict}", "bold"), *(f"note: {one}" for one in left_out), size]
-        return Printed(said, document, [Verbatim(path)])
+        return Written(said, document, [Verbatim(path)])
+
+
+class Written(Printed):
+    """The page, and what it says."""
+
+    schema_version: ClassVar[int] = 2
 
 
 def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
@@ -69,10 +75,7 @@ def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
         options = Report.of({"baseline": name, **request.given}, request.typed)
     answer = answered(entries, selection, metric, options)
-    verdict, left_out = answer.verdict, selection.notes
-    if answer.again is not None:
-        verdict, left_out = f"from new seeds, {verdict}", selection._replace(confirming={}).notes
-    return answer.page(request.title), verdict, left_out, {"comparison": answer.document()}
+    return answer.page(request.title), answer.verdict, selection.notes, {"comparison": answer.document()}
 
 
 def _untouched(study: Study, records: Sequence[Record]) -> str | None:

@@ -163,6 +163,11 @@ class LabStudy(LabEntry[Study]):
         ended = [record for record in found.records if record.state in ("done", "diverged")]
         return answered(entries, found._replace(records=ended), metric)
 
+    @property
+    def answer(self) -> LabComparison:
+        """The comparison that answers: at the end of a sweep with a confirmation that of the new seeds."""
+        return self.comparison
+
     @cached_property
     def heats(self) -> "RaceResult | None":
         """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
@@ -186,7 +191,7 @@ class LabStudy(LabEntry[Study]):
 
             return answer_of(self.heats)
         try:
-            return self.comparison.verdict
+            return self.answer.verdict
         except UsageError:
             return f"{self.state}, no training has a result"
 
@@ -209,7 +214,7 @@ class LabStudy(LabEntry[Study]):
                 *views.whole(self.heats), [*views.notes(self.heats), *views.next_steps(self.heats), *notes]
             )
         try:
-            shown = self.comparison.table()
+            shown = self.answer.table()
         except UsageError:
             return Table([], [], notes)
         return Table(shown.columns, shown.rows, [*shown.notes, *notes])
@@ -219,7 +224,7 @@ class LabStudy(LabEntry[Study]):
             from optilab.commands.network_race_page import network_race_page
 
             return network_race_page(self.heats, self.entry, title)
-        return self.comparison.page(title)
+        return self.answer.page(title)
 
 
 @dataclass(frozen=True, repr=False)

@@ -92,6 +92,8 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
         axes = None
         if names and len(entries) == 1 and isinstance(study := entries[0], Study):
             found, axes = listing.trials(study)
+            for note in study.notes if not self.quiet else ():
+                terminal.note(note)
         else:
             found = listing.lines(entries)
         lines = listing.select(found, conditions, self.sort)
@@ -378,6 +380,7 @@ class OneStudy(LabStudy):
         if (table := self.table()).rows:
             yield table
         yield _progress(*lines([self.entry]))
+        yield from self.entry.notes
 
     def table(self) -> Table:
         from optilab.study.listing import trials
@@ -446,7 +449,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         from optilab.study.groups import read_chosen, select_from
 
         entries, others = read_chosen(place.folder, self.names)
-        selection, file = select_from(entries, confirmations=False)._replace(others=others), self.plot
+        selection, file = select_from(entries)._replace(others=others), self.plot
         for note in selection.notes:
             terminal.note(note)
         chart = None if self.curves else _of_settings(selection, entries)

@@ -101,6 +101,8 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
         again = runs.resume_command(path, "name", seeds="N")
     if made != command:
         raise RunError(f"{path} is a study of `optilab {made}`; continue it with: {again}")
+    if runs.sweep_of(path):
+        raise RunError(f"{path} is a part of its sweep; continue it with: {again}")
     if os.path.realpath(path.parent) != os.path.realpath(folder):
         raise RunError(f"{path} is not in {folder}; continue it with: {again}")
     entry.require_unedited()
@@ -110,7 +112,7 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
 
 
 def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "StudyResult":
-    """Run the study `name`, or what is missing of it. A signal ends it, and does not return here."""
+    """Run the study `name` and its confirmation, or what is missing. A signal ends it, and does not return here."""
     from optilab.study import execution
 
     _require_possible(plan, place.folder / name)
@@ -126,7 +128,11 @@ def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "Stu
             again = runs.resume_command(ran.path, command=plan.command)
             sentence = Command("stopped; continue with: ", again)
         place.stopped(ran.stopped, sentence)
-    return ran
+    best = plan.confirmation(ran.path, {outcome.trial.name: outcome for outcome in ran.outcomes})
+    if best is None or (how.fail_fast and ran.code):
+        return ran
+    inside = replace(place, folder=ran.path, argv=runs.read_study(ran.path).manifest["argv"])
+    return replace(ran, confirmation=run(best, runs.CONFIRMED, request, inside))
 
 
 def _require_possible(plan: "StudyPlan", path: Path) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_doc import Doc
 
 from optilab import runs
+from optilab.commands import comparison_tables as tables
 from optilab.commands import studies
 from optilab.commands.answer import Block, Sentence
-from optilab.commands.compare import LabComparison, confirmation
+from optilab.commands.compare import LabComparison
 from optilab.commands.options import (
     LearningRate,
     Optimizer,
@@ -69,7 +70,6 @@ class Sweep(StudyOptions, SweepConfig):
         tree, name = studies.source("sweep", self, self.config, place)
         from optilab.study import claims
         from optilab.study import sweep as plans
-        from optilab.study.groups import STAGE
 
         kept = studies.asked(self, tree)
         asked = studies.placed(tree, plans.resolve, kept, self.changes)
@@ -80,14 +80,12 @@ class Sweep(StudyOptions, SweepConfig):
         if self.dry_run:
             return studies.dry_run(plan, name, self, place)
         ran = studies.run(plan, name, self, place)
-        ended = {outcome.trial.name: outcome.trial for outcome in ran.outcomes}
-        through, again = list[Record](), list[Record]()
-        for record in studies.completed(ran):
-            (again if STAGE in ended[record.name].settings else through).append(record)
-        study = runs.read_study(ran.path)
-        points, looks = (0, study.earlier_confirmations) if again else (plan.points, study.earlier_looks)
-        judged = claims.judge_claims(asked.expect, claims.of_trainings(again or through, points, looks))
-        answer = SweepAnswer(study, ran, plan, through, again, judged=judged)
+        study, through = runs.read_study(ran.path), studies.completed(ran)
+        results = claims.of_trainings(through, plan.points, study.earlier_looks)
+        if ran.confirmation and (again := studies.completed(ran.confirmation)):
+            results = claims.of_trainings(again, looks=runs.read_study(ran.confirmation.path).earlier_looks)
+        judged = claims.judge_claims(asked.expect, results)
+        answer = SweepAnswer(study, ran, plan, through, judged=judged)
         self.draw(answer.chart)
         return answer
 
@@ -100,18 +98,26 @@ class SweepAnswer(EndedStudy):
 
     plan: "plans.SweepPlan"
     through: Sequence[Record]
-    again: Sequence[Record]
-    """The trainings of the best settings from new seeds."""
 
     @cached_property
     def comparison(self) -> LabComparison:
-        """The trainings that ran through, by their settings, and the best settings from new seeds."""
+        """The trainings that ran through, by their settings."""
         from optilab.study.comparison import compare_runs
         from optilab.study.groups import Measure
 
         side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
         side = replace(side, notes=(*side.notes, *self._choice_notes(side)))
-        return LabComparison(side, [self.entry], confirmation([self.entry]) if self.again else None)
+        return LabComparison(side, [self.entry])
+
+    @cached_property
+    def confirmation(self) -> LabComparison | None:
+        """The best settings from new seeds."""
+        again = self.ran.confirmation
+        return LabStudy(runs.read_study(again.path)).comparison if again and studies.completed(again) else None
+
+    @property
+    def answer(self) -> LabComparison:
+        return self.confirmation or self.comparison
 
     @cached_property
     def effects(self) -> "list[Effect]":
@@ -133,7 +139,7 @@ class SweepAnswer(EndedStudy):
     def _choice_notes(self, side: "RunComparison") -> list[str]:
         """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
         notes, points = [], self.plan.points
-        if points > 2 and not self.again and side.comparison is not None:
+        if points > 2 and not self.ran.confirmation and side.comparison is not None:
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm K trains "
                 "the K best means again from new seeds"
@@ -145,7 +151,7 @@ class SweepAnswer(EndedStudy):
     @property
     def heading(self) -> str:
         """How the trials ended."""
-        counts = Counter(outcome.status for outcome in self.ran.outcomes)
+        counts = Counter(outcome.status for outcome in self.ran.all)
         ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
         return f"{self.plan.base.name}: {self.plan.shape}, {plural(self.plan.base.epochs, 'epoch')}: {ended}"
 
@@ -165,6 +171,12 @@ class SweepAnswer(EndedStudy):
             yield f"to the end: {_through(self.ran.outcomes)}"
         if not self.through:
             yield Sentence("no training has a result", "red")
+        elif self.confirmation:
+            yield from tables.differences(self.comparison.side)
+            yield ""
+            yield (table := self.comparison.table())
+            yield from ["", *table.notes, ""] if table.notes else [""]
+            yield from self.confirmation.compared()
         else:
             yield from self.comparison.compared()
         if self.effects:
@@ -172,20 +184,19 @@ class SweepAnswer(EndedStudy):
             yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.side.measure)
         if self.through:
-            yield from self.comparison.next_steps()
+            yield from self.answer.next_steps()
         yield str(self.ran.path)
 
     def document(self) -> Mapping[str, Any]:
         """The rows of trials.csv, and the comparison of the trials that ran through."""
-        again = self.comparison.again if self.through else None
         return {
             "run": str(self.ran.path),
             "plan": self.plan.shape,
             "epochs": self.plan.base.epochs,
-            "trials": [outcome.row for outcome in self.ran.outcomes],
-            "comparison": self.comparison.of(self.comparison.side) if self.through else None,
+            "trials": [outcome.row for outcome in self.ran.all],
+            "comparison": self.comparison.document() if self.through else None,
             "importance": [asdict(effect) for effect in self.effects],
-            "confirmation": again and self.comparison.of(again),
+            "confirmation": self.confirmation and self.confirmation.document(),
         }
 
 
@@ -200,12 +211,12 @@ def _rungs(plan: "plans.SweepPlan", eta: int) -> str:
 
 def _through(outcomes: "Sequence[Outcome]") -> str:
     """The settings of the points that were promoted to the last rung."""
-    from optilab.study.groups import STAGE, text
+    from optilab.study.groups import text
 
     points = dict.fromkeys(
         ", ".join(f"{key} {text(value)}" for key, value in outcome.trial.settings.items())
         for outcome in outcomes
-        if outcome.status == "done" and STAGE not in outcome.trial.settings
+        if outcome.status == "done"
     )
     more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
     return "; ".join([*points][:MOST_POINTS]) + more or "none"

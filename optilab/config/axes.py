@@ -113,7 +113,7 @@ def _number(text: str) -> float:
 
 
 def read_choices(where: str, key: str, text: str) -> Choices:
-    """`VALUE,VALUE,...` in YAML's notation. UsageError if it is not, is empty, or a value is repeated."""
+    """`VALUE,VALUE,...` in YAML's notation. UsageError if it is not, or is empty."""
     try:
         parts = outside_brackets(text)
         if not all(map(str.strip, parts)):
@@ -125,10 +125,8 @@ def read_choices(where: str, key: str, text: str) -> Choices:
 
 
 def listed(where: str, key: str, values: list[Any]) -> Choices:
-    """The axis of these values. UsageError if there is none, or one twice."""
+    """The axis of these values. UsageError if there is none."""
     texts = [flow(item) for item in values]
     if not values or "" in texts:
         raise UsageError("expected at least one value, and none that is empty", where)
-    if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
-        raise UsageError(f"{', '.join(twice)} is repeated", where)
     return Choices(key, values)

@@ -31,17 +31,21 @@ from optilab.runs.find import (
     timestamp,
 )
 from optilab.runs.record import (
+    CONFIRMED,
     PLAN,
     STUDY,
     TRIALS,
     Record,
     Study,
+    confirms,
     directories,
+    name_of,
     read,
     read_entry,
     read_study,
     read_trial,
     resume_command,
     root,
+    sweep_of,
 )
 from optilab.runs.tables import again, best, outcome, read_metrics, read_records, read_table, read_timings, score

@@ -76,7 +76,7 @@ def entries(folder: Path) -> tuple[list[Record | Study], dict[str, str]]:
 
 
 def locate(folder: Path, name: str, command: str | None = None) -> Path:
-    """The directory of a run or study: a name in `folder`, or STUDY/TRIAL, else `latest`, else a path.
+    """The directory of a run or study: a name in `folder`, STUDY/TRIAL or SWEEP/confirmed, else `latest`, else a path.
 
     `latest` is the newest of `folder`, or its newest run of `command`. RunError, with the nearest names,
     where there is none; UsageError for a path, a pattern or a file.
@@ -88,8 +88,7 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
         if os.path.isdir(path) and (_NAME.fullmatch(name) or _was_made(path)):
             return path
-    is_in_study = where and "/" not in where and not where.startswith(".") and is_plain(last)
-    if is_in_study and _is_file(path / MANIFEST) and not study.is_symlink():
+    elif _is_inside(folder, where) and is_plain(last) and _is_file(path / MANIFEST):
         return path
     if name == LATEST:
         return _latest(folder, command)
@@ -102,6 +101,13 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
     near = did_you_mean(name, there if where else [LATEST, *there]) if there else ""
     kind = UsageError if re.search(r"[/*?\[]", name) or _is_file(Path(name)) else RunError
     raise kind(f"no run {shown(name)} in {folder}{near or few}")
+
+
+def _is_inside(folder: Path, where: str) -> bool:
+    """Whether it names what may be a study in `folder`, or one inside that, and no link on the way."""
+    above = [folder / where, *Path(folder, where).parents][: where.count("/") + 1]
+    names = where.split("/")  # a study may be renamed by hand
+    return all(n and not n.startswith(".") for n in names) and not any(path.is_symlink() for path in above)
 
 
 def _missing(folder: Path) -> str:
@@ -141,10 +147,12 @@ def _matching(folder: Path, name: str, inside: bool = False) -> Iterator[Path]:
         return
     if "/" in name:  # the trials of a study, or the runs of another directory
         where, pattern = os.path.split(name)
-        is_study = is_plain(where) and (folder / where).exists()
+        is_study = _is_inside(folder, where) and (folder / where).exists()
         yield from _matching(locate(folder, where) if is_study else Path(where), pattern)
         return
     readable, unreadable = entries(folder)
+    if os.path.lexists(folder / STUDY):  # inside which a pattern means its trials, not its confirmation
+        readable = [entry for entry in readable if isinstance(entry, Record)]
     matching = [entry for entry in readable if fnmatchcase(entry.name, name)]
     damaged = [folder / other for other in unreadable if fnmatchcase(other, name) and _was_made(folder / other)]
     if not (matching or damaged):

@@ -25,6 +25,7 @@ from optilab.files import Row, is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
 from optilab.runs.metrics import TESTED
 from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics, read_table
+from optilab.words import plural
 
 SCHEMA_VERSION = 2
 """That of manifests. Of version 1, by optilab 0.2, runs are read, and studies, whose plan is in trials.csv."""
@@ -36,6 +37,8 @@ PLAN = "plan.jsonl"
 """A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
 TRIALS = "trials.csv"
 """A row for each trial that has ended, with its outcome; written at the end of the study, and read by no command."""
+CONFIRMED = "confirmed"
+"""The study inside a sweep that trains its best settings again, from new seeds."""
 
 STATUSES = ("done", "diverged", "stopped", "failed")
 """How a trial ends; successive halving stops those that it does not promote."""
@@ -68,10 +71,26 @@ def root(folder: str | os.PathLike[str] | None, given_as: str = "--runs-dir") ->
     return path
 
 
+def in_folder(path: Path) -> dict[str, Any]:
+    """The option of a command that names the run or study at `path`; none where it is in the usual directory."""
+    return {} if path.parent == root(None) else {"runs_dir": path.parent}
+
+
 def resume_command(path: Path, how: str = "resume", command: str = "train", **options: Any) -> Call:
-    """The command that continues the run or study at `path`; `how` may also be `fork`."""
-    folder = {} if path.parent == root(None) else {"runs_dir": path.parent}
-    return Call(command, options={how: path.name, **folder, **options})
+    """The command that continues the run or study at `path`, a confirmation with its sweep; `how` may also be
+    `fork`."""
+    path = sweep_of(path) or path
+    return Call(command, options={how: path.name, **in_folder(path), **options})
+
+
+def sweep_of(path: Path) -> Path | None:
+    """The sweep whose best settings the study at `path` trains again; None where it is no confirmation."""
+    return path.parent if path.name == CONFIRMED and os.path.lexists(path.parent / STUDY) else None
+
+
+def name_of(path: Path) -> str:
+    """The name of a run or study, of a confirmation with that of its sweep: `lr-sweep/confirmed`."""
+    return f"{sweep.name}/{CONFIRMED}" if (sweep := sweep_of(path)) else path.name
 
 
 @dataclass(frozen=True)
@@ -166,6 +185,10 @@ class Study(Entry):
     FILE = STUDY
 
     @property
+    def name(self) -> str:
+        return name_of(self.path)
+
+    @property
     def asked(self) -> bytes:
         """study.yaml; see `read_asked`."""
         return self.read_asked()
@@ -179,16 +202,31 @@ class Study(Entry):
     @property
     def earlier_looks(self) -> int:
         """How often the study was compared before, with other trainings: fewer seeds, settings or repeats."""
-        return self._earlier("looks")
+        looks = self.manifest.get("looks")
+        return max(0, len(looks) - (self.state == "done")) if isinstance(looks, list) else 0
 
     @property
-    def earlier_confirmations(self) -> int:
-        """The same of its best settings, trained again from new seeds: with fewer seeds, or other settings."""
-        return self._earlier("confirmation_looks")
+    def confirmation(self) -> Path | None:
+        """The study of its best settings, trained again from new seeds; None without."""
+        path = self.path / CONFIRMED
+        return path if os.path.lexists(path / STUDY) else None
 
-    def _earlier(self, what: str) -> int:
-        looks = self.manifest.get(what)
-        return max(0, len(looks) - (self.state == "done")) if isinstance(looks, list) else 0
+    @property
+    def confirming(self) -> list[Row]:
+        """The lines of the trials that earlier versions confirmed its best settings by; no part of `trials`, `runs`."""
+        return [line for line in self.planned().values() if confirms(line)]
+
+    @property
+    def notes(self) -> list[str]:
+        """Where the trials are that confirm its best settings."""
+        if self.confirmation:
+            compare = Call("runs compare", [f"{self.name}/{CONFIRMED}"], in_folder(self.path))
+            return [f"{self.name}: the best settings were trained again from new seeds: {compare}"]
+        if not (again := self.confirming):
+            return []
+        count = f"{plural(len(again), 'run')} of --confirm by an earlier version"
+        pattern = f"'{self.name}/*-s{again[0]['seed'] // 1000}???-*'"
+        return [f"{self.name}: left out: {count}, which the pattern {pattern} names"]
 
     @property
     def _plan(self) -> Path:
@@ -212,7 +250,8 @@ class Study(Entry):
         """Of each trial, in the order of the plan: its row where it has ended, and its run, or why it has none."""
         planned = self.planned()
         for name, line in planned.items():
-            yield name, *self._trial(line)
+            if not confirms(line):
+                yield name, *self._trial(line)
         for path in directories(self.path):  # and what no plan knows
             if path.name not in planned and not os.path.lexists(path / STUDY):
                 yield path.name, None, self._trial({"trial": path.name})[1]
@@ -236,6 +275,11 @@ class Study(Entry):
         first_line = printable(str(reason or "").partition("\n")[0]) or None
         return {**line, "status": status, "reason": first_line, **outcome} if status else None, run
 
+    @property
+    def count(self) -> int:
+        """The number of `trials` at its end."""
+        return int(self.manifest.get("trials", 0)) - len(self.confirming)
+
     def trials(self) -> list[Row]:
         """The rows of trials.csv, by the plan and the manifests of the runs: the trials that have ended.
 
@@ -246,9 +290,9 @@ class Study(Entry):
     @cached_property
     def _rows(self) -> list[Row]:
         rows = [row for _, row, _ in self._trials() if row]
-        if self.state == "done" and len(rows) < (whole := self.manifest.get("trials", 0)):
-            raise DataError(f"{self._plan}: expected {whole} trials, got {len(rows)}")
-        columns = dict.fromkeys(key for row in rows for key in row)
+        if self.state == "done" and len(rows) < self.count:
+            raise DataError(f"{self._plan}: expected {self.count} trials, got {len(rows)}")
+        columns = dict.fromkeys(key for row in rows for key in row if (key, row[key]) != ("stage", None))
         return [{key: row.get(key) for key in columns} for row in rows]
 
     def runs(self) -> tuple[list[Record], dict[str, str]]:
@@ -274,6 +318,11 @@ class Study(Entry):
             if row["trial"] in left_out and row["status"] != "failed":
                 raise DataError(f"{self.name}: the run of a trial cannot be judged: {left_out[row['trial']]}")
         return [record for record in readable if record.state in ("done", "diverged")]
+
+
+def confirms(line: Row) -> bool:
+    """Whether a trial confirms the best settings of its sweep: earlier versions had it in one study with the others."""
+    return bool(line.get("stage") == "confirmation")
 
 
 def _mismatch(rows: Sequence[Row], manifest: Mapping[str, Any]) -> str:

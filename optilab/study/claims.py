@@ -18,19 +18,9 @@ from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
 from optilab.diagnose import diagnose, of_run, unrecorded, verdict
 from optilab.errors import UsageError, shown, unknown
-from optilab.runs import Record, Row, Study
+from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
-from optilab.study.groups import (
-    CONFIRMATION,
-    STAGE,
-    Group,
-    Measure,
-    axes_of,
-    confirming,
-    groups,
-    settings,
-    values_of,
-)
+from optilab.study.groups import Group, Measure, axes_of, groups, settings, values_of
 from optilab.study.judge import judge, level_after, summarize
 from optilab.study.plan import StudyPlan
 from optilab.words import plural
@@ -258,19 +248,22 @@ def _never(
 
 
 def of_study(study: Study) -> Results:
-    """A study of any command. DataError for a trial that cannot be read."""
+    """A study of any command, of a confirmed sweep its confirmation. DataError for a trial that cannot be read."""
     from optilab.study.network_race import read
 
     command = study.manifest["command"]
     ended = Counter(str(row["status"]) for row in study.trials())
     if study.state != "done" or ended["failed"]:
         failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
-        why = f"the study is {study.state}{failed}; its command with --name {study.name} trains what is missing"
+        name = (sweep_of(study.path) or study).name
+        why = f"the study is {study.state}{failed}; its command with --name {name} trains what is missing"
         return Results(lambda metric, at: {}, why)
     records = study.completed()  # those that successive halving has stopped were not meant to end
     if command in ("race", "remedy") and (result := read(study)) is not None:
         return of_network_race(result)
-    rows = [row for row in study.trials() if row.get(STAGE) != CONFIRMATION]
+    if study.confirmation:
+        return of_study(read_study(study.confirmation))
+    rows = study.trials()
     if command == "remedy":
         names = {str(row["trial"]): str(row["remedy"]) for row in rows}
         members: dict[str, dict[int, Record]] = {name: {} for name in names.values()}
@@ -279,10 +272,6 @@ def of_study(study: Study) -> Results:
                 members[names[record.name]][record.manifest["seed"]] = record
         remedies = [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items() if seeds]
         return _of_groups(remedies, looks=study.earlier_looks)
-    if again := confirming(study):
-        return of_trainings(
-            [record for record in records if record.name in again], looks=study.earlier_confirmations
-        )
     chosen, keys = {row["trial"] for row in rows}, axes_of(rows)
     points = len({tuple(row[key] for key in keys) for row in rows})  # those included that successive halving left
     return of_trainings([record for record in records if record.name in chosen], points, study.earlier_looks)

@@ -72,6 +72,8 @@ class StudyResult:
     path: Path
     outcomes: list[Outcome]
     stopped: int | None = None
+    confirmation: "StudyResult | None" = None
+    """What trained the best settings of a sweep again."""
 
     @property
     def completed(self) -> list[Path]:
@@ -81,7 +83,12 @@ class StudyResult:
 
     @property
     def code(self) -> ExitCode:
-        return ExitCode.SWEEP if any(outcome.failed for outcome in self.outcomes) else ExitCode.OK
+        return ExitCode.SWEEP if any(outcome.failed for outcome in self.all) else ExitCode.OK
+
+    @property
+    def all(self) -> list[Outcome]:
+        """The outcomes, then those of the confirmation."""
+        return [*self.outcomes, *(self.confirmation.all if self.confirmation else ())]
 
 
 def run(
@@ -111,19 +118,18 @@ def run(
             watching = partial(view.progress, len(ahead.trials), ahead.epochs, plan.metric)
             with chosen as pool, watching(max(1, pool.slots)) as watcher:
                 if ahead.missing and not stop():
-                    view.planned(plan.shape, partial(_cost, plan, ahead, pool, places, stop))
+                    view.planned(plan.shape, lambda: _cost(plan, plan.forecast(study.path), pool, places, stop))
                 execution = TrialRunner(study, pool, places, origin, watcher, stop, plan.keep, how.fail_fast)
                 outcomes = _executed(plan, execution)
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
-            if status == "done":
-                seen = plan.compared([outcome.trial for outcome in outcomes])
-                before = study.manifest
-                study.update(**{what: _looks(before.get(what, []), own) for what, own in seen.items() if own})
+            if status == "done" and plan.judged:
+                trials = [outcome.trial for outcome in outcomes]
+                study.update(looks=_looks(study.manifest.get("looks", []), trials))
         except (WorkersLost, WriteFailure) as error:
             status = "interrupted"
             raise SystemFailure(
-                f"{error}; the same command with --name {study.name} continues the study"
+                f"{error}; the same command with --name {(runs.sweep_of(study.path) or study).name} continues the study"
             ) from None
         finally:
             study.finish(status, **({"trials": len(outcomes)} if status == "done" else {}))
@@ -144,7 +150,7 @@ def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions)
     require_kept(plan, path)
     places = places_of(_datasets(plan.trials, view), how)
     with _processes(plan, how) as pool:
-        found = _cost(plan, forecast(plan.plan(path, dry=True), path), pool, places, lambda: False)
+        found = _cost(plan, plan.forecast(path), pool, places, lambda: False)
     if found.problem is not None:
         raise UsageError(found.problem)
     return found
@@ -181,10 +187,11 @@ def require_kept(plan: StudyPlan, path: Path) -> None:
     if changed := plan.changed(before):
         raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
     with suppress(DataError):  # a damaged plan is made again
-        lines = [line for name, line in study.planned().items() if (path / name).is_dir()]
-    trials = forecast(plan.plan(path, dry=True), path).trials
-    now = {trial.mark: trial for trial in trials}
-    alike = {(*map(shown_setting, trial.settings.values()), trial.config.seed): trial for trial in trials}
+        planned = study.planned().items()
+        lines = [line for name, line in planned if (path / name).is_dir() and not runs.confirms(line)]
+    ahead = forecast(plan.plan(path, dry=True), path)
+    now = {trial.mark: trial for trial in ahead.trials}
+    alike = {(*map(shown_setting, trial.settings.values()), trial.config.seed): trial for trial in ahead.trials}
     settings, first, lost = {place[:-1] for place in alike}, dict[Any, None](), list[str]()
     for line in lines:
         keys = [*line][1 : [*line].index("seed")]
@@ -200,6 +207,8 @@ def require_kept(plan: StudyPlan, path: Path) -> None:
     if lost:
         few = "; ".join([*lost[:3], *(["..."] if lost[3:] else [])])
         raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {few}")
+    if again := plan.confirmation(path, ahead.outcomes):
+        require_kept(again, path / runs.CONFIRMED)
 
 
 def _changed(run: Path, trial: Trial, keep: str) -> list[str]:

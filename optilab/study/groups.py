@@ -38,8 +38,8 @@ DATA = "data.files"
 FORK, FORKED = "fork.name", "fork.settings"
 """The settings that tell the runs that were forked: at which epoch, and a checksum of the settings up to there."""
 
-STAGE, CONFIRMATION = "stage", "confirmation"
-"""The column of trials.csv, and its value for the trainings of chosen settings from new seeds."""
+STAGE = "stage"
+"""The column of trials.csv of a race: tuning, finalist or final."""
 
 _LABEL_CHARACTERS = 48
 
@@ -80,44 +80,34 @@ class Selection(NamedTuple):
     left_out: dict[str, str]
     looks: int = 0
     """How often the study with the most of them was compared before; see `level_after`."""
-    confirming: Mapping[Path, int] = {}
-    """By study: its trainings of `--confirm`, where they were left out."""
+    confirmations: Sequence[str] = ()
+    """Sentences on where the trainings are that confirm the best settings of a sweep."""
     others: Mapping[str, str] = {}
     """Runs that are no trainings, where a pattern means them, and of which command they are."""
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each trial that is left out, for those of `--confirm`, and for runs that are no trainings."""
+        """A sentence for each trial that is left out, for each confirmation, and for runs that are no trainings."""
         notes = [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
-        for path, count in self.confirming.items():
-            verb = "is" if count == 1 else "are"
-            notes.append(f"{path.name}: {plural(count, 'run')} of --confirm {verb} left out")
+        notes += self.confirmations
         if self.others:
             left_out = f"{plural(len(self.others), 'run')} of {listed(sorted({*self.others.values()}))}"
             notes.append(f"{left_out} {'is' if len(self.others) == 1 else 'are'} left out: not trainings")
         return notes
 
 
-def confirming(study: Study) -> set[str]:
-    """The trials by which the best settings of a sweep are confirmed, as it was asked last: what it was asked before
-    stands behind that in trials.csv."""
-    rows = study.trials()
-    asked = rows[: study.manifest.get("trials")] if study.state == "done" else rows
-    return {str(row["trial"]) for row in asked if row.get(STAGE) == CONFIRMATION}
-
-
-def select(folder: Path, names: Sequence[str], confirmations: bool = True) -> Selection:
+def select(folder: Path, names: Sequence[str]) -> Selection:
     """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once. A pattern
     means trainings only.
 
-    Without `confirmations`, those of a study by which its best settings were confirmed are left out: together with the
-    trainings that chose these settings, they are neither a fair sample nor a new one.
+    The confirmation of a sweep is a study of its own: together with the trainings that chose its settings, it would be
+    neither a fair sample nor a new one.
 
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
     study whose study.yaml was edited, and UsageError for runs of another command.
     """
     chosen, others = read_chosen(folder, names)
-    return select_from(chosen, confirmations)._replace(others=others)
+    return select_from(chosen)._replace(others=others)
 
 
 def read_chosen(folder: Path, names: Sequence[str]) -> tuple[list[Record | Study], dict[str, str]]:
@@ -132,25 +122,22 @@ def read_chosen(folder: Path, names: Sequence[str]) -> tuple[list[Record | Study
     return (chosen, {one.name: f"optilab {one.manifest['command']}" for one in others}) if chosen else (found, {})
 
 
-def select_from(chosen: Iterable[Record | Study], confirmations: bool = True) -> Selection:
+def select_from(chosen: Iterable[Record | Study]) -> Selection:
     """`select`, of runs and studies that have been read."""
-    records, left_out, looks, confirming = dict[Path, Record](), dict[str, str](), 0, dict[Path, int]()
+    records, left_out, looks, confirmations = dict[Path, Record](), dict[str, str](), 0, list[str]()
     for entry in chosen:
         if isinstance(entry, Study):
             entry.require_unedited()
             looks = max(looks, entry.earlier_looks)
+            confirmations += entry.notes
         found, unreadable = entry.runs() if isinstance(entry, Study) else ([entry], {})
-        if isinstance(entry, Study) and not confirmations:
-            again = {row["trial"] for row in entry.trials() if row.get(STAGE) == CONFIRMATION}
-            found = [run for run in found if run.name not in again]
-            confirming |= {entry.path: len(again)} if again else {}
         records |= {run.path: run for run in found}
         left_out |= {f"{entry.name}/{name}": reason for name, reason in unreadable.items()}
     foreign = [r for r in records.values() if not r.is_training]
     if foreign:
         names = ", ".join(f"{r.name} is a run of `optilab {r.manifest['command']}`" for r in foreign)
         raise UsageError(f"expected trainings; {names}")
-    return Selection(list(records.values()), left_out, looks, confirming)
+    return Selection(list(records.values()), left_out, looks, confirmations)
 
 
 def edits(record: Record, tree: Mapping[str, Any]) -> list[str]:

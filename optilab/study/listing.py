@@ -23,7 +23,7 @@ from optilab.config.tree import decimal, flat, flow
 from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import CONFIRMATION, STAGE, asked_of, axes_of
+from optilab.study.groups import asked_of, axes_of
 
 GRAMMAR = "KEY=VALUE, KEY!=VALUE, KEY<VALUE, KEY<=VALUE, KEY>VALUE, KEY>=VALUE or KEY~PATTERN"
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
@@ -231,7 +231,7 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     rows = study.trials()
     base, nothing = _without(_base(study), axes_of(rows)), Variant("", {})
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
-    names = {str(row["trial"]) for row in rows}
+    names = {*(str(row["trial"]) for row in rows), *(line["trial"] for line in study.confirming)}
     others = [runs.read_entry(path) for path in runs.directories(study.path) if path.name not in names]
     running = [_run(entry) for entry in others if isinstance(entry, Record)]
     for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
@@ -279,14 +279,13 @@ def _study(study: Study) -> ListedRun:
         return ListedRun(about, base, variant_of("train", base), study, problem=str(error))
     variant = variant_of("train", base)
     counts = Counter(str(row["status"]) for row in rows)
-    about["trials"] = max(study.manifest.get("trials", 0), counts.total())
+    about["trials"] = max(study.count, counts.total())
     trials = [_trial_facts(row) for row in rows]
     for key in ("val_acc", "best_val_acc"):
         if values := [trial[key] for trial in trials if key in trial]:
             about[key] = max(values)
-    first = [row for row in rows if row.get(STAGE) != CONFIRMATION]  # whose seeds are those of every setting
-    own = [key for key in (*axes_of(rows), "seed") if key != STAGE or len(first) == len(rows)]
-    axes = {key: len({str(row[key]) for row in first}) for key in own if first}
+    own = [*axes_of(rows), "seed"]
+    axes = {key: len({str(row[key]) for row in rows}) for key in own if rows}
     of_trials = [{key: v for key, v in trial.items() if key not in ("run", "command")} for trial in trials]
     return ListedRun(about, _without(base, own), variant, study, axes, counts, of_trials)
 

@@ -23,7 +23,7 @@ from optilab.config.claims import Claim
 from optilab.config.section import to_yaml
 from optilab.config.tree import flow
 from optilab.runs.metrics import ROW, metric_of
-from optilab.study.groups import CONFIRMATION, STAGE
+from optilab.study.groups import STAGE
 from optilab.study.trials import Outcome, Trial, known
 
 GENERATION = 8
@@ -97,26 +97,14 @@ def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:
     return range(start, start + seeds)
 
 
-def confirmed(plan: Plan, count: int, seeds: range, metric: str) -> Plan:
-    """`plan`, then the best `count` of the settings that ran through, trained again from new seeds.
+def best_settings(outcomes: Outcomes, count: int, metric: str) -> list[Mapping[str, Any]]:
+    """The best `count` of the settings that ran through, in the order of the plan.
 
     The mean of the best of many settings is too high on the seeds that it is the best of; on new ones it is not.
     """
-    outcomes: Outcomes = {}
-    ends = dict[str, Trial]()
-    try:
-        batch = next(plan)
-        while True:
-            ends |= {t.name: t for t in batch.trials if batch.until is None or batch.until >= t.config.epochs}
-            outcomes = yield batch
-            batch = plan.send(outcomes)
-    except StopIteration:
-        pass
-    through = _by_point([*ends.values()])
+    through = _by_point([outcome.trial for outcome in outcomes.values() if outcome.status != "stopped"])
     scores = [_score(point, outcomes, metric) for point in through]
-    best = sorted(ranked(scores)[:count])
-    if further := [trial for number in best for trial in again(through[number][0], seeds, CONFIRMATION)]:
-        yield Batch(further)
+    return [through[number][0].settings for number in sorted(ranked(scores)[:count])]
 
 
 def ranked(scores: Sequence[float]) -> list[int]:
@@ -203,10 +191,23 @@ class StudyPlan(ABC):
         """For each setting."""
         return int(self.asked.seeds)
 
-    def compared(self, trials: Sequence[Trial]) -> dict[str, Sequence[Trial]]:
-        """Those of the study's `trials` that each of its comparisons is of, by the key of the manifest that counts its
-        looks; none for a comparison without verdicts."""
-        return {"looks": trials if self.sample > 1 else ()}
+    @property
+    def judged(self) -> bool:
+        """Whether it ends with verdicts, so that it is a look."""
+        return self.sample > 1
+
+    def confirmation(self, study: Path, outcomes: Outcomes) -> "StudyPlan | None":
+        """What trains the best of these outcomes again, inside the study of that directory."""
+        return None
+
+    def forecast(self, study: Path) -> "Forecast":
+        """What it still trains of the study of that directory, and of its confirmation."""
+        first = forecast(self.plan(study, dry=True), study)
+        if (again := self.confirmation(study, first.outcomes)) is None:
+            return first
+        more = again.forecast(study / runs.CONFIRMED)
+        trials, missing = [*first.trials, *more.trials], [*first.missing, *more.missing]
+        return Forecast(trials, missing, first.epochs + more.epochs, first.outcomes)
 
     @property
     def keep(self) -> str:
@@ -255,8 +256,11 @@ def execute(
     return list(trials.values()), outcomes
 
 
-_WORST: runs.Row = {"status": "done", **{key: 0.0 if metric_of(key).higher_is_better else inf for key in ROW}}
-"""The row of a trial that was trained in vain."""
+def _worst(trial: Trial, until: int | None) -> Outcome:
+    """The outcome of a trial that was trained in vain."""
+    worst = {key: 0.0 if metric_of(key).higher_is_better else 1e300 for key in ROW}
+    status = "done" if until in (None, trial.config.epochs) else "stopped"
+    return Outcome(trial, {**trial.settings, "status": status, **worst})
 
 
 @dataclass(frozen=True)
@@ -267,6 +271,7 @@ class Forecast:
     missing: list[Trial]
     epochs: int
     """Of all trials together."""
+    outcomes: Outcomes
 
 
 def forecast(plan: Plan, study: Path) -> Forecast:
@@ -280,10 +285,7 @@ def forecast(plan: Plan, study: Path) -> Forecast:
             reached[trial.name] = max(until, reached.get(trial.name, 0))
             if trial.name not in ended:
                 missing[trial.name] = trial
-        return {
-            trial.name: ended.get(trial.name) or Outcome(trial, {**trial.settings, **_WORST})
-            for trial in batch.trials
-        }
+        return {trial.name: ended.get(trial.name) or _worst(trial, batch.until) for trial in batch.trials}
 
-    trials, _ = execute(plan, run, study)
-    return Forecast(trials, list(missing.values()), sum(reached.values()))
+    trials, outcomes = execute(plan, run, study)
+    return Forecast(trials, list(missing.values()), sum(reached.values()), outcomes)

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import variance
 from typing import Any
@@ -29,9 +29,9 @@ from optilab.marks import RANGE
 from optilab.runs import STUDY
 from optilab.runs.metrics import METRICS, ROW, TESTED
 from optilab.study import search
-from optilab.study.groups import STAGE, asked_of, axes_of, planned_labels
+from optilab.study.groups import asked_of, axes_of, planned_labels
 from optilab.study.judge import mean_variance, smallest_difference
-from optilab.study.plan import Plan, StudyPlan, confirmed, final_seeds, grid, halving, rungs, tpe
+from optilab.study.plan import Outcomes, Plan, StudyPlan, best_settings, final_seeds, grid, halving, rungs, tpe
 from optilab.study.trials import (
     Trial,
     as_trial,
@@ -71,7 +71,7 @@ class SweepPlan(StudyPlan):
 
     @property
     def count(self) -> int:
-        return self.points * self.asked.seeds + self.confirmed * len(self.new_seeds)
+        return self.points * self.asked.seeds
 
     @property
     def confirmed(self) -> int:
@@ -84,10 +84,34 @@ class SweepPlan(StudyPlan):
     def new_seeds(self) -> range:
         return final_seeds(self.base.seed, new_seeds(dump(self.asked)))
 
-    def compared(self, trials: Sequence[Trial]) -> dict[str, Sequence[Trial]]:
-        again = [trial for trial in trials if STAGE in trial.settings]
-        first = [trial for trial in trials if STAGE not in trial.settings]
-        return {"looks": first if self.asked.seeds > 1 else (), "confirmation_looks": again}
+    @property
+    def judged(self) -> bool:
+        return self.asked.seeds > 1
+
+    def confirmation(self, study: Path, outcomes: Outcomes) -> "SweepPlan | None":
+        """The best settings of these outcomes, and those that were confirmed before, from new seeds: no trial is
+        forgotten. None without any."""
+        if not (self.confirmed and (chosen := best_settings(outcomes, self.confirmed, self.asked.metric))):
+            return None
+        base = self.base.model_copy(update={"seed": self.new_seeds[0]})
+        before = set[str]()
+        with suppress(OptilabError):  # there is none yet, or it is damaged and made again
+            before = {line["digest"] for line in runs.read_study(study / runs.CONFIRMED).planned().values()}
+        for trial in (outcome.trial for outcome in outcomes.values() if before):
+            again = replace(trial, config=trial.config.model_copy(update={"seed": base.seed}))
+            if trial.config.seed == self.base.seed and trial.settings not in chosen and again.mark in before:
+                chosen.append(trial.settings)
+        over = {axis.key: [point[axis.key] for point in chosen] for axis in self.axes}
+        asked = SweepConfig(
+            name=self.asked.name,
+            config=base,
+            over=over,
+            zip=len(over) > 1,
+            seeds=len(self.new_seeds),
+            metric=self.judged_by,
+            keep=self.asked.keep,
+        )
+        return plan(asked)
 
     @property
     def judged_by(self) -> str:
@@ -141,17 +165,10 @@ class SweepPlan(StudyPlan):
         return [f"{key}: {flow(was.get(key))} -> {flow(now[key])}" for key in keys if was.get(key) != now[key]]
 
     def plan(self, study: Path, dry: bool = False) -> Plan:
-        plan = self._choice(study, dry)
-        if not self.confirmed:
-            return plan
-        return confirmed(plan, self.confirmed, self.new_seeds, self.asked.metric)
-
-    def _choice(self, study: Path, dry: bool) -> Plan:
-        """The trainings by which settings are chosen."""
         asked, planned = self.asked, list[runs.Row]()
         if asked.search is not None:
             with suppress(OptilabError):  # there is none yet, or it is damaged and made again
-                planned = [line for line in runs.read_study(study).planned().values() if STAGE not in line]
+                planned += runs.read_study(study).planned().values()
             chosen = search.Search(self.axes, self.base.seed, asked.metric, planned, dry)
             ask = lambda number: of_point(self.base, chosen.ask(number), asked.seeds)  # noqa: E731
             return tpe(ask, chosen.tell, asked.samples or 0)
@@ -245,6 +262,7 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
 def plan(asked: SweepConfig, command: str = "sweep") -> SweepPlan:
     """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
     axes = [read_axis(*axis) for axis in asked.over.items()]
+    _require_once(axes if not asked.zip else ())
     _require_metric(asked)
     if asked.confirm and not asked.over:
         raise UsageError("expected an axis (--over), got none", "--confirm")
@@ -342,6 +360,14 @@ def _of_points(
             first.setdefault((problem.where.partition("=")[0], problem.message), problem)
         raise ConfigError("", [*first.values()])
     return tuple(trials)
+
+
+def _require_once(axes: Iterable[Axis | Choices]) -> None:
+    """UsageError for a value that an axis has twice."""
+    for axis in axes:
+        texts = [*map(flow, axis.values)] if isinstance(axis, Choices) else []
+        if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
+            raise UsageError(f"{', '.join(twice)} is repeated", f"--over {axis.key}")
 
 
 def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
 from optilab.study import network_race, remedy, sweep
-from optilab.study.plan import Batch, Outcomes, StudyPlan, execute, forecast
+from optilab.study.plan import Batch, Outcomes, StudyPlan, execute
 from optilab.study.trials import Outcome
 
 EPOCHS = 300
@@ -34,6 +34,7 @@ PLANS = {
     "grid": swept(),
     "halving": swept(halving=3, confirm=0),
     "confirmed": swept(confirm=2),
+    "confirmed by loss": swept(confirm=2, metric="val_loss"),
     "halving, confirmed": swept(halving=3),
     "race": raced(),
     "race with finalists": raced(finalists=2, eps=True),
@@ -110,6 +111,7 @@ HALVED = 2 * (9 * 34 + 3 * (100 - 34) + 1 * (300 - 100))
     [
         ("grid", 18, 18 * EPOCHS),
         ("halving", 18, HALVED),
+        ("confirmed by loss", 18 + 2 * 5, (18 + 2 * 5) * EPOCHS),
         ("halving, confirmed", 18 + 5, HALVED + 5 * EPOCHS),
         ("race", 4 * (3 + 2), 4 * (3 + 2) * EPOCHS),
         ("tuned remedies", 3 * (3 + 2), 15 * EPOCHS),
@@ -120,7 +122,7 @@ def test_a_dry_run_counts_trials_and_epochs_and_writes_nothing(kind, trials, epo
     if kind == "search":
         pytest.importorskip("optuna")
     plan = swept(**SEARCH) if kind == "search" else PLANS[kind]
-    ahead = forecast(plan.plan(tmp_path, dry=True), tmp_path)
+    ahead = plan.forecast(tmp_path)
     assert (len(ahead.trials), len(ahead.missing), ahead.epochs) == (trials, trials, epochs)
     assert not [*tmp_path.iterdir()]
 
@@ -141,12 +143,14 @@ def test_the_best_settings_are_trained_again_from_new_seeds(tmp_path):
     def own(trial):
         return trial.settings["optimizer.lr"] * (0.9 + trial.config.seed / 1e6)
 
-    execute(swept(confirm=2, seeds=6).plan(tmp_path), run, tmp_path)
-    choice, again = asked
+    plan = swept(confirm=2, seeds=6)
+    _, outcomes = execute(plan.plan(tmp_path), run, tmp_path)
+    (choice,), again = asked, plan.confirmation(tmp_path, outcomes)
     rates = sorted({trial.settings["optimizer.lr"] for trial in choice.trials})
     assert sorted({trial.settings["optimizer.lr"] for trial in again.trials}) == rates[-3:-1]
-    assert {trial.settings["stage"] for trial in again.trials} == {"confirmation"}
     assert {trial.config.seed for trial in again.trials} == set(range(10_042, 10_048))
+    assert again.asked.config.seed == 10_042
+    assert sweep.plan(again.asked).trials == again.trials  # its study.yaml asks for the same trainings
 
 
 def test_a_plan_ends_where_it_is_told_to(tmp_path):

@@ -15,6 +15,7 @@ from optilab import runs
 from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.errors import RunError
 from optilab.lab import Lab
+from optilab.runs.lock import hold
 from optilab.study import remedy, sweep
 from optilab.study.execution import require_kept
 from optilab.study.judge import smallest_difference
@@ -237,21 +238,6 @@ def test_a_dry_run_says_what_the_design_can_tell(options, groups, seeds, study, 
     assert design["difference"] == pytest.approx(noise * smallest_difference(groups, seeds))
 
 
-def test_columns_do_not_depend_on_what_ended_first(optilab, small, tmp_path):
-    """A study that was stopped among the trials that confirm its best has the stage of a trial in another place."""
-    command = ["sweep", small, *OVER[:2], "--epochs", 1, "--confirm", 1, "--name", "s", "--quiet"]
-    command += ["--set", "data.holdout=50"]
-    optilab(*command)
-    study = tmp_path / "runs" / "s"
-    whole, manifest = files(study), json.loads((study / "manifest.json").read_text())
-    lines = (study / "plan.jsonl").read_text().splitlines(keepends=True)
-    (study / "plan.jsonl").write_text("".join(sorted(lines, key=lambda line: '"stage"' not in line)))
-    shutil.rmtree(study / json.loads(lines[-1])["trial"])
-    (study / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
-    optilab(*command)
-    assert files(study) == whole
-
-
 # --- what a study proposes next ----------------------------------------------------------------------------
 
 
@@ -330,35 +316,96 @@ def test_a_promoted_trial_is_one_that_ran_through(optilab, small, tmp_path):
 
 
 def test_the_best_settings_are_judged_on_new_seeds(optilab, small, tmp_path):
-    """A confirmation grows without a training of the grid, and all that reads the study answers from it."""
+    """The confirmation is a study of its own, which grows without a training of the grid."""
     over = ["--over", "optimizer.lr=0.001:1:4:log", "--set", "data.holdout=50", "--epochs", 1, "--name", "s"]
     optilab("sweep", small, *over, "--quiet")
     study = tmp_path / "runs" / "s"
     chosen = {path: files(path) for path in study.iterdir() if path.is_dir()}
     optilab("sweep", small, *over, "--confirm", 2, "--quiet")  # the same study goes on
     assert {path: files(path) for path in chosen} == chosen
-    rows = runs.read_study(study).trials()
-    again = [row for row in rows if row["stage"]]
+    rows, again = (runs.read_study(path).trials() for path in (study, study / "confirmed"))
+    assert [row["seed"] for row in rows] == [42] * 4
     assert sorted(row["seed"] for row in again) == sorted(2 * list(range(10042, 10047)))
-    best = sorted((row for row in rows if not row["stage"]), key=lambda row: -row["val_acc"])[:2]
+    best = sorted(rows, key=lambda row: -row["val_acc"])[:2]
     assert {row["optimizer.lr"] for row in again} == {row["optimizer.lr"] for row in best}
-    # What chose is not mixed with what confirms.
-    curves = json.loads(optilab("runs", "plot", "s", "--curves", "--json").stdout)
-    assert [group["seeds"] for group in curves["groups"]] == [[42]] * 4
     grown = ["sweep", "--resume", "s", "--confirm", 2, "--confirm-seeds", 7, "--json"]
     document = json.loads(optilab(*grown).stdout)
     confirmation = document["confirmation"]
     new = {str(seed) for seed in range(10042, 10049)}
     assert [group["outcomes"].keys() for group in confirmation["groups"]] == [new] * 2
     assert (confirmation["measure"]["metric"], confirmation["level"]) == ("test_acc", 0.025)
-    compared = json.loads(optilab("runs", "compare", "s", "--json").stdout)
-    assert {key: document["comparison"][key] for key in ("groups", "verdict")}.items() <= compared[
-        "selection"
-    ].items()
-    reported = json.loads(optilab("report", "s", "--json", "--out", "s.html").stdout)["comparison"]
-    assert reported == confirmation | {"selection": compared["selection"]}
-    assert compared == reported | {"schema_version": 2}
-    assert Lab(tmp_path / "runs").load("s").comparison.verdict == compared["verdict"]
-    # Another comparison is of the settings that the study tried.
-    other = json.loads(optilab("runs", "compare", "s", "--metric", "val_loss", "--json").stdout)
-    assert (len(other["groups"]), other["selection"]) == (4, None)
+    for name, shown in (("s", document["comparison"]), ("s/confirmed", confirmation)):
+        compared = json.loads(optilab("runs", "compare", name, "--json").stdout)
+        assert {key: shown[key] for key in ("groups", "verdict", "level")}.items() <= compared.items()
+        assert any("optilab runs compare s/confirmed" in note for note in compared["notes"]) == (name == "s")
+        reported = json.loads(optilab("report", name, "--json", "--out", "s.html").stdout)["comparison"]
+        assert compared == reported | {"schema_version": 2}
+        assert Lab(tmp_path / "runs").load(name).comparison.verdict == compared["verdict"]
+    fewer = optilab("sweep", "--resume", "s", "--confirm-seeds", 5, "--dry-run", code=4).stderr
+    assert "runs/s/confirmed has 4 trials that would be left out" in fewer
+
+
+def test_a_confirmation_lies_inside_its_sweep(optilab, small, tmp_path):
+    """It is named after the sweep, and what the sweep's name or a pattern means is without it."""
+    line = ["sweep", small, "--over", "optimizer.lr=0.1,0.2,0.3", "--over", "model.activation=relu,tanh"]
+    line += ["--epochs", 1, "--confirm", 3, "--name", "s", "--quiet"]
+    optilab(*line)
+    study = tmp_path / "runs" / "s"
+    first, again = ([row["trial"] for row in runs.read_study(p).trials()] for p in (study, study / "confirmed"))
+    assert (len(first), len(again)) == (6, 3 * 5)
+
+    def names(*words):
+        return optilab(*words, "--quiet").stdout.split()
+
+    assert names("runs", "ls") == ["s"]
+    assert (names("runs", "ls", "s"), names("runs", "ls", "s/confirmed")) == (first, again)
+    for name in ("latest", "s", "s/confirmed", f"s/confirmed/{again[0]}"):
+        place = study.parent / name.replace("latest", "s")
+        assert optilab("runs", "path", name).stdout == f"{place.relative_to(tmp_path)}\n"
+    for name, trials in (
+        ("s", first),
+        ("s/*", first),
+        ("s/confirmed", again),
+        ("s/confirmed/*", again),
+        (f"s/{first[0][:4]}*", [t for t in first if t.startswith(first[0][:4])]),
+    ):
+        exported = json.loads(optilab("runs", "export", name, "--out", "rows.csv", "--force", "--json").stdout)
+        inside = "s/confirmed" if "confirmed" in name else "s"
+        assert sorted(exported["runs"]) == sorted(f"{inside}/{trial}" for trial in trials)
+    plotted = json.loads(optilab("runs", "plot", "s", "--curves", "--json").stdout)
+    assert [group["seeds"] for group in plotted["groups"]] == [[42]] * 6
+    assert "optilab runs compare s/confirmed" in optilab("runs", "show", "s").stdout
+    told = optilab("sweep", "--resume", "s/confirmed", code=4).stderr
+    assert told.endswith("continue it with: optilab sweep --resume s\n")
+    # Stopped in the middle of either, the same command goes on with it.
+    whole = files(study), files(study / "confirmed")
+    for path in (study / first[0], study / "confirmed" / again[-1], study / "confirmed"):
+        shutil.rmtree(path)
+        optilab(*line)
+        assert (files(study), files(study / "confirmed")) == whole
+    # While it is written, neither it nor its sweep is removed.
+    for held in (study / "confirmed", study / "confirmed" / again[0]):
+        lock = hold(held)
+        for name in ("s", "s/confirmed"):
+            optilab("runs", "rm", name, "--yes", code=4)
+        lock.release()
+    optilab("runs", "rm", "s/confirmed", "--yes")
+    assert names("runs", "ls", "s") == first
+    optilab("runs", "rm", "s", "--yes")
+    assert not study.exists()
+
+
+def test_what_was_confirmed_is_not_forgotten(optilab, small):
+    """Where other settings are the best, or fewer are asked for, those that were confirmed stay: also by another axis,
+    under new names."""
+    line = ["sweep", small, "--epochs", 1, "--name", "s", "--json", "--over"]
+    confirmed = json.loads(optilab(*line, "optimizer.lr=0.1,0.2", "--confirm", 2).stdout)["confirmation"]
+    fewer = json.loads(optilab(*line, "optimizer.lr=0.1,0.2", "--confirm", 1).stdout)["confirmation"]
+    assert fewer == confirmed  # no further look
+    axes = [*line, "optimizer.lr=0.1,0.2,1,2", "--over", "model.activation=sigmoid,relu,tanh", "--confirm", 3]
+    grown = json.loads(optilab(*axes).stdout)["confirmation"]
+    settings = [group["settings"] for group in grown["groups"]]
+    for rate in (0.1, 0.2):
+        assert {"optimizer.lr": rate, "model.activation.name": "sigmoid"} in settings
+    assert len(settings) >= 3
+    assert grown["level"] == 0.025
