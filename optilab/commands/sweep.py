@@ -188,7 +188,7 @@ class SweepAnswer(EndedStudy):
         yield str(self.ran.path)
 
     def document(self) -> Mapping[str, Any]:
-        """The rows of trials.csv, and the comparison of the trials that ran through."""
+        """The rows of trials.csv, of the confirmation last, and the comparisons of the trials that ran through."""
         return {
             "run": str(self.ran.path),
             "plan": self.plan.shape,

@@ -405,6 +405,7 @@ class OpenStudy:
           timings.csv    seconds per trial, apart, so that trials.csv can be compared by bytes
           run.lock       held while a process makes the study
           0.1-unit-gain-s42-5f3a9c1e/  the run directory of each trial, whose manifest has its outcome
+          confirmed/     of a sweep with --confirm: the study of its best settings, from new seeds
     """
 
     path: Path

@@ -123,7 +123,7 @@ def run(
                 outcomes = _executed(plan, execution)
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
-            if status == "done" and plan.judged:
+            if status == "done" and plan.seeds > 1:  # else it has no verdict
                 trials = [outcome.trial for outcome in outcomes]
                 study.update(looks=_looks(study.manifest.get("looks", []), trials))
         except (WorkersLost, WriteFailure) as error:

@@ -191,11 +191,6 @@ class StudyPlan(ABC):
         """For each setting."""
         return int(self.asked.seeds)
 
-    @property
-    def judged(self) -> bool:
-        """Whether it ends with verdicts, so that it is a look."""
-        return self.sample > 1
-
     def confirmation(self, study: Path, outcomes: Outcomes) -> "StudyPlan | None":
         """What trains the best of these outcomes again, inside the study of that directory."""
         return None

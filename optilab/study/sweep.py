@@ -84,10 +84,6 @@ class SweepPlan(StudyPlan):
     def new_seeds(self) -> range:
         return final_seeds(self.base.seed, new_seeds(dump(self.asked)))
 
-    @property
-    def judged(self) -> bool:
-        return self.asked.seeds > 1
-
     def confirmation(self, study: Path, outcomes: Outcomes) -> "SweepPlan | None":
         """The best settings of these outcomes, and those that were confirmed before, from new seeds: no trial is
         forgotten. None without any."""
