@@ -85,7 +85,7 @@ Exit status 9: something differs.
         Any,
         Argument("FILE[:NAME]", repeated=True),
         Doc("Your class or function, by default the only one that fits"),
-    ] = None
+    ]
 
     def run(self, place: Place) -> "LabVerification":
         """The verdict on one implementation."""
@@ -106,9 +106,6 @@ Exit status 9: something differs.
 
     def _one_candidate(self) -> Any:
         """The class, function or FILE:NAME. UsageError for anything else, and for several files."""
-        if self.candidate is None:
-            reference = "" if self.against else ", and the optimizer that it implements (--against)"
-            raise UsageError(f"expected a file with your implementation, FILE.py or FILE.py:NAME{reference}")
         several = self.candidate if isinstance(self.candidate, list) else [self.candidate]
         candidate = several[0] if len(several) == 1 else several
         if len(several) > 1 or (
