@@ -343,7 +343,7 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
         training(tmp_path / "runs", "trained")
         training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
-    second = words[0] in ("diagnose", "lr", "sweep", "train") or words[:2] == ["runs", "compare"]
+    second = words[0] in ("diagnose", "lr", "report", "sweep", "train") or words[:2] == ["runs", "compare"]
     assert json.loads(done.stdout)["schema_version"] == (2 if second else 1)
     assert done.stdout.count("\n") == 1
     if words[0] == "runs":
