@@ -389,7 +389,9 @@ def _require_rungs(asked: SweepConfig, points: int) -> None:
 def _require_metric(asked: SweepConfig) -> None:
     """UsageError for a metric that the trainings will not have, or not at each rung or point of a search."""
     assert isinstance(asked.config, TrainConfig)
-    at_the_end = ("seconds", *(TESTED if asked.config.data.holdout else ()))
+    at_the_end = TESTED if asked.config.data.holdout else ()
+    if not asked.confirm:  # which settings are confirmed is the same on every machine
+        at_the_end = ("seconds", *at_the_end)
     accepted = ROW if asked.halving or asked.search else (*ROW, *at_the_end)
     if asked.metric not in accepted:
         if asked.metric in TESTED and not asked.config.data.holdout:
