@@ -27,7 +27,6 @@ from optilab.study.trials import (
     Watcher,
     cost,
     relabel,
-    shown_setting,
     try_out,
 )
 from optilab.study.workers import Cluster, Processes, Workers, WorkersLost, cores
@@ -190,25 +189,32 @@ def require_kept(plan: StudyPlan, path: Path) -> None:
         planned = study.planned().items()
         lines = [line for name, line in planned if (path / name).is_dir() and not runs.confirms(line)]
     ahead = forecast(plan.plan(path, dry=True), path)
-    now = {trial.mark: trial for trial in ahead.trials}
-    alike = {(*map(shown_setting, trial.settings.values()), trial.config.seed): trial for trial in ahead.trials}
-    settings, first, lost = {place[:-1] for place in alike}, dict[Any, None](), list[str]()
-    for line in lines:
-        keys = [*line][1 : [*line].index("seed")]
-        place = tuple(line[key] for key in keys)
-        trial = now.get(line["digest"]) or alike.get((*place, line["seed"]))
-        if trial and line.get("network") not in first:  # one of each training
-            first[line.get("network")] = None
-            if changed := _changed(path / line["trial"], trial, str(before.get("keep", "last"))):
-                raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
-        # Which settings are trained again follows from outcomes, so other ones may be.
-        if line["digest"] not in now and (line.get(STAGE) in (None, "tuning") or place in settings):
-            lost.append(", ".join(f"{key}={line[key]}" for key in (*keys, "seed")))
+    by_mark = {trial.mark: trial for trial in ahead.trials}
+    by_place = {_place(trial.planned): trial for trial in ahead.trials}
+    trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
+    one_of_each = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
+    for line, trial in one_of_each.values():
+        if changed := _changed(path / line["trial"], trial, str(before.get("keep", "last"))):
+            raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
+    # Which settings are trained again follows from outcomes, so other ones may be; of those that are, all seeds stay.
+    settings = {place[:-1] for place in by_place}
+    lost = [
+        line
+        for line in lines
+        if line["digest"] not in by_mark and (line.get(STAGE) in (None, "tuning") or _place(line)[:-1] in settings)
+    ]
     if lost:
-        few = "; ".join([*lost[:3], *(["..."] if lost[3:] else [])])
-        raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {few}")
+        few = [", ".join(f"{key}={value}" for key, value in _place(line)) for line in lost[:3]]
+        few += ["..."] if lost[3:] else []
+        raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}")
     if again := plan.confirmation(path, ahead.outcomes):
         require_kept(again, path / runs.CONFIRMED)
+
+
+def _place(line: runs.Row) -> tuple[tuple[str, Any], ...]:
+    """The settings and the seed of a line of plan.jsonl."""
+    entries = [*line.items()]
+    return tuple(entries[1 : [*line].index("seed") + 1])
 
 
 def _changed(run: Path, trial: Trial, keep: str) -> list[str]:
