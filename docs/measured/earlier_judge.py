@@ -36,7 +36,7 @@ def rejected(values: np.ndarray) -> np.ndarray:
 
 
 def mean_variance(variances: np.ndarray) -> np.ndarray:
-    """Of each table; the row of the best, of zeros, is no part of it."""
+    """For each table, without the row of the best, whose differences are 0."""
     total = (variances**EXPONENT).sum(axis=1, keepdims=True)
     return np.asarray((total / (variances.shape[1] - 1)) ** (1 / EXPONENT))
 

@@ -146,15 +146,15 @@ def choices(count: int) -> list[figures.Row]:
     half, tenth = count // 2, count // 10
     by_seed = [[(2, n) for n in range(3, last + 1)] for last in (5, 8, 12, 20)]
     by_setting = [[(g, 5) for g in range(3, last + 1)] for last in (5, 9, 18)]
-    seeds = "with the further seeds that are advised"
+    seeds = "the further seeds that are advised"
     kinds = [
         ("two equal groups, compared after each seed from 3 to 5, 8, 12, 20: any verdict", "10",
          [simulated.sequential_error(looks, half) for looks in by_seed]),
         ("equal settings, compared after each from 3 to 5, 9, 18: any verdict", "10",
          [simulated.sequential_error(looks, half) for looks in by_setting]),
-        (f"two equal groups, compared again {seeds}, 2 and 5 looks: any verdict", "10",
+        (f"two equal groups, compared again with {seeds}, 2 and 5 looks: any verdict", "10",
          [advised(looks, tenth) for looks in (2, 5)]),
-        (f"a difference of 0.5 and 1 standard deviations, {seeds}: told", "80",
+        (f"a difference of 0.5 and 1 standard deviations, found with {seeds}", "80",
          [simulated.followed(effect, half) for effect in (0.5, 1.0)]),
         ("the best of 5, 9, 20, 50 equal settings: the interval of its mean misses", "5",
          [best_missed(points, 5, count) for points in (5, 9, 20, 50)]),

@@ -84,7 +84,7 @@ def differences(side: "RunComparison") -> list[str]:
 # --- the table ---------------------------------------------------------------------------------------------
 
 
-_DIVERGED = "the number of seeds whose loss was no longer a number; they count as the chance level in differences"
+_DIVERGED = "the number of seeds whose loss became infinite or NaN; they count as the chance level in differences"
 _REACHED = "the median epoch, and the first and the last, over the seeds that reached the target"
 _INTERVAL = "the 95% interval of the mean by Student's t, of this row's seeds alone: with two or three it is wide"
 _DIFFERENCE = "this mean less that of {}{}, over the seeds that both have"
@@ -346,7 +346,7 @@ def next_steps(side: "RunComparison", study: Study) -> list[tuple[Call | None, s
     if confirms and (not more or seeds + more > MAX_SEEDS):
         none = f"more than {MAX_SEEDS:,} seeds would be needed, if the difference is what it seems"
         return [(None, f"{none}: take the setting that costs you least")]
-    enough = f"to {_told(found, dict(enumerate(_labels(side))))}, if the difference is what it seems"
+    enough = f"to {_what_they_show(found, dict(enumerate(_labels(side))))}, if the difference is what it seems"
     if confirms:
         trains = f"trains {plural(more, 'more new seed')} of each of these {rows}"
         price = _price(side, rows * more, study.earlier_looks + 1)
@@ -448,11 +448,11 @@ def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any,
         return ""
     _, count = closest
     number = f"{count:,} further {sample.removesuffix('s') if count == 1 else sample}"
-    told = _told(comparison, labels)
-    return f"; if the difference is real, {number} would, with a probability of 80%, {told}"
+    shown = _what_they_show(comparison, labels)
+    return f"; if the difference is real, {number} would, with a probability of 80%, {shown}"
 
 
-def _told(comparison: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
+def _what_they_show(comparison: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
     """What those seeds would do."""
     closest = _closest(comparison)
     if closest is None or len(comparison.possible_best) == 2:

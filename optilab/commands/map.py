@@ -123,7 +123,7 @@ def _box(config: "OptimizeConfig") -> list[Axis]:
 
 
 def _axis(request: Map, config: "OptimizeConfig", flag: str, text: str) -> Axis:
-    """An axis. UsageError for a key that is no number of the rule and no coordinate, or that has a value already."""
+    """An axis. UsageError for a key that is neither a number of the rule nor a coordinate, or has a value already."""
     key = text.partition("=")[0].removeprefix("algo.")
     if re.fullmatch(r"(?!w\d)[a-z][\w.]*", key):
         numeric = [name for name, value in settings_of(config.algo[0]).items() if isinstance(value, float)]

@@ -196,12 +196,12 @@ class Exam:
 
     def compare(self, candidate: "candidates.Candidate") -> "Verdict":
         """Both followed step by step. UsageError where the candidate's code fails."""
-        from optilab.verify.compare import Problem, compare
+        from optilab.verify.compare import ProblemInstance, compare
         from optilab.verify.explain import explain
 
         config, keys = self.config, self.chosen
         chosen = keys & {"function", "start"} or any(key.startswith("function.") for key in keys)
-        problem = Problem(config.function, tuple(config.start or config.function.start))
+        problem = ProblemInstance(config.function, tuple(config.start or config.function.start))
         return compare(
             candidate,
             self.rule,

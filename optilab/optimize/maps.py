@@ -64,7 +64,7 @@ class GridResult:
 
 
 @dataclass(frozen=True)
-class Grid:
+class PathGrid:
     """A rule on a function from every start and with every setting of a grid.
 
     `starts` (rows or 1, columns or 1, d) and each of `settings` (rows or 1, columns or 1), a field of the rule or, as
@@ -202,7 +202,7 @@ def run_grid(
     limits: Floats | float = 0.0,
     workers: int | None = None,
 ) -> GridResult:
-    """Follow `rule` for `steps` updates in every cell of a `Grid`; the numbers are those of `descend` in that cell.
+    """Follow `rule` for `steps` updates in every cell of a `PathGrid`; the numbers are those of `descend` in that cell.
 
     `workers`: threads that share the blocks of a formula, by default one per core. A user's code runs in one.
     """
@@ -211,7 +211,7 @@ def run_grid(
         raise UsageError(f"{rule.name} follows one path at a time, so it cannot fill a map or run in a race")
     shaped = {name: np.atleast_2d(np.asarray(array, float)) for name, array in (settings or {}).items()}
     below = np.atleast_2d(np.square(limits) if watch == "gradient" else np.asarray(limits, float))
-    grid = Grid(rule, function, np.asarray(starts, float), steps, shaped, watch, below)
+    grid = PathGrid(rule, function, np.asarray(starts, float), steps, shaped, watch, below)
     kernel, block = grid.kernel()
     rows, columns = grid.shape
     height = max(1, block // columns)

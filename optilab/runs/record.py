@@ -84,7 +84,7 @@ def resume_command(path: Path, how: str = "resume", command: str = "train", **op
 
 
 def sweep_of(path: Path) -> Path | None:
-    """The sweep whose best settings the study at `path` trains again; None where it is no confirmation."""
+    """The sweep whose best settings the study at `path` trains again; None where it is not a confirmation."""
     return path.parent if path.name == CONFIRMED and os.path.lexists(path.parent / STUDY) else None
 
 

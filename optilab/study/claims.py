@@ -364,7 +364,7 @@ def _of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, s
 
 
 def _single(value: Any, missing: str = "", fails: bool = False) -> Measured:
-    """A single value, and what is said where it is None."""
+    """A single value; `why` is the reason where it is None."""
     return Measured({}, missing, fails) if value is None else Measured({0: value})
 
 

@@ -83,11 +83,11 @@ class Selection(NamedTuple):
     confirmations: Sequence[str] = ()
     """Sentences on where the trainings are that confirm the best settings of a sweep."""
     others: Mapping[str, str] = {}
-    """Runs that are no trainings, where a pattern means them, and of which command they are."""
+    """Runs that are not trainings, where a pattern includes them, and their commands."""
 
     @property
     def notes(self) -> list[str]:
-        """A sentence for each trial that is left out, for each confirmation, and for runs that are no trainings."""
+        """A sentence for each trial that is left out, for each confirmation, and for runs that are not trainings."""
         notes = [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
         notes += self.confirmations
         if self.others:

@@ -128,8 +128,8 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Table:
-    """What the rows of a table have in common."""
+class Family:
+    """The comparisons of a table, among which errors of the first kind are counted together."""
 
     level: float
     pairs: int
@@ -198,8 +198,8 @@ def smallest_difference(rows: int, blocks: int, level: float = 0.05) -> float | 
     """
     if blocks < 2 or rows < 2:
         return None
-    table = Table(level, comb(rows, 2), min(rows - 1, MAX_ROWS), 2.0)
-    return detectable(table.critical(blocks - 1, level), blocks - 1, POWER_80) * sqrt(2 / blocks)
+    family = Family(level, comb(rows, 2), min(rows - 1, MAX_ROWS), 2.0)
+    return detectable(family.critical(blocks - 1, level), blocks - 1, POWER_80) * sqrt(2 / blocks)
 
 
 # --- the whole table ---------------------------------------------------------------------------------------
@@ -312,26 +312,26 @@ def judge(
     elif (first := keys.index(baseline)) not in order:
         raise ValueError("the baseline has no outcome")
     tests = {i: Contrast.between(outcomes[i], outcomes[first], sign) for i in order if i != first}
-    table = Table.of(tests.values(), baseline is None, level)
+    family = Family.of(tests.values(), baseline is None, level)
     differences, verdicts = dict[int, Difference](), dict[int, str]()
     for i, test in tests.items():
         better = sign * test.difference > 0
         winner, loser = (i, first) if better else (first, i)
         # Nothing is better than the best, and no group is better because more of its trainings diverged.
         rates = [len(failed[place]) / len(outcomes[place]) for place in (winner, loser)]
-        p = table.p(test)
+        p = family.p(test)
         different = p <= level and not (better and baseline is None) and rates[0] <= rates[1]
-        more = 0 if different else table.more(test)
+        more = 0 if different else family.more(test)
         if different and (ties := {*(improvable or {}).get(keys[loser], ())}):
             most = {b: sign * max(sign * v, sign * outcomes[winner].get(b, v)) for b, v in outcomes[loser].items()}
             raised = {b: most[b] if b in ties else v for b, v in outcomes[loser].items()}
-            different = table.p(Contrast.between(raised, outcomes[winner], sign)) <= level
+            different = family.p(Contrast.between(raised, outcomes[winner], sign)) <= level
         verdict: Verdict = "cannot tell" if not different else "better" if better else "worse"
-        half, d = table.half_width(test), test.difference
+        half, d = family.half_width(test), test.difference
         interval = (max(-span, d - half), min(span, d + half)) if half else None
         verdicts[i] = verdict
         differences[i] = Difference(
-            test.n, test.paired, d, interval, test.won, p, table.raises(test), verdict, more
+            test.n, test.paired, d, interval, test.won, p, family.raises(test), verdict, more
         )
     alone = tests and {*verdicts.values()} == {"worse"}
     verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"
@@ -350,7 +350,7 @@ def judge(
 
 
 def _best(order: Sequence[int], outcomes: Sequence[Values], ran: Sequence[Sequence[float]], sign: int) -> int:
-    """The best group with at least half of the largest number of outcomes: a few lucky seeds are no yardstick.
+    """The best group with at least half of the largest number of outcomes: a few lucky seeds do not set the standard.
 
     Means over other seeds than those that two groups share may contradict their difference: the best is one that no
     other exceeds by it.

@@ -47,7 +47,7 @@ Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Entrant:
     """What races on a network, a rule or a remedy: a training, and the keys of it that a setting patches."""
 
     asked: RaceConfig
@@ -127,10 +127,10 @@ def choice(rows: Sequence[runs.Row], second: Sequence[runs.Row], count: int) -> 
     return max(best, key=lambda place: scores[place] + second_scores[rows[place]["setting"]])
 
 
-def race(candidates: Sequence[Candidate]) -> Plan:
+def race(candidates: Sequence[Entrant]) -> Plan:
     """Tune every candidate with its own settings, choose, and train the chosen one of each from new seeds."""
     outcomes = yield Batch([trial for candidate in candidates for trial in candidate.tuning])
-    for stage in (Candidate.finalists, Candidate.finals):
+    for stage in (Entrant.finalists, Entrant.finals):
         if trials := [trial for candidate in candidates for trial in stage(candidate, outcomes)]:
             outcomes = yield Batch(trials)
 
@@ -140,14 +140,14 @@ class NetworkRace(StudyPlan):
     """What a race trains; its trials are those of the tuning."""
 
     asked: RaceConfig
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Entrant, ...]
     """In every repeat."""
     kinds: tuple[str, str] = OPTIMIZERS
     """What is compared, one and several."""
     unit = "repeats"
 
     @classmethod
-    def of(cls, asked: RaceConfig, candidates: Sequence[Candidate], **facts: Any) -> Self:
+    def of(cls, asked: RaceConfig, candidates: Sequence[Entrant], **facts: Any) -> Self:
         """Every candidate, tuned and judged in every repeat."""
         names = dict.fromkeys(candidate.name for candidate in candidates)
         by_name = (candidate for name in names for candidate in candidates if candidate.name == name)
@@ -225,7 +225,7 @@ def plan(asked: RaceConfig) -> NetworkRace:
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
     candidates = [
-        Candidate(
+        Entrant(
             asked,
             problem,
             rule.name,
@@ -335,7 +335,7 @@ class RaceTable:
 
     @property
     def has_verdicts(self) -> bool:
-        """One repeat is no sample."""
+        """One repeat is not a sample."""
         return self.comparison is not None and any(len(row.values) > 1 for row in self.comparison.rows)
 
     @property

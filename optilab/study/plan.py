@@ -2,7 +2,7 @@
 
     plan = halving(trials, eta=3, metric="val_acc")
     execute(plan, run, study)      runs it, or what is missing of it
-    forecast(plan, study, rows)    what that takes: the same generator, sent the worst outcome for what is not known
+    forecast(plan, study)          what that takes: the same generator, sent the worst outcome for what is not known
 
 A plan is deterministic: the same outcomes give the same batches. So a study that was stopped is continued by replaying
 its plan, with the runs that are there in place of trainings.
@@ -252,7 +252,7 @@ def execute(
 
 
 def _worst(trial: Trial, until: int | None) -> Outcome:
-    """The outcome of a trial that was trained in vain."""
+    """The worst possible outcome, assumed for a trial that has not run."""
     worst = {key: 0.0 if metric_of(key).higher_is_better else 1e300 for key in ROW}
     status = "done" if until in (None, trial.config.epochs) else "stopped"
     return Outcome(trial, {**trial.settings, "status": status, **worst})

@@ -17,7 +17,7 @@ from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
 from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group, Measure, values_of
 from optilab.study.judge import Row, judge
-from optilab.study.network_race import REMEDIES, Candidate, NetworkRace
+from optilab.study.network_race import REMEDIES, Entrant, NetworkRace
 from optilab.study.plan import Plan, StudyPlan, grid
 from optilab.study.trials import (
     Outcome,
@@ -147,7 +147,7 @@ def tuned(asked: RemedyConfig) -> TunedRemedies:
         seed=asked.seed,
     )
     candidates = [
-        Candidate(
+        Entrant(
             race,
             problem,
             name,

@@ -1,4 +1,4 @@
-"""The trials of a study, wherever they run: what is missing is trained, and every outcome is a row of trials.csv.
+"""The trials of a study, wherever they run: what is missing is trained, and the manifest of each run is the outcome.
 
 A trial's outcome depends on nothing but its config: it has the same bytes with any number of workers, in any order,
 after any interruption. A trial that failed does not affect the others.

@@ -184,7 +184,7 @@ class _Template:
     def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
         self.directory, self.environment = directory, environment
         self._connection, theirs = socket.socketpair()
-        prints = 2 if sys.stderr else subprocess.DEVNULL  # what a user's code prints is no part of an answer
+        prints = 2 if sys.stderr else subprocess.DEVNULL  # what a user's code prints is not part of an answer
         command = [sys.executable, "-P", "-m", _MODULE]
         with theirs:
             self._process = subprocess.Popen(

@@ -78,7 +78,7 @@ OF_A_RULE: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProblemInstance:
     """Where two implementations are compared."""
 
     function: Any
@@ -126,42 +126,42 @@ def as_start(point: Floats) -> Start:
 
 
 @cache
-def problems() -> tuple[Problem, ...]:
+def problems() -> tuple[ProblemInstance, ...]:
     """The functions and starts of a comparison.
 
     Gradients of both signs, curvature of both signs, a flat start, and paths on which clipping and switches act.
     """
     named = ("ravine", "himmelblau", "beale", "plateau", "saddle", "rosenbrock")
-    own = [Problem(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
-    return (*own, Problem(own[0].function, (3.0, 1.0)))
+    own = [ProblemInstance(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
+    return (*own, ProblemInstance(own[0].function, (3.0, 1.0)))
 
 
 @cache
-def zeros() -> tuple[Problem, ...]:
+def zeros() -> tuple[ProblemInstance, ...]:
     """Starts at which a gradient, the whole gradient or w is exactly zero, and one so close to a minimum that a weight
     decay changes the sign of the gradient that it is added to."""
     ravine, himmelblau, *_ = (problem.function for problem in problems())
     return (
-        Problem(ravine, (0.0, 1.0)),
-        Problem(ravine, (0.0, 0.0)),
-        Problem(himmelblau, (0.0, 0.0)),
-        Problem(himmelblau, (3.0 - 1e-7, 2.0 - 1e-7)),
+        ProblemInstance(ravine, (0.0, 1.0)),
+        ProblemInstance(ravine, (0.0, 0.0)),
+        ProblemInstance(himmelblau, (0.0, 0.0)),
+        ProblemInstance(himmelblau, (3.0 - 1e-7, 2.0 - 1e-7)),
     )
 
 
 @cache
-def matrices() -> tuple[Problem, ...]:
+def matrices() -> tuple[ProblemInstance, ...]:
     """Functions of a matrix, and their starts: tall, wide and square ones."""
     shapes = ((5, 3), (3, 4), (4, 4))
     first, second = (matrix_functions(seed, shapes) for seed in range(2))
-    return tuple(Problem(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
+    return tuple(ProblemInstance(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
 
 
 @cache
-def biases() -> tuple[Problem, ...]:
+def biases() -> tuple[ProblemInstance, ...]:
     """Functions of a bias, and their starts."""
     parts = matrix_functions(2, ((5,), (4,), (7,)))
-    return tuple(Problem(part, as_start(part.start)) for part in parts)
+    return tuple(ProblemInstance(part, as_start(part.start)) for part in parts)
 
 
 SHORT = 5
@@ -199,7 +199,7 @@ class PathComparison:
     """A rule from one starting point: its path (steps + 1, d), NaN after it left the numbers, and how far it counts."""
 
     rule: Any
-    problem: Problem
+    problem: ProblemInstance
     steps: int
     regime: Regime = PLAIN
 
@@ -235,7 +235,7 @@ class PathComparison:
 def comparisons(
     candidate: Candidate,
     rule: Any,
-    on: Sequence[Problem],
+    on: Sequence[ProblemInstance],
     steps: int,
     regime: Regime,
     chosen: Sequence[str],
@@ -372,7 +372,7 @@ Explain = Callable[[Candidate, Sequence[PathComparison], Sequence[Floats]], Expl
 def compare(
     candidate: Candidate,
     rule: Any,
-    on: Sequence[Problem] = (),
+    on: Sequence[ProblemInstance] = (),
     steps: int = STEPS,
     regime: Regime = PLAIN,
     chosen: Sequence[str] = (),

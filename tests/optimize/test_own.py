@@ -132,7 +132,9 @@ def test_map_cell_is_a_path(own, name):
         np.testing.assert_allclose(points[i, j], path.points[-1], rtol=1e-9, atol=1e-12)
     if "torch" not in name:  # as one block: cell by cell takes thirty times as long
         starts, settings = np.array(function.start)[None, None], {"lr": lr, "beta1": beta}
-        assert maps.Grid(rule, function, starts, 30, settings, None, np.zeros((1, 1))).kernel()[1] == maps.BLOCK
+        assert (
+            maps.PathGrid(rule, function, starts, 30, settings, None, np.zeros((1, 1))).kernel()[1] == maps.BLOCK
+        )
 
 
 @pytest.mark.parametrize(
