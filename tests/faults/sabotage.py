@@ -4,7 +4,7 @@ With a fault that is a negative control the tests must find a violation, or they
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from optilab import runs
 from optilab.runs import directory
@@ -33,13 +33,16 @@ def inline_workers() -> None:
     from optilab.study import execution
 
     class Inline(execution.Processes):
+        answers: ClassVar[list[Any]] = []
+
         def begin(self, name: str, task: Any) -> None:
             from optilab.train import worker
 
-            self.answer = name, worker.answer(task, lambda: False)
+            self.answers.append((name, worker.answer(task, lambda: False)))
 
         def ended(self) -> Any:
-            yield self.answer
+            while self.answers:
+                yield self.answers.pop()
 
         @property
         def slots(self) -> int:

@@ -142,17 +142,17 @@ def without_syncs() -> None:
 
 
 def study_files(study: Path) -> dict[str, bytes]:
-    """All that is deterministic in a study."""
+    """All that is deterministic in a study and in its confirmation."""
     names = (
         "plan.jsonl",
         "trials.csv",
         "study.yaml",
-        "*/metrics.csv",
-        "*/diagnostics.jsonl",
-        "*/config.yaml",
-        "*/checkpoints/*",
+        "metrics.csv",
+        "diagnostics.jsonl",
+        "config.yaml",
+        "checkpoints/*",
     )
-    return {str(file.relative_to(study)): file.read_bytes() for name in names for file in study.glob(name)}
+    return {str(file.relative_to(study)): file.read_bytes() for name in names for file in study.rglob(name)}
 
 
 def _is_whole(file: Path) -> bool:

@@ -52,8 +52,9 @@ def finish(sandbox: Sandbox, argv: list[str]) -> Ended:
 
 
 def running(study: Path) -> bool:
-    """Whether a process writes a trial."""
-    return any(runs.read(path).state == "running" for path in runs.directories(study))
+    """Whether a process writes a trial, or the confirmation."""
+    below = (file.parent for file in study.rglob("manifest.json") if file.parent != study)
+    return any(runs.read_entry(path).state == "running" for path in below)
 
 
 def kill(pid: int, number: int) -> bool:
