@@ -154,5 +154,6 @@ def page(browser: Any) -> Iterator[BrowserPage]:
     opened = BrowserPage(browser)
     opened.complaints(), opened.requests()
     yield opened
-    assert opened.complaints() == []
-    assert opened.requests() == []
+    complaints, requests = opened.complaints(), opened.requests()
+    assert not complaints, complaints
+    assert not requests, requests

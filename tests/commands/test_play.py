@@ -517,8 +517,9 @@ def test_printed_page_has_its_pictures(opened):
         "const b = document.querySelector(arguments[0]).getBoundingClientRect();"
         "return [b.left, b.top, b.right, b.bottom]"
     )
+    page.script("observer.disconnect()")  # paper is narrower than the window
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    page.script("observer.disconnect(); document.querySelector('main').style.width = '500px'")
+    page.script("document.querySelector('main').style.width = '500px'")
     assert page.script(box, "canvas") == pytest.approx(page.script(box, "#ground .axis"), abs=1.5)
     left, _, right, _ = page.script(box, "#ground .area")
     assert right - left < 400
