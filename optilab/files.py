@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from optilab.errors import DataError, SystemFailure, UsageError, WriteFailure, shown
@@ -202,7 +203,8 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
     Raises DataError if it is damaged, and what `read_regular` raises.
     """
     try:
-        document = json.loads(read_regular(path, limit), parse_constant=_finite, parse_float=_finite)
+        content = read_regular(path, limit)
+        document = json.loads(content, object_hook=_shared, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:  # RecursionError: nested by the thousand
         where = (
             f"line {error.lineno} is not JSON"
@@ -213,6 +215,11 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DataError(f"{path} is damaged: expected a mapping, got {shown(document)}")
     return document
+
+
+def _shared(mapping: dict[str, Any]) -> dict[str, Any]:
+    """A mapping whose texts are in memory once, whatever the number of documents that have them."""
+    return {intern(key): intern(v) if type(v) is str else v for key, v in mapping.items()}
 
 
 def _finite(text: str) -> float:

@@ -58,7 +58,7 @@ class ComparisonOptions(Request):
 
     @model_validator(mode="after")
     def _measure_is_known(self) -> Self:
-        from optilab.study.groups import read_measure
+        from optilab.study.measure import read_measure
 
         read_measure(self.metric or "val_acc", str(self.at), self.target, self.until)
         return self
@@ -89,24 +89,21 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
         return answer
 
 
-def answered(
-    entries: Sequence[Record | Study],
-    selection: "Selection",
-    metric: str,
-    options: ComparisonOptions | None = None,
-) -> "LabComparison":
+def answered(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "LabComparison":
     """The comparison that options ask for of `judged_runs`."""
     if options and options.baseline is not None:  # named after a study was judged without it
-        studies = (one for one in entries if isinstance(one, Study) and one.manifest["command"] != "train")
+        studies = (
+            one for one in selection.entries if isinstance(one, Study) and one.manifest["command"] != "train"
+        )
         judged = (one.earlier_looks + 1 for one in studies if one.state == "done" and one.manifest.get("looks"))
         selection = selection._replace(looks=max([selection.looks, *judged]))
-    return LabComparison(compared(selection, metric, options), entries)
+    return LabComparison(compared(selection, metric, options), selection.entries)
 
 
 def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
     """The comparison that options ask for. UsageError for what they do not accept."""
     from optilab.study.comparison import compare_runs
-    from optilab.study.groups import read_measure
+    from optilab.study.measure import read_measure
 
     options = options or ComparisonOptions.of({})
     measure = read_measure(metric, str(options.at), options.target, options.until)
@@ -123,22 +120,21 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
 
 def judged_runs(
     folder: Path, names: Sequence[str], metric: str | None, timed: bool = False
-) -> tuple[list[Record | Study], "Selection", str]:
-    """The runs and studies that names mean, the trainings to compare, and the metric.
+) -> tuple["Selection", str]:
+    """The trainings to compare, and the metric.
 
     For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another or
     times to a target are compared (`timed`); a single sweep is compared by its own metric.
     """
-    from optilab.study.groups import asked_of, read_chosen, select_from
+    from optilab.study.groups import asked_of, select
 
-    entries, others = read_chosen(folder, names)
-    tuned = tables.tuning(entries)
-    found = select_from(entries)
+    found = select(folder, names)
+    entries, tuned = found.entries, tables.tuning(found.entries)
     records = [record for record in found.records if record.name not in tuned]
     usual = "test_acc" if tuned and not timed else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
         usual = str(asked_of(study).get("metric", usual))
-    return entries, found._replace(records=records, others=others), metric or usual
+    return found._replace(records=records), metric or usual
 
 
 # --- the answer --------------------------------------------------------------------------------------------

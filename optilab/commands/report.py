@@ -58,11 +58,12 @@ class Written(Printed):
 def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
     """The page, its verdict, a sentence for each trial left out, and what it shows as the document of `--json`."""
     timed = request.target is not None
-    entries, selection, metric = judged_runs(place.folder, request.names, request.metric, timed)
+    selection, metric = judged_runs(place.folder, request.names, request.metric, timed)
     from optilab.commands import race_tables
     from optilab.commands.network_race_page import network_race_page
     from optilab.study import network_race
 
+    entries = selection.entries
     study, by = entries[0], options_of(ComparisonOptions).keys()
     raced = None
     if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():
@@ -74,7 +75,7 @@ def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict
     remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
         options = Report.of({"baseline": name, **request.given}, request.typed)
-    answer = answered(entries, selection, metric, options)
+    answer = answered(selection, metric, options)
     return answer.page(request.title), answer.verdict, selection.notes, {"comparison": answer.document()}
 
 

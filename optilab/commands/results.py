@@ -126,7 +126,7 @@ class LabRun(LabEntry[Record]):
         from optilab.study.groups import Selection
 
         metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
-        return comparison_page(compared(Selection([self.entry], {}), metric), [self.entry], title)
+        return comparison_page(compared(Selection([self.entry]), metric), [self.entry], title)
 
     @cached_property
     def _paths(self) -> "LabPaths":
@@ -159,9 +159,9 @@ class LabStudy(LabEntry[Study]):
     @cached_property
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings; of a race those of its judgement."""
-        entries, found, metric = judged_runs(self.path.parent, [str(self.path)], None)
+        found, metric = judged_runs(self.path.parent, [str(self.path)], None)
         ended = [record for record in found.records if record.state in ("done", "diverged")]
-        return answered(entries, found._replace(records=ended), metric)
+        return answered(found._replace(records=ended), metric)
 
     @property
     def answer(self) -> LabComparison:

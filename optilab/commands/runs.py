@@ -446,13 +446,12 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     def run(self, place: Place) -> Printed:
         from optilab.commands.charts.training import training_chart
         from optilab.study.curves import histories
-        from optilab.study.groups import read_chosen, select_from
+        from optilab.study.groups import select
 
-        entries, others = read_chosen(place.folder, self.names)
-        selection, file = select_from(entries)._replace(others=others), self.plot
+        selection, file = select(place.folder, self.names), self.plot
         for note in selection.notes:
             terminal.note(note)
-        chart = None if self.curves else _of_settings(selection, entries)
+        chart = None if self.curves else _of_settings(selection)
         facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
         left_out: Mapping[str, Sequence[Record]] = {}
         if chart is None:
@@ -473,12 +472,13 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         return Printed([], facts, [] if file is None else [file])
 
 
-def _of_settings(chosen: "Selection", entries: Sequence[Record | Study]) -> "Chart | None":
+def _of_settings(chosen: "Selection") -> "Chart | None":
     """The chart of the settings, if one sweep is drawn that has tried three or more."""
     from optilab.commands.charts.settings import settings_chart
     from optilab.config.load import load
     from optilab.config.study import SweepConfig
 
+    entries = chosen.entries
     if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
     metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric

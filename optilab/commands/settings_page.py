@@ -13,8 +13,9 @@ from optilab.commands.charts.training import shortened
 from optilab.commands.comparison_tables import Units, whole_percents
 from optilab.show.table import Column, Table, cell, interval_columns, interval_values
 from optilab.study.comparison import RunComparison
-from optilab.study.groups import Measure, short, text
+from optilab.study.groups import short, text
 from optilab.study.importance import Effect, effects
+from optilab.study.measure import Measure
 from optilab.words import plural
 
 SHADES = 20

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optilab.config.training import DataConfig
     from optilab.data.load import Dataset
     from optilab.study.execution import StudyResult
-    from optilab.study.groups import Measure
+    from optilab.study.measure import Measure
     from optilab.study.plan import StudyPlan
     from optilab.study.sweep import Design
     from optilab.study.trials import Cost, Outcome
@@ -147,7 +147,7 @@ def _require_possible(plan: "StudyPlan", path: Path) -> None:
 def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
     from optilab.study import execution, sweep
-    from optilab.study.groups import Measure
+    from optilab.study.measure import Measure
 
     _require_possible(plan, place.folder / name)
     cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.ExecutionOptions(request.jobs))
@@ -281,7 +281,7 @@ class StudyProgress:
     def __init__(
         self, trials: int, epochs: int, quiet: bool = False, metric: str = "val_acc", at_once: int = 1
     ) -> None:
-        from optilab.study.groups import Measure
+        from optilab.study.measure import Measure
 
         self._bar = Bar(quiet)
         self._trials, self._total = trials, epochs

@@ -103,7 +103,7 @@ class SweepAnswer(EndedStudy):
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings."""
         from optilab.study.comparison import compare_runs
-        from optilab.study.groups import Measure
+        from optilab.study.measure import Measure
 
         side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
         side = replace(side, notes=(*side.notes, *self._choice_notes(side)))
@@ -158,7 +158,7 @@ class SweepAnswer(EndedStudy):
     def blocks(self) -> Iterable[Block]:
         """How the trials ended, and the comparison of those that ran through."""
         from optilab.commands.settings_page import importance_table
-        from optilab.study.groups import Measure
+        from optilab.study.measure import Measure
 
         plan = self.plan
         yield Sentence(self.heading, "bold")

@@ -419,7 +419,7 @@ class SeedsAnswer(EndedStudy):
     def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
         from optilab.diagnose import of_run, verdict
-        from optilab.study.groups import outcome, spread
+        from optilab.study.measure import outcome, spread
 
         records = self.records
         outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
@@ -440,7 +440,7 @@ class SeedsAnswer(EndedStudy):
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
-        from optilab.study.groups import outcome, spread
+        from optilab.study.measure import outcome, spread
 
         records = self.records
         facts = [

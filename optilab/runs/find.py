@@ -115,22 +115,29 @@ def _missing(folder: Path) -> str:
     return "" if folder.is_dir() else ": there is no such directory"
 
 
-def select(
-    folder: Path, names: Sequence[str], older_than: timedelta | None = None, inside: bool = False
-) -> list[Path]:
-    """The runs and studies that names, paths and patterns like `2026*` mean, or all older than an age; a pattern
-    `STUDY/0.1*` or `DIR/*` looks `inside` where that is asked for.
+def select(folder: Path, names: Sequence[str], older_than: timedelta | None = None) -> list[Path]:
+    """The runs and studies that names, paths and patterns like `2026*` mean, or all older than an age.
 
     Both together mean those of the named that are old enough. A pattern or an age leaves out runs that a process
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
     nothing.
     """
-    paths = list(dict.fromkeys(path for name in names for path in _matching(folder, name, inside)))
     if older_than is None:
-        return paths
+        return list(dict.fromkeys(map(_path, _matching(folder, names))))
     before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"
-    chosen = [read_entry(path) for path in paths] if names else entries(folder)[0]
+    chosen = read_selected(folder, names) if names else entries(folder)[0]
     return [entry.path for entry in chosen if _age(entry)[0] < before and entry.state != "running"]
+
+
+def read_selected(folder: Path, names: Sequence[str]) -> list[Record | Study]:
+    """`select`, read; a pattern `STUDY/0.1*` or `DIR/*` looks inside that. CheckpointError for a damaged run."""
+    matching = {_path(entry): entry for entry in _matching(folder, names, inside=True)}
+    return [read_entry(entry) if isinstance(entry, Path) else entry for entry in matching.values()]
+
+
+def is_pattern(name: str) -> bool:
+    """Whether it may mean several runs."""
+    return re.search(r"[*?\[]", name) is not None
 
 
 def age(text: str, where: str = "") -> timedelta:
@@ -141,24 +148,33 @@ def age(text: str, where: str = "") -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _matching(folder: Path, name: str, inside: bool = False) -> Iterator[Path]:
-    if not re.search(r"[*?\[]", name) or ("/" in name and not inside):
-        yield locate(folder, name)
-        return
-    if "/" in name:  # the trials of a study, or the runs of another directory
+def _matching(folder: Path, names: Sequence[str], inside: bool = False) -> Iterator[Record | Study | Path]:
+    """What the names mean, read where that was needed to find it."""
+    for name in names:
         where, pattern = os.path.split(name)
-        is_study = _is_inside(folder, where) and (folder / where).exists()
-        yield from _matching(locate(folder, where) if is_study else Path(where), pattern)
-        return
+        if not is_pattern(name) or (where and not inside):
+            yield locate(folder, name)
+        elif where:  # the trials of a study, or the runs of another directory
+            is_study = _is_inside(folder, where) and (folder / where).exists()
+            yield from _matching(locate(folder, where) if is_study else Path(where), [pattern])
+        else:
+            yield from _like(folder, pattern)
+
+
+def _like(folder: Path, pattern: str) -> Iterator[Record | Study | Path]:
     readable, unreadable = entries(folder)
     if os.path.lexists(folder / STUDY):  # inside which a pattern means its trials, not its confirmation
         readable = [entry for entry in readable if isinstance(entry, Record)]
-    matching = [entry for entry in readable if fnmatchcase(entry.name, name)]
-    damaged = [folder / other for other in unreadable if fnmatchcase(other, name) and _was_made(folder / other)]
+    matching = [entry for entry in readable if fnmatchcase(entry.name, pattern)]
+    damaged = [folder / other for other in unreadable if fnmatchcase(other, pattern) and _was_made(folder / other)]
     if not (matching or damaged):
-        raise RunError(f"no run in {folder} matches {shown(name)}{_missing(folder)}")
-    yield from (entry.path for entry in matching if entry.state != "running")
+        raise RunError(f"no run in {folder} matches {shown(pattern)}{_missing(folder)}")
+    yield from (entry for entry in matching if entry.state != "running")
     yield from damaged  # whoever reads it says what is wrong with it
+
+
+def _path(entry: Record | Study | Path) -> Path:
+    return entry if isinstance(entry, Path) else entry.path
 
 
 def _latest(folder: Path, command: str | None) -> Path:

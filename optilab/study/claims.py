@@ -20,8 +20,9 @@ from optilab.diagnose import diagnose, of_run, unrecorded, verdict
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
-from optilab.study.groups import Group, Measure, axes_of, groups, settings, values_of
+from optilab.study.groups import Group, axes_of, groups, settings
 from optilab.study.judge import judge, level_after, summarize
+from optilab.study.measure import Measure, values_of
 from optilab.study.plan import StudyPlan
 from optilab.words import plural
 

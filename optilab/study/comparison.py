@@ -15,16 +15,14 @@ from optilab.study.groups import (
     NOT_SETTINGS,
     Group,
     Grouping,
-    GroupValues,
-    Measure,
     distinguishing_keys,
     groups,
     settings_label,
     short,
     text,
-    values_of,
 )
 from optilab.study.judge import Comparison, confidence_of, judge, level_after
+from optilab.study.measure import GroupValues, Measure, values_of
 from optilab.words import plural, some
 
 MAX_NOTES = 3
@@ -267,10 +265,6 @@ def _notes(side: RunComparison) -> Iterator[str]:
     yield from (f"{label}: left out {some(reasons, 3)}" for label, reasons in absent.items())
     if measure.at == "best" and measure.metric.startswith("val_"):
         yield "the best epoch is chosen on the images that it is measured on, so its outcome is optimistic"
-    horizon = rows[0].outcomes.horizon if rows and measure.target is not None else None
-    if horizon is not None and len({len(record.rows()) for record in side.records}) > 1:
-        unit = f"{horizon:.4g} {measure.until}"
-        yield f"times are compared in the first {unit}, in which all trainings were watched; later counts as never"
     if names := [record.name for record in grouping.repeated]:
         yield f"left out, a run with the same settings and seed counts: {some(names, 3)}"
     if exact := [key for key in side.circumstances if key.startswith(("numerics.", "versions.torch"))]:

@@ -14,8 +14,9 @@ import numpy as np
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
 from optilab.runs.metrics import ROW, metric_of
-from optilab.study.groups import Grouping, bounds, groups, short, text
+from optilab.study.groups import Grouping, groups, short, text
 from optilab.study.listing import config_of, variant_of
+from optilab.study.measure import bounds
 
 LEVEL = 0.95
 """Confidence level of the intervals."""

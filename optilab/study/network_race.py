@@ -28,8 +28,9 @@ from optilab.optimize.rule import short_name
 from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import learned_nothing
-from optilab.study.groups import GroupValues, Measure, asked_of
+from optilab.study.groups import asked_of
 from optilab.study.judge import Comparison, judge, level_after
+from optilab.study.measure import GroupValues, Measure
 from optilab.study.plan import SPAN, Batch, Outcomes, Plan, StudyPlan, again, final_seeds, ranked
 from optilab.study.search_space import untuned
 from optilab.study.sweep import MAX_TRIALS

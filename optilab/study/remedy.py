@@ -15,8 +15,9 @@ from optilab.config.tree import Override
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
 from optilab.errors import ConfigError, UsageError
-from optilab.study.groups import Group, Measure, values_of
+from optilab.study.groups import Group
 from optilab.study.judge import Row, judge
+from optilab.study.measure import Measure, values_of
 from optilab.study.network_race import REMEDIES, Entrant, NetworkRace
 from optilab.study.plan import Plan, StudyPlan, grid
 from optilab.study.trials import (

@@ -13,7 +13,7 @@ from optilab.config.axes import Axis, Choices
 from optilab.config.tree import flow
 from optilab.errors import UsageError
 from optilab.runs import Row
-from optilab.study.groups import Measure
+from optilab.study.measure import Measure
 from optilab.study.plan import GENERATION
 from optilab.study.trials import Outcome, shown_setting
 

@@ -22,7 +22,8 @@ from optilab.errors import UsageError, printable
 from optilab.show import junit
 from optilab.show import page as pages
 from optilab.study.comparison import compare_runs
-from optilab.study.groups import Measure, select
+from optilab.study.groups import select
+from optilab.study.measure import Measure
 from tests.commands import test_page_contract as contract
 from tests.hostile import HOSTILE
 from tests.study.generated import training

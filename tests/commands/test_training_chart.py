@@ -15,7 +15,8 @@ from optilab.commands.charts.training import training_chart
 from optilab.show import chart_file
 from optilab.study.comparison import compare_runs
 from optilab.study.curves import histories
-from optilab.study.groups import Measure, select
+from optilab.study.groups import select
+from optilab.study.measure import Measure
 from tests.study.generated import layered, planned, training
 
 VANISHING = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]

@@ -7,8 +7,9 @@ import pytest
 from optilab.commands.comparison_tables import to_confirm
 from optilab.errors import UsageError
 from optilab.study.comparison import compare_runs
-from optilab.study.groups import Measure, select
+from optilab.study.groups import select
 from optilab.study.judge import judge
+from optilab.study.measure import Measure
 from tests.study.generated import VERSIONS, training
 
 RELU = "model.activation=relu"
@@ -98,18 +99,6 @@ def test_the_best_of_more_epochs_is_no_better(tmp_path):
     first, second = (candidate.outcomes.values for candidate in side.candidates)
     assert first == second
     noted(side, "not the same epochs: 3, 30; the best of the first 3 counts")
-
-
-def test_times_are_compared_in_the_epochs_that_all_have(tmp_path):
-    """The same curves, watched for 4 and for 12 epochs: nothing is faster."""
-    for seed in (1, 2, 3, 4, 5):
-        curve = [0.1 * epoch + 0.01 * seed for epoch in range(12)]
-        training(tmp_path, f"short{seed}", f"seed={seed}", "epochs=4", accuracies=curve[:4])
-        training(tmp_path, f"long{seed}", f"seed={seed}", "epochs=12", "optimizer.lr=0.02", accuracies=curve)
-    side = laid(tmp_path, Measure(target=0.6))
-    assert {row.verdict for row in side.comparison.rows} == {"cannot tell"}
-    assert side.candidates[0].outcomes.values == side.candidates[1].outcomes.values
-    noted(side, "times are compared in the first 4 epochs, in which all trainings were watched")
 
 
 # --- several problems --------------------------------------------------------------------------------------

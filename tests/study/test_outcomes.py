@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from optilab.errors import DataError
+from optilab.errors import DataError, UsageError
 from optilab.runs import best, read
-from optilab.study.groups import Measure, groups, read_measure, select, values_of
+from optilab.study.groups import groups, select
+from optilab.study.measure import Measure, read_measure, values_of
 from tests.study.generated import training
 
 
@@ -120,20 +121,21 @@ def test_the_time_is_where_the_isotonic_regression_crosses_the_target(tmp_path):
         assert taken.values[record.manifest["seed"]] == (reached[0] + 1 if len(reached) else 13)
 
 
-def test_a_target_that_was_not_reached_is_one_epoch_after_the_last_that_all_have(tmp_path):
+def test_times_are_compared_between_trainings_of_one_length(tmp_path):
     training(tmp_path, "short", "seed=1", "epochs=3", accuracies=(0.1, 0.2, 0.3))
     training(tmp_path, "long", "seed=1", "epochs=5", accuracies=(0.1, 0.2, 0.3, 0.4, 0.5))
-    for taken in outcomes(tmp_path, Measure(target=0.4)):
-        assert taken.values == {1: 4.0}
-        assert taken.worst == {1: "never reached"}
-        assert taken.horizon == 3
+    with pytest.raises(UsageError, match="--target: expected trainings of one length, got 3 and 5 epochs"):
+        outcomes(tmp_path, Measure(target=0.4))
 
 
-def test_a_training_that_stopped_early_is_watched_to_its_last_epoch(one):
-    """Without the target it limits the comparison; with it, it does not."""
+def test_a_target_that_was_not_reached_is_one_epoch_after_the_end_of_the_longest_training(one):
+    """Also for a training that stopped early without it."""
     for seed, curve in ((2, (0.1, 0.2, 0.3)), (3, (0.1, 0.1, 0.1, 0.1, 0.5, 0.8, 0.8))):
         training(one, f"r{seed}", f"seed={seed}", "epochs=300", accuracies=curve)
-    assert outcomes(one, Measure(target=0.55))[0].values == {1: 2.0, 2: 4.0, 3: 4.0}
+    (taken,) = outcomes(one, Measure(target=0.55))
+    assert taken.values == {1: 2.0, 2: 8.0, 3: 6.0}
+    assert taken.worst == {2: "never reached"}
+    assert outcomes(one, Measure(target=0.55, until="seconds"))[0].values == {1: 4.0, 2: 16.0, 3: 12.0}
     assert outcomes(one, Measure(target=0.25))[0].values == {1: 2.0, 2: 3.0, 3: 5.0}
 
 

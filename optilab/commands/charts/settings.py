@@ -9,8 +9,9 @@ import numpy as np
 
 from optilab.show.chart import Chart, Heatmap, Mark, Panel, PanelRow, Points, Polyline, Scale, TextSize
 from optilab.study.comparison import RunComparison
-from optilab.study.groups import bounds, distinguishing_keys, short, text
+from optilab.study.groups import distinguishing_keys, short, text
 from optilab.study.importance import Level, Point, levels
+from optilab.study.measure import bounds
 
 LOG_FROM = 5.0
 """A range of settings that spans more than this factor gets a logarithmic axis."""
