@@ -9,8 +9,9 @@ of its own kind.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import ceil, inf, log2
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from optilab.config.claims import BEST, HEALTHY, Claim
@@ -21,14 +22,13 @@ from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
 from optilab.study.groups import Group, axes_of, groups, settings
-from optilab.study.judge import judge, level_after, summarize
-from optilab.study.measure import Measure, values_of
+from optilab.study.judge import judge, level_after
+from optilab.study.measure import Measure, Missing, values_of
 from optilab.study.plan import StudyPlan
 from optilab.words import plural
 
 if TYPE_CHECKING:
-    from optilab.study.judge import Row as JudgedRow
-    from optilab.study.network_race import RaceResult, RaceTable
+    from optilab.study.network_race import RaceResult
 
 At: TypeAlias = Literal["last", "best", "area"] | int
 """When a metric is measured: `last`, `best`, `area`, or an epoch."""
@@ -70,23 +70,25 @@ class Measured:
     unit: str = "seed"
     """What a block of the sample is."""
 
+    @classmethod
+    def of(cls, values: Mapping[int, Any], fails: bool = False) -> "Measured":
+        """Values by seed, each of which may be Missing."""
+        missing = [value.why for value in values.values() if isinstance(value, Missing)]
+        there = {seed: value for seed, value in values.items() if not isinstance(value, Missing)}
+        return cls(there, missing[0] if missing else "", fails)
+
 
 @dataclass(frozen=True)
 class Results:
     """Results that claims can be about."""
 
     measured: Callable[[str, At], Mapping[str, Measured]]
-    """The values of a metric by label. UsageError for a metric, or an epoch, that the results do not have."""
+    """The values of a metric by label: of an optimizer, of a group, or of NETWORK/OPTIMIZER. UsageError for a metric,
+    or an epoch, that the results do not have."""
     nothing: str = ""
     """Why no label has a value."""
-    kind: str = "optimizer"
-    """What a label names."""
-    everywhere: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Further names: each stands for several labels."""
-    title: str = ""
-    """How the only label is written."""
-    points: int = 1
-    """Settings that the best was chosen from."""
+    points: int = 0
+    """Settings that the best group was chosen from; 0 where nothing was chosen."""
     looks: int = 0
     """How often the results were judged before, with other trainings of their study."""
 
@@ -96,35 +98,34 @@ class Results:
 
 def judge_claims(claims: Iterable[Claim], results: Results) -> list[ClaimResult]:
     """Every claim about every label that it names. UsageError for a name that the results do not have."""
-    judged = []
+    judged = list[ClaimResult]()
     for claim in claims:
         try:
             measured = results.measured(claim.metric, claim.at)
         except UsageError as error:
             raise UsageError(str(error), claim.text) from None
-        labels = _labels(claim, measured, results) if measured else []
-        judged += [
-            _judged(claim, (len(measured) == 1 and results.title) or label, measured[label], results)
-            for label in labels
-        ] or [ClaimResult(claim.text, claim.of or "", None, "cannot tell", results.nothing)]
+        labels = _labels(claim, measured, bool(results.points)) if measured else []
+        judged += [_judged(claim, label, measured[label], results) for label in labels] or [
+            ClaimResult(claim.text, claim.of or "", None, "cannot tell", results.nothing)
+        ]
     return judged
 
 
-def _labels(claim: Claim, measured: Mapping[str, Measured], results: Results) -> Sequence[str]:
-    """The labels that a claim is about."""
-    if claim.of is None:
-        return list(measured)
-    if claim.of in measured:
-        return [claim.of]
-    if claim.of in results.everywhere:
-        return results.everywhere[claim.of]
-    if claim.of != BEST or results.kind != "group":
-        names = [*measured, *([BEST] if results.kind == "group" else [])]
-        raise UsageError(unknown(results.kind, claim.of, names), "--expect")
-    values = {label: list(group.values.values()) for label, group in measured.items()}
-    ranked = [label for label, own in values.items() if own and not isinstance(own[0], str)]
-    sign = 1 if Measure(claim.metric).higher else -1
-    return [max(ranked, key=lambda label: sign * summarize(values[label]).mean)] if ranked else []
+def _labels(claim: Claim, measured: Mapping[str, Measured], are_groups: bool) -> Sequence[str]:
+    """The labels that a claim is about; an optimizer of a race is raced on each of its networks."""
+    if labels := [label for label in measured if claim.of in (None, label) or label.endswith(f"/{claim.of}")]:
+        return labels
+    if claim.of != BEST or not are_groups:
+        names = {label.rpartition("/")[2] for label in measured} if not are_groups else ()
+        kind = "group" if are_groups else "optimizer"
+        raise UsageError(unknown(kind, str(claim.of), [*measured, *([BEST] * are_groups), *names]), "--expect")
+    means = {
+        label: fmean(group.values.values())
+        for label, group in measured.items()
+        if group.values and not any(isinstance(value, str) for value in group.values.values())
+    }
+    choose = max if Measure(claim.metric).higher else min
+    return [choose(means, key=lambda label: means[label])] if means else []
 
 
 def _judged(claim: Claim, of: str, measured: Measured, results: Results) -> ClaimResult:
@@ -136,7 +137,7 @@ def _judged(claim: Claim, of: str, measured: Measured, results: Results) -> Clai
         return of_mean(claim, of, sample, measured.unit, results.points if claim.of == BEST else 1, results.looks)
     values, count = list(measured.values.values()), len(measured.values)
     if claim.within is not None:
-        mean = _mean(values)
+        mean = fmean(values)
         why = f"mean of {count} seeds" if count > 1 else ""
         return ClaimResult(claim.text, of, mean, "holds" if claim.admits(mean) else "fails", why)
     wrong = [value for value in values if not claim.admits(value)]
@@ -154,34 +155,28 @@ def of_mean(
     passes: with 1/k of the error (Bonferroni). One that was judged before: see `level_after`.
     """
     assert claim.confidence is not None
-    bound, count, mean = float(claim.bound), len(values), _mean(list(values.values()))
+    bound, count, mean = float(claim.bound), len(values), fmean(values.values())
     level = level_after(looks, (1 - claim.confidence) / best_of)
     row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
     limits = Measure(claim.metric).limits
     contrast = row.difference
     assert contrast is not None
     constant = contrast.interval is None and count > 1
-    if contrast.interval is None:
-        interval = plural(count, unit) + ", all equal" * constant
-    else:
+    why = plural(count, unit) + ", all equal" * constant
+    if contrast.interval is not None:
         low, high = (min(limits[1], max(limits[0], bound + end)) for end in contrast.interval)
         choice = f" of the best of {best_of}" if best_of > 1 else ""
         choice += f" at look {looks + 1}" if looks else ""
-        interval = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
-    if row.verdict == "cannot tell":
-        advice = f"; {plural(contrast.more, f'further {unit}')} would tell" if contrast.more else ""
-        if constant and contrast.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
-            advice = f"; {1 + ceil(-log2(level))} equal ones would tell"
-        made = "train" if unit == "seed" else "race"
-        advice = advice or (f"; more {unit}s would tell: {made} with --{unit}s 5" if count < 5 else "")
-        return ClaimResult(claim.text, of, mean, "cannot tell", interval + advice)
-    return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", interval)
-
-
-def _mean(values: Sequence[float]) -> float:
-    import numpy as np
-
-    return float(np.mean(values))
+        why = f"{count} {unit}s, {claim.confidence:.4g} interval{choice} {low:.4g} to {high:.4g}"
+    if row.verdict != "cannot tell":
+        return ClaimResult(claim.text, of, mean, "holds" if row.verdict == "better" else "fails", why)
+    if constant and contrast.difference:  # the sign-flip test of n equal ones has p = 2^(1 - n)
+        why += f"; {1 + ceil(-log2(level))} equal ones would tell"
+    elif contrast.more:
+        why += f"; {plural(contrast.more, f'further {unit}')} would tell"
+    elif count < 5:
+        why += f"; more {unit}s would tell: {'train' if unit == 'seed' else 'race'} with --{unit}s 5"
+    return ClaimResult(claim.text, of, mean, "cannot tell", why)
 
 
 # --- before the work ---------------------------------------------------------------------------------------
@@ -252,44 +247,42 @@ def of_study(study: Study) -> Results:
     """A study of any command, of a confirmed sweep its confirmation. DataError for a trial that cannot be read."""
     from optilab.study.network_race import read
 
-    command = study.manifest["command"]
     ended = Counter(str(row["status"]) for row in study.trials())
     if study.state != "done" or ended["failed"]:
         failed = f", {ended['failed']} of {ended.total()} trials failed" if ended["failed"] else ""
         name = (sweep_of(study.path) or study).name
         why = f"the study is {study.state}{failed}; its command with --name {name} trains what is missing"
         return Results(lambda metric, at: {}, why)
-    records = study.completed()  # those that successive halving has stopped were not meant to end
-    if command in ("race", "remedy") and (result := read(study)) is not None:
+    records = {record.name: record for record in study.completed()}  # without those that halving has stopped
+    if (result := read(study)) is not None:
         return of_network_race(result)
     if study.confirmation:
         return of_study(read_study(study.confirmation))
-    rows = study.trials()
-    if command == "remedy":
-        names = {str(row["trial"]): str(row["remedy"]) for row in rows}
-        members: dict[str, dict[int, Record]] = {name: {} for name in names.values()}
-        for record in records:
-            if record.name in names:
-                members[names[record.name]][record.manifest["seed"]] = record
+    rows, looks = study.trials(), study.earlier_looks
+    if study.manifest["command"] == "remedy":
+        members: dict[str, dict[int, Record]] = {str(row["remedy"]): {} for row in rows}
+        for row in rows:
+            if record := records.get(str(row["trial"])):
+                members[str(row["remedy"])][record.manifest["seed"]] = record
         remedies = [Group(name, {}, dict(sorted(seeds.items()))) for name, seeds in members.items() if seeds]
-        return _of_groups(remedies, looks=study.earlier_looks)
-    chosen, keys = {row["trial"] for row in rows}, axes_of(rows)
-    points = len({tuple(row[key] for key in keys) for row in rows})  # those included that successive halving left
-    return of_trainings([record for record in records if record.name in chosen], points, study.earlier_looks)
+        return _of_groups(remedies, len(remedies), looks)
+    points = len({tuple(row[key] for key in axes_of(rows)) for row in rows})  # those that halving left, too
+    return of_trainings([records[row["trial"]] for row in rows if row["trial"] in records], points, looks)
 
 
 def of_trainings(records: Sequence[Record], points: int = 0, looks: int = 0) -> Results:
     """Trainings, by group. `points`: settings that the best was chosen from, where they are more than the groups."""
-    return _of_groups(groups(records).groups if records else (), points, looks)
+    found = groups(records).groups if records else ()
+    return _of_groups(found, max(points, len(found), 1), looks)
 
 
 def of_training(record: Record) -> Results:
     """A single training."""
-    tree = settings(record)
-    return _of_groups([Group(tree["name"], {}, {tree["seed"]: record})])
+    name = str(record.manifest.get("config", {}).get("name", record.name))
+    return _of_groups([Group(name, {}, {settings(record)["seed"]: record})])
 
 
-def _of_groups(found: Sequence[Group], points: int = 0, looks: int = 0) -> Results:
+def _of_groups(found: Sequence[Group], points: int = 1, looks: int = 0) -> Results:
     records = [record for group in found for record in group.runs.values()]
     last = max((record.manifest.get("config", {}).get("epochs") or inf for record in records), default=inf)
 
@@ -300,38 +293,38 @@ def _of_groups(found: Sequence[Group], points: int = 0, looks: int = 0) -> Resul
             raise UsageError(f"{metric} needs held-out images (data.holdout)")
         return {group.label: _of_group(group, metric, at) for group in found}
 
-    title = records[0].manifest.get("config", {}).get("name", "") if records else ""
-    return Results(
-        measured, "no training has a result", "group", title=title, points=max(points, len(found)), looks=looks
-    )
+    return Results(measured, "no training has a result", points, looks)
 
 
 def _of_group(group: Group, metric: str, at: At) -> Measured:
-    """The values by seed, and why a seed has none."""
-    if metric == "status":
-        return Measured({seed: record.state for seed, record in group.runs.items()})
-    if metric == "epochs":
-        return Measured({seed: float(len(record.rows())) for seed, record in group.runs.items()})
-    if metric == "grad_ratio":
-        ratios = {seed: of_run(record).measured_ratio for seed, record in group.runs.items()}
-        lost = [group.runs[seed].name for seed, ratio in ratios.items() if ratio is None]
-        why = "fewer than two layers with measured gradients in the last epochs (probes)"
-        return Measured(ratios, f"{lost[0]}: {why}" if lost else "")
-    if metric == "diagnosis":
-        reasons = filter(None, map(unrecorded, group.runs.values()))
-        return Measured({}, why) if (why := next(reasons, "")) else Measured(_diagnoses(group))
+    if derive := DERIVED.get(metric):
+        return Measured.of({seed: derive(record) for seed, record in group.runs.items()})
     (outcomes,) = values_of([group], Measure(metric, at), "")
     return Measured(outcomes.values, next(iter(outcomes.absent.values()), ""))
 
 
-def _diagnoses(group: Group) -> dict[int, str]:
-    """By seed `healthy`, or the verdict that says why not."""
-    evidence = {seed: of_run(record) for seed, record in group.runs.items()}
-    findings = {seed: diagnose(one) for seed, one in evidence.items()}
-    return {
-        seed: HEALTHY if verdict.healthy(one, findings[seed]) else verdict.sentence(one, findings[seed])
-        for seed, one in evidence.items()
-    }
+def _gradient_ratio(record: Record) -> float | Missing:
+    ratio = of_run(record).measured_ratio
+    why = "fewer than two layers with measured gradients in the last epochs (probes)"
+    return Missing(f"{record.name}: {why}") if ratio is None else ratio
+
+
+def _diagnosis(record: Record) -> str | Missing:
+    """`healthy`, or the verdict that says why not."""
+    if why := unrecorded(record):
+        return Missing(why)
+    evidence = of_run(record)
+    findings = diagnose(evidence)
+    return HEALTHY if verdict.healthy(evidence, findings) else verdict.sentence(evidence, findings)
+
+
+DERIVED: Mapping[str, Callable[[Record], Any]] = {
+    "status": lambda record: record.state,
+    "epochs": lambda record: float(len(record.rows())),
+    "grad_ratio": _gradient_ratio,
+    "diagnosis": _diagnosis,
+}
+"""What a training is claimed to be, besides its metrics."""
 
 
 def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> Results:
@@ -341,65 +334,61 @@ def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str,
         paths.setdefault(str(row["algo"]), []).append(row)
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
-        return {label: _of_path(config, path, metric, at, statuses.get(label)) for label, path in paths.items()}
+        facts = {name: _of_path(config, path, metric, at, statuses.get(name)) for name, path in paths.items()}
+        # A path that never converged fails a claim on when it did.
+        return {name: Measured.of({0: fact}, fails=metric == "epochs") for name, fact in facts.items()}
 
     return Results(measured)
 
 
-def _of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, status: str | None) -> Measured:
+def _of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, status: str | None) -> Any:
     import numpy as np
 
     if isinstance(at, int) and at >= len(rows):
-        return Measured({}, f"the path has {plural(len(rows) - 1, 'epoch')}")
+        return Missing(f"the path has {plural(len(rows) - 1, 'epoch')}")
     row = rows[at if isinstance(at, int) else -1]
     if metric == "status":
-        return _single(status, "no status")
-    if metric == "epochs":  # a path that never converged fails a claim on when it did
+        return status or Missing("no status")
+    if metric == "epochs":
         below = (own["epoch"] for own in rows if own["gradient_norm"] < config.tolerance)
-        return _single(next(below, None), "|grad f| never went below the tolerance", fails=True)
+        return next(below, Missing("|grad f| never went below the tolerance"))
     if metric == "distance":
         point = [row[f"w{i + 1}"] for i in range(len(config.function.start))]
-        distances = (float(np.linalg.norm(np.subtract(point, minimum))) for minimum in config.function.minima)
-        return _single(min(distances, default=None), "the function has no known minimum")
-    return _single(row.get(metric), f"no {metric}")
-
-
-def _single(value: Any, missing: str = "", fails: bool = False) -> Measured:
-    """A single value; `why` is the reason where it is None."""
-    return Measured({}, missing, fails) if value is None else Measured({0: value})
+        distances = [float(np.linalg.norm(np.subtract(point, minimum))) for minimum in config.function.minima]
+        return min(distances) if distances else Missing("the function has no known minimum")
+    return row.get(metric, Missing(f"no {metric}"))
 
 
 def of_race(standings: Iterable[Any]) -> Results:
     """The rules of a race on functions, from its standings."""
     rows = {row.rule: row for row in standings}
-    return Results(lambda metric, at: {name: _single(getattr(row, metric)) for name, row in rows.items()})
+
+    def measured(metric: str, at: At) -> Mapping[str, Measured]:
+        facts = {name: getattr(row, metric) for name, row in rows.items()}
+        return {name: Measured.of({0: Missing("") if fact is None else fact}) for name, fact in facts.items()}
+
+    return Results(measured)
 
 
 def of_network_race(result: "RaceResult") -> Results:
     """The rules of a race on trainings: RULE on every training, and with several trainings NETWORK/RULE."""
-    several = len(result.networks) > 1
-    places = {
-        f"{table.network}/{row.key}" if several else row.key: (table, row)
-        for table in result.networks
-        for row in (table.comparison.rows if table.comparison else ())
-    }
-    everywhere: dict[str, list[str]] = {}
-    for place, (_, row) in places.items():
-        everywhere.setdefault(row.key, []).append(place)
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
-        return {place: _of_raced(metric, *pair) for place, pair in places.items()}
+        found = {}
+        for table in result.networks:
+            for row in table.comparison.rows if table.comparison else ():
+                own = Measured(table.raced[row.key].accuracy.values, sample=row.values, unit="repeat")
+                if metric == "verdict":
+                    missing = Missing("a verdict needs several repeats")
+                    own = Measured.of({0: row.verdict if table.has_verdicts else missing})
+                found[f"{table.network}/{row.key}" if len(result.networks) > 1 else row.key] = own
+        return found
 
-    return Results(measured, "no optimizer has a judged training", everywhere=everywhere, looks=result.looks)
-
-
-def _of_raced(metric: str, table: "RaceTable", row: "JudgedRow[str]") -> Measured:
-    if metric == "verdict":
-        return _single(row.verdict if table.has_verdicts else None, "a verdict needs several repeats")
-    return Measured(table.raced[row.key].accuracy.values, sample=row.values, unit="repeat")
+    return Results(measured, "no optimizer has a judged training", looks=result.looks)
 
 
 def of_rate(rate: float | None, of: str) -> Results:
     """The rate that is recommended for the training `of`; None where its network does not move."""
-    facts = {"rate": rate, "status": "unmoved" if rate is None else "found"}
-    return Results(lambda metric, at: {of: _single(facts[metric], "the network does not move", fails=True)})
+    missing = Missing("the network does not move")
+    facts = {"rate": missing if rate is None else rate, "status": "unmoved" if rate is None else "found"}
+    return Results(lambda metric, at: {of: Measured.of({0: facts[metric]}, fails=True)})
