@@ -1,8 +1,7 @@
 """Which runs are the best: runs -> groups -> one value of each run -> judge -> what limits the comparison."""
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -22,13 +21,13 @@ from optilab.study.groups import (
     text,
 )
 from optilab.study.judge import Comparison, confidence_of, judge, level_after
-from optilab.study.measure import GroupValues, Measure, values_of
+from optilab.study.measure import GroupValues, Measure, length, values_of
 from optilab.words import plural, some
 
-MAX_NOTES = 3
-"""Rows with seeds that diverged or are left out, which have a note each."""
 MIN_SKILL = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
+FEW = 3
+"""Runs that a note names."""
 VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
 """Settings that choose the images a run is validated on."""
 
@@ -118,12 +117,7 @@ def compare_runs(
         comparison = judge(outcomes, measure.higher, reference, level_after(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
     side = RunComparison(measure, grouping, tuple(rows), comparison, best, tuple(problems), around, ())
-    notes = [*left_out, *_notes(side)]
-    if looks and comparison is not None:
-        notes.append(
-            looked_before(looks, "with other trainings" + " or without this baseline" * (not comparison.chosen))
-        )
-    return replace(side, notes=tuple(notes))
+    return replace(side, notes=(*left_out, *_notes(side, looks)))
 
 
 def looked_before(looks: int, how: str = "with other trainings") -> str:
@@ -214,68 +208,72 @@ def _at_their_best(cells: Sequence[GroupValues], higher: bool) -> GroupValues:
 def _named(rows: Sequence[ComparedRuns], name: str) -> int:
     """The row that `--baseline` means: its label, the end of it, the name of its config or of one of its runs."""
     records = [[record for group in row.groups for record in group.runs.values()] for row in rows]
-    matches: list[Callable[[int], bool]] = [
-        lambda i: rows[i].label == name,
-        lambda i: name in {record.name for record in records[i]},
-        lambda i: name in {record.path.parent.name for record in records[i]},
-        lambda i: name in {record.manifest.get("config", {}).get("name") for record in records[i]},
-        lambda i: rows[i].label.endswith(f" {name}"),
+    names = [
+        [[row.label] for row in rows],
+        [[record.name for record in own] for own in records],
+        [[record.path.parent.name for record in own] for own in records],
+        [[record.manifest.get("config", {}).get("name") for record in own] for own in records],
+        [[row.label[-len(name) :]] if row.label.endswith(f" {name}") else [] for row in rows],
     ]
-    matched = [[i for i in range(len(rows)) if is_match(i)] for is_match in matches]
-    for places in matched:
+    matches = [[place for place, own in enumerate(kind) if name in own] for kind in names]
+    for places in matches:
         if len(places) == 1:
             return places[0]
-    reason = f"several rows are called {shown(name)}" if any(matched) else f"no row is called {shown(name)}"
+    reason = f"several rows are called {shown(name)}" if any(matches) else f"no row is called {shown(name)}"
     raise UsageError(f"--baseline: {reason}; expected {', '.join(shown(row.label) for row in rows)}")
 
 
 # --- notes -------------------------------------------------------------------------------------------------
 
 
-def _notes(side: RunComparison) -> Iterator[str]:
-    """What limits a comparison."""
-    grouping, rows, measure = side.grouping, side.candidates, side.measure
-    if len(rows) < 2:
-        yield "one group: nothing to compare with; a group differs in nothing but the seed"
-    if other := [key for key in VALIDATED_ON if key in grouping.differing]:
-        differ = f"{', '.join(other)} differ{'s' * (len(other) == 1)}"
-        yield f"not the same data: {differ}, so the outcomes are measured on different images"
-    lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in grouping.differing else []
-    if len(lengths) > 1 and measure.target is None and not isinstance(measure.at, int):
-        advice = {
-            "last": f"--at {lengths[0]} compares at the same epoch",
-            "best": f"the best of the first {lengths[0]} counts",
-            "area": "longer runs had more epochs",
-        }[measure.at]
-        yield f"not the same epochs: {some([text(length) for length in lengths], 6)}; {advice}"
-    if side.best:
-        count = len(side.problems)
-        yield f"each row shows the best of its {count} other settings, chosen for each seed by the other seeds"
-    elif side.problems:
-        settings = plural(len(side.problems), "other setting")
-        yield f"each row is the mean over {settings}; verdicts hold for these settings, with the seeds as the sample"
-    if learned_nothing([row.outcomes for row in rows], measure.rises):
-        yield "no row is better than chance: more seeds will hardly help"
-    if side.comparison is not None:
-        yield from _seed_notes(rows, side.comparison)
-    yield from _diverged_notes(rows, measure)
-    absent = {row.label: [*row.outcomes.absent.values()] for row in rows if row.outcomes.absent}
-    if len(absent) > MAX_NOTES:
-        absent = {f"{len(absent)} groups": [reason for reasons in absent.values() for reason in reasons]}
-    yield from (f"{label}: left out {some(reasons, 3)}" for label, reasons in absent.items())
-    if measure.at == "best" and measure.metric.startswith("val_"):
-        yield "the best epoch is chosen on the images that it is measured on, so its outcome is optimistic"
-    if names := [record.name for record in grouping.repeated]:
-        yield f"left out, a run with the same settings and seed counts: {some(names, 3)}"
-    if exact := [key for key in side.circumstances if key.startswith(("numerics.", "versions.torch"))]:
-        differ = "differs" if len(exact) == 1 else "differ"
-        yield f"{some(exact, 6)} {differ} between the runs, so equal seeds do not give equal digits"
+def _notes(side: RunComparison, looks: int) -> list[str]:
+    """What limits a comparison: what its rows are, what they do not share, what the measure says, which seeds there
+    are, which of them diverged or are left out, and how often it was made before."""
+    grouping, rows, measure, comparison = side.grouping, side.candidates, side.measure, side.comparison
+    settings = plural(len(side.problems), "other setting")
+    data = [key for key in VALIDATED_ON if key in grouping.differing]
+    lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in grouping.differing else [0]
+    compared = {
+        "last": f"--at {lengths[0]} compares at the same epoch",
+        "best": f"the best of the first {lengths[0]} counts",
+        "area": "longer runs had more epochs",
+    }
+    advice = compared.get(str(measure.at)) if measure.target is None else None
+    exact = [key for key in side.circumstances if key.startswith(("numerics.", "versions.torch"))]
+    optimistic = measure.at == "best" and measure.metric.startswith("val_")
+    chosen = "" if comparison is None or comparison.chosen else " or without this baseline"
+    notes = [
+        (len(rows) < 2, "one group: nothing to compare with; a group differs in nothing but the seed"),
+        (
+            side.best,
+            f"each row shows the best of its {settings.removesuffix('s')}s, chosen for each seed by the other seeds",
+        ),
+        (
+            side.problems and not side.best,
+            f"each row is the mean over {settings}; verdicts hold for these settings, with the seeds as the sample",
+        ),
+        (data, f"not the same data: {some(data, 6)}, so the outcomes are measured on different images"),
+        (len(lengths) > 1 and advice, f"not the same epochs: {some([*map(text, lengths)], 6)}; {advice}"),
+        (exact, f"not the same digits for equal seeds: {some(exact, 6)}"),
+        (
+            learned_nothing([row.outcomes for row in rows], measure.rises),
+            "no row is better than chance: more seeds will hardly help",
+        ),
+        (
+            optimistic,
+            "the best epoch is chosen on the images that it is measured on, so its outcome is optimistic",
+        ),
+        *_seed_notes(rows, comparison),
+        *_trial_notes(side),
+        (looks and comparison, looked_before(looks, f"with other trainings{chosen}")),
+    ]
+    return [note for is_needed, note in notes if is_needed]
 
 
 def _epochs(group: Group) -> int:
     """What trainings that differ in it were asked for; a loop that was watched has those that were made."""
     asked = group.settings.get("epochs")
-    return max(len(record.rows()) for record in group.runs.values()) if asked is None else int(asked)
+    return max(map(length, group.runs.values())) if asked is None else int(asked)
 
 
 def learned_nothing(rows: Sequence[GroupValues], rises: bool) -> bool:
@@ -287,51 +285,39 @@ def learned_nothing(rows: Sequence[GroupValues], rises: bool) -> bool:
     )
 
 
-def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int]) -> Iterator[str]:
+def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None) -> Iterator[tuple[Any, str]]:
+    """Which seeds the rows have in common with the one that they are compared with, and where they are too few."""
+    if comparison is None:
+        return
     base = rows[comparison.baseline.key]
-    unpaired, single, most = list[str](), list[str](), 0
-    for row, judged in zip(rows, comparison.rows, strict=True):
-        if (difference := judged.difference) is None:
-            continue
-        seeds, others = set(row.outcomes.values), set(base.outcomes.values)
-        if not difference.paired:
-            unpaired.append(row.label)
-            most = max(most, len(seeds & others))
-        elif seeds != others:
-            shared = f"share {difference.n} of {len(seeds | others)} seeds; only these are compared"
-            yield f"{row.label} and {base.label} {shared}"
-        if difference.n < 2:
-            single.append(row.label)
-    if unpaired:
-        shared = f"only {plural(most, 'seed')}" if most else "no seed"
-        yield f"{_together(unpaired)} and {base.label} share {shared}: compared without pairs (Welch)"
-    if single:
-        records = [record for row in rows for group in row.groups for record in group.runs.values()]
-        loops = all(record.is_watched for record in records)
-        again = "save each seed under the same name in another directory" if loops else "train with --seeds 5"
-        single += [base.label] if len(single) > 1 and len(base.outcomes.values) == 1 else []
-        yield f"{_together(single)}: no interval with a single seed; {again}"
-    if any(row.difference and row.difference.shared for row in comparison.rows):
-        yield "seeds may agree by luck, so a verdict assumes that no row varies less than the average row"
+    pairs = [(row, own.difference) for row, own in zip(rows, comparison.rows, strict=True) if own.difference]
+    partial = [r.label for r, d in pairs if d.paired and r.outcomes.values.keys() != base.outcomes.values.keys()]
+    unpaired = [row.label for row, difference in pairs if not difference.paired]
+    single = [row.label for row, difference in pairs if difference.n < 2]
+    loops = all(record.is_watched for row in rows for group in row.groups for record in group.runs.values())
+    again = "save each seed under the same name in another directory" if loops else "train with --seeds 5"
+    yield partial, f"{_together(partial)}: only the seeds that {base.label} has, too, are compared"
+    yield (
+        unpaired,
+        f"{_together(unpaired)}: compared with {base.label} without pairs (Welch): too few seeds in common",
+    )
+    yield single, f"{_together(single)}: no interval with a single seed; {again}"
+    luck = any(difference.shared for _, difference in pairs)
+    yield luck, "seeds may agree by luck, so a verdict assumes that no row varies less than the average row"
 
 
 def _together(labels: Sequence[str]) -> str:
-    """The label of one group, the number of several."""
-    return labels[0] if len(labels) == 1 else f"{len(labels)} groups"
+    """The label of one row, the number of several."""
+    return labels[0] if len(labels) == 1 else f"{len(labels)} rows"
 
 
-def _diverged_notes(rows: Sequence[ComparedRuns], measure: Measure) -> Iterator[str]:
-    """What the seeds that diverged count as: a line per row, or one for all where there are many."""
-    counts = {
-        row.label: (count, len(row.outcomes.values))
-        for row in rows
-        for ending, count in Counter(row.outcomes.worst.values()).items()
-        if ending == "diverged" or measure.target is None
-    }
-    if len(counts) > MAX_NOTES:
-        diverged, seeds = (sum(numbers) for numbers in zip(*counts.values(), strict=True))
-        counts = {f"{len(counts)} rows": (diverged, seeds)}
-    single, several = ("has", "have") if measure.target is not None else ("counts as", "count as")
-    what = "no target" if measure.target is not None else "the chance level in differences and verdicts"
-    for label, (count, n) in counts.items():
-        yield f"{label}: {count} of {n} diverged and {single if count == 1 else several} {what}"
+def _trial_notes(side: RunComparison) -> Iterator[tuple[Any, str]]:
+    """What the seeds that diverged count as, and which runs are left out."""
+    diverged = {row.label: len(row.outcomes.diverged) for row in side.candidates if row.outcomes.diverged}
+    seeds = sum(len(row.outcomes.values) for row in side.candidates if row.label in diverged)
+    what = "the chance level in differences and verdicts" if side.measure.target is None else "no target"
+    count = f"{sum(diverged.values())} of {plural(seeds, 'seed')}"
+    yield diverged, f"{_together([*diverged])}: {count} diverged, which counts as {what}"
+    absent = [reason for row in side.candidates for reason in row.outcomes.absent.values()]
+    absent += [f"{record.name}: another run has the same settings and seed" for record in side.grouping.repeated]
+    yield absent, f"left out: {some(absent, FEW)}"

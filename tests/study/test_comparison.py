@@ -43,11 +43,15 @@ def noted(side, words):
 
 OTHER_DATA = {"dataset": "idx", "classes": 10, "sha256": {"train-images-idx3-ubyte": "11" * 32}}
 NOTES = {
-    "data": ((), {"data": OTHER_DATA}, "not the same data: data.files differs"),
-    "no shared seed": ((RELU,), {"other_seeds": (4, 5, 6)}, "share no seed"),
-    "two shared seeds": ((RELU,), {"other_seeds": (2, 3, 4)}, "share only 2 seeds"),
-    "three of four": ((RELU,), {"other_seeds": (1, 2, 3, 4)}, "share 3 of 4 seeds"),
-    "versions": ((RELU,), {"versions": {**VERSIONS, "torch": "2.13.0"}}, "versions.torch differs between"),
+    "data": ((), {"data": OTHER_DATA}, "not the same data: data.files, so"),
+    "no shared seed": ((RELU,), {"other_seeds": (4, 5, 6)}, "without pairs (Welch)"),
+    "two shared seeds": ((RELU,), {"other_seeds": (2, 3, 4)}, "without pairs (Welch)"),
+    "three of four": ((RELU,), {"other_seeds": (1, 2, 3, 4)}, "only the seeds that"),
+    "versions": (
+        (RELU,),
+        {"versions": {**VERSIONS, "torch": "2.13.0"}},
+        "not the same digits for equal seeds: versions.torch",
+    ),
 }
 
 
@@ -80,9 +84,9 @@ def test_diverged_and_unfinished_trainings_are_said(tmp_path):
     training(tmp_path, "again", "seed=1", "epochs=2", "threads=1", accuracies=(0.3, 0.51))
     side = laid(tmp_path)
     for words in (
-        "1 of 4 diverged",
-        "left out b5: interrupted",
-        "left out, a run with the same settings and seed",
+        "1 of 4 seeds diverged",
+        "left out: b5: interrupted",
+        "another run has the same settings and seed",
     ):
         noted(side, words)
     row = side.comparison.rows[0]
