@@ -1,7 +1,9 @@
 """A claim: what the result of a command is expected to be, as a mapping or as text (`val_acc > 0.8`)."""
 
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -21,26 +23,68 @@ from optilab.words import listed
 BEST = "best"
 """For a claim: the group with the best mean of the metric."""
 OPERATORS = {">": "above", ">=": "at_least", "<": "below", "<=": "at_most", "==": "equals", "=": "equals"}
-STATUSES = ("done", "diverged", "failed", "stopped", "interrupted", "running")
-"""For a training."""
+_COMPARED: Mapping[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
 HEALTHY = "healthy"
 """The claim `diagnosis == healthy`, and the only word of that metric."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What can be claimed about the results of a command."""
+
+    metrics: tuple[str, ...]
+    words: Mapping[str, Sequence[str]]
+    """The metrics whose values are words, and these."""
+    once: Sequence[str] = ()
+    """Metrics that have one value, not one per epoch."""
+    confident: Sequence[str] = ()
+    """Metrics of which several trainings are a sample."""
+    first: int = 0
+    """The first epoch."""
+
+    def misfit(self, claim: "Claim") -> str:
+        """Why a claim is not about what the command measures; empty where it is."""
+        metric, at = claim.metric, claim.at
+        if metric not in self.metrics:
+            return unknown("metric", metric, self.metrics)
+        if metric in self.words and claim.bound not in self.words[metric]:
+            return unknown(metric, str(claim.bound), self.words[metric])
+        if at != "last" and metric in self.once:
+            return f"at {at}: {metric} has one value, not one per epoch"
+        if at in range(self.first):
+            return f"at: expected an epoch from {self.first}, got {at}"
+        if claim.confidence is not None and metric not in self.confident:
+            return f"confidence: applies only to {listed(self.confident or ['trainings'])}, got {claim.text}"
+        if at in ("best", "area") and metric not in self.confident:
+            return f"at {at}: applies only to trainings, got {claim.text}"
+        return ""
+
+
+_STATUSES = ("done", "diverged", "failed", "stopped", "interrupted", "running")
+_VERDICTS = {"verdict": ("best", "worse", "cannot tell")}
+_ONCE = (*TESTED, "epochs", "grad_ratio", "status", "diagnosis")
+_NUMBERS = (*ROW, *TESTED, "seconds", "epochs", "grad_ratio")
+TRAINING = Subject(
+    (*_NUMBERS, "status", "diagnosis"), {"status": _STATUSES, "diagnosis": [HEALTHY]}, _ONCE, _NUMBERS, first=1
+)
+PATH = Subject(("f", "distance", "gradient_norm", "w1", "w2", "epochs", "status"), {"status": [*Status]}, _ONCE)
+"""A path of `optimize`; `epochs` is the first epoch with |grad f| below the tolerance."""
+RACE = Subject(_RACED := ("cost", "ratio", "solved", "verdict"), _VERDICTS, _RACED)
+"""A rule in a race, as its `--json` names them."""
+NETWORK_RACE = Subject(_ON_NETWORKS := ("test_acc", "verdict"), _VERDICTS, _ON_NETWORKS, ["test_acc"])
+"""A rule in a race on trainings."""
+RATE = Subject(_OF_RATE := ("rate", "status"), {"status": ("found", "unmoved")}, _OF_RATE)
+"""`optilab lr`: the recommended rate, and found or unmoved."""
+SUBJECTS = {"train": TRAINING, "optimize": PATH, "race": RACE, "race --on": NETWORK_RACE, "lr": RATE}
+"""By command."""
+
 WORDS = ("status", "verdict", "diagnosis")
 """The metrics whose values are words."""
-TRAINING = (*ROW, *TESTED, "seconds", "epochs", "grad_ratio", "status", "diagnosis")
-"""Metrics of a training."""
-ONCE = (*TESTED, "epochs", "grad_ratio", "status", "diagnosis")
-"""Metrics of a training that have one value, not one per epoch."""
-PATH = ("f", "distance", "gradient_norm", "w1", "w2", "epochs", "status")
-"""Metrics of a path of `optimize`; `epochs` is the first epoch with |grad f| below the tolerance."""
-RACE = ("cost", "ratio", "solved", "verdict")
-"""Metrics of a rule in a race, as its `--json` names them."""
-NETWORK_RACE = ("test_acc", "verdict")
-"""Metrics of a rule in a race on trainings."""
-
-RATE = ("rate", "status")
-"""Metrics of `optilab lr`: the recommended rate, and found or unmoved."""
-
 MOMENTS = ("last", "best", "area")
 """When a metric is measured, next to the number of an epoch."""
 
@@ -54,8 +98,6 @@ _TEXT = re.compile(
 )
 
 _NAMELESS = re.sub(r"\?P<\w+>", "", _TEXT.pattern)
-
-ALL = (*TRAINING, *PATH, *RACE, *NETWORK_RACE, *RATE)
 
 
 def no_fraction(metric: str, value: float) -> str:
@@ -132,7 +174,9 @@ class Claim(Section):
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
             raise refusal(f"expected exactly one of {accepted}, got {listed(bounds) if bounds else 'none'}")
         word, exact = self.metric in WORDS, self.operator == "=="
-        if self.metric in ALL and word != isinstance(self.bound, str):
+        if any(self.metric in subject.metrics for subject in SUBJECTS.values()) and word != isinstance(
+            self.bound, str
+        ):
             raise refusal(_unfit(self.metric, self.operator, self.bound))
         if isinstance(self.bound, float) and (why := no_fraction(self.metric, self.bound)):
             raise refusal(f"{self.metric}: {why}")
@@ -187,15 +231,9 @@ class Claim(Section):
 
     def admits(self, value: float | str) -> bool:
         """Whether a value meets the bound."""
-        if isinstance(value, str) or isinstance(self.bound, str):
-            return value == self.bound
-        return {
-            ">": value > self.bound,
-            ">=": value >= self.bound,
-            "<": value < self.bound,
-            "<=": value <= self.bound,
-            "==": self.distance(value) <= (self.within or 0.0),
-        }[self.operator]
+        if isinstance(value, str) or isinstance(self.bound, str) or self.operator == "==":
+            return self.distance(value) <= (self.within or 0.0)
+        return _COMPARED[self.operator](value, self.bound)
 
 
 Claims = Annotated[
@@ -212,68 +250,33 @@ class Expectations(Section):
 
     kind: ClassVar[str] = ""
 
-    command: Literal["train", "optimize", "race", "race --on", "lr"]
+    command: str
     expect: Claims = ()
 
     @model_validator(mode="after")
     def _claims_are_measured(self) -> "Expectations":
-        accepted = {
-            "train": TRAINING,
-            "optimize": PATH,
-            "race": RACE,
-            "race --on": NETWORK_RACE,
-            "lr": RATE,
-        }
-        require_metrics(self.expect, accepted[self.command])
+        require_metrics(self.expect, SUBJECTS[self.command])
         return self
 
 
-WORDS_OF: Mapping[tuple[str, ...], Sequence[str]] = {
-    TRAINING: STATUSES,
-    PATH: tuple(Status),
-    RATE: ("found", "unmoved"),
-    RACE: ("best", "worse", "cannot tell"),
-    NETWORK_RACE: ("best", "worse", "cannot tell"),
-}
-"""By the metrics of a command, the words that its status or verdict can be."""
-
-
 def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
-    """The claims of `--expect` about a result that has no config of its own."""
-    if not texts:
-        return ()
-    return load(
-        Expectations, {"command": command}, [Override("--expect", "expect", list(texts), adds=True)]
-    ).expect
+    """The claims of `--expect` about a result that has no config of its own; `command` is one of SUBJECTS."""
+    changes = [Override("--expect", "expect", list(texts), adds=True)]
+    return load(Expectations, {"command": command}, changes).expect if texts else ()
 
 
-def require_metrics(claims: Sequence[Claim], accepted: tuple[str, ...]) -> None:
+def require_metrics(claims: Sequence[Claim], subject: Subject) -> None:
     """A refusal of a claim on something that the command does not measure, or a word that it does not say."""
-    names = list(accepted)
     for claim in claims:
-        if claim.metric not in names:
-            raise refusal(unknown("metric", claim.metric, names), "expect")
-        words = [HEALTHY] if claim.metric == "diagnosis" else WORDS_OF[accepted]
-        if isinstance(claim.bound, str) and claim.bound not in words:
-            raise refusal(unknown(claim.metric, claim.bound, words), "expect")
-        once = claim.metric in ONCE or accepted in (RACE, NETWORK_RACE, RATE)
-        if once and claim.at != "last":
-            raise refusal(f"at {claim.at}: {claim.metric} has one value, not one per epoch", "expect")
-        if names == list(TRAINING) and claim.at == 0:
-            raise refusal("at: expected an epoch from 1, got 0", "expect")
-        if names == list(NETWORK_RACE):
-            if claim.confidence is not None and claim.metric != "test_acc":
-                raise refusal(f"confidence: applies only to test_acc, got {claim.text}", "expect")
-        elif names != list(TRAINING) and (claim.confidence is not None or claim.at in ("best", "area")):
-            what = "confidence" if claim.confidence is not None else f"at {claim.at}"
-            raise refusal(f"{what}: applies only to trainings, got {claim.text}", "expect")
+        if why := subject.misfit(claim):
+            raise refusal(why, "expect")
 
 
-def measured(accepted: tuple[str, ...]) -> AfterValidator:
+def measured(subject: Subject) -> AfterValidator:
     """The mark of a config's claims: they are about what its command measures."""
 
     def require(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
-        require_metrics(claims, accepted)
+        require_metrics(claims, subject)
         return claims
 
     return AfterValidator(require)
