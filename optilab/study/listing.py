@@ -25,7 +25,6 @@ from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study
 from optilab.study.groups import asked_of, axes_of
 
-GRAMMAR = "KEY=VALUE, KEY!=VALUE, KEY<VALUE, KEY<=VALUE, KEY>VALUE, KEY>=VALUE or KEY~PATTERN"
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
 """What a run can be filtered and sorted by next to its config."""
 
@@ -53,28 +52,30 @@ class Condition:
 
         UsageError where a number is ordered against text.
         """
-        key = next((key for key in self.keys if key in facts), None)
-        if key is None:
+        if (key := next((key for key in self.keys if key in facts), None)) is None:
             return self.operator == "!="
         fact, value = facts[key], decimal(self.value)
-        numbers = type(fact) in (int, float) and not isinstance(value, str)
+        are_numbers = type(fact) in (int, float) and not isinstance(value, str)
         if self.operator == "~":
             return fnmatchcase(flow(fact), self.value)
         if self.operator in ("=", "!="):
-            return (fact == value if numbers else flow(fact) == self.value) == (self.operator == "=")
-        if type(fact) in (int, float) and not numbers:
+            return (fact == value if are_numbers else flow(fact) == self.value) == (self.operator == "=")
+        if type(fact) in (int, float) and not are_numbers:
             raise UsageError(f"expected a number for {key}, got {shown(self.value)}", "--where")
-        if numbers:
-            return _ORDERS[self.operator](fact, value)
-        return isinstance(fact, str) and _ORDERS[self.operator](fact, self.value)
+        if not (are_numbers or isinstance(fact, str)):
+            return False
+        return _ORDERS[self.operator](fact, value if are_numbers else self.value)
 
 
 def read_conditions(texts: Sequence[str]) -> list[Condition]:
     """`KEY OPERATOR VALUE` of each `--where`. UsageError for anything else."""
-    matches = {text: _CONDITION.fullmatch(text) for text in texts}
-    if wrong := next((text for text, match in matches.items() if match is None), None):
-        raise UsageError(f"expected {GRAMMAR}, got {shown(wrong)}", "--where")
-    return [Condition([match[1]], match[2], match[3]) for match in matches.values() if match]
+    conditions = []
+    for text in texts:
+        if (match := _CONDITION.fullmatch(text)) is None:
+            accepted = ", ".join(f"KEY{sign}VALUE" for sign in ("=", "!=", *_ORDERS))
+            raise UsageError(f"expected {accepted} or KEY~PATTERN, got {shown(text)}", "--where")
+        conditions.append(Condition([match[1]], match[2], match[3]))
+    return conditions
 
 
 def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
@@ -82,13 +83,11 @@ def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
     keys = dict.fromkeys(known)
     usual = ELSEWHERE.get(key.lower(), key)
     for name in (key, f"{key}.name", usual, f"{usual}.name"):
-        if name in keys:
-            return [name]
-        if ending := [k for k in keys if k.endswith(f".{name}")]:
-            return ending
-    there = ", ".join(one for one in RESULTS if one in keys)
-    own = next((f", or a key of the config such as {one}" for one in keys if one not in RESULTS), "")
-    near = did_you_mean(key, list(keys)) or f"; expected {there}{own}"
+        if matches := [name] if name in keys else [k for k in keys if k.endswith(f".{name}")]:
+            return matches
+    there = ", ".join(result for result in RESULTS if result in keys)
+    config = next((f", or a key of the config such as {k}" for k in keys if k not in RESULTS), "")
+    near = did_you_mean(key, list(keys)) or f"; expected {there}{config}"
     raise UsageError(f"no listed run has {shown(key)}{near}", where)
 
 
@@ -128,29 +127,25 @@ def config_of(record: Record) -> dict[str, Any]:
 def variant_of(command: str, config: Mapping[str, Any]) -> Variant:
     """The variant of a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no
     presets. No code of a user's rule is run."""
-    if config and command == "train":
-        name = str(config.get("name"))
-        base = _trainings().get(name, {})
-        return Variant(name if base else "", _changed(command, flat(config), base))
-    if config and command == "optimize":
+    if not config or command not in ("train", "optimize"):
+        return Variant("", {})
+    preset = str(config.get("name"))
+    base = _training(preset) if command == "train" else _path("")
+    if command == "optimize":
         names = {key: str(rule.get("name")) for key, rule in config.items() if isinstance(rule, dict)}
         rules = {key: name for key, name in names.items() if key in ("algo", name)}
-        base = _path("") | {f"{key}.name": name for key, name in rules.items()}
-        base |= {
-            f"{key}.{setting}": value for key, rule in rules.items() for setting, value in _path(rule).items()
-        }
+        for key, name in rules.items():
+            base = base | {f"{key}.{setting}": value for setting, value in {**_path(name), "name": name}.items()}
         preset = ",".join(name.rpartition("/")[2] for name in rules.values())
-        return Variant(preset, _changed(command, flat(config), base))
-    return Variant("", {})
+    return Variant(preset if base else "", _changed(command, flat(config), base))
 
 
 @cache
-def _trainings() -> dict[str, dict[str, Any]]:
-    """The presets of trainings by name."""
-    schema = schema_for("train")
+def _training(name: str) -> dict[str, Any]:
+    """The preset of trainings of this name; empty without one."""
     with handling_user_code("recorded"):
-        trees = [dump(load(schema, str(preset.path))) for preset in presets("train")]
-    return {tree["name"]: flat(tree) for tree in trees}
+        paths = [str(preset.path) for preset in presets("train") if preset.name.replace("/", "-") == name]
+        return flat(dump(load(schema_for("train"), paths[0]))) if paths else {}
 
 
 @cache
