@@ -1,12 +1,12 @@
 """`optilab check`: claims about results, judged one by one."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -40,7 +40,6 @@ from optilab.words import listed, plural, some
 
 if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult, Results
-    from optilab.study.plan import StudyPlan
 
 
 class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
@@ -178,14 +177,20 @@ class CheckedTarget:
         return Suite(self.target, cases, self.seconds)
 
 
-Question: TypeAlias = "tuple[Sequence[Claim], Results]"
-"""Claims, and what they are about."""
-Judgement: TypeAlias = "tuple[Sequence[ClaimResult], Sequence[str], Sequence[OptilabError]]"
-"""Claims as they were judged, the directories that were made or read, and why other claims were not judged."""
-
-
 class TrialsFailed(OptilabError):
     code = ExitCode.SWEEP
+
+
+@dataclass(frozen=True)
+class Question:
+    """Claims, and what they are about."""
+
+    claims: Sequence[Claim]
+    results: "Results"
+    path: Path | None = None
+    """The directory that was made or read."""
+    wrong: Sequence[OptilabError] = ()
+    """Why other claims cannot be judged."""
 
 
 @dataclass(frozen=True)
@@ -199,30 +204,35 @@ class Checker:
     def expect(self) -> Sequence[str]:
         return tuple(self.request.expect or ())
 
-    def checks(self, target: str) -> Sequence[CheckedTarget]:
+    def checks(self, target: str) -> Iterator[CheckedTarget]:
         """The claims of a target, judged; those of a file of claims one command at a time."""
-        if not _is_file(target):
-            return self._entries(target)
         try:
+            if not _is_file(target):
+                for path in runs.select(self.place.folder, [target]):
+                    yield _judged(runs.name_of(path), partial(self._read, path))
+                return
             kind = command_of(target)
             if kind != "check":
-                return [_judged(target, partial(self._config, kind, target, self.request.changes, ()))]
+                yield _judged(target, partial(self._config, kind, target, self.request.changes))
+                return
             tree = read(presets.find("", target))
             file = load(CheckFile, tree)
         except OptilabError as error:
-            return [CheckedTarget(target, wrong=[error])]
-        chosen = file.chosen(self.request.slow, self.request.only)
+            yield CheckedTarget(target, wrong=[error])
+            return
+        chosen, named = file.chosen(self.request.slow, self.request.only), file.chosen(True, self.request.only)
         if not chosen:
             which = "" if self.request.slow else " that is not slow"
-            names = some([entry.name for _, entry in file.chosen(True, "*")], 5)
+            names = some([entry.name for entry in file.checks], 5)
             raise UsageError(
                 f"no check{which} has a name like {shown(self.request.only)}; the file has {names}", "--only"
             )
-        if not self.request.slow and (left := len(file.chosen(True, self.request.only)) - len(chosen)):
+        if left := len(named) - len(chosen):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")
-        return [_judged(entry.name, partial(self._entry, entry, tree, number)) for number, entry in chosen]
+        for number, entry in chosen:
+            yield _judged(entry.name, partial(self._entry, entry, tree, number))
 
-    def _entry(self, check: Check, tree: Tree, number: int) -> Judgement:
+    def _entry(self, check: Check, tree: Tree, number: int) -> Question:
         try:
             if check.run is not None:
                 return self._read(runs.locate(self.place.folder, check.run), dump(check)["expect"])
@@ -232,42 +242,40 @@ class Checker:
             at = ("checks", number)
             raise at_place(error, tree, at, (*at, check.command)) from None
 
-    def _config(self, kind: str, given: Any, changes: Sequence[Override], texts: Sequence[Any]) -> Judgement:
-        """Run what is given to a command, and judge its claims: those of an entry and those of `--expect`."""
-        from optilab.study.claims import judge_claims
-
+    def _config(self, kind: str, given: Any, changes: Sequence[Override], texts: Sequence[Any] = ()) -> Question:
+        """Run what is given to a command; its claims are its own, those of an entry, and those of `--expect`."""
         claimed = [
             Override(where, "expect", list(added), adds=True)
             for where, added in (("expect", texts), ("--expect", self.expect))
             if added
         ]
-        on_functions = kind == "race" and isinstance(given, dict) and "on" not in given
         if kind == "optimize":
-            claims, results = _paths(given, [*changes, *claimed])
-        elif kind == "lr":
-            claims, results = self._rate(given, changes, [*texts, *self.expect])
-        elif on_functions and changes:
-            raise UsageError("a race on test functions has no settings to set", "set")
-        elif on_functions:
-            claims, results = self._function_race(given, claimed)
-        else:
-            return self._study(kind, given, changes, claimed)
-        return judge_claims(claims, results), [], []
+            from optilab.commands.paths import follow, results_of
+            from optilab.config.optimize import OptimizeConfig
 
-    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> "Question":
+            config = load(OptimizeConfig, given, [*changes, *claimed])
+            return Question(_require(config.expect), results_of(config, follow(config)))
+        if kind == "lr":
+            return self._rate(given, changes, [*texts, *self.expect])
+        if kind == "race" and isinstance(given, dict) and "on" not in given:
+            if changes:
+                raise UsageError("a race on test functions has no settings to set", "set")
+            return self._function_race(given, claimed)
+        return self._study(kind, given, changes, claimed)
+
+    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> Question:
         from optilab.commands.lr import range_test
         from optilab.config.training import TrainConfig
         from optilab.study.claims import of_rate, require_judgeable
         from optilab.study.rates import rate_ramp
 
-        claims = _require(expectations("lr", texts))
-        asked = load(TrainConfig, given, changes)
+        claims, asked = _require(expectations("lr", texts)), load(TrainConfig, given, changes)
         require_judgeable(claims, [asked.name])
         dataset = studies.dataset_of(asked.data)
         test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
-        return claims, of_rate(test.rate, asked.name)
+        return Question(claims, of_rate(test.rate, asked.name))
 
-    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> "Question":
+    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import FunctionRace, found_on_functions
         from optilab.study.claims import of_race
         from optilab.study.function_race import standings
@@ -275,55 +283,39 @@ class Checker:
         asked = load(FunctionRaceConfig, given, claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return claims, of_race(standings(found_on_functions(asked, FunctionRace(), place).race))
+        return Question(claims, of_race(standings(found_on_functions(asked, FunctionRace(), place).race)))
 
-    def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Judgement:
-        from optilab.study.claims import judge_claims, of_study
-
-        asked, plan = self._asked(kind, given, changes, claimed)
-        claims = _require(asked.expect)
-        label = asked.config.name if kind == "remedy" else asked.name
-        ran = studies.run(
-            plan, runs.new_name(f"{label}-check"), JobOptions.of({"jobs": self.request.jobs}), self.place
-        )
-        failed = [outcome for outcome in ran.all if outcome.failed]
-        if failed:
-            raise TrialsFailed(f"{failed[0].trial.name} failed: {failed[0].reason}", str(ran.path))
-        return judge_claims(claims, of_study(runs.read_study(ran.path))), [str(ran.path)], []
-
-    def _asked(
-        self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]
-    ) -> "tuple[Any, StudyPlan]":
+    def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""
         from optilab.config.training import TrainConfig
         from optilab.study import network_race, remedy, sweep
+        from optilab.study.claims import of_study
 
+        asked: Any
+        plan: Any
         if kind == "remedy":
-            tried = remedy.resolve(load(RemedyConfig, given, claimed), changes)
-            return tried, remedy.plan(tried)
-        if kind == "race":
-            if isinstance(given, dict):
-                given = {"algos": algorithms(NETWORK_ALGOS), **given}
-            raced = network_race.resolve(load(RaceConfig, given, claimed), changes)
-            return raced, network_race.plan(raced)
-        if kind == "sweep":
-            swept = sweep.resolve(load(SweepConfig, given, claimed), changes)
+            asked = remedy.resolve(load(RemedyConfig, given, claimed), changes)
+            plan, label = remedy.plan(asked), asked.config.name
+        elif kind == "race":
+            raced = {"algos": algorithms(NETWORK_ALGOS), **given} if isinstance(given, dict) else given
+            asked = network_race.resolve(load(RaceConfig, raced, claimed), changes)
+            plan, label = network_race.plan(asked), asked.name
         else:
-            trained = load(TrainConfig, given, [*changes, *claimed])
-            swept = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
-        return swept, sweep.plan(swept, kind)
+            of = load(SweepConfig, given, claimed) if kind == "sweep" else None
+            trained = None if of else load(TrainConfig, given, [*changes, *claimed])
+            of = of or SweepConfig(config=trained, seeds=self.request.seeds)
+            asked = sweep.resolve(of, changes if kind == "sweep" else ())
+            plan, label = sweep.plan(asked, kind), asked.name
+        claims = _require(asked.expect)
+        jobs = JobOptions.of({"jobs": self.request.jobs})
+        ran = studies.run(plan, runs.new_name(f"{label}-check"), jobs, self.place)
+        if failed := next((outcome for outcome in ran.all if outcome.failed), None):
+            raise TrialsFailed(f"{failed.trial.name} failed: {failed.reason}", str(ran.path))
+        return Question(claims, of_study(runs.read_study(ran.path)), ran.path)
 
-    def _entries(self, target: str) -> Sequence[CheckedTarget]:
-        """The runs and studies that a name, path or pattern means."""
-        try:
-            paths = runs.select(self.place.folder, [target])
-        except OptilabError as error:
-            return [CheckedTarget(target, wrong=[error])]
-        return [_judged(runs.name_of(path), partial(self._read, path)) for path in paths]
-
-    def _read(self, path: Path, texts: Sequence[Any] = ()) -> Judgement:
+    def _read(self, path: Path, texts: Sequence[Any] = ()) -> Question:
         from optilab.config.optimize import OptimizeConfig
-        from optilab.study.claims import judge_claims, of_paths, of_study, of_training
+        from optilab.study.claims import of_paths, of_study, of_training
         from optilab.study.groups import settings
 
         entry = runs.read_entry(path)
@@ -345,44 +337,39 @@ class Checker:
             kind, results = "train", of_training(entry)
             claims = [*expectations(kind, settings(entry).get("expect", ()))]
         claims += expectations(kind, texts)
-        judged, wrong = list["ClaimResult"](), list[OptilabError]()
+        wrong = list[OptilabError]()
         for text in self.expect:
             try:
                 claims += expectations(kind, [text])
             except ConfigError as error:
                 wrong.append(error)
-        for claim in claims if wrong else _require(claims):
-            try:
-                judged += judge_claims([claim], results)
-            except UsageError as error:
-                wrong.append(error)
-        return judged, [str(path)], wrong
+        return Question(claims if wrong else _require(claims), results, path, wrong)
 
 
-def _judged(target: str, judge: Callable[[], Judgement]) -> CheckedTarget:
-    """What `judge` returns, timed; an error of one target, or of one claim, leaves the others."""
-    started = perf_counter()
-    try:
-        found = judge()
-    except OptilabError as error:
-        found = [], [], [error]
-    return CheckedTarget(target, *found, perf_counter() - started)
-
-
-def _paths(given: Any, changes: Sequence[Override]) -> "Question":
-    from optilab.commands.paths import follow, results_of
-    from optilab.config.optimize import OptimizeConfig
-
-    config = load(OptimizeConfig, given, changes)
-    claims = _require(config.expect)
-    return claims, results_of(config, follow(config))
-
-
-def _require(claims: Sequence[Any]) -> Sequence[Any]:
+def _require(claims: Sequence[Claim]) -> Sequence[Claim]:
     """Each claim once. UsageError without one."""
     if not claims:
         raise UsageError("no claim to judge: add `expect:` to the config, or --expect 'val_acc > 0.8'")
     return tuple(dict.fromkeys(claims))
+
+
+def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
+    """The claims of a target, timed; an error of one target, or of one claim, leaves the others."""
+    from optilab.study.claims import judge_claims
+
+    started, judged, wrong, made = perf_counter(), list["ClaimResult"](), list[OptilabError](), list[str]()
+    try:
+        question = ask()
+        wrong += question.wrong
+        made += [str(question.path)] if question.path else []
+        for claim in question.claims:
+            try:
+                judged += judge_claims([claim], question.results)
+            except UsageError as error:
+                wrong.append(error)
+    except OptilabError as error:
+        wrong.append(error)
+    return CheckedTarget(target, judged, made, wrong, perf_counter() - started)
 
 
 # --- what is shown -----------------------------------------------------------------------------------------
