@@ -102,7 +102,7 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
         empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
         if found and where:
             empty = f"no run in {place.folder} meets {' and '.join(where)}"
-        return RunList(lines, axes, empty, values=self.format == "csv")
+        return RunList(lines, axes, empty)
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
@@ -134,8 +134,6 @@ class RunList(Answer):
     axes: Sequence[str] | None
     empty: str
     """What is said where there is no line."""
-    values: bool = False
-    """For programs: a column for each key of the config that is not the same in all, instead of words."""
 
     @property
     def headline(self) -> str:
@@ -151,9 +149,7 @@ class RunList(Answer):
     def table(self) -> Table:
         if self.axes is not None:
             return _trials(self.lines, self.axes)
-        if self.values:
-            return Table(_value_columns(self.lines), list(map(_values, self.lines)))
-        return Table(_LIST_COLUMNS, list(map(_list_row, self.lines)))
+        return Table(_columns(self.lines), list(map(_row, self.lines)))
 
     def document(self) -> Mapping[str, Any]:
         return {"runs": list(map(_document, self.lines))}
@@ -162,36 +158,34 @@ class RunList(Answer):
         return [Verbatim(line.about["run"]) for line in self.lines]
 
 
-_LIST_COLUMNS = (
-    Column("run", "run", left=True),
-    Column("command", "command", left=True, detail=1),
-    Column("state", "state", left=True),
-    Column("config", "config", left=True),
-    Column("result", "result", left=True),
-)
-"""The table that `runs ls` prints; that of one study's trials: `_trials`."""
-
-
-def _list_row(line: "ListedRun") -> dict[str, Any]:
-    facts = {key: line.about[key] for key in ("run", "command", "state")}
-    return {**facts, "config": _configured(line), "result": _result(line)}
-
-
-def _value_columns(lines: "Sequence[ListedRun]") -> list[Column]:
+def _columns(lines: "Sequence[ListedRun]") -> list[Column]:
+    """For programs, each key of the config that is not the same in all has a column, instead of words."""
     first = lines[0].facts if lines else {}
     keys = dict.fromkeys(key for line in lines for key in line.variant.changed)
     varying = [k for k in keys if k not in first or any(line.facts.get(k) != first[k] for line in lines)]
-    about = ("run", "command", "state", "preset", "changed", "created", "trials")
-    outcome = ("result", "epoch", "val_acc", "best_val_acc", "best_epoch")
-    return [Column(key, key) for key in (*about, *varying, *outcome)]
+    return [
+        Column("run", "run", left=True),
+        Column("command", "command", left=True, detail=1),
+        Column("state", "state", left=True),
+        Column("config", "config", left=True, only="text"),
+        *(Column(key, "", only="values") for key in ("preset", "changed", "created", "trials", *varying)),
+        Column("result", "result", left=True),
+        *(Column(key, "", only="values") for key in ("epoch", "val_acc", "best_val_acc", "best_epoch")),
+    ]
 
 
-def _values(line: "ListedRun") -> dict[str, Any]:
+def _row(line: "ListedRun") -> dict[str, Any]:
     from optilab.study.groups import without_directory
 
-    changed = _changes(line, many=len(line.variant.changed))
     facts = {key: without_directory(value) for key, value in line.facts.items()}
-    return {**facts, "preset": line.variant.preset, "changed": changed, "result": _result(line)}
+    changed = _changes(line, many=len(line.variant.changed))
+    words = {
+        "preset": line.variant.preset,
+        "changed": changed,
+        "config": _configured(line),
+        "result": _result(line),
+    }
+    return {**facts, **words}
 
 
 def _document(line: "ListedRun") -> dict[str, Any]:

@@ -192,9 +192,8 @@ def layers(recorded: Sequence[Sequence[Row]], epochs: int) -> LayerHistory | Non
     depth = max(len(record["layers"]) for record in chain(*measured))
     tables = np.full((len(measured), len(MEASURED), depth, epochs), math.nan)
     for table, record in ((table, r) for table, records in zip(tables, measured, strict=True) for r in records):
-        *hidden, output = [[_number(layer.get(name)) for name in MEASURED] for layer in record["layers"]]
-        for row, values in [*enumerate(hidden), (depth - 1, output)]:
-            table[:, row, record["epoch"] - 1] = values
+        values = [[_number(layer.get(name)) for name in MEASURED] for layer in record["layers"]]
+        table[:, [*range(len(values) - 1), depth - 1], record["epoch"] - 1] = np.transpose(values)
     with np.errstate(divide="ignore", invalid="ignore"):  # log 0 is -inf, and the mean then 0
         means = {
             name: tables[:, n].mean(axis=0) if name == "saturated" else np.exp(np.log(tables[:, n]).mean(axis=0))
