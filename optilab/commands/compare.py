@@ -84,38 +84,30 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
     def run(self, place: Place) -> "LabComparison":
         """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another."""
         found = judged_runs(place.folder, self.names, self.given.get("metric"), self.target is not None)
-        answer = answered(*found, self)
+        answer = compared(*found, self)
         self.draw(answer.chart)
         return answer
 
 
-def answered(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "LabComparison":
-    """The comparison that options ask for of `judged_runs`."""
-    if options and options.baseline is not None:  # named after a study was judged without it
-        studies = (
-            one for one in selection.entries if isinstance(one, Study) and one.manifest["command"] != "train"
-        )
-        judged = (one.earlier_looks + 1 for one in studies if one.state == "done" and one.manifest.get("looks"))
-        selection = selection._replace(looks=max([selection.looks, *judged]))
-    return LabComparison(compared(selection, metric, options), selection.entries)
-
-
-def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "RunComparison":
+def compared(selection: "Selection", metric: str, options: ComparisonOptions | None = None) -> "LabComparison":
     """The comparison that options ask for. UsageError for what they do not accept."""
     from optilab.study.comparison import compare_runs
     from optilab.study.measure import read_measure
 
-    options = options or ComparisonOptions.of({})
+    options, looks = options or ComparisonOptions.of({}), selection.looks
     measure = read_measure(metric, str(options.at), options.target, options.until)
-    records, notes = selection.records, selection.notes
-    if not records:
-        missing = "nothing to compare: the study has no run yet"
-        raise UsageError("\n".join([missing, *notes]))
+    if not selection.records:
+        raise UsageError("\n".join(["nothing to compare: the study has no run yet", *selection.notes]))
     keys: Any = options.by or ()
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
         raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
-    return compare_runs(records, measure, options.baseline, by, options.best, notes, selection.looks)
+    if options.baseline is not None:  # named after a study was judged without it
+        studies = [one for one in selection.entries if isinstance(one, Study) and one.manifest.get("looks")]
+        ended = (one for one in studies if one.state == "done" and one.manifest["command"] != "train")
+        looks = max([looks, *(one.earlier_looks + 1 for one in ended)])
+    side = compare_runs(selection.records, measure, options.baseline, by, options.best, selection.notes, looks)
+    return LabComparison(side, selection.entries)
 
 
 def judged_runs(

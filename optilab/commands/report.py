@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from pydantic import Field
 
 from optilab.commands.answer import Printed, Sentence, Verbatim
-from optilab.commands.compare import ComparisonOptions, Metric, answered, judged_runs
+from optilab.commands.compare import ComparisonOptions, Metric, compared, judged_runs
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
 from optilab.commands.request import Place, options_of
 from optilab.marks import Argument, Flag
@@ -75,7 +75,7 @@ def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict
     remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
     if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
         options = Report.of({"baseline": name, **request.given}, request.typed)
-    answer = answered(selection, metric, options)
+    answer = compared(selection, metric, options)
     return answer.page(request.title), answer.verdict, selection.notes, {"comparison": answer.document()}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from optilab import runs
 from optilab.call import Command
 from optilab.commands.answer import Answer, Verbatim, lines_of
-from optilab.commands.compare import LabComparison, answered, compared, curves, judged_runs, no_epoch
+from optilab.commands.compare import LabComparison, compared, curves, judged_runs, no_epoch
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
 from optilab.runs import Record, Study, score
@@ -122,11 +122,10 @@ class LabRun(LabEntry[Record]):
     def page(self, title: str | None) -> bytes:
         if not self._is_training:
             return self._paths.page(title)
-        from optilab.commands.comparison_page import comparison_page
         from optilab.study.groups import Selection
 
         metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
-        return comparison_page(compared(Selection([self.entry]), metric), [self.entry], title)
+        return compared(Selection([self.entry], entries=[self.entry]), metric).page(title)
 
     @cached_property
     def _paths(self) -> "LabPaths":
@@ -161,7 +160,7 @@ class LabStudy(LabEntry[Study]):
         """The trainings that ran through, by their settings; of a race those of its judgement."""
         found, metric = judged_runs(self.path.parent, [str(self.path)], None)
         ended = [record for record in found.records if record.state in ("done", "diverged")]
-        return answered(found._replace(records=ended), metric)
+        return compared(found._replace(records=ended), metric)
 
     @property
     def answer(self) -> LabComparison:
