@@ -242,8 +242,8 @@ class Checker:
             at = ("checks", number)
             raise at_place(error, tree, at, (*at, check.command)) from None
 
-    def _config(self, kind: str, given: Any, changes: Sequence[Override], texts: Sequence[Any] = ()) -> Question:
-        """Run what is given to a command; its claims are its own, those of an entry, and those of `--expect`."""
+    def _config(self, kind: str, source: Any, changes: Sequence[Override], texts: Sequence[Any] = ()) -> Question:
+        """Run a command on its source; its claims are its own, those of an entry, and those of `--expect`."""
         claimed = [
             Override(where, "expect", list(added), adds=True)
             for where, added in (("expect", texts), ("--expect", self.expect))
@@ -253,39 +253,39 @@ class Checker:
             from optilab.commands.paths import follow, results_of
             from optilab.config.optimize import OptimizeConfig
 
-            config = load(OptimizeConfig, given, [*changes, *claimed])
+            config = load(OptimizeConfig, source, [*changes, *claimed])
             return Question(_require(config.expect), results_of(config, follow(config)))
         if kind == "lr":
-            return self._rate(given, changes, [*texts, *self.expect])
-        if kind == "race" and isinstance(given, dict) and "on" not in given:
+            return self._rate(source, changes, [*texts, *self.expect])
+        if kind == "race" and isinstance(source, dict) and "on" not in source:
             if changes:
                 raise UsageError("a race on test functions has no settings to set", "set")
-            return self._function_race(given, claimed)
-        return self._study(kind, given, changes, claimed)
+            return self._function_race(source, claimed)
+        return self._study(kind, source, changes, claimed)
 
-    def _rate(self, given: Any, changes: Sequence[Override], texts: Sequence[str]) -> Question:
+    def _rate(self, source: Any, changes: Sequence[Override], texts: Sequence[str]) -> Question:
         from optilab.commands.lr import range_test
         from optilab.config.training import TrainConfig
         from optilab.study.claims import of_rate, require_judgeable
         from optilab.study.rates import rate_ramp
 
-        claims, asked = _require(expectations("lr", texts)), load(TrainConfig, given, changes)
+        claims, asked = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
         require_judgeable(claims, [asked.name])
         dataset = studies.dataset_of(asked.data)
         test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
         return Question(claims, of_rate(test.rate, asked.name))
 
-    def _function_race(self, given: dict[str, Any], claimed: Sequence[Override]) -> Question:
+    def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import FunctionRace, found_on_functions
         from optilab.study.claims import of_race
         from optilab.study.function_race import standings
 
-        asked = load(FunctionRaceConfig, given, claimed)
+        asked = load(FunctionRaceConfig, source, claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
         return Question(claims, of_race(standings(found_on_functions(asked, FunctionRace(), place).race)))
 
-    def _study(self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
+    def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""
         from optilab.config.training import TrainConfig
         from optilab.study import network_race, remedy, sweep
@@ -294,17 +294,18 @@ class Checker:
         asked: Any
         plan: Any
         if kind == "remedy":
-            asked = remedy.resolve(load(RemedyConfig, given, claimed), changes)
+            asked = remedy.resolve(load(RemedyConfig, source, claimed), changes)
             plan, label = remedy.plan(asked), asked.config.name
         elif kind == "race":
-            raced = {"algos": algorithms(NETWORK_ALGOS), **given} if isinstance(given, dict) else given
+            raced = {"algos": algorithms(NETWORK_ALGOS), **source} if isinstance(source, dict) else source
             asked = network_race.resolve(load(RaceConfig, raced, claimed), changes)
             plan, label = network_race.plan(asked), asked.name
         else:
-            of = load(SweepConfig, given, claimed) if kind == "sweep" else None
-            trained = None if of else load(TrainConfig, given, [*changes, *claimed])
-            of = of or SweepConfig(config=trained, seeds=self.request.seeds)
-            asked = sweep.resolve(of, changes if kind == "sweep" else ())
+            if kind == "sweep":
+                asked = sweep.resolve(load(SweepConfig, source, claimed), changes)
+            else:
+                trained = load(TrainConfig, source, [*changes, *claimed])
+                asked = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
             plan, label = sweep.plan(asked, kind), asked.name
         claims = _require(asked.expect)
         jobs = JobOptions.of({"jobs": self.request.jobs})

@@ -83,8 +83,8 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
 
     def run(self, place: Place) -> "LabComparison":
         """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another."""
-        found = judged_runs(place.folder, self.names, self.given.get("metric"), self.target is not None)
-        answer = compared(*found, self)
+        judged = judged_runs(place.folder, self.names, self.given.get("metric"), self.target is not None)
+        answer = compared(*judged, self)
         self.draw(answer.chart)
         return answer
 
@@ -103,9 +103,9 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
     if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
         raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
     if options.baseline is not None:  # named after a study was judged without it
-        studies = [one for one in selection.entries if isinstance(one, Study) and one.manifest.get("looks")]
-        ended = (one for one in studies if one.state == "done" and one.manifest["command"] != "train")
-        looks = max([looks, *(one.earlier_looks + 1 for one in ended)])
+        studies = [e for e in selection.entries if isinstance(e, Study) and e.manifest.get("looks")]
+        ended = (study for study in studies if study.state == "done" and study.manifest["command"] != "train")
+        looks = max([looks, *(study.earlier_looks + 1 for study in ended)])
     side = compare_runs(selection.records, measure, options.baseline, by, options.best, selection.notes, looks)
     return LabComparison(side, selection.entries)
 
@@ -120,13 +120,13 @@ def judged_runs(
     """
     from optilab.study.groups import asked_of, select
 
-    found = select(folder, names)
-    entries, tuned = found.entries, tables.tuning(found.entries)
-    records = [record for record in found.records if record.name not in tuned]
+    selection = select(folder, names)
+    entries, tuned = selection.entries, tables.tuning(selection.entries)
+    records = [record for record in selection.records if record.name not in tuned]
     usual = "test_acc" if tuned and not timed else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
         usual = str(asked_of(study).get("metric", usual))
-    return found._replace(records=records), metric or usual
+    return selection._replace(records=records), metric or usual
 
 
 # --- the answer --------------------------------------------------------------------------------------------

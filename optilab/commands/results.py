@@ -158,9 +158,9 @@ class LabStudy(LabEntry[Study]):
     @cached_property
     def comparison(self) -> LabComparison:
         """The trainings that ran through, by their settings; of a race those of its judgement."""
-        found, metric = judged_runs(self.path.parent, [str(self.path)], None)
-        ended = [record for record in found.records if record.state in ("done", "diverged")]
-        return compared(found._replace(records=ended), metric)
+        selection, metric = judged_runs(self.path.parent, [str(self.path)], None)
+        ended = [record for record in selection.records if record.state in ("done", "diverged")]
+        return compared(selection._replace(records=ended), metric)
 
     @property
     def answer(self) -> LabComparison:

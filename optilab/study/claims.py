@@ -272,8 +272,8 @@ def of_study(study: Study) -> Results:
 
 def of_trainings(records: Sequence[Record], points: int = 0, looks: int = 0) -> Results:
     """Trainings, by group. `points`: settings that the best was chosen from, where they are more than the groups."""
-    found = groups(records).groups if records else ()
-    return _of_groups(found, max(points, len(found), 1), looks)
+    several = groups(records).groups if records else ()
+    return _of_groups(several, max(points, len(several), 1), looks)
 
 
 def of_training(record: Record) -> Results:
@@ -282,8 +282,8 @@ def of_training(record: Record) -> Results:
     return _of_groups([Group(name, {}, {settings(record)["seed"]: record})])
 
 
-def _of_groups(found: Sequence[Group], points: int = 1, looks: int = 0) -> Results:
-    records = [record for group in found for record in group.runs.values()]
+def _of_groups(several: Sequence[Group], points: int = 1, looks: int = 0) -> Results:
+    records = [record for group in several for record in group.runs.values()]
     last = max((record.manifest.get("config", {}).get("epochs") or inf for record in records), default=inf)
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
@@ -291,7 +291,7 @@ def _of_groups(found: Sequence[Group], points: int = 1, looks: int = 0) -> Resul
             raise UsageError(f"there is no epoch {at}, the last is {last}")
         if metric in TESTED and records and not any(metric in record.manifest for record in records):
             raise UsageError(f"{metric} needs held-out images (data.holdout)")
-        return {group.label: _of_group(group, metric, at) for group in found}
+        return {group.label: _of_group(group, metric, at) for group in several}
 
     return Results(measured, "no training has a result", points, looks)
 
@@ -350,7 +350,7 @@ def _of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, s
     if metric == "status":
         return status or Missing("no status")
     if metric == "epochs":
-        below = (own["epoch"] for own in rows if own["gradient_norm"] < config.tolerance)
+        below = (row["epoch"] for row in rows if row["gradient_norm"] < config.tolerance)
         return next(below, Missing("|grad f| never went below the tolerance"))
     if metric == "distance":
         point = [row[f"w{i + 1}"] for i in range(len(config.function.start))]
@@ -374,15 +374,15 @@ def of_network_race(result: "RaceResult") -> Results:
     """The rules of a race on trainings: RULE on every training, and with several trainings NETWORK/RULE."""
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
-        found = {}
+        rules = {}
         for table in result.networks:
             for row in table.comparison.rows if table.comparison else ():
-                own = Measured(table.raced[row.key].accuracy.values, sample=row.values, unit="repeat")
+                rule = Measured(table.raced[row.key].accuracy.values, sample=row.values, unit="repeat")
                 if metric == "verdict":
                     missing = Missing("a verdict needs several repeats")
-                    own = Measured.of({0: row.verdict if table.has_verdicts else missing})
-                found[f"{table.network}/{row.key}" if len(result.networks) > 1 else row.key] = own
-        return found
+                    rule = Measured.of({0: row.verdict if table.has_verdicts else missing})
+                rules[f"{table.network}/{row.key}" if len(result.networks) > 1 else row.key] = rule
+        return rules
 
     return Results(measured, "no optimizer has a judged training", looks=result.looks)
 

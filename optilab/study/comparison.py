@@ -210,12 +210,12 @@ def _named(rows: Sequence[ComparedRuns], name: str) -> int:
     records = [[record for group in row.groups for record in group.runs.values()] for row in rows]
     names = [
         [[row.label] for row in rows],
-        [[record.name for record in own] for own in records],
-        [[record.path.parent.name for record in own] for own in records],
-        [[record.manifest.get("config", {}).get("name") for record in own] for own in records],
+        [[record.name for record in group] for group in records],
+        [[record.path.parent.name for record in group] for group in records],
+        [[record.manifest.get("config", {}).get("name") for record in group] for group in records],
         [[row.label[-len(name) :]] if row.label.endswith(f" {name}") else [] for row in rows],
     ]
-    matches = [[place for place, own in enumerate(kind) if name in own] for kind in names]
+    matches = [[place for place, known in enumerate(kind) if name in known] for kind in names]
     for places in matches:
         if len(places) == 1:
             return places[0]
@@ -290,7 +290,9 @@ def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None
     if comparison is None:
         return
     base = rows[comparison.baseline.key]
-    pairs = [(row, own.difference) for row, own in zip(rows, comparison.rows, strict=True) if own.difference]
+    pairs = [
+        (row, judged.difference) for row, judged in zip(rows, comparison.rows, strict=True) if judged.difference
+    ]
     partial = [r.label for r, d in pairs if d.paired and r.outcomes.values.keys() != base.outcomes.values.keys()]
     unpaired = [row.label for row, difference in pairs if not difference.paired]
     single = [row.label for row, difference in pairs if difference.n < 2]

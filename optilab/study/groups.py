@@ -118,8 +118,8 @@ def select(folder: Path, names: Sequence[str]) -> Selection:
             continue
         entry.require_unedited()
         looks = max(looks, entry.earlier_looks)
-        found, unreadable = entry.runs()
-        records |= {run.path: run for run in found}
+        readable, unreadable = entry.runs()
+        records |= {run.path: run for run in readable}
         left_out |= {f"{entry.name}/{name}": reason for name, reason in unreadable.items()}
     return Selection(list(records.values()), left_out, looks, entries, {p.name: c for p, c in others.items()})
 
@@ -135,7 +135,7 @@ def settings(record: Record) -> dict[str, Any]:
     """Every key of a run's config, dotted, as its manifest has it: the checksum of its data, and where it was forked
     from, if it was.
 
-    Code of the user's own is not loaded: its checksum is a setting. ConfigError if config.yaml is damaged, RunError if
+    A user's code is not loaded: its checksum is a setting. ConfigError if config.yaml is damaged, RunError if
     a setting in it was edited since the run started, which only that of a watched loop may be.
     """
     config = record.as_started

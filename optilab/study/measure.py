@@ -1,7 +1,7 @@
 """The number of a training: a metric at an epoch, at its best, its mean over the epochs, or the time to a target.
 
 A training that diverged has learned nothing: it counts as the accuracy or the loss of the chance level, or as the
-highest loss of its own group if that is more. Times to a target are compared between trainings of one length; a target
+highest loss of its group if that is more. Times to a target are compared between trainings of one length; a target
 that a training never reached, or that it diverged before, counts as one epoch after the longest of them.
 """
 
@@ -218,7 +218,7 @@ def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric"
         _require_known(records, measure, where)
     is_late = any(isinstance(number, Missing) and number.ending for number in every)
     late = _after_the_end(records, measure) if is_late else 0.0
-    return [_of_group(group, own, measure, late) for group, own in zip(groups, numbers, strict=True)]
+    return [_of_group(*pair, measure, late) for pair in zip(groups, numbers, strict=True)]
 
 
 def _require_known(records: Sequence[Record], measure: Measure, where: str) -> None:
