@@ -252,9 +252,9 @@ def _notes(side: RunComparison, looks: int) -> list[str]:
             side.problems and not side.best,
             f"each row is the mean over {settings}; verdicts hold for these settings, with the seeds as the sample",
         ),
-        (data, f"not the same data: {some(data, 6)}, so the outcomes are measured on different images"),
+        (data, f"the outcomes are measured on different images ({some(data, 6)})"),
         (len(lengths) > 1 and advice, f"not the same epochs: {some([*map(text, lengths)], 6)}; {advice}"),
-        (exact, f"not the same digits for equal seeds: {some(exact, 6)}"),
+        (exact, f"equal seeds do not give equal digits ({some(exact, 6)})"),
         (
             learned_nothing([row.outcomes for row in rows], measure.rises),
             "no row is better than chance: more seeds will hardly help",
@@ -296,14 +296,12 @@ def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None
     partial = [r.label for r, d in pairs if d.paired and r.outcomes.values.keys() != base.outcomes.values.keys()]
     unpaired = [row.label for row, difference in pairs if not difference.paired]
     single = [row.label for row, difference in pairs if difference.n < 2]
+    single += [base.label] if len(single) > 1 and len(base.outcomes.values) == 1 else []
     loops = all(record.is_watched for row in rows for group in row.groups for record in group.runs.values())
     again = "save each seed under the same name in another directory" if loops else "train with --seeds 5"
-    yield partial, f"{_together(partial)}: only the seeds that {base.label} has, too, are compared"
-    yield (
-        unpaired,
-        f"{_together(unpaired)}: compared with {base.label} without pairs (Welch): too few seeds in common",
-    )
-    yield single, f"{_together(single)}: no interval with a single seed; {again}"
+    yield partial, f"only common seeds are compared: {_together(partial)} with {base.label}"
+    yield unpaired, f"too few common seeds for pairs (Welch): {_together(unpaired)} with {base.label}"
+    yield single, f"no interval with a single seed: {_together(single)}; {again}"
     luck = any(difference.shared for _, difference in pairs)
     yield luck, "seeds may agree by luck, so a verdict assumes that no row varies less than the average row"
 

@@ -43,14 +43,14 @@ def noted(side, words):
 
 OTHER_DATA = {"dataset": "idx", "classes": 10, "sha256": {"train-images-idx3-ubyte": "11" * 32}}
 NOTES = {
-    "data": ((), {"data": OTHER_DATA}, "not the same data: data.files, so"),
-    "no shared seed": ((RELU,), {"other_seeds": (4, 5, 6)}, "without pairs (Welch)"),
-    "two shared seeds": ((RELU,), {"other_seeds": (2, 3, 4)}, "without pairs (Welch)"),
-    "three of four": ((RELU,), {"other_seeds": (1, 2, 3, 4)}, "only the seeds that"),
+    "data": ((), {"data": OTHER_DATA}, "different images (data.files)"),
+    "no shared seed": ((RELU,), {"other_seeds": (4, 5, 6)}, "too few common seeds for pairs (Welch)"),
+    "two shared seeds": ((RELU,), {"other_seeds": (2, 3, 4)}, "too few common seeds for pairs (Welch)"),
+    "three of four": ((RELU,), {"other_seeds": (1, 2, 3, 4)}, "only common seeds are compared"),
     "versions": (
         (RELU,),
         {"versions": {**VERSIONS, "torch": "2.13.0"}},
-        "not the same digits for equal seeds: versions.torch",
+        "equal digits (versions.torch)",
     ),
 }
 

@@ -1,12 +1,14 @@
 """Runs sorted into groups by everything but the seed."""
 
 import json
+import tracemalloc
 
 import pytest
 
 from optilab import runs
 from optilab.errors import RunError
 from optilab.study.groups import DATA, groups, select, settings, short
+from optilab.study.measure import Measure, values_of
 from tests.study.generated import DIGESTS, training
 
 
@@ -108,3 +110,18 @@ def test_a_setting_that_was_edited_is_refused_wherever_it_was(where, tmp_path):
         with pytest.raises(RunError, match=r"optimizer\.lr: 0\.\d+ -> 0\.\d+"):
             settings(runs.read(path))
         (path / where).write_text(whole)
+
+
+def test_many_runs_need_little_memory(tmp_path):
+    """Neither their texts nor their rows are kept."""
+    for seed in range(20):
+        training(tmp_path, f"r{seed}", f"seed={seed}", "epochs=100", accuracies=[0.5] * 100)
+    groups(select(tmp_path, ["r1*"]).records)
+    tracemalloc.start()
+    try:
+        grouping = groups(select(tmp_path, ["*"]).records)
+        assert tracemalloc.get_traced_memory()[0] < 20 * 10 * 1024
+        assert values_of(grouping.groups, Measure())[0].values.keys() == {*range(20)}
+        assert tracemalloc.get_traced_memory()[1] < 20 * 20 * 1024
+    finally:
+        tracemalloc.stop()
