@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -122,17 +122,22 @@ def select(folder: Path, names: Sequence[str], older_than: timedelta | None = No
     writes; a pattern means damaged runs, too. Raises what `locate` raises, and RunError for a pattern that matches
     nothing.
     """
+    matching = _matching(folder, names)
     if older_than is None:
-        return list(dict.fromkeys(map(_path, _matching(folder, names))))
+        return list(dict.fromkeys(entry if isinstance(entry, Path) else entry.path for entry in matching))
     before = f"{datetime.now(UTC) - older_than:%Y-%m-%dT%H:%M:%SZ}"
-    chosen = read_selected(folder, names) if names else entries(folder)[0]
+    chosen = _read(matching) if names else entries(folder)[0]
     return [entry.path for entry in chosen if _age(entry)[0] < before and entry.state != "running"]
 
 
 def read_selected(folder: Path, names: Sequence[str]) -> list[Record | Study]:
     """`select`, read; a pattern `STUDY/0.1*` or `DIR/*` looks inside that. CheckpointError for a damaged run."""
-    matching = {_path(entry): entry for entry in _matching(folder, names, inside=True)}
-    return [read_entry(entry) if isinstance(entry, Path) else entry for entry in matching.values()]
+    return _read(_matching(folder, names, inside=True))
+
+
+def _read(matching: Iterable[Record | Study | Path]) -> list[Record | Study]:
+    read = (read_entry(entry) if isinstance(entry, Path) else entry for entry in matching)
+    return list({entry.path: entry for entry in read}.values())
 
 
 def is_pattern(name: str) -> bool:
@@ -171,10 +176,6 @@ def _like(folder: Path, pattern: str) -> Iterator[Record | Study | Path]:
         raise RunError(f"no run in {folder} matches {shown(pattern)}{_missing(folder)}")
     yield from (entry for entry in matching if entry.state != "running")
     yield from damaged  # whoever reads it says what is wrong with it
-
-
-def _path(entry: Record | Study | Path) -> Path:
-    return entry if isinstance(entry, Path) else entry.path
 
 
 def _latest(folder: Path, command: str | None) -> Path:
