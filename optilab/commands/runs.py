@@ -666,15 +666,14 @@ class ExportRuns(FolderOptions, OutputOptions):
         selection = select(place.folder, self.names)
         if self.out is None and self.tensorboard is None:
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
-        if self.out is not None:
-            export.require_writable(Path(self.out), "--out", self.force)
+        table = None if self.out is None else export.table_file(self.out, "--out", self.force)
         if self.tensorboard is not None:
             export.require_new(Path(self.tensorboard), "--tensorboard")
         rows, damaged = export.gather(selection.records, selection.left_out)
         for note in selection._replace(left_out=damaged).notes if not self.quiet else ():
             terminal.note(note)
-        if self.out is not None:
-            export.write(Path(self.out), rows)
+        if table is not None:
+            export.write(table, rows)
         if self.tensorboard is not None:
             export.tensorboard(Path(self.tensorboard), rows.runs)
         written = [str(Path(path)) for path in (self.out, self.tensorboard) if path is not None]

@@ -19,12 +19,11 @@ from typing import Any, Final, TypeAlias
 
 from optilab import runs
 from optilab.config.tree import flow
-from optilab.errors import OptilabError, UsageError, printable, shown
-from optilab.files import cell, no_directory, write_errors
+from optilab.errors import OptilabError, UsageError, printable
+from optilab.files import cell, write_errors
 from optilab.runs import Record, Row
 from optilab.runs.record import MANIFEST
 from optilab.study.groups import settings
-from optilab.words import listed
 
 ROW_GROUP: Final = 20_000
 """Rows of a Parquet file that are in memory together."""
@@ -105,21 +104,17 @@ def value(setting: Any, kind: Kind) -> Any:
 # --- tables ------------------------------------------------------------------------------------------------
 
 
-def require_writable(path: Path, where: str, force: bool) -> None:
-    """UsageError for a name with another extension, without the package that its format needs, without a directory
-    to write in, or where something would be overwritten."""
-    if path.suffix.lower() not in WRITERS:
-        raise UsageError(f"expected a name that ends in {listed(WRITERS, 'or')}, got {shown(str(path))}", where)
+def table_file(file: str, where: str, force: bool) -> Path:
+    """The path of a table to write. UsageError for what `output_file` refuses, without the package that its format
+    needs, and where something would be overwritten."""
+    path = runs.output_file(file, tuple(WRITERS), where)
     if path.suffix.lower() == ".parquet":
         require("pyarrow", f"{where} FILE.parquet", "export")
-    if not path.parent.is_dir():
-        raise UsageError(no_directory(path.parent), where)
-    if path.is_dir():
-        raise UsageError(f"{path} is a directory", where)
     if os.path.lexists(path) and os.path.lexists(path.parent / MANIFEST):
         raise UsageError(f"{path} is a file of a run or study", where)
     if not force and os.path.lexists(path):
         raise UsageError(f"{path} exists (--force)", where)
+    return path
 
 
 def require(package: str, what: str, extra: str) -> None:

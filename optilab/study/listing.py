@@ -28,11 +28,14 @@ from optilab.study.groups import asked_of, axes_of
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
 """What a run can be filtered and sorted by next to its config."""
 
-_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
+    "~": fnmatchcase,
 }
 _CONDITION = re.compile(r"\s*([A-Za-z_][\w.-]*?)\s*(!=|=|~|(?:<=|>=|<|>)(?=\s*\S))\s*(?![<>=])(.*?)\s*", re.DOTALL)
 """Key, operator and value; a value that is ordered is not empty."""
@@ -55,16 +58,12 @@ class Condition:
         if (key := next((key for key in self.keys if key in facts), None)) is None:
             return self.operator == "!="
         fact, value = facts[key], decimal(self.value)
-        are_numbers = type(fact) in (int, float) and not isinstance(value, str)
-        if self.operator == "~":
-            return fnmatchcase(flow(fact), self.value)
-        if self.operator in ("=", "!="):
-            return (fact == value if are_numbers else flow(fact) == self.value) == (self.operator == "=")
-        if type(fact) in (int, float) and not are_numbers:
+        is_number = type(fact) in (int, float)
+        if is_number and isinstance(value, str) and self.operator[0] in "<>":
             raise UsageError(f"expected a number for {key}, got {shown(self.value)}", "--where")
-        if not (are_numbers or isinstance(fact, str)):
-            return False
-        return _ORDERS[self.operator](fact, value if are_numbers else self.value)
+        if not is_number or isinstance(value, str) or self.operator == "~":
+            fact, value = flow(fact), self.value
+        return _OPERATORS[self.operator](fact, value)
 
 
 def read_conditions(texts: Sequence[str]) -> list[Condition]:
@@ -72,7 +71,7 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
     conditions = []
     for text in texts:
         if (match := _CONDITION.fullmatch(text)) is None:
-            accepted = ", ".join(f"KEY{sign}VALUE" for sign in ("=", "!=", *_ORDERS))
+            accepted = ", ".join(f"KEY{sign}VALUE" for sign in _OPERATORS if sign != "~")
             raise UsageError(f"expected {accepted} or KEY~PATTERN, got {shown(text)}", "--where")
         conditions.append(Condition([match[1]], match[2], match[3]))
     return conditions
