@@ -18,9 +18,10 @@ from optilab import runs
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, edited
 from optilab.config.tree import Tree, flat, flow
-from optilab.errors import RunError, UsageError, did_you_mean, shown
+from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_user_code
 from optilab.runs import Record, Row, Study
+from optilab.runs.record import MANIFEST
 from optilab.words import listed, plural
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
@@ -135,8 +136,8 @@ def settings(record: Record) -> dict[str, Any]:
     """Every key of a run's config, dotted, as its manifest has it: the checksum of its data, and where it was forked
     from, if it was.
 
-    A user's code is not loaded: its checksum is a setting. ConfigError if config.yaml is damaged, RunError if
-    a setting in it was edited since the run started, which only that of a watched loop may be.
+    A user's code is not loaded: its checksum is a setting. ConfigError for a damaged config.yaml, CheckpointError for a
+    damaged manifest, RunError if a setting was edited since the run started, as only that of a watched loop may be.
     """
     config = record.as_started
     if config is None:  # edited since, or of an earlier version
@@ -146,6 +147,8 @@ def settings(record: Record) -> dict[str, Any]:
             raise RunError(edited(path, changed))
         config = written if record.is_watched else record.manifest.get("config") or written
     tree = flat(config)
+    if missing := [key for key in ("name", "seed") if key not in tree]:
+        raise CheckpointError(f"{record.path / MANIFEST} is damaged: its config has no {missing[0]}")
     if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others
         return {**tree, "name": record.name}
     for key in ("optimizer", "model"):

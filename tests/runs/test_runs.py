@@ -109,6 +109,7 @@ def test_patterns_and_ages(optilab, tmp_path):
         with pytest.raises(UsageError, match="a whole number"):
             runs.age(age)
     optilab("runs", "rm", "z*", "--yes", code=4)
+    optilab("runs", "rm", "a1/*", "--older-than", "30d", "--yes", code=2)  # no trial of a study leaves it
     removed = json.loads(optilab("runs", "rm", "a*", "--older-than", "30d", "--yes", "--json").stdout)
     assert removed == {"schema_version": 1, "removed": ["runs/a1"]}
     assert optilab("runs", "rm", "--older-than", "30d", "--yes").stdout == "removed runs/b1\n"

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from optilab import runs
-from optilab.errors import RunError
+from optilab.errors import CheckpointError, RunError
 from optilab.study.groups import DATA, groups, select, settings, short
 from optilab.study.measure import Measure, values_of
 from tests.study.generated import DIGESTS, training
@@ -125,3 +125,19 @@ def test_many_runs_need_little_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 20 * 20 * 1024
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("key", ["name", "seed", "epochs"])
+@pytest.mark.parametrize("value", [None, [], "absent"])
+def test_a_manifest_without_a_readable_config_is_damaged(tmp_path, key, value):
+    file = training(tmp_path, "one", "seed=1") / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["config"][key] = value
+    if value == "absent":
+        del manifest["config"][key]
+    file.write_text(json.dumps(manifest))
+    if (key, value) == ("epochs", "absent"):
+        assert values_of(grouped(tmp_path).groups, Measure())[0].values == {1: 0.6}
+        return
+    with pytest.raises(CheckpointError, match=rf"manifest\.json is damaged: .*{key}"):
+        grouped(tmp_path)
