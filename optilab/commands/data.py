@@ -8,13 +8,13 @@ from annotated_doc import Doc
 from optilab.commands.answer import Printed
 from optilab.commands.options import QUIET, DataOptions, OutputOptions, SilentOptions
 from optilab.commands.request import Place
-from optilab.data.sources import DATASETS
+from optilab.data.catalog import DATASETS
 from optilab.errors import DataError, UsageError
 from optilab.marks import Argument
 from optilab.show.table import Column, Table
 
 if TYPE_CHECKING:
-    from optilab.data.load import Presence
+    from optilab.data.read import Presence
 
 _Name = Annotated[str, Argument("NAME", complete=",".join(DATASETS)), Doc("Name of a dataset")]
 _DEFAULT = "fashion-mnist"
@@ -28,10 +28,10 @@ class ListDatasets(DataOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print the names of the datasets that are here")] = False
 
     def run(self, place: Place) -> Printed:
-        from optilab.data import load
+        from optilab.data import read
 
         folder = _folder(self, place)
-        found = [load.presence(name, folder) for name in DATASETS]
+        found = [read.presence(name, folder) for name in DATASETS]
         rows = list(map(_row, found))
         shown = [{**row, "place": _place(presence)} for row, presence in zip(rows, found, strict=True)]
         here = [presence.info.name for presence in found if presence.here]
@@ -81,9 +81,9 @@ class VerifyDataset(DataOptions, SilentOptions):
 
     def run(self, place: Place) -> Printed:
         """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
-        from optilab.data import load
+        from optilab.data import read
 
-        files = load.verify(self.name, _folder(self, place, self.name))
+        files = read.verify(self.name, _folder(self, place, self.name))
         rows = [{"file": one.name, "bytes": one.size, "sha256": one.digest, "ok": one.ok} for one in files]
         table = Table(_FILES, rows)
         if problems := [one.problem for one in files if not one.ok]:
@@ -125,7 +125,7 @@ class FetchDataset(DataOptions, OutputOptions):
 def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | None:
     """The directory of the files, if it is given. UsageError for a file, which only npz may be, for a dataset without
     files, and for an unknown one."""
-    from optilab.data.load import info_of
+    from optilab.data.read import info_of
 
     form = info_of(dataset).form if dataset else ""
     if request.data_dir and form != "npz" and Path(request.data_dir).is_file():

@@ -38,7 +38,7 @@ from optilab.words import duration
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
-    from optilab.data.load import Dataset
+    from optilab.data.read import Dataset
     from optilab.study.claims import ClaimResult
     from optilab.study.rates import RangeTest, RateRamp
 

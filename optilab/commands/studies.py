@@ -25,7 +25,7 @@ from optilab.words import duration, pace, percent, plural
 
 if TYPE_CHECKING:
     from optilab.config.training import DataConfig
-    from optilab.data.load import Dataset
+    from optilab.data.read import Dataset
     from optilab.study.execution import StudyResult
     from optilab.study.groups import Measure
     from optilab.study.plan import StudyPlan

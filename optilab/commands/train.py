@@ -47,7 +47,7 @@ from optilab.words import decimals, duration, pace, percent, plural, settings
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
-    from optilab.data.load import Dataset
+    from optilab.data.read import Dataset
     from optilab.study.claims import ClaimResult
     from optilab.train.crowding import Crowding
     from optilab.train.engine import Training

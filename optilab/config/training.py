@@ -20,7 +20,7 @@ from optilab.config.model import ModelConfig
 from optilab.config.own_network import OrOwn, OwnNetwork
 from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump, refusal
 from optilab.config.tree import flat, flow
-from optilab.data.sources import DATASETS, DatasetInfo
+from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import UserCode, sources

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optilab.data import formats, sources
-from optilab.data import load as data
+from optilab.data import catalog, formats
+from optilab.data import read as data
+from optilab.data.catalog import DatasetInfo
 from optilab.data.formats import one_line, require, sha256
-from optilab.data.sources import DatasetInfo
 from optilab.errors import DataError, SystemFailure, UsageError
 from optilab.files import write_atomic
 
@@ -67,11 +67,11 @@ def ensure(dataset: str, folder: Path | None, report: Report) -> data.Dataset:
     Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.
     """
     info = data.info_of(dataset)
-    if info.torchvision and not sources.is_named(folder) and sources.find(info) is None:
+    if info.torchvision and not catalog.is_named(folder) and catalog.find(info) is None:
         try:
             fetch(dataset, report)
         except DataError as error:
-            raise DataError(f"{sources.not_found(info, folder)}\n{error}") from None
+            raise DataError(f"{catalog.not_found(info, folder)}\n{error}") from None
     return data.load(dataset, folder)
 
 
@@ -84,7 +84,7 @@ def fetch(
 ) -> Path | None:
     """Put the files of a dataset into a directory and return it; intact files are kept. None where there are no files.
 
-    The directory is `sources.destination`: in the argument, OPTILAB_DATA, or the user's cache. The sources are the
+    The directory is `catalog.destination`: in the argument, OPTILAB_DATA, or the user's cache. The sources are the
     mirrors and, where there is a package and apt-get exists, Debian's package; none needs root. A file gets its name
     only once it is complete, verified and on disk, so a kill or a concurrent fetch does no harm. Raises DataError that
     lists every attempt and its failure, UsageError for the user's own images, SystemFailure if the directory cannot be
@@ -96,7 +96,7 @@ def fetch(
         raise UsageError(f"{dataset} is your own images; there is nothing to fetch; to check them: {check}")
     if not info.torchvision:
         return None
-    destination = sources.destination(info, folder)
+    destination = catalog.destination(info, folder)
     attempts = [partial(_from_mirrors, info, _mirrors(info) if mirrors is None else mirrors)]
     attempts += [partial(_from_debian, info)] if info.package else []
     failures: list[str] = []
@@ -133,7 +133,7 @@ def _failed(info: DatasetInfo, destination: Path, folder: Path | None, failures:
     ways = [f"on Debian or Ubuntu, as root: apt-get install {info.package}"] if info.package else []
     ways += [
         f"download {archives} elsewhere, and give their directory with --data-dir or OPTILAB_DATA",
-        f"when the network is back: {sources.fetching(info, folder)}",
+        f"when the network is back: {catalog.fetching(info, folder)}",
     ]
     yield f"{('two', 'three')[len(ways) - 2]} ways out:"
     yield from (f"  {number}. {way}" for number, way in enumerate(ways, 1))
@@ -141,7 +141,7 @@ def _failed(info: DatasetInfo, destination: Path, folder: Path | None, failures:
 
 def _is_good(info: DatasetInfo, place: Path, name: str) -> bool:
     try:
-        content = formats.read_file(sources.file_of(place, name), packed=name.endswith(".gz"))
+        content = formats.read_file(catalog.file_of(place, name), packed=name.endswith(".gz"))
     except DataError:
         return False
     return sha256(content) == info.digests[name]
@@ -313,7 +313,7 @@ def _from_debian(
         assert info.package_folder is not None
         unpacked = scratch / info.package_folder.relative_to("/")
         for name in wanted:
-            content = formats.read_file(sources.file_of(unpacked, name))
+            content = formats.read_file(catalog.file_of(unpacked, name))
             _require_digest(f"{label}: {name}", info, name, content)
             yield name, content
 

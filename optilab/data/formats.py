@@ -20,8 +20,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optilab.data import formats, sources
-from optilab.data.sources import ARRAYS, DATASETS, IDX_FILES, DatasetInfo
+from optilab.data import catalog, formats
+from optilab.data.catalog import ARRAYS, DATASETS, IDX_FILES, DatasetInfo
 from optilab.errors import DataError, UsageError
 
 MAX_BYTES = 200_000_000
@@ -95,15 +95,15 @@ def read_idx(info: DatasetInfo, folder: Path | None) -> ReadDataset:
 
     DataError where one is missing, or their checksums are not written down.
     """
-    if info.own and not sources.is_named(folder):
+    if info.own and not catalog.is_named(folder):
         raise DataError(f"dataset {info.name}: expected its directory (--data-dir or OPTILAB_DATA), found none")
-    place = sources.find(info, folder)
+    place = catalog.find(info, folder)
     if place is None:
-        advice = [] if info.own else [f"run: {sources.fetching(info, folder)}"]
-        places = [one for _, one in sources.search_path(info, folder)]
+        advice = [] if info.own else [f"run: {catalog.fetching(info, folder)}"]
+        places = [one for _, one in catalog.search_path(info, folder)]
         rows = [row for one in places for row in _read(info, one, info.digests).rows]
         damaged = [row.problem for row in rows if row.problem and row.path and row.path.is_file()]
-        raise DataError("\n".join([sources.not_found(info, folder), *damaged, *advice]))
+        raise DataError("\n".join([catalog.not_found(info, folder), *damaged, *advice]))
     return _read(info, place, info.digests or _listed(place / "SHA256SUMS"))
 
 
@@ -112,7 +112,7 @@ def _read(info: DatasetInfo, place: Path, digests: Mapping[str, str]) -> ReadDat
     rows: list[FileCheck] = []
     arrays: list[NDArray[Any]] = []
     for name, expected in digests.items():
-        path, data, digest, problem = sources.file_of(place, name), b"", "", ""
+        path, data, digest, problem = catalog.file_of(place, name), b"", "", ""
         try:
             data = read_file(path, packed=name.endswith(".gz"))
             digest = sha256(data)
@@ -186,11 +186,11 @@ def read_npz(info: DatasetInfo, folder: Path | None) -> ReadDataset:
 
 
 def _path(info: DatasetInfo, folder: Path | None) -> Path:
-    if not sources.is_named(folder):
+    if not catalog.is_named(folder):
         raise DataError(f"dataset {info.name}: expected its file (--data-dir FILE.npz), found none")
-    label, place = sources.search_path(info, folder)[0]
+    label, place = catalog.search_path(info, folder)[0]
     where = f"{label}: {place}" if folder is None else f"{place}"
-    found = sources.npz_files(place)
+    found = catalog.npz_files(place)
     if len(found) != 1:
         names = f"{len(found)}: {', '.join(path.name for path in found[:5])}" if found else "none"
         names = names if place.is_dir() else "no such file"

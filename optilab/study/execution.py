@@ -12,7 +12,7 @@ from optilab import runs, signals
 from optilab.config.load import load
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import DataConfig, TrainConfig, changed_keys
-from optilab.data.load import Dataset
+from optilab.data.read import Dataset
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
 from optilab.study import plan as plans

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from optilab.config.model import BatchNorm, ModelConfig, Standardize
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, too_large
-from optilab.data.load import Dataset, channels_first
+from optilab.data.read import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.rules import SAM

@@ -16,7 +16,7 @@ import torch
 from optilab import runs
 from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
-from optilab.data.load import Dataset
+from optilab.data.read import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.optimize.own import described, sources
 from optilab.runs.tables import record_line

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from optilab.data import fetch, formats
-from optilab.data import load as data
-from optilab.data.sources import DATASETS
+from optilab.data import read as data
+from optilab.data.catalog import DATASETS
 from optilab.errors import DataError
 from tests.data.idx import NAMES, arrays, write_idx_dataset
 from tests.data.server import Answer, Server, answer, whole

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from optilab.data import fetch, formats, sources
-from optilab.data import load as data
-from optilab.data.sources import DATASETS
+from optilab.data import catalog, fetch, formats
+from optilab.data import read as data
+from optilab.data.catalog import DATASETS
 from optilab.errors import DataError, SystemFailure
 from tests.data.idx import NAMES, arrays, idx_bytes, write_idx_dataset, write_sums
 from tests.data.server import Server
@@ -160,8 +160,8 @@ def test_search_path(cache, tmp_path, monkeypatch):
     usual = [("user cache", cache), ("Debian package", tmp_path / "debian")]
     for value, found in (("", usual), ("~/fm", [("OPTILAB_DATA", Path.home() / "fm")])):
         monkeypatch.setenv("OPTILAB_DATA", value)
-        assert sources.search_path(info) == found
-    assert sources.search_path(info, tmp_path) == [("--data-dir", tmp_path)]
+        assert catalog.search_path(info) == found
+    assert catalog.search_path(info, tmp_path) == [("--data-dir", tmp_path)]
 
 
 @pytest.mark.parametrize("named", ["argument", "environment"])
@@ -263,7 +263,7 @@ KILLED = """
 import os, sys, signal
 from pathlib import Path
 from optilab.data import fetch
-from optilab.data.sources import DATASETS
+from optilab.data.catalog import DATASETS
 DATASETS["fashion-mnist"].digests.update(eval(sys.argv[3]))
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 fetch.fetch("fashion-mnist", lambda *row: None, Path(sys.argv[1]), [sys.argv[2]])

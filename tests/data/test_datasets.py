@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optilab import runs
-from optilab.data import fetch, formats, sources
-from optilab.data import load as data
-from optilab.data.sources import ARRAYS, DATASETS
+from optilab.data import catalog, fetch, formats
+from optilab.data import read as data
+from optilab.data.catalog import ARRAYS, DATASETS
 from optilab.diagnose import of_run
 from optilab.errors import DataError, UsageError
 from tests.data.idx import NAMES, write_idx_dataset
@@ -199,8 +199,8 @@ def test_where_an_npz_may_be(tmp_path, monkeypatch):
     save(tmp_path / "b.npz", **four())
     with pytest.raises(DataError, match=r"found 2: a\.npz, b\.npz"):
         data.load("npz", tmp_path)
-    assert sources.find(DATASETS["npz"], tmp_path) is None
-    assert sources.find(DATASETS["npz"], tmp_path / "a.npz") == tmp_path / "a.npz"
+    assert catalog.find(DATASETS["npz"], tmp_path) is None
+    assert catalog.find(DATASETS["npz"], tmp_path / "a.npz") == tmp_path / "a.npz"
     with pytest.raises(DataError, match=r"a\.npz: is a file"):
         data.load("mnist", tmp_path / "a.npz")
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "b.npz"))

@@ -19,7 +19,7 @@ from optilab import runs
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.errors import CheckpointError, ExitCode, OptilabError
 from optilab.train import checkpoint
 from optilab.train.engine import Training

@@ -17,7 +17,7 @@ from optilab.config.keys import ENTRY, SECTION, Key, keys_of
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.errors import ConfigError, DivergedError
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint

@@ -13,7 +13,7 @@ from optilab.config.load import load
 from optilab.config.model import BatchNorm
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
-from optilab.data.load import Dataset
+from optilab.data.read import Dataset
 from optilab.diagnose import CAUSES, Evidence, Severity, commands, diagnose, in_loop, verdict
 from optilab.diagnose.remedies import remedies
 from optilab.errors import DivergedError, UsageError

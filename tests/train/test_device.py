@@ -9,7 +9,7 @@ from optilab.config.load import load
 from optilab.config.study import RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import RULES
 from optilab.runs.provenance import provenance

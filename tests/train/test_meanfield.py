@@ -7,7 +7,7 @@ import torch
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
-from optilab.data.load import Dataset
+from optilab.data.read import Dataset
 from optilab.train import device, engine, probes
 from optilab.train.images import as_input
 from tests.data.idx import arrays

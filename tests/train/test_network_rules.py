@@ -12,7 +12,7 @@ from optilab.config.load import load
 from optilab.config.training import NOT_IN_TRAINING, NOT_TRAINING, TrainConfig
 from optilab.config.tree import Override
 from optilab.data import fetch
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.train import checkpoint, engine, optimizers
 from optilab.train.device import all_finite

@@ -14,7 +14,7 @@ from torchvision.transforms import Normalize
 from optilab.config.load import load
 from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
 from optilab.train import engine, optimizers

@@ -1,6 +1,6 @@
 """Datasets in memory: read by name, verified, and known to fit together.
 
-The checksums of published datasets are pinned in `data/sources.py`, so no source needs to be trusted: a mirror,
+The checksums of published datasets are pinned in `data/catalog.py`, so no source needs to be trusted: a mirror,
 Debian's package and a directory copied from another machine all yield the same bytes or an error. This module does not
 import torch.
 """
@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optilab.data import formats, sources
+from optilab.data import catalog, formats
+from optilab.data.catalog import ARRAYS, DATASETS, DatasetInfo
 from optilab.data.formats import FileCheck, ReadDataset, require
-from optilab.data.sources import ARRAYS, DATASETS, DatasetInfo
 from optilab.errors import DataError, UsageError, unknown
 
 READERS: Mapping[str, Callable[[DatasetInfo, Path | None], ReadDataset]] = {
@@ -104,7 +104,7 @@ def presence(dataset: str, folder: Path | None = None) -> Presence:
     if info.form == "scikit-learn":
         here = find_spec("sklearn") is not None
         return Presence(info, None, here, "built in" if here else "needs optilab[digits]")
-    place = sources.find(info, folder)
+    place = catalog.find(info, folder)
     if place is None:
         return Presence(info, None, False, "not here")
     damaged = [row.name for row in verify(dataset, folder) if not row.ok]
