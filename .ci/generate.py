@@ -79,7 +79,7 @@ def datasets():
         sizes = f"{' x '.join(map(str, info.shape))} | {len(info.classes)} | {info.train:,} | {info.test:,}"
         title = "" if info.title == name else f"{info.title}, "
         lines.append(
-            f"| `{name}` | {'yours | yours | yours | yours' if info.own else sizes} | {title}{info.source} |"
+            f"| `{name}` | {'yours | yours | yours | yours' if info.is_custom else sizes} | {title}{info.source} |"
         )
     return "\n".join(lines) + "\n"
 

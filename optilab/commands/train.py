@@ -481,7 +481,7 @@ def header(
     ]
     terminal.say("   ".join(facts), style="bold")
     info = config.data.info
-    name, checked = info.name if info.own else info.title, "checksums ok"
+    name, checked = info.name if info.is_custom else info.title, "checksums ok"
     if info.form == "npz":  # nobody has published a checksum to compare with
         ((name, digest),) = digests.items()
         checked = f"sha256 {digest[:16]}"

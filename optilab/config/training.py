@@ -182,7 +182,7 @@ class DataConfig(Section):
     def _enough(self) -> "DataConfig":
         if self.dir is not None and self.info.form in ("drawn", "scikit-learn"):
             raise refusal(f"{self.dataset} reads no directory", "dir")
-        if not self.info.own and (problem := self._too_few(self.info.train)):
+        if not self.info.is_custom and (problem := self._too_few(self.info.train)):
             raise refusal(problem[1], problem[0])
         return self
 
