@@ -20,7 +20,7 @@ from optilab.study.judge import judge
 from optilab.study.tuning import RaceSettings, Tuning, extra_knowledge, log_costs, measure
 
 ENOUGH_FUNCTIONS = 6
-"""With fewer functions even a rule twice as slow is rarely called slower (docs/verdicts.md has the power)."""
+"""With fewer functions even a rule twice as slow is rarely called slower (docs/measured.md has the power)."""
 
 
 @dataclass(frozen=True)
