@@ -15,7 +15,7 @@ from optilab.optimize import RULES
 from optilab.runs.provenance import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
-from optilab.train.checkpoint import canonical
+from optilab.train.checkpoint import from_bytes, to_bytes
 from optilab.train.device import leaves
 from optilab.train.images import Images, as_input
 from tests.data.idx import write_idx_dataset
@@ -160,7 +160,7 @@ def test_a_checkpoint_of_a_device_waits_once(monkeypatch):
             "a": [torch.arange(3.0).to(DEVICE), torch.ones((), dtype=torch.int64).to(DEVICE)],
             "b": torch.ones(2),
         }
-        copy = canonical(tree)
+        copy = from_bytes(to_bytes(tree))
         assert simulation.counts["synchronisations"] == 1
     assert [part.tolist() for part in (*copy["a"], copy["b"])] == [[0.0, 1.0, 2.0], 1, [1.0, 1.0]]
     assert copy["a"][1].dtype == torch.int64

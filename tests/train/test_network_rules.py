@@ -60,7 +60,6 @@ def test_an_interrupted_run_ends_in_the_same_bytes(name, small):
     checkpoint.restore(resumed, saved[0])
     assert checkpoint.save(resumed) == saved[0]
     assert epochs(resumed) == saved[1:]
-    assert len(saved[-1]) < checkpoint.size_limit(resumed)
 
 
 def network(seed=0):
