@@ -31,7 +31,7 @@ MAX_NOTES = 3
 """Rows with seeds that diverged or are left out, which have a note each."""
 MIN_SKILL = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
-VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
+VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed")
 """Settings that choose the images a run is validated on."""
 
 

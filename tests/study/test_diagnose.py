@@ -428,7 +428,6 @@ def test_a_batch_norm_over_one_image_is_refused_and_diagnosed():
         ["model.norm=standardize"],
         ["model.skip=[[1, 3]]"],
         ["model.dropout=0.3"],
-        ["model.freeze=[1]"],
         ["model.gradient_norm=[1, 2]"],
         ["stages=[{layers: 1, epochs: 2}, {layers: 3}]"],
         ["optimizer={name: adam, eps_placement: added}"],

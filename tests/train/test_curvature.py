@@ -112,7 +112,6 @@ NETWORKS = {
     "batch norm": ["model.norm=batch"],
     "layer norm": ["model.norm=layer"],
     "dropout": ["model.dropout=0.5"],
-    "frozen": ["model.freeze=[1]"],
     "no hidden layer": ["model.hidden=[]"],
     "adam": ["optimizer=adam"],
     "adam, own code": ["optimizer={name: adam, eps_placement: inside}"],

@@ -32,7 +32,6 @@ CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
     "batch norm and dropout": {"model__norm": "batch", "model__dropout": 0.2},
     "layer norm, clipped": {"model__norm": "layer", "clip_norm": 0.1, "clip_value": 0.01},
     "stages": {"stages": STAGES, "optimizer": "adam"},
-    "stages, new layers only": {"stages": [STAGES[0], {"layers": 2, "train": "new"}], "model__norm": "batch"},
     "float64": {"dtype": "float64", "optimizer": "nadam"},
     "hold-out": {"data__holdout": 16, "data__validation_batch_size": 8},
     "one cycle": {"schedule": "one-cycle", "schedule_by": "batch"},
