@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optilab.diagnose import Evidence
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
-    from optilab.study.execution import StudyResult
+    from optilab.study.study import StudyResult
     from optilab.study.network_race import RaceResult
 
 

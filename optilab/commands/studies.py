@@ -26,7 +26,7 @@ from optilab.words import duration, pace, percent, plural
 if TYPE_CHECKING:
     from optilab.config.training import DataConfig
     from optilab.data.read import Dataset
-    from optilab.study.execution import StudyResult
+    from optilab.study.study import StudyResult
     from optilab.study.groups import Measure
     from optilab.study.plan import StudyPlan
     from optilab.study.sweep import Design
@@ -113,15 +113,15 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
 
 def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "StudyResult":
     """Run the study `name` and its confirmation, or what is missing. A signal ends it, and does not return here."""
-    from optilab.study import execution
+    from optilab.study import study
 
     _require_possible(plan, place.folder / name)
-    how = execution.ExecutionOptions(
+    how = study.ExecutionOptions(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
     told = request.typed and isinstance(request, StudyOptions)  # how far a study is, next to its document, too
     silent = bool(request.given.get("quiet")) if told else place.silent
-    ran = execution.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
+    ran = study.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
     if ran.stopped is not None:
         sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
         if isinstance(request, StudyOptions):
@@ -146,11 +146,11 @@ def _require_possible(plan: "StudyPlan", path: Path) -> None:
 
 def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
-    from optilab.study import execution, sweep
+    from optilab.study import study, sweep
     from optilab.study.groups import Measure
 
     _require_possible(plan, place.folder / name)
-    cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.ExecutionOptions(request.jobs))
+    cost = study.dry_run(plan, place.folder / name, TerminalView(), study.ExecutionOptions(request.jobs))
     found = sweep.design(plan, place.folder) if isinstance(plan, sweep.SweepPlan) else None
     metric = plan.judged_by if isinstance(plan, sweep.SweepPlan) and plan.confirmed else plan.metric
     can_tell = [_can_tell(found, Measure(metric))] if found else []

@@ -17,7 +17,7 @@ from optilab.errors import RunError
 from optilab.lab import Lab
 from optilab.runs.lock import hold
 from optilab.study import remedy, sweep
-from optilab.study.execution import require_kept
+from optilab.study.study import require_kept
 from optilab.study.judge import smallest_difference
 from tests.run import run
 
