@@ -40,7 +40,7 @@ from optilab.words import listed, plural, some
 
 if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult, Results
-    from optilab.study.plan import StudyPlan
+    from optilab.study.study import StudySpec
 
 
 class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOptions):
@@ -293,7 +293,7 @@ class Checker:
 
     def _asked(
         self, kind: str, given: Any, changes: Sequence[Override], claimed: Sequence[Override]
-    ) -> "tuple[Any, StudyPlan]":
+    ) -> "tuple[Any, StudySpec]":
         """The study that a training, a sweep, remedies or a race on trainings mean."""
         from optilab.config.training import TrainConfig
         from optilab.study import network_race, remedy, sweep

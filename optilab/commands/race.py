@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
     from optilab.study.function_race import Race
-    from optilab.study.network_race import NetworkRace, RaceResult
+    from optilab.study.network_race import RaceResult, RaceSpec
     from optilab.study.tuning import RaceSettings
 
 EXAMPLES = (
@@ -330,7 +330,7 @@ class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
     schema_version: ClassVar[int] = 2
-    planned: "NetworkRace"
+    planned: "RaceSpec"
     found: "RaceResult"
 
     def blocks(self) -> Iterable[Block]:
@@ -359,7 +359,7 @@ class NetworkRaceAnswer(EndedStudy):
     def document(self) -> Mapping[str, Any]:
         from optilab.commands import race_tables as tables
 
-        asked = self.planned.asked.model_dump(mode="json", exclude={"on"})
+        asked = self.planned.race.model_dump(mode="json", exclude={"on"})
         return {"run": str(self.ran.path), "asked": asked, **tables.document(self.found)}
 
 

@@ -62,8 +62,8 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
         ran = studies.run(plan, name, self, place)
         study = runs.read_study(ran.path)
         judged = claims.judge_claims(asked.expect, claims.of_study(study)) if asked.expect else []
-        if isinstance(plan, plans.Remedies):
-            results = plans.results(plan.tried, ran.outcomes, ran.path)
+        if isinstance(plan, plans.RemedySpec):
+            results = plans.results(plan.variants, ran.outcomes, ran.path)
             answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
         else:
             found = races.read(study)
@@ -78,7 +78,7 @@ class RemedyAnswer(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
     label: str
-    plan: "plans.Remedies"
+    plan: "plans.RemedySpec"
     results: "Sequence[Result]"
 
     @property
@@ -103,13 +103,13 @@ class RemedyAnswer(EndedStudy):
         ranked = sorted(self.results, key=lambda result: -(result.accuracy or 0.0))
         rows = [
             {
-                "remedy": result.plan.name,
+                "remedy": result.variant.name,
                 "val_acc": result.state if result.accuracy is None else result.accuracy,
-                "spread": result.spread,
+                "spread": result.row and result.row.summary.std,
                 "verdict": result.verdict,
                 "ratio": result.ratio,
                 "time": result.seconds,
-                "change": result.plan.misfit or result.plan.sets,
+                "change": result.variant.misfit or result.variant.sets,
             }
             for result in ranked
         ]
@@ -140,16 +140,16 @@ class RemedyAnswer(EndedStudy):
         from optilab.study.remedy import smallest_fix
 
         if fix := smallest_fix(self.results):
-            return [f"smallest change that fixes it: {fix.plan.name}: {fix.plan.sets}"]
+            return [f"smallest change that fixes it: {fix.variant.name}: {fix.variant.sets}"]
         ended = [result for result in self.results if result.accuracy is not None]
         if not ended:
             return ["no training has a result"]
-        undecided = [result.plan.name for result in ended if result.verdict == "cannot tell"]
+        undecided = [result.variant.name for result in ended if result.verdict == "cannot tell"]
         found = ["no remedy is better than the network as it is"]
         if self.plan.asked.seeds == 1:
             best = max(ended, key=lambda result: result.accuracy or 0.0)
-            change = f": {best.plan.sets}" if best.plan.sets else ""
-            found = [f"the most accurate is {best.plan.name}{change}; one seed gives no verdict, --seeds 3 may"]
+            change = f": {best.variant.sets}" if best.variant.sets else ""
+            found = [f"the most accurate is {best.variant.name}{change}; one seed gives no verdict, --seeds 3 may"]
         elif undecided:
             found = [f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"]
         if (steps := self.plan.asked.config.steps) <= TRIAL_BATCHES:
@@ -172,19 +172,19 @@ class RemedyAnswer(EndedStudy):
             "run": str(self.ran.path),
             "results": [
                 {
-                    "remedy": result.plan.name,
-                    "changes": dict(result.plan.remedy.changes) if result.plan.remedy else {},
-                    "val_acc": list(result.accuracies),
+                    "remedy": result.variant.name,
+                    "changes": dict(result.variant.remedy.changes) if result.variant.remedy else {},
+                    "val_acc": [*result.row.values.values()] if result.row else [],
                     "mean": result.accuracy,
-                    "std": result.spread,
+                    "std": result.row and result.row.summary.std,
                     "verdict": result.verdict or None,
                     "gradient_ratio": result.ratio,
                     "seconds": result.seconds,
-                    "state": result.plan.misfit or result.state,
+                    "state": result.variant.misfit or result.state,
                 }
                 for result in self.results
             ],
-            "smallest_fix": fix and fix.plan.name,
+            "smallest_fix": fix and fix.variant.name,
         }
 
 

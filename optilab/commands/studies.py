@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab import runs
 from optilab.call import Command
@@ -26,10 +26,7 @@ from optilab.words import duration, pace, percent, plural
 if TYPE_CHECKING:
     from optilab.config.training import DataConfig
     from optilab.data.read import Dataset
-    from optilab.study.study import StudyResult
-    from optilab.study.groups import Measure
-    from optilab.study.plan import StudyPlan
-    from optilab.study.sweep import Design
+    from optilab.study.study import StudyResult, StudySpec
     from optilab.study.trials import Cost, Outcome
 
 
@@ -111,50 +108,43 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
 # --- the study runs -----------------------------------------------------------------------------------------
 
 
-def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "StudyResult":
+def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "StudyResult":
     """Run the study `name` and its confirmation, or what is missing. A signal ends it, and does not return here."""
     from optilab.study import study
 
-    _require_possible(plan, place.folder / name)
+    _require_study(place.folder / name)
     how = study.ExecutionOptions(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
     told = request.typed and isinstance(request, StudyOptions)  # how far a study is, next to its document, too
     silent = bool(request.given.get("quiet")) if told else place.silent
-    ran = study.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
+    ran = study.run(spec, place.folder, name, place.argv, dataset_of, TerminalView(silent), how)
     if ran.stopped is not None:
         sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
         if isinstance(request, StudyOptions):
-            again = runs.resume_command(ran.path, command=plan.command)
+            again = runs.resume_command(ran.path, command=spec.command)
             sentence = Command("stopped; continue with: ", again)
         place.stopped(ran.stopped, sentence)
-    best = plan.confirmation(ran.path, {outcome.trial.name: outcome for outcome in ran.outcomes})
+    best = spec.confirmation(ran.path, {outcome.trial.name: outcome for outcome in ran.outcomes})
     if best is None or (how.fail_fast and ran.code):
         return ran
     inside = replace(place, folder=ran.path, argv=runs.read_study(ran.path).manifest["argv"])
     return replace(ran, confirmation=run(best, runs.CONFIRMED, request, inside))
 
 
-def _require_possible(plan: "StudyPlan", path: Path) -> None:
-    """Refuse claims that can never be judged, and the name of a run."""
-    from optilab.study.claims import require_judgeable_by
-
-    require_judgeable_by(plan)
+def _require_study(path: Path) -> None:
+    """Refuse the name of a run."""
     if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
         raise RunError(f"--name: {path} is a run of `optilab {entry.manifest['command']}`, not a study")
 
 
-def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
+def dry_run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
-    from optilab.study import study, sweep
-    from optilab.study.groups import Measure
+    from optilab.study import study
 
-    _require_possible(plan, place.folder / name)
-    cost = study.dry_run(plan, place.folder / name, TerminalView(), study.ExecutionOptions(request.jobs))
-    found = sweep.design(plan, place.folder) if isinstance(plan, sweep.SweepPlan) else None
-    metric = plan.judged_by if isinstance(plan, sweep.SweepPlan) and plan.confirmed else plan.metric
-    can_tell = [_can_tell(found, Measure(metric))] if found else []
-    return PlannedStudy(plan.shape, cost, found, (*plan.notes, *can_tell))
+    _require_study(place.folder / name)
+    cost = study.dry_run(spec, place.folder / name, dataset_of, study.ExecutionOptions(request.jobs))
+    return PlannedStudy(spec.shape, cost, spec.detectable, spec.notes)
 
 
 @contextlib.contextmanager
@@ -189,13 +179,22 @@ class PlannedStudy(Answer):
 
     shape: str
     cost: "Cost"
-    design: "Design | None"
-    """What a sweep will be able to tell."""
-    notes: Sequence[str]
+    detectable: float | None
+    """The smallest difference to the best that is found in 8 of 10 cases, in standard deviations over the seeds."""
+    remarks: Sequence[str] = ()
+
+    schema_version: ClassVar[int] = 2
 
     @property
     def headline(self) -> str:
         return announcement(self.shape, self.cost)
+
+    @property
+    def notes(self) -> list[str]:
+        if self.detectable is None:
+            return [*self.remarks]
+        found = f"a difference of {self.detectable:.2g} standard deviations (over seeds) to the best setting"
+        return [*self.remarks, f"would find, with a probability of 80%, {found}"]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -209,24 +208,7 @@ class PlannedStudy(Answer):
 
     def document(self) -> Mapping[str, Any]:
         cost = {key: value for key, value in asdict(self.cost).items() if key != "problem"}
-        return {"plan": self.shape, **cost, "design": asdict(self.design) if self.design else None}
-
-
-def _can_tell(design: "Design", measure: "Measure") -> str:
-    """The smallest difference that is found, and what that rests on."""
-
-    def size(value: float) -> str:
-        if not measure.share:
-            return f"{value:.2g}"
-        points = f"{100 * value:.2g}"
-        return f"{points} percentage point{'s' * (points != '1')}"
-
-    source = f"as in {plural(design.groups, 'group')} of earlier trainings" if design.groups else "a guess"
-    noise = f"if seeds differ by {size(design.noise)} (standard deviation, {source})"
-    if measure.share and design.difference > 1:
-        return f"would hardly find any difference in {measure.metric}, {noise}; more seeds would"
-    found = f"a difference of {size(design.difference)} to the best {measure.metric}"
-    return f"would find, with a probability of 80%, {found}, {noise}"
+        return {"plan": self.shape, **cost, "detectable": self.detectable}
 
 
 # --- what is shown meanwhile --------------------------------------------------------------------------------
@@ -237,9 +219,6 @@ class TerminalView:
 
     def __init__(self, silent: bool = False) -> None:
         self._silent = silent
-
-    def dataset(self, config: "DataConfig") -> "Dataset":
-        return dataset_of(config)
 
     def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:
         if not self._silent:

@@ -96,7 +96,7 @@ class SweepAnswer(EndedStudy):
 
     schema_version: ClassVar[int] = 2
 
-    plan: "plans.SweepPlan"
+    plan: "plans.SweepSpec"
     through: Sequence[Record]
 
     @cached_property
@@ -200,7 +200,7 @@ class SweepAnswer(EndedStudy):
         }
 
 
-def _rungs(plan: "plans.SweepPlan", eta: int) -> str:
+def _rungs(plan: "plans.SweepSpec", eta: int) -> str:
     """Which points went how far, and by what they were chosen."""
     from optilab.study.plan import rungs
 

@@ -22,7 +22,6 @@ from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
 from optilab.study.groups import Group, Measure, axes_of, groups, settings, values_of
 from optilab.study.judge import judge, level_after, summarize
-from optilab.study.plan import StudyPlan
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -207,12 +206,6 @@ def require_judgeable(
     ]
     if problems:
         raise UsageError("\n".join(problems))
-
-
-def require_judgeable_by(plan: StudyPlan) -> None:
-    """`require_judgeable` of a study that is about to run."""
-    labels = plan.labels if any(claim.of for claim in plan.claims) else None
-    require_judgeable(plan.claims, labels, [trial.config for trial in plan.trials], plan.sample, None, plan.unit)
 
 
 def _never(

@@ -1,9 +1,16 @@
-"""A study from its plan to its end: opened or continued, watched, and ended by what was asked or by a signal."""
+"""A study from its start to its end: opened or continued, what is missing of its plan trained, its end recorded.
+
+`run` is the whole of it. The manifest of each run is the outcome of its trial, so nothing else is remembered: a study
+that was stopped follows its plan again, and trains the trials that have no outcome.
+"""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,29 +18,51 @@ from typing import Any, Protocol
 from optilab import runs, signals
 from optilab.config.load import load
 from optilab.config.own_network import OwnNetwork
+from optilab.config.section import to_yaml
+from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import DataConfig, TrainConfig, changed_keys
 from optilab.data.read import Dataset
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
-from optilab.study import plan as plans
 from optilab.study.groups import STAGE, asked_of
-from optilab.study.plan import Batch, Forecast, StudyPlan, forecast
-from optilab.study.trials import (
-    Cost,
-    Outcome,
-    Places,
-    Trial,
-    TrialRunner,
-    Watcher,
-    cost,
-    relabel,
-    try_out,
-)
-from optilab.study.workers import Cluster, Processes, Workers, WorkersLost, cores
+from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
+from optilab.study.trials import Cost, Outcome, Places, Trial, cost, task_of, try_out
+from optilab.study.workers import Answer, Cluster, Processes, Workers, WorkersLost, cores
 from optilab.words import plural
 
-Datasets = Mapping[tuple[str, str | None], Dataset]
-"""By `data.dataset` and `data.dir`."""
+ATTEMPTS = 3
+"""Times that a trial may be begun or resumed and lose its worker before another epoch is done."""
+
+_COUNT_SECONDS = 0.5
+_METRICS_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """What a command asks of a study."""
+
+    command: str
+    asked: SweepConfig | RemedyConfig | RaceConfig
+    """What study.yaml keeps, with its trainings resolved."""
+    plan: Callable[[Path, bool], Plan]
+    """Make the plan of the study in that directory; for a forecast (True) what a search chooses is drawn at random."""
+    trials: tuple[Trial, ...]
+    """Those that depend on no outcome; they need the data and the devices that all need."""
+    shape: str
+    """What the trials are, in words: `9 values of optimizer.lr x 3 seeds`."""
+    metric: str = "val_acc"
+    """What the best trial so far is the best by."""
+    keep: str = "last"
+    """Checkpoints that remain of a trial that has ended."""
+    detectable: float | None = None
+    """The smallest difference to the best that its comparison finds in 8 of 10 cases, in standard deviations over the
+    seeds; None where the design does not say."""
+    notes: Sequence[str] = ()
+    """What a dry run says besides the cost."""
+
+    def confirmation(self, study: Path, outcomes: Outcomes) -> "StudySpec | None":
+        """What trains the best of these outcomes again, inside the study of that directory."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -48,11 +77,21 @@ class ExecutionOptions:
     """Whether the first trial that fails ends the study."""
 
 
-class StudyView(Protocol):
-    """Who follows a study: where datasets come from, and where it says what it does."""
+class Watcher(Protocol):
+    """The view of a study in progress."""
 
-    def dataset(self, config: DataConfig) -> Dataset:
-        """The verified dataset of a config; fetched first if this machine lacks it."""
+    def known(self, outcomes: Collection[Outcome]) -> None:
+        """These trials had ended before, or at an earlier rung."""
+
+    def epochs(self, done: int) -> None:
+        """So many epochs of all trials are on disk."""
+
+    def done(self, outcome: Outcome) -> None:
+        """A trial has ended."""
+
+
+class View(Protocol):
+    """Where a study says what it does."""
 
     def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
         """Trials of this shape are missing; `cost` measures what they take."""
@@ -90,111 +129,142 @@ class StudyResult:
         return [*self.outcomes, *(self.confirmation.all if self.confirmation else ())]
 
 
+Datasets = Callable[[DataConfig], Dataset]
+"""The verified dataset of a config; fetched first if this machine lacks it."""
+
+
 def run(
-    plan: StudyPlan, folder: Path, name: str, argv: Sequence[str], view: StudyView, how: ExecutionOptions
+    spec: StudySpec,
+    folder: Path,
+    name: str,
+    argv: Sequence[str],
+    datasets: Datasets,
+    view: View,
+    how: ExecutionOptions,
 ) -> StudyResult:
     """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest.
 
     SystemFailure where nothing runs or nothing can be written, RunError for a study that was asked something
     else.
     """
-    require_kept(plan, folder / name)
-    datasets = _datasets(plan.trials, view)  # fetched once, before many processes need them
-    if how.cluster is None and not (folder / name).exists():
-        _require_working(plan, places_of(datasets, how))
+    path = folder / name
+    require_kept(spec, path)
+    places = _places(spec, datasets, how)  # fetched once, before many processes need them
+    if how.cluster is None and not path.exists():
+        _require_working(spec, places)
     origin = provenance(argv, [])
-    facts = {"command": plan.command, **origin, "trials": plan.count}
+    facts = {"command": spec.command, **origin, "trials": len(spec.trials)}
     status, outcomes = "failed", list[Outcome]()
     with signals.on_signal() as stop:
-        chosen = _workers(plan, how, folder / name, datasets, view)
-        study = runs.open_study(folder, name, plan.study(), facts)
+        chosen = _workers(spec, how, path, places, view)
+        study = runs.open_study(folder, name, to_yaml(spec.asked), facts)
         try:
-            require_kept(plan, study.path)  # now that no other process writes it
-            study.ask(plan.study(), **{**facts, "argv": _repeated(study.manifest.get("argv", argv), argv)})
-            relabel(study, plan.trials)
-            ahead = forecast(plan.plan(study.path, dry=True), study.path)
-            places = places_of(datasets, how)
-            watching = partial(view.progress, len(ahead.trials), ahead.epochs, plan.metric)
-            with chosen as pool, watching(max(1, pool.slots)) as watcher:
-                if ahead.missing and not stop():
-                    view.planned(plan.shape, lambda: _cost(plan, plan.forecast(study.path), pool, places, stop))
-                execution = TrialRunner(study, pool, places, origin, watcher, stop, plan.keep, how.fail_fast)
-                outcomes = _executed(plan, execution)
+            require_kept(spec, path)  # now that no other process writes it
+            _relabel(study, spec.trials)
+            planned = ahead(spec, path)
+            facts |= {"trials": len(planned.trials), "argv": _repeated(study.manifest.get("argv", argv), argv)}
+            study.ask(to_yaml(spec.asked), **facts)
+            watching = partial(view.progress, len(planned.trials), planned.epochs, spec.metric)
+            with chosen as workers, watching(max(1, workers.slots)) as watcher:
+                if planned.missing and not stop():
+                    view.planned(spec.shape, lambda: _cost(spec, path, workers, places, stop))
+                runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
+                outcomes = [*follow(spec.plan(path, False), partial(known, path), runner.train).values()]
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
-            if status == "done" and plan.seeds > 1:  # else it has no verdict
-                trials = [outcome.trial for outcome in outcomes]
-                study.update(looks=_looks(study.manifest.get("looks", []), trials))
+            if status == "done" and spec.asked.seeds > 1:  # else it has no verdict
+                study.update(looks=_looks(study.manifest.get("looks", []), outcomes))
         except (WorkersLost, WriteFailure) as error:
             status = "interrupted"
-            raise SystemFailure(
-                f"{error}; the same command with --name {(runs.sweep_of(study.path) or study).name} continues the study"
-            ) from None
+            again = (runs.sweep_of(path) or study).name
+            raise SystemFailure(f"{error}; the same command with --name {again} continues the study") from None
         finally:
             study.finish(status, **({"trials": len(outcomes)} if status == "done" else {}))
-    return StudyResult(study.path, outcomes, stop.signal)
+    return StudyResult(path, outcomes, stop.signal)
 
 
-def _looks(before: Sequence[str], trials: Sequence[Trial]) -> list[str]:
-    """Checksums of what was compared, each once: another seed, setting or repeat makes it another look."""
-    now = hashlib.sha256("".join(sorted(trial.digest for trial in trials)).encode()).hexdigest()[:8]
-    return list(dict.fromkeys([*before, now]))
-
-
-def dry_run(plan: StudyPlan, path: Path, view: StudyView, how: ExecutionOptions) -> Cost:
+def dry_run(spec: StudySpec, path: Path, datasets: Datasets, how: ExecutionOptions) -> Cost:
     """What the study at `path`, or what is missing of it, would cost. It is not written, nor is anything else.
 
     UsageError where the first trial that is missing cannot be trained.
     """
-    require_kept(plan, path)
-    places = places_of(_datasets(plan.trials, view), how)
-    with _processes(plan, how) as pool:
-        found = _cost(plan, plan.forecast(path), pool, places, lambda: False)
-    if found.problem is not None:
-        raise UsageError(found.problem)
-    return found
+    require_kept(spec, path)
+    places = _places(spec, datasets, how)
+    with _processes(spec, how) as workers:
+        estimate = _cost(spec, path, workers, places, lambda: False)
+    if estimate.problem is not None:
+        raise UsageError(estimate.problem)
+    return estimate
 
 
-def places_of(datasets: Datasets, how: ExecutionOptions) -> Places:
-    """Where datasets were found; a cluster's workers have other working directories."""
-    folders = [(key, data.folder) for key, data in datasets.items()]
-    return {key: None if f is None else str(f.absolute() if how.cluster else f) for key, f in folders}
+# --- what is there, and what is missing -----------------------------------------------------------------------
 
 
-def _executed(plan: StudyPlan, execution: TrialRunner) -> list[Outcome]:
-    """The outcomes of all trials that have ended, in the order of the plan."""
+def known(study: Path, batch: Batch) -> dict[str, Outcome]:
+    """The outcomes of the trials of a batch that need no more training, by their runs.
 
-    def run(batch: Batch) -> plans.Outcomes:
-        return {outcome.trial.name: outcome for outcome in execution.run(batch.trials, batch.until)}
+    Where a run cannot be read, the worker that gets the trial says why.
+    """
+    ended = {}
+    for trial in batch.trials:
+        with suppress(OptilabError):
+            record = runs.read_trial(study / trial.name)
+            outcome = record.outcome()
+            if status := _status(record.state, outcome["epochs"], trial, batch.until):
+                reason = record.manifest.get("reason", "") if status == "diverged" else ""
+                ended[trial.name] = Outcome(trial, trial.row(status, reason, outcome), study)
+    return ended
 
-    path = execution.study.path
-    trials, outcomes = plans.execute(plan.plan(path), run, path, lambda: execution.ending)
-    return [outcomes[trial.name] for trial in trials if trial.name in outcomes]
+
+def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
+    """How a trial has ended whose run is in that state; empty where it needs more training."""
+    if state == "interrupted" and until is not None and epochs >= until:
+        return "stopped"
+    whole = epochs == trial.config.epochs or trial.config.early_stopping is not None
+    return state if state == "diverged" or (state == "done" and whole) else ""
 
 
-def require_kept(plan: StudyPlan, path: Path) -> None:
+def ahead(spec: StudySpec, path: Path) -> Forecast:
+    """What the study at `path` still trains, without its confirmation."""
+    return forecast(spec.plan(path, True), partial(known, path))
+
+
+def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
+    """What the study at `path` still trains, and its confirmation."""
+    first = ahead(spec, path)
+    if (again := spec.confirmation(path, first.outcomes)) is None:
+        return first
+    more = ahead(again, path / runs.CONFIRMED)
+    trials, missing = [*first.trials, *more.trials], [*first.missing, *more.missing]
+    return Forecast(trials, missing, first.epochs + more.epochs, first.outcomes)
+
+
+def _cost(spec: StudySpec, path: Path, workers: Workers, places: Places, stop: Callable[[], bool]) -> Cost:
+    planned = ahead_with_confirmation(spec, path)
+    return cost(workers, places, planned.trials, planned.missing, planned.epochs, spec.keep, stop)
+
+
+def require_kept(spec: StudySpec, path: Path) -> None:
     """RunError where the study at `path` has trained what the plan leaves out or trains otherwise, before anything of
     it is touched: its verdicts would forget that.
     """
     if not (path / runs.STUDY).is_file() or path.is_symlink():
         return
     study = runs.read_study(path)
-    if study.manifest["command"] != plan.command:
+    if study.manifest["command"] != spec.command:
         return  # it is refused where it is opened
     study.require_unedited()
-    before, lines = asked_of(study), list[runs.Row]()
-    if changed := plan.changed(before):
-        raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
+    planned, lines = ahead(spec, path), list[runs.Row]()
     with suppress(DataError):  # a damaged plan is made again
-        planned = study.planned().items()
-        lines = [line for name, line in planned if (path / name).is_dir() and not runs.confirms(line)]
-    ahead = forecast(plan.plan(path, dry=True), path)
-    by_mark = {trial.mark: trial for trial in ahead.trials}
-    by_place = {_place(trial.planned): trial for trial in ahead.trials}
+        written = study.planned().items()
+        lines = [line for name, line in written if (path / name).is_dir() and not runs.confirms(line)]
+    by_mark = {trial.mark: trial for trial in planned.trials}
+    by_place = {_place(trial.planned): trial for trial in planned.trials}
     trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
     one_of_each = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
+    keep = str(asked_of(study).get("keep", "last"))
     for line, trial in one_of_each.values():
-        if changed := _changed(path / line["trial"], trial, str(before.get("keep", "last"))):
+        if changed := _changed(path / line["trial"], trial, keep):
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
     # Which settings are trained again follows from outcomes, so other ones may be; of those that are, all seeds stay.
     settings = {place[:-1] for place in by_place}
@@ -207,7 +277,7 @@ def require_kept(plan: StudyPlan, path: Path) -> None:
         few = [", ".join(f"{key}={value}" for key, value in _place(line)) for line in lost[:3]]
         few += ["..."] if lost[3:] else []
         raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}")
-    if again := plan.confirmation(path, ahead.outcomes):
+    if again := spec.confirmation(path, planned.outcomes):
         require_kept(again, path / runs.CONFIRMED)
 
 
@@ -231,8 +301,22 @@ def _changed(run: Path, trial: Trial, keep: str) -> list[str]:
     return changed
 
 
+def _relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
+    """Give runs that were made under other labels the names that they have among `trials`.
+
+    A study that has grown by an axis asks for some of its trainings again, with one setting more in their labels: the
+    same checksum is the same training, and the study has the bytes of one that had the axis from the start.
+    """
+    names, by_mark = {trial.name for trial in trials}, {trial.mark: trial for trial in trials}
+    for name, line in study.planned.items():
+        old, trial = study.path / name, by_mark.get(str(line.get("digest")))
+        new = study.path / trial.name if trial else old
+        if name not in names and old.is_dir() and not new.exists():
+            os.rename(old, new)
+
+
 def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
-    """The command that makes the study from nothing: of one that `--resume` continued, the command before and more."""
+    """The command that makes the study from nothing: where `--resume` continued it, the command before and more."""
     names = [text.partition("=")[0] for text in typed]
     if "--resume" not in names:
         return list(typed)
@@ -240,38 +324,139 @@ def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     return [*before, *typed[2:at], *typed[at + (1 if "=" in typed[at] else 2) :]]
 
 
-def _cost(plan: StudyPlan, ahead: Forecast, pool: Workers, places: Places, stop: Callable[[], bool]) -> Cost:
-    return cost(pool, places, ahead.trials, ahead.missing, ahead.epochs, plan.keep, stop)
+def _looks(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
+    """Checksums of what was compared, each once: another seed, setting or repeat makes it another look."""
+    digests = sorted(outcome.trial.digest for outcome in outcomes)
+    return list(dict.fromkeys([*before, hashlib.sha256("".join(digests).encode()).hexdigest()[:8]]))
 
 
-def _workers(plan: StudyPlan, how: ExecutionOptions, study: Path, datasets: Datasets, view: StudyView) -> Workers:
+# --- what it needs ---------------------------------------------------------------------------------------------
+
+
+def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Places:
+    """Where the datasets of the trials are; absolute for a cluster, whose workers have other working directories.
+
+    UsageError where a dataset has too few images for a trial.
+    """
+    configs = {trial.config.data.place: trial.config.data for trial in spec.trials}
+    ready = {place: datasets(config) for place, config in configs.items()}
+    for trial in spec.trials:
+        trial.config.data.require_enough(len(ready[trial.config.data.place].train_labels))
+    folders = [(place, dataset.folder) for place, dataset in ready.items()]
+    return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in folders}
+
+
+def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Places, view: View) -> Workers:
     """Where the trials of a study run: on a cluster where one is named, else on this machine."""
     if how.cluster is None:
-        return _processes(plan, how)
-    own = [code.path for trial in plan.trials for code in trial.config.own_files.values()]
-    folders = [dataset.folder for dataset in datasets.values() if dataset.folder]
-    return Cluster(how.cluster, [study, *dict.fromkeys([*folders, *own])], view.note, how.jobs)
+        return _processes(spec, how)
+    code = [Path(file.path) for trial in spec.trials for file in trial.config.own_files.values()]
+    folders = [Path(place) for place in places.values() if place]
+    return Cluster(how.cluster, [study, *dict.fromkeys([*folders, *code])], view.note, how.jobs)
 
 
-def _processes(plan: StudyPlan, how: ExecutionOptions) -> Processes:
-    at_once = cores() if all(trial.config.device == "cpu" for trial in plan.trials) else 1
-    return Processes(min(how.jobs or at_once, max(1, plan.count)))
+def _processes(spec: StudySpec, how: ExecutionOptions) -> Processes:
+    at_once = cores() if all(trial.config.device == "cpu" for trial in spec.trials) else 1
+    return Processes(min(how.jobs or at_once, max(1, len(spec.trials))))
 
 
-def _require_working(plan: StudyPlan, places: Places) -> None:
-    """UsageError for a network of the user's own that cannot be built, or fails on two images, in its first trial."""
-    own = {t.config.model.name: t for t in reversed(plan.trials) if isinstance(t.config.model, OwnNetwork)}
-    if not own:
-        return
-    with _processes(plan, ExecutionOptions(1)) as pool:
-        for trial in own.values():
-            try_out(pool, places, trial)
+def _require_working(spec: StudySpec, places: Places) -> None:
+    """UsageError for a user's network that cannot be built, or fails on two images, in its first trial."""
+    networks = {t.config.model.name: t for t in reversed(spec.trials) if isinstance(t.config.model, OwnNetwork)}
+    if networks:
+        with _processes(spec, ExecutionOptions(1)) as workers:
+            for trial in networks.values():
+                try_out(workers, places, trial)
 
 
-def _datasets(trials: Sequence[Trial], view: StudyView) -> Datasets:
-    """The datasets of trials, each once. UsageError where one has too few images for a trial."""
-    configs = {trial.config.data.place: trial.config.data for trial in trials}
-    found = {place: view.dataset(config) for place, config in configs.items()}
-    for trial in trials:
-        trial.config.data.require_enough(len(found[trial.config.data.place].train_labels))
-    return found
+# --- the trials train ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Runner:
+    """What trains the trials of a study."""
+
+    study: runs.OpenStudy
+    workers: Workers
+    places: Places
+    provenance: Mapping[str, Any]
+    keep: str
+    watcher: Watcher
+    stop: Callable[[], bool]
+    fail_fast: bool
+    ending: bool = False
+    """No further trial starts: a stop was requested, or one failed with `fail_fast`."""
+    epochs: dict[str, int] = field(default_factory=dict)
+    """Epochs that are on disk, by trial."""
+
+    def train(self, batch: Batch, ended: Outcomes) -> dict[str, Outcome]:
+        """Train the trials of a batch that have not `ended`.
+
+        Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
+        missing. WorkersLost where nothing runs.
+        """
+        self.study.plan(ended[t.name].row if t.name in ended else t.planned for t in batch.trials)
+        self.watcher.known(ended.values())
+        self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
+        waiting = deque(trial for trial in batch.trials if trial.name not in ended)
+        running, outcomes = dict[str, Trial](), dict[str, Outcome]()
+        attempts, counted = Counter[tuple[str, int]](), 0.0
+        while waiting or running:
+            self.ending = self.ending or self.stop()
+            if self.ending:
+                waiting.clear()
+                self.workers.stop()
+            while waiting and len(running) < self.workers.slots:
+                trial = waiting.popleft()
+                self._begin(trial, batch.until)
+                running[trial.name] = trial
+            for name, answer in self.workers.ended():
+                trial = running.pop(name)
+                attempt = name, _committed(self.study.path / name)
+                attempts[attempt] += answer is None and not self.ending
+                outcome = self._outcome(trial, answer, last=attempts[attempt] == ATTEMPTS)
+                if outcome is None:  # it goes on from its last checkpoint
+                    waiting.appendleft(trial)
+                else:
+                    outcomes[name] = outcome
+                    self.ending = self.ending or (self.fail_fast and outcome.failed)
+            if time.monotonic() - counted > _COUNT_SECONDS:
+                self.epochs |= {name: _committed(self.study.path / name) for name in running}
+                self.watcher.epochs(sum(self.epochs.values()))
+                counted = time.monotonic()
+        return outcomes
+
+    def _begin(self, trial: Trial, until: int | None) -> None:
+        arguments = {
+            "folder": str(self.study.path.absolute()),
+            "name": trial.name,
+            "provenance": self.provenance,
+            "until": trial.config.epochs if until is None else until,
+            "keep": self.keep,
+        }
+        self.workers.begin(trial.name, task_of("run", trial, self.places, **arguments))
+
+    def _outcome(self, trial: Trial, answer: Answer | None, last: bool) -> Outcome | None:
+        """The outcome of a trial, recorded; None if it has to be begun again, where this was not the `last` attempt."""
+        if answer is None and last:
+            reason = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
+            answer = {"status": "failed", "reason": reason, "seconds": 0.0}
+        if answer is None or answer["status"] == "refused":
+            return None
+        if answer["status"] == "unwritten":  # nor could the others be written
+            raise WriteFailure(answer["reason"])
+        row = trial.row(answer["status"], answer["reason"], answer.get("outcome"))
+        outcome = Outcome(trial, row, self.study.path)
+        self.epochs[trial.name] = outcome.row.get("epochs") or 0
+        self.study.add(outcome.row, answer["seconds"])
+        self.watcher.epochs(sum(self.epochs.values()))
+        self.watcher.done(outcome)
+        return outcome
+
+
+def _committed(path: Path) -> int:
+    """Epochs of a run that are on disk, by the lines of its metrics.csv."""
+    try:
+        return max(0, runs.read_regular(path / "metrics.csv", _METRICS_BYTES).count(b"\n") - 1)
+    except (FileNotFoundError, OptilabError):
+        return 0
