@@ -112,7 +112,7 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
     """Run the study `name` and its confirmation, or what is missing. A signal ends it, and does not return here."""
     from optilab.study import study
 
-    _require_study(place.folder / name)
+    _require_possible(spec, place.folder / name)
     how = study.ExecutionOptions(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
@@ -132,8 +132,12 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
     return replace(ran, confirmation=run(best, runs.CONFIRMED, request, inside))
 
 
-def _require_study(path: Path) -> None:
-    """Refuse the name of a run."""
+def _require_possible(spec: "StudySpec", path: Path) -> None:
+    """Refuse claims that can never be judged, and the name of a run."""
+    from optilab.study.claims import require_judgeable
+
+    trainings = [trial.config for trial in spec.trials]
+    require_judgeable(spec.asked.expect, spec.labels, trainings, spec.sample, unit=spec.unit)
     if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
         raise RunError(f"--name: {path} is a run of `optilab {entry.manifest['command']}`, not a study")
 
@@ -142,7 +146,7 @@ def dry_run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> 
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
     from optilab.study import study
 
-    _require_study(place.folder / name)
+    _require_possible(spec, place.folder / name)
     cost = study.dry_run(spec, place.folder / name, dataset_of, study.ExecutionOptions(request.jobs))
     return PlannedStudy(spec.shape, cost, spec.detectable, spec.notes)
 

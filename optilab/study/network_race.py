@@ -30,7 +30,6 @@ from optilab.errors import DataError, UsageError
 from optilab.optimize.rule import short_name
 from optilab.runs.metrics import METRICS
 from optilab.study import search_space
-from optilab.study.claims import require_judgeable
 from optilab.study.comparison import learned_nothing
 from optilab.study.groups import GroupValues, Measure, asked_of
 from optilab.study.judge import Comparison, judge, level_after
@@ -184,8 +183,6 @@ def race_of(
         note for c in candidates for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
     )
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
-    configs = [trial.config for trial in trials]
-    require_judgeable(asked.expect, [*names, *places], configs, race.repeats, unit="repeats")
     return RaceSpec(
         command,
         asked,
@@ -193,6 +190,9 @@ def race_of(
         trials,
         " x ".join([*counts, f"({' + '.join(each)})"]),
         keep=race.keep,
+        labels=[*names, *places],
+        sample=race.repeats,
+        unit="repeats",
         notes=[*notes],
         race=race,
         candidates=candidates,

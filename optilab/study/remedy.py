@@ -15,7 +15,6 @@ from optilab.config.tree import Override
 from optilab.diagnose import of_run
 from optilab.diagnose.remedies import BASE, Remedy, chosen, pairs
 from optilab.errors import ConfigError, UsageError
-from optilab.study.claims import require_judgeable
 from optilab.study.groups import Group, Measure, values_of
 from optilab.study.judge import Row, judge
 from optilab.study.network_race import REMEDIES, Candidate, RaceSpec, race_of
@@ -85,10 +84,16 @@ def plan(asked: RemedyConfig) -> RemedySpec | RaceSpec:
         for name, config in fitting
         for number in range(asked.seeds)
     )
-    names = [*(name for name, _ in fitting), BEST]
-    require_judgeable(asked.expect, names, [trial.config for trial in trials], asked.seeds)
-    shape = f"{plural(len(fitting), 'network')} x {plural(asked.seeds, 'seed')}"
-    return RemedySpec("remedy", asked, lambda study, dry: grid(trials), trials, shape, variants=variants)
+    return RemedySpec(
+        "remedy",
+        asked,
+        lambda study, dry: grid(trials),
+        trials,
+        f"{plural(len(fitting), 'network')} x {plural(asked.seeds, 'seed')}",
+        labels=[*(name for name, _ in fitting), BEST],
+        sample=asked.seeds,
+        variants=variants,
+    )
 
 
 def variants_of(asked: RemedyConfig) -> list[Variant]:

@@ -54,6 +54,12 @@ class StudySpec:
     """What the best trial so far is the best by."""
     keep: str = "last"
     """Checkpoints that remain of a trial that has ended."""
+    labels: Sequence[str] | None = None
+    """What a claim can name; None where no claim does, or the names follow from outcomes."""
+    sample: int = 1
+    """Number of trainings, or repeats, whose mean a claim with a confidence is about."""
+    unit: str = "seeds"
+    """What such a claim generalizes over."""
     detectable: float | None = None
     """The smallest difference to the best that its comparison finds in 8 of 10 cases, in standard deviations over the
     seeds; None where the design does not say."""

@@ -27,7 +27,6 @@ from optilab.config.tree import Override, flow
 from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
 from optilab.runs.metrics import METRICS, ROW, TESTED
-from optilab.study.claims import require_judgeable
 from optilab.study.groups import asked_of, planned_labels
 from optilab.study.judge import smallest_difference
 from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
@@ -178,9 +177,8 @@ def plan(asked: SweepConfig, command: str = "sweep") -> SweepSpec:
         least = f"{asked.halving} settings and {asked.halving} epochs"
         raise UsageError(f"expected at least {least}, got {text}", "--halving")
     sample = spec.new_seeds if spec.confirmed else asked.seeds
-    require_judgeable(asked.expect, _labels(spec), [trial.config for trial in trials], sample)
     smallest = smallest_difference(spec.confirmed or spec.through, sample)
-    return replace(spec, shape=_shape(spec), detectable=smallest)
+    return replace(spec, shape=_shape(spec), labels=_labels(spec), sample=sample, detectable=smallest)
 
 
 def _labels(spec: SweepSpec) -> list[str] | None:

@@ -18,8 +18,8 @@ from optilab.errors import RunError
 from optilab.lab import Lab
 from optilab.runs.lock import hold
 from optilab.study import remedy, sweep
-from optilab.study.study import require_kept
 from optilab.study.judge import smallest_difference
+from optilab.study.study import require_kept
 from tests.run import run
 
 OVER = ["--over", "optimizer.lr=0.01,1", "--over", "model.init=default,xavier"]
