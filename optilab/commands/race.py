@@ -221,9 +221,7 @@ class LabRace(Answer):
     @property
     def may_be_best(self) -> list[str]:
         """The rules that no verdict excludes, lowest cost first."""
-        from optilab.study.function_race import may_be_best, standings
-
-        return may_be_best(standings(self.race))
+        return self.race.comparison.possible_best
 
     @property
     def headline(self) -> str:

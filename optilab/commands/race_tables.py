@@ -1,21 +1,22 @@
 """What a race says, in tables and sentences: for the terminal, the pages and `--json`.
 
-On functions the verdicts are those of `study.function_race.standings`, on trainings those of `study.judge`.
+All verdicts are those of `study.judge`.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from optilab.call import Call, Command
 from optilab.commands.comparison_tables import Units, more_advice
 from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
 from optilab.study.comparison import looked_before
-from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, improvable, may_be_best, standings
+from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, standings
 from optilab.study.judge import confidence_of, level_after
 from optilab.study.network_race import Raced, RaceResult, RaceTable
 from optilab.study.search_space import tuned, untuned
@@ -67,11 +68,10 @@ def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
     table = []
     for row in standings(race):
-        low, high = row.interval or (None, None)
-        interval = " to ".join(map(_ratio, row.interval)) if row.interval else "-"
-        table.append(
-            {**asdict(row), "marked": row.rule + marks[row.rule], "interval": interval, "low": low, "high": high}
-        )
+        low, high = row["interval"] or (None, None)
+        interval = " to ".join(map(_ratio, row["interval"])) if row["interval"] else "-"
+        marked = row["rule"] + marks[row["rule"]]
+        table.append({**row, "marked": marked, "interval": interval, "low": low, "high": high})
     return table
 
 
@@ -98,27 +98,26 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
 
 def _ends(race: Race) -> list[str]:
     """Where a better rate of a rule that may be worse lies beyond those that were tried; nothing without one."""
-    best = standings(race)[0].rule
+    best = race.comparison.ranked[0].key
     found = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
     text = "a better rate may lie beyond those that were tried, so verdicts count these functions as ties"
     return [f"{text}: {some(found, 4)}"] if found else []
 
 
 def race_verdict_sentences(race: Race, advised: bool = True) -> list[str]:
-    """The answer of a race on functions, which `study.function_race.standings` has decided, and what limits it.
+    """The answer of a race on functions, which `study.judge` has decided, and what limits it.
 
     Nothing for a single optimizer; `advised`: with what would tell more.
     """
-    table = standings(race)
-    if not any(row.solved for row in table):
+    possible, beyond = race.comparison.possible_best, race.comparison.improvable
+    if not np.isfinite(race.costs).any():
         return ["no optimizer solved any problem: try more --gradients or a larger --accuracy"]
-    if len(table) < 2:
+    if len(race.rules) < 2:
         return []
-    possible = may_be_best(table)
     if len(possible) == 1:
         lines = [f"{possible[0]} is the best on functions like these"]
     else:
-        larger = f"try more rates with --budget {2 * race.conditions.budget}" if improvable(table) else ""
+        larger = f"try more rates with --budget {2 * race.conditions.budget}" if beyond else ""
         advice = f"; {larger or 'race on more functions to separate them'}" if advised else ""
         lines = [f"may be the best: {', '.join(possible)}{advice}"]
     if len(race.functions) < ENOUGH_FUNCTIONS:

@@ -197,8 +197,8 @@ class PlannedStudy(Answer):
     def notes(self) -> list[str]:
         if self.detectable is None:
             return [*self.remarks]
-        found = f"a difference of {self.detectable:.2g} standard deviations (over seeds) to the best setting"
-        return [*self.remarks, f"would find, with a probability of 80%, {found}"]
+        difference = f"a difference to the best setting of {self.detectable:.2g} standard deviations over seeds"
+        return [*self.remarks, f"would find, with a probability of 80%, {difference}"]
 
     @property
     def rows(self) -> list[dict[str, Any]]:

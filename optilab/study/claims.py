@@ -361,10 +361,10 @@ def _single(value: Any, missing: str = "", fails: bool = False) -> Measured:
     return Measured({}, missing, fails) if value is None else Measured({0: value})
 
 
-def of_race(standings: Iterable[Any]) -> Results:
+def of_race(standings: Iterable[Mapping[str, Any]]) -> Results:
     """The rules of a race on functions, from its standings."""
-    rows = {row.rule: row for row in standings}
-    return Results(lambda metric, at: {name: _single(getattr(row, metric)) for name, row in rows.items()})
+    rows = {row["rule"]: row for row in standings}
+    return Results(lambda metric, at: {name: _single(row[metric]) for name, row in rows.items()})
 
 
 def of_network_race(result: "RaceResult") -> Results:

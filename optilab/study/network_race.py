@@ -10,10 +10,10 @@ study.
 """
 
 import zlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from math import inf
 from statistics import fmean
@@ -86,7 +86,7 @@ def score_of(row: runs.Row) -> float:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What races on a network, a rule or a remedy: a training, and the keys of it that a setting patches."""
+    """What races on a network, a rule or a remedy: a training, and the fields of it that are tuned."""
 
     race: RaceConfig
     network: str
@@ -95,10 +95,10 @@ class Candidate:
     """The start of the labels of its trials."""
     axes: Settings
     config: TrainConfig
+    changes: Settings
+    """What it changes in the training besides: its optimizer."""
     fields: Mapping[str, Any]
     """What is tuned, each field with the rule that has it."""
-    patch: Callable[[Settings], Settings]
-    """The keys of the training, by a setting of these fields."""
     option: str
     """The one that names the candidate, where a patched training is refused."""
     columns: Sequence[str] = ()
@@ -125,10 +125,14 @@ class Candidate:
 
     @cached_property
     def _drawn(self) -> list[tuple[TrainConfig, Settings]]:
-        """Each setting, and the training with it."""
+        """Each setting, and the training with it; a schedule goes by batches."""
         drawn = list[tuple[TrainConfig, Settings]]()
         for settings in draw(self.race, self.fields, self.network, self.repeat):
-            changes = [Override(self.option, key, value) for key, value in self.patch(settings).items()]
+            keys = {**self.changes}
+            for key, value in settings.items():
+                keys[key if search_space.of_training(self.fields[key], key) else f"optimizer.{key}"] = value
+            keys |= {"schedule_by": "batch"} if settings.get("schedule", "constant") != "constant" else {}
+            changes = [Override(self.option, key, value) for key, value in keys.items()]
             drawn.append((load(TrainConfig, dump(self.config), changes), settings))
         return drawn
 
@@ -228,8 +232,8 @@ def plan(asked: RaceConfig) -> RaceSpec:
             f"{config.name}-{short_name(rule)}",
             {"network": config.name, "rule": rule.name},
             config,
+            {"optimizer": name},
             search_space.tuned(rule, _more(asked, config)),
-            partial(_patch, name, rule),
             "--algo",
         )
         for config in asked.on
@@ -243,27 +247,6 @@ def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
     more = {key for key in search_space.ON_NETWORKS if getattr(asked, key)}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
-
-
-def _patch(name: str, rule: Any, settings: Settings) -> Settings:
-    """The keys of a training with the rule and its settings; a schedule goes by batches."""
-    around = {key: value for key, value in settings.items() if search_space.of_training(rule, key)}
-    optimizer = _entry(name, rule, {key: value for key, value in settings.items() if key not in around})
-    around |= {"schedule_by": "batch"} if around.get("schedule", "constant") != "constant" else {}
-    return {"optimizer": optimizer, **around}
-
-
-def _entry(name: str, rule: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The rule as the value of `optimizer`, with settings such as `base.lr` inside the rule that it wraps."""
-    tree: dict[str, Any] = {"name": name}
-    for field_, value in settings.items():
-        *path, last = field_.split(".")
-        inner, owner = tree, rule
-        for part in path:
-            owner = getattr(owner, part)
-            inner = inner.setdefault(part, {"name": owner.name})
-        inner[last] = value
-    return tree
 
 
 def draw(asked: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:

@@ -151,8 +151,8 @@ def _tuned(asked: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
             name,
             {"remedy": name},
             config.model_copy(update={"data": config.data.holding_out(asked.holdout)}),
+            {},
             {"lr": config.optimizer},
-            lambda settings: {"optimizer.lr": settings["lr"]},
             "--tune",
         )
         for name, config in configs.items()

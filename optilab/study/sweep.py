@@ -301,7 +301,9 @@ def _require_distinct(trials: Sequence[Trial], where: str) -> None:
     for trial in trials:
         if (other := first.setdefault(trial.digest, trial)) is not trial:
             a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
-            raise UsageError(f"{a} and {b} are the same training", where)
+            axis = " ".join(trial.settings) if where == "--over" and len(trial.settings) == 1 else ""
+            text = f"{a} is repeated" if a == b else f"{a} and {b} are the same training"
+            raise UsageError(text, f"{where} {axis}".rstrip())
 
 
 def _require_options(asked: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike]) -> None:
