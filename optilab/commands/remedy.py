@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
@@ -64,7 +65,7 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
         judged = claims.judge_claims(asked.expect, claims.of_study(study)) if asked.expect else []
         if isinstance(plan, plans.RemedySpec):
             results = plans.results(plan.variants, ran.outcomes, ran.path)
-            answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
+            answer: LabStudy = RemedyAnswer(study, ran, plan, results, judged=judged)
         else:
             found = races.read(study)
             assert found is not None
@@ -77,26 +78,28 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
 class RemedyAnswer(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
-    label: str
     plan: "plans.RemedySpec"
     results: "Sequence[Result]"
 
     @property
     def heading(self) -> str:
-        seeds, epochs = self.plan.asked.seeds, self.plan.trials[0].config.epochs
-        tried = plural(len(self.results) - 1, "remedy")
-        return f"{self.label}: {tried}, {plural(seeds, 'seed')}, {plural(epochs, 'epoch')}"
+        asked, remedies = self.plan.asked, plural(len(self.results) - 1, "remedy")
+        epochs = plural(self.plan.trials[0].config.epochs, "epoch")
+        return f"{asked.config.name}: {remedies}, {plural(asked.seeds, 'seed')}, {epochs}"
 
     def blocks(self) -> Iterable[Block]:
         """The results, the best first, and the smallest change that fixes the network."""
         shown = self.table()
-        yield Sentence(self.heading, "bold")
-        yield ""
-        yield Table(shown.columns, shown.rows)
-        yield Sentence("\n".join(map(str, shown.notes)), "dim")
-        yield ""
-        yield from (Sentence(text, self._style) for text in self._found)
-        yield str(self.ran.path)
+        style = "green" if self.fix else "yellow" if self._ended else "red"
+        return [
+            Sentence(self.heading, "bold"),
+            "",
+            Table(shown.columns, shown.rows),
+            Sentence("\n".join(map(str, shown.notes)), "dim"),
+            "",
+            *(Sentence(text, style) for text in self._sentences),
+            str(self.ran.path),
+        ]
 
     def table(self) -> Table:
         """A row per remedy, the best first."""
@@ -131,43 +134,43 @@ class RemedyAnswer(EndedStudy):
 
     @property
     def verdict(self) -> str:
-        return "; ".join(self._found)
+        return "; ".join(self._sentences)
+
+    @cached_property
+    def fix(self) -> "Result | None":
+        """The smallest change that fixes the network."""
+        from optilab.study.remedy import smallest_fix
+
+        return smallest_fix(self.results)
 
     @property
-    def _found(self) -> list[str]:
+    def _ended(self) -> "list[Result]":
+        return [result for result in self.results if result.accuracy is not None]
+
+    @property
+    def _sentences(self) -> list[str]:
         """The smallest change that fixes the network, or why there is none."""
         from optilab.diagnose import TRIAL_BATCHES
-        from optilab.study.remedy import smallest_fix
 
-        if fix := smallest_fix(self.results):
-            return [f"smallest change that fixes it: {fix.variant.name}: {fix.variant.sets}"]
-        ended = [result for result in self.results if result.accuracy is not None]
-        if not ended:
+        if self.fix:
+            return [f"smallest change that fixes it: {self.fix.variant.name}: {self.fix.variant.sets}"]
+        if not self._ended:
             return ["no training has a result"]
-        undecided = [result.variant.name for result in ended if result.verdict == "cannot tell"]
-        found = ["no remedy is better than the network as it is"]
+        undecided = [result.variant.name for result in self._ended if result.verdict == "cannot tell"]
+        sentences = ["no remedy is better than the network as it is"]
         if self.plan.asked.seeds == 1:
-            best = max(ended, key=lambda result: result.accuracy or 0.0)
-            change = f": {best.variant.sets}" if best.variant.sets else ""
-            found = [f"the most accurate is {best.variant.name}{change}; one seed gives no verdict, --seeds 3 may"]
+            best = max(self._ended, key=lambda result: result.accuracy or 0.0).variant
+            change = f": {best.sets}" if best.sets else ""
+            sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, --seeds 3 may"]
         elif undecided:
-            found = [f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"]
+            sentences = [
+                f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"
+            ]
         if (steps := self.plan.asked.config.steps) <= TRIAL_BATCHES:
-            found.append(f"{steps} steps are too few to tell: raise --epochs")
-        return found
-
-    @property
-    def _style(self) -> str:
-        from optilab.study.remedy import smallest_fix
-
-        if smallest_fix(self.results) is not None:
-            return "green"
-        return "red" if all(result.accuracy is None for result in self.results) else "yellow"
+            sentences.append(f"{steps} steps are too few to tell: raise --epochs")
+        return sentences
 
     def document(self) -> Mapping[str, Any]:
-        from optilab.study.remedy import smallest_fix
-
-        fix = smallest_fix(self.results)
         return {
             "run": str(self.ran.path),
             "results": [
@@ -184,7 +187,7 @@ class RemedyAnswer(EndedStudy):
                 }
                 for result in self.results
             ],
-            "smallest_fix": fix and fix.variant.name,
+            "smallest_fix": self.fix and self.fix.variant.name,
         }
 
 

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,10 +19,11 @@ from optilab.config.section import build
 from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
+from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
 from optilab.show.table import Table
-from optilab.words import duration, pace, percent, plural
+from optilab.words import duration, pace, plural
 
 if TYPE_CHECKING:
     from optilab.config.training import DataConfig
@@ -86,22 +88,17 @@ def no_config(command: str) -> UsageError:
 
 
 def _require_study_of(command: str, path: Path, folder: Path) -> None:
-    """RunError for a run, and for a study that another command makes or that is not in the directory of runs, with
-    the command that continues it."""
+    """RunError for a run, and for a study that another command makes or that is not in the directory of runs."""
     entry = runs.read_entry(path)
     made = entry.manifest["command"]
     if not isinstance(entry, runs.Study):
-        more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
-        raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
-    again = runs.resume_command(path, command=made)
-    if made == "train" != command:
-        again = runs.resume_command(path, "name", seeds="N")
+        raise RunError(f"{path} is a run of `optilab {made}`, not a study")
     if made != command:
-        raise RunError(f"{path} is a study of `optilab {made}`; continue it with: {again}")
-    if runs.sweep_of(path):
-        raise RunError(f"{path} is a part of its sweep; continue it with: {again}")
+        raise RunError(f"expected a study of `optilab {command}`, got one of `optilab {made}`: {path}")
+    if sweep := runs.sweep_of(path):
+        raise RunError(f"{path} is a part of its sweep, {sweep.name}")
     if os.path.realpath(path.parent) != os.path.realpath(folder):
-        raise RunError(f"{path} is not in {folder}; continue it with: {again}")
+        raise RunError(f"{path} is not in {folder}")
     entry.require_unedited()
 
 
@@ -230,8 +227,8 @@ class TerminalView:
                 found = cost()
             terminal.note(announcement(shape, found))
 
-    def progress(self, trials: int, epochs: int, metric: str, at_once: int) -> "StudyProgress":
-        return StudyProgress(trials, epochs, self._silent, metric, at_once)
+    def progress(self, trials: int, epochs: int, metric: str) -> "StudyProgress":
+        return StudyProgress(trials, epochs, metric, self._silent)
 
     def note(self, message: str) -> None:
         terminal.note(message)
@@ -261,20 +258,14 @@ class StudyProgress:
     in a log.
     """
 
-    def __init__(
-        self, trials: int, epochs: int, quiet: bool = False, metric: str = "val_acc", at_once: int = 1
-    ) -> None:
-        from optilab.study.groups import Measure
-
-        self._bar = Bar(quiet)
-        self._trials, self._total = trials, epochs
-        self._ended, self._failed, self._diverged, self._stopped = set[str](), 0, 0, 0
-        self._measure, self._best = Measure(metric), list[float]()
-        self._first: int | None = None
-        self._epochs, self._started, self._quiet = 0, time.monotonic(), quiet
-        self._opened, self._moves, self._here, self._at_once = self._started, False, 0, at_once
-        self._task = self._bar.add_task("", total=self._total, left="")
-        self._line = ProgressLine(quiet)
+    def __init__(self, trials: int, epochs: int, metric: str, quiet: bool) -> None:
+        self._trials, self._total, self._quiet = trials, epochs, quiet
+        self._metric, self._best = metric_of(metric), list[float]()
+        self._statuses = dict[str, str]()
+        self._epochs = self._first = 0
+        self._started, self._begun, self._moves = time.monotonic(), False, False
+        self._bar, self._line = Bar(quiet), ProgressLine(quiet)
+        self._task = self._bar.add_task("", total=epochs, left="")
 
     def __enter__(self) -> "StudyProgress":
         self._bar.start()
@@ -285,64 +276,45 @@ class StudyProgress:
         self._line.close()
 
     def epochs(self, done: int) -> None:
-        """So many epochs of all trials are on disk."""
+        """So many epochs of all trials are on disk; time counts from the first one here, without the start."""
         self._epochs = done
-        if self._first is None:
-            self._restart()
-            self._opened = self._started
-        elif done > self._first and not self._moves:  # without the time in which processes start
-            self._moves = True
-            self._restart()
+        moves = self._begun and done > self._first
+        if not self._begun or (moves and not self._moves):
+            self._first, self._started = done, time.monotonic()
+        self._begun, self._moves = True, self._moves or moves
         self._draw()
 
-    def known(self, outcomes: "Collection[Outcome]") -> None:
+    def known(self, outcomes: "Iterable[Outcome]") -> None:
         """These trials had ended before."""
         for outcome in outcomes:
-            self._count(outcome)
+            self._statuses[outcome.trial.name] = outcome.status
+            value = outcome.row.get(self._metric.name)
+            if outcome.status in ("done", "stopped") and isinstance(value, int | float):
+                self._best = [max([*self._best, value], key=lambda v: v * self._metric.sign)]
 
     def done(self, outcome: "Outcome") -> None:
         """A trial has ended."""
-        self._count(outcome)
-        self._here += 1
-        if self._here == self._at_once and time.monotonic() - self._started < self._started - self._opened:
-            self._restart()  # the first ones end together, which says nothing about the others
+        self.known([outcome])
         self._draw()
-        logged = self._bar.disable and not self._line.live and not self._quiet
-        if outcome.failed or logged:
+        if outcome.failed or (self._bar.disable and not self._line.live and not self._quiet):
             reason = f": {outcome.reason}" if outcome.failed else ""
-            left = f", {left}" if (left := self.left()) else ""
-            terminal.note(f"{len(self._ended)}/{self._trials} {outcome.trial.name} {outcome.status}{reason}{left}")
+            left = f", {left}" if (left := self._left()) else ""
+            count = f"{len(self._statuses)}/{self._trials}"
+            terminal.note(f"{count} {outcome.trial.name} {outcome.status}{reason}{left}")
 
-    def left(self) -> str:
+    def _left(self) -> str:
         """`about 2:30 left`, from the epochs since the first ones; empty while nothing is known."""
-        fresh, elapsed = self._epochs - (self._first or 0), time.monotonic() - self._started
-        ended = len(self._ended) == self._trials and not self._stopped
+        fresh, elapsed = self._epochs - self._first, time.monotonic() - self._started
+        ended = len(self._statuses) == self._trials and "stopped" not in self._statuses.values()
         if fresh <= 0 or ended or self._epochs >= self._total:
             return ""
         return f"about {duration((self._total - self._epochs) * elapsed / fresh)} left"
 
-    def _restart(self) -> None:
-        """Epochs per second are counted from here on."""
-        self._first, self._started = self._epochs, time.monotonic()
-
-    def _count(self, outcome: "Outcome") -> None:
-        if outcome.trial.name not in self._ended:
-            self._failed += outcome.failed
-            self._diverged += outcome.status == "diverged"
-            self._stopped += outcome.status == "stopped"  # at a rung: some of these go on
-        self._ended.add(outcome.trial.name)
-        value = outcome.row.get(self._measure.metric)
-        if outcome.status in ("done", "stopped") and isinstance(value, int | float):
-            choose = max if self._measure.rises else min
-            self._best = [choose([*self._best, value])]
-
-    def _best_so_far(self) -> list[str]:
-        name = self._measure.metric
-        return [f"best {name} {percent(v)}" if self._measure.share else f"best {name} {v:.4g}" for v in self._best]
-
     def _draw(self) -> None:
-        speed = pace(self._epochs - (self._first or 0), time.monotonic() - self._started)
-        bad = [f"{n} {what}" for n, what in ((self._failed, "failed"), (self._diverged, "diverged")) if n]
-        text = "   ".join([f"{len(self._ended)} of {self._trials} trials", *bad, *self._best_so_far(), speed])
-        self._bar.update(self._task, completed=self._epochs, description=text, left=self.left())
-        self._line.draw(self._epochs / self._total, f"{text}   {self.left()}")
+        counts, name = Counter(self._statuses.values()), self._metric.name
+        bad = [f"{counts[status]} {status}" for status in ("failed", "diverged") if counts[status]]
+        best = [f"best {name} {self._metric.text(float(value))}" for value in self._best]
+        speed = pace(self._epochs - self._first, time.monotonic() - self._started)
+        text = "   ".join([f"{len(self._statuses)} of {self._trials} trials", *bad, *best, speed])
+        self._bar.update(self._task, completed=self._epochs, description=text, left=self._left())
+        self._line.draw(self._epochs / self._total, f"{text}   {self._left()}")

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -86,7 +86,7 @@ class ExecutionOptions:
 class Watcher(Protocol):
     """The view of a study in progress."""
 
-    def known(self, outcomes: Collection[Outcome]) -> None:
+    def known(self, outcomes: Iterable[Outcome]) -> None:
         """These trials had ended before, or at an earlier rung."""
 
     def epochs(self, done: int) -> None:
@@ -102,8 +102,8 @@ class View(Protocol):
     def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
         """Trials of this shape are missing; `cost` measures what they take."""
 
-    def progress(self, trials: int, epochs: int, metric: str, at_once: int) -> AbstractContextManager[Watcher]:
-        """Who watches this number of trials, of this number of epochs together, of which `at_once` run at once."""
+    def progress(self, trials: int, epochs: int, metric: str) -> AbstractContextManager[Watcher]:
+        """Who watches this number of trials, of this number of epochs together."""
 
     def note(self, message: str) -> None:
         """Something that went otherwise than planned."""
@@ -170,8 +170,8 @@ def run(
             planned = ahead(spec, path)
             facts |= {"trials": len(planned.trials), "argv": _repeated(study.manifest.get("argv", argv), argv)}
             study.ask(to_yaml(spec.asked), **facts)
-            watching = partial(view.progress, len(planned.trials), planned.epochs, spec.metric)
-            with chosen as workers, watching(max(1, workers.slots)) as watcher:
+            watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
+            with chosen as workers, watching as watcher:
                 if planned.missing and not stop():
                     view.planned(spec.shape, lambda: _cost(spec, path, workers, places, stop))
                 runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
