@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from optilab.study import sweep as plans
     from optilab.study.comparison import RunComparison
     from optilab.study.importance import Effect
-    from optilab.study.trials import Outcome
-
-MOST_POINTS = 6
-"""Points of the last rung that are written out."""
 
 
 class Sweep(StudyOptions, SweepConfig):
@@ -158,17 +154,11 @@ class SweepAnswer(EndedStudy):
     def blocks(self) -> Iterable[Block]:
         """How the trials ended, and the comparison of those that ran through."""
         from optilab.commands.settings_page import importance_table
-        from optilab.study.groups import Measure
 
         plan = self.plan
         yield Sentence(self.heading, "bold")
-        images = "validation images held out" if plan.base.data.holdout else "the test set, which also validates"
-        if plan.asked.search is not None:
-            best = "highest" if Measure(plan.asked.metric).higher else "lowest"
-            yield f"TPE looked for the {best} mean {plan.asked.metric} of the last epoch, on {images}"
         if plan.asked.halving is not None:
-            yield f"{_rungs(plan, plan.asked.halving)}, on {images}"
-            yield f"to the end: {_through(self.ran.outcomes)}"
+            yield _rungs(plan, plan.asked.halving)
         if not self.through:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
@@ -207,19 +197,6 @@ def _rungs(plan: "plans.SweepSpec", eta: int) -> str:
     ladder = rungs(plan.points, plan.base.epochs, eta)
     steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
     return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
-
-
-def _through(outcomes: "Sequence[Outcome]") -> str:
-    """The settings of the points that were promoted to the last rung."""
-    from optilab.study.groups import text
-
-    points = dict.fromkeys(
-        ", ".join(f"{key} {text(value)}" for key, value in outcome.trial.settings.items())
-        for outcome in outcomes
-        if outcome.status == "done"
-    )
-    more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
-    return "; ".join([*points][:MOST_POINTS]) + more or "none"
 
 
 COMMAND = Sweep
