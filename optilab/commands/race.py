@@ -39,7 +39,7 @@ from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.progress import ProgressLine
+from optilab.show.progress import Bar, ProgressLine
 from optilab.show.table import Table
 from optilab.words import duration, listed, plural
 
@@ -195,11 +195,11 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     )
     study.check(rules, tests)
     require_judgeable(asked.expect, [rule.name for rule in rules])
-    if not (place.silent or place.library):
-        announce(len(rules), len(tests), conditions)
-    found = study.run(rules, tests, conditions, RaceProgress(place.silent))
+    announced = not (place.silent or place.library)
+    with RaceProgress(len(rules), len(tests), conditions, place.silent, announced) as progress:
+        found = study.run(rules, tests, conditions, progress.step)
     judged = judge_claims(asked.expect, of_race(standings(found)))
-    return LabRace(found, rules, tests, place.argv, request.settings, request.plot, request.report, judged)
+    return LabRace(found, rules, tests, place.argv, request.settings, judged)
 
 
 @dataclass(frozen=True, repr=False)
@@ -213,9 +213,6 @@ class LabRace(Answer):
     """The command that finds the same."""
     settings: bool = False
     """Whether the tuned settings of every function are shown."""
-    plotted: str | None = None
-    reported: str | None = None
-    """The files that the command writes."""
     judged: "Sequence[ClaimResult]" = ()
 
     @property
@@ -254,10 +251,8 @@ class LabRace(Answer):
         headings, values = tables.settings_of(race, [row["rule"] for row in table], self.settings)
         left = (0, 1, 3) if self.settings else (0, 1)
         yield (terminal.grid(headings, values, left=left))
-        hints = [] if self.settings else ["add --settings to see them for each function"]
-        hints += ["everything: --json", *([] if self.plotted else ["profile and tuning curves: --out race.png"])]
-        hints += [] if self.reported else ["as a report: --out race.html"]
-        yield "; ".join(hints)
+        if not self.settings:
+            yield "add --settings to see them for each function"
 
     def table(self) -> Table:
         """The standings."""
@@ -289,35 +284,30 @@ class LabRace(Answer):
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
 
 
-def announce(rules: int, functions: int, conditions: "RaceSettings") -> None:
-    """What the race will cost, before it starts."""
-    tunings = rules * functions * conditions.repeats
-    gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
-    parts = [plural(rules, "optimizer"), plural(functions, "function"), plural(conditions.repeats, "repeat")]
-    terminal.note(
-        f"{plural(tunings, 'tuning')} ({' x '.join(parts)}) of {plural(conditions.budget, 'setting')}, each from "
-        f"{plural(conditions.starts, 'start')} to choose and the same number to judge: at most "
-        f"{plural(gradients, 'gradient evaluation')}"
-    )
+class RaceProgress(Bar):
+    """What a race costs at most, and a bar on a terminal and in a notebook, with the time left."""
 
+    def __init__(
+        self, rules: int, functions: int, conditions: "RaceSettings", silent: bool, announced: bool
+    ) -> None:
+        super().__init__(silent)
+        self._line, self._start = ProgressLine(silent), monotonic()
+        tunings = rules * functions * conditions.repeats
+        most = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
+        if announced:
+            counts = f"{plural(rules, 'optimizer')} on {plural(functions, 'function')}"
+            terminal.note(f"{counts}   {conditions}; at most {plural(most, 'gradient evaluation')} in all")
+        self._task = self.add_task("", total=tunings, left="")
 
-class RaceProgress:
-    """A line that is overwritten on a terminal and in a notebook, with the time left; nothing in a pipe."""
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        self._line.close()
 
-    def __init__(self, silent: bool) -> None:
-        self._shown = terminal.err.is_terminal and not silent
-        self._line = ProgressLine(silent)
-        self._start = monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        left = (monotonic() - self._start) / done * (total - done)
-        text = f"tuning {done} of {total}, {duration(left)} left "
-        if self._shown:
-            terminal.err.print(text, end="\r" if done < total else "\n")
-        elif done < total:
-            self._line.draw(done / total, text)
-        else:
-            self._line.close()
+    def step(self, done: int, total: int) -> None:
+        """So many tunings are done."""
+        left = f"{duration((monotonic() - self._start) / done * (total - done))} left"
+        self.update(self._task, completed=done, description=f"tuning {done} of {total}", left=left)
+        self._line.draw(done / total, f"tuning {done} of {total}, {left}")
 
 
 # --- on trainings -------------------------------------------------------------------------------------------

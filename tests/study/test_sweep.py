@@ -369,7 +369,7 @@ def test_a_confirmation_lies_inside_its_sweep(optilab, small, tmp_path):
     assert [group["seeds"] for group in plotted["groups"]] == [[42]] * 6
     assert "optilab runs compare s/confirmed" in optilab("runs", "show", "s").stdout
     told = optilab("sweep", "--resume", "s/confirmed", code=4).stderr
-    assert told.endswith("continue it with: optilab sweep --resume s\n")
+    assert told.endswith("s/confirmed is a part of its sweep, s\n")
     # Stopped in the middle of either, the same command goes on with it.
     whole = files(study), files(study / "confirmed")
     for path in (study / first[0], study / "confirmed" / again[-1], study / "confirmed"):
