@@ -1,7 +1,6 @@
 """`optilab lr`: which learning rate, by a range test."""
 
 import shlex
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -33,8 +32,6 @@ from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Threshold
-from optilab.show.progress import Bar
-from optilab.words import duration
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     from optilab.study.claims import ClaimResult
     from optilab.study.rates import RangeTest, RateRamp
 
-TIMED = 10
-"""Steps after which the time of all is estimated."""
 SEEDS, EPOCHS, EPOCHS_UNMOVED = 3, 3, 30
 """Seeds and epochs of the sweep that confirms; the epochs where the range test has no answer."""
 CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "set")
@@ -118,10 +113,15 @@ def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silen
     losses: list[float] = []
     with alone():
         training = session.build(asked, dataset)
-        with RangeProgress(ramp, asked.data.batch_size, len(training.train), silent) as progress:
-            for loss in training.ramp(rate / ramp.lr for rate in ramp.rates):
+        if not silent:
+            steps, low, high = len(ramp.rates), ramp.rates[0], ramp.rates[-1]
+            epochs = steps * asked.data.batch_size / len(training.train)
+            count = f"{steps:,} steps ({max(epochs, 0.1):,.1f} epochs)"
+            terminal.note(f"range test: at most {count}, lr {low:g} to {high:g}; nothing is written")
+        with studies.StepProgress(len(ramp.rates), silent) as progress:
+            for rate, loss in zip(ramp.rates, training.ramp(rate / ramp.lr for rate in ramp.rates), strict=False):
                 losses.append(loss)
-                progress.step(loss)
+                progress.step(f"range test   lr {rate:.2g}   loss {loss:.4g}")
                 if rates.runs_away(losses, training.chance_loss):
                     break
     return rates.read_range_test(ramp, losses, training.chance_loss)
@@ -248,40 +248,6 @@ class LabRate(Answer):
     def chart(self) -> Chart:
         """The losses over the rates."""
         return rates_chart(self.test, self.config.name)
-
-
-class RangeProgress(Bar):
-    """A range test in progress: its cost after a few steps, then a bar on a terminal."""
-
-    def __init__(self, ramp: "RateRamp", batch: int, images: int, silent: bool) -> None:
-        super().__init__(silent)
-        self._ramp, self._batch, self._images, self._silent = ramp, batch, images, silent
-        self._task = self.add_task("range test", total=len(ramp.rates), left="")
-        self._done, self._started = 0, time.monotonic()
-
-    def step(self, loss: float) -> None:
-        """A step is done, whose batch had this loss."""
-        rates = self._ramp.rates
-        self._done += 1
-        if self._done == 1:
-            self._started = time.monotonic()  # the first step warms up
-            return
-        left = (len(rates) - self._done) * (time.monotonic() - self._started) / (self._done - 1)
-        if self._done == min(TIMED, len(rates)) and not self._silent:
-            terminal.note(f"{self._cost()}; about {duration(left)}; nothing is written")
-        rate = rates[self._done - 1]
-        self.update(
-            self._task,
-            completed=self._done,
-            description=f"range test   lr {rate:.2g}   loss {loss:.4g}",
-            left=f"{duration(left)} left",
-        )
-
-    def _cost(self) -> str:
-        rates = self._ramp.rates
-        epochs = len(rates) * self._batch / self._images
-        count = f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}"
-        return f"range test: at most {len(rates):,} steps ({count} epochs), lr {rates[0]:g} to {rates[-1]:g}"
 
 
 def unmoved(test: "RangeTest") -> str:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
@@ -39,16 +38,14 @@ from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.progress import Bar, ProgressLine
 from optilab.show.table import Table
-from optilab.words import duration, listed, plural
+from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
     from optilab.study.function_race import Race
     from optilab.study.network_race import RaceResult, RaceSpec
-    from optilab.study.tuning import RaceSettings
 
 EXAMPLES = (
     "optilab race --algo sgd,momentum,adam --function rosenbrock,beale,himmelblau --budget 20 --starts 10",
@@ -195,9 +192,13 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     )
     study.check(rules, tests)
     require_judgeable(asked.expect, [rule.name for rule in rules])
-    announced = not (place.silent or place.library)
-    with RaceProgress(len(rules), len(tests), conditions, place.silent, announced) as progress:
-        found = study.run(rules, tests, conditions, progress.step)
+    tunings = len(rules) * len(tests) * asked.repeats
+    if not (place.silent or place.library):
+        most = plural(tunings * asked.budget * 2 * asked.starts * asked.gradients, "gradient evaluation")
+        counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
+        terminal.note(f"{counts}   {conditions}; at most {most} in all")
+    with studies.StepProgress(tunings, place.silent) as progress:
+        found = study.run(rules, tests, conditions, lambda done: progress.step(f"tuning {done} of {tunings}"))
     judged = judge_claims(asked.expect, of_race(standings(found)))
     return LabRace(found, rules, tests, place.argv, request.settings, judged)
 
@@ -282,32 +283,6 @@ class LabRace(Answer):
         from optilab.commands.race_page import race_page
 
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
-
-
-class RaceProgress(Bar):
-    """What a race costs at most, and a bar on a terminal and in a notebook, with the time left."""
-
-    def __init__(
-        self, rules: int, functions: int, conditions: "RaceSettings", silent: bool, announced: bool
-    ) -> None:
-        super().__init__(silent)
-        self._line, self._start = ProgressLine(silent), monotonic()
-        tunings = rules * functions * conditions.repeats
-        most = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
-        if announced:
-            counts = f"{plural(rules, 'optimizer')} on {plural(functions, 'function')}"
-            terminal.note(f"{counts}   {conditions}; at most {plural(most, 'gradient evaluation')} in all")
-        self._task = self.add_task("", total=tunings, left="")
-
-    def __exit__(self, *exception: Any) -> None:
-        super().__exit__(*exception)
-        self._line.close()
-
-    def step(self, done: int, total: int) -> None:
-        """So many tunings are done."""
-        left = f"{duration((monotonic() - self._start) / done * (total - done))} left"
-        self.update(self._task, completed=done, description=f"tuning {done} of {total}", left=left)
-        self._line.draw(done / total, f"tuning {done} of {total}, {left}")
 
 
 # --- on trainings -------------------------------------------------------------------------------------------

@@ -318,3 +318,27 @@ class StudyProgress:
         text = "   ".join([f"{len(self._statuses)} of {self._trials} trials", *bad, *best, speed])
         self._bar.update(self._task, completed=self._epochs, description=text, left=self._left())
         self._line.draw(self._epochs / self._total, f"{text}   {self._left()}")
+
+
+class StepProgress(Bar):
+    """A number of steps and the time left, as a bar on a terminal and in a notebook."""
+
+    def __init__(self, total: int, silent: bool) -> None:
+        super().__init__(silent)
+        self._line, self._total = ProgressLine(silent), total
+        self._done, self._started = 0, time.monotonic()
+        self._task = self.add_task("", total=total, left="")
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        self._line.close()
+
+    def step(self, text: str) -> None:
+        """One more is done; time counts from the first, which warms up."""
+        self._done += 1
+        if self._done == 1:
+            self._started = time.monotonic()
+            return
+        left = (self._total - self._done) * (time.monotonic() - self._started) / (self._done - 1)
+        self.update(self._task, completed=self._done, description=text, left=f"{duration(left)} left")
+        self._line.draw(self._done / self._total, f"{text}, {duration(left)} left")

@@ -103,14 +103,14 @@ def run(
     rules: Sequence[Rule],
     functions: Sequence[Objective],
     conditions: RaceSettings,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Race:
-    """Every tuning of what `check` accepts; `progress(done, total)` is called after each."""
+    """Every tuning of what `check` accepts; `progress(done)` is called after each."""
     problems = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
     tunings = []
     for done, (rule, function, repeat) in enumerate(problems, 1):
         tunings.append(measure(rule, function, repeat, conditions))
-        progress(done, len(problems))
+        progress(done)
     return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
 
 
