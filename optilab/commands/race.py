@@ -107,10 +107,10 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
             return studies.dry_run(plan, name, self, place)
         ran = studies.run(plan, name, self, place)
         study = runs.read_study(ran.path)
-        found = races.read(study)
-        assert found is not None
+        result = races.read(study)
+        assert result is not None
         answer = NetworkRaceAnswer(
-            study, ran, plan, found, judged=judge_claims(asked.expect, of_network_race(found))
+            study, ran, plan, result, judged=judge_claims(asked.expect, of_network_race(result))
         )
         self.save(answer)
         return answer
@@ -148,8 +148,8 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         trains = any(given.get(name) is not None for name in ("on", "file", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
-            one.flag if typed else name
-            for name, one in options(other).items()
+            option.flag if typed else name
+            for name, option in options(other).items()
             if name in given.keys() - options(race).keys()
         ]:
             verb = "apply" if wrong[1:] else "applies"
@@ -198,9 +198,9 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
         counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
         terminal.note(f"{counts}   {conditions}; at most {most} in all")
     with studies.StepProgress(tunings, place.silent) as progress:
-        found = study.run(rules, tests, conditions, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(asked.expect, of_race(standings(found)))
-    return LabRace(found, rules, tests, place.argv, request.settings, judged)
+        race = study.run(rules, tests, conditions, lambda done: progress.step(f"tuning {done} of {tunings}"))
+    judged = judge_claims(asked.expect, of_race(standings(race)))
+    return LabRace(race, rules, tests, place.argv, request.settings, judged)
 
 
 @dataclass(frozen=True, repr=False)
@@ -259,11 +259,11 @@ class LabRace(Answer):
         """The standings."""
         from optilab.commands import race_tables as tables
 
-        said = [
+        sentences = [
             *tables.race_verdict_sentences(self.race),
             *tables.race_notes(self.race, self.rules, self.functions),
         ]
-        return Table(tables.COLUMNS, tables.standing_rows(self.race, self.rules), said)
+        return Table(tables.COLUMNS, tables.standing_rows(self.race, self.rules), sentences)
 
     def document(self) -> Mapping[str, Any]:
         from optilab.study import function_race as study
@@ -293,19 +293,19 @@ class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
     schema_version: ClassVar[int] = 2
-    planned: "RaceSpec"
-    found: "RaceResult"
+    spec: "RaceSpec"
+    result: "RaceResult"
 
     def blocks(self) -> Iterable[Block]:
         """A table per training, one over all of them, the settings, and what holds."""
         from optilab.commands import race_tables as tables
 
-        planned, result = self.planned, self.found
-        yield Sentence(planned.shape, "bold")
+        spec, result = self.spec, self.result
+        yield Sentence(spec.shape, "bold")
         for table in [*result.networks, *([result.overall] if result.overall else [])]:
             yield ""
             if table.network:
-                epochs = plural(planned.epochs[table.network], "epoch")
+                epochs = plural(spec.epochs[table.network], "epoch")
                 yield Sentence(f"{table.network}   {epochs}", "bold")
             else:
                 yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
@@ -322,8 +322,8 @@ class NetworkRaceAnswer(EndedStudy):
     def document(self) -> Mapping[str, Any]:
         from optilab.commands import race_tables as tables
 
-        asked = self.planned.race.model_dump(mode="json", exclude={"on"})
-        return {"run": str(self.ran.path), "asked": asked, **tables.document(self.found)}
+        asked = self.spec.race.model_dump(mode="json", exclude={"on"})
+        return {"run": str(self.ran.path), "asked": asked, **tables.document(self.result)}
 
 
 COMMAND = FunctionRace

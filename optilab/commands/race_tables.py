@@ -99,9 +99,9 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
 def _ends(race: Race) -> list[str]:
     """Where a better rate of a rule that may be worse lies beyond those that were tried; nothing without one."""
     best = race.comparison.ranked[0].key
-    found = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
+    beyond = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
     text = "a better rate may lie beyond those that were tried, so verdicts count these functions as ties"
-    return [f"{text}: {some(found, 4)}"] if found else []
+    return [f"{text}: {some(beyond, 4)}"] if beyond else []
 
 
 def race_verdict_sentences(race: Race, advised: bool = True) -> list[str]:
@@ -184,19 +184,16 @@ def notes(result: RaceResult) -> list[str]:
     ]
     if result.repeats > 1:
         lines.append("verdicts hold for all rows of a table at once; the luck of tuning is part of the intervals")
-    raced = {rule: one for table in result.networks for rule, one in table.raced.items()}
-    lines += [
-        note
-        for rule, one in raced.items()
-        for note in untuned(rule, one.optimizer, {key for settings in one.settings for key in settings})
-    ]
+    raced = {rule: on_network for table in result.networks for rule, on_network in table.raced.items()}
+    for rule, last in raced.items():
+        lines += untuned(rule, last.optimizer, {key for settings in last.settings for key in settings})
     if result.looks:
         lines.append(looked_before(result.looks))
     edges = [
         f"{f'{table.network}, ' * (len(result.networks) > 1)}{rule}: {edge}"
         for table in result.networks
-        for rule, one in table.raced.items()
-        for edge in one.edges.values()
+        for rule, raced_rule in table.raced.items()
+        for edge in raced_rule.edges.values()
     ]
     if edges:
         lines.append(f"a better rate may lie beyond those that were tried: {some(edges, 4)}")
@@ -213,7 +210,7 @@ def failed(result: RaceResult) -> Counter[str]:
     """The trials that failed, by rule."""
     count = Counter[str]()
     for table in result.networks:
-        count.update({rule: one.failed for rule, one in table.raced.items()})
+        count.update({rule: raced.failed for rule, raced in table.raced.items()})
     return +count
 
 
@@ -241,17 +238,17 @@ def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
 
 def rows(table: RaceTable) -> list[dict[str, Any]]:
     """The values of a table, best first; verdicts are None where there are none."""
-    found = []
-    for own in table.comparison.ranked if table.comparison else ():
-        summary, contrast = own.summary, own.difference
-        row: dict[str, Any] = {"rule": own.key, "n": summary.n, "mean": summary.mean}
-        row |= interval_values("", summary.interval) | {"verdict": own.verdict if table.has_verdicts else None}
+    values = []
+    for judged in table.comparison.ranked if table.comparison else ():
+        summary, contrast = judged.summary, judged.difference
+        row: dict[str, Any] = {"rule": judged.key, "n": summary.n, "mean": summary.mean}
+        row |= interval_values("", summary.interval) | {"verdict": judged.verdict if table.has_verdicts else None}
         if contrast:
             row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
         if table.network:
-            row["settings"] = _chosen(table.raced[own.key])
-        found.append(row)
-    return found
+            row["settings"] = _chosen(table.raced[judged.key])
+        values.append(row)
+    return values
 
 
 def _chosen(raced: Raced) -> str:
@@ -306,9 +303,9 @@ def next_steps(result: RaceResult) -> list[Command]:
 def _ignorant(table: RaceTable, result: RaceResult) -> Path | None:
     """The first run of the best row where no row is better than chance; else None."""
     tables = [table] if table.network else result.networks
-    if any(one.learned for one in tables):
+    if any(shown.learned for shown in tables):
         return None
-    ranked = (one.raced[row.key] for one in tables if one.comparison for row in one.comparison.ranked)
+    ranked = (t.raced[row.key] for t in tables if t.comparison for row in t.comparison.ranked)
     return next((record.path for raced in ranked for record in raced.runs.values()), None)
 
 

@@ -67,9 +67,9 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
             results = plans.results(plan.variants, ran.outcomes, ran.path)
             answer: LabStudy = RemedyAnswer(study, ran, plan, results, judged=judged)
         else:
-            found = races.read(study)
-            assert found is not None
-            answer = NetworkRaceAnswer(study, ran, plan, found, judged=judged)
+            result = races.read(study)
+            assert result is not None
+            answer = NetworkRaceAnswer(study, ran, plan, result, judged=judged)
         self.draw(answer.chart)
         return answer
 

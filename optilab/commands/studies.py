@@ -76,10 +76,10 @@ def placed(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
 
 def training(config: Any) -> str | Mapping[str, Any]:
     """A training as `load` takes it: a preset, a file, or its keys. UsageError for anything else."""
-    given: Any = plain(config)
-    if not isinstance(given, str | Mapping):
+    keys: Any = plain(config)
+    if not isinstance(keys, str | Mapping):
         raise UsageError(f"expected a preset, a YAML file or a mapping of keys, got {shown(config)}", "config")
-    return given
+    return keys
 
 
 def no_config(command: str) -> UsageError:
@@ -113,8 +113,8 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
     how = study.ExecutionOptions(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
-    told = request.typed and isinstance(request, StudyOptions)  # how far a study is, next to its document, too
-    silent = bool(request.given.get("quiet")) if told else place.silent
+    typed = request.typed and isinstance(request, StudyOptions)  # progress stands next to a document, too
+    silent = bool(request.given.get("quiet")) if typed else place.silent
     ran = study.run(spec, place.folder, name, place.argv, dataset_of, TerminalView(silent), how)
     if ran.stopped is not None:
         sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
@@ -224,8 +224,8 @@ class TerminalView:
     def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:
         if not self._silent:
             with starting(shape, soon=False):
-                found = cost()
-            terminal.note(announcement(shape, found))
+                estimate = cost()
+            terminal.note(announcement(shape, estimate))
 
     def progress(self, trials: int, epochs: int, metric: str) -> "StudyProgress":
         return StudyProgress(trials, epochs, metric, self._silent)

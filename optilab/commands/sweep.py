@@ -67,9 +67,9 @@ class Sweep(StudyOptions, SweepConfig):
         from optilab.study import claims
         from optilab.study import sweep as plans
 
-        kept = studies.asked(self, tree)
-        asked = studies.placed(tree, plans.resolve, kept, self.changes)
-        if not (kept.over or self.resume) and kept.seeds == 1:
+        written = studies.asked(self, tree)
+        asked = studies.placed(tree, plans.resolve, written, self.changes)
+        if not (written.over or self.resume) and written.seeds == 1:
             raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
         plan = studies.placed(tree, plans.plan, asked)
         name = runs.chosen_name(name, f"{asked.name}-sweep")
@@ -101,9 +101,9 @@ class SweepAnswer(EndedStudy):
         from optilab.study.comparison import compare_runs
         from optilab.study.groups import Measure
 
-        side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
-        side = replace(side, notes=(*side.notes, *self._choice_notes(side)))
-        return LabComparison(side, [self.entry])
+        comparison = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
+        notes = (*comparison.notes, *self._choice_notes(comparison))
+        return LabComparison(replace(comparison, notes=notes), [self.entry])
 
     @cached_property
     def confirmation(self) -> LabComparison | None:
@@ -132,10 +132,10 @@ class SweepAnswer(EndedStudy):
             ]
         )
 
-    def _choice_notes(self, side: "RunComparison") -> list[str]:
+    def _choice_notes(self, comparison: "RunComparison") -> list[str]:
         """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
         notes, points = [], self.plan.points
-        if points > 2 and not self.ran.confirmation and side.comparison is not None:
+        if points > 2 and not self.ran.confirmation and comparison.comparison is not None:
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm K trains "
                 "the K best means again from new seeds"

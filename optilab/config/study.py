@@ -53,14 +53,14 @@ class _Training:
     """A preset or a file by its name, or the keys of a training themselves."""
 
     @staticmethod
-    def build(given: Any) -> Any:
+    def build(value: Any) -> Any:
         from optilab.config.training import TrainConfig
 
-        if isinstance(given, str | TrainConfig):
-            return given
-        if isinstance(given, dict):
-            return TrainConfig.model_validate(given)
-        raise refusal(f"expected a preset, a YAML file or the keys of a training, got {shown(given)}")
+        if isinstance(value, str | TrainConfig):
+            return value
+        if isinstance(value, dict):
+            return TrainConfig.model_validate(value)
+        raise refusal(f"expected a preset, a YAML file or the keys of a training, got {shown(value)}")
 
     @staticmethod
     def dump(value: Any) -> Any:

@@ -205,7 +205,8 @@ def race_of(
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
     """`asked` with its trainings as keys, changed, each with images held out and one thread."""
-    loaded = [load(TrainConfig, one if isinstance(one, str) else dump(one), changes) for one in asked.on]
+    trainings = (name if isinstance(name, str) else dump(name) for name in asked.on)
+    loaded = [load(TrainConfig, training, changes) for training in trainings]
     configs = [as_trial(config, data=config.data.holding_out(asked.holdout)) for config in loaded]
     names = [config.name for config in configs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
@@ -377,7 +378,9 @@ def read(study: runs.Study) -> RaceResult | None:
     level = level_after(study.earlier_looks)
     tables = []
     for network, rules in networks.items():
-        raced = {rule: _raced(own, records, repeats, (budget, finalists, seeds)) for rule, own in rules.items()}
+        raced = {
+            rule: _raced(trained, records, repeats, (budget, finalists, seeds)) for rule, trained in rules.items()
+        }
         means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
         edges = {rule: result.edges for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())

@@ -198,11 +198,12 @@ def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Pat
         groups.append(Group(variant.name, {}, records))
         seconds = sum(row["seconds"] for row in timings)
         facts.append((median(ratios) if ratios else None, seconds, ", ".join(sorted(states))))
-    measured = {g.label: own for g, own in zip(groups, values_of(groups, MEASURE), strict=True) if own.values}
+    every = zip(groups, values_of(groups, MEASURE), strict=True)
+    measured = {group.label: outcomes for group, outcomes in every if outcomes.values}
     rows = dict[str, Row[str]]()
     if measured:
-        values = {name: own.values for name, own in measured.items()}
-        diverged = {name: own.diverged for name, own in measured.items()}
+        values = {name: outcomes.values for name, outcomes in measured.items()}
+        diverged = {name: outcomes.diverged for name, outcomes in measured.items()}
         baseline = AS_IT_IS if AS_IT_IS in measured else None
         judged = judge(values, baseline=baseline, diverged=diverged, limits=MEASURE.limits)
         rows = {row.key: row if baseline else replace(row, difference=None) for row in judged.rows}
