@@ -21,45 +21,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LogUniform:
+class Range:
+    low: float
+    high: float
+
+
+class LogUniform(Range):
     """10^u, u uniform between the logarithms of low and high."""
 
-    low: float
-    high: float
-
     def __call__(self, u: Floats) -> Floats:
-        import numpy as np
-
-        return np.asarray(self.low * (self.high / self.low) ** u)
+        return self.low * (self.high / self.low) ** u
 
 
-@dataclass(frozen=True)
-class OneMinus:
+class OneMinus(Range):
     """1 minus a log-uniform number: momenta differ by their distance from 1."""
 
-    low: float
-    high: float
-
     def __call__(self, u: Floats) -> Floats:
-        import numpy as np
-
-        return np.asarray(1 - self.high * (self.low / self.high) ** u)
+        return 1 - self.high * (self.low / self.high) ** u
 
 
-@dataclass(frozen=True)
-class Uniform:
+class Uniform(Range):
     """Uniform between low and high."""
 
-    low: float
-    high: float
-
     def __call__(self, u: Floats) -> Floats:
-        import numpy as np
-
-        return np.asarray(self.low + (self.high - self.low) * u)
+        return self.low + (self.high - self.low) * u
 
 
-@dataclass(frozen=True)
 class OrZero(LogUniform):
     """The same in three quarters of the cases; in the other quarter 0, which may be the best."""
 
