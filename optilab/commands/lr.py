@@ -116,7 +116,7 @@ def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silen
         if not silent:
             steps, low, high = len(ramp.rates), ramp.rates[0], ramp.rates[-1]
             epochs = steps * asked.data.batch_size / len(training.train)
-            count = f"{steps:,} steps ({max(epochs, 0.1):,.1f} epochs)"
+            count = f"{steps:,} steps ({max(round(epochs, 1), 0.1):,g} epochs)"
             terminal.note(f"range test: at most {count}, lr {low:g} to {high:g}; nothing is written")
         with studies.StepProgress(len(ramp.rates), silent) as progress:
             for rate, loss in zip(ramp.rates, training.ramp(rate / ramp.lr for rate in ramp.rates), strict=False):
