@@ -60,11 +60,14 @@ class StudySpec:
     """Number of trainings, or repeats, whose mean a claim with a confidence is about."""
     unit: str = "seeds"
     """What such a claim generalizes over."""
-    detectable: float | None = None
-    """The smallest difference to the best that its comparison finds in 8 of 10 cases, in standard deviations over the
-    seeds; None where the design does not say."""
     notes: Sequence[str] = ()
     """What a dry run says besides the cost."""
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest difference to the best that its comparison finds in 8 of 10 cases, in standard deviations over
+        seeds; None where that is unknown."""
+        return None
 
     def confirmation(self, study: Path, outcomes: Outcomes) -> "StudySpec | None":
         """What trains the best of these outcomes again, inside the study of that directory."""

@@ -79,6 +79,10 @@ class SweepSpec(StudySpec):
         return new_seeds(dump(self.asked))
 
     @property
+    def detectable(self) -> float | None:
+        return smallest_difference(self.confirmed or self.through, self.sample)
+
+    @property
     def judged_by(self) -> str:
         """The metric of the settings that are trained again: of the test set, where that did not choose them."""
         tested = f"test_{self.asked.metric.rpartition('_')[2]}"
@@ -177,8 +181,7 @@ def plan(asked: SweepConfig, command: str = "sweep") -> SweepSpec:
         least = f"{asked.halving} settings and {asked.halving} epochs"
         raise UsageError(f"expected at least {least}, got {text}", "--halving")
     sample = spec.new_seeds if spec.confirmed else asked.seeds
-    smallest = smallest_difference(spec.confirmed or spec.through, sample)
-    return replace(spec, shape=_shape(spec), labels=_labels(spec), sample=sample, detectable=smallest)
+    return replace(spec, shape=_shape(spec), labels=_labels(spec), sample=sample)
 
 
 def _labels(spec: SweepSpec) -> list[str] | None:
