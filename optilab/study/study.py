@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from optilab import runs, signals
 from optilab.config.load import load
@@ -21,7 +21,6 @@ from optilab.config.own_network import OwnNetwork
 from optilab.config.section import to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import DataConfig, TrainConfig, changed_keys
-from optilab.data.read import Dataset
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
 from optilab.study.groups import STAGE, asked_of
@@ -29,6 +28,9 @@ from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import Cost, Outcome, Places, Trial, cost, task_of, try_out
 from optilab.study.workers import Answer, Cluster, Processes, Workers, WorkersLost, cores
 from optilab.words import plural
+
+if TYPE_CHECKING:
+    from optilab.data.read import Dataset
 
 ATTEMPTS = 3
 """Times that a trial may be begun or resumed and lose its worker before another epoch is done."""
@@ -138,7 +140,7 @@ class StudyResult:
         return [*self.outcomes, *(self.confirmation.all if self.confirmation else ())]
 
 
-Datasets = Callable[[DataConfig], Dataset]
+Datasets: TypeAlias = "Callable[[DataConfig], Dataset]"
 """The verified dataset of a config; fetched first if this machine lacks it."""
 
 
