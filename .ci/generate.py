@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from docs.measured import figures  # noqa: E402
 from optilab.config import section  # noqa: E402
-from optilab.data.sources import DATASETS  # noqa: E402
+from optilab.data.catalog import DATASETS  # noqa: E402
 from optilab.diagnose import CAUSES, in_loop  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
 from tests.pages import PAGES, renewed  # noqa: E402
@@ -79,7 +79,7 @@ def datasets():
         sizes = f"{' x '.join(map(str, info.shape))} | {len(info.classes)} | {info.train:,} | {info.test:,}"
         title = "" if info.title == name else f"{info.title}, "
         lines.append(
-            f"| `{name}` | {'yours | yours | yours | yours' if info.own else sizes} | {title}{info.source} |"
+            f"| `{name}` | {'yours | yours | yours | yours' if info.is_custom else sizes} | {title}{info.source} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ A page shows a command in one of two ways:
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from itertools import zip_longest
@@ -64,7 +65,9 @@ def files(page: Path) -> dict[str, str]:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """Put the Python files of a page into a folder."""
+    """Put the Python files of a page into a folder; those of the page on grading are the class."""
+    if page.stem == "grading":
+        shutil.copytree(ROOT / "docs" / "class", folder, dirs_exist_ok=True)
     for name, content in files(page).items():
         (folder / name).write_text(content)
 

@@ -117,11 +117,11 @@ KINDS = {
     "scheduled": {"optimizer": "adam", "schedule": "cosine"},
     "scheduled by batches": {"optimizer": "nadam", "schedule": "one-cycle", "schedule_by": "batch"},
     "plateau": {"plateau": {"patience": 0, "threshold": 0.9}, "epochs": 3},
-    "staged": {"stages": [{"layers": 1, "epochs": 1}, {"layers": 2, "train": "new"}]},
+    "staged": {"stages": [{"layers": 1, "epochs": 1}, {"layers": 2}]},
     "dropout": {"model.dropout": 0.3, "model.input_dropout": 0.1},
     "batch norm": {"model.norm": "batch", "model.activation": "relu", "model.init": "kaiming"},
     "skip": {"model.skip": [[1, 2]], "model.norm": "layer", "model.gradient_norm": [1]},
-    "frozen": {"model.freeze": [2], "model.activation": "gelu", "model.bias": "output"},
+    "biased": {"model.activation": "gelu", "model.bias": "output"},
     "normalized": {"data.normalize": {"mean": 0.3, "std": 0.2}, "data.shuffle": False, "data.images": 100},
     "matrices": {
         "optimizer": {"name": "muon", "precision": "full", "matrices": "all"},

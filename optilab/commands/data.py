@@ -8,13 +8,13 @@ from annotated_doc import Doc
 from optilab.commands.answer import Printed
 from optilab.commands.options import QUIET, DataOptions, OutputOptions, SilentOptions
 from optilab.commands.request import Place
-from optilab.data.sources import DATASETS
+from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import DataError, UsageError
 from optilab.marks import Argument
 from optilab.show.table import Column, Table
 
 if TYPE_CHECKING:
-    from optilab.data.load import Presence
+    from optilab.data.read import Status
 
 _Name = Annotated[str, Argument("NAME", complete=",".join(DATASETS)), Doc("Name of a dataset")]
 _DEFAULT = "fashion-mnist"
@@ -28,14 +28,12 @@ class ListDatasets(DataOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print the names of the datasets that are here")] = False
 
     def run(self, place: Place) -> Printed:
-        from optilab.data import load
+        from optilab.data import read
 
         folder = _folder(self, place)
-        found = [load.presence(name, folder) for name in DATASETS]
-        rows = list(map(_row, found))
-        shown = [{**row, "place": _place(presence)} for row, presence in zip(rows, found, strict=True)]
-        here = [presence.info.name for presence in found if presence.here]
-        return Printed([Table(_DATASETS, shown)], {"datasets": rows}, here)
+        rows = [_row(info, read.status(info, folder)) for info in DATASETS.values()]
+        available = [row["dataset"] for row in rows if row["here"]]
+        return Printed([Table(_DATASETS, rows)], {"datasets": rows}, available)
 
 
 _DATASETS = (
@@ -44,31 +42,23 @@ _DATASETS = (
     Column("classes", "classes", lambda names: str(len(names))),
     Column("train", "train", "{:,}".format),
     Column("test", "test", "{:,}".format),
-    Column("place", "directory", left=True),
+    Column("state", "state", left=True),
+    Column("folder", "directory", left=True),
 )
 
 
-def _place(presence: "Presence") -> str:
-    """The directory of a dataset, after its state where that is not ok."""
-    folder = str(presence.folder or "")
-    return folder if presence.state == "ok" else f"{presence.state}: {folder}".removesuffix(": ")
-
-
-def _row(presence: "Presence") -> dict[str, Any]:
-    """A dataset; the sizes of the user's own are unknown until they are read."""
-    info = presence.info
+def _row(info: DatasetInfo, status: "Status") -> dict[str, Any]:
+    """A dataset; the sizes of the user's images are unknown until they are read."""
+    sizes = {"shape": list(info.shape), "classes": list(info.classes), "train": info.train, "test": info.test}
     return {
         "dataset": info.name,
         "title": info.title,
         "source": info.source,
-        "shape": None if info.own else list(info.shape),
-        "classes": None if info.own else list(info.classes),
-        "train": None if info.own else info.train,
-        "test": None if info.own else info.test,
+        **(dict.fromkeys(sizes) if info.is_custom else sizes),
         "sha256": dict(info.digests),
-        "state": presence.state,
-        "here": presence.here,
-        "folder": None if presence.folder is None else str(presence.folder),
+        "state": status.state,
+        "here": status.available,
+        "folder": None if status.folder is None else str(status.folder),
     }
 
 
@@ -81,12 +71,12 @@ class VerifyDataset(DataOptions, SilentOptions):
 
     def run(self, place: Place) -> Printed:
         """The files with their sizes, checksums and states. DataError for a damaged one, after the table."""
-        from optilab.data import load
+        from optilab.data import read
 
-        files = load.verify(self.name, _folder(self, place, self.name))
-        rows = [{"file": one.name, "bytes": one.size, "sha256": one.digest, "ok": one.ok} for one in files]
+        files = read.verify(self.name, _folder(self, place, self.name))
+        rows = [{"file": file.name, "bytes": file.size, "sha256": file.digest, "ok": file.ok} for file in files]
         table = Table(_FILES, rows)
-        if problems := [one.problem for one in files if not one.ok]:
+        if problems := [file.problem for file in files if not file.ok]:
             if not place.silent:
                 table.write("table")
             error = DataError("\n".join(problems))
@@ -125,7 +115,7 @@ class FetchDataset(DataOptions, OutputOptions):
 def _folder(request: DataOptions, place: Place, dataset: str = "") -> Path | None:
     """The directory of the files, if it is given. UsageError for a file, which only npz may be, for a dataset without
     files, and for an unknown one."""
-    from optilab.data.load import info_of
+    from optilab.data.read import info_of
 
     form = info_of(dataset).form if dataset else ""
     if request.data_dir and form != "npz" and Path(request.data_dir).is_file():

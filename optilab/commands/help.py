@@ -29,7 +29,7 @@ TOPICS = {
     "own": ("invent", "What a file may define"),
     "resume": ("runs", "Runs and resume"),
     "sweeps": ("sweeps", "What can be swept"),
-    "verdicts": ("verdicts", "The procedure"),
+    "verdicts": ("compare", "The procedure"),
 }
 """Topic -> page of docs/, and the heading of the section that is printed."""
 

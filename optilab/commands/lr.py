@@ -1,7 +1,6 @@
 """`optilab lr`: which learning rate, by a range test."""
 
 import shlex
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -33,17 +32,13 @@ from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Threshold
-from optilab.show.progress import Bar
-from optilab.words import duration
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
-    from optilab.data.load import Dataset
+    from optilab.data.read import Dataset
     from optilab.study.claims import ClaimResult
     from optilab.study.rates import RangeTest, RateRamp
 
-TIMED = 10
-"""Steps after which the time of all is estimated."""
 SEEDS, EPOCHS, EPOCHS_UNMOVED = 3, 3, 30
 """Seeds and epochs of the sweep that confirms; the epochs where the range test has no answer."""
 CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "set")
@@ -94,9 +89,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         ramp = rates.rate_ramp(asked.optimizer, self.steps)
         dataset = studies.dataset_of(asked.data)
         config = [self.config if isinstance(self.config, str) else asked.name]
-        again = replace(self.call("lr"), arguments=config)
-        one_thread = None if place.library else replace(again, options={**again.options, "threads": 1})
-        test = range_test(asked, ramp, dataset, place.silent, one_thread)
+        test = range_test(asked, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)
         answer = LabRate(
             replace(self.call("lr", *CHANGES), arguments=config),
@@ -109,30 +102,26 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, asked.name)))
 
 
-def range_test(
-    asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool, one_thread: Call | None = None
-) -> "RangeTest":
-    """The range test, with its cost beforehand and its progress; it ends where the loss runs away.
-
-    `one_thread` repeats it, which is the advice where the machine is busy; without it there is none.
-    """
+def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
+    """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
     from optilab.study import rates
-    from optilab.train.crowding import Crowding
 
     with studies.starting(asked.name) if not silent else nullcontext():
         from optilab.train import session  # torch comes in here
         from optilab.train.device import alone
 
-    crowding = Crowding(asked.threads if one_thread else 1, lambda: one_thread or Call("lr"))
     losses: list[float] = []
     with alone():
         training = session.build(asked, dataset)
-        with RangeProgress(ramp, asked.data.batch_size, len(training.train), silent) as progress:
-            for loss in training.ramp(rate / ramp.lr for rate in ramp.rates):
+        if not silent:
+            steps, low, high = len(ramp.rates), ramp.rates[0], ramp.rates[-1]
+            epochs = steps * asked.data.batch_size / len(training.train)
+            count = f"{steps:,} steps ({max(round(epochs, 1), 0.1):,g} epochs)"
+            terminal.note(f"range test: at most {count}, lr {low:g} to {high:g}; nothing is written")
+        with studies.StepProgress(len(ramp.rates), silent) as progress:
+            for rate, loss in zip(ramp.rates, training.ramp(rate / ramp.lr for rate in ramp.rates), strict=False):
                 losses.append(loss)
-                progress.step(loss)
-                if advice := crowding.batch(len(losses)):
-                    terminal.note(advice)
+                progress.step(f"range test   lr {rate:.2g}   loss {loss:.4g}")
                 if rates.runs_away(losses, training.chance_loss):
                     break
     return rates.read_range_test(ramp, losses, training.chance_loss)
@@ -259,40 +248,6 @@ class LabRate(Answer):
     def chart(self) -> Chart:
         """The losses over the rates."""
         return rates_chart(self.test, self.config.name)
-
-
-class RangeProgress(Bar):
-    """A range test in progress: its cost after a few steps, then a bar on a terminal."""
-
-    def __init__(self, ramp: "RateRamp", batch: int, images: int, silent: bool) -> None:
-        super().__init__(silent)
-        self._ramp, self._batch, self._images, self._silent = ramp, batch, images, silent
-        self._task = self.add_task("range test", total=len(ramp.rates), left="")
-        self._done, self._started = 0, time.monotonic()
-
-    def step(self, loss: float) -> None:
-        """A step is done, whose batch had this loss."""
-        rates = self._ramp.rates
-        self._done += 1
-        if self._done == 1:
-            self._started = time.monotonic()  # the first step warms up
-            return
-        left = (len(rates) - self._done) * (time.monotonic() - self._started) / (self._done - 1)
-        if self._done == min(TIMED, len(rates)) and not self._silent:
-            terminal.note(f"{self._cost()}; about {duration(left)}; nothing is written")
-        rate = rates[self._done - 1]
-        self.update(
-            self._task,
-            completed=self._done,
-            description=f"range test   lr {rate:.2g}   loss {loss:.4g}",
-            left=f"{duration(left)} left",
-        )
-
-    def _cost(self) -> str:
-        rates = self._ramp.rates
-        epochs = len(rates) * self._batch / self._images
-        count = f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}"
-        return f"range test: at most {len(rates):,} steps ({count} epochs), lr {rates[0]:g} to {rates[-1]:g}"
 
 
 def unmoved(test: "RangeTest") -> str:

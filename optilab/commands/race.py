@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_doc import Doc
@@ -39,16 +38,14 @@ from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.progress import ProgressLine
 from optilab.show.table import Table
-from optilab.words import duration, listed, plural
+from optilab.words import listed, plural
 
 if TYPE_CHECKING:
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
     from optilab.study.function_race import Race
-    from optilab.study.network_race import NetworkRace, RaceResult
-    from optilab.study.tuning import RaceSettings
+    from optilab.study.network_race import RaceResult, RaceSpec
 
 EXAMPLES = (
     "optilab race --algo sgd,momentum,adam --function rosenbrock,beale,himmelblau --budget 20 --starts 10",
@@ -110,10 +107,10 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
             return studies.dry_run(plan, name, self, place)
         ran = studies.run(plan, name, self, place)
         study = runs.read_study(ran.path)
-        found = races.read(study)
-        assert found is not None
+        result = races.read(study)
+        assert result is not None
         answer = NetworkRaceAnswer(
-            study, ran, plan, found, judged=judge_claims(asked.expect, of_network_race(found))
+            study, ran, plan, result, judged=judge_claims(asked.expect, of_network_race(result))
         )
         self.save(answer)
         return answer
@@ -151,8 +148,8 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         trains = any(given.get(name) is not None for name in ("on", "file", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
-            one.flag if typed else name
-            for name, one in options(other).items()
+            option.flag if typed else name
+            for name, option in options(other).items()
             if name in given.keys() - options(race).keys()
         ]:
             verb = "apply" if wrong[1:] else "applies"
@@ -195,11 +192,15 @@ def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: 
     )
     study.check(rules, tests)
     require_judgeable(asked.expect, [rule.name for rule in rules])
+    tunings = len(rules) * len(tests) * asked.repeats
     if not (place.silent or place.library):
-        announce(len(rules), len(tests), conditions)
-    found = study.run(rules, tests, conditions, RaceProgress(place.silent))
-    judged = judge_claims(asked.expect, of_race(standings(found)))
-    return LabRace(found, rules, tests, place.argv, request.settings, request.plot, request.report, judged)
+        most = plural(tunings * asked.budget * 2 * asked.starts * asked.gradients, "gradient evaluation")
+        counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
+        terminal.note(f"{counts}   {conditions}; at most {most} in all")
+    with studies.StepProgress(tunings, place.silent) as progress:
+        race = study.run(rules, tests, conditions, lambda done: progress.step(f"tuning {done} of {tunings}"))
+    judged = judge_claims(asked.expect, of_race(standings(race)))
+    return LabRace(race, rules, tests, place.argv, request.settings, judged)
 
 
 @dataclass(frozen=True, repr=False)
@@ -213,17 +214,12 @@ class LabRace(Answer):
     """The command that finds the same."""
     settings: bool = False
     """Whether the tuned settings of every function are shown."""
-    plotted: str | None = None
-    reported: str | None = None
-    """The files that the command writes."""
     judged: "Sequence[ClaimResult]" = ()
 
     @property
     def may_be_best(self) -> list[str]:
         """The rules that no verdict excludes, lowest cost first."""
-        from optilab.study.function_race import may_be_best, standings
-
-        return may_be_best(standings(self.race))
+        return self.race.comparison.possible_best
 
     @property
     def headline(self) -> str:
@@ -256,20 +252,18 @@ class LabRace(Answer):
         headings, values = tables.settings_of(race, [row["rule"] for row in table], self.settings)
         left = (0, 1, 3) if self.settings else (0, 1)
         yield (terminal.grid(headings, values, left=left))
-        hints = [] if self.settings else ["add --settings to see them for each function"]
-        hints += ["everything: --json", *([] if self.plotted else ["profile and tuning curves: --out race.png"])]
-        hints += [] if self.reported else ["as a report: --out race.html"]
-        yield "; ".join(hints)
+        if not self.settings:
+            yield "add --settings to see them for each function"
 
     def table(self) -> Table:
         """The standings."""
         from optilab.commands import race_tables as tables
 
-        said = [
+        sentences = [
             *tables.race_verdict_sentences(self.race),
             *tables.race_notes(self.race, self.rules, self.functions),
         ]
-        return Table(tables.COLUMNS, tables.standing_rows(self.race, self.rules), said)
+        return Table(tables.COLUMNS, tables.standing_rows(self.race, self.rules), sentences)
 
     def document(self) -> Mapping[str, Any]:
         from optilab.study import function_race as study
@@ -291,37 +285,6 @@ class LabRace(Answer):
         return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
 
 
-def announce(rules: int, functions: int, conditions: "RaceSettings") -> None:
-    """What the race will cost, before it starts."""
-    tunings = rules * functions * conditions.repeats
-    gradients = tunings * conditions.budget * 2 * conditions.starts * conditions.gradients
-    parts = [plural(rules, "optimizer"), plural(functions, "function"), plural(conditions.repeats, "repeat")]
-    terminal.note(
-        f"{plural(tunings, 'tuning')} ({' x '.join(parts)}) of {plural(conditions.budget, 'setting')}, each from "
-        f"{plural(conditions.starts, 'start')} to choose and the same number to judge: at most "
-        f"{plural(gradients, 'gradient evaluation')}"
-    )
-
-
-class RaceProgress:
-    """A line that is overwritten on a terminal and in a notebook, with the time left; nothing in a pipe."""
-
-    def __init__(self, silent: bool) -> None:
-        self._shown = terminal.err.is_terminal and not silent
-        self._line = ProgressLine(silent)
-        self._start = monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        left = (monotonic() - self._start) / done * (total - done)
-        text = f"tuning {done} of {total}, {duration(left)} left "
-        if self._shown:
-            terminal.err.print(text, end="\r" if done < total else "\n")
-        elif done < total:
-            self._line.draw(done / total, text)
-        else:
-            self._line.close()
-
-
 # --- on trainings -------------------------------------------------------------------------------------------
 
 
@@ -330,19 +293,19 @@ class NetworkRaceAnswer(EndedStudy):
     """A race on trainings, or of remedies with their own rates, at its end."""
 
     schema_version: ClassVar[int] = 2
-    planned: "NetworkRace"
-    found: "RaceResult"
+    spec: "RaceSpec"
+    result: "RaceResult"
 
     def blocks(self) -> Iterable[Block]:
         """A table per training, one over all of them, the settings, and what holds."""
         from optilab.commands import race_tables as tables
 
-        planned, result = self.planned, self.found
-        yield Sentence(planned.shape, "bold")
+        spec, result = self.spec, self.result
+        yield Sentence(spec.shape, "bold")
         for table in [*result.networks, *([result.overall] if result.overall else [])]:
             yield ""
             if table.network:
-                epochs = plural(planned.epochs[table.network], "epoch")
+                epochs = plural(spec.epochs[table.network], "epoch")
                 yield Sentence(f"{table.network}   {epochs}", "bold")
             else:
                 yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
@@ -359,8 +322,8 @@ class NetworkRaceAnswer(EndedStudy):
     def document(self) -> Mapping[str, Any]:
         from optilab.commands import race_tables as tables
 
-        asked = self.planned.asked.model_dump(mode="json", exclude={"on"})
-        return {"run": str(self.ran.path), "asked": asked, **tables.document(self.found)}
+        asked = self.spec.race.model_dump(mode="json", exclude={"on"})
+        return {"run": str(self.ran.path), "asked": asked, **tables.document(self.result)}
 
 
 COMMAND = FunctionRace

@@ -19,7 +19,7 @@ from optilab.show import chart_page
 from optilab.show.page import asset, render
 from optilab.show.table import cell
 from optilab.study import search_space
-from optilab.study.function_race import Race, Standing, improvable, may_be_best, standings
+from optilab.study.function_race import Race, standings
 from optilab.study.tuning import RaceSettings
 from optilab.words import plural
 
@@ -36,16 +36,16 @@ def race_page(
 ) -> bytes:
     """The page of a race on test functions, as UTF-8; `origin` is the provenance, with the command that was typed."""
     rows = standings(result)
-    names = [row.rule for row in rows]
+    names = [row["rule"] for row in rows]
     conditions = result.conditions
     charts = [chart_page.curves(panel, names) for panel in race_chart(result).panels]
     question = heading or f"Which of {plural(len(names), 'optimizer')} is the best after the same tuning?"
     decide = _decide(result)
     said = views.race_verdict_sentences(result, advised=decide is None)
-    if rows[0].solved:
+    if rows[0]["solved"]:
         said = [
-            f"{names[0]} has the lowest cost: {rows[0].cost:.1f} gradients",
-            *(f"{row.rule} {row.ratio:.2f} times that" for row in rows[1:3]),
+            f"{names[0]} has the lowest cost: {rows[0]['cost']:.1f} gradients",
+            *(f"{row['rule']} {row['ratio']:.2f} times that" for row in rows[1:3]),
             *said,
         ]
     facts = [
@@ -79,7 +79,7 @@ def race_page(
 
 def _decide(result: Race) -> tuple[str, str] | None:
     """How to race those that may be the best on functions that say something new; nothing where there are none."""
-    possible, beyond = may_be_best(table := standings(result)), improvable(table)
+    possible, beyond = result.comparison.possible_best, result.comparison.improvable
     others = [
         name
         for name, own in OBJECTIVES.items()
@@ -99,10 +99,10 @@ def _decide(result: Race) -> tuple[str, str] | None:
     )
 
 
-def _results(table: Sequence[Mapping[str, Any]], rows: Sequence[Standing]) -> PageTable:
+def _results(table: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> PageTable:
     """The table of standings: as in a terminal, each row with its mark and its interval as places of a picture."""
     shown = answer_first([column for column in views.COLUMNS if column.only != "values"])
-    ends = [(log(row.ratio), *(map(log, row.interval) if row.interval else (log(row.ratio),) * 2)) for row in rows]
+    ends = [tuple(map(log, (row["ratio"], *(row["interval"] or (row["ratio"],) * 2)))) for row in rows]
     low, high = min(end for own in ends for end in own), max(end for own in ends for end in own)
     span = high - low or 1.0
     marks = {"worse": "worse", "best": "best", "cannot tell": "near"}

@@ -1,21 +1,22 @@
 """What a race says, in tables and sentences: for the terminal, the pages and `--json`.
 
-On functions the verdicts are those of `study.function_race.standings`, on trainings those of `study.judge`.
+All verdicts are those of `study.judge`.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from optilab.call import Call, Command
 from optilab.commands.comparison_tables import Units, more_advice
 from optilab.optimize import Objective, Rule
 from optilab.show.table import Column, interval_columns, interval_values
 from optilab.study.comparison import looked_before
-from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, improvable, may_be_best, standings
+from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, standings
 from optilab.study.judge import confidence_of, level_after
 from optilab.study.network_race import Raced, RaceResult, RaceTable
 from optilab.study.search_space import tuned, untuned
@@ -67,11 +68,10 @@ def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     marks = {rule.name: "*" * bool(extra_knowledge(rule)) for rule in rules}
     table = []
     for row in standings(race):
-        low, high = row.interval or (None, None)
-        interval = " to ".join(map(_ratio, row.interval)) if row.interval else "-"
-        table.append(
-            {**asdict(row), "marked": row.rule + marks[row.rule], "interval": interval, "low": low, "high": high}
-        )
+        low, high = row["interval"] or (None, None)
+        interval = " to ".join(map(_ratio, row["interval"])) if row["interval"] else "-"
+        marked = row["rule"] + marks[row["rule"]]
+        table.append({**row, "marked": marked, "interval": interval, "low": low, "high": high})
     return table
 
 
@@ -98,27 +98,26 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
 
 def _ends(race: Race) -> list[str]:
     """Where a better rate of a rule that may be worse lies beyond those that were tried; nothing without one."""
-    best = standings(race)[0].rule
-    found = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
+    best = race.comparison.ranked[0].key
+    beyond = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
     text = "a better rate may lie beyond those that were tried, so verdicts count these functions as ties"
-    return [f"{text}: {some(found, 4)}"] if found else []
+    return [f"{text}: {some(beyond, 4)}"] if beyond else []
 
 
 def race_verdict_sentences(race: Race, advised: bool = True) -> list[str]:
-    """The answer of a race on functions, which `study.function_race.standings` has decided, and what limits it.
+    """The answer of a race on functions, which `study.judge` has decided, and what limits it.
 
     Nothing for a single optimizer; `advised`: with what would tell more.
     """
-    table = standings(race)
-    if not any(row.solved for row in table):
+    possible, beyond = race.comparison.possible_best, race.comparison.improvable
+    if not np.isfinite(race.costs).any():
         return ["no optimizer solved any problem: try more --gradients or a larger --accuracy"]
-    if len(table) < 2:
+    if len(race.rules) < 2:
         return []
-    possible = may_be_best(table)
     if len(possible) == 1:
         lines = [f"{possible[0]} is the best on functions like these"]
     else:
-        larger = f"try more rates with --budget {2 * race.conditions.budget}" if improvable(table) else ""
+        larger = f"try more rates with --budget {2 * race.conditions.budget}" if beyond else ""
         advice = f"; {larger or 'race on more functions to separate them'}" if advised else ""
         lines = [f"may be the best: {', '.join(possible)}{advice}"]
     if len(race.functions) < ENOUGH_FUNCTIONS:
@@ -185,19 +184,16 @@ def notes(result: RaceResult) -> list[str]:
     ]
     if result.repeats > 1:
         lines.append("verdicts hold for all rows of a table at once; the luck of tuning is part of the intervals")
-    raced = {rule: one for table in result.networks for rule, one in table.raced.items()}
-    lines += [
-        note
-        for rule, one in raced.items()
-        for note in untuned(rule, one.optimizer, {key for settings in one.settings for key in settings})
-    ]
+    raced = {rule: on_network for table in result.networks for rule, on_network in table.raced.items()}
+    for rule, last in raced.items():
+        lines += untuned(rule, last.optimizer, {key for settings in last.settings for key in settings})
     if result.looks:
         lines.append(looked_before(result.looks))
     edges = [
         f"{f'{table.network}, ' * (len(result.networks) > 1)}{rule}: {edge}"
         for table in result.networks
-        for rule, one in table.raced.items()
-        for edge in one.edges.values()
+        for rule, raced_rule in table.raced.items()
+        for edge in raced_rule.edges.values()
     ]
     if edges:
         lines.append(f"a better rate may lie beyond those that were tried: {some(edges, 4)}")
@@ -214,7 +210,7 @@ def failed(result: RaceResult) -> Counter[str]:
     """The trials that failed, by rule."""
     count = Counter[str]()
     for table in result.networks:
-        count.update({rule: one.failed for rule, one in table.raced.items()})
+        count.update({rule: raced.failed for rule, raced in table.raced.items()})
     return +count
 
 
@@ -242,17 +238,17 @@ def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
 
 def rows(table: RaceTable) -> list[dict[str, Any]]:
     """The values of a table, best first; verdicts are None where there are none."""
-    found = []
-    for own in table.comparison.ranked if table.comparison else ():
-        summary, contrast = own.summary, own.difference
-        row: dict[str, Any] = {"rule": own.key, "n": summary.n, "mean": summary.mean}
-        row |= interval_values("", summary.interval) | {"verdict": own.verdict if table.has_verdicts else None}
+    values = []
+    for judged in table.comparison.ranked if table.comparison else ():
+        summary, contrast = judged.summary, judged.difference
+        row: dict[str, Any] = {"rule": judged.key, "n": summary.n, "mean": summary.mean}
+        row |= interval_values("", summary.interval) | {"verdict": judged.verdict if table.has_verdicts else None}
         if contrast:
             row |= {"difference": contrast.difference} | interval_values("difference_", contrast.interval)
         if table.network:
-            row["settings"] = _chosen(table.raced[own.key])
-        found.append(row)
-    return found
+            row["settings"] = _chosen(table.raced[judged.key])
+        values.append(row)
+    return values
 
 
 def _chosen(raced: Raced) -> str:
@@ -307,9 +303,9 @@ def next_steps(result: RaceResult) -> list[Command]:
 def _ignorant(table: RaceTable, result: RaceResult) -> Path | None:
     """The first run of the best row where no row is better than chance; else None."""
     tables = [table] if table.network else result.networks
-    if any(one.learned for one in tables):
+    if any(shown.learned for shown in tables):
         return None
-    ranked = (one.raced[row.key] for one in tables if one.comparison for row in one.comparison.ranked)
+    ranked = (t.raced[row.key] for t in tables if t.comparison for row in t.comparison.ranked)
     return next((record.path for raced in ranked for record in raced.runs.values()), None)
 
 

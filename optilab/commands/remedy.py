@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
@@ -62,13 +63,13 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
         ran = studies.run(plan, name, self, place)
         study = runs.read_study(ran.path)
         judged = claims.judge_claims(asked.expect, claims.of_study(study)) if asked.expect else []
-        if isinstance(plan, plans.Remedies):
-            results = plans.results(plan.tried, ran.outcomes, ran.path)
-            answer: LabStudy = RemedyAnswer(study, ran, asked.config.name, plan, results, judged=judged)
+        if isinstance(plan, plans.RemedySpec):
+            results = plans.results(plan.variants, ran.outcomes, ran.path)
+            answer: LabStudy = RemedyAnswer(study, ran, plan, results, judged=judged)
         else:
-            found = races.read(study)
-            assert found is not None
-            answer = NetworkRaceAnswer(study, ran, plan, found, judged=judged)
+            result = races.read(study)
+            assert result is not None
+            answer = NetworkRaceAnswer(study, ran, plan, result, judged=judged)
         self.draw(answer.chart)
         return answer
 
@@ -77,39 +78,41 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
 class RemedyAnswer(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
-    label: str
-    plan: "plans.Remedies"
+    plan: "plans.RemedySpec"
     results: "Sequence[Result]"
 
     @property
     def heading(self) -> str:
-        seeds, epochs = self.plan.asked.seeds, self.plan.trials[0].config.epochs
-        tried = plural(len(self.results) - 1, "remedy")
-        return f"{self.label}: {tried}, {plural(seeds, 'seed')}, {plural(epochs, 'epoch')}"
+        asked, remedies = self.plan.asked, plural(len(self.results) - 1, "remedy")
+        epochs = plural(self.plan.trials[0].config.epochs, "epoch")
+        return f"{asked.config.name}: {remedies}, {plural(asked.seeds, 'seed')}, {epochs}"
 
     def blocks(self) -> Iterable[Block]:
         """The results, the best first, and the smallest change that fixes the network."""
         shown = self.table()
-        yield Sentence(self.heading, "bold")
-        yield ""
-        yield Table(shown.columns, shown.rows)
-        yield Sentence("\n".join(map(str, shown.notes)), "dim")
-        yield ""
-        yield from (Sentence(text, self._style) for text in self._found)
-        yield str(self.ran.path)
+        style = "green" if self.fix else "yellow" if self._ended else "red"
+        return [
+            Sentence(self.heading, "bold"),
+            "",
+            Table(shown.columns, shown.rows),
+            Sentence("\n".join(map(str, shown.notes)), "dim"),
+            "",
+            *(Sentence(text, style) for text in self._sentences),
+            str(self.ran.path),
+        ]
 
     def table(self) -> Table:
         """A row per remedy, the best first."""
         ranked = sorted(self.results, key=lambda result: -(result.accuracy or 0.0))
         rows = [
             {
-                "remedy": result.plan.name,
+                "remedy": result.variant.name,
                 "val_acc": result.state if result.accuracy is None else result.accuracy,
-                "spread": result.spread,
+                "spread": result.row and result.row.summary.std,
                 "verdict": result.verdict,
                 "ratio": result.ratio,
                 "time": result.seconds,
-                "change": result.plan.misfit or result.plan.sets,
+                "change": result.variant.misfit or result.variant.sets,
             }
             for result in ranked
         ]
@@ -131,60 +134,60 @@ class RemedyAnswer(EndedStudy):
 
     @property
     def verdict(self) -> str:
-        return "; ".join(self._found)
+        return "; ".join(self._sentences)
+
+    @cached_property
+    def fix(self) -> "Result | None":
+        """The smallest change that fixes the network."""
+        from optilab.study.remedy import smallest_fix
+
+        return smallest_fix(self.results)
 
     @property
-    def _found(self) -> list[str]:
+    def _ended(self) -> "list[Result]":
+        return [result for result in self.results if result.accuracy is not None]
+
+    @property
+    def _sentences(self) -> list[str]:
         """The smallest change that fixes the network, or why there is none."""
         from optilab.diagnose import TRIAL_BATCHES
-        from optilab.study.remedy import smallest_fix
 
-        if fix := smallest_fix(self.results):
-            return [f"smallest change that fixes it: {fix.plan.name}: {fix.plan.sets}"]
-        ended = [result for result in self.results if result.accuracy is not None]
-        if not ended:
+        if self.fix:
+            return [f"smallest change that fixes it: {self.fix.variant.name}: {self.fix.variant.sets}"]
+        if not self._ended:
             return ["no training has a result"]
-        undecided = [result.plan.name for result in ended if result.verdict == "cannot tell"]
-        found = ["no remedy is better than the network as it is"]
+        undecided = [result.variant.name for result in self._ended if result.verdict == "cannot tell"]
+        sentences = ["no remedy is better than the network as it is"]
         if self.plan.asked.seeds == 1:
-            best = max(ended, key=lambda result: result.accuracy or 0.0)
-            change = f": {best.plan.sets}" if best.plan.sets else ""
-            found = [f"the most accurate is {best.plan.name}{change}; one seed gives no verdict, --seeds 3 may"]
+            best = max(self._ended, key=lambda result: result.accuracy or 0.0).variant
+            change = f": {best.sets}" if best.sets else ""
+            sentences = [f"the most accurate is {best.name}{change}; one seed gives no verdict, --seeds 3 may"]
         elif undecided:
-            found = [f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"]
+            sentences = [
+                f"cannot tell whether {some(undecided, 3)} {'is' if len(undecided) == 1 else 'are'} better"
+            ]
         if (steps := self.plan.asked.config.steps) <= TRIAL_BATCHES:
-            found.append(f"{steps} steps are too few to tell: raise --epochs")
-        return found
-
-    @property
-    def _style(self) -> str:
-        from optilab.study.remedy import smallest_fix
-
-        if smallest_fix(self.results) is not None:
-            return "green"
-        return "red" if all(result.accuracy is None for result in self.results) else "yellow"
+            sentences.append(f"{steps} steps are too few to tell: raise --epochs")
+        return sentences
 
     def document(self) -> Mapping[str, Any]:
-        from optilab.study.remedy import smallest_fix
-
-        fix = smallest_fix(self.results)
         return {
             "run": str(self.ran.path),
             "results": [
                 {
-                    "remedy": result.plan.name,
-                    "changes": dict(result.plan.remedy.changes) if result.plan.remedy else {},
-                    "val_acc": list(result.accuracies),
+                    "remedy": result.variant.name,
+                    "changes": dict(result.variant.remedy.changes) if result.variant.remedy else {},
+                    "val_acc": [*result.row.values.values()] if result.row else [],
                     "mean": result.accuracy,
-                    "std": result.spread,
+                    "std": result.row and result.row.summary.std,
                     "verdict": result.verdict or None,
                     "gradient_ratio": result.ratio,
                     "seconds": result.seconds,
-                    "state": result.plan.misfit or result.state,
+                    "state": result.variant.misfit or result.state,
                 }
                 for result in self.results
             ],
-            "smallest_fix": fix and fix.plan.name,
+            "smallest_fix": self.fix and self.fix.variant.name,
         }
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from optilab.diagnose import Evidence
     from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
-    from optilab.study.execution import StudyResult
     from optilab.study.network_race import RaceResult
+    from optilab.study.study import StudyResult
 
 
 E = TypeVar("E", bound=Record | Study)

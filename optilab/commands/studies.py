@@ -3,10 +3,11 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab import runs
 from optilab.call import Command
@@ -18,18 +19,16 @@ from optilab.config.section import build
 from optilab.config.tree import Tree
 from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
+from optilab.runs.metrics import metric_of
 from optilab.show import terminal
 from optilab.show.progress import Bar, ProgressLine, Transfer
 from optilab.show.table import Table
-from optilab.words import duration, pace, percent, plural
+from optilab.words import duration, pace, plural
 
 if TYPE_CHECKING:
     from optilab.config.training import DataConfig
-    from optilab.data.load import Dataset
-    from optilab.study.execution import StudyResult
-    from optilab.study.measure import Measure
-    from optilab.study.plan import StudyPlan
-    from optilab.study.sweep import Design
+    from optilab.data.read import Dataset
+    from optilab.study.study import StudyResult, StudySpec
     from optilab.study.trials import Cost, Outcome
 
 
@@ -77,10 +76,10 @@ def placed(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
 
 def training(config: Any) -> str | Mapping[str, Any]:
     """A training as `load` takes it: a preset, a file, or its keys. UsageError for anything else."""
-    given: Any = plain(config)
-    if not isinstance(given, str | Mapping):
+    keys: Any = plain(config)
+    if not isinstance(keys, str | Mapping):
         raise UsageError(f"expected a preset, a YAML file or a mapping of keys, got {shown(config)}", "config")
-    return given
+    return keys
 
 
 def no_config(command: str) -> UsageError:
@@ -89,72 +88,64 @@ def no_config(command: str) -> UsageError:
 
 
 def _require_study_of(command: str, path: Path, folder: Path) -> None:
-    """RunError for a run, and for a study that another command makes or that is not in the directory of runs, with
-    the command that continues it."""
+    """RunError for a run, and for a study that another command makes or that is not in the directory of runs."""
     entry = runs.read_entry(path)
     made = entry.manifest["command"]
     if not isinstance(entry, runs.Study):
-        more = f"; continue it with: {runs.resume_command(path)}" if made == "train" else ""
-        raise RunError(f"{path} is a run of `optilab {made}`, not a study{more}")
-    again = runs.resume_command(path, command=made)
-    if made == "train" != command:
-        again = runs.resume_command(path, "name", seeds="N")
+        raise RunError(f"{path} is a run of `optilab {made}`, not a study")
     if made != command:
-        raise RunError(f"{path} is a study of `optilab {made}`; continue it with: {again}")
-    if runs.sweep_of(path):
-        raise RunError(f"{path} is a part of its sweep; continue it with: {again}")
+        raise RunError(f"expected a study of `optilab {command}`, got one of `optilab {made}`: {path}")
+    if sweep := runs.sweep_of(path):
+        raise RunError(f"{path} is a part of its sweep, {sweep.name}")
     if os.path.realpath(path.parent) != os.path.realpath(folder):
-        raise RunError(f"{path} is not in {folder}; continue it with: {again}")
+        raise RunError(f"{path} is not in {folder}")
     entry.require_unedited()
 
 
 # --- the study runs -----------------------------------------------------------------------------------------
 
 
-def run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "StudyResult":
+def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "StudyResult":
     """Run the study `name` and its confirmation, or what is missing. A signal ends it, and does not return here."""
-    from optilab.study import execution
+    from optilab.study import study
 
-    _require_possible(plan, place.folder / name)
-    how = execution.ExecutionOptions(
+    _require_possible(spec, place.folder / name)
+    how = study.ExecutionOptions(
         request.jobs, getattr(request, "cluster", None), bool(getattr(request, "fail_fast", False))
     )
-    told = request.typed and isinstance(request, StudyOptions)  # how far a study is, next to its document, too
-    silent = bool(request.given.get("quiet")) if told else place.silent
-    ran = execution.run(plan, place.folder, name, place.argv, TerminalView(silent), how)
+    typed = request.typed and isinstance(request, StudyOptions)  # progress stands next to a document, too
+    silent = bool(request.given.get("quiet")) if typed else place.silent
+    ran = study.run(spec, place.folder, name, place.argv, dataset_of, TerminalView(silent), how)
     if ran.stopped is not None:
         sentence: str | Command = f"stopped; the same command with --name {name} continues with what is missing"
         if isinstance(request, StudyOptions):
-            again = runs.resume_command(ran.path, command=plan.command)
+            again = runs.resume_command(ran.path, command=spec.command)
             sentence = Command("stopped; continue with: ", again)
         place.stopped(ran.stopped, sentence)
-    best = plan.confirmation(ran.path, {outcome.trial.name: outcome for outcome in ran.outcomes})
+    best = spec.confirmation(ran.path, {outcome.trial.name: outcome for outcome in ran.outcomes})
     if best is None or (how.fail_fast and ran.code):
         return ran
     inside = replace(place, folder=ran.path, argv=runs.read_study(ran.path).manifest["argv"])
     return replace(ran, confirmation=run(best, runs.CONFIRMED, request, inside))
 
 
-def _require_possible(plan: "StudyPlan", path: Path) -> None:
+def _require_possible(spec: "StudySpec", path: Path) -> None:
     """Refuse claims that can never be judged, and the name of a run."""
-    from optilab.study.claims import require_judgeable_by
+    from optilab.study.claims import require_judgeable
 
-    require_judgeable_by(plan)
+    trainings = [trial.config for trial in spec.trials]
+    require_judgeable(spec.asked.expect, spec.labels, trainings, spec.sample, unit=spec.unit)
     if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
         raise RunError(f"--name: {path} is a run of `optilab {entry.manifest['command']}`, not a study")
 
 
-def dry_run(plan: "StudyPlan", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
+def dry_run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
     """What the study `name`, or what is missing of it, would cost; nothing is written."""
-    from optilab.study import execution, sweep
-    from optilab.study.measure import Measure
+    from optilab.study import study
 
-    _require_possible(plan, place.folder / name)
-    cost = execution.dry_run(plan, place.folder / name, TerminalView(), execution.ExecutionOptions(request.jobs))
-    found = sweep.design(plan, place.folder) if isinstance(plan, sweep.SweepPlan) else None
-    metric = plan.judged_by if isinstance(plan, sweep.SweepPlan) and plan.confirmed else plan.metric
-    can_tell = [_can_tell(found, Measure(metric))] if found else []
-    return PlannedStudy(plan.shape, cost, found, (*plan.notes, *can_tell))
+    _require_possible(spec, place.folder / name)
+    cost = study.dry_run(spec, place.folder / name, dataset_of, study.ExecutionOptions(request.jobs))
+    return PlannedStudy(spec.shape, cost, spec.detectable, spec.notes)
 
 
 @contextlib.contextmanager
@@ -189,13 +180,22 @@ class PlannedStudy(Answer):
 
     shape: str
     cost: "Cost"
-    design: "Design | None"
-    """What a sweep will be able to tell."""
-    notes: Sequence[str]
+    detectable: float | None
+    """The smallest difference to the best that is found in 8 of 10 cases, in standard deviations over the seeds."""
+    remarks: Sequence[str] = ()
+
+    schema_version: ClassVar[int] = 2
 
     @property
     def headline(self) -> str:
         return announcement(self.shape, self.cost)
+
+    @property
+    def notes(self) -> list[str]:
+        if self.detectable is None:
+            return [*self.remarks]
+        difference = f"a difference to the best setting of {self.detectable:.2g} standard deviations over seeds"
+        return [*self.remarks, f"would find, with a probability of 80%, {difference}"]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -209,24 +209,7 @@ class PlannedStudy(Answer):
 
     def document(self) -> Mapping[str, Any]:
         cost = {key: value for key, value in asdict(self.cost).items() if key != "problem"}
-        return {"plan": self.shape, **cost, "design": asdict(self.design) if self.design else None}
-
-
-def _can_tell(design: "Design", measure: "Measure") -> str:
-    """The smallest difference that is found, and what that rests on."""
-
-    def size(value: float) -> str:
-        if not measure.share:
-            return f"{value:.2g}"
-        points = f"{100 * value:.2g}"
-        return f"{points} percentage point{'s' * (points != '1')}"
-
-    source = f"as in {plural(design.groups, 'group')} of earlier trainings" if design.groups else "a guess"
-    noise = f"if seeds differ by {size(design.noise)} (standard deviation, {source})"
-    if measure.share and design.difference > 1:
-        return f"would hardly find any difference in {measure.metric}, {noise}; more seeds would"
-    found = f"a difference of {size(design.difference)} to the best {measure.metric}"
-    return f"would find, with a probability of 80%, {found}, {noise}"
+        return {"plan": self.shape, **cost, "detectable": self.detectable}
 
 
 # --- what is shown meanwhile --------------------------------------------------------------------------------
@@ -238,17 +221,14 @@ class TerminalView:
     def __init__(self, silent: bool = False) -> None:
         self._silent = silent
 
-    def dataset(self, config: "DataConfig") -> "Dataset":
-        return dataset_of(config)
-
     def planned(self, shape: str, cost: "Callable[[], Cost]") -> None:
         if not self._silent:
             with starting(shape, soon=False):
-                found = cost()
-            terminal.note(announcement(shape, found))
+                estimate = cost()
+            terminal.note(announcement(shape, estimate))
 
-    def progress(self, trials: int, epochs: int, metric: str, at_once: int) -> "StudyProgress":
-        return StudyProgress(trials, epochs, self._silent, metric, at_once)
+    def progress(self, trials: int, epochs: int, metric: str) -> "StudyProgress":
+        return StudyProgress(trials, epochs, metric, self._silent)
 
     def note(self, message: str) -> None:
         terminal.note(message)
@@ -278,20 +258,14 @@ class StudyProgress:
     in a log.
     """
 
-    def __init__(
-        self, trials: int, epochs: int, quiet: bool = False, metric: str = "val_acc", at_once: int = 1
-    ) -> None:
-        from optilab.study.measure import Measure
-
-        self._bar = Bar(quiet)
-        self._trials, self._total = trials, epochs
-        self._ended, self._failed, self._diverged, self._stopped = set[str](), 0, 0, 0
-        self._measure, self._best = Measure(metric), list[float]()
-        self._first: int | None = None
-        self._epochs, self._started, self._quiet = 0, time.monotonic(), quiet
-        self._opened, self._moves, self._here, self._at_once = self._started, False, 0, at_once
-        self._task = self._bar.add_task("", total=self._total, left="")
-        self._line = ProgressLine(quiet)
+    def __init__(self, trials: int, epochs: int, metric: str, quiet: bool) -> None:
+        self._trials, self._total, self._quiet = trials, epochs, quiet
+        self._metric, self._best = metric_of(metric), list[float]()
+        self._statuses = dict[str, str]()
+        self._epochs = self._first = 0
+        self._started, self._begun, self._moves = time.monotonic(), False, False
+        self._bar, self._line = Bar(quiet), ProgressLine(quiet)
+        self._task = self._bar.add_task("", total=epochs, left="")
 
     def __enter__(self) -> "StudyProgress":
         self._bar.start()
@@ -302,64 +276,69 @@ class StudyProgress:
         self._line.close()
 
     def epochs(self, done: int) -> None:
-        """So many epochs of all trials are on disk."""
+        """So many epochs of all trials are on disk; time counts from the first one here, without the start."""
         self._epochs = done
-        if self._first is None:
-            self._restart()
-            self._opened = self._started
-        elif done > self._first and not self._moves:  # without the time in which processes start
-            self._moves = True
-            self._restart()
+        moves = self._begun and done > self._first
+        if not self._begun or (moves and not self._moves):
+            self._first, self._started = done, time.monotonic()
+        self._begun, self._moves = True, self._moves or moves
         self._draw()
 
-    def known(self, outcomes: "Collection[Outcome]") -> None:
+    def known(self, outcomes: "Iterable[Outcome]") -> None:
         """These trials had ended before."""
         for outcome in outcomes:
-            self._count(outcome)
+            self._statuses[outcome.trial.name] = outcome.status
+            value = outcome.row.get(self._metric.name)
+            if outcome.status in ("done", "stopped") and isinstance(value, int | float):
+                self._best = [max([*self._best, value], key=lambda v: v * self._metric.sign)]
 
     def done(self, outcome: "Outcome") -> None:
         """A trial has ended."""
-        self._count(outcome)
-        self._here += 1
-        if self._here == self._at_once and time.monotonic() - self._started < self._started - self._opened:
-            self._restart()  # the first ones end together, which says nothing about the others
+        self.known([outcome])
         self._draw()
-        logged = self._bar.disable and not self._line.live and not self._quiet
-        if outcome.failed or logged:
+        if outcome.failed or (self._bar.disable and not self._line.live and not self._quiet):
             reason = f": {outcome.reason}" if outcome.failed else ""
-            left = f", {left}" if (left := self.left()) else ""
-            terminal.note(f"{len(self._ended)}/{self._trials} {outcome.trial.name} {outcome.status}{reason}{left}")
+            left = f", {left}" if (left := self._left()) else ""
+            count = f"{len(self._statuses)}/{self._trials}"
+            terminal.note(f"{count} {outcome.trial.name} {outcome.status}{reason}{left}")
 
-    def left(self) -> str:
+    def _left(self) -> str:
         """`about 2:30 left`, from the epochs since the first ones; empty while nothing is known."""
-        fresh, elapsed = self._epochs - (self._first or 0), time.monotonic() - self._started
-        ended = len(self._ended) == self._trials and not self._stopped
+        fresh, elapsed = self._epochs - self._first, time.monotonic() - self._started
+        ended = len(self._statuses) == self._trials and "stopped" not in self._statuses.values()
         if fresh <= 0 or ended or self._epochs >= self._total:
             return ""
         return f"about {duration((self._total - self._epochs) * elapsed / fresh)} left"
 
-    def _restart(self) -> None:
-        """Epochs per second are counted from here on."""
-        self._first, self._started = self._epochs, time.monotonic()
-
-    def _count(self, outcome: "Outcome") -> None:
-        if outcome.trial.name not in self._ended:
-            self._failed += outcome.failed
-            self._diverged += outcome.status == "diverged"
-            self._stopped += outcome.status == "stopped"  # at a rung: some of these go on
-        self._ended.add(outcome.trial.name)
-        value = outcome.row.get(self._measure.metric)
-        if outcome.status in ("done", "stopped") and isinstance(value, int | float):
-            choose = max if self._measure.rises else min
-            self._best = [choose([*self._best, value])]
-
-    def _best_so_far(self) -> list[str]:
-        name = self._measure.metric
-        return [f"best {name} {percent(v)}" if self._measure.share else f"best {name} {v:.4g}" for v in self._best]
-
     def _draw(self) -> None:
-        speed = pace(self._epochs - (self._first or 0), time.monotonic() - self._started)
-        bad = [f"{n} {what}" for n, what in ((self._failed, "failed"), (self._diverged, "diverged")) if n]
-        text = "   ".join([f"{len(self._ended)} of {self._trials} trials", *bad, *self._best_so_far(), speed])
-        self._bar.update(self._task, completed=self._epochs, description=text, left=self.left())
-        self._line.draw(self._epochs / self._total, f"{text}   {self.left()}")
+        counts, name = Counter(self._statuses.values()), self._metric.name
+        bad = [f"{counts[status]} {status}" for status in ("failed", "diverged") if counts[status]]
+        best = [f"best {name} {self._metric.text(float(value))}" for value in self._best]
+        speed = pace(self._epochs - self._first, time.monotonic() - self._started)
+        text = "   ".join([f"{len(self._statuses)} of {self._trials} trials", *bad, *best, speed])
+        self._bar.update(self._task, completed=self._epochs, description=text, left=self._left())
+        self._line.draw(self._epochs / self._total, f"{text}   {self._left()}")
+
+
+class StepProgress(Bar):
+    """A number of steps and the time left, as a bar on a terminal and in a notebook."""
+
+    def __init__(self, total: int, silent: bool) -> None:
+        super().__init__(silent)
+        self._line, self._total = ProgressLine(silent), total
+        self._done, self._started = 0, time.monotonic()
+        self._task = self.add_task("", total=total, left="")
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        self._line.close()
+
+    def step(self, text: str) -> None:
+        """One more is done; time counts from the first, which warms up."""
+        self._done += 1
+        if self._done == 1:
+            self._started = time.monotonic()
+            return
+        left = (self._total - self._done) * (time.monotonic() - self._started) / (self._done - 1)
+        self.update(self._task, completed=self._done, description=text, left=f"{duration(left)} left")
+        self._line.draw(self._done / self._total, f"{text}, {duration(left)} left")

@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from optilab.study import sweep as plans
     from optilab.study.comparison import RunComparison
     from optilab.study.importance import Effect
-    from optilab.study.trials import Outcome
-
-MOST_POINTS = 6
-"""Points of the last rung that are written out."""
 
 
 class Sweep(StudyOptions, SweepConfig):
@@ -71,9 +67,9 @@ class Sweep(StudyOptions, SweepConfig):
         from optilab.study import claims
         from optilab.study import sweep as plans
 
-        kept = studies.asked(self, tree)
-        asked = studies.placed(tree, plans.resolve, kept, self.changes)
-        if not (kept.over or self.resume) and kept.seeds == 1:
+        written = studies.asked(self, tree)
+        asked = studies.placed(tree, plans.resolve, written, self.changes)
+        if not (written.over or self.resume) and written.seeds == 1:
             raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
         plan = studies.placed(tree, plans.plan, asked)
         name = runs.chosen_name(name, f"{asked.name}-sweep")
@@ -96,7 +92,7 @@ class SweepAnswer(EndedStudy):
 
     schema_version: ClassVar[int] = 2
 
-    plan: "plans.SweepPlan"
+    plan: "plans.SweepSpec"
     through: Sequence[Record]
 
     @cached_property
@@ -105,9 +101,9 @@ class SweepAnswer(EndedStudy):
         from optilab.study.comparison import compare_runs
         from optilab.study.measure import Measure
 
-        side = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
-        side = replace(side, notes=(*side.notes, *self._choice_notes(side)))
-        return LabComparison(side, [self.entry])
+        comparison = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
+        notes = (*comparison.notes, *self._choice_notes(comparison))
+        return LabComparison(replace(comparison, notes=notes), [self.entry])
 
     @cached_property
     def confirmation(self) -> LabComparison | None:
@@ -136,10 +132,10 @@ class SweepAnswer(EndedStudy):
             ]
         )
 
-    def _choice_notes(self, side: "RunComparison") -> list[str]:
+    def _choice_notes(self, comparison: "RunComparison") -> list[str]:
         """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
         notes, points = [], self.plan.points
-        if points > 2 and not self.ran.confirmation and side.comparison is not None:
+        if points > 2 and not self.ran.confirmation and comparison.comparison is not None:
             notes.append(
                 f"the best of {points} settings was chosen by these seeds, so its mean is too high; --confirm K trains "
                 "the K best means again from new seeds"
@@ -158,17 +154,11 @@ class SweepAnswer(EndedStudy):
     def blocks(self) -> Iterable[Block]:
         """How the trials ended, and the comparison of those that ran through."""
         from optilab.commands.settings_page import importance_table
-        from optilab.study.measure import Measure
 
         plan = self.plan
         yield Sentence(self.heading, "bold")
-        images = "validation images held out" if plan.base.data.holdout else "the test set, which also validates"
-        if plan.asked.search is not None:
-            best = "highest" if Measure(plan.asked.metric).higher else "lowest"
-            yield f"TPE looked for the {best} mean {plan.asked.metric} of the last epoch, on {images}"
         if plan.asked.halving is not None:
-            yield f"{_rungs(plan, plan.asked.halving)}, on {images}"
-            yield f"to the end: {_through(self.ran.outcomes)}"
+            yield _rungs(plan, plan.asked.halving)
         if not self.through:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
@@ -200,26 +190,13 @@ class SweepAnswer(EndedStudy):
         }
 
 
-def _rungs(plan: "plans.SweepPlan", eta: int) -> str:
+def _rungs(plan: "plans.SweepSpec", eta: int) -> str:
     """Which points went how far, and by what they were chosen."""
     from optilab.study.plan import rungs
 
     ladder = rungs(plan.points, plan.base.epochs, eta)
     steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
     return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
-
-
-def _through(outcomes: "Sequence[Outcome]") -> str:
-    """The settings of the points that were promoted to the last rung."""
-    from optilab.study.groups import text
-
-    points = dict.fromkeys(
-        ", ".join(f"{key} {text(value)}" for key, value in outcome.trial.settings.items())
-        for outcome in outcomes
-        if outcome.status == "done"
-    )
-    more = f"; and {len(points) - MOST_POINTS} more" if len(points) > MOST_POINTS else ""
-    return "; ".join([*points][:MOST_POINTS]) + more or "none"
 
 
 COMMAND = Sweep

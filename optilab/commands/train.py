@@ -47,7 +47,7 @@ from optilab.words import decimals, duration, pace, percent, plural, settings
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
-    from optilab.data.load import Dataset
+    from optilab.data.read import Dataset
     from optilab.study.claims import ClaimResult
     from optilab.train.crowding import Crowding
     from optilab.train.engine import Training
@@ -481,7 +481,7 @@ def header(
     ]
     terminal.say("   ".join(facts), style="bold")
     info = config.data.info
-    name, checked = info.name if info.own else info.title, "checksums ok"
+    name, checked = info.name if info.is_custom else info.title, "checksums ok"
     if info.form == "npz":  # nobody has published a checksum to compare with
         ((name, digest),) = digests.items()
         checked = f"sha256 {digest[:16]}"

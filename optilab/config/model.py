@@ -269,31 +269,15 @@ class ModelConfig(Section):
         Len(0, 1000),
         Doc("pairs [from, to]: the output of layer `from` is added to that of layer `to`"),
     ] = ()
-    skip_at: Annotated[
-        Literal["output", "preactivation"], Doc("add to the output of layer `to`, or before its activation")
-    ] = "output"
     dropout: Annotated[float, Ge(0), Lt(1), Doc("probability that an output of a hidden layer is set to zero")] = (
         0.0
     )
-    dropout_at: Annotated[
-        Literal["output", "preactivation", "before-norm"],
-        Doc("after the layer, before its activation, or before its normalization"),
-    ] = "output"
     input_dropout: Annotated[float, Ge(0), Lt(1), Doc("probability that a pixel of an image is set to zero")] = 0.0
     gradient_norm: Annotated[
         LayerNumbers,
         Strict(False),
         Len(0, 1000),
         Doc("hidden layers after which the gradient becomes (g - mean)/(std + 1e-6)"),
-    ] = ()
-    gradient_norm_at: Annotated[
-        Literal["output", "preactivation"], Doc("after the layer, or before its activation")
-    ] = "output"
-    freeze: Annotated[
-        LayerNumbers,
-        Strict(False),
-        Len(0, 1001),
-        Doc("layers that keep their initial weights; the output layer has the last number"),
     ] = ()
 
     def widths(self, inputs: int, classes: int) -> tuple[int, ...]:
@@ -303,16 +287,10 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _layers_exist(self) -> "ModelConfig":
         layers = len(self.hidden)
-        for key, last in (("gradient_norm", layers), ("freeze", layers + 1)):
-            if missing := [number for number in getattr(self, key) if number > last]:
-                output = " (the output layer)" if key == "freeze" else ""
-                raise refusal(f"expected layers from 1 to {last}{output}, got {missing[0]}", key)
-        if set(self.freeze) == set(range(1, layers + 2)):
-            raise refusal(f"expected fewer than all layers, 1 to {layers + 1}", "freeze")
+        if missing := [number for number in self.gradient_norm if number > layers]:
+            raise refusal(f"expected layers from 1 to {layers}, got {missing[0]}", "gradient_norm")
         if self.bias_init is not None and self.bias == "none":
             raise refusal("no layer has a bias (bias: none)", "bias_init")
-        if self.dropout_at == "before-norm" and isinstance(self.norm, NoNorm):
-            raise refusal("there is no normalization (norm: none)", "dropout_at")
         if not layers and self.bias == "hidden":
             raise refusal("there is no hidden layer (hidden: []); expected output or none", "bias")
         return self

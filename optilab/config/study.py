@@ -53,14 +53,14 @@ class _Training:
     """A preset or a file by its name, or the keys of a training themselves."""
 
     @staticmethod
-    def build(given: Any) -> Any:
+    def build(value: Any) -> Any:
         from optilab.config.training import TrainConfig
 
-        if isinstance(given, str | TrainConfig):
-            return given
-        if isinstance(given, dict):
-            return TrainConfig.model_validate(given)
-        raise refusal(f"expected a preset, a YAML file or the keys of a training, got {shown(given)}")
+        if isinstance(value, str | TrainConfig):
+            return value
+        if isinstance(value, dict):
+            return TrainConfig.model_validate(value)
+        raise refusal(f"expected a preset, a YAML file or the keys of a training, got {shown(value)}")
 
     @staticmethod
     def dump(value: Any) -> Any:
@@ -94,12 +94,20 @@ Finalists = Annotated[
     int,
     Ge(1),
     InFile(),
+    Doc("number of the best settings that train from a second seed, to choose one by the mean"),
+]
+Holdout = Annotated[
+    int,
+    Ge(1),
+    InFile(),
     Doc(
-        "number of the best settings that train from a second seed, to choose one by the mean; "
-        f"{FINALISTS} where the command starts it"
+        "training images held out to choose settings on, unless the training has its own; a fifth of a dataset that "
+        "has no more"
     ),
 ]
 DrawSeed = Annotated[int, Ge(0), Flag("N")]
+Also = Annotated[bool, InFile()]
+"""What is tuned besides; a command that starts a race sets it."""
 
 
 class SweepConfig(Section):
@@ -173,15 +181,7 @@ class RemedyConfig(Section):
         Flag("N"),
         Doc("Give each remedy, and the network as it is, the best of N learning rates; judge on new seeds"),
     ] = None
-    holdout: Annotated[
-        int,
-        Ge(1),
-        InFile(),
-        Doc(
-            "with tune: training images held out to choose rates on, unless the training has its own; a fifth of a "
-            "dataset that has no more"
-        ),
-    ] = 10_000
+    holdout: Holdout = 10_000
     seeds: Annotated[Seeds, Doc("Seeds per remedy, from the config's on")] = 1
     repeats: Annotated[Repeats, Doc("With --tune: repeats of tuning and judging with other rates and seeds")] = 1
     finalists: Finalists = 1
@@ -190,9 +190,9 @@ class RemedyConfig(Section):
 
     @model_validator(mode="after")
     def _claims_are_measured(self) -> "RemedyConfig":
-        if self.tune is None and (self.repeats != 1 or self.seed != 0):
-            key = "repeats" if self.repeats != 1 else "seed"
-            raise refusal("applies only to tuned remedies (tune)", key)
+        for key, default in (("repeats", 1), ("seed", 0)):
+            if self.tune is None and getattr(self, key) != default:
+                raise refusal("applies only with tune", key)
         require_metrics(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
         return self
 
@@ -262,27 +262,11 @@ class RaceConfig(Section):
     budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, from one seed each")] = 10
     seeds: Annotated[Seeds, Doc("New seeds for the chosen setting")] = 5
     repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3
-    holdout: Annotated[
-        int,
-        Ge(1),
-        InFile(),
-        Doc(
-            "training images held out, on which settings are chosen, unless the training has its own; a fifth of a "
-            "dataset that has no more"
-        ),
-    ] = 10_000
+    holdout: Holdout = 10_000
     finalists: Finalists = 1
-    eps: Annotated[bool, InFile(), Doc("tune eps, where it matters; true where the command starts it")] = False
-    weight_decay: Annotated[
-        bool,
-        InFile(),
-        Doc("tune the weight decay, unless the training has one; true where the command starts it"),
-    ] = False
-    schedule: Annotated[
-        bool,
-        InFile(),
-        Doc("choose a schedule, unless the training has one; true where the command starts it"),
-    ] = False
+    eps: Annotated[Also, Doc("tune eps, where it matters; a command starts with true")] = False
+    weight_decay: Annotated[Also, Doc("tune the weight decay, unless the training has one; also true")] = False
+    schedule: Annotated[Also, Doc("choose a schedule, unless the training has one; also true")] = False
     seed: Annotated[DrawSeed, Doc("Seed of the settings; with --on not of the trainings")] = 0
     keep: Annotated[Keep, InFile(), Doc("checkpoints that remain of a trial that has ended")] = "none"
     expect: Annotated[Claims, measured(NETWORK_RACE)] = ()

@@ -5,7 +5,7 @@ import json
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
 from math import prod
@@ -20,12 +20,12 @@ from optilab.config.model import ModelConfig
 from optilab.config.own_network import OrOwn, OwnNetwork
 from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump, refusal
 from optilab.config.tree import flat, flow
-from optilab.data.sources import DATASETS, DatasetInfo
+from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.own import UserCode, sources
 from optilab.optimize.rule import learning_rates
-from optilab.optimize.schedules import SCHEDULES, Constant, OneCycle
+from optilab.optimize.schedules import SCHEDULES, Constant
 
 MAX_SEED = 2**63 - 1
 
@@ -35,19 +35,6 @@ Seed = Annotated[int, Ge(0), Le(MAX_SEED)]
 class Replay(Section):
     """The random draws and averages of another script; a training of your own leaves this section out."""
 
-    draws_before: Annotated[
-        int,
-        Ge(0),
-        Le(10_000_000_000),
-        Doc("32-bit random numbers drawn between the seed and the training, by earlier cells of a notebook"),
-    ] = 0
-    take: Annotated[
-        Literal["first", "random"], Doc("which images data.images takes: the first, or random_split's")
-    ] = "first"
-    hold_out: Annotated[
-        Literal["random", "first", "last"],
-        Doc("which images data.holdout takes: random_split's, or the first or last of the training images"),
-    ] = "random"
     split_seed: Annotated[
         Seed | None, Doc("seed of the generator that random_split was given; null: the global one")
     ] = None
@@ -55,9 +42,6 @@ class Replay(Section):
         Seed | None, Doc("seed of the generator of the training's DataLoader; null: the global one")
     ] = None
     training_seed: Annotated[Seed | None, Doc("re-seed after building the network; null: don't")] = None
-    loaders_peeked: Annotated[
-        int, Ge(0), Le(1000), Doc("times that next(iter(train_loader)) runs before the network is built")
-    ] = 0
     loaders_per_epoch: Annotated[
         tuple[Annotated[int, Ge(0), Le(1000)], ...],
         Strict(False),
@@ -65,27 +49,9 @@ class Replay(Section):
         Listed(),
         Doc("DataLoaders iterated after each epoch, the validation's first; or a list, one number per stage"),
     ] = (1,)
-    validation_shuffled: Annotated[
-        bool, Doc("the validation's DataLoader shuffles: another order, so another last digit of the loss")
-    ] = False
-    layers_drawn: Annotated[
-        Literal["built-first", "layer-by-layer"],
-        Doc("all layers are built, then initialized; or each is before the next is built"),
-    ] = "built-first"
-    stages_drawn: Annotated[
-        Literal["at-once", "in-turn"],
-        Doc("when hidden layers are built: all before the training, or as their stage begins"),
-    ] = "at-once"
     loss_mean: Annotated[
         Literal["batches", "images"], Doc("a loss is the mean over batches or over images; a small batch tells")
     ] = "batches"
-    accuracy_mean: Annotated[
-        Literal["images", "batches"],
-        Doc("an accuracy is the fraction of images, or the mean of the batches' shares"),
-    ] = "images"
-    cycle_momentum: Annotated[
-        bool, Doc("one-cycle moves the momentum (beta1) too, 0.95 to 0.85 and back, as OneCycleLR does by default")
-    ] = False
 
     def loaders(self, stage: int) -> int:
         """DataLoaders iterated after an epoch of that stage (from 0)."""
@@ -182,7 +148,7 @@ class DataConfig(Section):
     def _enough(self) -> "DataConfig":
         if self.dir is not None and self.info.form in ("drawn", "scikit-learn"):
             raise refusal(f"{self.dataset} reads no directory", "dir")
-        if not self.info.own and (problem := self._too_few(self.info.train)):
+        if not self.info.is_custom and (problem := self._too_few(self.info.train)):
             raise refusal(problem[1], problem[0])
         return self
 
@@ -197,7 +163,6 @@ class StageConfig(Section):
 
     layers: Annotated[int, Ge(1), Doc("number of hidden layers")]
     epochs: Annotated[int | None, Ge(1), Doc("epochs of this stage; null for the last stage only")] = None
-    train: Annotated[Literal["all", "new"], Doc("train all layers, or only those new in this stage")] = "all"
 
 
 class EarlyStopping(Section):
@@ -239,6 +204,25 @@ NOT_IN_TRAINING = {
 """What a rule may need of a test function, and why no training has it."""
 NOT_TRAINING = frozenset(("polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"))
 """The rules that need one of these, by name: their classes are imported when they are looked up."""
+
+
+FORMER: Mapping[str, Any] = {
+    "model.skip_at": "output",
+    "model.dropout_at": "output",
+    "model.gradient_norm_at": "output",
+    "model.freeze": [],
+    "replay.draws_before": 0,
+    "replay.take": "first",
+    "replay.hold_out": "random",
+    "replay.loaders_peeked": 0,
+    "replay.validation_shuffled": False,
+    "replay.layers_drawn": "built-first",
+    "replay.stages_drawn": "at-once",
+    "replay.accuracy_mean": "images",
+    "replay.cycle_momentum": False,
+}
+"""Keys of earlier versions, with the only values that are left. The configs of their runs have them, and they are part
+of the checksums by which studies know their trainings."""
 
 
 class TrainConfig(Section):
@@ -310,6 +294,11 @@ class TrainConfig(Section):
         lengths = [stage.epochs or self.epochs for stage in self.stages[:-1]]
         return bisect_left(list(accumulate(lengths)), epoch)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_keys(cls, tree: Any) -> Any:
+        return without_former_keys(tree) if isinstance(tree, Mapping) else tree
+
     @model_validator(mode="after")
     def _fits_in_memory(self) -> "TrainConfig":
         model, info = self.model, self.data.info
@@ -325,9 +314,6 @@ class TrainConfig(Section):
             return self
         if self.stages:
             raise refusal(f"optilab's own network grows in stages; {self.model.name} does not", "stages")
-        for key in ("layers_drawn", "stages_drawn"):
-            if getattr(self.replay, key) != Replay.model_fields[key].default:
-                raise refusal(f"{self.model.name} draws its weights as its code says", f"replay.{key}")
         return self
 
     @model_validator(mode="after")
@@ -360,37 +346,26 @@ class TrainConfig(Section):
         rule, last = self.optimizer, len(self.model.hidden) + 1
         while hasattr(rule, "base"):
             rule = rule.base
-        if getattr(rule, "matrices", "all") == "hidden" and not {*range(2, last)} - {*self.model.freeze}:
-            where = "fewer than two hidden layers have none" if last < 3 else "here none of them is trained"
+        if getattr(rule, "matrices", "all") == "hidden" and last < 3:
             raise refusal(
-                f"{rule.name} with `matrices: hidden` trains those between the first and the last, and {where}",
+                f"{rule.name} with `matrices: hidden` trains those between the first and the last, and fewer than two "
+                "hidden layers have none",
                 "optimizer",
             )
         return self
 
     @model_validator(mode="after")
     def _replay_fits(self) -> "TrainConfig":
-        replay = self.replay
-        if replay.take == "random" and self.data.images is None:
-            raise refusal("all images are used (data.images: null)", "replay.take")
-        if (count := len(replay.loaders_per_epoch)) not in (1, len(self.stages)):
+        if (count := len(self.replay.loaders_per_epoch)) not in (1, len(self.stages)):
             expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
             raise refusal(f"expected {expected}, got {count}", "replay.loaders_per_epoch")
-        if replay.validation_shuffled and not any(replay.loaders_per_epoch):
-            raise refusal("no validation draws numbers (loaders_per_epoch: 0)", "replay.validation_shuffled")
-        if replay.cycle_momentum and not isinstance(self.schedule, OneCycle):
-            message = f"expected the schedule one-cycle, got {self.schedule.name}"
-            raise refusal(message, "replay.cycle_momentum")
-        if replay.cycle_momentum and self.optimizer.name == "sgd":
-            message = "sgd has no momentum"
-            raise refusal(message, "replay.cycle_momentum")
         return self
 
     @model_validator(mode="after")
     def _stages_grow(self) -> "TrainConfig":
         if not self.stages or isinstance(self.model, OwnNetwork):
             return self
-        depths, depth, frozen = [stage.layers for stage in self.stages], len(self.model.hidden), self.model.freeze
+        depths, depth = [stage.layers for stage in self.stages], len(self.model.hidden)
         if depths != sorted(depths) or depths[-1] != depth:
             expected = f"numbers of layers that rise to {depth}"
             raise refusal(f"expected {expected}, got {', '.join(map(str, depths))}", "stages")
@@ -398,8 +373,6 @@ class TrainConfig(Section):
             raise refusal("every stage but the last needs its epochs", "stages")
         if self.stages[-1].epochs is not None:
             raise refusal("the last stage goes on to the end of the run, and has no epochs of its own", "stages")
-        if frozen:
-            raise refusal("cannot be combined with stages", "model.freeze")
         if self.early_stopping is not None:
             raise refusal("cannot be combined with stages", "early_stopping")
         if self.plateau is not None:
@@ -437,7 +410,31 @@ def edited(file: object, changed: Sequence[str]) -> str:
 
 def _numbers(config: TrainConfig) -> dict[str, Any]:
     free = changeable(config)
-    return {key: value for key, value in flat(dump(config)).items() if key not in free}
+    former = {
+        key: value for key, value in FORMER.items() if isinstance(config.model, ModelConfig) or "replay" in key
+    }
+    numbers = {key: value for key, value in (former | flat(dump(config))).items() if key not in free}
+    return numbers | {"stages": [{**stage, "train": "all"} for stage in numbers["stages"]]}
+
+
+def without_former_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as it was written or recorded, without the keys of `FORMER` that have the only values that are left."""
+    tree = dict(config)
+    for key, value in FORMER.items():
+        section, name = key.split(".")
+        part = tree.get(section)
+        if isinstance(part, Mapping) and name in part and part[name] == value:
+            tree[section] = {k: v for k, v in part.items() if k != name}
+    if isinstance(stages := tree.get("stages"), list | tuple):
+        tree["stages"] = [_without_train(stage) for stage in stages]
+    return tree
+
+
+def _without_train(stage: Any) -> Any:
+    """A stage without the key that earlier versions wrote, where it has the only value that is left."""
+    if isinstance(stage, Mapping) and stage.get("train") == "all":
+        return {key: value for key, value in stage.items() if key != "train"}
+    return stage
 
 
 def parameters(widths: Sequence[int]) -> int:

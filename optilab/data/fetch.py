@@ -1,31 +1,32 @@
 """Fetch a dataset from its mirrors or Debian's package; files are verified and written atomically."""
 
-import io
 import os
-import shlex
 import shutil
 import subprocess
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from optilab.data import formats, sources
-from optilab.data import load as data
-from optilab.data.formats import one_line, require, sha256
-from optilab.data.sources import DatasetInfo
+from optilab.data.catalog import DatasetInfo, destination, file_of, find, not_found
+from optilab.data.read import (
+    Dataset,
+    info_of,
+    load,
+    one_line,
+    read_content,
+    require,
+    require_size,
+    sha256,
+    unzip,
+)
 from optilab.errors import DataError, SystemFailure, UsageError
 from optilab.files import write_atomic
 
-if TYPE_CHECKING:
-    from http.client import HTTPResponse
-    from urllib.request import Request
-
+SECONDS = 10.0
+"""Until a server is given up that sends nothing."""
+APT_SECONDS = 300.0
+"""For one call of apt-get."""
 APT_CONFIG = """\
 Dir::Cache "{scratch}/cache";
 Acquire::Retries "0";
@@ -40,115 +41,74 @@ Acquire::Languages "none";
 
 Report = Callable[[str, int, int | None], None]
 """report(label, bytes done, bytes in total or None if unknown)"""
+Source = Callable[[DatasetInfo, Sequence[str], Report], Iterator[tuple[str, bytes]]]
+"""Yields (name, verified content) of the files that are asked for; DataError at the first that it lacks."""
 
 
-@dataclass(frozen=True)
-class FetchLimits:
-    """What a fetch may take before it is given up."""
-
-    connect: float = 5.0
-    """Seconds until the answer to a request."""
-    stall: float = 20.0
-    """Seconds without a byte."""
-    slowest: float = 1000.0
-    """Bytes per second, on average over `stall` seconds."""
-    resumes: int = 10
-    """How often one file is continued after a cut."""
-    apt: float = 300.0
-    """Seconds for one call of apt-get."""
-
-
-LIMITS = FetchLimits()
-
-
-def ensure(dataset: str, folder: Path | None, report: Report) -> data.Dataset:
+def ensure(dataset: str, folder: Path | None, report: Report) -> Dataset:
     """`load` a dataset; `fetch` a published one first if it is not on this machine and the user named no directory.
 
     Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.
     """
-    info = data.info_of(dataset)
-    if info.torchvision and not sources.is_named(folder) and sources.find(info) is None:
+    info, is_named = info_of(dataset), folder or os.environ.get("OPTILAB_DATA")
+    if info.torchvision and not is_named and find(info) is None:
         try:
             fetch(dataset, report)
         except DataError as error:
-            raise DataError(f"{sources.not_found(info, folder)}\n{error}") from None
-    return data.load(dataset, folder)
+            raise DataError(f"{not_found(info, folder)}\n{error}") from None
+    return load(dataset, folder)
 
 
 def fetch(
-    dataset: str,
-    report: Report,
-    folder: Path | None = None,
-    mirrors: Sequence[str] | None = None,
-    limits: FetchLimits = LIMITS,
+    dataset: str, report: Report, folder: Path | None = None, mirrors: Sequence[str] | None = None
 ) -> Path | None:
     """Put the files of a dataset into a directory and return it; intact files are kept. None where there are no files.
 
-    The directory is `sources.destination`: in the argument, OPTILAB_DATA, or the user's cache. The sources are the
-    mirrors and, where there is a package and apt-get exists, Debian's package; none needs root. A file gets its name
-    only once it is complete, verified and on disk, so a kill or a concurrent fetch does no harm. Raises DataError that
-    lists every attempt and its failure, UsageError for the user's own images, SystemFailure if the directory cannot be
-    written.
+    The directory is `catalog.destination`: in the argument, in OPTILAB_DATA, or in the user's cache. The sources are
+    the mirrors of torchvision (or `mirrors`) and, where there is a package and apt-get exists, Debian's package; none
+    needs root. A file gets its name only once it is complete, verified and on disk, so a kill or a concurrent fetch
+    does no harm. Raises DataError that lists every attempt and its failure, UsageError for the user's images,
+    SystemFailure if the directory cannot be written.
     """
-    info = data.info_of(dataset)
-    if info.own:
-        check = f"optilab data verify {dataset} --data-dir DIR"
-        raise UsageError(f"{dataset} is your own images; there is nothing to fetch; to check them: {check}")
+    info = info_of(dataset)
+    if info.is_custom:
+        raise UsageError(f"{dataset} is your images; there is nothing to fetch")
     if not info.torchvision:
         return None
-    destination = sources.destination(info, folder)
-    attempts = [partial(_from_mirrors, info, _mirrors(info) if mirrors is None else mirrors)]
-    attempts += [partial(_from_debian, info)] if info.package else []
-    failures: list[str] = []
-    made = [one for one in (destination, *destination.parents) if not one.exists()]
+    place, failures = destination(info, folder), list[str]()
+    sources: list[Source] = [partial(_from_mirrors, _mirrors(info) if mirrors is None else mirrors)]
+    for source in [*sources, _from_debian] if info.package else sources:
+        lacking = [name for name in info.digests if not _is_intact(info, place, name)]
+        try:
+            for name, content in source(info, lacking, report) if lacking else ():
+                _write(place / name, content)
+            return place
+        except DataError as error:
+            failures += str(error).splitlines()
+    package = f", or install Debian's package {info.package}" if info.package else ""
+    archives = ", ".join(f"{name.removesuffix('.gz')}.gz" for name in info.digests)
+    raise DataError(
+        "\n  ".join([f"{info.title} could not be fetched into {place}; tried:", *failures])
+        + f"\ndownload {archives} elsewhere, and give their directory with --data-dir or OPTILAB_DATA{package}"
+    )
+
+
+def _is_intact(info: DatasetInfo, place: Path, name: str) -> bool:
     try:
-        destination.mkdir(parents=True, exist_ok=True)
-        for source in attempts:
-            wanted = [name for name in info.digests if not _is_good(info, destination, name)]
-            try:
-                for name, content in source(wanted, report, limits) if wanted else ():
-                    write_atomic(destination / name, content)
-                return destination
-            except DataError as error:
-                failures += str(error).splitlines()
-    except (OSError, SystemFailure) as error:
-        reason: object = error
-        if isinstance(error, FileExistsError | NotADirectoryError):
-            places = (destination, *destination.parents)
-            reason = f"{next(filter(Path.is_file, places), destination)} is a file, not a directory"
-        elif isinstance(error, OSError):
-            reason = f"{error.filename or destination}: {error.strerror}"
-        raise SystemFailure(str(reason)) from error
-    for one in made:
-        with suppress(OSError):
-            one.rmdir()
-    raise DataError("\n".join(_failed(info, destination, folder, failures)))
-
-
-def _failed(info: DatasetInfo, destination: Path, folder: Path | None, failures: Sequence[str]) -> Iterator[str]:
-    """What was tried, and what a person can do."""
-    yield f"{info.title} could not be fetched into {destination}; tried:"
-    yield from (f"  {failure}" for failure in failures)
-    archives = ", ".join(name if name.endswith(".gz") else f"{name}.gz" for name in info.digests)
-    ways = [f"on Debian or Ubuntu, as root: apt-get install {info.package}"] if info.package else []
-    ways += [
-        f"download {archives} elsewhere, and give their directory with --data-dir or OPTILAB_DATA",
-        f"when the network is back: {sources.fetching(info, folder)}",
-    ]
-    yield f"{('two', 'three')[len(ways) - 2]} ways out:"
-    yield from (f"  {number}. {way}" for number, way in enumerate(ways, 1))
-
-
-def _is_good(info: DatasetInfo, place: Path, name: str) -> bool:
-    try:
-        content = formats.read_file(sources.file_of(place, name), packed=name.endswith(".gz"))
+        return sha256(read_content(file_of(place, name), name)) == info.digests[name]
     except DataError:
         return False
-    return sha256(content) == info.digests[name]
 
 
-def _require_digest(where: str, info: DatasetInfo, name: str, content: bytes) -> None:
-    require(where, f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}")
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        file = next(filter(Path.is_file, path.parents))
+        raise SystemFailure(f"{file} is a file, not a directory") from None
+    except OSError as error:
+        raise SystemFailure(f"{error.filename or path.parent}: {error.strerror}") from error
+    write_atomic(path, content)
 
 
 def _mirrors(info: DatasetInfo) -> Sequence[str]:
@@ -159,19 +119,17 @@ def _mirrors(info: DatasetInfo) -> Sequence[str]:
 
 
 def _from_mirrors(
-    info: DatasetInfo, mirrors: Sequence[str], wanted: Sequence[str], report: Report, limits: FetchLimits
+    mirrors: Sequence[str], info: DatasetInfo, names: Sequence[str], report: Report
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, verified bytes); DataError at the first file that no mirror has."""
-    for name in wanted:
+    """From directories on the web that have the files as NAME.gz, each from the first that has it intact."""
+    for name in names:
         failures: list[str] = []
         for mirror in mirrors:
-            packed = name.endswith(".gz")
-            url = f"{mirror.rstrip('/')}/{name}{'' if packed else '.gz'}"
+            url = f"{mirror.rstrip('/')}/{name.removesuffix('.gz')}.gz"
             try:
-                content = _Download(url, report, limits).run()
-                if not packed:
-                    content = formats.unzip(url, io.BytesIO(content))
-                _require_digest(url, info, name, content)
+                archive = _download(url, report)
+                content = archive if name.endswith(".gz") else unzip(url, archive)
+                require(url, f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}")
             except DataError as error:
                 failures.append(str(error))
             else:
@@ -181,114 +139,35 @@ def _from_mirrors(
             raise DataError("\n".join(failures) or "mirrors: none is known")
 
 
-@dataclass
-class _Download:
-    """One file from one server, continued after a cut where the server allows it (RFC 9110, sections 13 and 14)."""
-
-    url: str
-    report: Report
-    limits: FetchLimits
-    body: bytearray = field(default_factory=bytearray)
-    validator: str = ""
-    """By which the server recognizes the file that was begun: its strong ETag, or its date."""
-    resumable: bool = False
-
-    def run(self) -> bytes:
-        """The whole body, at most MAX_BYTES; DataError on every failure of the network or the server."""
-        from http.client import HTTPException
-        from urllib.error import HTTPError
-
-        self.report(self._label, 0, None)
-        for left in reversed(range(self.limits.resumes + 1)):
-            had = len(self.body)
-            try:
-                self._receive()
-                return bytes(self.body)
-            except (OSError, HTTPException) as error:
-                if isinstance(error, HTTPError):  # it is an open response as well
-                    error.close()
-                if not (left and self.resumable and len(self.body) > had):
-                    raise DataError(f"{self.url}: {one_line(error) or type(error).__name__}") from error
-        raise AssertionError("the last attempt returns or raises")
-
-    @property
-    def _label(self) -> str:
-        return self.url.rpartition("/")[2]
-
-    def _receive(self) -> None:
-        """Ask for what is missing of the body, and add it."""
-        from urllib.request import Request
-
-        headers = {"Range": f"bytes={len(self.body)}-"} if self.body else {}
-        if self.body and self.validator:
-            headers["If-Range"] = self.validator
-        with _connect(Request(self.url, headers=headers), self.limits) as response:
-            part = response.status == 206
-            begins = response.headers.get("Content-Range", "")
-            if part and not begins.startswith(f"bytes {len(self.body)}-"):
-                raise DataError(
-                    f"{self.url}: asked for the rest from byte {len(self.body)}, found {one_line(begins)}"
-                )
-            if not part:
-                self.body.clear()
-            self.resumable = part or response.headers.get("Accept-Ranges") == "bytes"
-            tag = response.headers.get("ETag", "")
-            self.validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
-            total = None if response.length is None else len(self.body) + response.length
-            self._read(response, total)
-        if total is not None and len(self.body) != total:
-            raise ConnectionError(f"expected {total} bytes, found {len(self.body)} bytes")
-
-    def _read(self, response: "HTTPResponse", total: int | None) -> None:
-        since, had = time.monotonic(), len(self.body)
-        while chunk := response.read1(1 << 18):
-            self.body += chunk
-            if len(self.body) > formats.MAX_BYTES:
-                raise DataError(f"{self.url}: expected at most {formats.MAX_BYTES} bytes, found more")
-            self.report(self._label, len(self.body), total)
-            if (seconds := time.monotonic() - since) > self.limits.stall:
-                if len(self.body) - had < self.limits.slowest * seconds:
-                    raise DataError(f"{self.url}: slower than {self.limits.slowest:g} bytes per second")
-                since, had = time.monotonic(), len(self.body)
-
-
-def _connect(request: "Request", limits: FetchLimits) -> "HTTPResponse":
-    """The response to a request; TimeoutError if it does not arrive in time.
-
-    Runs in a thread, because urllib's own limit restarts for each address of a host and does not cover DNS.
-    """
-    from concurrent.futures import Future
+def _download(url: str, report: Report) -> bytes:
+    """The body at an address; DataError on every failure of the network or the server."""
+    from http.client import HTTPException
     from urllib.request import urlopen
 
-    answer: Future[HTTPResponse] = Future()
-
-    def connect() -> None:
-        try:
-            answer.set_result(urlopen(request, timeout=limits.stall))
-        except Exception as error:
-            answer.set_exception(error)
-
-    def discard(late: "Future[HTTPResponse]") -> None:
-        if late.exception() is None:
-            late.result().close()
-
-    threading.Thread(target=connect, daemon=True).start()
+    label, body = url.rpartition("/")[2], bytearray()
+    report(label, 0, None)
     try:
-        return answer.result(limits.connect)
-    except TimeoutError:
-        answer.add_done_callback(discard)
-        raise TimeoutError(f"no answer within {limits.connect:g} s") from None
+        with urlopen(url, timeout=SECONDS) as response:
+            total = response.length
+            while chunk := response.read1(1 << 18):
+                body += chunk
+                require_size(url, len(body))
+                report(label, len(body), total)
+    except (OSError, HTTPException) as error:
+        raise DataError(f"{url}: {one_line(error) or type(error).__name__}") from None
+    if total is not None:
+        require(url, f"{total} bytes", f"{len(body)} bytes")
+    return bytes(body)
 
 
-def _from_debian(
-    info: DatasetInfo, wanted: Sequence[str], report: Report, limits: FetchLimits
-) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, verified bytes) from Debian's package, unpacked in a temporary directory without root.
+def _from_debian(info: DatasetInfo, names: Sequence[str], report: Report) -> Iterator[tuple[str, bytes]]:
+    """From Debian's package, unpacked in a temporary directory without root.
 
     Nothing of the package is executed: `dpkg-deb -x` unpacks its files and runs no script.
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise DataError("apt-get and dpkg-deb: not on this machine")
+    assert info.package_folder is not None
     label = f"{info.package}.deb"
     report(label, 0, None)
     with tempfile.TemporaryDirectory(prefix="optilab-fetch-") as folder:
@@ -298,27 +177,24 @@ def _from_debian(
         (scratch / "apt.conf").write_text(APT_CONFIG.format(scratch=scratch), encoding="utf-8")
         apt = ["apt-get", "-c", "apt.conf"]
         try:
-            _run([*apt, "download", info.package], scratch, limits)
+            _run([*apt, "download", info.package], scratch)
         except DataError as error:
             if "Unable to locate package" not in str(error):
                 raise
             # A fresh machine has no package lists: fetch them into the temporary directory, which needs no root.
             apt += ["-o", f"Dir::State::lists={scratch}/lists"]
-            _run([*apt, "update"], scratch, limits)
-            _run([*apt, "download", info.package], scratch, limits)
+            _run([*apt, "update"], scratch)
+            _run([*apt, "download", info.package], scratch)
         archive = next(scratch.glob("*.deb"), scratch / label)
-        size = archive.stat().st_size
-        report(label, size, size)
-        _run(["dpkg-deb", "-x", str(archive), str(scratch)], scratch, limits)
-        assert info.package_folder is not None
-        unpacked = scratch / info.package_folder.relative_to("/")
-        for name in wanted:
-            content = formats.read_file(sources.file_of(unpacked, name))
-            _require_digest(f"{label}: {name}", info, name, content)
+        report(label, archive.stat().st_size, archive.stat().st_size)
+        _run(["dpkg-deb", "-x", str(archive), str(scratch)], scratch)
+        for name in names:
+            content = read_content(file_of(scratch / info.package_folder.relative_to("/"), name), name)
+            require(f"{label}: {name}", f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}")
             yield name, content
 
 
-def _run(command: Sequence[str], folder: Path, limits: FetchLimits) -> None:
+def _run(command: Sequence[str], folder: Path) -> None:
     """Run a program in `folder`; DataError with its error output, or if it takes too long."""
     try:
         done = subprocess.run(
@@ -329,10 +205,10 @@ def _run(command: Sequence[str], folder: Path, limits: FetchLimits) -> None:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=limits.apt,
+            timeout=APT_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise DataError(f"{shlex.join(command)}: not done within {limits.apt:g} s") from None
+        raise DataError(f"{' '.join(command)}: not done within {APT_SECONDS:g} s") from None
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [done.stderr[-300:]]
-        raise DataError(f"{shlex.join(command)}: exit status {done.returncode}: {one_line(' '.join(errors))}")
+        raise DataError(f"{' '.join(command)}: exit status {done.returncode}: {one_line(' '.join(errors))}")

@@ -42,7 +42,7 @@ CAUSES: tuple[Cause, ...] = (
     *in_loop.NOTES,
 )
 """In the order of causes: where two findings weigh the same, the earlier one explains the later. How often they are
-right is measured on labeled trainings (tests/diagnosis; docs/diagnosis-measured.md)."""
+right is measured on labeled trainings (tests/diagnosis; docs/measured.md)."""
 FOLLOWERS = (
     before_training.weights_too_large,
     before_training.dead_units,

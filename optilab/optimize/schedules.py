@@ -108,8 +108,8 @@ class Cosine:
 class OneCycle:
     """Up from 1/start_div to 1 and down to 1/(start_div*final_div), along cosines (Smith & Topin 2018).
 
-    torch OneCycleLR with max_lr = lr and total_steps = total; `momentum` is what its cycle_momentum does. Two phases
-    of cosines are fastai's; the paper (arXiv:1708.07120) has straight lines and a third phase at the end.
+    torch OneCycleLR with max_lr = lr, total_steps = total and cycle_momentum = False. Two phases of cosines are
+    fastai's; the paper (arXiv:1708.07120) has straight lines and a third phase at the end.
     """
 
     name: ClassVar[str] = "one-cycle"
@@ -118,18 +118,12 @@ class OneCycle:
     final_div: Annotated[float, Ge(1), Doc("first factor divided by the last")] = 1e4
 
     def factor(self, t: int, total: int) -> float:
-        return self._along(t, total, 1 / self.start_div, 1.0, 1 / (self.start_div * self.final_div))
-
-    def momentum(self, t: int, total: int) -> float:
-        """From 0.95 down to 0.85 while the learning rate goes up, and back."""
-        return self._along(t, total, 0.95, 0.85, 0.95)
-
-    def _along(self, t: int, total: int, first: float, middle: float, last: float) -> float:
+        first, last = 1 / self.start_div, 1 / (self.start_div * self.final_div)
         # As in torch the peak is a real number of steps: it may lie between two of them, or before the first.
         peak, end = self.warm_up * total - 1, total - 1
         if t <= peak:
-            return _cosine(first, middle, t / peak) if peak > 0 else middle
-        return _cosine(middle, last, min((t - peak) / (end - peak), 1.0))
+            return _cosine(first, 1.0, t / peak) if peak > 0 else 1.0
+        return _cosine(1.0, last, min((t - peak) / (end - peak), 1.0))
 
 
 @dataclass(frozen=True)

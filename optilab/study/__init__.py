@@ -1,7 +1,7 @@
 """Many trainings or paths: planned, run, compared. Nothing in here imports torch.
 
 A study is a `plan`: a generator of batches of trials. `sweep`, `remedy` and `network_race` make one of what was asked;
-`execution` opens or continues the study and runs its plan; `trials` trains what is missing, by the workers of this
+`study` opens or continues the study and trains what is missing of its plan (`trials`), by the workers of this
 machine or of a cluster (`workers`), and every outcome is a row of trials.csv (`runs.OpenStudy` writes it).
 
 Runs that differ only in the seed are `groups`, each with the value taken from its runs; `comparison` judges any

@@ -24,7 +24,6 @@ from optilab.runs.metrics import TESTED
 from optilab.study.groups import Group, axes_of, groups, settings
 from optilab.study.judge import judge, level_after
 from optilab.study.measure import Measure, Missing, values_of
-from optilab.study.plan import StudyPlan
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -205,12 +204,6 @@ def require_judgeable(
         raise UsageError("\n".join(problems))
 
 
-def require_judgeable_by(plan: StudyPlan) -> None:
-    """`require_judgeable` of a study that is about to run."""
-    labels = plan.labels if any(claim.of for claim in plan.claims) else None
-    require_judgeable(plan.claims, labels, [trial.config for trial in plan.trials], plan.sample, None, plan.unit)
-
-
 def _never(
     claim: Claim,
     labels: Sequence[str] | None,
@@ -359,12 +352,12 @@ def _of_path(config: OptimizeConfig, rows: Sequence[Row], metric: str, at: At, s
     return row.get(metric, Missing(f"no {metric}"))
 
 
-def of_race(standings: Iterable[Any]) -> Results:
+def of_race(standings: Iterable[Mapping[str, Any]]) -> Results:
     """The rules of a race on functions, from its standings."""
-    rows = {row.rule: row for row in standings}
+    rows = {row["rule"]: row for row in standings}
 
     def measured(metric: str, at: At) -> Mapping[str, Measured]:
-        facts = {name: getattr(row, metric) for name, row in rows.items()}
+        facts = {name: row[metric] for name, row in rows.items()}
         return {name: Measured.of({0: Missing("") if fact is None else fact}) for name, fact in facts.items()}
 
     return Results(measured)

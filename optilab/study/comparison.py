@@ -28,7 +28,7 @@ MIN_SKILL = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
 FEW = 3
 """Runs that a note names."""
-VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed", "replay.hold_out")
+VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed")
 """Settings that choose the images a run is validated on."""
 
 

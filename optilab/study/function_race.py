@@ -4,6 +4,7 @@
 draws of settings and starts. Verdicts take the functions as the sample and hold for the whole table (`comparison`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,11 +17,11 @@ from optilab.errors import UsageError
 from optilab.optimize.objective import Floats, Objective, called, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.study import search_space
-from optilab.study.judge import judge
+from optilab.study.judge import Comparison, judge
 from optilab.study.tuning import RaceSettings, Tuning, extra_knowledge, log_costs, measure
 
 ENOUGH_FUNCTIONS = 6
-"""With fewer functions even a rule twice as slow is rarely called slower (docs/verdicts.md has the power)."""
+"""With fewer functions even a rule twice as slow is rarely called slower (docs/measured.md has the power)."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +44,38 @@ class Race:
             groups.setdefault((tuning.rule, tuning.function), []).append(tuning)
         return groups
 
+    def _array(self, values: Callable[[Tuning], Sequence[float]]) -> Floats:
+        """Numbers of each tuning: (rules, functions, repeats, n)."""
+        return np.array([[[values(t) for t in self.of(r, f)] for f in self.functions] for r in self.rules])
+
     @property
     def costs(self) -> Floats:
         """Gradients per rule and problem, (rules, functions * repeats * starts); infinite where not solved."""
-        rows = [
-            [cost for f in self.functions for t in self.of(rule, f) for cost in t.costs] for rule in self.rules
-        ]
-        costs = np.array(rows, dtype=float)
+        costs = self._array(lambda tuning: tuning.costs).astype(float).reshape(len(self.rules), -1)
         return np.where(costs < 0, np.inf, costs)
 
     @property
     def log_costs(self) -> Floats:
         """Mean log cost per rule and function, (rules, functions): what tuning and verdicts go by."""
-        rows = [[[t.costs for t in self.of(rule, f)] for f in self.functions] for rule in self.rules]
-        return np.asarray(log_costs(rows, self.conditions).mean(axis=(2, 3)))
+        costs = self._array(lambda tuning: tuning.costs)
+        return np.asarray(log_costs(costs, self.conditions).mean(axis=(2, 3)))
+
+    @property
+    def best_of(self) -> Floats:
+        """Expected cost after k settings were tried, (rules, budget): its last column is the cost in the table."""
+        scores = self._array(lambda tuning: tuning.scores)
+        return np.asarray(np.exp(expected_best(scores).mean(axis=(1, 2))))
 
     @property
     def at_end(self) -> dict[str, list[str]]:
         """The functions on which a better rate of a rule may lie beyond those that were tried, by rule."""
         return {r: [f for f in self.functions if any(t.at_end for t in self.of(r, f))] for r in self.rules}
 
-    @property
-    def best_of(self) -> Floats:
-        """Expected cost after k settings were tried, (rules, budget): its last column is the standing's cost."""
-        rows = [[[t.scores for t in self.of(rule, f)] for f in self.functions] for rule in self.rules]
-        return np.asarray(np.exp(expected_best(np.array(rows)).mean(axis=(1, 2))))
+    @cached_property
+    def comparison(self) -> Comparison[str]:
+        """The log costs of the rules, with the functions as the sample."""
+        costs = [dict(zip(self.functions, row, strict=True)) for row in self.log_costs.tolist()]
+        return judge(dict(zip(self.rules, costs, strict=True)), higher=False, improvable=self.at_end)
 
 
 # --- running ---------------------------------------------------------------------------------------------------
@@ -75,25 +83,18 @@ class Race:
 
 def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
     """UsageError with every rule and function that cannot take part."""
-    problems = [
-        f"--algo: {rule.name} follows one path at a time, so it cannot race"
-        for rule in rules
-        if "function" in getattr(rule, "needs", ())
-    ]
+    problems = list[str]()
     for rule in rules:
+        if "function" in getattr(rule, "needs", ()):
+            problems.append(f"--algo: {rule.name} follows one path at a time, so it cannot race")
         try:
             reject_matrix_rule(rule)
         except UsageError as error:
             problems.append(f"--algo: {error}")
-    problems += [
-        f"--function: {called(function)} has no known minimum"
-        for function in functions
-        if not minima_inside(function)
-    ]
-    names = [rule.name for rule in rules]
-    problems += [
-        f"{name}: two optimizers have that name" for name in dict.fromkeys(names) if names.count(name) > 1
-    ]
+    unknown = [called(function) for function in functions if not minima_inside(function)]
+    problems += [f"--function: {name} has no known minimum" for name in unknown]
+    names = Counter(rule.name for rule in rules)
+    problems += [f"{name}: two optimizers have that name" for name, count in names.items() if count > 1]
     if problems:
         raise UsageError("\n".join(problems))
 
@@ -102,73 +103,41 @@ def run(
     rules: Sequence[Rule],
     functions: Sequence[Objective],
     conditions: RaceSettings,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Race:
-    """Every tuning; `progress(done, total)` is called after each. UsageError as `check` raises it."""
-    check(rules, functions)
+    """Every tuning of what `check` accepts; `progress(done)` is called after each."""
     problems = [(rule, f, i) for f in functions for rule in rules for i in range(conditions.repeats)]
     tunings = []
     for done, (rule, function, repeat) in enumerate(problems, 1):
         tunings.append(measure(rule, function, repeat, conditions))
-        progress(done, len(problems))
+        progress(done)
     return Race(conditions, [rule.name for rule in rules], [function.name for function in functions], tunings)
 
 
 # --- results ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Standing:
-    """One line of the result."""
-
-    rule: str
-    cost: float
-    """Geometric mean of the gradients until solved; a problem that is not solved counts as twice those allowed."""
-    ratio: float
-    """Of this cost to the lowest."""
-    interval: tuple[float, float] | None
-    """95% interval of the ratio, all rules at once; None where there is none, as for the lowest itself."""
-    p: float
-    solved: float
-    """Fraction of the problems."""
-    verdict: str
-    """worse than the best; best, if all others are worse; otherwise cannot tell."""
-
-
-def standings(race: Race) -> list[Standing]:
-    """Lowest cost first, each compared with the best over the functions."""
-    costs = {
-        rule: dict(zip(race.functions, own, strict=True))
-        for rule, own in zip(race.rules, race.log_costs.tolist(), strict=True)
-    }
+def standings(race: Race) -> list[dict[str, Any]]:
+    """The rows of the judge, lowest cost first: the geometric mean of the gradients until solved, of which a problem
+    that is not solved has twice those allowed; its ratio to the lowest with an interval, p, the fraction of the
+    problems that are solved, and the verdict.
+    """
     solved = dict(zip(race.rules, np.isfinite(race.costs).mean(axis=1).tolist(), strict=True))
     rows = []
-    for row in judge(costs, higher=False, improvable=race.at_end).ranked:
-        ratio, interval, p = 0.0, None, 1.0
-        if row.difference is not None:
-            ratio, interval, p = row.difference.difference, row.difference.interval, row.difference.p
+    for row in race.comparison.ranked:
+        against = row.difference
         rows.append(
-            Standing(
-                row.key,
-                float(np.exp(row.summary.mean)),
-                float(np.exp(ratio)),
-                None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1]))),
-                p,
-                solved[row.key],
-                row.verdict,
-            )
+            {
+                "rule": row.key,
+                "cost": float(np.exp(row.summary.mean)),
+                "ratio": float(np.exp(against.difference)) if against else 1.0,
+                "interval": tuple(np.exp(against.interval).tolist()) if against and against.interval else None,
+                "p": against.p if against else 1.0,
+                "solved": solved[row.key],
+                "verdict": row.verdict,
+            }
         )
     return rows
-
-
-def may_be_best(rows: Sequence[Standing]) -> list[str]:
-    """The rules that no verdict excludes, lowest cost first."""
-    return [row.rule for row in rows if row.verdict != "worse"]
-
-
-def improvable(rows: Sequence[Standing]) -> list[str]:
-    """The rules that only rates that were not tried keep from being worse, lowest cost first."""
-    return [row.rule for row in rows if row.verdict == "cannot tell" and row.interval and row.interval[0] > 1]
 
 
 def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> dict[str, Any]:
@@ -190,7 +159,7 @@ def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) 
             name: {key: {"distribution": type(draw).__name__, **asdict(draw)} for key, draw in draws.items()}
             for name, draws in spaces.items()
         },
-        "standings": [asdict(row) | {"cost_after_k_settings": expected[row.rule]} for row in standings(race)],
+        "standings": [row | {"cost_after_k_settings": expected[row["rule"]]} for row in standings(race)],
         "tunings": [asdict(tuning) for tuning in race.tunings],
     }
 

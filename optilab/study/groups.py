@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from optilab import runs
 from optilab.config.section import dump
-from optilab.config.training import TrainConfig, edited
+from optilab.config.training import TrainConfig, edited, without_former_keys
 from optilab.config.tree import Tree, flat, flow
 from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, shown
 from optilab.optimize.own import is_user_code
@@ -146,7 +146,7 @@ def settings(record: Record) -> dict[str, Any]:
         if not record.is_watched and (changed := edits(record, written)):
             raise RunError(edited(path, changed))
         config = written if record.is_watched else record.manifest.get("config") or written
-    tree = flat(config)
+    tree = flat(without_former_keys(config))
     if missing := [key for key in ("name", "seed") if key not in tree]:
         raise CheckpointError(f"{record.path / MANIFEST} is damaged: its config has no {missing[0]}")
     if record.is_watched:  # its code cannot be seen: the name that it was saved under tells it from others
@@ -163,7 +163,7 @@ def _fork(origin: Mapping[str, Any] | None) -> dict[str, str]:
     """The epoch of a fork, and a checksum of the settings that its run had before; nothing for a run that is none."""
     if origin is None:
         return {}
-    tree = flat(origin.get("config", {}))
+    tree = flat(without_former_keys(origin.get("config", {})))
     # Where no schedule depends on it, the number of epochs says nothing about those before the fork.
     ignored = NOT_SETTINGS | ({"epochs"} if tree.get("schedule.name") == "constant" else set())
     config = {key: value for key, value in tree.items() if key not in ignored}

@@ -11,7 +11,7 @@ the best, and it is never less than that of a single t test, which covers a grou
 
 The p value is the same statistic read backward, and a verdict is p at most the level. So p, interval and verdict always
 agree, at most 5% of the tables of equal groups contain a verdict, and in 95% of all tables every interval holds.
-docs/verdicts.md has the measured rates; tests/study/test_error_rates.py measures them.
+docs/measured.md has the measured rates; tests/study/test_error_rates.py measures them.
 """
 
 from bisect import bisect_left

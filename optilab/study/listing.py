@@ -19,6 +19,7 @@ from optilab.config.keys import keys_of
 from optilab.config.load import load
 from optilab.config.presets import presets
 from optilab.config.section import dump, handling_user_code, schema_for
+from optilab.config.training import without_former_keys
 from optilab.config.tree import decimal, flat, flow
 from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
@@ -115,7 +116,7 @@ class Variant:
 
 def config_of(record: Record) -> dict[str, Any]:
     """The config in a run's manifest, empty in one of an older version; several rules of `optimize` by their names."""
-    config: dict[str, Any] = record.manifest.get("config", {})
+    config = without_former_keys(record.manifest.get("config", {}))
     rules = config.get("algo")
     if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
         return config
@@ -310,4 +311,4 @@ def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
 def _base(study: Study) -> dict[str, Any]:
     """The config of a study's trainings. ConfigError where study.yaml is damaged."""
     config = asked_of(study).get("config")
-    return config if isinstance(config, dict) else {}
+    return without_former_keys(config) if isinstance(config, dict) else {}

@@ -4,23 +4,26 @@ Settings are drawn from one space (`search_space.network_space`) and chosen by t
 the best of them from two seeds; the chosen ones train again from new seeds and are judged on the test set. All rules
 share their uniform numbers, their seeds and the order of images. Repeats draw settings and seeds again. They are the
 sample, so the luck of tuning is part of every interval, and one repeat has no verdict.
+
+`tuned` is one candidate in one repeat: the plan of a race follows it with trainings, its result with the rows of the
+study.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 from math import inf
-from operator import itemgetter
-from pathlib import Path
 from statistics import fmean
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.presets import rules_named
 from optilab.config.section import dump
-from optilab.config.study import RaceConfig
+from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import DataError, UsageError
@@ -31,8 +34,9 @@ from optilab.study.comparison import learned_nothing
 from optilab.study.groups import asked_of
 from optilab.study.judge import Comparison, judge, level_after
 from optilab.study.measure import GroupValues, Measure
-from optilab.study.plan import SPAN, Batch, Outcomes, Plan, StudyPlan, again, final_seeds, ranked
+from optilab.study.plan import SPAN, Batch, Plan, final_seeds, ranked
 from optilab.study.search_space import untuned
+from optilab.study.study import StudySpec
 from optilab.study.sweep import MAX_TRIALS
 from optilab.study.trials import Trial, as_trial
 from optilab.words import plural
@@ -47,58 +51,32 @@ Settings = Mapping[str, Any]
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Entrant:
-    """What races on a network, a rule or a remedy: a training, and the keys of it that a setting patches."""
+class Entry(NamedTuple):
+    """A training of a candidate: of the setting of that number, counted from 1."""
 
-    asked: RaceConfig
-    network: str
-    name: str
-    label: str
-    """The start of the labels of its trials."""
-    axes: Settings
-    config: TrainConfig
-    fields: Mapping[str, Any]
-    """What is tuned, each field with the rule that has it."""
-    patch: Callable[[Settings], Settings]
-    """The keys of the training, by a setting of these fields."""
-    option: str
-    """The one that names the candidate, where a patched training is refused."""
-    columns: Sequence[str] = ()
-    """The fields of all candidates, which trials.csv has for each."""
-    repeat: int = 0
-
-    @cached_property
-    def tuning(self) -> list[Trial]:
-        """One trial per drawn setting."""
-        trials, first = [], self.config.seed + self.repeat * SPAN
-        for number, settings in enumerate(draw(self.asked, self.fields, self.network, self.repeat)):
-            changes = [Override(self.option, key, value) for key, value in self.patch(settings).items()]
-            changed = load(TrainConfig, dump(self.config), changes)
-            axes = {**self.axes, "repeat": self.repeat + 1, "setting": number + 1}
-            axes |= {**{key: settings.get(key) for key in self.columns}, "stage": "tuning"}
-            seeded = changed.model_copy(update={"seed": first + number})
-            trials.append(Trial(f"{self.label}-{number + 1}", seeded, axes))
-        return trials
-
-    def finalists(self, outcomes: Outcomes) -> list[Trial]:
-        """The best settings, from one more seed that is the same for all."""
-        seed = self.config.seed + (self.repeat + 1) * SPAN - 1
-        best = finalists(_rows(self.tuning, outcomes), self.asked.finalists)
-        label = f"{self.network}-{self.name}-finalist"
-        return [trial for place in best for trial in again(self.tuning[place], [seed], "finalist", label)]
-
-    def finals(self, outcomes: Outcomes) -> list[Trial]:
-        """The chosen setting, from new seeds; none where no setting has a score."""
-        second = _rows(self.finalists(outcomes), outcomes)
-        place = choice(_rows(self.tuning, outcomes), second, self.asked.finalists)
-        seeds = final_seeds(self.config.seed, self.asked.seeds, self.repeat)
-        label = f"{self.network}-{self.name}-final"
-        return [] if place is None else again(self.tuning[place], seeds, "final", label)
+    stage: str
+    setting: int
+    seed: int
 
 
-def _rows(trials: Iterable[Trial], outcomes: Outcomes) -> list[runs.Row]:
-    return [outcomes[trial.name].row for trial in trials]
+Stages = Generator[list[Entry], Sequence[runs.Row], None]
+
+
+def tuned(first: int, budget: int, finalists: int, seeds: int) -> Stages:
+    """The stages of one candidate in one repeat, whose first seed is `first`; each is sent its rows of trials.csv.
+
+    Every setting is trained from one seed; the best `finalists` of them from one more seed, which is the same for all;
+    the one with the highest mean over its seeds from new ones. There is none where no setting has a score.
+    """
+    rows = yield [Entry("tuning", number, first + number - 1) for number in range(1, budget + 1)]
+    scores = [*map(score_of, rows)]
+    best = ranked(scores)[:finalists]
+    undecided = best if len(best) > 1 else []
+    rows = yield [Entry("finalist", place + 1, first + SPAN - 1) for place in undecided]
+    for place, row in zip(undecided, rows, strict=True):
+        scores[place] += score_of(row)
+    chosen = [max(best, key=scores.__getitem__)] if best else []
+    yield [Entry("final", place + 1, seed) for place in chosen for seed in final_seeds(first, seeds)]
 
 
 def score_of(row: runs.Row) -> float:
@@ -107,140 +85,163 @@ def score_of(row: runs.Row) -> float:
     return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
 
 
-def finalists(rows: Sequence[runs.Row], count: int) -> list[int]:
-    """The places of the `count` best settings, which a second seed decides between; none where that is one setting."""
-    best = ranked([*map(score_of, rows)])[:count]
-    return best if len(best) > 1 else []
+@dataclass(frozen=True)
+class Candidate:
+    """What races on a network, a rule or a remedy: a training, and the fields of it that are tuned."""
+
+    race: RaceConfig
+    network: str
+    name: str
+    label: str
+    """The start of the labels of its trials."""
+    axes: Settings
+    config: TrainConfig
+    changes: Settings
+    """What it changes in the training besides: its optimizer."""
+    fields: Mapping[str, Any]
+    """What is tuned, each field with the rule that has it."""
+    option: str
+    """The one that names the candidate, where a patched training is refused."""
+    columns: Sequence[str] = ()
+    """The fields of all candidates, which trials.csv has for each."""
+    repeat: int = 0
+
+    def stages(self) -> Stages:
+        race = self.race
+        return tuned(self.config.seed + self.repeat * SPAN, race.budget, race.finalists, race.seeds)
+
+    @cached_property
+    def tuning(self) -> list[Trial]:
+        """One trial per setting."""
+        return [self.trial(entry) for entry in next(self.stages())]
+
+    def trial(self, entry: Entry) -> Trial:
+        config, settings = self._drawn[entry.setting - 1]
+        axes = {**self.axes, "repeat": self.repeat + 1, "setting": entry.setting}
+        axes |= {**{key: settings.get(key) for key in self.columns}, "stage": entry.stage}
+        label = f"{self.label}-{entry.setting}"
+        if entry.stage != "tuning":
+            label = f"{self.network}-{self.name}-{entry.stage}"
+        return Trial(label, config.model_copy(update={"seed": entry.seed}), axes)
+
+    @cached_property
+    def _drawn(self) -> list[tuple[TrainConfig, Settings]]:
+        """Each setting, and the training with it; a schedule goes by batches."""
+        drawn = list[tuple[TrainConfig, Settings]]()
+        for settings in draw(self.race, self.fields, self.network, self.repeat):
+            keys = {**self.changes}
+            for key, value in settings.items():
+                keys[key if search_space.of_training(self.fields[key], key) else f"optimizer.{key}"] = value
+            keys |= {"schedule_by": "batch"} if settings.get("schedule", "constant") != "constant" else {}
+            changes = [Override(self.option, key, value) for key, value in keys.items()]
+            drawn.append((load(TrainConfig, dump(self.config), changes), settings))
+        return drawn
 
 
-def choice(rows: Sequence[runs.Row], second: Sequence[runs.Row], count: int) -> int | None:
-    """The place of the setting with the highest mean over its two seeds, or of one seed where there are no finalists.
-
-    `rows` are those of the settings, `second` those of the finalists. None where no setting has a score, and as long as
-    a finalist lacks its second one.
-    """
-    scores = [*map(score_of, rows)]
-    if not (best := finalists(rows, count)):
-        return next(iter(ranked(scores)), None)
-    second_scores = {row["setting"]: score_of(row) for row in second}
-    if any(rows[place]["setting"] not in second_scores for place in best):
-        return None
-    return max(best, key=lambda place: scores[place] + second_scores[rows[place]["setting"]])
-
-
-def race(candidates: Sequence[Entrant]) -> Plan:
+def race_plan(candidates: Sequence[Candidate]) -> Plan:
     """Tune every candidate with its own settings, choose, and train the chosen one of each from new seeds."""
-    outcomes = yield Batch([trial for candidate in candidates for trial in candidate.tuning])
-    for stage in (Entrant.finalists, Entrant.finals):
-        if trials := [trial for candidate in candidates for trial in stage(candidate, outcomes)]:
-            outcomes = yield Batch(trials)
+    stages = [candidate.stages() for candidate in candidates]
+    entries = [next(stage) for stage in stages]
+    outcomes: Mapping[str, Any] = {}
+    with suppress(StopIteration):
+        while True:
+            trials = [[*map(c.trial, asked)] for c, asked in zip(candidates, entries, strict=True)]
+            if any(trials):
+                outcomes = yield Batch([*chain(*trials)])
+            rows = [[outcomes[trial.name].row for trial in group] for group in trials]
+            entries = [stage.send(group) for stage, group in zip(stages, rows, strict=True)]
 
 
 @dataclass(frozen=True)
-class NetworkRace(StudyPlan):
+class RaceSpec(StudySpec):
     """What a race trains; its trials are those of the tuning."""
 
-    asked: RaceConfig
-    candidates: tuple[Entrant, ...]
+    race: RaceConfig = field(kw_only=True)
+    candidates: tuple[Candidate, ...] = field(kw_only=True)
     """In every repeat."""
-    kinds: tuple[str, str] = OPTIMIZERS
-    """What is compared, one and several."""
-    unit = "repeats"
-
-    @classmethod
-    def of(cls, asked: RaceConfig, candidates: Sequence[Entrant], **facts: Any) -> Self:
-        """Every candidate, tuned and judged in every repeat."""
-        names = dict.fromkeys(candidate.name for candidate in candidates)
-        by_name = (candidate for name in names for candidate in candidates if candidate.name == name)
-        columns = list(dict.fromkeys(key for candidate in by_name for key in candidate.fields))
-        entrants = tuple(
-            replace(candidate, columns=columns, repeat=repeat)
-            for candidate in candidates
-            for repeat in range(asked.repeats)
-        )
-        return cls(asked, tuple(trial for entrant in entrants for trial in entrant.tuning), entrants, **facts)
-
-    @property
-    def names(self) -> list[str]:
-        """Of the rules or remedies."""
-        return list(dict.fromkeys(candidate.name for candidate in self.candidates))
 
     @property
     def epochs(self) -> dict[str, int]:
         """Of the trainings on each network."""
         return {candidate.network: candidate.config.epochs for candidate in self.candidates}
 
-    @property
-    def labels(self) -> list[str]:
-        places = [f"{network}/{name}" for network in self.epochs for name in self.names]
-        return [*self.names, *(places if len(self.epochs) > 1 else [])]
 
-    @property
-    def sample(self) -> int:
-        return self.asked.repeats
-
-    @property
-    def shape(self) -> str:
-        """`3 rules x 2 networks x (10 settings + 3 finalists + 5 seeds)`."""
-        asked = self.asked
-        parts = [f"{len(self.names)} {self.kinds[1]}", plural(len(self.epochs), "network")]
-        parts += [f"{asked.repeats} repeats"] if asked.repeats > 1 else []
-        each = [plural(asked.budget, "setting"), *([f"{asked.second} finalists"] if asked.second else [])]
-        each.append(plural(asked.seeds, "seed"))
-        return " x ".join([*parts, f"({' + '.join(each)})"])
-
-    @property
-    def notes(self) -> list[str]:
-        """What is not tuned of a user's rules."""
-        notes: dict[str, None] = {}
-        for candidate in self.candidates:
-            settings = vars(candidate.tuning[0].config.optimizer)
-            notes |= dict.fromkeys(untuned(candidate.name, settings, candidate.fields))
-        return list(notes)
-
-    def plan(self, study: Path, dry: bool = False) -> Plan:
-        return race(self.candidates)
+def race_of(
+    race: RaceConfig,
+    entered: Sequence[Candidate],
+    kinds: tuple[str, str],
+    command: str,
+    asked: RaceConfig | RemedyConfig,
+) -> RaceSpec:
+    """A race of these candidates, each tuned and judged in every repeat; `asked` is what its study.yaml keeps."""
+    names = list(dict.fromkeys(candidate.name for candidate in entered))
+    by_name = (candidate for name in names for candidate in entered if candidate.name == name)
+    columns = list(dict.fromkeys(key for candidate in by_name for key in candidate.fields))
+    candidates = tuple(replace(c, columns=columns, repeat=r) for c in entered for r in range(race.repeats))
+    trials = tuple(trial for candidate in candidates for trial in candidate.tuning)
+    networks = list(dict.fromkeys(candidate.network for candidate in candidates))
+    counts = [f"{len(names)} {kinds[1]}", plural(len(networks), "network")]
+    counts += [f"{race.repeats} repeats"] if race.repeats > 1 else []
+    each = [plural(race.budget, "setting"), *([f"{race.second} finalists"] if race.second else [])]
+    each.append(plural(race.seeds, "seed"))
+    notes = dict.fromkeys(
+        note for c in candidates for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
+    )
+    places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
+    return RaceSpec(
+        command,
+        asked,
+        lambda study, dry: race_plan(candidates),
+        trials,
+        " x ".join([*counts, f"({' + '.join(each)})"]),
+        keep=race.keep,
+        labels=[*names, *places],
+        sample=race.repeats,
+        unit="repeats",
+        notes=[*notes],
+        race=race,
+        candidates=candidates,
+    )
 
 
 def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
     """`asked` with its trainings as keys, changed, each with images held out and one thread."""
-    given = (one if isinstance(one, str) else dump(one) for one in asked.on)
-    configs = [load(TrainConfig, config, changes) for config in given]
-    found = [as_trial(config, data=config.data.holding_out(asked.holdout)) for config in configs]
-    names = [config.name for config in found]
+    trainings = (name if isinstance(name, str) else dump(name) for name in asked.on)
+    loaded = [load(TrainConfig, training, changes) for training in trainings]
+    configs = [as_trial(config, data=config.data.holding_out(asked.holdout)) for config in loaded]
+    names = [config.name for config in configs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(f"two trainings have the name {', '.join(twice)}", "--on")
-    return asked.model_copy(update={"on": found, "name": asked.name or "-".join(names[:3])})
+    return asked.model_copy(update={"on": configs, "name": asked.name or "-".join(names[:3])})
 
 
-def plan(asked: RaceConfig) -> NetworkRace:
+def plan(asked: RaceConfig) -> RaceSpec:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
     names = dict.fromkeys(asked.algos)
     rules = dict(zip(names, rules_named("--algo", ",".join(names)), strict=True))
-    labels = {name: rule.name for name, rule in rules.items()}
-    if len(rules) < 2 or len(set(labels.values())) < len(labels):
-        text = f"expected at least two different optimizers, got {', '.join(labels.values())}"
+    labels = {rule.name for rule in rules.values()}
+    if len(rules) < 2 or len(labels) < len(rules):
+        text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
         raise UsageError(text, "--algo")
-    problems = {config.name: config for config in asked.on}
-    count = len(rules) * len(problems) * asked.repeats * (asked.budget + asked.second + asked.seeds)
+    count = len(rules) * len(asked.on) * asked.repeats * (asked.budget + asked.second + asked.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
     candidates = [
-        Entrant(
+        Candidate(
             asked,
-            problem,
+            config.name,
             rule.name,
-            f"{problem}-{short_name(rule)}",
-            {"network": problem, "rule": rule.name},
+            f"{config.name}-{short_name(rule)}",
+            {"network": config.name, "rule": rule.name},
             config,
+            {"optimizer": name},
             search_space.tuned(rule, _more(asked, config)),
-            partial(_patch, name, rule),
             "--algo",
         )
-        for problem, config in problems.items()
+        for config in asked.on
         for name, rule in rules.items()
     ]
-    return NetworkRace.of(asked, candidates, command="race")
+    return race_of(asked, candidates, OPTIMIZERS, "race", asked)
 
 
 def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
@@ -250,29 +251,8 @@ def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
 
 
-def _patch(name: str, rule: Any, settings: Settings) -> Settings:
-    """The keys of a training with the rule and its settings; a schedule goes by batches."""
-    around = {key: value for key, value in settings.items() if search_space.of_training(rule, key)}
-    optimizer = _entry(name, rule, {key: value for key, value in settings.items() if key not in around})
-    around |= {"schedule_by": "batch"} if around.get("schedule", "constant") != "constant" else {}
-    return {"optimizer": optimizer, **around}
-
-
-def _entry(name: str, rule: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The rule as the value of `optimizer`, with settings such as `base.lr` inside the rule that it wraps."""
-    tree: dict[str, Any] = {"name": name}
-    for field, value in settings.items():
-        *path, last = field.split(".")
-        inner, owner = tree, rule
-        for part in path:
-            owner = getattr(owner, part)
-            inner = inner.setdefault(part, {"name": owner.name})
-        inner[last] = value
-    return tree
-
-
-def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:
-    """`budget` settings of the fields `tuned`, each with the rule that has it, evenly over their ranges.
+def draw(asked: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:
+    """`budget` settings of the tuned `fields`, each with the rule that has it, evenly over their ranges.
 
     The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
     `others.lr`, has numbers of its own.
@@ -280,15 +260,15 @@ def draw(asked: RaceConfig, tuned: Mapping[str, Any], problem: str, repeat: int)
     import numpy as np
 
     columns = {}
-    for field, rule in tuned.items():
-        name = search_space.name_in_space(field)
-        stream = ".".join([*(part for part in field.split(".")[:-1] if part != "base"), name])
+    for key, rule in fields.items():
+        name = search_space.name_in_space(key)
+        stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
         generator = np.random.default_rng(
             [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
         )
         values = search_space.network_space(rule)[name](search_space.even(asked.budget, stream, generator))
-        columns[field] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
-    return [{field: column[k] for field, column in columns.items()} for k in range(asked.budget)]
+        columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
+    return [{key: column[k] for key, column in columns.items()} for k in range(asked.budget)]
 
 
 # --- results --------------------------------------------------------------------------------------------------
@@ -387,71 +367,80 @@ def read(study: runs.Study) -> RaceResult | None:
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
     records = {record.name: record for record in study.completed()}
+    asked = asked_of(study)
+    sizes = ("budget" if race else "tune", "finalists", "seeds", "repeats")
+    budget, finalists, seeds, repeats = (int(asked.get(key) or 1) for key in sizes)
+    only = (asked["config"] if isinstance(asked.get("config"), dict) else {}).get("name", study.name)
+    networks: dict[str, dict[str, list[runs.Row]]] = {}
     for row in rows:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
             raise DataError(f"{study.path}: expected the number of a setting and its stage of {row['trial']}")
-    asked = asked_of(study)
-    sizes = ("budget" if race else "tune", "seeds", "finalists", "repeats")
-    budget, seeds, count, repeats = (int(asked.get(key) or 1) for key in sizes)
-    only = (asked["config"] if isinstance(asked.get("config"), dict) else {}).get("name", study.name)
-    networks: dict[str, dict[str, dict[int, list[runs.Row]]]] = {}
-    for row in rows:
-        rules = networks.setdefault(str(row.get("network", only)), {})
-        by_repeat, repeat = rules.setdefault(str(row[word]), {}), int(row.get("repeat") or 1)
-        if repeat <= repeats and row["setting"] <= budget:
-            by_repeat.setdefault(repeat, []).append(row)
+        networks.setdefault(str(row.get("network", only)), {}).setdefault(str(row[word]), []).append(row)
     level = level_after(study.earlier_looks)
     tables = []
     for network, rules in networks.items():
-        raced = {rule: _raced(by_repeat, records, budget, seeds, count) for rule, by_repeat in rules.items()}
+        raced = {
+            rule: _raced(trained, records, repeats, (budget, finalists, seeds)) for rule, trained in rules.items()
+        }
         means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
         edges = {rule: result.edges for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())
         comparison = judge(means, level=level, limits=JUDGED.limits, improvable=edges) if judged else None
         tables.append(RaceTable(network, raced, comparison))
-    return RaceResult(budget, seeds, count, kinds, tables, _over_all(tables, level), study.earlier_looks)
+    return RaceResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
 
 
 def _raced(
-    by_repeat: Mapping[int, Sequence[runs.Row]],
+    rows: Sequence[runs.Row],
     records: Mapping[str, runs.Record],
-    budget: int,
-    seeds: int,
-    count: int,
+    repeats: int,
+    sizes: tuple[int, int, int],
 ) -> Raced:
-    """The result of the rows of a rule or a remedy on a network.
+    """The result of the rows of a rule or a remedy on a network, whose stages have `sizes`.
 
     A repeat of which every setting diverged has the accuracy of the chance level, as has a judged training.
     """
     settings, judged, edges, failed = list[Settings](), dict[int, runs.Record](), dict[int, str](), 0
     accuracy, worst, means = dict[int, float](), dict[int, str](), dict[int, float]()
-    trained = (records[row["trial"]] for rows in by_repeat.values() for row in rows if row["trial"] in records)
-    chance = next(map(_chance, trained), 0.0)
-    for repeat, rows in by_repeat.items():
-        tuning, second, finals = (
-            sorted((row for row in rows if row["stage"] == stage), key=itemgetter("setting", "seed"))
-            for stage in ("tuning", "finalist", "final")
-        )
-        ended = tuning if len(tuning) == budget else []
-        again = [ended[place]["setting"] for place in finalists(ended, count)]
-        second = [row for row in second if row["setting"] in again]
-        place = choice(ended, second, count)
-        chosen = None if place is None else ended[place]
-        finals = [row for row in finals if chosen and row["setting"] == chosen["setting"]][:seeds]
-        ran = [row for row in finals if row["status"] in ("done", "diverged")]
+    chance = next((_chance(records[row["trial"]]) for row in rows if row["trial"] in records), 0.0)
+    for repeat in range(1, repeats + 1):
+        there = {
+            Entry(row["stage"], row["setting"], row["seed"]): row
+            for row in rows
+            if int(row.get("repeat") or 1) == repeat
+        }
+        first = next((seed - setting + 1 for stage, setting, seed in there if stage == "tuning"), 0)
+        tuning, *more = _replayed(tuned(first, *sizes), there)
+        finals = more[1] if len(more) > 1 else {}
+        ran = [row for row in finals.values() if row and row["status"] in ("done", "diverged")]
         diverged = {row["seed"]: "diverged" for row in ran if row["status"] == "diverged"}
-        if chosen:
+        if finals:
+            tried = {entry.setting: row for entry, row in tuning.items() if row}
+            chosen = tried[next(iter(finals)).setting]
             settings.append(_tuned(chosen))
-            edges |= _edge(repeat, chosen, tuning)
-        elif ended and all(row["status"] == "diverged" for row in ended):
-            diverged = dict.fromkeys(final_seeds(ended[0]["seed"], seeds), "every setting diverged")
+            edges |= _edge(repeat, chosen, [*tried.values()])
+        elif more and all(row and row["status"] == "diverged" for row in tuning.values()):
+            diverged = dict.fromkeys(final_seeds(first, sizes[-1]), "every setting diverged")
         reached = {row["seed"]: row["test_acc"] for row in ran} | dict.fromkeys(diverged, chance)
         means |= {repeat: fmean(reached.values())} if reached else {}
         judged |= {row["seed"]: records[row["trial"]] for row in ran}
         accuracy |= reached
         worst |= diverged
-        failed += sum(row["status"] == "failed" for row in (*tuning, *second, *finals))
+        failed += sum(
+            row is not None and row["status"] == "failed" for row in chain(*(s.values() for s in (tuning, *more)))
+        )
     return Raced(settings, judged, GroupValues(accuracy, worst, chance=chance), means, edges, failed)
+
+
+def _replayed(stages: Stages, rows: Mapping[Entry, runs.Row]) -> list[dict[Entry, runs.Row | None]]:
+    """What each stage asks for, with the rows that are there, up to the first stage that lacks one."""
+    asked = list[dict[Entry, runs.Row | None]]()
+    with suppress(StopIteration, KeyError):
+        entries = next(stages)
+        while True:
+            asked.append({entry: rows.get(entry) for entry in entries})
+            entries = stages.send([rows[entry] for entry in entries])
+    return asked
 
 
 def _tuned(row: runs.Row) -> Settings:

@@ -119,21 +119,21 @@ def read_range_test(ramp: RateRamp, losses: Sequence[float], guessing: float) ->
     is made and the rate at which the loss rises again. The first depends on the length of the ramp, as a slower one
     has learned before it comes to the rates that train best; the second is about to diverge.
     """
-    kept = np.array(losses if isfinite(losses[-1]) else losses[:-1])
-    rates = ramp.rates[: len(kept)]
-    smooth = smoothed(np.minimum(kept, FAR * guessing), len(ramp.rates))
+    finite = np.array(losses if isfinite(losses[-1]) else losses[:-1])
+    rates = ramp.rates[: len(finite)]
+    smooth = smoothed(np.minimum(finite, FAR * guessing), len(ramp.rates))
     if smooth.min() > MOVED * guessing:
-        return RangeTest(ramp, kept, smooth, guessing, "unmoved", None, None, None, None, None)
+        return RangeTest(ramp, finite, smooth, guessing, "unmoved", None, None, None, None, None)
     last = _end_of_valley(smooth, guessing)
-    end = len(kept) - 1 if last is None else last
+    end = len(finite) - 1 if last is None else last
     bottom = int(np.argmin(smooth[: end + 1]))
     half = int(np.argmax(smooth <= (guessing + smooth[bottom]) / 2))
     steepest = int(np.argmin(np.gradient(smooth, np.log(rates))[: bottom + 1]))
-    after = ramp.rates[len(kept) : len(losses)]  # that of a loss that is not finite
+    after = ramp.rates[len(finite) : len(losses)]  # that of a loss that is not finite
     diverging = float(rates[last]) if last is not None else float(after[0]) if len(after) else None
     middle = float(rates[half] * (rates[end] if diverging is None else diverging)) ** 0.5
     made, falls, lowest = (float(rates[place]) for place in (half, steepest, bottom))
-    return RangeTest(ramp, kept, smooth, guessing, "found", short(middle), made, falls, lowest, diverging)
+    return RangeTest(ramp, finite, smooth, guessing, "found", short(middle), made, falls, lowest, diverging)
 
 
 def _end_of_valley(smooth: Floats, guessing: float) -> int | None:
@@ -189,7 +189,7 @@ def axes_near(rule: Any, test: RangeTest) -> dict[str, list[float]]:
     settings = [learning_rates(at_rate(rule, test.ramp, rate)) for rate in rates]
     others = [name for name in settings[0] if f"optimizer.{name}" != test.ramp.key]
     return {test.ramp.key: rates} | {
-        f"optimizer.{name}": [short(one[name]) for one in settings] for name in others
+        f"optimizer.{name}": [short(rates_[name]) for rates_ in settings] for name in others
     }
 
 

@@ -1,14 +1,14 @@
-"""`optilab remedy`: every remedy on one network, from the same seeds, in one table of results."""
+"""`optilab remedy`: a sweep over remedies, each a named change of one training, against the training as it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import median
 
 from optilab import runs
-from optilab.config.claims import BEST, Claim
+from optilab.config.claims import BEST
 from optilab.config.load import load
-from optilab.config.section import dump, to_yaml
+from optilab.config.section import dump
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
@@ -18,25 +18,25 @@ from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
 from optilab.study.judge import Row, judge
 from optilab.study.measure import Measure, values_of
-from optilab.study.network_race import REMEDIES, Entrant, NetworkRace
-from optilab.study.plan import Plan, StudyPlan, grid
-from optilab.study.trials import (
-    Outcome,
-    Trial,
-    as_trial,
-)
+from optilab.study.network_race import REMEDIES, Candidate, RaceSpec, race_of
+from optilab.study.plan import grid
+from optilab.study.study import StudySpec
+from optilab.study.trials import Outcome, Trial, as_trial
 from optilab.words import plural
 
 AS_IT_IS = "as it is"
+MEASURE = Measure("val_acc", at="best")
 
 
 @dataclass(frozen=True)
-class RemedyTrials:
-    """One remedy on one config: a trial per seed, or why the change does not fit the network."""
+class Variant:
+    """The training as it is, or with a remedy."""
 
-    remedy: Remedy | None  # None: the config as it is
-    trials: tuple[Trial, ...]
+    remedy: Remedy | None
+    """None: as it is."""
+    config: TrainConfig | None
     misfit: str = ""
+    """Why the change does not fit the network, which has no `config` then."""
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class RemedyTrials:
 
 
 @dataclass(frozen=True)
-class Remedies(StudyPlan):
+class RemedySpec(StudySpec):
     """What is trained: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
     Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
@@ -57,111 +57,7 @@ class Remedies(StudyPlan):
     """
 
     asked: RemedyConfig
-    tried: tuple[RemedyTrials, ...]
-
-    @property
-    def shape(self) -> str:
-        networks = sum(bool(one.trials) for one in self.tried)
-        return f"{plural(networks, 'network')} x {plural(self.asked.seeds, 'seed')}"
-
-    @property
-    def labels(self) -> list[str]:
-        return [*(one.name for one in self.tried if one.trials), BEST]
-
-    def plan(self, study: Path, dry: bool = False) -> Plan:
-        return grid(self.trials)
-
-
-@dataclass(frozen=True)
-class TunedRemedies(NetworkRace):
-    """A race between remedies, each with its own learning rates, and the config as it is."""
-
-    remedies: RemedyConfig = field(kw_only=True)
-
-    @property
-    def claims(self) -> Sequence[Claim]:
-        return self.remedies.expect
-
-    def study(self) -> bytes:
-        return to_yaml(self.remedies)
-
-
-def plan(asked: RemedyConfig) -> Remedies | TunedRemedies:
-    """The trials of resolved remedies: each as it is, or with `tune` as a race between them. UsageError without one."""
-    if asked.tune is not None:
-        return tuned(asked)
-    plans = tried(asked)
-    if not any(one.remedy and one.trials for one in plans):
-        misfits: dict[str, list[str]] = {}
-        for one in plans[1:]:
-            misfits.setdefault(one.misfit, []).append(one.name)
-        reasons = "; ".join(f"{', '.join(names)}: {misfit}" for misfit, names in misfits.items())
-        raise UsageError(f"no remedy is left to compare with: {reasons}")
-    trials = tuple(trial for one in plans for trial in one.trials)
-    return Remedies(asked, trials, tuple(plans), command="remedy")
-
-
-def tried(asked: RemedyConfig) -> list[RemedyTrials]:
-    """The config as it is, then each remedy."""
-    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
-    changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
-    base = load(TrainConfig, config, changes)
-    plans = [RemedyTrials(None, _trials(AS_IT_IS, base, asked.seeds))]
-    single = chosen(asked.only)
-    if asked.tune is not None:  # a rate is no remedy where each has its own
-        single = [remedy for remedy in single if remedy.changes.keys() != {"optimizer.lr"}]
-    if asked.pairs and len(single) == 1:
-        raise UsageError(f"expected at least two remedies, got {single[0].name}", "--pairs")
-    for remedy in [*single, *(pairs(single) if asked.pairs else [])]:
-        try:
-            changed = load(TrainConfig, config, [*changes, *remedy.overrides])
-        except ConfigError as error:
-            plans.append(RemedyTrials(remedy, (), error.problems[0].message))
-        else:
-            same = changed == base
-            trials = () if same else _trials(remedy.name, changed, asked.seeds)
-            plans.append(RemedyTrials(remedy, trials, "the network has it already" if same else ""))
-    return plans
-
-
-def tuned(asked: RemedyConfig) -> TunedRemedies:
-    """Each remedy, and the network as it is, with `asked.tune` learning rates, as a race between them.
-
-    A remedy that changes nothing but the learning rate takes no part. UsageError if none does.
-    """
-    plans = [p for p in tried(asked.model_copy(update={"seeds": 1})) if p.trials]
-    configs = {p.name: p.trials[0].config for p in plans if hasattr(p.trials[0].config.optimizer, "lr")}
-    if len(configs) < 2:
-        reason = "no remedy is left that fits the network and changes more than the learning rate"
-        raise UsageError(reason, "--tune")
-    assert asked.tune is not None
-    base = next(iter(configs.values()))
-    problem = asked.config.name if isinstance(asked.config, TrainConfig) else base.name
-    race = RaceConfig(
-        on=[base],
-        algos=list(configs),
-        budget=asked.tune,
-        seeds=asked.seeds,
-        repeats=asked.repeats,
-        holdout=asked.holdout,
-        finalists=asked.finalists,
-        seed=asked.seed,
-    )
-    candidates = [
-        Entrant(
-            race,
-            problem,
-            name,
-            name,
-            {"remedy": name},
-            config.model_copy(update={"data": config.data.holding_out(asked.holdout)}),
-            {"lr": config.optimizer},
-            lambda settings: {"optimizer.lr": settings["lr"]},
-            "--tune",
-        )
-        for name, config in configs.items()
-    ]
-    return TunedRemedies.of(race, candidates, kinds=REMEDIES, remedies=asked, command="remedy")
+    variants: Sequence[Variant] = field(kw_only=True)
 
 
 def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
@@ -172,7 +68,60 @@ def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConf
     return asked.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 
 
-def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
+def plan(asked: RemedyConfig) -> RemedySpec | RaceSpec:
+    """What resolved remedies train: each as it is, or with `tune` in a race. UsageError without one."""
+    variants = variants_of(asked)
+    if asked.tune is not None:
+        return _tuned(asked, variants)
+    fitting = [(variant.name, variant.config) for variant in variants if variant.config]
+    if len(fitting) < 2:
+        misfits: dict[str, list[str]] = {}
+        for variant in variants[1:]:
+            misfits.setdefault(variant.misfit, []).append(variant.name)
+        reasons = "; ".join(f"{', '.join(names)}: {misfit}" for misfit, names in misfits.items())
+        raise UsageError(f"no remedy is left to compare with: {reasons}")
+    trials = tuple(
+        Trial(config.name, config.model_copy(update={"seed": config.seed + number}), {"remedy": name})
+        for name, config in fitting
+        for number in range(asked.seeds)
+    )
+    return RemedySpec(
+        "remedy",
+        asked,
+        lambda study, dry: grid(trials),
+        trials,
+        f"{plural(len(fitting), 'network')} x {plural(asked.seeds, 'seed')}",
+        labels=[*(name for name, _ in fitting), BEST],
+        sample=asked.seeds,
+        variants=variants,
+    )
+
+
+def variants_of(asked: RemedyConfig) -> list[Variant]:
+    """The config as it is, then with each remedy."""
+    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+    changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
+    base = load(TrainConfig, config, changes)
+    variants = [Variant(None, _as_variant(AS_IT_IS, base))]
+    remedies = chosen(asked.only)
+    if asked.tune is not None:  # a rate is no remedy where each has its own
+        remedies = [remedy for remedy in remedies if remedy.changes.keys() != {"optimizer.lr"}]
+    if asked.pairs and len(remedies) == 1:
+        raise UsageError(f"expected at least two remedies, got {remedies[0].name}", "--pairs")
+    for remedy in [*remedies, *(pairs(remedies) if asked.pairs else [])]:
+        try:
+            changed = load(TrainConfig, config, [*changes, *remedy.overrides])
+        except ConfigError as error:
+            variants.append(Variant(remedy, None, error.problems[0].message))
+        else:
+            same = changed == base
+            fitting = None if same else _as_variant(remedy.name, changed)
+            variants.append(Variant(remedy, fitting, "the network has it already" if same else ""))
+    return variants
+
+
+def _as_variant(name: str, config: TrainConfig) -> TrainConfig:
+    """The training of a trial; stages whose lengths are those of a remedy's preset grow with the epochs."""
     reference = load(TrainConfig, BASE).epochs
     stages = tuple(
         stage.model_copy(update={"epochs": max(1, round(stage.epochs * config.epochs / reference))})
@@ -180,25 +129,49 @@ def _trials(name: str, config: TrainConfig, seeds: int) -> tuple[Trial, ...]:
         else stage  # the last one goes on to the end
         for stage in config.stages
     )
-    label = name.replace(" ", "-")
-    return tuple(
-        Trial(label, as_trial(config, name=label, stages=stages, seed=seed), {"remedy": name})
-        for seed in range(config.seed, config.seed + seeds)
-    )
+    return as_trial(config, name=name.replace(" ", "-"), stages=stages)
 
 
-MEASURE = Measure("val_acc", at="best")
+def _tuned(asked: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
+    """A race between the variants, each with `asked.tune` learning rates.
+
+    A remedy that changes nothing but the learning rate takes no part. UsageError if none does.
+    """
+    assert asked.tune is not None
+    configs = {v.name: v.config for v in variants if v.config and hasattr(v.config.optimizer, "lr")}
+    if len(configs) < 2:
+        reason = "no remedy is left that fits the network and changes more than the learning rate"
+        raise UsageError(reason, "--tune")
+    shared = {key: getattr(asked, key) for key in ("seeds", "repeats", "holdout", "finalists", "seed")}
+    race = RaceConfig(on=[next(iter(configs.values()))], algos=list(configs), budget=asked.tune, **shared)
+    candidates = [
+        Candidate(
+            race,
+            asked.config.name,
+            name,
+            name,
+            {"remedy": name},
+            config.model_copy(update={"data": config.data.holding_out(asked.holdout)}),
+            {},
+            {"lr": config.optimizer},
+            "--tune",
+        )
+        for name, config in configs.items()
+    ]
+    return race_of(race, candidates, REMEDIES, "remedy", asked)
+
+
+# --- results ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of one remedy."""
+    """What came out of a variant."""
 
-    plan: RemedyTrials
-    accuracies: tuple[float, ...]
-    """At the best epoch, by seed; of a training that diverged the chance level."""
+    variant: Variant
     row: Row[str] | None
-    """Against the config as it is; None without an accuracy, or where that one has none."""
+    """The accuracies at the best epoch by seed, of a training that diverged the chance level, against the training as
+    it is; None without one."""
     ratio: float | None
     """|g1|/|gL| over the run, the median of the seeds."""
     seconds: float
@@ -206,58 +179,45 @@ class Result:
 
     @property
     def accuracy(self) -> float | None:
-        return fmean(self.accuracies) if self.accuracies else None
-
-    @property
-    def spread(self) -> float | None:
-        """Sample standard deviation over the seeds."""
-        return stdev(self.accuracies) if len(self.accuracies) > 1 else None
+        return self.row.summary.mean if self.row else None
 
     @property
     def verdict(self) -> str:
-        """better, worse or cannot tell; empty for the config as it is, and of one seed."""
-        return self.row.verdict if self.row and self.row.difference and len(self.accuracies) > 1 else ""
+        """better, worse or cannot tell; empty for the training as it is, without it, and of one seed."""
+        return self.row.verdict if self.row and self.row.difference and len(self.row.values) > 1 else ""
 
 
-def results(plans: Sequence[RemedyTrials], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
-    """One result per plan, in their order. DataError for a damaged run."""
-    ended = {outcome.trial.name: outcome for outcome in outcomes}
-    groups, found = list[Group](), list[Result]()
-    for plan in plans:
-        own = [ended[trial.name] for trial in plan.trials if trial.name in ended]
-        records = {o.trial.config.seed: runs.read(study / o.trial.name) for o in own if not o.failed}
+def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Path) -> list[Result]:
+    """One result per variant, in their order. DataError for a damaged run."""
+    groups, facts = list[Group](), list[tuple[float | None, float, str]]()
+    for variant in variants:
+        ended = [outcome for outcome in outcomes if outcome.trial.settings["remedy"] == variant.name]
+        records = {o.trial.config.seed: runs.read(study / o.trial.name) for o in ended if not o.failed}
         ratios = [ratio for r in records.values() if (ratio := of_run(r).gradient_ratio()) is not None]
         timings = [row for r in records.values() for row in runs.read_timings(r.path / "timings.csv")]
-        states = {o.status for o in own} or {"does not fit" if plan.misfit else "not run"}
-        groups.append(Group(plan.name, {}, records))
+        states = {outcome.status for outcome in ended} or {"does not fit" if variant.misfit else "not run"}
+        groups.append(Group(variant.name, {}, records))
         seconds = sum(row["seconds"] for row in timings)
-        ratio = median(ratios) if ratios else None
-        found.append(Result(plan, (), None, ratio, seconds, ", ".join(sorted(states))))
-    measured = {
-        group.label: values
-        for group, values in zip(groups, values_of(groups, MEASURE), strict=True)
-        if values.values
-    }
+        facts.append((median(ratios) if ratios else None, seconds, ", ".join(sorted(states))))
+    every = zip(groups, values_of(groups, MEASURE), strict=True)
+    measured = {group.label: outcomes for group, outcomes in every if outcomes.values}
     rows = dict[str, Row[str]]()
-    if AS_IT_IS in measured:
-        values = {name: own.values for name, own in measured.items()}
-        diverged = {name: own.diverged for name, own in measured.items()}
-        judged = judge(values, baseline=AS_IT_IS, diverged=diverged, limits=MEASURE.limits)
-        rows = {row.key: row for row in judged.rows}
-    for place, result in enumerate(found):
-        if (name := result.plan.name) in measured:
-            accuracies = tuple(measured[name].values.values())
-            found[place] = replace(result, accuracies=accuracies, row=rows.get(name))
-    return found
+    if measured:
+        values = {name: outcomes.values for name, outcomes in measured.items()}
+        diverged = {name: outcomes.diverged for name, outcomes in measured.items()}
+        baseline = AS_IT_IS if AS_IT_IS in measured else None
+        judged = judge(values, baseline=baseline, diverged=diverged, limits=MEASURE.limits)
+        rows = {row.key: row if baseline else replace(row, difference=None) for row in judged.rows}
+    return [Result(v, rows.get(v.name), *fact) for v, fact in zip(variants, facts, strict=True)]
 
 
 def smallest_fix(results: Sequence[Result]) -> Result | None:
     """The remedy that changes the fewest settings, then the most accurate, of those that are better than the config as
     it is, and not worse than the best of them. None where none is.
     """
-    better = {r.plan.name: r for r in results if r.verdict == "better"}
+    better = {result.variant.name: result for result in results if result.verdict == "better"}
     if not better:
         return None
     judged = judge({name: r.row.values for name, r in better.items() if r.row}, limits=MEASURE.limits)
     fixes = [better[name] for name in judged.possible_best]
-    return min(fixes, key=lambda r: (r.plan.remedy.size if r.plan.remedy else 0, -(r.accuracy or 0.0)))
+    return min(fixes, key=lambda r: (r.variant.remedy.size if r.variant.remedy else 0, -(r.accuracy or 0.0)))

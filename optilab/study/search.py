@@ -5,7 +5,7 @@ kept: a study that goes on asks for its points again, and has them in its plan w
 choose others.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,16 @@ from optilab.config.axes import Axis, Choices
 from optilab.config.tree import flow
 from optilab.errors import UsageError
 from optilab.runs import Row
-from optilab.study.measure import Measure
-from optilab.study.plan import GENERATION
-from optilab.study.trials import Outcome, shown_setting
+from optilab.runs.metrics import metric_of
+from optilab.study.plan import Batch, Plan
+from optilab.study.trials import Trial, shown_setting
 
 if TYPE_CHECKING:
-    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+GENERATION = 8
+"""Points that are chosen without the outcomes of each other; the first ones are drawn at random."""
 
 
 def require_optuna() -> None:
@@ -29,83 +33,82 @@ def require_optuna() -> None:
         raise UsageError("Optuna is not installed: pip install 'optilab[optuna]'", "--search") from None
 
 
-class Search:
-    """The points of a search, and what came out of them.
+def tpe(
+    axes: Sequence[Axis | Choices],
+    samples: int,
+    seed: int,
+    metric: str,
+    trials_of: Callable[[Mapping[str, Any]], Sequence[Trial]],
+    planned: Iterable[Row] = (),
+    dry: bool = False,
+) -> Plan:
+    """The trials of `samples` points, each a mapping of dotted keys to values.
 
-    `planned`: the lines of plan.jsonl, in its order. `dry`: other points than these are drawn at random, which is fast.
+    Points are asked for in generations of a fixed size, and a generation is told when all of it has ended: the same
+    seed gives the same study with any number of jobs. `planned`: the lines of plan.jsonl, in its order. `dry`: other
+    points than these are drawn at random, which is fast.
     """
+    keys, asked = [axis.key for axis in axes], list["FrozenTrial"]()
+    lines = dict.fromkeys(tuple(line[key] for key in keys) for line in planned if {*keys} <= {*line})
+    unused = dict(lines)
+    for first in range(0, samples, GENERATION):
+        points = list[Sequence[Trial]]()
+        for _ in range(min(samples - first, GENERATION)):
+            suggested = _suggested(axes, asked, seed, metric, dry)
+            point = _point(axes, suggested.params)
+            line = tuple(map(shown_setting, point.values()))
+            if line not in lines and unused:  # another version of Optuna, or none was asked
+                line = next(iter(unused))
+                suggested.params = dict(zip(keys, line, strict=True))
+                point = _point(axes, suggested.params)
+            unused.pop(line, None)
+            asked.append(suggested)
+            points.append(trials_of(point))
+        trials = {trial.name: trial for point in points for trial in point}  # a point may come twice
+        outcomes = yield Batch([*trials.values()])
+        for number, point_trials in enumerate(points, first):
+            asked[number] = _told(asked[number], [outcomes[trial.name].row for trial in point_trials], metric)
 
-    def __init__(
-        self,
-        axes: Sequence[Axis | Choices],
-        seed: int,
-        metric: str,
-        planned: Iterable[Row] = (),
-        dry: bool = False,
-    ) -> None:
-        import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._axes, self._seed, self._metric, self._dry = axes, seed, Measure(metric), dry
-        keys = [axis.key for axis in axes]
-        self._planned = dict.fromkeys(tuple(line[key] for key in keys) for line in planned if {*keys} <= {*line})
-        self._unused = dict(self._planned)
-        self._trials: list[optuna.trial.FrozenTrial] = []
+def _suggested(
+    axes: Sequence[Axis | Choices], asked: "Sequence[FrozenTrial]", seed: int, metric: str, dry: bool
+) -> "FrozenTrial":
+    """The next point that Optuna chooses, by a new sampler: the state of one is kept nowhere."""
+    import numpy as np
+    import optuna
 
-    def ask(self, number: int) -> dict[str, Any]:
-        """The point of that number, which is the next one: dotted key -> value."""
-        trial = self._suggested(number)
-        point = self._point(trial.params)
-        line = tuple(map(shown_setting, point.values()))
-        if line not in self._planned and self._unused:  # another version of Optuna, or none was asked
-            line = next(iter(self._unused))
-            trial.params = dict(zip(point, line, strict=True))
-            point = self._point(trial.params)
-        self._unused.pop(line, None)
-        self._trials.append(trial)
-        return point
-
-    def tell(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """The mean of the metric over the seeds. A point of which a seed diverged is worse than all others."""
-        from optuna.trial import TrialState, create_trial
-
-        statuses, value, state = {outcome.status for outcome in outcomes}, None, TrialState.COMPLETE
-        if statuses & {"failed", "diverged"}:
-            state = TrialState.FAIL if "failed" in statuses else TrialState.PRUNED
-        else:
-            value = fmean(outcome.row[self._metric.metric] for outcome in outcomes)
-        asked = self._trials[number]
-        self._trials[number] = create_trial(
-            state=state,
-            value=value,
-            params=asked.params,
-            distributions=asked.distributions,
-            system_attrs=asked.system_attrs,
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    seed = int(np.random.SeedSequence([seed, len(asked)]).generate_state(1)[0])
+    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
+    if not dry:
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=GENERATION, multivariate=True, constant_liar=True
         )
-
-    def _suggested(self, number: int) -> "optuna.trial.FrozenTrial":
-        """The point that Optuna chooses, by a sampler of its own: the state of one is kept nowhere."""
-        import numpy as np
-        import optuna
-
-        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
-        if not self._dry:
-            sampler = optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=GENERATION, multivariate=True, constant_liar=True
-            )
-        kinds = optuna.study.StudyDirection
-        direction = kinds.MAXIMIZE if self._metric.higher else kinds.MINIMIZE
-        study = optuna.create_study(direction=direction, sampler=sampler)
-        study.add_trials(self._trials)
-        study.ask({axis.key: _distribution(axis) for axis in self._axes})
-        return study.trials[number]
-
-    def _point(self, params: dict[str, Any]) -> dict[str, Any]:
-        return {axis.key: _setting(axis, params[axis.key]) for axis in self._axes}
+    kinds = optuna.study.StudyDirection
+    direction = kinds.MAXIMIZE if metric_of(metric).higher_is_better else kinds.MINIMIZE
+    study = optuna.create_study(direction=direction, sampler=sampler)
+    study.add_trials(asked)
+    study.ask({axis.key: _distribution(axis) for axis in axes})
+    return study.trials[-1]
 
 
-def _distribution(axis: Axis | Choices) -> "optuna.distributions.BaseDistribution":
+def _told(asked: "FrozenTrial", rows: Sequence[Row], metric: str) -> "FrozenTrial":
+    """The mean of the metric over the seeds. A point of which a seed diverged is worse than all others."""
+    from optuna.trial import TrialState, create_trial
+
+    statuses = {row["status"] for row in rows}
+    state = TrialState.FAIL if "failed" in statuses else TrialState.PRUNED
+    state = state if statuses & {"failed", "diverged"} else TrialState.COMPLETE
+    return create_trial(
+        state=state,
+        value=fmean(row[metric] for row in rows) if state == TrialState.COMPLETE else None,
+        params=asked.params,
+        distributions=asked.distributions,
+        system_attrs=asked.system_attrs,
+    )
+
+
+def _distribution(axis: Axis | Choices) -> "BaseDistribution":
     from optuna import distributions
 
     if isinstance(axis, Choices):
@@ -113,6 +116,10 @@ def _distribution(axis: Axis | Choices) -> "optuna.distributions.BaseDistributio
     if axis.whole:
         return distributions.IntDistribution(round(axis.low), round(axis.high), log=axis.log)
     return distributions.FloatDistribution(axis.low, axis.high, log=axis.log)
+
+
+def _point(axes: Sequence[Axis | Choices], params: Mapping[str, Any]) -> dict[str, Any]:
+    return {axis.key: _setting(axis, params[axis.key]) for axis in axes}
 
 
 def _setting(axis: Axis | Choices, suggestion: Any) -> Any:

@@ -21,45 +21,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LogUniform:
+class Range:
+    low: float
+    high: float
+
+
+class LogUniform(Range):
     """10^u, u uniform between the logarithms of low and high."""
 
-    low: float
-    high: float
-
     def __call__(self, u: Floats) -> Floats:
-        import numpy as np
-
-        return np.asarray(self.low * (self.high / self.low) ** u)
+        return self.low * (self.high / self.low) ** u
 
 
-@dataclass(frozen=True)
-class OneMinus:
+class OneMinus(Range):
     """1 minus a log-uniform number: momenta differ by their distance from 1."""
 
-    low: float
-    high: float
-
     def __call__(self, u: Floats) -> Floats:
-        import numpy as np
-
-        return np.asarray(1 - self.high * (self.low / self.high) ** u)
+        return 1 - self.high * (self.low / self.high) ** u
 
 
-@dataclass(frozen=True)
-class Uniform:
+class Uniform(Range):
     """Uniform between low and high."""
 
-    low: float
-    high: float
-
     def __call__(self, u: Floats) -> Floats:
-        import numpy as np
-
-        return np.asarray(self.low + (self.high - self.low) * u)
+        return self.low + (self.high - self.low) * u
 
 
-@dataclass(frozen=True)
 class OrZero(LogUniform):
     """The same in three quarters of the cases; in the other quarter 0, which may be the best."""
 
@@ -167,11 +154,11 @@ def network_space(rule: Any) -> dict[str, Any]:
         lr = LogUniform(1e-3, 10) if default >= 0.01 else LogUniform(1e-5, 0.1)
     apart = any(decays_apart(rule, key) for key in _DECAYS)
     decay = OrZero(1e-3, 10) if apart else OrZero(1e-6, 1e-2)
-    found: dict[str, Any] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED, "weight_decay": decay}
-    found["schedule"] = PLANNED
+    draws: dict[str, Any] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED, "weight_decay": decay}
+    draws["schedule"] = PLANNED
     if power := root_power(rule):
-        found["eps"] = LogUniform(min(1e-10**power, rule.eps * 0.01**power), 1e-2**power)
-    return found
+        draws["eps"] = LogUniform(min(1e-10**power, rule.eps * 0.01**power), 1e-2**power)
+    return draws
 
 
 def even(budget: int, field: str, generator: "np.random.Generator") -> Floats:
@@ -196,13 +183,13 @@ def tuned(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     its own; a `schedule` is for rules with a learning rate that do not average their own points in its place (Defazio
     et al. 2024).
     """
-    found = _own(rule, more)
-    if "weight_decay" in more and "weight_decay" not in map(name_in_space, found):
-        found["weight_decay"] = rule
+    searched = _own(rule, more)
+    if "weight_decay" in more and "weight_decay" not in map(name_in_space, searched):
+        searched["weight_decay"] = rule
     free = hasattr(rule, "averaged") and not hasattr(rule, "base")
     if "schedule" in more and learning_rates(rule) and not free:
-        found["schedule"] = rule
-    return found
+        searched["schedule"] = rule
+    return searched
 
 
 def of_training(rule: Any, field: str) -> bool:
@@ -216,12 +203,12 @@ def _own(rule: Any, more: Collection[str]) -> dict[str, Any]:
     names = _ranged(rule) if isinstance(rule, UserRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
     names |= {"eps"} if "eps" in more and root_power(rule) else set()
     names |= {key for key in _DECAYS if "weight_decay" in more and type(getattr(rule, key, None)) in (int, float)}
-    found = {field.name: rule for field in fields(rule) if field.name in names}
+    searched = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
-        found |= {f"base.{name}": inner for name, inner in _own(rule.base, more).items()}
+        searched |= {f"base.{name}": inner for name, inner in _own(rule.base, more).items()}
     if hasattr(rule, "others"):
-        found |= {f"others.{key}": rule.others for key in learning_rates(rule.others)}
-    return found
+        searched |= {f"others.{key}": rule.others for key in learning_rates(rule.others)}
+    return searched
 
 
 def _ranged(rule: UserRule) -> set[str]:

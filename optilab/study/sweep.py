@@ -10,9 +10,9 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from statistics import variance
 from typing import Any
 
 from optilab import runs
@@ -24,18 +24,15 @@ from optilab.config.section import dump
 from optilab.config.study import SweepConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override, flow
-from optilab.errors import ConfigError, OptilabError, Problem, UsageError, unknown
+from optilab.errors import ConfigError, OptilabError, Problem, RunError, UsageError, unknown
 from optilab.marks import RANGE
-from optilab.runs import STUDY
 from optilab.runs.metrics import METRICS, ROW, TESTED
-from optilab.study import search
-from optilab.study.groups import asked_of, axes_of, planned_labels
-from optilab.study.judge import mean_variance, smallest_difference
-from optilab.study.plan import Outcomes, Plan, StudyPlan, best_settings, final_seeds, grid, halving, rungs, tpe
-from optilab.study.trials import (
-    Trial,
-    as_trial,
-)
+from optilab.study.groups import asked_of, planned_labels
+from optilab.study.judge import smallest_difference
+from optilab.study.plan import Outcomes, Plan, best_settings, final_seeds, grid, halving, rungs
+from optilab.study.search import require_optuna, tpe
+from optilab.study.study import StudySpec
+from optilab.study.trials import Trial, as_trial
 from optilab.words import of_key, plural
 
 MAX_TRIALS = 100_000
@@ -45,51 +42,58 @@ CONFIRMED = 3
 """Settings that are trained again after a search or halving, which choose among many by few seeds."""
 NEW_SEEDS = 5
 """The least number of their seeds."""
-GUESS = 0.01
-"""Standard deviation of a metric over seeds, where nothing is known of it."""
 
-_NOT_AXES = {
-    "seed": "use --seeds N",
-    "epochs": "a run of more epochs contains that of fewer; set the largest with --epochs",
-    "name": "it changes no number",
-    "threads": "each trial has one",
-    "device": "it is that of the whole study",
-    "checkpoint_every": "it changes no number",
-    "probes": "it changes no number",
-}
+_NOT_AXES = frozenset({"seed", "epochs", "name", "threads", "device", "checkpoint_every", "probes"})
+"""Keys that change no number, that have an option of their own, or that are the same in the whole study."""
+
+AxisLike = Axis | Choices
 
 
 @dataclass(frozen=True)
-class SweepPlan(StudyPlan):
+class SweepSpec(StudySpec):
     """What a sweep trains: the seeds of a point together.
 
-    The trials of a search, whose points follow from outcomes, are the corners of its box.
+    Of a search, whose points follow from outcomes, `trials` are those at the ends of its axes.
     """
 
     asked: SweepConfig
-    axes: Sequence[Axis | Choices]
+    base: TrainConfig = field(kw_only=True)
+    axes: Sequence[AxisLike] = field(kw_only=True)
+    points: int = field(kw_only=True)
+    """The number of settings; each has all the seeds."""
 
     @property
-    def count(self) -> int:
-        return self.points * self.asked.seeds
+    def through(self) -> int:
+        """The number of settings that run to the end."""
+        eta = self.asked.halving
+        return rungs(self.points, self.base.epochs, eta)[-1][0] if eta else self.points
 
     @property
     def confirmed(self) -> int:
-        """Settings that are trained again from new seeds."""
-        asked = self.asked
-        through = rungs(self.points, self.base.epochs, asked.halving)[-1][0] if asked.halving else self.points
-        return min(_confirmed(asked), through)
+        """The number of settings that are trained again from new seeds."""
+        return min(_confirmed(self.asked), self.through)
 
     @property
-    def new_seeds(self) -> range:
-        return final_seeds(self.base.seed, new_seeds(dump(self.asked)))
+    def new_seeds(self) -> int:
+        """The number of their seeds."""
+        return new_seeds(dump(self.asked))
 
-    def confirmation(self, study: Path, outcomes: Outcomes) -> "SweepPlan | None":
+    @property
+    def detectable(self) -> float | None:
+        return smallest_difference(self.confirmed or self.through, self.sample)
+
+    @property
+    def judged_by(self) -> str:
+        """The metric of the settings that are trained again: of the test set, where that did not choose them."""
+        tested = f"test_{self.asked.metric.rpartition('_')[2]}"
+        return tested if self.base.data.holdout and tested in METRICS else self.asked.metric
+
+    def confirmation(self, study: Path, outcomes: Outcomes) -> "SweepSpec | None":
         """The best settings of these outcomes, and those that were confirmed before, from new seeds: no trial is
         forgotten. None without any."""
         if not (self.confirmed and (chosen := best_settings(outcomes, self.confirmed, self.asked.metric))):
             return None
-        base = self.base.model_copy(update={"seed": self.new_seeds[0]})
+        base = self.base.model_copy(update={"seed": final_seeds(self.base.seed, self.new_seeds)[0]})
         before = set[str]()
         with suppress(OptilabError):  # there is none yet, or it is damaged and made again
             before = {line["digest"] for line in runs.read_study(study / runs.CONFIRMED).planned().values()}
@@ -103,74 +107,11 @@ class SweepPlan(StudyPlan):
             config=base,
             over=over,
             zip=len(over) > 1,
-            seeds=len(self.new_seeds),
+            seeds=self.new_seeds,
             metric=self.judged_by,
             keep=self.asked.keep,
         )
         return plan(asked)
-
-    @property
-    def judged_by(self) -> str:
-        """The metric of the settings that are trained again: of the test set, where that did not choose them."""
-        tested = f"test_{self.asked.metric.rpartition('_')[2]}"
-        return tested if self.base.data.holdout and tested in METRICS else self.asked.metric
-
-    @property
-    def labels(self) -> list[str] | None:
-        chosen = self.asked.search or self.asked.halving or self.confirmed  # by outcomes
-        if chosen or len({trial.config.data.place for trial in self.trials}) > 1:
-            return None
-        return [*planned_labels(trial.config for trial in self.trials), BEST]
-
-    @property
-    def sample(self) -> int:
-        return len(self.new_seeds) if self.confirmed else self.asked.seeds
-
-    @property
-    def base(self) -> TrainConfig:
-        assert isinstance(self.asked.config, TrainConfig)
-        return self.asked.config
-
-    @property
-    def points(self) -> int:
-        """For the axes; each has all the seeds."""
-        if self.asked.search is not None:
-            return self.asked.samples or 0
-        return len(self.trials) // self.asked.seeds
-
-    @property
-    def shape(self) -> str:
-        """`5 values of optimizer.lr x 3 optimizers x 3 seeds`."""
-        counts = [of_key(len(axis.values), axis.key) for axis in self.axes]
-        if self.asked.samples is not None:
-            chosen = " by TPE" if self.asked.search else ""
-            counts = [
-                f"{plural(self.asked.samples, 'setting')} of {', '.join(axis.key for axis in self.axes)}{chosen}"
-            ]
-        elif self.asked.zip:
-            counts = [f"{plural(self.axes[0].count, 'pair')} of {', '.join(axis.key for axis in self.axes)}"]
-        again = f", then the best {self.confirmed} x {len(self.new_seeds)} new seeds" if self.confirmed else ""
-        return " x ".join([*counts, plural(self.asked.seeds, "seed")]) + again
-
-    def changed(self, before: Mapping[str, Any]) -> list[str]:
-        """For a search: outcomes by which it chose its points would no longer be what it asks for."""
-        if not (before.get("search") or self.asked.search):
-            return []
-        was, now = ({**asked, "epochs": asked["config"]["epochs"]} for asked in (before, dump(self.asked)))
-        keys = ("search", "over", "seeds", "metric", "epochs")
-        return [f"{key}: {flow(was.get(key))} -> {flow(now[key])}" for key in keys if was.get(key) != now[key]]
-
-    def plan(self, study: Path, dry: bool = False) -> Plan:
-        asked, planned = self.asked, list[runs.Row]()
-        if asked.search is not None:
-            with suppress(OptilabError):  # there is none yet, or it is damaged and made again
-                planned += runs.read_study(study).planned().values()
-            chosen = search.Search(self.axes, self.base.seed, asked.metric, planned, dry)
-            ask = lambda number: of_point(self.base, chosen.ask(number), asked.seeds)  # noqa: E731
-            return tpe(ask, chosen.tell, asked.samples or 0)
-        if asked.halving is not None:
-            return halving(self.trials, asked.halving, asked.metric)
-        return grid(self.trials)
 
 
 def _confirmed(asked: SweepConfig) -> int:
@@ -182,59 +123,6 @@ def _confirmed(asked: SweepConfig) -> int:
 def new_seeds(asked: Mapping[str, Any]) -> int:
     """The number of seeds of each of them, by what study.yaml asks."""
     return int(asked.get("confirm_seeds") or max(asked.get("seeds") or 1, NEW_SEEDS))
-
-
-@dataclass(frozen=True)
-class Design:
-    """What the comparison of a planned sweep will be able to tell."""
-
-    difference: float
-    """To the best, that is found in 8 of 10 cases; in the unit of the metric."""
-    noise: float
-    """Standard deviation of the metric over seeds."""
-    groups: int
-    """Of earlier trainings, whose noise that is; 0 for a guess."""
-
-
-def design(plan: SweepPlan, folder: Path) -> Design | None:
-    """What the verdict of a planned sweep, or of its confirmation, can tell, by the noise of earlier trainings in a
-    directory; None without a comparison.
-
-    Without such trainings the noise is taken to be 0.01, which is one percentage point of accuracy. The studies that
-    count are those of a training of the same name, dataset and number of epochs.
-    """
-    through = (
-        rungs(plan.points, plan.base.epochs, plan.asked.halving)[-1][0] if plan.asked.halving else plan.points
-    )
-    found = smallest_difference(plan.confirmed or through, plan.sample)
-    if found is None:
-        return None
-    variances = list[float]()
-    for path in runs.directories(folder):
-        with suppress(OptilabError):
-            if (path / STUDY).is_file() and _same_training(study := runs.read_study(path), plan.base):
-                variances += _variances(study.trials(), plan.asked.metric)
-    noise = mean_variance(variances) ** 0.5 if variances else GUESS
-    return Design(found * noise, noise, len(variances))
-
-
-def _same_training(study: runs.Study, base: TrainConfig) -> bool:
-    config = asked_of(study).get("config")
-    if not isinstance(config, dict):
-        return False
-    data = config.get("data")
-    dataset = data.get("dataset") if isinstance(data, dict) else None
-    return (config.get("name"), config.get("epochs"), dataset) == (base.name, base.epochs, base.data.dataset)
-
-
-def _variances(rows: Sequence[runs.Row], metric: str) -> list[float]:
-    """For the metric over the seeds of each setting, where something varies."""
-    keys = axes_of(rows)
-    values: dict[tuple[Any, ...], list[float]] = {}
-    for row in rows:
-        if row["status"] == "done" and isinstance(row.get(metric), float):
-            values.setdefault(tuple(row[key] for key in keys), []).append(row[metric])
-    return [own for group in values.values() if len(group) > 1 and (own := variance(group))]
 
 
 def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig:
@@ -255,186 +143,208 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
     return asked.model_copy(update={"config": base, "name": asked.name or base.name, "expect": expect})
 
 
-def plan(asked: SweepConfig, command: str = "sweep") -> SweepPlan:
-    """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
-    axes = [read_axis(*axis) for axis in asked.over.items()]
-    _require_once(axes if not asked.zip else ())
-    _require_metric(asked)
-    if asked.confirm and not asked.over:
-        raise UsageError("expected an axis (--over), got none", "--confirm")
-    if asked.confirm_seeds is not None and not _confirmed(asked):
-        raise UsageError("applies only with --confirm", "--confirm-seeds")
+def plan(asked: SweepConfig, command: str = "sweep") -> SweepSpec:
+    """What a resolved sweep trains. UsageError for axes that do not fit, ConfigError for their values."""
+    base, axes = asked.config, [read_axis(*axis) for axis in asked.over.items()]
+    assert isinstance(base, TrainConfig)
+    _require_options(asked, base, axes)
     count = (
         math.prod(axis.count for axis in axes) if asked.samples is None and not asked.zip else asked.samples or 1
     )
     if count * asked.seeds > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count * asked.seeds:,}")
-    assert isinstance(asked.config, TrainConfig)
-    if asked.search is not None:
-        return SweepPlan(asked, tuple(_corners(asked, axes)), axes, command=command)
-    trials = _of_points(asked, axes, points(asked, axes), asked.seeds)
-    _require_distinct(trials, asked.samples)
-    _require_rungs(asked, len(trials) // asked.seeds)
-    return SweepPlan(asked, trials, axes, command=command)
+    tried = _ends(axes) if asked.search else points(asked, axes)
+    trials = _trials(base, tried, 1 if asked.search else asked.seeds)
+    _require_distinct(trials, "--over" if asked.samples is None or asked.search else "--samples")
+    if asked.search:
+        require_optuna()
+
+    def make_plan(study: Path, dry: bool) -> Plan:
+        if asked.search:
+            return _search(asked, base, axes, study, dry)
+        return halving(trials, asked.halving, asked.metric) if asked.halving else grid(trials)
+
+    spec = SweepSpec(
+        command,
+        asked,
+        make_plan,
+        trials,
+        "",
+        metric=asked.metric,
+        keep=asked.keep,
+        base=base,
+        axes=axes,
+        points=asked.samples or 0 if asked.search else len(trials) // asked.seeds,
+    )
+    if asked.halving and len(rungs(spec.points, base.epochs, asked.halving)) < 2:
+        text = f"{plural(spec.points, 'setting')} and {plural(base.epochs, 'epoch')}"
+        least = f"{asked.halving} settings and {asked.halving} epochs"
+        raise UsageError(f"expected at least {least}, got {text}", "--halving")
+    sample = spec.new_seeds if spec.confirmed else asked.seeds
+    return replace(spec, shape=_shape(spec), labels=_labels(spec), sample=sample)
 
 
-def read_axis(key: str, given: Any) -> Axis | Choices:
+def _labels(spec: SweepSpec) -> list[str] | None:
+    """What a claim can name; None where no claim does, and where the names follow from outcomes."""
+    chosen = spec.asked.search or spec.asked.halving or spec.confirmed
+    several = len({trial.config.data.place for trial in spec.trials}) > 1
+    if chosen or several or not any(claim.of for claim in spec.asked.expect):
+        return None
+    return [*planned_labels(trial.config for trial in spec.trials), BEST]
+
+
+def _shape(spec: SweepSpec) -> str:
+    """`5 values of optimizer.lr x 3 optimizers x 3 seeds`."""
+    asked, keys = spec.asked, ", ".join(axis.key for axis in spec.axes)
+    counts = [of_key(len(axis.values), axis.key) for axis in spec.axes]
+    if asked.samples is not None:
+        counts = [f"{plural(asked.samples, 'setting')} of {keys}{' by TPE' if asked.search else ''}"]
+    elif asked.zip:
+        counts = [f"{plural(spec.axes[0].count, 'pair')} of {keys}"]
+    new = f", then the best {spec.confirmed} x {spec.new_seeds} new seeds" if spec.confirmed else ""
+    return " x ".join([*counts, plural(asked.seeds, "seed")]) + new
+
+
+# --- points ----------------------------------------------------------------------------------------------------
+
+
+def read_axis(key: str, values: Any) -> AxisLike:
     """An axis as `--over` or a study's file has it: a range, or a list of values. UsageError for anything else."""
-    where, text = f"--over {key}", flow(given)
+    where, text = f"--over {key}", flow(values)
     section, _, last = key.rpartition(".")
-    if reason := f"expected {section}" if section and last == "name" else _NOT_AXES.get(key):
-        raise UsageError(f"not an axis; {reason}", where)
-    if isinstance(given, list):
-        return listed(where, key, given)
-    if isinstance(given, dict):
+    if key in _NOT_AXES or (section and last == "name"):
+        raise UsageError(f"not an axis{f'; expected {section}' if last == 'name' and section else ''}", where)
+    if isinstance(values, list):
+        return listed(where, key, values)
+    if isinstance(values, dict):
         raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got a mapping", where)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
     axis = read_range(where, key, text, COUNT)
-    kinds = [one.type for one in keys_of("train") if one.key == key]
+    kinds = [known.type for known in keys_of("train") if known.key == key]
     if kinds and not any(kind.startswith(("number", "whole number")) for kind in kinds):
         raise UsageError(f"expected KEY=VALUE,VALUE, got the range {text}", where)
-    whole = any(kind.startswith("whole number") for kind in kinds)
-    return Axis(key, axis.low, axis.high, axis.count, axis.log, whole)
+    return replace(axis, whole=any(kind.startswith("whole number") for kind in kinds))
 
 
-def points(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> Iterator[dict[str, Any]]:
+def points(asked: SweepConfig, axes: Sequence[AxisLike]) -> Iterator[dict[str, Any]]:
     """The points of a sweep: dotted key -> value."""
-    keys = [axis.key for axis in axes]
     if asked.samples is not None:
-        if not axes:
-            raise UsageError("expected an axis (--over), got none", "--samples")
-        values: Iterator[Any] = iter(_sobol(axes, asked.samples))
+        from scipy.stats import qmc
+
+        # A power of two, of which SciPy does not warn; the first point is a corner of the box.
+        box = qmc.Sobol(len(axes), scramble=False).random_base2(math.ceil(math.log2(asked.samples + 1)))
+        drawn = box[1 : asked.samples + 1].tolist()
+        values: Iterable[Any] = ([a.at(u) for a, u in zip(axes, point, strict=True)] for point in drawn)
     elif asked.zip:
-        if len(axes) == 1:
-            raise UsageError("expected at least two axes (--over), got one", "--zip")
-        if len({len(axis.values) for axis in axes}) != 1:
-            counts = ", ".join(f"{axis.key} {len(axis.values)}" for axis in axes) or "no axis"
-            raise UsageError(f"every --over needs the same number of values, got {counts}", "--zip")
         values = zip(*(axis.values for axis in axes), strict=True)
     else:
         values = itertools.product(*(axis.values for axis in axes))
-    for value in values:
-        yield dict(zip(keys, value, strict=True))
+    for point in values:
+        yield dict(zip((axis.key for axis in axes), point, strict=True))
 
 
-def _sobol(axes: Sequence[Axis | Choices], count: int) -> list[list[Any]]:
-    from scipy.stats import qmc
+def _ends(axes: Sequence[AxisLike]) -> Iterator[dict[str, Any]]:
+    """The first point, and the other ends of each axis of a search from there: all data and devices that it needs."""
+    ends = {a.key: a.values if isinstance(a, Choices) else [a.at(0.0), a.at(1.0)] for a in axes}
+    first = {key: values[0] for key, values in ends.items()}
+    yield first
+    for key, values in ends.items():
+        yield from ({**first, key: value} for value in values[1:])
 
-    # A power of two, of which SciPy does not warn; the first point is a corner of the box.
-    shares = qmc.Sobol(len(axes), scramble=False).random_base2(math.ceil(math.log2(count + 1)))[1 : count + 1]
-    return [[axis.at(float(share)) for axis, share in zip(axes, point, strict=True)] for point in shares]
+
+def _search(asked: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], path: Path, dry: bool) -> Plan:
+    """The plan of a search. RunError where the study at `path` was asked something else: its outcomes, by which its
+    points were chosen, would not be those of this search."""
+    before, planned = dict[str, Any](), list[runs.Row]()
+    with suppress(OptilabError):  # there is none yet, or it is damaged and made again
+        before = asked_of(study := runs.read_study(path))
+        planned += study.planned().values()
+    if before:
+        was, now = ({**keys, "epochs": keys["config"]["epochs"]} for keys in (before, dump(asked)))
+        keys = ("search", "over", "seeds", "metric", "epochs")
+        if changed := [
+            f"{key}: {flow(was.get(key))} -> {flow(now[key])}" for key in keys if was.get(key) != now[key]
+        ]:
+            raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
+    trials_of = partial(_of_point, base, seeds=asked.seeds)
+    return tpe(axes, asked.samples or 0, base.seed, asked.metric, trials_of, planned, dry)
 
 
-def of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
+def _of_point(base: TrainConfig, point: Mapping[str, Any], seeds: int) -> list[Trial]:
     """The trials of one point: the config with its settings, from `seeds` seeds."""
     changes = [Override(f"--over {key}={flow(value)}", key, value) for key, value in point.items()]
     changes.sort(key=lambda change: change.key.count("."))  # an entry before its keys, in whatever order they came
     config = load(TrainConfig, dump(base), changes) if changes else base
     label = "-".join(flow(value) for value in point.values()) or base.name
-    own = range(config.seed, config.seed + seeds)
-    return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in own]
+    every = range(config.seed, config.seed + seeds)
+    return [Trial(label, config.model_copy(update={"seed": seed}), point) for seed in every]
 
 
-def _of_points(
-    asked: SweepConfig, axes: Sequence[Axis | Choices], tried: Iterable[Mapping[str, Any]], seeds: int
-) -> tuple[Trial, ...]:
-    """The trials of these points. ConfigError for all values of the axes that the training refuses, as they were
-    typed."""
-    assert isinstance(asked.config, TrainConfig)
-    trials, refused, problems = list[Trial](), 0, dict[Problem, None]()
+def _trials(base: TrainConfig, tried: Iterable[Mapping[str, Any]], seeds: int) -> tuple[Trial, ...]:
+    """The trials of these points. ConfigError for all values that the training refuses, the first of a range."""
+    trials, problems = list[Trial](), dict[tuple[str, str], Problem]()
     for point in tried:
         try:
-            trials += of_point(asked.config, point, seeds)
+            trials += _of_point(base, point, seeds)
         except ConfigError as error:
-            problems |= dict.fromkeys(error.problems)
-            if (refused := refused + 1) == COMBINED:
-                break
+            for problem in error.problems:
+                problems.setdefault((problem.where.partition("=")[0], problem.message), problem)
     if problems:
-        first: dict[tuple[str, str], Problem] = {}  # a range of values may have one problem many times
-        for problem in problems:
-            first.setdefault((problem.where.partition("=")[0], problem.message), problem)
-        raise ConfigError("", [*first.values()])
+        raise ConfigError("", [*problems.values()])
     return tuple(trials)
 
 
-def _require_once(axes: Iterable[Axis | Choices]) -> None:
-    """UsageError for a value that an axis has twice."""
-    for axis in axes:
-        texts = [*map(flow, axis.values)] if isinstance(axis, Choices) else []
-        if twice := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
-            raise UsageError(f"{', '.join(twice)} is repeated", f"--over {axis.key}")
+# --- what cannot be swept --------------------------------------------------------------------------------------
 
 
-def _require_distinct(trials: Sequence[Trial], samples: int | None = None) -> None:
+def _require_distinct(trials: Sequence[Trial], where: str) -> None:
     """UsageError where two points are the same training, so that one of them would be shown twice."""
     first: dict[str, Trial] = {}
     for trial in trials:
         if (other := first.setdefault(trial.digest, trial)) is not trial:
             a, b = (", ".join(f"{k}={flow(v)}" for k, v in t.settings.items()) for t in (other, trial))
-            if samples is None:
-                raise UsageError(f"{a} and {b} are the same training", "--over")
-            raise UsageError(f"two of {samples} samples are the same training, {a}", "--samples")
+            axis = " ".join(trial.settings) if where == "--over" and len(trial.settings) == 1 else ""
+            text = f"{a} is repeated" if a == b else f"{a} and {b} are the same training"
+            raise UsageError(text, f"{where} {axis}".rstrip())
 
 
-def _require_rungs(asked: SweepConfig, points: int) -> None:
-    """UsageError for successive halving that leaves out none of the points."""
-    assert isinstance(asked.config, TrainConfig)
-    if asked.halving is not None and len(rungs(points, asked.config.epochs, asked.halving)) < 2:
-        have = f"{plural(points, 'setting')} and {plural(asked.config.epochs, 'epoch')}"
-        needed = f"{asked.halving} settings and {asked.halving} epochs"
-        raise UsageError(f"expected at least {needed}, got {have}", "--halving")
-
-
-def _require_metric(asked: SweepConfig) -> None:
-    """UsageError for a metric that the trainings will not have, or not at each rung or point of a search."""
-    assert isinstance(asked.config, TrainConfig)
-    at_the_end = TESTED if asked.config.data.holdout else ()
+def _require_options(asked: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike]) -> None:
+    """UsageError for options without what they need, or with what they exclude, and for a metric that the trainings
+    will not have, or not at each rung or point of a search."""
+    for name in ("confirm", "samples", "search"):
+        if getattr(asked, name) and not axes:
+            raise UsageError("expected an axis (--over), got none", f"--{name}")
+    if asked.confirm_seeds is not None and not _confirmed(asked):
+        raise UsageError("applies only with --confirm", "--confirm-seeds")
+    if asked.zip and len(axes) < 2:
+        raise UsageError(f"expected at least two axes (--over), got {len(axes)}", "--zip")
+    if asked.zip and len({len(axis.values) for axis in axes}) > 1:
+        counts = ", ".join(f"{axis.key} {len(axis.values)}" for axis in axes)
+        raise UsageError(f"every --over needs the same number of values, got {counts}", "--zip")
+    if asked.search:
+        if asked.samples is None:
+            raise UsageError("expected a number of points (--samples), got none", "--search")
+        for key in ("zip", "halving"):
+            if getattr(asked, key):
+                raise UsageError(f"--search and --{key} cannot be combined")
+        most = math.prod(map(_count, axes))
+        if asked.samples > most:
+            raise UsageError(
+                f"expected at most {int(most):,}, the points of the axes, got {asked.samples}", "--samples"
+            )
+    at_the_end = TESTED if base.data.holdout else ()
     if not asked.confirm:  # which settings are confirmed is the same on every machine
         at_the_end = ("seconds", *at_the_end)
     accepted = ROW if asked.halving or asked.search else (*ROW, *at_the_end)
     if asked.metric not in accepted:
-        if asked.metric in TESTED and not asked.config.data.holdout:
+        if asked.metric in TESTED and not base.data.holdout:
             raise UsageError(f"{asked.metric} needs held-out images (data.holdout)", "--metric")
         raise UsageError(unknown("metric", asked.metric, accepted), "--metric")
 
 
-def _count(axis: Axis | Choices) -> float:
-    """How many values a search can choose."""
+def _count(axis: AxisLike) -> float:
+    """The number of values that a search can choose."""
     if isinstance(axis, Choices):
         return len(axis.values)
     return axis.at(1.0) - axis.at(0.0) + 1 if axis.whole else math.inf
-
-
-COMBINED = 64
-"""Combinations of values that are tried before a search, a few milliseconds each."""
-
-
-def _corners(asked: SweepConfig, axes: Sequence[Axis | Choices]) -> list[Trial]:
-    """One training per end of an axis of a search, so that all its data and devices are known.
-
-    UsageError where it lacks a budget or an axis, has another plan, or Optuna is not installed; ConfigError for values
-    of its axes, also together: for the first COMBINED combinations of ends.
-    """
-    if asked.samples is None:
-        raise UsageError("expected a number of points (--samples), got none", "--search")
-    if not axes:
-        raise UsageError("expected an axis (--over), got none", "--search")
-    for key in ("zip", "halving"):
-        if getattr(asked, key):
-            raise UsageError(f"--search and --{key} cannot be combined")
-    assert isinstance(asked.config, TrainConfig)
-    ends = {a.key: a.values if isinstance(a, Choices) else [a.at(0.0), a.at(1.0)] for a in axes}
-    corner = {key: values[0] for key, values in ends.items()}
-    others = [{**corner, key: value} for key, values in ends.items() for value in values[1:]]
-    counts = [_count(axis) for axis in axes]
-    if asked.samples > (count := math.prod(counts)):
-        raise UsageError(
-            f"expected at most {int(count):,}, the points of the axes, got {asked.samples}", "--samples"
-        )
-    products = itertools.islice(itertools.product(*ends.values()), COMBINED)
-    _of_points(asked, axes, (dict(zip(ends, values, strict=True)) for values in products), 1)
-    corners = [of_point(asked.config, point, 1)[0] for point in (corner, *others)]
-    _require_distinct(corners)
-    search.require_optuna()
-    return corners

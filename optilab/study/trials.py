@@ -1,36 +1,27 @@
-"""The trials of a study, wherever they run: what is missing is trained, and the manifest of each run is the outcome.
+"""A trial: one training of a study. What it is, how it ended, and what it costs.
 
-A trial's outcome depends on nothing but its config: it has the same bytes with any number of workers, in any order,
-after any interruption. A trial that failed does not affect the others.
+Its outcome depends on nothing but its config: it has the same bytes with any number of workers, in any order, after any
+interruption. A trial that failed does not affect the others.
 """
 
-import os
 import re
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from optilab import runs
 from optilab.config.own_network import OwnNetwork
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, digest
 from optilab.config.tree import flow
-from optilab.errors import ExitCode, OptilabError, UsageError, WriteFailure, printable
+from optilab.errors import ExitCode, UsageError, printable
 from optilab.runs.provenance import study_versions
-from optilab.study.workers import Answer, Task, Workers
-
-ATTEMPTS = 3
-"""Times that a trial may be begun or resumed and lose its worker before another epoch is done."""
+from optilab.study.workers import Task, Workers
 
 _SLUG = 36
-_COUNT_SECONDS = 0.5
-_METRICS_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,7 @@ class Trial:
 
     @cached_property
     def digest(self) -> str:
-        """Of everything that its numbers depend on."""
+        """The checksum of everything that its numbers depend on."""
         return digest(self.config)
 
     @cached_property
@@ -75,6 +66,8 @@ class Outcome:
 
     trial: Trial
     row: runs.Row
+    study: Path | None = None
+    """The directory in which it has its run."""
 
     @property
     def status(self) -> str:
@@ -89,24 +82,28 @@ class Outcome:
         """Not a divergence, which is a result."""
         return self.status == "failed"
 
-    def at(self, epoch: int | None, study: Path) -> "Outcome":
-        """As it was at an earlier epoch, by metrics.csv; of a trial that ended before it, the same."""
-        if epoch is None or self.status not in ("done", "stopped") or (self.row.get("epochs") or 0) <= epoch:
-            return self
-        return Outcome(self.trial, {**self.row, **runs.read(study / self.trial.name).rows()[epoch - 1]})
+    def at(self, epoch: int) -> runs.Row:
+        """Its row at an earlier epoch, by metrics.csv; of a trial that ended before that epoch, its last one."""
+        if self.study and self.status in ("done", "stopped") and (self.row.get("epochs") or 0) > epoch:
+            return {**self.row, **runs.read(self.study / self.trial.name).rows()[epoch - 1]}
+        return self.row
 
 
-class Watcher(Protocol):
-    """The view of a study in progress."""
+Places = Mapping[tuple[str, str | None], str | None]
+"""By `data.dataset` and `data.dir`: the directory or file of the dataset; None where it has no files."""
 
-    def known(self, outcomes: Collection[Outcome]) -> None:
-        """These trials had ended before, or at an earlier rung."""
 
-    def epochs(self, done: int) -> None:
-        """So many epochs of all trials are on disk."""
+def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
+    """A call of `optilab.train.worker` for a trial."""
+    arguments |= {"config": dump(trial.config), "dataset": places[trial.config.data.place]}
+    return {"call": call, "arguments": arguments, "versions": study_versions()}
 
-    def done(self, outcome: Outcome) -> None:
-        """A trial has ended."""
+
+def try_out(workers: Workers, places: Places, trial: Trial) -> None:
+    """Build the network of a trial, which sees two images. UsageError where that fails."""
+    answer = workers.call(task_of("build", trial, places))
+    if answer and answer.get("code") == ExitCode.USAGE:
+        raise UsageError(answer["reason"])
 
 
 @dataclass(frozen=True)
@@ -128,107 +125,6 @@ class Cost:
     """For one checkpoint per trial."""
     problem: str | None = None
     """Why that trial cannot be trained."""
-
-
-Places = Mapping[tuple[str, str | None], str | None]
-"""By `data.dataset` and `data.dir`: the directory or file that the dataset was found in; None where it has no files."""
-
-
-@dataclass
-class TrialRunner:
-    """What all trials of a study share: where they run, what they need, what remains of them, who watches."""
-
-    study: runs.OpenStudy
-    workers: Workers
-    places: Places
-    provenance: Mapping[str, Any]
-    watcher: Watcher
-    stop: Callable[[], bool]
-    keep: str = "last"
-    fail_fast: bool = False
-    ending: bool = False
-    """No further trial starts: a stop was requested, or one failed with `fail_fast`."""
-    epochs: dict[str, int] = field(default_factory=dict)
-    """Epochs that are on disk, by trial."""
-
-    def run(self, trials: Sequence[Trial], until: int | None = None) -> list[Outcome]:
-        """Train what is missing of `trials`, up to the epoch `until` or their last one; outcomes in their order.
-
-        Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
-        missing. WorkersLost where nothing runs.
-        """
-        ended = known(self.study.path, trials, until)
-        self.study.plan(ended[trial.name].row if trial.name in ended else trial.planned for trial in trials)
-        self.watcher.known(ended.values())
-        self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
-        waiting = deque(trial for trial in trials if trial.name not in ended)
-        running: dict[str, Trial] = {}
-        attempts, counted = Counter[tuple[str, int]](), 0.0
-        while waiting or running:
-            self.ending = self.ending or self.stop()
-            if self.ending:
-                waiting.clear()
-                self.workers.stop()
-            while waiting and len(running) < self.workers.slots:
-                trial = waiting.popleft()
-                self.workers.begin(trial.name, self._task(trial, until))
-                running[trial.name] = trial
-            for name, answer in self.workers.ended():
-                trial = running.pop(name)
-                attempt = name, _committed(self.study.path / name)
-                attempts[attempt] += answer is None and not self.ending
-                outcome = self._outcome(trial, answer, last=attempts[attempt] == ATTEMPTS)
-                if outcome is None:  # it goes on from its last checkpoint
-                    waiting.appendleft(trial)
-                else:
-                    ended[name] = outcome
-                    self.ending = self.ending or (self.fail_fast and outcome.failed)
-            if time.monotonic() - counted > _COUNT_SECONDS:
-                self.epochs |= {name: _committed(self.study.path / name) for name in running}
-                self.watcher.epochs(sum(self.epochs.values()))
-                counted = time.monotonic()
-        return [ended[trial.name] for trial in trials if trial.name in ended]
-
-    def _task(self, trial: Trial, until: int | None) -> Task:
-        return task_of(
-            "run",
-            trial,
-            self.places,
-            folder=str(self.study.path.absolute()),
-            name=trial.name,
-            provenance=self.provenance,
-            until=trial.config.epochs if until is None else until,
-            keep=self.keep,
-        )
-
-    def _outcome(self, trial: Trial, answer: Answer | None, last: bool) -> Outcome | None:
-        """The outcome of a trial, recorded; None if it has to be begun again, where this was not the `last` attempt."""
-        if answer is None and last:
-            reason = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
-            answer = {"status": "failed", "reason": reason, "seconds": 0.0}
-        if answer is None or answer["status"] == "refused":
-            return None
-        if answer["status"] == "unwritten":  # nor could the others be written
-            raise WriteFailure(answer["reason"])
-        outcome = Outcome(trial, trial.row(answer["status"], answer["reason"], answer.get("outcome")))
-        self.epochs[trial.name] = outcome.row.get("epochs") or 0
-        self.study.add(outcome.row, answer["seconds"])
-        self.watcher.epochs(sum(self.epochs.values()))
-        self.watcher.done(outcome)
-        return outcome
-
-
-def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
-    """A call of `optilab.train.worker` for a trial."""
-    arguments |= {"config": dump(trial.config), "dataset": places[trial.config.data.place]}
-    return {"call": call, "arguments": arguments, "versions": study_versions()}
-
-
-def try_out(workers: Workers, places: Places, trial: Trial) -> None:
-    """Build the network of a trial, which sees two images. UsageError where that fails."""
-    answer = workers.call(task_of("build", trial, places))
-    if answer and answer.get("code") == ExitCode.USAGE:
-        raise UsageError(answer["reason"])
 
 
 def cost(
@@ -259,6 +155,14 @@ def cost(
     return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if one_each else None)
 
 
+def _products(trial: Trial) -> int:
+    """Multiplications per image, which decide the time; 1 for a user's network, whose number is unknown."""
+    model, info = trial.config.model, trial.config.data.info
+    if isinstance(model, OwnNetwork):
+        return 1
+    return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
+
+
 def shown_setting(value: Any) -> Any:
     """A value on an axis as plan.jsonl and trials.csv have it."""
     return value if type(value) in (int, float) else flow(value)
@@ -270,57 +174,3 @@ def as_trial(config: TrainConfig, **changes: Any) -> TrainConfig:
     """
     device = "cpu" if config.device == "auto" else config.device
     return config.model_copy(update={"threads": 1, "device": device, **changes})
-
-
-def relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
-    """Give runs that were made under other labels the names that they have among `trials`.
-
-    A study that has grown by an axis asks for some of its trainings again, with one setting more in their labels: the
-    same checksum is the same training.
-    """
-    names, by_mark = {trial.name for trial in trials}, {trial.mark: trial for trial in trials}
-    for name, line in study.planned.items():
-        old, trial = study.path / name, by_mark.get(str(line.get("digest")))
-        new = study.path / trial.name if trial else old
-        if name not in names and old.is_dir() and not new.exists():
-            os.rename(old, new)
-
-
-def known(study: Path, trials: Sequence[Trial], until: int | None = None) -> dict[str, Outcome]:
-    """The outcomes of the trials that need no more training up to their last epoch, or `until`, by their runs.
-
-    Where a run cannot be read, the worker that gets the trial says why.
-    """
-    ended = {}
-    for trial in trials:
-        with suppress(OptilabError):
-            record = runs.read_trial(study / trial.name)
-            outcome = record.outcome()
-            if status := _status(record.state, outcome["epochs"], trial, until):
-                reason = record.manifest.get("reason", "") if status == "diverged" else ""
-                ended[trial.name] = Outcome(trial, trial.row(status, reason, outcome))
-    return ended
-
-
-def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
-    """How a trial has ended whose run is in that state; empty where it needs more training."""
-    if state == "interrupted" and until is not None and epochs >= until:
-        return "stopped"
-    whole = epochs == trial.config.epochs or trial.config.early_stopping is not None
-    return state if state == "diverged" or (state == "done" and whole) else ""
-
-
-def _products(trial: Trial) -> int:
-    """Multiplications per image, of which the time is made; 1 for a network of the user's own, whose are not known."""
-    model, info = trial.config.model, trial.config.data.info
-    if isinstance(model, OwnNetwork):
-        return 1
-    return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
-
-
-def _committed(path: Path) -> int:
-    """Epochs of a run that are on disk, by the lines of its metrics.csv."""
-    try:
-        return max(0, runs.read_regular(path / "metrics.csv", _METRICS_BYTES).count(b"\n") - 1)
-    except (FileNotFoundError, OptilabError):
-        return 0

@@ -9,15 +9,7 @@ PyTorch itself.
 import torch
 from torch import Tensor
 
-from optilab.config.training import DataConfig, Replay
-
-
-def start(seed: int, before: int) -> None:
-    """Seed the global generator and draw `before` 32-bit numbers from it, as the earlier cells of a notebook did."""
-    torch.manual_seed(seed)
-    block = 1 << 20
-    for first in range(0, before, block):
-        torch.rand(min(block, before - first), dtype=torch.float32)
+from optilab.config.training import DataConfig
 
 
 def generator(seed: int | None) -> torch.Generator | None:
@@ -44,33 +36,22 @@ def order_ends(n: int, shuffle: bool, own: torch.Generator | None) -> None:
         torch.randperm(n, generator=own)
 
 
-def validation_order(n: int, replay: Replay, stage: int) -> Tensor | None:
-    """Draw for the DataLoaders iterated after an epoch; the order of the first one's n images, None: their own."""
-    loaders = replay.loaders(stage)
-    shuffled = replay.validation_shuffled and loaders > 0
-    first = order(n, shuffled, None) if loaders else None
-    for _ in range(loaders - 1):
+def loaders(count: int) -> None:
+    """What as many DataLoaders draw that are iterated without shuffling."""
+    for _ in range(count):
         loader_seed()
-    return first if shuffled else None
 
 
-def split(n: int, data: DataConfig, replay: Replay) -> tuple[Tensor | None, Tensor | None]:
+def split(n: int, data: DataConfig, seed: int | None) -> tuple[Tensor | None, Tensor | None]:
     """Which of n training images are trained on, and which are held out; None: all, and none.
 
-    At random as torch.utils.data.random_split draws: first the images that are used at all, then the hold-out
-    among them. Raises UsageError where there are too few images.
+    The first `data.images` are used; torch.utils.data.random_split draws the hold-out among them, with a generator of
+    this seed, or the global one. Raises UsageError where there are too few images.
     """
     data.require_enough(n)
-    own, used, held_out = generator(replay.split_seed), None, None
-    if data.images is not None:
-        everyone = torch.randperm(n, generator=own) if replay.take == "random" else torch.arange(n)
-        used = everyone[: data.images]
-    if data.holdout is not None:
-        used = torch.arange(n) if used is None else used
-        remaining = len(used) - data.holdout
-        if replay.hold_out == "random":
-            used = used[torch.randperm(len(used), generator=own)]
-        elif replay.hold_out == "first":
-            used = used.roll(-data.holdout)
-        used, held_out = used[:remaining], used[remaining:]
-    return used, held_out
+    used = None if data.images is None else torch.arange(n)[: data.images]
+    if data.holdout is None:
+        return used, None
+    count = n if used is None else len(used)
+    order = torch.randperm(count, generator=generator(seed))
+    return order[: count - data.holdout], order[count - data.holdout :]

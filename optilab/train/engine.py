@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from optilab.config.model import BatchNorm, ModelConfig, Standardize
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, too_large
-from optilab.data.load import Dataset, channels_first
+from optilab.data.read import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
 from optilab.optimize.rules import SAM
@@ -65,17 +65,13 @@ class Tally:
         """`SPLIT_loss` and `SPLIT_METRIC` of the pass.
 
         The loss is the mean of the batches' losses, each with the same weight or that of its size; a metric is the
-        fraction of the images that score, or the mean of the batches' shares (in float32, as `.float().mean()` has it).
+        fraction of the images that score.
         """
         weights = self.sizes if replay.loss_mean == "images" else [1] * len(self.sizes)
         losses = zip(torch.stack(self.losses).tolist(), weights, strict=True)
         row = {f"{split}_loss": sum(loss * weight for loss, weight in losses) / sum(weights)}
         scores = torch.stack(self.scores)
-        if replay.accuracy_mean == "batches":
-            shares = scores.float() / torch.tensor(self.sizes, device=scores.device).float().unsqueeze(1)
-            values = [sum(column) / len(self.sizes) for column in shares.T.tolist()]
-        else:
-            values = [score / sum(self.sizes) for score in scores.sum(dim=0).tolist()]
+        values = [score / sum(self.sizes) for score in scores.sum(dim=0).tolist()]
         return row | {f"{split}_{name}": value for name, value in zip(SCORES, values, strict=True)}
 
     def overflow(self) -> tuple[int, float] | None:
@@ -114,13 +110,13 @@ class Training:
         Raises UsageError where the config does not fit the dataset.
         """
         replay = config.replay
-        draws.start(config.seed, replay.draws_before)
+        torch.manual_seed(config.seed)
         arrays = [dataset.train_images, dataset.test_images]
         if isinstance(config.model, OwnNetwork):
             arrays = [channels_first(images) for images in arrays]
         train = Images.of(arrays[0], dataset.train_labels)
         validation, test = Images.of(arrays[1], dataset.test_labels), None
-        used, held_out = draws.split(len(train), config.data, replay)
+        used, held_out = draws.split(len(train), config.data, replay.split_seed)
         if held_out is not None:
             validation, test = train.take(held_out), validation
         if used is not None:
@@ -128,8 +124,6 @@ class Training:
         sizes = [len(images) for images in (validation, test) if images]
         _refuse_bad_batches(config, len(train), sizes)
         shuffler = draws.generator(replay.shuffle_seed)
-        for _ in range(replay.loaders_peeked):
-            draws.order(len(train), config.data.shuffle, shuffler)
         model: Network
         if isinstance(config.model, OwnNetwork):
             example = as_input(train.pixels[:2], config.data)
@@ -175,11 +169,8 @@ class Training:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
         optimizers.settle(self.optimizer)
         assert isinstance(self.model, MLP)  # others do not grow
-        now = self.config.stages[stage]
-        frozen = self.config.stages[stage - 1].layers if stage and now.train == "new" else 0
-        self.model.enter(now.layers, frozen)
+        self.model.enter(self.config.stages[stage].layers)
         self.model.to(self.device)
-        self.model.zero_grad()  # layers that are frozen from now on have no gradient
         self.optimizer, self.stage = optimizer_of(self.config, self.model), stage
 
     def change(self, config: TrainConfig) -> bool:
@@ -294,8 +285,8 @@ class Training:
             if probe:
                 probe.after_backward()
             closure.clip()
-            factor, momentum = _scheduled(config, self.epoch, batch, batches)
-            self.set_rate(factor * lowered, momentum)
+            factor = _scheduled(config, self.epoch, batch, batches)
+            self.set_rate(factor * lowered)
             closure.step(self.optimizer, config.optimizer)
             if probe:
                 evidence.add(probe, self.optimizer)
@@ -303,7 +294,7 @@ class Training:
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
-        self.last_rule = _stepped(config.optimizer, factor * lowered, momentum)
+        self.last_rule = _stepped(config.optimizer, factor * lowered)
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
         self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
@@ -338,19 +329,14 @@ class Training:
         else:
             loss.backward()  # type: ignore[no-untyped-call]
 
-    def set_rate(self, factor: float, momentum: float | None = None) -> None:
-        """Learning rate and momentum (beta1) of the next step; None: the config's own."""
-        defaults = self.optimizer.defaults
+    def set_rate(self, factor: float) -> None:
+        """The learning rate of the next step, in multiples of the config's."""
         for group in self.optimizer.param_groups:
-            group["lr"] = defaults["lr"] * factor
-            if "betas" in group:
-                group["betas"] = (defaults["betas"][0] if momentum is None else momentum, group["betas"][1])
-            elif "momentum" in group:
-                group["momentum"] = defaults["momentum"] if momentum is None else momentum
+            group["lr"] = self.optimizer.defaults["lr"] * factor
 
     def _validate(self) -> Tally:
-        order = draws.validation_order(len(self.validation), self.config.replay, self.stage)
-        return self._evaluated(self.validation if order is None else self.validation.take(order))
+        draws.loaders(self.config.replay.loaders(self.stage))
+        return self._evaluated(self.validation)
 
     @torch.inference_mode()
     def _evaluated(self, images: Images) -> Tally:
@@ -380,23 +366,19 @@ class Training:
 
 def _multilayer_perceptron(config: TrainConfig, network: ModelConfig, inputs: int, classes: int) -> MLP:
     """optilab's own network in its first stage. UsageError where it is too large."""
-    depths, replay = [stage.layers for stage in config.stages], config.replay
-    in_turn, one_by_one = replay.stages_drawn == "in-turn", replay.layers_drawn == "layer-by-layer"
+    depths = [stage.layers for stage in config.stages]
     if message := too_large(parameters(network.widths(inputs, classes))):
         raise UsageError(f"model.hidden: {message}")
-    model = MLP(network, inputs, classes, depths, in_turn, one_by_one)
+    model = MLP(network, inputs, classes, depths)
     if depths:
-        model.enter(depths[0], frozen=0)
+        model.enter(depths[0])
     return model
 
 
 def optimizer_of(config: TrainConfig, model: Network) -> torch.optim.Optimizer:
     """The optimizer of a config on the weights of a network. UsageError where it does not fit them."""
     _require_matrices(config, model)
-    optimizer = optimizers.build(model.trained, config.optimizer, config.weight_decay, model.weights)
-    if config.replay.cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
-        raise UsageError(f"replay.cycle_momentum: {config.optimizer.name} is not torch's own in this form")
-    return optimizer
+    return optimizers.build(model.trained, config.optimizer, config.weight_decay, model.weights)
 
 
 def _require_matrices(config: TrainConfig, model: Network) -> None:
@@ -412,19 +394,16 @@ def _require_matrices(config: TrainConfig, model: Network) -> None:
         )
 
 
-def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> tuple[float, float | None]:
-    """Factor of the learning rate and cycled momentum (None: not cycled) in a batch; epoch and batch count from 0."""
+def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
+    """Factor of the learning rate in a batch; epoch and batch count from 0."""
     by_batch = config.schedule_by == "batch"
     at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
-    cycled = config.replay.cycle_momentum
-    return float(config.schedule.factor(*at)), config.schedule.momentum(*at) if cycled else None
+    return float(config.schedule.factor(*at))
 
 
-def _stepped(rule: Any, factor: float, momentum: float | None) -> Any:
-    """The rule with the learning rate, and the cycled momentum, of one step."""
-    changes = {"lr": rule.lr * factor} if hasattr(rule, "lr") and factor != 1 else {}
-    cycled = next((name for name in ("beta", "beta1", "momentum") if hasattr(rule, name)), None)
-    return replace(rule, **changes, **({cycled: momentum} if cycled and momentum is not None else {}))
+def _stepped(rule: Any, factor: float) -> Any:
+    """The rule with the learning rate of one step."""
+    return replace(rule, lr=rule.lr * factor) if hasattr(rule, "lr") and factor != 1 else rule
 
 
 def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:

@@ -54,57 +54,34 @@ class MLP(nn.Module):
     """Hidden layers and an output layer: images (n, inputs) float -> logits (n, classes).
 
     `stages`: the number of hidden layers in each stage of a growing network. All hidden layers are built at the
-    start, a stage's layers as a block that is then initialized; `enter` a stage to use them. `in_turn`: a later
-    stage's layers are built when it is entered. `layer_by_layer`: each layer is initialized before the next is built.
+    start, a stage's layers as a block that is then initialized; `enter` a stage to use them.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        inputs: int,
-        classes: int,
-        stages: Sequence[int] = (),
-        in_turn: bool = False,
-        layer_by_layer: bool = False,
-    ) -> None:
+    def __init__(self, config: ModelConfig, inputs: int, classes: int, stages: Sequence[int] = ()) -> None:
         super().__init__()
-        self.config, self.classes, self._layer_by_layer = config, classes, layer_by_layer
+        self.config, self.classes = config, classes
         self.widths = (inputs, *config.hidden)
         self.sources = {end: [a for a, b in config.skip if b == end] for _, end in config.skip}
         self.input_dropout = nn.Dropout(config.input_dropout)
         self.hidden = nn.ModuleList()
         # The order of construction is the order of random draws, so it affects the results.
-        for depth in stages[:1] if in_turn else stages:
-            self._grow(depth)
+        for depth in stages:
+            self._initialize(self._built(depth))
         if not stages:
-            depth = len(config.hidden)
-            if layer_by_layer:
-                self._grow(depth)
-            new = self._built(depth)
-            self._use(depth)
+            new = self._built(len(config.hidden))
+            self._use(len(config.hidden))
             self._initialize([*new, self.output])
-        for number in config.freeze:
-            [*self.active, self.output][number - 1].requires_grad_(False)
 
-    def enter(self, depth: int, frozen: int) -> None:
-        """Use the first `depth` hidden layers under a new output layer; the first `frozen` keep their weights.
-
-        The output layer is drawn on the CPU, as the others were.
-        """
-        self._grow(depth)
+    def enter(self, depth: int) -> None:
+        """Use the first `depth` hidden layers under a new output layer, drawn on the CPU as the others were."""
         self._use(depth)
         self._initialize([self.output])
-        for number, layer in enumerate(self.active):
-            layer.requires_grad_(number >= frozen)
 
     def forward(self, images: Tensor) -> Tensor:
         outputs = [self.input_dropout(images) if self.config.input_dropout else images]
         for number, layer in enumerate(self.active, 1):
             added = [outputs[source] for source in self.sources.get(number, ())]
-            if self.config.skip_at == "preactivation":
-                outputs.append(layer(outputs[-1], added))
-            else:
-                outputs.append(sum(added, layer(outputs[-1])))
+            outputs.append(sum(added, layer(outputs[-1])))
         logits: Tensor = self.output(outputs[-1])
         return logits
 
@@ -120,8 +97,8 @@ class MLP(nn.Module):
 
     @property
     def trained(self) -> list[nn.Parameter]:
-        """The parameters of the current stage that are not frozen."""
-        return [parameter for parameter in self.weights if parameter.requires_grad]
+        """The parameters of the current stage, all of which are trained."""
+        return self.weights
 
     @property
     def named_parts(self) -> list[tuple[str, nn.Module]]:
@@ -134,11 +111,6 @@ class MLP(nn.Module):
     def numbers(self) -> dict[str, Tensor]:
         """Weights and buffers, which are to stay finite."""
         return self.state_dict()
-
-    def _grow(self, depth: int) -> None:
-        """Build hidden layers up to that depth and initialize them."""
-        for end in range(len(self.hidden) + 1, depth + 1) if self._layer_by_layer else (depth,):
-            self._initialize(self._built(end))
 
     def _use(self, depth: int) -> None:
         # A plain list, because slicing a ModuleList for every batch would cost more than a layer.
@@ -178,35 +150,19 @@ def _linears(layers: Iterable[nn.Module]) -> list[nn.Linear]:
     return [linear for layer in layers if isinstance(linear := layer.linear, nn.Linear)]
 
 
-class HiddenLayer(nn.Sequential):
-    """A linear layer and what follows it; the tensors `added`, (n, width) each, are added before the activation."""
-
-    def forward(self, x: Tensor, added: Sequence[Tensor] = ()) -> Tensor:
-        for name, part in self._modules.items():
-            x = part(sum(added, x) if name == "activation" else x)
-        return x
-
-
-def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> HiddenLayer:
-    linear = nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))
+def _hidden_layer(config: ModelConfig, number: int, fan_in: int, fan_out: int) -> nn.Sequential:
+    """A linear layer and what follows it."""
     norm = NORMALIZATIONS[type(config.norm)](config.norm, fan_out)
-    dropout = nn.Dropout(config.dropout)
     normed_at = None if norm is None else config.norm.position
-    dropout_at = config.dropout_at if config.dropout else None
-    gradient_norm_at = config.gradient_norm_at if number in config.gradient_norm else None
-    order = [
-        ("linear", linear, True),
-        ("dropout", dropout, dropout_at == "before-norm" and normed_at == "before"),
-        ("norm", norm, normed_at == "before"),
-        ("gradient_norm", GradientNorm(), gradient_norm_at == "preactivation"),
-        ("dropout", dropout, dropout_at == "preactivation"),
-        ("activation", activation_of(config.activation), True),
-        ("dropout", dropout, dropout_at == "before-norm" and normed_at == "after"),
-        ("norm", norm, normed_at == "after"),
-        ("dropout", dropout, dropout_at == "output"),
-        ("gradient_norm", GradientNorm(), gradient_norm_at == "output"),
+    parts = [
+        ("linear", nn.Linear(fan_in, fan_out, bias=config.bias in ("all", "hidden"))),
+        ("norm", norm if normed_at == "before" else None),
+        ("activation", activation_of(config.activation)),
+        ("norm", norm if normed_at == "after" else None),
+        ("dropout", nn.Dropout(config.dropout) if config.dropout else None),
+        ("gradient_norm", GradientNorm() if number in config.gradient_norm else None),
     ]
-    return HiddenLayer(OrderedDict((name, part) for name, part, here in order if here and part is not None))
+    return nn.Sequential(OrderedDict((name, part) for name, part in parts if part is not None))
 
 
 class Standardized(nn.Module):

@@ -8,7 +8,6 @@ user's file defines is in `own`.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -309,19 +308,6 @@ def settle(optimizer: torch.optim.Optimizer) -> None:
         parameter.copy_(average)
 
 
-def state_like(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """A state of the form that this optimizer's has, for each parameter that owns one: of a rule's own code the one
-    before the first step, of torch's the one after a step, because torch makes it then."""
-    if isinstance(optimizer, RuleOptimizer):
-        return optimizer.state_at_start()
-    twin = deepcopy(optimizer)
-    for group in twin.param_groups:
-        for parameter in group["params"]:
-            parameter.grad = torch.zeros_like(parameter)
-    twin.step()
-    return list(twin.state_dict()["state"].values())
-
-
 def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, after: Rule) -> bool:
     """Give `new` the state of `old`, whose rules are `after` and `before`; False where its state has other parts."""
     if type(before) is not type(after):
@@ -333,9 +319,14 @@ def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, 
 
 
 def _parts(rule: Rule) -> Any:
-    """The optimizer of a rule and the names and types in its state, of torch's own as they are after one step."""
-    optimizer = build([nn.Parameter(torch.ones(1))], rule)
-    return type(optimizer), _outline(state_like(optimizer))
+    """The optimizer of a rule and the names and types in its state after one step of a single weight."""
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = build([weight], rule)
+    if isinstance(optimizer, RuleOptimizer):
+        return type(optimizer), _outline(optimizer.state_at_start())
+    weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    return type(optimizer), _outline(optimizer.state_dict()["state"])
 
 
 def _outline(tree: Any) -> Any:

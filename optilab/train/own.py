@@ -1,6 +1,5 @@
-"""A rule of the user's own as a torch optimizer, and its memory as data that a checkpoint may hold."""
+"""A rule of the user's as a torch optimizer."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optilab.errors import CheckpointError, UsageError
+from optilab.errors import CheckpointError
 from optilab.optimize.own import UserRule, checked
+from optilab.train.checkpoint import require_data
 from optilab.train.without_compiler import EagerOptimizer, without_compiler
 
-HOLDS = "a checkpoint holds arrays, tensors, numbers, texts, tuples, lists and dicts"
 PLAIN = (type(None), bool, int, float, str)
 
 
@@ -58,7 +57,7 @@ class UserOptimizer(EagerOptimizer):
                 )
                 points[n] = checked(after, in_place, w, g, self.steps)
                 if self.steps == 1:
-                    packed(self.memories[n], "its state")
+                    require_data(self.memories[n], "its state")
         moved = [torch.from_numpy(point) for point in points]
         if not self.shaped:
             moved = list(torch.split(moved[0], [parameter.numel() for parameter in parameters]))
@@ -66,15 +65,14 @@ class UserOptimizer(EagerOptimizer):
             parameter.copy_(point.view_as(parameter))
 
     def state_dict(self) -> dict[str, Any]:
-        own = {"steps": self.steps, "memories": [packed(memory, "its state") for memory in self.memories]}
-        return {"state": {}, "own": own, "param_groups": super().state_dict()["param_groups"]}
+        user = {"steps": self.steps, "memories": self.memories}
+        return {"state": {}, "user": user, "param_groups": super().state_dict()["param_groups"]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
-        own = state_dict["own"]
-        self.steps = own["steps"]
-        begun = [self._begun(w) for w in self._blocks(self.param_groups[0]["params"])]
-        self.memories = [unpacked(memory, like) for memory, like in zip(own["memories"], begun, strict=True)]
+        self.steps = state_dict["user"]["steps"]
+        fresh = [self._begun(w) for w in self._blocks(self.param_groups[0]["params"])]
+        self.memories = [_named(*pair) for pair in zip(state_dict["user"]["memories"], fresh, strict=True)]
 
 
 def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
@@ -94,25 +92,25 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: 
         with rule.code.running(self.own_steps):
             super(watched, self).step()
             if self.own_steps == 1:
-                require_data(self.state, "state")
+                require_data(super(watched, self).state_dict()["state"], "state")
 
     def state_dict(self: Any) -> dict[str, Any]:
         numbers = {name: value for name, value in vars(self).items() if type(value) in PLAIN and name[0] != "_"}
-        return {**super(watched, self).state_dict(), "own": numbers}
+        return {**super(watched, self).state_dict(), "user": numbers}
 
     def load_state_dict(self: Any, state_dict: dict[str, Any]) -> None:
-        rest = {key: value for key, value in state_dict.items() if key != "own"}
+        rest = {key: value for key, value in state_dict.items() if key != "user"}
         super(watched, self).load_state_dict(rest)
-        vars(self).update(state_dict["own"])
+        vars(self).update(state_dict["user"])
 
-    own = {
+    methods = {
         "step": step,
         "state_dict": state_dict,
         "load_state_dict": load_state_dict,
         "own_steps": 0,
         "is_user_optimizer": True,
     }
-    watched: Any = type(kind.__name__, (kind,), own)
+    watched: Any = type(kind.__name__, (kind,), methods)
     with rule.code.running(0):
         optimizer: torch.optim.Optimizer = watched(parameters, **rule.arguments())
     optimizer.own_steps = 0  # type: ignore[attr-defined]
@@ -134,73 +132,10 @@ def is_user_optimizer(optimizer: torch.optim.Optimizer) -> bool:
     return isinstance(optimizer, UserOptimizer) or getattr(optimizer, "is_user_optimizer", False)
 
 
-# --- the memory as data ------------------------------------------------------------------------------------
-
-
-def packed(value: Any, name: str) -> Any:
-    """A memory as nested lists of a kind and a content, which `torch.load` reads without running code.
-
-    UsageError names the part that is no data.
-    """
-    if type(value) in PLAIN:
-        return ["plain", value]
-    if isinstance(value, Tensor):
-        return ["tensor", value]
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biuf":
-        array = np.asarray(value)
-        fortran = array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous
-        kind = "array" if isinstance(value, np.ndarray) else "number"
-        return [kind, torch.from_numpy(np.array(array.T if fortran else array, order="C")), fortran]
-    if isinstance(value, np.random.Generator):
-        return ["generator", packed(value.bit_generator.state, name)]
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return ["named", [packed(part, f"{name}.{key}") for key, part in zip(value._fields, value, strict=True)]]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return ["record", {key: packed(part, f"{name}.{key}") for key, part in parts.items()}]
-    if isinstance(value, tuple | list):
-        kind = "tuple" if isinstance(value, tuple) else "list"
-        return [kind, [packed(part, f"{name}[{n}]") for n, part in enumerate(value)]]
-    if type(value) is dict:
-        return ["dict", [[packed(k, f"{name}'s key"), packed(v, f"{name}[{k!r}]")] for k, v in value.items()]]
-    raise UsageError(f"{name} has the type {type(value).__name__}, which cannot be saved: {HOLDS}")
-
-
-def unpacked(data: Any, like: Any) -> Any:
-    """The memory again; `like` is a fresh one of the same code, from which a tuple with names takes its type."""
-    kind, content, *rest = data
-    if kind in ("plain", "tensor"):
-        return content
-    if kind in ("array", "number"):
-        array = content.numpy().copy()
-        return (array.T if rest[0] else array) if kind == "array" else array[()]
-    if kind == "generator":
-        state = unpacked(content, {})
-        bits = getattr(np.random, state["bit_generator"])()
-        bits.state = state
-        return np.random.Generator(bits)
-    if kind == "named":
-        if not hasattr(like, "_fields") or len(like._fields) != len(content):
-            raise CheckpointError("the checkpoint's state has other parts than that of your code")
-        return type(like)(*(unpacked(part, own) for part, own in zip(content, like, strict=True)))
-    if kind == "record":
-        return dataclasses.replace(like, **{k: unpacked(v, getattr(like, k, None)) for k, v in content.items()})
-    if kind in ("tuple", "list"):
-        likes = like if isinstance(like, tuple | list) and len(like) == len(content) else [None] * len(content)
-        parts = [unpacked(part, own) for part, own in zip(content, likes, strict=True)]
-        return tuple(parts) if kind == "tuple" else parts
-    known = like if isinstance(like, dict) else {}
-    pairs = [(unpacked(key, None), part) for key, part in content]
-    return {key: unpacked(part, known.get(key)) for key, part in pairs}
-
-
-def require_data(tree: Any, name: str) -> None:
-    """UsageError for a part of the state of a torch optimizer or a network that a checkpoint cannot hold."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            require_data(value, name if isinstance(key, Tensor) else f"{name}[{key!r}]")
-    elif isinstance(tree, list | tuple):
-        for number, value in enumerate(tree):
-            require_data(value, f"{name}[{number}]")
-    elif not isinstance(tree, Tensor) and type(tree) not in PLAIN:
-        raise UsageError(f"{name} has the type {type(tree).__name__}, which cannot be saved: {HOLDS}")
+def _named(memory: Any, like: Any) -> Any:
+    """A memory that was read from a checkpoint; a tuple with names takes its type from a fresh memory of the code."""
+    if not hasattr(like, "_fields"):
+        return memory
+    if len(like._fields) != len(memory):
+        raise CheckpointError("the checkpoint's state has other parts than that of your code")
+    return type(like)(*map(_named, memory, like))

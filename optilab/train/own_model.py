@@ -13,6 +13,7 @@ from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import too_large
 from optilab.errors import UsageError
+from optilab.train.checkpoint import require_data
 from optilab.train.device import all_finite, failures_explained
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -33,7 +34,6 @@ from optilab.train.layers import (
     without_gradient,
 )
 from optilab.train.model import MLP, fill
-from optilab.train.own import require_data
 from optilab.train.probes import MOST_IMAGES, EpochProbes, undisturbed
 
 SINGLE = 32

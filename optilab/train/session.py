@@ -16,7 +16,7 @@ import torch
 from optilab import runs
 from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
-from optilab.data.load import Dataset
+from optilab.data.read import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
 from optilab.optimize.own import described, sources
 from optilab.runs.tables import record_line
@@ -74,7 +74,7 @@ def fork(
         records = [engine.before_training(training)]
     with failures_explained(str(training.device)):
         try:
-            data = runs.read_checkpoint(branch.checkpoint, checkpoint.size_limit(training))
+            data = runs.read_checkpoint(branch.checkpoint, checkpoint.MAX_BYTES)
             checkpoint.restore(training, data, branch.before)
             if training.epoch != branch.epoch:
                 raise CheckpointError(f"it holds epoch {training.epoch}")
@@ -295,11 +295,11 @@ def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
             f"{record.path / 'manifest.json'} is damaged: it lacks the dataset's checksums"
         ) from None
     if before != dataset.digests:
-        changes = checkpoint.changed_files(before, dataset.digests)
+        names = [name for name in {**before, **dataset.digests} if before.get(name) != dataset.digests.get(name)]
         here = dataset.name if dataset.folder is None else f"that in {dataset.folder}"
         raise RunError(
-            f"{record.name} was trained on another dataset than {here}; put its files back, or name their directory "
-            f"with --data-dir:{changes}"
+            f"{record.name} was trained on another dataset than {here}: other SHA-256 of {', '.join(names)}; put its "
+            "files back, or name their directory with --data-dir"
         )
 
 

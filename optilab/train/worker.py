@@ -28,7 +28,7 @@ import torch
 from optilab import runs
 from optilab.config.training import TrainConfig, digest
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.errors import DivergedError, OptilabError, RunError, WriteFailure
 from optilab.runs.provenance import study_versions
 from optilab.train import checkpoint, engine, session

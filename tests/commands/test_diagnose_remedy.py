@@ -16,7 +16,7 @@ from optilab.config.training import TrainConfig
 from optilab.diagnose.remedies import remedies
 from optilab.runs import read, read_records
 from optilab.study.judge import judge
-from optilab.study.remedy import AS_IT_IS, RemedyTrials, Result, smallest_fix
+from optilab.study.remedy import AS_IT_IS, Result, Variant, smallest_fix
 from tests.processes import wait_until
 
 SIGMOIDS = ("--set", "model.hidden=[16, 16, 16, 16, 16, 16]", "--set", "model.activation=sigmoid", "--lr", "0.01")
@@ -154,14 +154,11 @@ def _trial(study, label):
 
 def _results(table):
     """The results of remedies, by name; None is the config as it is."""
-    plans = {name: RemedyTrials(name and remedies()[name], ()) for name in table}
-    values = {plans[name].name: dict(enumerate(row)) for name, row in table.items() if row}
+    variants = {name: Variant(name and remedies()[name], None) for name in table}
+    values = {variants[name].name: dict(enumerate(row)) for name, row in table.items() if row}
     judged = judge(values, baseline=AS_IT_IS) if table[None] else None
     rows = {row.key: row for row in judged.rows} if judged else {}
-    return {
-        name: Result(plan, tuple(table[name]), rows.get(plan.name), None, 0.0, "done")
-        for name, plan in plans.items()
-    }
+    return {name: Result(variant, rows.get(variant.name), None, 0.0, "done") for name, variant in variants.items()}
 
 
 BASE, GOOD, BETTER = (0.1, 0.1, 0.11), (0.79, 0.8, 0.81), (0.86, 0.88, 0.87)

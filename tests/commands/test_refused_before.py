@@ -55,7 +55,7 @@ def test_a_network_that_does_not_run_is_refused_before_a_study_begins(
     [
         ("  optimizer.lr: [[], {}]", "s.yaml:4: optimizer.lr: expected a number > 0, got []"),
         ("  optimizer.lr: '1:2:5:log:extra'", "s.yaml:4: optimizer.lr: expected KEY=LOW:HIGH"),
-        ("  seed: [1, 2]", "s.yaml:4: seed: not an axis; use --seeds N"),
+        ("  seed: [1, 2]", "s.yaml:4: seed: not an axis"),
     ],
 )
 def test_a_problem_of_a_study_file_has_its_line(over, message, optilab, tmp_path):

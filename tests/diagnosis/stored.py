@@ -51,7 +51,9 @@ class Case:
             f"epochs={self.epochs}",
             f"seed={self.seed}",
         ]
-        texts = [*network, *fixed, *(self.change if changed else ()), "threads=1", "device=cpu", *more]
+        # The key `freeze` is gone; what such a network did is recorded.
+        change = [text for text in self.change if changed and not text.startswith("model.freeze")]
+        texts = [*network, *fixed, *change, "threads=1", "device=cpu", *more]
         return load(TrainConfig, self.preset, [override_from_text("--set", text) for text in texts])
 
 

@@ -30,9 +30,9 @@ def in_place() -> None:
 
 def inline_workers() -> None:
     """No fault: the trials of a study run in the process of its command, one after the other."""
-    from optilab.study import execution
+    from optilab.study import study
 
-    class Inline(execution.Processes):
+    class Inline(study.Processes):
         answers: ClassVar[list[Any]] = []
 
         def begin(self, name: str, task: Any) -> None:
@@ -48,7 +48,7 @@ def inline_workers() -> None:
         def slots(self) -> int:
             return 1
 
-    execution.Processes = Inline
+    study.Processes = Inline
 
 
 def slow_epochs() -> None:

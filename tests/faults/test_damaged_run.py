@@ -2,11 +2,9 @@
 
 import hashlib
 import io
-import json
 import pickle
 import shutil
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,8 @@ from optilab import runs
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data import load as data
-from optilab.errors import CheckpointError, ExitCode, OptilabError
+from optilab.data import read as data
+from optilab.errors import CheckpointError, ExitCode
 from optilab.train import checkpoint
 from optilab.train.engine import Training
 from tests.data.idx import NAMES, write_sums
@@ -111,40 +109,15 @@ def begun(sandbox: Sandbox) -> Callable[[], Training]:
 
 
 def state_of(run: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(place(run, "newest"), weights_only=True)
+    state: dict[str, Any] = checkpoint.from_bytes(place(run, "newest").read_bytes())
     return state
 
 
-def packed(state: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def weight(state: dict[str, Any]) -> Any:
-    return next(value for name, value in state["model"].items() if name.endswith("weight"))
-
-
-def history(state: dict[str, Any], change: Callable[[list[dict[str, Any]]], Any]) -> None:
-    rows = json.loads(state["rows"])
-    change(rows)
-    state["rows"] = json.dumps(rows)
-
-
 WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "NaN weight": lambda s: weight(s).view(-1)[:1].fill_(float("nan")),
-    "infinite velocity": lambda s: s["optimizer"]["state"][0]["exp_avg"].view(-1)[:1].fill_(float("inf")),
-    "another learning rate": lambda s: s["optimizer"]["param_groups"][0].update(lr=1e9),
-    "state of another parameter": lambda s: s["optimizer"]["state"].update({0: s["optimizer"]["state"][1]}),
+    "weights of another network": lambda s: s["model"].popitem(),
+    "another optimizer": lambda s: s["optimizer"]["param_groups"].append({}),
     "a generator of 255s": lambda s: s["generator"].fill_(255),
     "another run's config": lambda s: s.update(config="0" * 64),
-    "a later format": lambda s: s.update(format=99),
-    "history with a gap": lambda s: history(s, lambda rows: rows.pop(0)),
-    "history longer than the run": lambda s: history(
-        s, lambda rows: rows.extend({**rows[0], "epoch": n} for n in (3, 4))
-    ),
-    "history that is infinite": lambda s: history(s, lambda rows: rows[0].update(val_loss=float("inf"))),
-    "history without a column": lambda s: history(s, lambda rows: [row.pop("val_acc") for row in rows]),
 }
 
 
@@ -153,71 +126,7 @@ def test_wrong_content_is_refused(what: str, half: Path, begun: Callable[[], Tra
     state = state_of(half)
     WRONG[what](state)
     with pytest.raises(CheckpointError):
-        checkpoint.restore(begun(), packed(state))
-
-
-FOREIGN: tuple[Any, ...] = (
-    *(None, True, 0, -1, 10**30, 0.5, float("nan"), "x", "[]", '[{"epoch": true}]', "[" * 5000, b"x", 1j),
-    *([], [1], {}, {"a": 1}, (1, 2), [[torch.zeros(2)]], torch.nn.Parameter(torch.zeros(3))),
-    *(torch.zeros(0), torch.ones(3), torch.tensor(1.0), torch.zeros(1).expand(1000), torch.zeros(3).to_sparse()),
-    *(torch.zeros(3, device="meta"), torch.zeros(4, dtype=torch.bfloat16), torch.full((5056,), 255).byte()),
-)
-
-
-def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The keys on the way to everything in a tree of dicts and lists."""
-    if path:
-        yield path
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in pairs:
-        yield from places(value, (*path, key))
-
-
-def reformed(old: Any, number: int) -> Any:
-    """A tensor in another form; something else in the place of anything else."""
-    if not isinstance(old, torch.Tensor):
-        return FOREIGN[number]
-    return (old.double(), old[None], old.flatten()[:0], old.to("meta"), old.float().requires_grad_())[number % 5]
-
-
-def after_another_epoch(training: Training) -> bytes:
-    next(training.run(lambda done, total: None, lambda: False))
-    return checkpoint.save(training)
-
-
-@FEW_OR_MANY
-def test_drawn_content_is_refused_or_changes_nothing(
-    examples: int, half: Path, begun: Callable[[], Training]
-) -> None:
-    """One thing of a state is replaced, renamed, dropped or given another form."""
-    undisturbed = begun()
-    checkpoint.restore(undisturbed, packed(state_of(half)))
-    expected, refused = after_another_epoch(undisturbed), 0
-
-    @settings(max_examples=examples)
-    @given(
-        where=st.sampled_from([*places(state_of(half))]),
-        how=st.sampled_from(("replace", "drop", "rename", "reform")),
-        number=st.integers(0, len(FOREIGN) - 1),
-    )
-    def check(where: tuple[Any, ...], how: str, number: int) -> None:
-        nonlocal refused
-        state, training = state_of(half), begun()
-        tree: Any = state
-        for key in where[:-1]:
-            tree = tree[key]
-        old = tree.pop(where[-1]) if isinstance(tree, dict) else tree[where[-1]]
-        if how != "drop":
-            key = "other" if how == "rename" and isinstance(tree, dict) else where[-1]
-            tree[key] = {"replace": FOREIGN[number], "reform": reformed(old, number)}.get(how, old)
-        try:
-            checkpoint.restore(training, packed(state))
-            assert training.epoch != 2 or after_another_epoch(training) == expected or where == ("first_loss",)
-        except OptilabError:
-            refused += 1
-
-    check()
-    assert refused > examples / 2
+        checkpoint.restore(begun(), checkpoint.to_bytes(state))
 
 
 # --- states of a run directory -----------------------------------------------------------------------------
@@ -243,25 +152,28 @@ def without_checkpoints(run: Path) -> None:
         file.unlink()
 
 
-def compressed(run: Path) -> None:
+def earlier(run: Path) -> None:
+    """As versions before format 3 wrote it, by torch.save."""
     buffer = io.BytesIO()
-    source = zipfile.ZipFile(place(run, "newest"))
-    with source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
-        for entry in source.namelist():
-            target.writestr(entry, source.read(entry))
+    torch.save({"format": 2}, buffer)
     put(run, buffer.getvalue())
+
+
+def later(run: Path) -> None:
+    put(run, place(run, "newest").read_bytes().replace(b'format\\": 3', b'format\\": 4'))
 
 
 def of_another_dataset(run: Path) -> None:
     state = state_of(run)
     state["data"] = dict.fromkeys(state["data"], "0" * 64)
-    put(run, packed(state))
+    put(run, checkpoint.to_bytes(state))
 
 
 STATES: dict[str, tuple[Callable[[Path], Any], int, str]] = {
     "no checkpoint": (without_checkpoints, 5, "records 2 epochs but has no checkpoint"),
     "content of another epoch": (lambda run: put(run, place(run, "older").read_bytes()), 0, "it holds epoch 1"),
-    "compressed checkpoint": (compressed, 0, "compressed"),
+    "checkpoint of an earlier version": (earlier, 4, "checkpoints of an earlier version of optilab"),
+    "checkpoint of a later version": (later, 0, "it has format 4, and this version reads 3"),
     "checkpoint of another dataset": (of_another_dataset, 4, "comes from a run on another dataset"),
     "no checksums": (edit("manifest.json", '"sha256"', '"sha1"'), 5, "lacks the dataset's checksums"),
     "newer schema": (edit("manifest.json", '"schema_version": 2', '"schema_version": 99'), 5, "99"),
@@ -304,7 +216,7 @@ def test_pickle_payload_is_not_executed(sandbox: Sandbox, half: Path, tmp_path: 
     put(half, buffer.getvalue())
     for env in ({}, {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}):
         done = sandbox.type(*sandbox.resume_argv("half"), **env)
-        assert done.returncode == ExitCode.CHECKPOINT, done
+        assert done.returncode == (ExitCode.RUN if form == "zip" else ExitCode.CHECKPOINT), done
         assert not canary.exists()
         assert "weights_only" not in done.stderr
 
@@ -320,7 +232,7 @@ def test_data_that_changed_are_refused(sandbox: Sandbox, half: Path, tmp_path: P
     before = contents(half)
     refused = sandbox.type(*sandbox.resume_argv("half", "--data-dir", str(tmp_path / "changed")))
     assert refused.returncode == ExitCode.RUN, refused
-    assert f"{NAMES[0]}: SHA-256 " in refused.stderr
+    assert f"other SHA-256 of {NAMES[0]};" in refused.stderr
     assert NAMES[1] not in refused.stderr
     assert contents(half) == before
     assert sandbox.type(*sandbox.resume_argv("half", "--data-dir", str(tmp_path / "same"))).returncode == 0

@@ -17,7 +17,7 @@ from optilab.config.keys import ENTRY, SECTION, Key, keys_of
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.errors import ConfigError, DivergedError
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint
@@ -55,22 +55,10 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "optimizer.base": [{"optimizer": {"name": "lookahead", "base": base}} for base in ("sgd", "adam")],
     "optimizer.others": [{"optimizer": {"name": "muon", "others": {"name": "adam", "lr": 0.01}}}],
     "model.skip": [{"model.skip": [[1, 2]]}],
-    "model.dropout_at": [
-        {"model.dropout": 0.2, "model.norm": "batch", "model.dropout_at": at}
-        for at in ("preactivation", "before-norm")
-    ],
-    "model.skip_at": [{"model.skip": [[1, 2]], "model.skip_at": "preactivation"}],
-    "replay.layers_drawn": [{"model.init": "xavier", "replay.layers_drawn": "layer-by-layer"}],
-    "replay.stages_drawn": [{"stages": STAGES, "replay.stages_drawn": "in-turn"}],
     "stages.layers": [{"stages": STAGES}],
     "stages.epochs": [{"stages": [{"layers": 1, "epochs": 1}, {"layers": 2}]}],
     "replay.loaders_per_epoch": [{"stages": STAGES, "replay.loaders_per_epoch": [0, 2]}],
-    "stages.train": [{"stages": [STAGES[0], {"layers": 2, "train": train}]} for train in ("all", "new")],
     "data.holdout": [{"data.holdout": 32}],
-    "replay.cycle_momentum": [
-        {"schedule": "one-cycle", "replay.cycle_momentum": True, "optimizer": {"name": rule}}
-        for rule in ("adam", "nesterov")
-    ],
     "dtype": [
         {"dtype": "float64", "optimizer": {"name": "nadam"}, "model.norm": "batch"},
         {"dtype": "float64", "optimizer": {"name": "adopt"}, "stages": STAGES},
@@ -80,8 +68,6 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
     ],
     "replay.split_seed": [{"data.holdout": 32, "replay.split_seed": 7}],
     "data.images": [{"data.images": 90}],
-    "replay.take": [{"data.images": 90, "replay.take": "random"}],
-    "replay.hold_out": [{"data.holdout": 32, "replay.hold_out": which} for which in ("first", "last")],
     **{
         f"plateau.{key}": [{"plateau": {"patience": 0, "factor": 0.5, "threshold": 0.2, key: value}}]
         for key, value in PLATEAUS.items()
@@ -207,16 +193,6 @@ FAST_OR_FULL = [pytest.param(False, id="one"), pytest.param(True, id="every", ma
 @pytest.mark.parametrize("what", CASES)
 def test_resume_is_exact_at_every_epoch(what: str, every: bool, dataset: data.Dataset) -> None:
     assert differing(CASES[what], dataset, every) == []
-
-
-def test_frozen_layers_have_no_gradient_in_the_diagnostics(dataset: data.Dataset) -> None:
-    """Their gradients of the previous stage are cleared; they would count in the norms and in the noise."""
-    training = begun(settings({"stages": [{"layers": 1, "epochs": 2}, {"layers": 2, "train": "new"}]}), dataset)
-    epochs = training.run(lambda done, total: None, lambda: False)
-    norms = [[layer["gradient_norm"] for layer in training.record["layers"]] for _ in epochs]
-    assert norms[1][0] > 0
-    assert [row[0] for row in norms[2:]] == [0.0, 0.0]
-    assert all(value > 0 for row in norms for value in row[1:])
 
 
 def test_every_key_of_the_schema_is_in_the_matrix() -> None:

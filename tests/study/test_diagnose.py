@@ -13,7 +13,7 @@ from optilab.config.load import load
 from optilab.config.model import BatchNorm
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
-from optilab.data.load import Dataset
+from optilab.data.read import Dataset
 from optilab.diagnose import CAUSES, Evidence, Severity, commands, diagnose, in_loop, verdict
 from optilab.diagnose.remedies import remedies
 from optilab.errors import DivergedError, UsageError
@@ -428,7 +428,6 @@ def test_a_batch_norm_over_one_image_is_refused_and_diagnosed():
         ["model.norm=standardize"],
         ["model.skip=[[1, 3]]"],
         ["model.dropout=0.3"],
-        ["model.freeze=[1]"],
         ["model.gradient_norm=[1, 2]"],
         ["stages=[{layers: 1, epochs: 2}, {layers: 3}]"],
         ["optimizer={name: adam, eps_placement: added}"],

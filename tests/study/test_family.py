@@ -1,4 +1,4 @@
-"""Error rates of races on functions, as docs/verdicts.md has them: simulated races of equal optimizers.
+"""Error rates of races on functions, as docs/measured.md has them: simulated races of equal optimizers.
 
 Log cost = difficulty of the start, which all optimizers share, + the effect of the optimizer on the function + noise
 (0.5); functions x 20 starts.

@@ -14,14 +14,14 @@ from optilab.commands import race_tables
 from optilab.config.claims import expectations
 from optilab.config.load import load
 from optilab.config.presets import presets_folder
+from optilab.config.section import to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
 from optilab.study import claims, network_race, remedy, search_space
-from optilab.study.network_race import choice, finalists
-from optilab.study.trials import Outcome
+from optilab.study.network_race import Entry, tuned
 from tests.run import run
 
 OWN = """
@@ -105,18 +105,29 @@ def test_rules_share_budget_seeds_and_uniform_numbers():
     assert not {t.settings["lr"] for t in planned.trials} & {t.settings["lr"] for t in others}
 
 
-def test_a_second_seed_decides_between_finalists():
+def rows_at(*scores):
+    """Rows of trainings that reached these accuracies; None diverged."""
+    return [{"status": "diverged" if value is None else "done", "val_acc": value} for value in scores]
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "finalists", "second", "chosen"),
+    [
+        ([0.5, 0.9, 0.8, 0.7, None], 3, [2, 3, 4], [0.6, 0.8, 0.85], 3),
+        ([0.5, 0.9, 0.8, 0.7, None], 3, [2, 3, 4], [None, None, 0.85], 4),
+        ([0.5, 0.9, 0.8, 0.7, None], 3, [2, 3, 4], [None, None, None], 2),
+        ([0.5, 0.9, 0.8, 0.7, None], 1, [], [], 2),
+        ([0.5, None, None], 3, [], [], 1),  # nothing to decide
+        ([None, None], 3, [], [], None),
+    ],
+)
+def test_a_second_seed_decides_between_finalists(first, count, finalists, second, chosen):
     """By the mean of both seeds; one that diverges from the second seed loses to any that does not."""
-    first = [{"setting": n, "status": "done", "val_acc": v} for n, v in enumerate([0.5, 0.9, 0.8, 0.7], start=1)]
-    first.append({"setting": 5, "status": "diverged", "val_acc": None})
-    assert finalists(first, 3) == [1, 2, 3]
-    assert finalists(first[:1], 3) == []  # nothing to decide
-    again = [{"setting": n, "status": "done", "val_acc": v} for n, v in ((2, 0.6), (3, 0.8), (4, 0.85))]
-    lost = {"status": "diverged"}
-    assert choice(first, again, 3) == 2
-    assert choice(first, [again[0] | lost, again[1] | lost, again[2]], 3) == 3
-    assert choice(first, again[:2], 3) is None  # a finalist is still to come
-    assert (choice(first, [], 1), choice(first[:1], [], 3), choice(first[4:], [], 3)) == (1, 0, None)
+    stages = tuned(42, budget=len(first), finalists=count, seeds=2)
+    assert next(stages) == [Entry("tuning", n, 41 + n) for n in range(1, len(first) + 1)]
+    assert stages.send(rows_at(*first)) == [Entry("finalist", number, 20_041) for number in finalists]
+    finals = [] if chosen is None else [Entry("final", chosen, seed) for seed in (10_042, 10_043)]
+    assert stages.send(rows_at(*second)) == finals
 
 
 ADAM_DEFAULT, MUON = RULES["adam"](), RULES["muon"]()
@@ -220,9 +231,8 @@ def test_files_of_earlier_versions_are_planned_as_before():
     for old, new in zip(before.candidates, now.candidates, strict=True):
         fields = [{key: v for key, v in trial.settings.items() if key != "eps"} for trial in new.tuning]
         assert [trial.settings for trial in old.tuning] == fields
-        outcomes = {trial.name: Outcome(trial, trial.row("done", "", {"val_acc": 0.5})) for trial in old.tuning}
-        assert (old.finalists(outcomes), len(old.finals(outcomes))) == ([], 5)
-    earlier = {**yaml.safe_load(before.study()), "target": None}
+    assert before.race.finalists == 1
+    earlier = {**yaml.safe_load(to_yaml(before.asked)), "target": None}
     assert load(RaceConfig, earlier) == before.asked
     with pytest.raises(ConfigError, match=r"expected null, since a race has no target, got 0\.8"):
         load(RaceConfig, {**earlier, "target": 0.8})
@@ -318,11 +328,12 @@ def test_what_always_diverges_has_the_chance_level(raced):
     record = SimpleNamespace(manifest={"data": {"classes": 10}})
     facts = {"trial": "t", "setting": 1, "lr": 0.1}
     tuning, final = ({**facts, "stage": stage, "status": "done", "val_acc": 0.5} for stage in ("tuning", "final"))
-    rows = {
-        1: [{**tuning, "seed": 0}, {**final, "seed": 10_000, "test_acc": 0.6}],
-        2: [{**tuning, "seed": 20_000, "status": "diverged"}],
-    }
-    result = network_race._raced(rows, {"t": record}, budget=1, seeds=1, count=1)
+    rows = [
+        {**tuning, "seed": 0},
+        {**final, "seed": 10_000, "test_acc": 0.6},
+        {**tuning, "repeat": 2, "seed": 20_000, "status": "diverged"},
+    ]
+    result = network_race._raced(rows, {"t": record}, repeats=2, sizes=(1, 1, 1))
     assert (result.repeats, result.accuracy.worst) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
 from optilab.study import network_race, remedy, sweep
-from optilab.study.plan import Batch, Outcomes, StudyPlan, execute
+from optilab.study.plan import Batch, Outcomes, follow
+from optilab.study.study import StudySpec, ahead_with_confirmation
 from optilab.study.trials import Outcome
 
 EPOCHS = 300
@@ -17,16 +18,16 @@ RATES = {"optimizer.lr": "1e-4:1:9:log"}
 SEARCH = {"over": {"optimizer.lr": "1e-4:1:log"}, "samples": 18, "search": "tpe", "confirm": 0}
 
 
-def swept(**keys) -> StudyPlan:
+def swept(**keys) -> StudySpec:
     return sweep.plan(sweep.resolve(SweepConfig(**{"config": "relu", "over": RATES, "seeds": 2, **keys})))
 
 
-def raced(**keys) -> StudyPlan:
+def raced(**keys) -> StudySpec:
     asked = RaceConfig(on=["relu", "tanh"], algos=["sgd", "adam"], budget=3, seeds=2, repeats=1, **keys)
     return network_race.plan(network_race.resolve(asked))
 
 
-def remedied(**keys) -> StudyPlan:
+def remedied(**keys) -> StudySpec:
     return remedy.plan(remedy.resolve(RemedyConfig(config="relu", only=["adam", "batchnorm"], seeds=2, **keys)))
 
 
@@ -50,9 +51,9 @@ def outcome(trial, drawn) -> Outcome:
     return Outcome(trial, trial.row(status, "", numbers))
 
 
-def batches(plan: StudyPlan, folder, drawn, count=None) -> Iterator[Batch]:
+def batches(plan: StudySpec, folder, drawn, count=None) -> Iterator[Batch]:
     """The batches of a plan whose trials have the outcomes of a table."""
-    generator = plan.plan(folder)
+    generator = plan.plan(folder, False)
     known: dict[str, Outcome] = {}
     batch = next(generator)
     while True:
@@ -122,7 +123,7 @@ def test_a_dry_run_counts_trials_and_epochs_and_writes_nothing(kind, trials, epo
     if kind == "search":
         pytest.importorskip("optuna")
     plan = swept(**SEARCH) if kind == "search" else PLANS[kind]
-    ahead = plan.forecast(tmp_path)
+    ahead = ahead_with_confirmation(plan, tmp_path)
     assert (len(ahead.trials), len(ahead.missing), ahead.epochs) == (trials, trials, epochs)
     assert not [*tmp_path.iterdir()]
 
@@ -131,7 +132,7 @@ def test_the_best_settings_are_trained_again_from_new_seeds(tmp_path):
     """The last rate would be the best, but one of its seeds diverged."""
     asked: list[Batch] = []
 
-    def run(batch: Batch) -> Outcomes:
+    def train(batch: Batch, ended: Outcomes) -> Outcomes:
         asked.append(batch)
         return {
             t.name: outcome(
@@ -144,7 +145,7 @@ def test_the_best_settings_are_trained_again_from_new_seeds(tmp_path):
         return trial.settings["optimizer.lr"] * (0.9 + trial.config.seed / 1e6)
 
     plan = swept(confirm=2, seeds=6)
-    _, outcomes = execute(plan.plan(tmp_path), run, tmp_path)
+    outcomes = follow(plan.plan(tmp_path, False), lambda batch: {}, train)
     (choice,), again = asked, plan.confirmation(tmp_path, outcomes)
     rates = sorted({trial.settings["optimizer.lr"] for trial in choice.trials})
     assert sorted({trial.settings["optimizer.lr"] for trial in again.trials}) == rates[-3:-1]
@@ -153,12 +154,12 @@ def test_the_best_settings_are_trained_again_from_new_seeds(tmp_path):
     assert sweep.plan(again.asked).trials == again.trials  # its study.yaml asks for the same trainings
 
 
-def test_a_plan_ends_where_it_is_told_to(tmp_path):
+def test_a_plan_ends_at_a_batch_that_lacks_an_outcome(tmp_path):
     asked: list[Batch] = []
 
-    def run(batch: Batch) -> Outcomes:
+    def train(batch: Batch, ended: Outcomes) -> Outcomes:
         asked.append(batch)
-        return {}
+        return {trial.name: outcome(trial, [("done", 0.5)]) for trial in batch.trials[1:]}
 
-    trials, outcomes = execute(swept(halving=3).plan(tmp_path), run, tmp_path, ending=lambda: True)
-    assert (len(asked), len(trials), outcomes) == (1, 18, {})
+    outcomes = follow(swept(halving=3).plan(tmp_path, False), lambda batch: {}, train)
+    assert (len(asked), len(outcomes)) == (1, 17)

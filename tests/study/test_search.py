@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from optilab import runs
-from optilab.study import search
-from optilab.study.plan import GENERATION
-from optilab.study.trials import Outcome
+from optilab.study.plan import follow
+from optilab.study.search import GENERATION, tpe
+from optilab.study.trials import Outcome, Trial
 from tests.run import run
 from tests.study.test_sweep import files, plan
 
@@ -84,16 +84,23 @@ def test_points_that_are_planned_are_not_chosen_again():
 
 def followed(space, planned=()):
     """The points of a search, and rows of what came out of them: better near a rate of 0.01 without a norm."""
-    chosen = search.Search(space.axes, space.base.seed, "val_acc", planned)
     points, rows = list[dict](), list[dict]()
-    for first in range(0, space.asked.samples, GENERATION):
-        numbers = range(first, min(first + GENERATION, space.asked.samples))
-        points += [chosen.ask(number) for number in numbers]
-        for number in numbers:
-            distance = abs(log10(points[number]["optimizer.lr"]) + 2) + (points[number]["model.norm"] == "batch")
+
+    def trials_of(point):
+        points.append(point)
+        return [Trial(str(len(points)), space.base, point)]
+
+    def train(batch, ended):
+        outcomes = {}
+        for number, trial in enumerate(batch.trials, len(rows)):
+            rate, norm = trial.settings["optimizer.lr"], trial.settings["model.norm"]
             status = "failed" if number % 11 == 5 else "diverged" if number % 13 == 3 else "done"
-            rows.append({"status": status, "val_acc": -distance})
-            chosen.tell(number, [Outcome(space.trials[0], rows[-1])])
+            rows.append({"status": status, "val_acc": -abs(log10(rate) + 2) - (norm == "batch")})
+            outcomes[trial.name] = Outcome(trial, rows[-1])
+        return outcomes
+
+    chosen = tpe(space.axes, space.asked.samples, space.base.seed, "val_acc", trials_of, planned)
+    follow(chosen, lambda batch: {}, train)
     return points, rows
 
 

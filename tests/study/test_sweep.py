@@ -12,13 +12,14 @@ import scipy.stats
 from scipy.stats import qmc
 
 from optilab import runs
+from optilab.config.section import to_yaml
 from optilab.config.study import RemedyConfig, SweepConfig
 from optilab.errors import RunError
 from optilab.lab import Lab
 from optilab.runs.lock import hold
 from optilab.study import remedy, sweep
-from optilab.study.execution import require_kept
 from optilab.study.judge import smallest_difference
+from optilab.study.study import require_kept
 from tests.run import run
 
 OVER = ["--over", "optimizer.lr=0.01,1", "--over", "model.init=default,xavier"]
@@ -113,7 +114,7 @@ def test_samples_are_a_sobol_sequence_that_can_grow():
 def begun(folder, planned):
     """The directory of a study that has begun the trials of the plan."""
     facts = {"command": planned.command, "versions": {"optilab": "0"}}
-    study = runs.open_study(folder, "s", planned.study(), facts)
+    study = runs.open_study(folder, "s", to_yaml(planned.asked), facts)
     study.plan(trial.planned for trial in planned.trials)
     for trial in planned.trials:
         (study.path / trial.name).mkdir()
@@ -223,19 +224,11 @@ def test_failed_and_diverged_trials_are_results(optilab, small):
 
 @pytest.mark.parametrize(("options", "groups", "seeds"), [([], 4, 2), (["--confirm", 2], 2, 5)])
 def test_a_dry_run_says_what_the_design_can_tell(options, groups, seeds, study, optilab, small):
-    command = ["sweep", small, *EIGHT, "--metric", "val_loss", "--dry-run", "--json"]
-    losses: dict[tuple, list[float]] = {}
-    for row in runs.read_study(study).trials():
-        losses.setdefault((row["optimizer.lr"], row["model.init"]), []).append(row["val_loss"])
-    variances = np.array([np.var(values, ddof=1) for values in losses.values()])
-    noise = np.mean(variances**1.5) ** (1 / 3)
     before = sorted((path, path.stat().st_mtime_ns) for path in study.parent.rglob("*"))
-    document = json.loads(optilab(*command, *options, "--name", "s").stdout)
+    document = json.loads(optilab("sweep", small, *EIGHT, "--dry-run", "--json", *options, "--name", "s").stdout)
     assert sorted((path, path.stat().st_mtime_ns) for path in study.parent.rglob("*")) == before
     assert (document["trials"] - document["missing"], document["longest"]) == (8, 3)
-    design = document["design"]
-    assert (design["groups"], design["noise"]) == (len(variances), pytest.approx(noise))
-    assert design["difference"] == pytest.approx(noise * smallest_difference(groups, seeds))
+    assert document["detectable"] == smallest_difference(groups, seeds)
 
 
 # --- what a study proposes next ----------------------------------------------------------------------------
@@ -376,7 +369,7 @@ def test_a_confirmation_lies_inside_its_sweep(optilab, small, tmp_path):
     assert [group["seeds"] for group in plotted["groups"]] == [[42]] * 6
     assert "optilab runs compare s/confirmed" in optilab("runs", "show", "s").stdout
     told = optilab("sweep", "--resume", "s/confirmed", code=4).stderr
-    assert told.endswith("continue it with: optilab sweep --resume s\n")
+    assert told.endswith("s/confirmed is a part of its sweep, s\n")
     # Stopped in the middle of either, the same command goes on with it.
     whole = files(study), files(study / "confirmed")
     for path in (study / first[0], study / "confirmed" / again[-1], study / "confirmed"):

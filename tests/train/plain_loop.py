@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Subset, TensorDataset, random_split
+from torch.utils.data import DataLoader, TensorDataset, random_split
 
 
 def tensors(images, labels, scale=255, transform=lambda x: x):
@@ -30,11 +30,9 @@ def plain(
     used=lambda train: train,  # of the training images
     holdout=0,
     split=None,  # the hold-out's generator
-    separate=random_split,  # the training images from those held out
     pixels=None,  # what `tensors` makes of them
     loading=None,  # options of the training's DataLoader
     checking=32,  # images at once in validation
-    peeks=0,
     network=ready,
     parts=(),  # what follows a hidden linear layer
     train_seed=None,
@@ -44,32 +42,26 @@ def plain(
     dtype=torch.float32,
     after_epoch=lambda optimizer, row: None,
     checking_draws=True,  # or as if there had been no validation
-    checking_shuffles=False,
     also_checked=False,  # a second validation loader, after the first
-    by_batch=False,  # accuracies are means of the batches' own
-    cells=lambda train: None,  # what a notebook has run between the seed and this
 ):
     """The loop as a user of PyTorch writes it."""
     torch.set_default_dtype(dtype)
     torch.manual_seed(42)
     train = tensors(dataset.train_images, dataset.train_labels, **pixels or {})
     validation = tensors(dataset.test_images, dataset.test_labels, **pixels or {})
-    cells(train)
     train = used(train)
     if holdout:
-        train, validation = separate(train, [len(train) - holdout, holdout], split)
+        train, validation = random_split(train, [len(train) - holdout, holdout], split)
     train, validation = (
         DataLoader(train, 32, **{"shuffle": True, **(loading or {})}),
-        DataLoader(validation, checking, shuffle=checking_shuffles),
+        DataLoader(validation, checking),
     )
-    for _ in range(peeks):
-        next(iter(train))
     model = network(parts)
     if train_seed is not None:
         torch.manual_seed(train_seed)
     optimizer, step, rows = optimizer_of(model), 0, []
     for epoch in range(epochs):
-        losses, sizes, right, accuracies = [], [], 0, []
+        losses, sizes, right = [], [], 0
         model.train()
         for x, y in train:
             if rate is not None:
@@ -84,8 +76,7 @@ def plain(
             losses.append(loss.item())
             sizes.append(len(y))
             right += int((logits.argmax(1) == y).sum())
-            accuracies.append((logits.argmax(1) == y).float().mean().item())
-        accuracy = sum(accuracies) / len(train) if by_batch else right / sum(sizes)
+        accuracy = right / sum(sizes)
         trained = {"train_loss": mean(losses, sizes, by_image), "train_acc": accuracy}
         model.eval()
         before = torch.get_rng_state()
@@ -98,25 +89,11 @@ def plain(
         losses = [nn.functional.cross_entropy(logits, y).item() for logits, y in checked]
         right = sum(int((logits.argmax(1) == y).sum()) for logits, y in checked)
         sizes = [len(y) for _, y in checked]
-        accuracies = [(logits.argmax(1) == y).float().mean().item() for logits, y in checked]
-        accuracy = sum(accuracies) / len(checked) if by_batch else right / sum(sizes)
+        accuracy = right / sum(sizes)
         validated = {"val_loss": mean(losses, sizes, by_image), "val_acc": accuracy}
         rows.append({"epoch": epoch + 1, **trained, **validated})
         after_epoch(optimizer, rows[-1])
     return rows, model
-
-
-def built_before(train):
-    """Another network, in an earlier cell: (784 + 1) * 16 + (16 + 1) * 10 numbers."""
-    nn.Sequential(nn.Linear(784, 16), nn.Tanh(), nn.Linear(16, 10))
-
-
-def trained_before(train):
-    """Another network, two epochs of a loader that shuffles, one of a loader that does not."""
-    built_before(train)
-    for _ in range(2):
-        list(DataLoader(train, 32, shuffle=True))
-    list(DataLoader(train, 32))
 
 
 class BatchNormInForward(nn.Module):
@@ -126,22 +103,14 @@ class BatchNormInForward(nn.Module):
         return nn.BatchNorm1d(x.shape[1])(x)
 
 
-def in_order(images, sizes, _):
-    """As random_split, without drawing."""
-    return Subset(images, range(sizes[0])), Subset(images, range(sizes[0], len(images)))
-
-
-def plain_stages(dataset, stages, in_turn):
-    """Training losses of a network that grows: (layers, epochs, frozen layers, whether validated) per stage."""
+def plain_stages(dataset, stages):
+    """Training losses of a network that grows: (layers, epochs, whether validated) per stage."""
     torch.manual_seed(42)
     train = DataLoader(tensors(dataset.train_images, dataset.train_labels), 32, shuffle=True)
     validation = DataLoader(tensors(dataset.test_images, dataset.test_labels), 32)
-    layers, losses = [], []
-    for depth, epochs, frozen, validated in stages:
-        while len(layers) < (depth if in_turn else stages[-1][0]):
-            layers.append(nn.Linear(16 if layers else 784, 16))
-        for number, layer in enumerate(layers):
-            layer.requires_grad_(number >= frozen)
+    layers = [nn.Linear(16 if number else 784, 16) for number in range(stages[-1][0])]
+    losses = []
+    for depth, epochs, validated in stages:
         model = nn.Sequential(
             *(part for layer in layers[:depth] for part in (layer, nn.Tanh())), nn.Linear(16, 10)
         )
@@ -213,25 +182,3 @@ class NormalizedGradient(torch.autograd.Function):
 class GradientNorm(nn.Module):
     def forward(self, x):
         return NormalizedGradient.apply(x)
-
-
-class Residual(nn.Module):
-    """Two hidden layers; the output of the first is added to the second's before its activation."""
-
-    def __init__(self, parts):
-        super().__init__()
-        self.one, self.two, self.out = nn.Linear(784, 16), nn.Linear(16, 16), nn.Linear(16, 10)
-
-    def forward(self, x):
-        x = torch.tanh(self.one(x))
-        return self.out(torch.tanh(self.two(x) + x))
-
-
-def one_by_one(parts):
-    layers = []
-    for widths in ((784, 16), (16, 16), (16, 10)):
-        layer = nn.Linear(*widths)
-        nn.init.normal_(layer.weight, 0, 0.3)
-        nn.init.zeros_(layer.bias)
-        layers += [layer, *parts]
-    return nn.Sequential(*layers[: -len(parts)])

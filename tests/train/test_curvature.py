@@ -10,7 +10,7 @@ from torch import nn
 
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
-from optilab.data.load import load as load_data
+from optilab.data.read import load as load_data
 from optilab.diagnose import Evidence, verdict
 from optilab.optimize import RULES
 from optilab.optimize.theory import frozen_step, is_adaptive, stability_limit
@@ -112,7 +112,6 @@ NETWORKS = {
     "batch norm": ["model.norm=batch"],
     "layer norm": ["model.norm=layer"],
     "dropout": ["model.dropout=0.5"],
-    "frozen": ["model.freeze=[1]"],
     "no hidden layer": ["model.hidden=[]"],
     "adam": ["optimizer=adam"],
     "adam, own code": ["optimizer={name: adam, eps_placement: inside}"],

@@ -9,13 +9,13 @@ from optilab.config.load import load
 from optilab.config.study import RemedyConfig
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.errors import ExitCode, SystemFailure, UsageError
 from optilab.optimize import RULES
 from optilab.runs.provenance import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
-from optilab.train.checkpoint import canonical
+from optilab.train.checkpoint import from_bytes, to_bytes
 from optilab.train.device import leaves
 from optilab.train.images import Images, as_input
 from tests.data.idx import write_idx_dataset
@@ -32,7 +32,6 @@ CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
     "batch norm and dropout": {"model__norm": "batch", "model__dropout": 0.2},
     "layer norm, clipped": {"model__norm": "layer", "clip_norm": 0.1, "clip_value": 0.01},
     "stages": {"stages": STAGES, "optimizer": "adam"},
-    "stages, new layers only": {"stages": [STAGES[0], {"layers": 2, "train": "new"}], "model__norm": "batch"},
     "float64": {"dtype": "float64", "optimizer": "nadam"},
     "hold-out": {"data__holdout": 16, "data__validation_batch_size": 8},
     "one cycle": {"schedule": "one-cycle", "schedule_by": "batch"},
@@ -160,7 +159,7 @@ def test_a_checkpoint_of_a_device_waits_once(monkeypatch):
             "a": [torch.arange(3.0).to(DEVICE), torch.ones((), dtype=torch.int64).to(DEVICE)],
             "b": torch.ones(2),
         }
-        copy = canonical(tree)
+        copy = from_bytes(to_bytes(tree))
         assert simulation.counts["synchronisations"] == 1
     assert [part.tolist() for part in (*copy["a"], copy["b"])] == [[0.0, 1.0, 2.0], 1, [1.0, 1.0]]
     assert copy["a"][1].dtype == torch.int64
@@ -202,9 +201,9 @@ def test_float64_is_refused_on_mps_before_training(small, monkeypatch, tmp_path)
 
 def test_a_remedys_trials_run_on_the_device_that_is_named():
     """Without one they run on the CPU, several at once."""
-    named = remedy.tried(RemedyConfig(config="sigmoid.yaml", set={"device": "cuda"}, only=["lr"]))
-    default = remedy.tried(RemedyConfig(config="sigmoid.yaml", only=["lr"]))
-    assert [plans[0].trials[0].config.device for plans in (named, default)] == ["cuda", "cpu"]
+    named = remedy.variants_of(RemedyConfig(config="sigmoid.yaml", set={"device": "cuda"}, only=["lr"]))
+    default = remedy.variants_of(RemedyConfig(config="sigmoid.yaml", only=["lr"]))
+    assert [variants[0].config.device for variants in (named, default)] == ["cuda", "cpu"]
 
 
 # --- its generator, its versions, its failures -------------------------------------------------------------

@@ -10,7 +10,7 @@ from optilab import runs
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.errors import DivergedError, UsageError
 from optilab.runs.provenance import provenance
 from optilab.train import checkpoint, device, engine, probes, session

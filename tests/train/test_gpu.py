@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.errors import DivergedError, SystemFailure
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line

@@ -12,7 +12,7 @@ from optilab.config.load import load
 from optilab.config.training import NOT_IN_TRAINING, NOT_TRAINING, TrainConfig
 from optilab.config.tree import Override
 from optilab.data import fetch
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.train import checkpoint, engine, optimizers
 from optilab.train.device import all_finite
@@ -60,7 +60,6 @@ def test_an_interrupted_run_ends_in_the_same_bytes(name, small):
     checkpoint.restore(resumed, saved[0])
     assert checkpoint.save(resumed) == saved[0]
     assert epochs(resumed) == saved[1:]
-    assert len(saved[-1]) < checkpoint.size_limit(resumed)
 
 
 def network(seed=0):
@@ -162,16 +161,12 @@ def test_a_schedule_changes_both_rates_of_muon():
     assert (around.base.lr, around.base.others.lr) == (0.05, 0.0005)
 
 
-@pytest.mark.parametrize("frozen", [[1], [4], [1, 2]])
-def test_muon_keeps_to_the_first_and_last_matrix_of_the_network_where_layers_are_frozen(frozen, small):
-    config = configured(optimizer="muon", **{"model.freeze": frozen})
-    training = engine.Training.start(config, small, CPU)
+def test_muon_keeps_to_the_matrices_between_the_first_and_the_last(small):
+    training = engine.Training.start(configured(optimizer="muon"), small, CPU)
     optimizer, model = training.optimizer, training.model
     parts = optimizer._parts(optimizer.rule)
     trained = {id(parameter): part.name for parameter, part in zip(model.trained, parts, strict=True)}
-    names = [trained.get(id(linear.weight), "frozen") for linear in model.linears]
-    everywhere = ["adamw", "muon", "muon", "adamw"]
-    assert names == ["frozen" if number in frozen else name for number, name in enumerate(everywhere, start=1)]
+    assert [trained[id(linear.weight)] for linear in model.linears] == ["adamw", "muon", "muon", "adamw"]
 
 
 def test_a_schedule_and_a_plateau_reach_the_rule_inside_lookahead(small):

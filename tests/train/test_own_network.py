@@ -88,7 +88,7 @@ def test_it_trains_as_a_plain_loop_of_pytorch_does(train, project, small):
     rows = train("--name", "own", "--set", "optimizer.lr=0.05")
     namespace: dict = {}
     exec(compile(SOURCE, "net.py", "exec"), namespace)
-    from optilab.data import load as data
+    from optilab.data import read as data
 
     dataset = data.load("idx", small.parent)
     torch.set_flush_denormal(True)

@@ -137,7 +137,7 @@ def test_weight_decay_and_a_schedule_reach_it(train, optilab, small):
         ),
         (
             "TorchDeque",
-            "mine.py:TorchDeque, step 1: line 68: state['last'] has the type set, which cannot be saved",
+            "mine.py:TorchDeque, step 1: line 68: state[0]['last'] has the type set, which cannot be saved",
         ),
         ("late", "mine.py:late failed at step 7: line 72: ZeroDivisionError"),
         ("nothing", ": returned nothing; expected the new w: end it with return w"),

@@ -11,7 +11,7 @@ import torch
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data.sources import DATASETS
+from optilab.data.catalog import DATASETS
 from optilab.train import engine
 from optilab.train.device import configure
 from tests.reference_loops import fashion_mnist, notebook_loop

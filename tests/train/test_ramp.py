@@ -8,7 +8,7 @@ from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.study.rates import rate_ramp
 from optilab.train import session

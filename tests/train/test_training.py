@@ -8,13 +8,13 @@ import torch
 import yaml
 from torch import nn
 from torch.optim import lr_scheduler
-from torch.utils.data import Subset, random_split
+from torch.utils.data import Subset
 from torchvision.transforms import Normalize
 
 from optilab.config.load import load
 from optilab.config.training import TrainConfig, changed_keys
 from optilab.config.tree import Override
-from optilab.data import load as data
+from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.optimize.schedules import SCHEDULES
 from optilab.train import engine, optimizers
@@ -24,18 +24,13 @@ from tests.train.plain_loop import (
     Adopt,
     BatchNormInForward,
     GradientNorm,
-    Residual,
     Standardized,
-    built_before,
     generator,
-    in_order,
-    one_by_one,
     plain,
     plain_stages,
     ready,
     sgd,
     tensors,
-    trained_before,
 )
 
 CPU = torch.device("cpu")
@@ -107,51 +102,15 @@ def ready_with(part):
 
 HOLDOUT = {"data__holdout": 40}
 DROPOUT = {"model__dropout": 0.3}, {"parts": (nn.Tanh(), nn.Dropout(0.3))}
-NORMED = {
-    "model__dropout": 0.3,
-    "model__dropout_at": "before-norm",
-    "model__norm": {"name": "layer", "position": "after", "affine": False},
-}
 SPLIT = generator(7)
 PLAIN = {
     "nothing": ({}, {}),
     "hold-out": (HOLDOUT, {"holdout": 40}),
-    "hold-out of the last images": (
-        {**HOLDOUT, "replay__hold_out": "last"},
-        {"holdout": 40, "separate": in_order},
-    ),
-    "hold-out of the first images": (
-        {**HOLDOUT, "replay__hold_out": "first"},
-        {"holdout": 40, "separate": lambda images, sizes, _: in_order(images, sizes[::-1], _)[::-1]},
-    ),
+    "hold-out of a generator": ({**HOLDOUT, "replay__split_seed": 7}, {"holdout": 40, "split": SPLIT}),
+    "shuffle of a generator": ({"replay__shuffle_seed": 7}, {"loading": {"generator": generator(7)}}),
+    "two validations": ({"replay__loaders_per_epoch": 2, **HOLDOUT}, {"also_checked": True, "holdout": 40}),
     "the first images": ({"data__images": 100}, {"used": lambda images: Subset(images, range(100))}),
-    "some images, at random": (
-        {"data__images": 100, "replay__take": "random"},
-        {"used": lambda images: random_split(images, [100, 50])[0]},
-    ),
-    "some images of a generator, some of them held out": (
-        {"data__images": 100, "replay__take": "random", "replay__split_seed": 7, **HOLDOUT},
-        {"used": lambda images: random_split(images, [100, 50], SPLIT)[0], "holdout": 40, "split": SPLIT},
-    ),
-    "split in three": (
-        {
-            "data__images": 110,
-            "replay__take": "random",
-            **HOLDOUT,
-            "replay__hold_out": "last",
-        },
-        {"holdout": 40, "separate": lambda images, *_: random_split(images, [70, 40, 40])[:2]},
-    ),
-    "shuffle of a generator, peeked at": (
-        {"replay__shuffle_seed": 7, "replay__loaders_peeked": 2},
-        {"loading": {"generator": generator(7)}, "peeks": 2},
-    ),
-    "peek": ({"replay__loaders_peeked": 1}, {"peeks": 1}),
     "not shuffled": ({"data__shuffle": False, **DROPOUT[0]}, {"loading": {"shuffle": False}, **DROPOUT[1]}),
-    "not shuffled, of a generator, peeked at": (
-        {"data__shuffle": False, "replay__shuffle_seed": 7, "replay__loaders_peeked": 2, **DROPOUT[0]},
-        {"loading": {"shuffle": False, "generator": generator(7)}, "peeks": 2, **DROPOUT[1]},
-    ),
     "seeded again": ({"replay__training_seed": 3}, {"train_seed": 3}),
     "float64": ({"dtype": "float64"}, {"dtype": torch.float64}),
     "float64, with whatever draws or keeps numbers": (
@@ -184,36 +143,11 @@ PLAIN = {
     "last batch dropped": ({"data__drop_last": True}, {"loading": {"drop_last": True}}),
     "validation in other batches": ({"data__validation_batch_size": 50}, {"checking": 50}),
     "no validation": ({"replay__loaders_per_epoch": 0}, {"checking_draws": False}),
-    "a validation that shuffles": (
-        {"replay__validation_shuffled": True, **DROPOUT[0]},
-        {"checking_shuffles": True, **DROPOUT[1]},
-    ),
-    "a validation that shuffles, and another that does not": (
-        {"replay__validation_shuffled": True, "replay__loaders_per_epoch": 2, **HOLDOUT},
-        {"checking_shuffles": True, "also_checked": True, "holdout": 40},
-    ),
-    "accuracy per batch": ({"replay__accuracy_mean": "batches"}, {"by_batch": True}),
-    "a network built in an earlier cell": (
-        {"replay__draws_before": 785 * 16 + 17 * 10, **HOLDOUT},
-        {"cells": built_before, "holdout": 40},
-    ),
-    "a network trained in an earlier cell": (
-        {"replay__draws_before": 785 * 16 + 17 * 10 + 2 * 4 + 2},
-        {"cells": trained_before},
-    ),
     "batch norm built inside forward": (
         {"model__norm": {"name": "batch", "affine": False, "statistics": "batch"}},
         {"parts": (BatchNormInForward(), nn.Tanh())},
     ),
     "loss per image": ({"replay__loss_mean": "images"}, {"by_image": True}),
-    "initialised one by one": (
-        {"model__init": {"name": "normal", "std": 0.3}, "replay__layers_drawn": "layer-by-layer"},
-        {"network": one_by_one},
-    ),
-    "skip before the activation": (
-        {"model__skip": [[1, 2]], "model__skip_at": "preactivation"},
-        {"network": Residual},
-    ),
     **{
         f"activation {text}": ({"model__activation": yaml.safe_load(text)}, {"parts": (part,)})
         for text, part in {
@@ -237,18 +171,6 @@ PLAIN = {
         {"network": lambda parts: normal_weights(ready(parts, output=False))},
     ),
     "dropout": DROPOUT,
-    "dropout before the activation": (
-        {"model__dropout": 0.3, "model__dropout_at": "preactivation"},
-        {"parts": (nn.Dropout(0.3), nn.Tanh())},
-    ),
-    "dropout before the normalisation": (
-        {**NORMED, "model__norm": {**NORMED["model__norm"], "position": "before"}},
-        {"parts": (nn.Dropout(0.3), nn.LayerNorm(16, elementwise_affine=False), nn.Tanh())},
-    ),
-    "dropout before a normalisation behind the activation": (
-        NORMED,
-        {"parts": (nn.Tanh(), nn.Dropout(0.3), nn.LayerNorm(16, elementwise_affine=False))},
-    ),
     "dropout of pixels": (
         {"model__input_dropout": 0.2, **DROPOUT[0]},
         {"network": lambda parts: nn.Sequential(nn.Dropout(0.2), *ready(parts)), **DROPOUT[1]},
@@ -326,22 +248,6 @@ def test_an_optimizer_is_torchs_with_torchs_defaults_to_the_bit(name, small):
     assert same_weights(training.model, model)
 
 
-@pytest.mark.parametrize("name", ["momentum", "adam"])
-def test_one_cycle_with_its_momentum_is_torchs_to_the_bit(name, small):
-    rule, optimizer, options = OPTIMIZERS[name]
-    config = configured(optimizer=rule, schedule="one-cycle", schedule_by="batch", replay__cycle_momentum=True)
-    training, made = trained(config, small), []
-
-    def scheduled(model):
-        made.append(optimizer(model.parameters(), **options))
-        made.append(torchs.lr_scheduler.OneCycleLR(made[0], made[0].defaults["lr"], total_steps=20))
-        made[0].register_step_post_hook(lambda *_: made[1].last_epoch < 19 and made[1].step())
-        return made[0]
-
-    rows, _ = plain(small, 4, scheduled, parts=(nn.Tanh(),))
-    assert training.rows == rows
-
-
 def test_the_test_set_is_kept_for_the_end_and_costs_no_draw(small):
     config = configured(data__holdout=40)
     training = trained(config, small)
@@ -390,31 +296,23 @@ def test_torchs_own_optimizer_and_the_rule_take_the_same_path(name, weight_decay
 
 # --- stages, early stopping, resume ----------------------------------------------------------------------
 
-STAGES = [{"layers": 1, "epochs": 2}, {"layers": 2, "epochs": 1, "train": "new"}, {"layers": 3}]
-STAGED = {"model__hidden": [16, 16, 16], "stages": STAGES, "epochs": 5}
-
-
-ONE_DEPTH = [{"layers": 1, "epochs": 2}, {"layers": 2, "epochs": 1, "train": "new"}, {"layers": 2}]
+STAGED = {"model__hidden": [16, 16, 16], "epochs": 5}
 BLOCKS = [{"layers": 1, "epochs": 2}, {"layers": 3}]
+ONE_DEPTH = [{"layers": 1, "epochs": 2}, {"layers": 2, "epochs": 1}, {"layers": 2}]
 AT_THE_END = {"stages": ONE_DEPTH, "epochs": 5, "replay__loaders_per_epoch": [0, 0, 1]}
 
 
 @pytest.mark.parametrize(
-    ("keys", "stages", "in_turn"),
+    ("keys", "stages"),
     [
-        ({**STAGED, "replay__stages_drawn": "in-turn"}, [(1, 2, 0, True), (2, 1, 1, True), (3, 2, 0, True)], True),
-        ({**STAGED, "stages": BLOCKS}, [(1, 2, 0, True), (3, 3, 0, True)], False),
-        (AT_THE_END, [(1, 2, 0, False), (2, 1, 1, False), (2, 2, 0, True)], False),
+        ({**STAGED, "stages": BLOCKS}, [(1, 2, True), (3, 3, True)]),
+        (AT_THE_END, [(1, 2, False), (2, 1, False), (2, 2, True)]),
     ],
-    ids=[
-        "layers made in turn",
-        "two layers added as a block",
-        "the published way: each block alone, then all, validation at the end",
-    ],
+    ids=["two layers added as a block", "validation in the last stage"],
 )
-def test_stages_are_those_of_plain_pytorch_to_the_bit(keys, stages, in_turn, small):
+def test_stages_are_those_of_plain_pytorch_to_the_bit(keys, stages, small):
     training = trained(configured(**keys), small)
-    losses, model = plain_stages(small, stages, in_turn)
+    losses, model = plain_stages(small, stages)
     assert [row["train_loss"] for row in training.rows] == losses
     assert same_weights(training.model, model)
 

@@ -169,7 +169,6 @@ HARMLESS: list[Change] = [
     ("", "plateau={patience: 2, factor: 0.5}"),
     ("relu tanh elu leaky", "model.bias=none"),
     ("relu gelu tanh", "model.hidden=<[]|[<int 8 24>]|[64, 64, 64] model.skip=[[1, 3]]>"),
-    ("", "model.freeze=[1]"),
     ("", "data.images=<int 1000 1900>"),
     ("", "labels: <a tenth wrong|uneven>"),
     ("relu gelu", "model.activation=<mish|prelu|elu>"),

@@ -20,7 +20,7 @@ from docs.measured.diagnosis import causes
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import TrainConfig
 from optilab.data import fetch
-from optilab.data.load import Dataset
+from optilab.data.read import Dataset
 from optilab.diagnose import TRIAL_BATCHES
 from optilab.errors import ConfigError, DivergedError
 from optilab.train import device, engine, session

@@ -9,7 +9,7 @@ from optilab.errors import DataError
 from optilab.runs.metrics import METRICS
 from optilab.show.chart import Band, Chart, Mark, Panel, PanelRow, Polyline, Scale
 from optilab.study.curves import history
-from optilab.study.function_race import Race, profile, standings
+from optilab.study.function_race import Race, profile
 from optilab.study.network_race import RaceResult, RaceTable
 
 FACTORS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
@@ -22,7 +22,7 @@ COLUMNS = 3
 
 def race_chart(result: Race) -> Chart:
     """Left the performance profile, right the expected cost after k settings; the series are in the table's order."""
-    rules = [row.rule for row in standings(result)]
+    rules = [row.key for row in result.comparison.ranked]
     order = [result.rules.index(rule) for rule in rules]
     budget = result.conditions.budget
     factors = np.geomspace(1, max(2, result.conditions.gradients), POINTS)

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
-from optilab.errors import SystemFailure, shell
+from optilab.errors import DataError, SystemFailure
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -33,7 +33,7 @@ class DatasetInfo:
     """A dataset before it is read.
 
     `form` is what it is read from: four IDX files, one .npz file, scikit-learn, or a generator of random numbers. The
-    sizes of the user's own files (`own`) are what is assumed until they are read.
+    sizes of the user's files (`is_custom`) are what is assumed until they are read.
     """
 
     name: str
@@ -45,8 +45,6 @@ class DatasetInfo:
     its content. The checksum of a name that ends in .gz is that of the compressed file."""
     torchvision: str = ""
     """The class of torchvision.datasets that has its mirrors, directories on the web with all files as NAME.gz."""
-    layouts: tuple[str, ...] = (".",)
-    """Where the files may be in a directory that the user names; a fetch writes to the first."""
     package: str = ""
     """Debian's package of it, and the directory that it installs:"""
     package_folder: Path | None = None
@@ -56,8 +54,8 @@ class DatasetInfo:
     test: int = 10_000
 
     @property
-    def own(self) -> bool:
-        """Whether the files are the user's: no checksum is known."""
+    def is_custom(self) -> bool:
+        """Whether the files are the user's: no checksum is built in."""
         return not self.digests
 
     @property
@@ -86,7 +84,6 @@ DATASETS: dict[str, DatasetInfo] = {
                 "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
             ),
             torchvision="FashionMNIST",
-            layouts=(".", "fashion-mnist", "FashionMNIST/raw"),
             package="dataset-fashion-mnist",
             package_folder=Path("/usr/share/datasets/fashion-mnist"),
             classes=(
@@ -107,7 +104,6 @@ DATASETS: dict[str, DatasetInfo] = {
                 "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
             ),
             torchvision="MNIST",
-            layouts=("mnist", ".", "MNIST/raw"),
         ),
         DatasetInfo(
             name="kmnist",
@@ -122,7 +118,6 @@ DATASETS: dict[str, DatasetInfo] = {
                 "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
             ),
             torchvision="KMNIST",
-            layouts=("kmnist", ".", "KMNIST/raw"),
             classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         ),
         DatasetInfo(
@@ -162,71 +157,51 @@ DATASETS: dict[str, DatasetInfo] = {
             title="own IDX files",
             form="idx",
             source="four files and SHA256SUMS in data.dir",
-            layouts=(".", "FashionMNIST/raw"),
         ),
         DatasetInfo("npz", "own .npz file", "npz", "the file that data.dir names"),
     )
 }
 
 
-def search_path(info: DatasetInfo, folder: Path | None = None) -> list[tuple[str, Path]]:
-    """The directories that are searched for a dataset, in order, as (label, directory).
+def search_path(info: DatasetInfo, folder: Path | None = None) -> list[Path]:
+    """The directories that are searched for a dataset, in order; for `npz`, the file or its directory.
 
     A directory that the user names, by argument or in OPTILAB_DATA, is the only one: no other replaces it silently.
-    Otherwise the user's cache, then the directory of Debian's package. The user's own images have to be named.
+    Otherwise the user's cache, then the directory of Debian's package. The user's files have to be named.
     """
     if info.form in ("scikit-learn", "drawn"):
         return []
     if folder is not None:
         # A config is UTF-8; the system's names are bytes that another locale (LC_ALL=C) decodes otherwise.
-        named_bytes = str(folder).encode("utf-8", "surrogateescape")
-        return [("--data-dir", Path(os.fsdecode(named_bytes)).expanduser())]
+        return [Path(os.fsdecode(str(folder).encode("utf-8", "surrogateescape"))).expanduser()]
     if named := os.environ.get("OPTILAB_DATA"):
-        return [("OPTILAB_DATA", Path(named).expanduser())]
-    if not info.torchvision:
-        return []
+        return [Path(named).expanduser()]
+    if info.is_custom:
+        raise DataError(f"dataset {info.name}: expected its place (--data-dir or OPTILAB_DATA), got none")
     import platformdirs
 
-    cache = platformdirs.user_cache_path("optilab") / info.name
-    package = [("Debian package", info.package_folder)] if info.package_folder else []
-    return [("user cache", cache), *package]
-
-
-def is_named(folder: Path | None) -> bool:
-    """Whether the user says where the files are."""
-    return folder is not None or bool(os.environ.get("OPTILAB_DATA"))
+    return [platformdirs.user_cache_path("optilab") / info.name, *filter(None, [info.package_folder])]
 
 
 def find(info: DatasetInfo, folder: Path | None = None) -> Path | None:
-    """The first directory of the search path that holds all files, each as NAME or NAME.gz, or the .npz file; else
-    None.
+    """The first directory of the search path that holds all files of a dataset, each as NAME or NAME.gz.
 
-    In a directory that the user names, each of the dataset's `layouts` is accepted, torchvision's among them. The
-    pickles of torchvision's legacy layout, processed/*.pt, are ignored.
+    The files may also be in a directory of the dataset's name, or where torchvision puts them. SystemFailure for a
+    directory that cannot be read.
     """
-    for _, place in search_path(info, folder):
+    for place in search_path(info, folder):
         if place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
             raise SystemFailure(f"cannot read {place}: Permission denied")
-        if info.form == "npz":
-            found = npz_files(place)
-            return found[0] if len(found) == 1 else None
-        for layout in info.layouts if is_named(folder) else (".",):
-            if not missing(info, place / layout):
-                return place / layout
+        for layout in (place / info.name, place, place / (info.torchvision or info.name) / "raw"):
+            if not missing(info, layout):
+                return layout
     return None
 
 
-def npz_files(place: Path) -> list[Path]:
-    """The .npz files that a path names: itself, or those of the directory."""
-    if place.is_dir():
-        return sorted(place.glob("*.npz"))
-    return [place] if place.is_file() else []
-
-
 def destination(info: DatasetInfo, folder: Path | None = None) -> Path:
-    """The directory that a fetch fills: the argument, OPTILAB_DATA or the user's cache."""
-    place = search_path(info, folder)[0][1]
-    return place / info.layouts[0] if is_named(folder) else place
+    """The directory that a fetch fills: the dataset's in the argument, in OPTILAB_DATA, or in the user's cache."""
+    place = search_path(info, folder)[0]
+    return place if place.name == info.name else place / info.name
 
 
 def file_of(place: Path, name: str) -> Path:
@@ -239,22 +214,12 @@ def missing(info: DatasetInfo, place: Path) -> list[str]:
     return [name for name in info.digests or IDX_FILES if not os.path.isfile(file_of(place, name))]
 
 
-def fetching(info: DatasetInfo, folder: Path | None) -> str:
-    """The command that fetches a dataset into a directory."""
-    name = [] if info.name == "fashion-mnist" else [info.name]
-    return shell("data", "fetch", *name, *([] if folder is None else ["--data-dir", folder]))
-
-
 def not_found(info: DatasetInfo, folder: Path | None) -> str:
     """Where a dataset was searched for, and what each place lacks."""
-    places = search_path(info, folder)
-    files = "; it is four files, each NAME or NAME.gz" if any(os.path.isdir(place) for _, place in places) else ""
-    lines = [f"dataset {info.name} was not found{files}; searched:"]
-    for label, place in places:
-        state = (
-            f"lacks {', '.join(missing(info, place))}" if os.path.isdir(place) else "there is no such directory"
-        )
-        if npz_files(place) == [place]:
-            state = "is a file (own images in an .npz file: --set data.dataset=npz)"
-        lines.append(f"  {place}: {state}" if folder else f"  {label}: {place}: {state}")
+    lines = [f"dataset {info.name} was not found: four files, each as NAME or NAME.gz; searched:"]
+    for place in search_path(info, folder):
+        state = f"lacks {', '.join(missing(info, place))}" if place.is_dir() else "there is no such directory"
+        lines.append(f"  {place}: {state}")
+    if info.torchvision:
+        lines.append(f"optilab data fetch {info.name} downloads it")
     return "\n".join(lines)

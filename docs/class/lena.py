@@ -1,0 +1,3 @@
+# Lena: does not compile.
+class Adam
+    pass

@@ -1,0 +1,3 @@
+# Mo: has another name.
+class Adagrad:
+    pass

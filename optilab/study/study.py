@@ -1,0 +1,473 @@
+"""A study from its start to its end: opened or continued, what is missing of its plan trained, its end recorded.
+
+`run` is the whole of it. The manifest of each run is the outcome of its trial, so nothing else is remembered: a study
+that was stopped follows its plan again, and trains the trials that have no outcome.
+"""
+
+import hashlib
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from optilab import runs, signals
+from optilab.config.load import load
+from optilab.config.own_network import OwnNetwork
+from optilab.config.section import to_yaml
+from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
+from optilab.config.training import DataConfig, TrainConfig, changed_keys
+from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
+from optilab.runs.provenance import provenance
+from optilab.study.groups import STAGE, asked_of
+from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
+from optilab.study.trials import Cost, Outcome, Places, Trial, cost, task_of, try_out
+from optilab.study.workers import Answer, Cluster, Processes, Workers, WorkersLost, cores
+from optilab.words import plural
+
+if TYPE_CHECKING:
+    from optilab.data.read import Dataset
+
+ATTEMPTS = 3
+"""Times that a trial may be begun or resumed and lose its worker before another epoch is done."""
+
+_COUNT_SECONDS = 0.5
+_METRICS_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """What a command asks of a study."""
+
+    command: str
+    asked: SweepConfig | RemedyConfig | RaceConfig
+    """What study.yaml keeps, with its trainings resolved."""
+    plan: Callable[[Path, bool], Plan]
+    """Make the plan of the study in that directory; for a forecast (True) what a search chooses is drawn at random."""
+    trials: tuple[Trial, ...]
+    """Those that depend on no outcome; they need the data and the devices that all need."""
+    shape: str
+    """What the trials are, in words: `9 values of optimizer.lr x 3 seeds`."""
+    metric: str = "val_acc"
+    """What the best trial so far is the best by."""
+    keep: str = "last"
+    """Checkpoints that remain of a trial that has ended."""
+    labels: Sequence[str] | None = None
+    """What a claim can name; None where no claim does, or the names follow from outcomes."""
+    sample: int = 1
+    """Number of trainings, or repeats, whose mean a claim with a confidence is about."""
+    unit: str = "seeds"
+    """What such a claim generalizes over."""
+    notes: Sequence[str] = ()
+    """What a dry run says besides the cost."""
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest difference to the best that its comparison finds in 8 of 10 cases, in standard deviations over
+        seeds; None where that is unknown."""
+        return None
+
+    def confirmation(self, study: Path, outcomes: Outcomes) -> "StudySpec | None":
+        """What trains the best of these outcomes again, inside the study of that directory."""
+        return None
+
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """How the trials of a study run."""
+
+    jobs: int | None = None
+    """Trials at once; None: one per physical core, or on a GPU one."""
+    cluster: str | None = None
+    """A scheduler of dask, of whose workers at most `jobs` trials at once are asked; None: this machine."""
+    fail_fast: bool = False
+    """Whether the first trial that fails ends the study."""
+
+
+class Watcher(Protocol):
+    """The view of a study in progress."""
+
+    def known(self, outcomes: Iterable[Outcome]) -> None:
+        """These trials had ended before, or at an earlier rung."""
+
+    def epochs(self, done: int) -> None:
+        """So many epochs of all trials are on disk."""
+
+    def done(self, outcome: Outcome) -> None:
+        """A trial has ended."""
+
+
+class View(Protocol):
+    """Where a study says what it does."""
+
+    def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
+        """Trials of this shape are missing; `cost` measures what they take."""
+
+    def progress(self, trials: int, epochs: int, metric: str) -> AbstractContextManager[Watcher]:
+        """Who watches this number of trials, of this number of epochs together."""
+
+    def note(self, message: str) -> None:
+        """Something that went otherwise than planned."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study as it ended; `stopped` is the signal that ended it before all trials were done, if one did."""
+
+    path: Path
+    outcomes: list[Outcome]
+    stopped: int | None = None
+    confirmation: "StudyResult | None" = None
+    """What trained the best settings of a sweep again."""
+
+    @property
+    def completed(self) -> list[Path]:
+        """The run directories of the trials that ran to their end, a divergence included."""
+        ended = ("done", "diverged")
+        return [self.path / outcome.trial.name for outcome in self.outcomes if outcome.status in ended]
+
+    @property
+    def code(self) -> ExitCode:
+        return ExitCode.SWEEP if any(outcome.failed for outcome in self.all) else ExitCode.OK
+
+    @property
+    def all(self) -> list[Outcome]:
+        """The outcomes, then those of the confirmation."""
+        return [*self.outcomes, *(self.confirmation.all if self.confirmation else ())]
+
+
+Datasets: TypeAlias = "Callable[[DataConfig], Dataset]"
+"""The verified dataset of a config; fetched first if this machine lacks it."""
+
+
+def run(
+    spec: StudySpec,
+    folder: Path,
+    name: str,
+    argv: Sequence[str],
+    datasets: Datasets,
+    view: View,
+    how: ExecutionOptions,
+) -> StudyResult:
+    """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest.
+
+    SystemFailure where nothing runs or nothing can be written, RunError for a study that was asked something
+    else.
+    """
+    path = folder / name
+    require_kept(spec, path)
+    places = _places(spec, datasets, how)  # fetched once, before many processes need them
+    if how.cluster is None and not path.exists():
+        _require_working(spec, places)
+    origin = provenance(argv, [])
+    facts = {"command": spec.command, **origin, "trials": len(spec.trials)}
+    status, outcomes = "failed", list[Outcome]()
+    with signals.on_signal() as stop:
+        chosen = _workers(spec, how, path, places, view)
+        study = runs.open_study(folder, name, to_yaml(spec.asked), facts)
+        try:
+            require_kept(spec, path)  # now that no other process writes it
+            _relabel(study, spec.trials)
+            planned = ahead(spec, path)
+            facts |= {"trials": len(planned.trials), "argv": _repeated(study.manifest.get("argv", argv), argv)}
+            study.ask(to_yaml(spec.asked), **facts)
+            watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
+            with chosen as workers, watching as watcher:
+                if planned.missing and not stop():
+                    view.planned(spec.shape, lambda: _cost(spec, path, workers, places, stop))
+                runner = _Runner(study, workers, places, origin, spec.keep, watcher, stop, how.fail_fast)
+                outcomes = [*follow(spec.plan(path, False), partial(known, path), runner.train).values()]
+            failed = any(outcome.failed for outcome in outcomes)
+            status = "interrupted" if stop() else "failed" if failed else "done"
+            if status == "done" and spec.asked.seeds > 1:  # else it has no verdict
+                study.update(looks=_looks(study.manifest.get("looks", []), outcomes))
+        except (WorkersLost, WriteFailure) as error:
+            status = "interrupted"
+            again = (runs.sweep_of(path) or study).name
+            raise SystemFailure(f"{error}; the same command with --name {again} continues the study") from None
+        finally:
+            study.finish(status, **({"trials": len(outcomes)} if status == "done" else {}))
+    return StudyResult(path, outcomes, stop.signal)
+
+
+def dry_run(spec: StudySpec, path: Path, datasets: Datasets, how: ExecutionOptions) -> Cost:
+    """What the study at `path`, or what is missing of it, would cost. It is not written, nor is anything else.
+
+    UsageError where the first trial that is missing cannot be trained.
+    """
+    require_kept(spec, path)
+    places = _places(spec, datasets, how)
+    with _processes(spec, how) as workers:
+        estimate = _cost(spec, path, workers, places, lambda: False)
+    if estimate.problem is not None:
+        raise UsageError(estimate.problem)
+    return estimate
+
+
+# --- what is there, and what is missing -----------------------------------------------------------------------
+
+
+def known(study: Path, batch: Batch) -> dict[str, Outcome]:
+    """The outcomes of the trials of a batch that need no more training, by their runs.
+
+    Where a run cannot be read, the worker that gets the trial says why.
+    """
+    ended = {}
+    for trial in batch.trials:
+        with suppress(OptilabError):
+            record = runs.read_trial(study / trial.name)
+            outcome = record.outcome()
+            if status := _status(record.state, outcome["epochs"], trial, batch.until):
+                reason = record.manifest.get("reason", "") if status == "diverged" else ""
+                ended[trial.name] = Outcome(trial, trial.row(status, reason, outcome), study)
+    return ended
+
+
+def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
+    """How a trial has ended whose run is in that state; empty where it needs more training."""
+    if state == "interrupted" and until is not None and epochs >= until:
+        return "stopped"
+    whole = epochs == trial.config.epochs or trial.config.early_stopping is not None
+    return state if state == "diverged" or (state == "done" and whole) else ""
+
+
+def ahead(spec: StudySpec, path: Path) -> Forecast:
+    """What the study at `path` still trains, without its confirmation."""
+    return forecast(spec.plan(path, True), partial(known, path))
+
+
+def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
+    """What the study at `path` still trains, and its confirmation."""
+    first = ahead(spec, path)
+    if (again := spec.confirmation(path, first.outcomes)) is None:
+        return first
+    more = ahead(again, path / runs.CONFIRMED)
+    trials, missing = [*first.trials, *more.trials], [*first.missing, *more.missing]
+    return Forecast(trials, missing, first.epochs + more.epochs, first.outcomes)
+
+
+def _cost(spec: StudySpec, path: Path, workers: Workers, places: Places, stop: Callable[[], bool]) -> Cost:
+    planned = ahead_with_confirmation(spec, path)
+    return cost(workers, places, planned.trials, planned.missing, planned.epochs, spec.keep, stop)
+
+
+def require_kept(spec: StudySpec, path: Path) -> None:
+    """RunError where the study at `path` has trained what the plan leaves out or trains otherwise, before anything of
+    it is touched: its verdicts would forget that.
+    """
+    if not (path / runs.STUDY).is_file() or path.is_symlink():
+        return
+    study = runs.read_study(path)
+    if study.manifest["command"] != spec.command:
+        return  # it is refused where it is opened
+    study.require_unedited()
+    planned, lines = ahead(spec, path), list[runs.Row]()
+    with suppress(DataError):  # a damaged plan is made again
+        written = study.planned().items()
+        lines = [line for name, line in written if (path / name).is_dir() and not runs.confirms(line)]
+    by_mark = {trial.mark: trial for trial in planned.trials}
+    by_place = {_place(trial.planned): trial for trial in planned.trials}
+    trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
+    one_of_each = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
+    keep = str(asked_of(study).get("keep", "last"))
+    for line, trial in one_of_each.values():
+        if changed := _changed(path / line["trial"], trial, keep):
+            raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
+    # Which settings are trained again follows from outcomes, so other ones may be; of those that are, all seeds stay.
+    settings = {place[:-1] for place in by_place}
+    lost = [
+        line
+        for line in lines
+        if line["digest"] not in by_mark and (line.get(STAGE) in (None, "tuning") or _place(line)[:-1] in settings)
+    ]
+    if lost:
+        few = [", ".join(f"{key}={value}" for key, value in _place(line)) for line in lost[:3]]
+        few += ["..."] if lost[3:] else []
+        raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}")
+    if again := spec.confirmation(path, planned.outcomes):
+        require_kept(again, path / runs.CONFIRMED)
+
+
+def _place(line: runs.Row) -> tuple[tuple[str, Any], ...]:
+    """The settings and the seed of a line of plan.jsonl."""
+    entries = [*line.items()]
+    return tuple(entries[1 : [*line].index("seed") + 1])
+
+
+def _changed(run: Path, trial: Trial, keep: str) -> list[str]:
+    """Why the run of a trial cannot go on as it is planned: it has other numbers, or epochs to forget."""
+    try:
+        before = load(TrainConfig, runs.read(run).manifest["config"])
+    except OptilabError:  # its worker says what is wrong with it
+        return []
+    changed, after = changed_keys(before, trial.config), trial.config.epochs
+    if after < before.epochs and not any(text.startswith("epochs:") for text in changed):
+        changed.append(f"epochs: {before.epochs} -> {after}, but a trial cannot forget epochs")
+    if after > before.epochs and keep == "none":
+        changed.append("more epochs, while its trials kept no checkpoint (keep: none)")
+    return changed
+
+
+def _relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
+    """Give runs that were made under other labels the names that they have among `trials`.
+
+    A study that has grown by an axis asks for some of its trainings again, with one setting more in their labels: the
+    same checksum is the same training, and the study has the bytes of one that had the axis from the start.
+    """
+    names, by_mark = {trial.name for trial in trials}, {trial.mark: trial for trial in trials}
+    for name, line in study.planned.items():
+        old, trial = study.path / name, by_mark.get(str(line.get("digest")))
+        new = study.path / trial.name if trial else old
+        if name not in names and old.is_dir() and not new.exists():
+            os.rename(old, new)
+
+
+def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """The command that makes the study from nothing: where `--resume` continued it, the command before and more."""
+    names = [text.partition("=")[0] for text in typed]
+    if "--resume" not in names:
+        return list(typed)
+    at = names.index("--resume")
+    return [*before, *typed[2:at], *typed[at + (1 if "=" in typed[at] else 2) :]]
+
+
+def _looks(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
+    """Checksums of what was compared, each once: another seed, setting or repeat makes it another look."""
+    digests = sorted(outcome.trial.digest for outcome in outcomes)
+    return list(dict.fromkeys([*before, hashlib.sha256("".join(digests).encode()).hexdigest()[:8]]))
+
+
+# --- what it needs ---------------------------------------------------------------------------------------------
+
+
+def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Places:
+    """Where the datasets of the trials are; absolute for a cluster, whose workers have other working directories.
+
+    UsageError where a dataset has too few images for a trial.
+    """
+    configs = {trial.config.data.place: trial.config.data for trial in spec.trials}
+    ready = {place: datasets(config) for place, config in configs.items()}
+    for trial in spec.trials:
+        trial.config.data.require_enough(len(ready[trial.config.data.place].train_labels))
+    folders = [(place, dataset.folder) for place, dataset in ready.items()]
+    return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in folders}
+
+
+def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Places, view: View) -> Workers:
+    """Where the trials of a study run: on a cluster where one is named, else on this machine."""
+    if how.cluster is None:
+        return _processes(spec, how)
+    code = [Path(file.path) for trial in spec.trials for file in trial.config.own_files.values()]
+    folders = [Path(place) for place in places.values() if place]
+    return Cluster(how.cluster, [study, *dict.fromkeys([*folders, *code])], view.note, how.jobs)
+
+
+def _processes(spec: StudySpec, how: ExecutionOptions) -> Processes:
+    at_once = cores() if all(trial.config.device == "cpu" for trial in spec.trials) else 1
+    return Processes(min(how.jobs or at_once, max(1, len(spec.trials))))
+
+
+def _require_working(spec: StudySpec, places: Places) -> None:
+    """UsageError for a user's network that cannot be built, or fails on two images, in its first trial."""
+    networks = {t.config.model.name: t for t in reversed(spec.trials) if isinstance(t.config.model, OwnNetwork)}
+    if networks:
+        with _processes(spec, ExecutionOptions(1)) as workers:
+            for trial in networks.values():
+                try_out(workers, places, trial)
+
+
+# --- the trials train ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Runner:
+    """What trains the trials of a study."""
+
+    study: runs.OpenStudy
+    workers: Workers
+    places: Places
+    provenance: Mapping[str, Any]
+    keep: str
+    watcher: Watcher
+    stop: Callable[[], bool]
+    fail_fast: bool
+    ending: bool = False
+    """No further trial starts: a stop was requested, or one failed with `fail_fast`."""
+    epochs: dict[str, int] = field(default_factory=dict)
+    """Epochs that are on disk, by trial."""
+
+    def train(self, batch: Batch, ended: Outcomes) -> dict[str, Outcome]:
+        """Train the trials of a batch that have not `ended`.
+
+        Ends soon after `stop()` is true, or with `fail_fast` after the first failure, without the trials that are then
+        missing. WorkersLost where nothing runs.
+        """
+        self.study.plan(ended[t.name].row if t.name in ended else t.planned for t in batch.trials)
+        self.watcher.known(ended.values())
+        self.epochs |= {name: outcome.row.get("epochs") or 0 for name, outcome in ended.items()}
+        waiting = deque(trial for trial in batch.trials if trial.name not in ended)
+        running, outcomes = dict[str, Trial](), dict[str, Outcome]()
+        attempts, counted = Counter[tuple[str, int]](), 0.0
+        while waiting or running:
+            self.ending = self.ending or self.stop()
+            if self.ending:
+                waiting.clear()
+                self.workers.stop()
+            while waiting and len(running) < self.workers.slots:
+                trial = waiting.popleft()
+                self._begin(trial, batch.until)
+                running[trial.name] = trial
+            for name, answer in self.workers.ended():
+                trial = running.pop(name)
+                attempt = name, _committed(self.study.path / name)
+                attempts[attempt] += answer is None and not self.ending
+                outcome = self._outcome(trial, answer, last=attempts[attempt] == ATTEMPTS)
+                if outcome is None:  # it goes on from its last checkpoint
+                    waiting.appendleft(trial)
+                else:
+                    outcomes[name] = outcome
+                    self.ending = self.ending or (self.fail_fast and outcome.failed)
+            if time.monotonic() - counted > _COUNT_SECONDS:
+                self.epochs |= {name: _committed(self.study.path / name) for name in running}
+                self.watcher.epochs(sum(self.epochs.values()))
+                counted = time.monotonic()
+        return outcomes
+
+    def _begin(self, trial: Trial, until: int | None) -> None:
+        arguments = {
+            "folder": str(self.study.path.absolute()),
+            "name": trial.name,
+            "provenance": self.provenance,
+            "until": trial.config.epochs if until is None else until,
+            "keep": self.keep,
+        }
+        self.workers.begin(trial.name, task_of("run", trial, self.places, **arguments))
+
+    def _outcome(self, trial: Trial, answer: Answer | None, last: bool) -> Outcome | None:
+        """The outcome of a trial, recorded; None if it has to be begun again, where this was not the `last` attempt."""
+        if answer is None and last:
+            reason = f"its process was killed or crashed {ATTEMPTS} times (possibly out of memory)"
+            answer = {"status": "failed", "reason": reason, "seconds": 0.0}
+        if answer is None or answer["status"] == "refused":
+            return None
+        if answer["status"] == "unwritten":  # nor could the others be written
+            raise WriteFailure(answer["reason"])
+        row = trial.row(answer["status"], answer["reason"], answer.get("outcome"))
+        outcome = Outcome(trial, row, self.study.path)
+        self.epochs[trial.name] = outcome.row.get("epochs") or 0
+        self.study.add(outcome.row, answer["seconds"])
+        self.watcher.epochs(sum(self.epochs.values()))
+        self.watcher.done(outcome)
+        return outcome
+
+
+def _committed(path: Path) -> int:
+    """Epochs of a run that are on disk, by the lines of its metrics.csv."""
+    try:
+        return max(0, runs.read_regular(path / "metrics.csv", _METRICS_BYTES).count(b"\n") - 1)
+    except (FileNotFoundError, OptilabError):
+        return 0
