@@ -1,116 +1,24 @@
-"""The state of a training as bytes, and back: tensors as safetensors has them, the rest as JSON in its header.
+"""The state of a training as bytes, and back.
 
-Equal states give equal bytes, and reading runs no code. The file name contains the SHA-256 (`optilab.runs.directory`),
-so the content is what a run has written: a checkpoint is compared with its run, not searched for forgeries.
+The file name contains the SHA-256 (`optilab.runs.directory`), so the content is what a run has written: a checkpoint is
+compared with its run, not searched for forgeries.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import numpy as np
-import safetensors.torch
 import torch
-from torch import Tensor
 
 from optilab import runs
 from optilab.config.training import TrainConfig, digest
-from optilab.errors import CheckpointError, OptilabError, RunError, UsageError, printable
-from optilab.train.device import fetched, generator_state, is_on_a_device, leaves, set_generator_state
+from optilab.errors import CheckpointError, OptilabError, RunError
+from optilab.train.device import generator_state, set_generator_state
+from optilab.train.trees import from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from optilab.train.engine import Row, Training
 
-FORMAT = 3
 MAX_BYTES = 1 << 34
-HOLDS = "a checkpoint holds arrays, tensors, numbers, texts, tuples, lists and dicts"
-
-
-# --- a tree as bytes ---------------------------------------------------------------------------------------
-
-
-def to_bytes(tree: Any) -> bytes:
-    """A tree of dicts, lists and tuples with tensors, NumPy's arrays and plain values. UsageError for other content.
-
-    Tensors on a device come in one transfer, because each transfer waits for the device.
-    """
-    tensors: dict[str, Tensor] = {}
-    on_device = fetched([leaf for leaf in leaves(tree) if is_on_a_device(leaf)])
-
-    def add(tensor: Tensor) -> str:
-        copy = next(on_device) if is_on_a_device(tensor) else tensor.detach().clone()
-        tensors[key := f"{len(tensors):06d}"] = copy.contiguous()
-        return key
-
-    content = {"format": FORMAT, "tree": _packed(tree, "", add)}
-    return safetensors.torch.save(tensors, {"optilab": json.dumps(content)})  # a single entry: they have no order
-
-
-def from_bytes(data: bytes) -> Any:
-    """The tree of `to_bytes`. CheckpointError for other bytes, RunError for what formats 1 and 2 were."""
-    if data.startswith(b"PK"):
-        raise RunError(
-            "the run has checkpoints of an earlier version of optilab; this version reads such runs, and does not "
-            "resume or fork them"
-        )
-    try:
-        size = int.from_bytes(data[:8], "little")
-        content = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["optilab"])
-        if content["format"] != FORMAT:
-            raise ValueError(f"it has format {content['format']}, and this version reads {FORMAT}")
-        return _unpacked(content["tree"], safetensors.torch.load(data))
-    except Exception as error:  # of JSON, of safetensors, and of a tree that is none
-        raise CheckpointError(f"not a readable checkpoint: {printable(str(error))}") from error
-
-
-def require_data(tree: Any, name: str) -> None:
-    """UsageError for a part of a state of the user's code that a checkpoint cannot hold."""
-    _packed(tree, name, lambda tensor: "")
-
-
-def _packed(tree: Any, name: str, add: Callable[[Tensor], str]) -> Any:
-    """A tree as JSON; a dict with a single key stands for what JSON does not have."""
-
-    def parts(names: Iterable[Any], values: Iterable[Any]) -> list[Any]:
-        return [_packed(value, f"{name}[{key!r}]", add) for key, value in zip(names, values, strict=True)]
-
-    if tree is None or type(tree) in (bool, int, float, str):
-        return tree
-    if isinstance(tree, Tensor):
-        return {"tensor": add(tree)}
-    if isinstance(tree, np.ndarray | np.generic) and tree.dtype.kind in "biuf":
-        array = np.array(tree, tree.dtype.newbyteorder("="), order="C")
-        return {"array" if isinstance(tree, np.ndarray) else "scalar": add(torch.from_numpy(array))}
-    if isinstance(tree, np.random.Generator):
-        return {"generator": _packed(tree.bit_generator.state, name, add)}
-    if isinstance(tree, dict):
-        return {"dict": [list(pair) for pair in zip(parts(tree, tree), parts(tree, tree.values()), strict=True)]}
-    if isinstance(tree, tuple):
-        return {"tuple": parts(getattr(tree, "_fields", range(len(tree))), tree)}
-    if isinstance(tree, list):
-        return parts(range(len(tree)), tree)
-    raise UsageError(f"{name} has the type {type(tree).__name__}, which cannot be saved: {HOLDS}")
-
-
-def _unpacked(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if isinstance(tree, list):
-        return [_unpacked(part, tensors) for part in tree]
-    if not isinstance(tree, dict):
-        return tree
-    ((kind, content),) = tree.items()
-    if kind == "tensor":
-        return tensors[content]
-    if kind in ("array", "scalar"):
-        return tensors[content].numpy() if kind == "array" else tensors[content].numpy()[()]
-    value = _unpacked(content, tensors)
-    if kind == "generator":
-        bits = getattr(np.random, value["bit_generator"])()
-        bits.state = value
-        return np.random.Generator(bits)
-    return dict(value) if kind == "dict" else tuple(value)
-
-
-# --- a training --------------------------------------------------------------------------------------------
 
 
 def save(training: "Training") -> bytes:

@@ -1,10 +1,9 @@
 """The device of a training: which one it is, PyTorch's settings for it, its generator and its failures."""
 
 import contextlib
-import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -150,39 +149,3 @@ def _explanation(error: RuntimeError, device: str) -> str | None:
     if isinstance(error, torch.AcceleratorError):
         return f"{device} failed: {text.splitlines()[0]}; the run can be resumed from its last checkpoint"
     return None
-
-
-# --- trees of dicts, lists and tensors, as `state_dict` gives them ---
-
-
-def leaves(tree: Any) -> Iterator[Any]:
-    """Everything in a tree that is not a dict, a list or a tuple."""
-    if isinstance(tree, dict | list | tuple):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from leaves(value)
-    else:
-        yield tree
-
-
-def all_finite(tree: Any) -> bool:
-    """No tensor and no number of a tree holds an infinity or a NaN; each device is synchronised once."""
-    checks: dict[torch.device, list[Tensor]] = {}
-    for leaf in leaves(tree):
-        if isinstance(leaf, Tensor):
-            checks.setdefault(leaf.device, []).append(torch.isfinite(leaf).all())
-        elif isinstance(leaf, float) and not math.isfinite(leaf):
-            return False
-    return all(bool(torch.stack(results).all()) for results in checks.values())
-
-
-def is_on_a_device(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.device.type != "cpu"
-
-
-def fetched(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Copies of a device's tensors on the CPU, in one transfer, because each transfer waits for the device."""
-    if tensors:
-        data = torch.cat([tensor.detach().flatten().view(torch.uint8) for tensor in tensors]).cpu()
-        parts = torch.split(data, [tensor.numel() * tensor.element_size() for tensor in tensors])
-        for tensor, part in zip(tensors, parts, strict=True):
-            yield part.clone().view(tensor.dtype).view(tensor.shape)

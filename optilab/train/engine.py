@@ -25,12 +25,13 @@ from optilab.optimize.rules import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.runs.metrics import METRICS, QUANTITIES
 from optilab.train import draws, optimizers, own, own_model, probes, theory
-from optilab.train.device import all_finite, failures_explained, generators
+from optilab.train.device import failures_explained, generators
 from optilab.train.images import Images, as_input
 from optilab.train.layers import EpochRecord, finite
 from optilab.train.model import MLP
 from optilab.train.optimizers import Closure
 from optilab.train.own_model import Network, OwnModel, probes_of
+from optilab.train.trees import all_finite
 
 Row = dict[str, Any]
 

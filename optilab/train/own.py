@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optilab.errors import CheckpointError
 from optilab.optimize.own import UserRule, checked
-from optilab.train.checkpoint import require_data
+from optilab.train.trees import require_data
 from optilab.train.without_compiler import EagerOptimizer, without_compiler
 
 PLAIN = (type(None), bool, int, float, str)

@@ -13,8 +13,7 @@ from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import too_large
 from optilab.errors import UsageError
-from optilab.train.checkpoint import require_data
-from optilab.train.device import all_finite, failures_explained
+from optilab.train.device import failures_explained
 from optilab.train.layers import (
     BATCH_NORMS,
     DROPOUTS,
@@ -35,6 +34,7 @@ from optilab.train.layers import (
 )
 from optilab.train.model import MLP, fill
 from optilab.train.probes import MOST_IMAGES, EpochProbes, undisturbed
+from optilab.train.trees import all_finite, require_data
 
 SINGLE = 32
 """Images whose own gradients are measured before training, one backward pass each."""

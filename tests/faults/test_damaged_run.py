@@ -19,7 +19,7 @@ from optilab.config.training import TrainConfig
 from optilab.config.tree import Override
 from optilab.data import read as data
 from optilab.errors import CheckpointError, ExitCode
-from optilab.train import checkpoint
+from optilab.train import checkpoint, trees
 from optilab.train.engine import Training
 from tests.data.idx import NAMES, write_sums
 from tests.faults.damage import DAMAGES, Damage
@@ -109,7 +109,7 @@ def begun(sandbox: Sandbox) -> Callable[[], Training]:
 
 
 def state_of(run: Path) -> dict[str, Any]:
-    state: dict[str, Any] = checkpoint.from_bytes(place(run, "newest").read_bytes())
+    state: dict[str, Any] = trees.from_bytes(place(run, "newest").read_bytes())
     return state
 
 
@@ -126,7 +126,7 @@ def test_wrong_content_is_refused(what: str, half: Path, begun: Callable[[], Tra
     state = state_of(half)
     WRONG[what](state)
     with pytest.raises(CheckpointError):
-        checkpoint.restore(begun(), checkpoint.to_bytes(state))
+        checkpoint.restore(begun(), trees.to_bytes(state))
 
 
 # --- states of a run directory -----------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def later(run: Path) -> None:
 def of_another_dataset(run: Path) -> None:
     state = state_of(run)
     state["data"] = dict.fromkeys(state["data"], "0" * 64)
-    put(run, checkpoint.to_bytes(state))
+    put(run, trees.to_bytes(state))
 
 
 STATES: dict[str, tuple[Callable[[Path], Any], int, str]] = {

@@ -11,7 +11,7 @@ import torch
 
 from optilab import runs
 from optilab.errors import ExitCode
-from optilab.train.checkpoint import from_bytes
+from optilab.train.trees import from_bytes
 from tests.faults import sabotage
 from tests.faults.sandbox import Sandbox
 

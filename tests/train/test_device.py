@@ -15,9 +15,8 @@ from optilab.optimize import RULES
 from optilab.runs.provenance import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
-from optilab.train.checkpoint import from_bytes, to_bytes
-from optilab.train.device import leaves
 from optilab.train.images import Images, as_input
+from optilab.train.trees import from_bytes, leaves, to_bytes
 from tests.data.idx import write_idx_dataset
 from tests.train.simulated import DEVICE, OnDevice, simulated
 

@@ -53,7 +53,7 @@ def test_kept_state_is_used(optilab, trunk):
     """A step with lr 0 of momentum, then of the forked run: the velocity is that of the checkpoint."""
     import torch
 
-    from optilab.train.checkpoint import from_bytes
+    from optilab.train.trees import from_bytes
 
     optilab("train", "--fork", "trunk@4", "--set", "optimizer.lr=0.02", "--name", "branch", "--quiet")
     states = []
