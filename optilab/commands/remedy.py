@@ -19,6 +19,7 @@ from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.marks import ConfigKey, Flag
+from optilab.show.blocks import Hint
 from optilab.show.table import Column, Table
 from optilab.words import duration, percent, plural, some
 
@@ -96,7 +97,7 @@ class RemedyAnswer(EndedStudy):
         yield Sentence("\n".join(map(str, shown.notes)), "dim")
         yield ""
         yield from (Sentence(text, self._style) for text in self._found)
-        yield str(self.ran.path)
+        yield Hint(self.ran.path)
 
     def table(self) -> Table:
         """A row per remedy, the best first."""
