@@ -127,7 +127,7 @@ def test_a_diverged_run_does_not_flatten_the_others(two):
 def test_layers_of_the_first_groups_are_drawn(tmp_path):
     for number in range(1, 8):
         layered(training(tmp_path, f"run{number}", f"optimizer.lr={number}"), VANISHING, EVEN)
-    assert len(layers(figure(tmp_path))) == 12
+    assert len(layers(figure(tmp_path))) == 6
 
 
 @pytest.mark.parametrize(("size", "inches"), [("column", 3.3), ("page", 6.9)])

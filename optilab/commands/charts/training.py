@@ -32,7 +32,7 @@ HEADINGS = {
 MOST_LOSS = 100.0
 """Times the chance-level loss: a spike above it leaves the range."""
 MOST_LAYERED = 4
-"""Groups whose layers stand below their curves."""
+"""Groups that all have their layers below their curves; of more the first half as many."""
 FEWEST_BANDED = 3
 """Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
 DECADES = 4.0
@@ -45,7 +45,8 @@ def training_chart(found: Histories, part: str | None = None) -> Chart:
     diagnostics: a row of maps for each; or one `part` of it. DataError where it has no such part.
     """
     histories = found.groups
-    charts = curves_chart(histories), curvature_chart(histories), layers_chart(histories[:MOST_LAYERED])
+    layered = histories if len(histories) <= MOST_LAYERED else histories[: MOST_LAYERED // 2]
+    charts = curves_chart(histories), curvature_chart(histories), layers_chart(layered)
     rows = tuple(row for chart in charts for row in chart.rows)
     if part is not None:
         parts = [(tuple(panel for panel in row.panels if _part(panel) == part), row.height) for row in rows]
