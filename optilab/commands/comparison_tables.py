@@ -242,12 +242,24 @@ def claim_and_rest(side: "RunComparison") -> tuple[str, str]:
         word = "highest" if side.measure.higher else "lowest"
         few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher) else ""
         return f"{base} has the {word} {what}{few}: {_measured(side)}", ahead + rest
-    parts = []
-    for word in ("better", "worse", "cannot tell"):
-        found = [labels[own.key] for own in comparison.ranked if own.verdict == word]
-        if found:
-            parts.append(f"{word}: {some(found, FEW)}")
-    return f"against {base} by {what}", f", {'; '.join(parts)}"
+    return _against(side, labels)
+
+
+def _against(side: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
+    """The answer where a baseline was named: what is better than it, and what both reach."""
+    comparison = side.comparison
+    assert comparison is not None
+    base = labels[comparison.baseline.key]
+    show, rows = Units(side.measure.share), [row for row in comparison.ranked if row is not comparison.baseline]
+    named = {
+        word: [labels[row.key] for row in rows if row.verdict == word]
+        for word in ("better", "worse", "cannot tell")
+    }
+    better, verb = named.pop("better"), "is" if sum(row.verdict == "better" for row in rows) == 1 else "are"
+    claim = f"{some(better, FEW)} {verb} better than {base}" if better else f"no row is better than {base}"
+    reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], comparison.baseline)]
+    rest = [f"; {word}: {some(names, FEW)}" for word, names in named.items() if names]
+    return f"{claim} by {side.measure.name}: {', '.join(reached)}", "".join(rest)
 
 
 def _labels(side: "RunComparison") -> list[str]:

@@ -366,6 +366,9 @@ def _marked(frame: _Frame, series: int | None, more: str = "") -> Markup:
 def _polyline(line: Polyline, frame: _Frame) -> Iterator[Markup]:
     if not len(line.x):
         return
+    if not line.width:  # points that nothing joins
+        yield from _points(Points(line.x, line.y, "place", line.series), frame)
+        return
     kind = " ".join(
         filter(
             None,
