@@ -21,8 +21,8 @@ COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#00
 RAMP = " .:-=+*#%@"
 SYMBOLS = {"start": ("●", "S"), "minimum": ("✚", "M"), "best": ("✚", "+")}
 """In braille and in ASCII."""
-LINES, WIDEST, GUTTER = 12, 160, 9
-"""Lines of a panel, columns of a row of panels at most, and columns left of a frame."""
+LINES, PLANE, WIDEST, GUTTER = 12, 18, 160, 9
+"""Lines of a panel and of a plane, columns of a row of panels at most, and columns left of a frame."""
 BESIDE, PANEL = 72, 100
 """Columns that two panels next to each other need, and of a panel at most."""
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille cell, from its top left
@@ -35,7 +35,7 @@ def paint(chart: Chart, width: int, braille: bool) -> Group:
     for row in chart.rows:
         panels = [panel for panel in row.panels if not panel.detail]
         beside = width >= BESIDE
-        columns = width // (max(len(panels), 2) if beside else 1) - GUTTER - 3
+        columns = width // (len(panels) if beside and panels else 1) - GUTTER - 3
         painted = [_panel(panel.with_ends(), keys, min(columns, PANEL), braille) for panel in panels]
         if beside and len(painted) > 1:
             grid = Table.grid(padding=(0, 2, 0, 0))
@@ -78,7 +78,7 @@ class _Canvas:
 
     def __post_init__(self) -> None:
         down, across = (4, 2) if self.braille else (1, 1)
-        self.lines = min(LINES, 2 * len(self.panel.y.names)) or LINES
+        self.lines = min(LINES, 2 * len(self.panel.y.names)) or (PLANE if self.panel.is_plane else LINES)
         self.dots = np.full((self.lines * down, self.columns * across), -1)
 
     def number(self, series: int | None, role: str = "") -> int:
@@ -131,10 +131,13 @@ def _panel(panel: Panel, keys: Sequence[str], columns: int, braille: bool) -> Te
             PAINTERS[type(mark)](mark, canvas)
     side, corner, floor = "│└─" if braille else "|+-"
     heats = [mark.scale.label for mark in panel.marks if isinstance(mark, Heatmap)]
-    title = ", ".join(filter(None, (panel.title.partition("\n")[0], *heats))) or panel.y.label
-    title = "   ".join([f"{title}{', log scale' * (panel.y.log and not heats)}", *_named(panel, braille)])
+    title = ", ".join(filter(None, (panel.title, *heats))) or panel.y.label * (not panel.is_plane)
+    title += ", log scale" * (panel.y.log and not heats)
+    title = "   ".join(filter(None, (title, *_named(panel, braille))))
     lines = [Text(f"{'':{GUTTER}} {title}")]
     labels = _row_labels(panel.y, canvas.lines)
+    if panel.is_plane and not panel.y.names:
+        labels[canvas.lines // 2] = panel.y.label
     for row, line in enumerate(canvas.rows()):
         lines.append(Text(f"{labels.get(row, '')[: GUTTER - 1]:>{GUTTER - 1}} {side}", "bright_black") + line)
     low, high = (panel.x.names[0], panel.x.names[-1]) if panel.x.names else _ends(panel.x)
