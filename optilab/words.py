@@ -1,5 +1,6 @@
 """Small words of sentences, each written once: counts, lists, times, settings."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -31,6 +32,16 @@ def points(fraction: float, sign: str = "") -> str:
     if not isfinite(fraction):
         return f"{fraction:{sign}.1f}"
     return f"{Decimal(f'{fraction:.12g}').scaleb(2).quantize(Decimal('0.1'), ROUND_HALF_UP):{sign}}"
+
+
+def brief(name: str) -> str:
+    """A label with numbers of three digits, unless these would be whole, as of 0.9996."""
+
+    def rounded(number: re.Match[str]) -> str:
+        short = f"{float(number[0]):.3g}"
+        return number[0] if short.isdecimal() else short
+
+    return re.sub(r"\d+\.\d{2,}", rounded, name)
 
 
 def decimals(value: float) -> str:

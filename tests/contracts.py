@@ -290,7 +290,7 @@ class PageContract:
         page = Elements(self.page(tmp_path, text))
         assert page.data.isascii()
         assert not set("<>&") & set(page.data)
-        json.loads(page.data, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        json.loads(page.data or "null", parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
     def test_title_names_the_page(self, tmp_path):
         (title,) = Elements(self.page(tmp_path, "text")).texts["title"]

@@ -27,7 +27,7 @@ from tests.commands.test_hostile import HOSTILE
 from tests.run import restored
 from tests.study.generated import layered, training
 
-TAGS = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}
+TAGS = {"code", "div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "img"}
 FRAMES = ("pandas", "polars")
 
 

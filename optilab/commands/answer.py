@@ -1,16 +1,22 @@
-"""What a command returns: the verdict in words, tables, a picture, a document; shown in a terminal or a notebook."""
+"""Answers: what a command returns, and how every medium shows it."""
 
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optilab.call import Command, in_python
+from optilab.call import in_python
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable, shown
 from optilab.show import terminal
+from optilab.show.blocks import Block as Block  # which every command needs
+from optilab.show.blocks import Sentence as Sentence
+from optilab.show.blocks import Verbatim as Verbatim
+from optilab.show.blocks import lines, paint
+from optilab.show.chart import Chart
 from optilab.show.table import Column, Table
 
 if TYPE_CHECKING:
@@ -18,29 +24,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from optilab.show.chart import Chart
     from optilab.study.claims import ClaimResult
 
-HEAD, TAIL = 8, 8
-"""Rows that a table shows of a result that has more than both."""
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence with a style of the terminal."""
-
-    text: str
-    style: str = ""
-
-
-class Verbatim(str):
-    """A text that a program may read, such as a path: printed as it is, whatever characters it has."""
-
-
-Medium = Callable[[str | Command], str]
-"""The form of commands in a medium: `str`, or `in_python`."""
-Block = str | Command | Sentence | Table | Any
-"""A piece of an answer in a terminal: a sentence, a command, a table, a chart, or what rich renders."""
+MOST_ROWS = 16
+"""Rows of a table that a notebook shows."""
 
 
 class Answer(ABC):
@@ -68,10 +55,25 @@ class Answer(ABC):
         """The exit status, without regard to claims."""
         return ExitCode.OK
 
+    @property
+    def question(self) -> str:
+        """The heading of its page."""
+        return self.headline
+
     def blocks(self) -> "Iterable[Block]":
-        """What a person reads in a terminal, in this order."""
+        """What a person reads in a terminal, in this order; a page begins with it."""
         yield self.headline
-        yield self.table()
+        yield (table := self.table())
+        yield from table.notes
+
+    def details(self) -> "Iterable[Block]":
+        """What a page and a notebook go on with: by default the chart."""
+        with suppress(OptilabError):  # nothing to draw
+            yield self.chart()
+
+    def _painted(self) -> "list[Block]":
+        """The blocks of a page: charts are where the details have them."""
+        return [*(block for block in self.blocks() if not isinstance(block, Chart)), *self.details()]
 
     def table(self) -> Table:
         """The table that stands for the result in every format; by default its rows."""
@@ -127,48 +129,23 @@ class Answer(ABC):
         return file
 
     def page(self, title: str | None) -> bytes:
-        """The page of `report`: the table and the picture."""
+        """The page of `report`, as UTF-8."""
         from optilab.show.page import render
 
-        heading = title or self.headline
-        return render("result.html", None, title=heading, heading=heading, **self._content())
+        return render(title or self.question, self._painted())
 
     def _repr_html_(self) -> str:
-        """In a notebook: the table and the picture, with every name escaped."""
+        """In a notebook: with every name escaped, and without what a page folds."""
         from optilab.show.page import fragment
 
-        return fragment("notebook.html", heading=self.headline, **self._content(in_python))
-
-    def _content(self, medium: Medium = str) -> dict[str, Any]:
-        """The table and the picture; `medium` writes the commands below it."""
-        from optilab.show import chart_file
-
-        try:
-            picture = chart_file.png(self.plot())
-        except OptilabError:  # nothing to draw
-            picture = None
-        columns, cells, notes = self._texts(medium)
-        return {"columns": columns, "rows": cells, "notes": notes, "picture": picture}
-
-    def _table(self, medium: Medium) -> Table:
-        """The table, with the commands in its cells as `medium` writes them."""
-        return self.table()
-
-    def _texts(self, medium: Medium) -> tuple[Sequence[Column], list[list[str]], list[str]]:
-        table = self._table(medium)
-        columns, cells = table.texts(HEAD, TAIL)
-        return columns, cells, [medium(note) for note in table.notes]
+        return fragment(self._painted(), MOST_ROWS)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.headline}>"
 
     def __str__(self) -> str:
-        """The table as text."""
-        columns, cells, notes = self._texts(in_python)
-        left = [place for place, column in enumerate(columns) if column.left]
-        grid = terminal.grid([column.title for column in columns], cells, left)
-        parts = [self.headline, "\n".join(grid.lines()) if cells else "", "\n".join(notes)]
-        return "\n\n".join(part for part in parts if part)
+        """The blocks as text, with calls of `Lab` as commands."""
+        return "\n".join(lines(self.blocks(), in_python, MOST_ROWS)).strip("\n")
 
 
 @dataclass(frozen=True, repr=False)
@@ -222,36 +199,6 @@ def present(answer: Answer, request: object) -> int:
         paint(answer.blocks())
         paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
     return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
-
-
-def paint(blocks: "Iterable[Block]") -> None:
-    """Print the blocks of an answer."""
-    for block in blocks:
-        if isinstance(block, Verbatim):
-            print(block, flush=True)
-        elif isinstance(block, str):
-            terminal.say(block)
-        elif isinstance(block, Command):
-            terminal.say(str(block))
-        elif isinstance(block, Sentence):
-            terminal.say(block.text, block.style or None)
-        elif isinstance(block, Table):
-            block.write("table")
-        elif isinstance(block, terminal.Grid):
-            terminal.show(block)
-        else:
-            from optilab.show.chart import Chart  # with NumPy, which not every answer needs
-
-            terminal.draw(block) if isinstance(block, Chart) else terminal.show(block)
-
-
-def lines_of(blocks: "Iterable[Block]") -> Iterator[str | Command]:
-    """Blocks as lines of text, where there are no styles and pictures."""
-    for block in blocks:
-        if isinstance(block, terminal.Grid):
-            yield from block.lines()
-        else:
-            yield block if isinstance(block, Command) else str(getattr(block, "text", block))
 
 
 def cell(value: Any) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_doc import Doc
 from pydantic import Field, model_validator
 
-from optilab.call import Command
 from optilab.commands import comparison_tables as tables
 from optilab.commands.answer import Answer, Block, Sentence, Verbatim
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
@@ -16,6 +15,7 @@ from optilab.commands.request import Place, Request
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study, sweep_of
+from optilab.show.blocks import NextStep, Verdict
 from optilab.show.table import Table
 
 if TYPE_CHECKING:
@@ -167,7 +167,25 @@ class LabComparison(Answer):
 
     def blocks(self) -> Iterator[Block]:
         yield from self.compared()
-        yield from self.next_steps()
+        if step := self.next_step:
+            yield step
+
+    def details(self) -> Iterator[Block]:
+        from optilab.commands.comparison_details import details, failed
+
+        yield from failed(self.entries)
+        yield from details(self.side, self.entries)
+
+    @property
+    def question(self) -> str:
+        from optilab.commands.comparison_details import question
+
+        return question(self.side)
+
+    @property
+    def next_step(self) -> NextStep | None:
+        """The command that would tell more, and what it does."""
+        return tables.next_step(self.side, self.entries)
 
     def compared(self) -> Iterator[Block]:
         """What differs, the table, and the verdict."""
@@ -177,22 +195,10 @@ class LabComparison(Answer):
         yield ""
         yield (table := self.table())
         yield ""
-        yield Sentence(f"verdict: {self.verdict}", "bold")
+        yield Verdict(*tables.verdict_parts(self.side))
         yield from table.notes
         if self._confirms:
             yield from tables.at_stake(self.side)
-
-    def next_steps(self) -> Iterator[str | Command]:
-        """The commands after the comparison of a sweep, and what it costs."""
-        study, measure = self.entries[0] if len(self.entries) == 1 else None, self.side.measure
-        if not isinstance(study, Study) or study.manifest["command"] != "sweep" or study.state != "done":
-            return
-        if self.side.problems or measure.at != "last" or measure.target is not None:
-            return
-        found = tables.next_steps(self.side, study)
-        for number, (command, why) in enumerate(found):
-            prefix = "    or: " if number else "  next: "
-            yield Command(prefix, command, f" ({why})" * bool(why)) if command else f"{prefix}{why}"
 
     def table(self) -> Table:
         notes = [f"note: {note}" for note in self._notes]
@@ -211,11 +217,6 @@ class LabComparison(Answer):
         order += [i for i in range(len(self.side.candidates)) if i not in order]
         ranked = [self.side.candidates[i].groups for i in order[:MOST]]
         return curves([run for groups in ranked for group in groups for run in group.runs.values()])
-
-    def page(self, title: str | None) -> bytes:
-        from optilab.commands.comparison_page import comparison_page
-
-        return comparison_page(self.side, self.entries, title)
 
     def document(self) -> Mapping[str, Any]:
         side, comparison = self.side, self.side.comparison
@@ -256,6 +257,7 @@ class LabComparison(Answer):
             "groups": groups,
             "verdict": tables.verdict(side),
             "notes": self._notes,
+            "next_step": step.document() if (step := self.next_step) else None,
         }
 
 

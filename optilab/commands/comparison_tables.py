@@ -1,15 +1,17 @@
 """What a comparison of runs says, in tables and sentences: for the terminal, the pages and `--json`."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from statistics import fmean, median
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from optilab.call import Call
-from optilab.runs import Record, Study, read_timings, resume_command, sweep_of
+from optilab.runs import Record, Study, resume_command, sweep_of
+from optilab.runs.tables import again
+from optilab.show.blocks import NextStep
 from optilab.show.table import Column, Interval, interval_columns, interval_values
-from optilab.words import duration, listed, percent, plural, points, ranges, some
+from optilab.words import percent, plural, points, ranges, some
 
 if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
@@ -17,12 +19,6 @@ if TYPE_CHECKING:
 
 MOST_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
-ENOUGH = 5
-"""Seeds with which a verdict becomes possible."""
-MOST_FURTHER = 14
-"""At most so much larger a number of seeds of all settings is proposed."""
-MOST_NEXT = 20
-"""More seeds that a page proposes to train: where a verdict may need more, they are a first step."""
 FEW = 6
 """Values of one key, or labels, that a line lists."""
 
@@ -202,6 +198,11 @@ def _p(value: float) -> str:
 
 def verdict(side: "RunComparison") -> str:
     """The answer in one sentence, with how many more seeds would say more."""
+    return "".join(verdict_parts(side))
+
+
+def verdict_parts(side: "RunComparison") -> tuple[str, str]:
+    """The claim of the verdict, and what limits it."""
     from optilab.study.comparison import learned_nothing
 
     claim, rest = claim_and_rest(side)
@@ -213,7 +214,7 @@ def verdict(side: "RunComparison") -> str:
         and not learned_nothing([own.outcomes for own in side.candidates], side.measure.rises)
     ):
         rest += more_advice(side.comparison, "seeds", dict(enumerate(_labels(side))))
-    return claim + rest
+    return claim, rest
 
 
 def claim_and_rest(side: "RunComparison") -> tuple[str, str]:
@@ -241,12 +242,24 @@ def claim_and_rest(side: "RunComparison") -> tuple[str, str]:
         word = "highest" if side.measure.higher else "lowest"
         few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher) else ""
         return f"{base} has the {word} {what}{few}: {_measured(side)}", ahead + rest
-    parts = []
-    for word in ("better", "worse", "cannot tell"):
-        found = [labels[own.key] for own in comparison.ranked if own.verdict == word]
-        if found:
-            parts.append(f"{word}: {some(found, FEW)}")
-    return f"against {base} by {what}", f", {'; '.join(parts)}"
+    return _against(side, labels)
+
+
+def _against(side: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
+    """The answer where a baseline was named: what is better than it, and what both reach."""
+    comparison = side.comparison
+    assert comparison is not None
+    base = labels[comparison.baseline.key]
+    show, rows = Units(side.measure.share), [row for row in comparison.ranked if row is not comparison.baseline]
+    named = {
+        word: [labels[row.key] for row in rows if row.verdict == word]
+        for word in ("better", "worse", "cannot tell")
+    }
+    better, verb = named.pop("better"), "is" if sum(row.verdict == "better" for row in rows) == 1 else "are"
+    claim = f"{some(better, FEW)} {verb} better than {base}" if better else f"no row is better than {base}"
+    reached = [f"{labels[row.key]} {show.value(row.summary.mean)}" for row in (rows[0], comparison.baseline)]
+    rest = [f"; {word}: {some(names, FEW)}" for word, names in named.items() if names]
+    return f"{claim} by {side.measure.name}: {', '.join(reached)}", "".join(rest)
 
 
 def _labels(side: "RunComparison") -> list[str]:
@@ -304,7 +317,7 @@ def at_stake(side: "RunComparison") -> list[str]:
     return [f"at stake: {many} more than {most} better than {base}, by these intervals"]
 
 
-# --- what follows the comparison of a sweep --------------------------------------------------------------------
+# --- what follows the comparison ---------------------------------------------------------------------------
 
 
 def again_by(side: "RunComparison") -> str:
@@ -319,98 +332,58 @@ def again_by(side: "RunComparison") -> str:
     return f"the best {count} again, from the new seeds {ranges(seeds, FEW)}, on {images}"
 
 
-def next_steps(side: "RunComparison", study: Study) -> list[tuple[Call | None, str]]:
-    """The commands that follow the comparison of a sweep or of a confirmation, each with what it does and costs.
+def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> NextStep | None:
+    """The command that follows a comparison: what limits the best, or the trainings that could tell it from others.
 
-    The command is None where nothing is to be trained: no number of seeds would tell. Nothing without rows to compare,
-    and where only a confirmation could tell, that is there.
+    None where no row has an outcome, and for loops that were watched.
     """
     from optilab.config.study import MAX_SEEDS
     from optilab.study.comparison import learned_nothing
     from optilab.study.groups import asked_of
     from optilab.study.sweep import new_seeds
 
-    found, again = side.comparison, partial(resume_command, study.path, command="sweep")
-    confirms = sweep_of(study.path) is not None
-    if found is None or not found.chosen or len(found.order) < 2:
-        return []
-    first = next(iter(side.candidates[found.order[0]].groups[0].runs.values()))
-    diagnose = Call("diagnose", [first.path])
-    if learned_nothing([own.outcomes for own in side.candidates], side.measure.rises):  # which no seed changes
-        return [(diagnose, "")]
-    edges = [] if confirms else list(_edges(side, found, study))
-    if len(found.possible_best) < 2:
-        return [(diagnose, "says what limits the best"), *edges]
-    more, rows = further_seeds(found), len(side.candidates)
-    seeds = max(len(group.runs) for group in side.grouping.groups)
-    if confirms and (not more or seeds + more > MAX_SEEDS):
-        none = f"more than {MAX_SEEDS:,} seeds would be needed, if the difference is what it seems"
-        return [(None, f"{none}: take the setting that costs you least")]
-    enough = f"to {_what_they_show(found, dict(enumerate(_labels(side))))}, if the difference is what it seems"
-    if confirms:
-        trains = f"trains {plural(more, 'more new seed')} of each of these {rows}"
-        price = _price(side, rows * more, study.earlier_looks + 1)
-        further = (again(confirm_seeds=seeds + more), f"{trains} {enough}: {price}")
-        take = (None, "take the setting that costs you least; the line at stake says what another one could add")
-        return [take, further] if more > MOST_FURTHER * seeds else [further]
-    count, new = to_confirm(found), new_seeds(asked_of(study))
-    price = _price(side, count * new, 0)
-    cost = f"trains the {count} settings with the best means again, each from {new} new seeds: {price}"
-    steps: list[tuple[Call | None, str]] = [] if study.confirmation else [(again(confirm=count), cost)]
-    if 0 < more <= MOST_FURTHER * seeds:
-        price = _price(side, rows * more, study.earlier_looks + 1)
-        steps.append(
-            (
-                again(seeds=seeds + more),
-                f"{more} more for each of the {rows} settings {enough}, a further look: {price}",
-            )
-        )
-    return steps + edges
+    found = side.comparison
+    if found is None or any(record.is_watched for record in side.records):
+        return None
+    better = [row.key for row in found.ranked if row.verdict == "better"]
+    best = side.candidates[[*better, *found.order][0]].groups[0]
+    diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
+    if learned_nothing([candidate.outcomes for candidate in side.candidates], side.measure.rises):
+        return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
+    limits = NextStep(diagnose, f"says what limits {'the best' if len(found.order) > 1 else 'it'}")
+    more, seeds = further_seeds(found), max(len(group.runs) for group in side.grouping.groups)
+    study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
+    if better or len(found.possible_best) < 2:
+        return limits
+    if study is None:
+        return _further_of_one(side, found, more) or limits
+    plain = (
+        study.state == "done" and not side.problems and side.measure.at == "last" and side.measure.target is None
+    )
+    again = partial(resume_command, study.path, "resume", str(study.manifest["command"]))
+    if plain and study.manifest["command"] == "sweep" and sweep_of(study.path) is None and not study.confirmation:
+        count, new = to_confirm(found), new_seeds(asked_of(study))
+        what = f"trains the {count} settings with the best means again, each from {new} new seeds"
+        return NextStep(again(confirm=count), f"{what}: {plural(count * new, 'training')}")
+    option = "confirm_seeds" if sweep_of(study.path) else "seeds"
+    if plain and study.manifest["command"] in ("sweep", "remedy") and more and seeds + more <= MAX_SEEDS:
+        what = f"trains {plural(more, 'more seed')} of each of these {len(side.candidates)}"
+        larger: Any = {option: seeds + more}
+        return NextStep(again(**larger), f"{what} to {what_they_show(found, dict(enumerate(_labels(side))))}")
+    return limits
 
 
-def _edges(side: "RunComparison", found: "Comparison[int]", study: Study) -> Iterator[tuple[Call | None, str]]:
-    """Which optimizers are best at an end of an axis of theirs, of which three values or more were tried; of the
-    learning rate on a grid with the command that tries the next value.
-    """
-    from optilab.study.groups import asked_of, text
-    from optilab.study.sweep import read_axis
-
-    rows = [side.candidates[index].groups[0].settings for index in found.order]
-    for key in side.grouping.differing:
-        tried = sorted({row[key] for row in rows if type(row.get(key)) in (int, float)})
-        drawn = len(tried) == len(rows) and len(side.grouping.differing) > 1
-        if not key.startswith("optimizer.") or len(tried) < 3 or drawn:
-            continue
-        means = dict[str, list[tuple[float, Any]]]()  # of each optimizer, best first
-        for row, index in zip(rows, found.order, strict=True):
-            name = str(row.get("optimizer.name", "the optimizer"))
-            means.setdefault(name, []).append((found.rows[index].summary.mean, row.get(key)))
-        # None of several equal ones is the best.
-        best = {name: own[0][1] for name, own in means.items() if [mean for mean, _ in own].count(own[0][0]) == 1}
-        for end, most, more in ((tried[0], "smallest", "smaller"), (tried[-1], "largest", "larger")):
-            if names := sorted(name for name, value in best.items() if value == end):
-                place = f"the {most} {key} that was tried, {text(end)}"
-                said = f"{listed(names)} {'is' if len(names) == 1 else 'are'} best at {place}"
-                apart = tried[-1] / tried[-2] if most == "largest" else tried[0] / tried[1]
-                asked = asked_of(study)
-                drawn = any(asked.get(name) for name in ("samples", "zip", "halving"))
-                if key != "optimizer.lr" or drawn or key not in asked.get("over", {}):
-                    yield None, f"{said}: try {more} ones"
-                    continue
-                beyond = float(f"{end * min(max(apart, 0.1), 10):.3g}")
-                values = (*read_axis(key, asked["over"][key]).values, beyond)
-                again = resume_command(study.path, command="sweep", over={key: values})
-                yield again, f"{said}, and this tries {text(beyond)}, too"
-
-
-def _price(side: "RunComparison", trainings: int, looks: int) -> str:
-    """What the trainings take, by the time of those that there are, and the level of verdicts after that many looks."""
-    from optilab.study.judge import confidence_of, level_after
-
-    spent = [sum(row["seconds"] for row in read_timings(run.path / "timings.csv")) for run in side.records]
-    # Without their starts, which no file has.
-    took = f", at least {duration(trainings * fmean(spent))} on one core" if any(spent) else ""
-    return f"{plural(trainings, 'training')}{took}, judged at {confidence_of(level_after(looks))}"
+def _further_of_one(side: "RunComparison", found: "Comparison[int]", more: int) -> NextStep | None:
+    """More seeds of the row with the fewest among those that may be the best; None where no number would tell."""
+    groups = [side.candidates[i].groups[0] for i in found.possible_best]
+    if not more or any(not group.runs for group in groups):
+        return None
+    group = min(groups, key=lambda group: len(group.runs))
+    record, after = next(iter(group.runs.values())), max(max(group.runs) for group in groups) + 1
+    what = (
+        f"trains {plural(more, 'more seed')} of {group.label}, which the other rows that may be the best need, too"
+    )
+    return NextStep(again(record.path, seed=after, seeds=more), what)
 
 
 def _closest(comparison: "Comparison[Any]") -> "tuple[Any, int] | None":
@@ -428,19 +401,6 @@ def further_seeds(comparison: "Comparison[Any]") -> int:
     return (_closest(comparison) or (None, 0))[1]
 
 
-def next_seeds(comparison: "Comparison[Any] | None", seeds: int) -> tuple[int, bool]:
-    """How many more seeds to train, and whether every verdict needs no more by the advice.
-
-    Where no number is known it is `seeds`, the number of those that there are, and at least ENOUGH in all.
-    """
-    closest = _closest(comparison) if comparison else None
-    if comparison is None or closest is None:
-        return max(seeds, ENOUGH - seeds), False
-    most = min(closest[1], MOST_NEXT)
-    others = [row.difference for row in comparison.ranked if row.verdict != "worse" and row.difference]
-    return most, all(0 < (other.more or 0) <= most for other in others)
-
-
 def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
     """How many more seeds would exclude the first of the candidates, if the difference is real; `labels` name the rows,
     where their keys do not."""
@@ -448,11 +408,11 @@ def more_advice(comparison: "Comparison[Any]", sample: str, labels: Mapping[Any,
         return ""
     _, count = closest
     number = f"{count:,} further {sample.removesuffix('s') if count == 1 else sample}"
-    shown = _what_they_show(comparison, labels)
+    shown = what_they_show(comparison, labels)
     return f"; if the difference is real, {number} would, with a probability of 80%, {shown}"
 
 
-def _what_they_show(comparison: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
+def what_they_show(comparison: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
     """What those seeds would do."""
     closest = _closest(comparison)
     if closest is None or len(comparison.possible_best) == 2:

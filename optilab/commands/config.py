@@ -20,6 +20,7 @@ from optilab.errors import ExitCode, OptilabError, UsageError, shell, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
+from optilab.show.table import grid
 
 if TYPE_CHECKING:
     from optilab.config.keys import Key
@@ -47,7 +48,7 @@ class ListPresets(OutputOptions):
         blocks: list[Block] = []
         for (kind, folder), group in groupby(presets(), lambda preset: (preset.kind, preset.path.parent.name)):
             rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
-            blocks += [terminal.grid([f"optilab {kind} --config", FOLDERS.get(folder, "")], rows, left=(0, 1)), ""]
+            blocks += [grid([f"optilab {kind} --config", FOLDERS.get(folder, "")], rows, left=(0, 1)), ""]
         blocks.append("run one:  optilab train --config sigmoid.yaml")
         blocks.append("edit one: optilab config cp sigmoid.yaml my.yaml")
         names = [f"{preset.name}.yaml" for preset in presets()]
@@ -120,7 +121,7 @@ def _tables(keys: "Sequence[Key]", whole: bool, defaults: Mapping[str, Mapping[s
     """
     shared = [key for key in keys if not key.of]
     if shared:
-        yield terminal.grid(["key", "default", "meaning"], [_row(key) for key in shared], left=range(3))
+        yield grid(["key", "default", "meaning"], [_row(key) for key in shared], left=range(3))
     of_entries = groupby((key for key in keys if key.of), lambda key: (key.of, key.section))
     for number, ((name, section), group) in enumerate(of_entries):
         settings = list(group)
@@ -135,7 +136,7 @@ def _tables(keys: "Sequence[Key]", whole: bool, defaults: Mapping[str, Mapping[s
         if shared or number:
             yield ""
         yield Sentence(name, "bold")
-        yield terminal.grid(columns, rows, left=range(4))
+        yield grid(columns, rows, left=range(4))
         if preset:
             yield "preset: used by optimize, map and explain; default: of the literature, used by train and verify"
 

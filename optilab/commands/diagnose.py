@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log10
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from pydantic import Field
 
 from optilab import runs
-from optilab.call import Call, Command, in_python
-from optilab.commands.answer import Answer, Block, Medium, Sentence, lines_of
+from optilab.call import Call, Command
+from optilab.commands.answer import Answer, Block, Sentence
 from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets
@@ -21,7 +22,7 @@ from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.marks import Argument, Flag
 from optilab.show import terminal
-from optilab.show.table import Column, Table
+from optilab.show.table import Table, grid
 from optilab.words import plural
 
 LEVELS = ("info", "warning", "critical")
@@ -149,33 +150,6 @@ class Diagnosis(Answer):
             for finding in self.findings
         ]
 
-    def table(self) -> Table:
-        """The findings as a notebook shows them: what was seen, and what to try."""
-        return self._table(str)
-
-    def _table(self, medium: Medium) -> Table:
-        def numbered(finding: Finding) -> str:
-            tries = [*commands(finding, self.config, self.changes), *filter(None, [finding.advice])]
-            return "\n".join(medium(_proposed(f"{n}. ", text)) for n, text in enumerate(tries, 1))
-
-        rows = [
-            {
-                "finding": f"{finding.severity.name.lower()}: {finding.rule}",
-                "seen": finding.text,
-                "normal": finding.normal,
-                "try": numbered(finding),
-            }
-            for finding in self.findings
-        ]
-        columns = [Column(key, key, str, left=True) for key in ("finding", "seen", "normal", "try") if rows]
-        stability = filter(None, [verdict.stability(self.evidence)])
-        return Table(columns, rows, [*self._tries("try: ", "or: "), *stability, *self._all])
-
-    def _content(self, medium: Medium = str) -> dict[str, Any]:
-        """The layers, and below them the table."""
-        layers = [*_layers(self.evidence).lines(), COLUMNS] if self.evidence.epochs else []
-        return {**super()._content(medium), "above": "\n".join(layers)}
-
     def _tries(self, first: str, other: str) -> list[Command]:
         """The commands to try where there is no finding."""
         steps = verdict.next_steps(self.evidence, self.findings, self.config, self.changes)
@@ -241,10 +215,6 @@ class Diagnosis(Answer):
         for together in self._all:
             yield from ("", together)
 
-    def __str__(self) -> str:
-        """The parts of a terminal, with calls of `Lab`."""
-        return "\n".join(map(in_python, lines_of(self.blocks())))
-
     def brief(self) -> Iterator[Block]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
         text, learns = verdict.learning(self.evidence)
@@ -299,10 +269,19 @@ COLUMNS = (
 )
 
 
-def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
-    from optilab.show import chart_text
+BARS = " ▏▎▍▌▋▊▉█"
+DECADES = 4.0
+"""A bar is empty for a norm of 1e-4 of the largest one, and full for the largest."""
 
-    return chart_text.bar(norm, largest, width, blocks=terminal.out.encoding.startswith("utf"))
+
+def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
+    """A norm next to the largest one, over DECADES, in eighths of a character; `#` without Unicode's blocks."""
+    length = 1 + log10(norm / largest) / DECADES if norm and largest else 0.0
+    length = min(1.0, max(0.0, length))
+    if not terminal.out.encoding.startswith("utf"):
+        return "#" * round(length * width)
+    full, part = divmod(round(length * width * 8), 8)
+    return BARS[8] * full + (BARS[part] if part else "")
 
 
 def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
@@ -339,7 +318,7 @@ def _line(finding: Finding, evidence: Evidence) -> str:
     return f"{finding.severity.name.lower()}: {finding.rule}: {finding.text} ({bounds})"
 
 
-def _layers(evidence: Evidence) -> Any:
+def _layers(evidence: Evidence) -> Table:
     layers = evidence.epochs[-1]["layers"]
     names = [*map(str, range(1, len(layers))), "out"]
     keep = range(len(layers)) if len(layers) <= 12 else [*range(6), *range(len(layers) - 4, len(layers))]
@@ -353,7 +332,7 @@ def _layers(evidence: Evidence) -> Any:
         shares = ["" if layer[k] is None else f"{layer[k]:.0%}" for k in ("saturated", "dead")]
         name = f"{names[number]} ({module})" if (module := layer.get("name")) else names[number]
         rows.append([name, *norms, *ratios, *moments, *shares])
-    return terminal.grid(headings, rows, left=(0, 2))
+    return grid(headings, rows, left=(0, 2))
 
 
 def _predicted(evidence: Evidence) -> str:

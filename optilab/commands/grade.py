@@ -14,13 +14,14 @@ from annotated_doc import Doc
 from annotated_types import Ge
 
 from optilab import signals
-from optilab.commands.answer import Answer, Block, lines_of
+from optilab.commands.answer import Answer, Block
 from optilab.commands.options import FormatOptions
 from optilab.commands.request import Place
 from optilab.commands.verify import Against, Exam, LabVerification
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.marks import Argument, Flag
 from optilab.show import terminal
+from optilab.show.blocks import lines
 from optilab.show.table import Column, Table
 from optilab.verify import classroom
 from optilab.words import plural
@@ -174,7 +175,7 @@ class Grades(Answer):
             yield re.sub(r" \(--\w+\)", "", row.explanation)  # options are the grader's
         else:
             label = f"{Path(row.submission).name}:{row.name}"
-            yield from map(printable, map(str, lines_of(LabVerification(label, self.exam, row.compared).blocks())))
+            yield from map(printable, lines(LabVerification(label, self.exam, row.compared).blocks()))
         if row.output:
             yield from ("", "What your code printed:", row.output)
 

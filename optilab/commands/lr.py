@@ -324,7 +324,7 @@ PLACES = ("half", "steepest", "diverging")
 
 def rates_chart(test: "RangeTest", title: str = "") -> Chart:
     """The loss of every batch and its mean against the rate, with the places that count."""
-    return Chart((PanelRow((_curve(test),)),), title=title, width=7.5, height=4.6, title_size=12)
+    return Chart((PanelRow((_curve(test),), 4.2),), title=title)
 
 
 def _curve(test: "RangeTest") -> Panel:
@@ -333,7 +333,7 @@ def _curve(test: "RangeTest") -> Panel:
     low, high = float(test.smooth.min()), 1.1 * max(test.guessing, float(test.smooth[0]))
     low -= 0.05 * (high - low)
     marks: list[Mark] = [
-        Points(test.rates, test.losses, "dot", 0, size=2, alpha=0.35, detail=True),
+        Points(test.rates, test.losses, "dot", 0, detail=True),
         Threshold(test.guessing, name="chance level"),
         Polyline(test.rates, test.smooth, 0, width=2.0),
     ]
@@ -346,13 +346,11 @@ def _curve(test: "RangeTest") -> Panel:
             )
     if test.rate is not None:
         marks.append(Threshold(x=test.rate, series=1, name=f"recommended {test.rate:g}"))
-    letters = "   ".join(f"{place[0]} {place}" for place in PLACES)
     return Panel(
         tuple(marks),
         Scale("learning rate", float(test.ramp.rates[0]), float(test.ramp.rates[-1]), log=True),
         Scale("loss of the batch", low, high),
         "range test",
-        f"mean loss   {letters}   R recommended" if test.rate else "mean loss",
     )
 
 

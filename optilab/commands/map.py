@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_doc import Doc
@@ -20,7 +19,7 @@ from optilab.errors import UsageError, unknown
 from optilab.marks import RANGE, ConfigKey, Flag, Read
 from optilab.optimize.objective import called
 from optilab.optimize.rule import is_formula, setting_of, settings_of
-from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale, TextSize
+from optilab.show.chart import Chart, Contour, Heatmap, Mark, Panel, PanelRow, Points, Scale
 from optilab.words import plural, setting, short_setting
 
 if TYPE_CHECKING:
@@ -250,31 +249,22 @@ def _span(axis: Axis) -> str:
 
 def _chart(found: "MapResult", axes: Sequence[Axis], what: str) -> Chart:
     """Final value (`value`) or epochs (`steps`) over the grid; basins where both axes are coordinates of the start."""
-    x, y = (
-        Scale(
-            axis.key.removeprefix("algo."), axis.low, axis.high, axis.log,
-            tex="" if setting_of(axis.key) else f"$w_{{{axis.key[1:]}}}$",
-        )
-        for axis in axes
-    )  # fmt: skip
-    marks, short = _basins(found) if found.of_starts else _values(found, what)
+    x, y = (Scale(axis.key.removeprefix("algo."), axis.low, axis.high, axis.log) for axis in axes)
+    marks = _basins(found) if found.of_starts else _values(found, what)
     settings = ", ".join(f"{name} {short_setting(value)}" for name, value in found.settings.items())
-    title = "\n".join(
-        [f"{found.rule.name} on {found.function.name}, {plural(found.steps, 'epoch')}", *wrap(settings, 70)]
-    )
-    panel = Panel(tuple(marks), x, y, title, short)
-    return Chart((PanelRow((panel,)),), width=7.4, height=5.2, columns=4, text=TextSize(20))
+    title = [
+        f"{found.rule.name} on {found.function.name}",
+        plural(found.steps, "epoch"),
+        *filter(None, [settings]),
+    ]
+    return Chart((PanelRow((Panel(tuple(marks), x, y),), 4.6),), title=", ".join(title))
 
 
-def _values(found: "MapResult", what: str) -> tuple[list[Mark], str]:
-    """The marks, and the title of text."""
+def _values(found: "MapResult", what: str) -> list[Mark]:
     if what == "value":
-        above = "f - f_{min}" if found.function.minima else r"f - \mathrm{lowest}\ f"
-        values, short = found.height, f"log10 of {found.above}"
-        scale = Scale(f"{short} after the last epoch", tex=rf"$\log_{{10}}({above})$ after the last epoch")
+        values, scale = found.height, Scale(f"log10 of {found.above} after the last epoch")
     else:
-        values, short = found.steps_to_tolerance, f"epochs to |grad| < {found.tolerance:g}"
-        scale = Scale(f"epochs to |gradient| < {found.tolerance:g}")
+        values, scale = found.steps_to_tolerance, Scale(f"epochs to |grad| < {found.tolerance:g}")
     x_values, y_values = found.axes.values()
     exact = None
     if found.limit is not None:
@@ -286,15 +276,15 @@ def _values(found: "MapResult", what: str) -> tuple[list[Mark], str]:
     if found.optimum is not None:
         x, y = found.optimum
         marks.append(Points([x], [y], "optimum", label="best in the long run by theory", detail=True))
-    return marks, short
+    return marks
 
 
-def _basins(found: "MapResult") -> tuple[list[Mark], str]:
+def _basins(found: "MapResult") -> list[Mark]:
     x_values, y_values = found.axes.values()
     marks: list[Mark] = [Heatmap(found.basin, x_values, y_values, kinds=True)]
     for number, (x, y) in enumerate(found.function.minima):
         marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))
-    return marks, "the minimum that each start reaches; . is none"
+    return marks
 
 
 COMMAND = Map

@@ -26,7 +26,7 @@ from optilab.optimize.formula import coordinates
 from optilab.optimize.own import UserRule, described, sources
 from optilab.optimize.rule import Rule, Typed, short_name
 from optilab.show import terminal
-from optilab.show.table import Column, Table
+from optilab.show.table import Column, Table, grid
 from optilab.words import listed, plural, setting, settings
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ class LabPaths(Answer):
         yield ""
         whose = ["tuned" if self.note else origin(rule) for _, rule, _ in ranked]
         shown = [[label, settings(rule), of] for (label, rule, _), of in zip(ranked, whose, strict=True)]
-        yield terminal.grid(["", "", ""], shown, left=(0, 1, 2), show_header=False)
+        yield grid(["", "", ""], shown, left=(0, 1, 2), header=False)
         ours = {of for of, (_, rule, _) in zip(whose, ranked, strict=True) if not isinstance(rule, UserRule)}
         if "default" in ours and len(set(whose)) > 1:
             yield "default settings are made for networks: tune all optimizers alike with --tune 50"
@@ -354,7 +354,7 @@ def _point(point: Sequence[float]) -> str:
     return f"({', '.join(shown)})"
 
 
-def _steps(path: "Trajectory") -> terminal.Grid:
+def _steps(path: "Trajectory") -> Table:
     """Every point of a path, or its first and last ones, and those where f or a coordinate is lowest or highest."""
     import numpy as np
 
@@ -371,7 +371,7 @@ def _steps(path: "Trajectory") -> terminal.Grid:
         point = [_number(value) for value in (*path.points[epoch][:dimension], path.values[epoch])]
         shown.append([str(epoch), *point, f"{path.gradient_norms[epoch]:.5g}"])
     names = [f"w{i + 1}" for i in range(dimension)]
-    return terminal.grid(["epoch", *names, "f(w)", "|grad|"], shown, left=())
+    return grid(["epoch", *names, "f(w)", "|grad|"], shown, left=())
 
 
 def _number(value: float) -> str:
@@ -525,7 +525,7 @@ def _rates(config: "OptimizeConfig", ranked: "Sequence[tuple[str, Any, Trajector
             notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
         elif defect := _defect(prediction, path):
             notes.append(f"{label}{defect.replace(';', ':', 1)}")
-    yield terminal.grid(["convergence rate", "theory", "measured", "stable up to", "best"], shown, left=(0, 4))
+    yield grid(["convergence rate", "theory", "measured", "stable up to", "best"], shown, left=(0, 4))
     yield from (*notes, _best_possible(bounds), "")
 
 

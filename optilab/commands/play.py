@@ -33,9 +33,9 @@ from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import called
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import settings_in_formula
-from optilab.show import chart_page, terminal
+from optilab.show import chart_svg, terminal
 from optilab.show.chart import MARKERS
-from optilab.show.page import asset, page_file, render, write_page
+from optilab.show.page import asset, document, page_file, write_page
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     function = config.function
     scripts = ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js")
     paths = dict(zip(config.labels, follow(config), strict=True))
-    return render(
+    return document(
         "play.html",
         _data(config, free),
         list(map(asset, scripts)),
@@ -189,7 +189,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         formula=", ".join(filter(None, (function.formula, _settings(function)))),
         note=note,
         plane=len(function.start) == 2,
-        still=chart_page.still(paths_chart(function, paths)),
+        still=chart_svg.figure(paths_chart(function, paths)),
     )
 
 

@@ -38,6 +38,7 @@ from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
+from optilab.show.blocks import Hint, Verdict
 from optilab.show.table import Table
 from optilab.words import listed, plural
 
@@ -247,28 +248,40 @@ class LabRace(Answer):
         yield ""
         yield from tables.race_notes(race, rules, functions)
         yield ""
-        yield from tables.race_verdict_sentences(race)
+        claim, *limits = tables.race_verdict(race)
+        yield Verdict(claim, "".join(f"; {limit}" for limit in limits))
         yield ""
-        headings, values = tables.settings_of(race, [row["rule"] for row in table], self.settings)
-        left = (0, 1, 3) if self.settings else (0, 1)
-        yield (terminal.grid(headings, values, left=left))
+        yield tables.settings_of(race, [row["rule"] for row in table], self.settings)
         if not self.settings:
-            yield "add --settings to see them for each function"
+            yield Hint("add --settings to see them for each function")
+        if step := tables.next_race(race):
+            yield step
+
+    def details(self) -> Iterable[Block]:
+        from optilab.commands import race_tables as tables
+
+        return tables.race_details(self.race, self.functions, self.rules, provenance(self.argv, ["numpy"]))
+
+    @property
+    def question(self) -> str:
+        return f"Which of {plural(len(self.rules), 'optimizer')} is the best after the same tuning?"
 
     def table(self) -> Table:
         """The standings."""
         from optilab.commands import race_tables as tables
 
         sentences = [
-            *tables.race_verdict_sentences(self.race),
+            *tables.race_verdict(self.race),
             *tables.race_notes(self.race, self.rules, self.functions),
         ]
         return Table(tables.COLUMNS, tables.standing_rows(self.race, self.rules), sentences)
 
     def document(self) -> Mapping[str, Any]:
+        from optilab.commands import race_tables as tables
         from optilab.study import function_race as study
 
-        return study.document(self.race, self.rules, self.functions)
+        step = tables.next_race(self.race)
+        return {**study.document(self.race, self.rules, self.functions), "next_step": step and step.document()}
 
     def short(self) -> Iterable[str]:
         return self.may_be_best
@@ -278,11 +291,6 @@ class LabRace(Answer):
         from optilab.commands.charts.races import race_chart
 
         return race_chart(self.race)
-
-    def page(self, title: str | None) -> bytes:
-        from optilab.commands.race_page import race_page
-
-        return race_page(self.race, self.rules, self.functions, provenance(self.argv, ["numpy"]), title)
 
 
 # --- on trainings -------------------------------------------------------------------------------------------
@@ -296,34 +304,11 @@ class NetworkRaceAnswer(EndedStudy):
     spec: "RaceSpec"
     result: "RaceResult"
 
-    def blocks(self) -> Iterable[Block]:
-        """A table per training, one over all of them, the settings, and what holds."""
-        from optilab.commands import race_tables as tables
-
-        spec, result = self.spec, self.result
-        yield Sentence(spec.shape, "bold")
-        for table in [*result.networks, *([result.overall] if result.overall else [])]:
-            yield ""
-            if table.network:
-                epochs = plural(spec.epochs[table.network], "epoch")
-                yield Sentence(f"{table.network}   {epochs}", "bold")
-            else:
-                yield Sentence(f"over all {len(result.networks)} networks, mean test accuracy", "bold")
-            if table.comparison is None:
-                yield "no optimizer has a judged training"
-                continue
-            yield Table(tables.columns(result, table.sample), tables.rows(table))
-            yield Sentence(f"{'verdict: ' * table.has_verdicts}{tables.verdict_of(table, result)}", "bold")
-        yield ""
-        yield from tables.notes(result)
-        yield from tables.next_steps(result)
-        yield str(self.ran.path)
-
     def document(self) -> Mapping[str, Any]:
         from optilab.commands import race_tables as tables
 
         asked = self.spec.race.model_dump(mode="json", exclude={"on"})
-        return {"run": str(self.ran.path), "asked": asked, **tables.document(self.result)}
+        return {"run": str(self.ran.path), "asked": asked, **tables.document(self.result, self.entry)}
 
 
 COMMAND = FunctionRace

@@ -4,23 +4,29 @@ All verdicts are those of `study.judge`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from optilab.call import Call, Command
-from optilab.commands.comparison_tables import Units, more_advice
-from optilab.optimize import Objective, Rule
-from optilab.show.table import Column, interval_columns, interval_values
+from optilab.call import Call
+from optilab.commands.charts.races import race_chart
+from optilab.commands.comparison_tables import Units, further_seeds, more_advice, what_they_show
+from optilab.errors import shell
+from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
+from optilab.optimize.objective import minima_inside
+from optilab.runs import Study, resume_command
+from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verbatim, Verdict
+from optilab.show.table import Column, Table, grid, interval_columns, interval_values
 from optilab.study.comparison import looked_before
 from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, standings
 from optilab.study.judge import confidence_of, level_after
 from optilab.study.network_race import Raced, RaceResult, RaceTable
-from optilab.study.search_space import tuned, untuned
-from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
+from optilab.study.search_space import drawn, space, tuned, untuned
+from optilab.study.tuning import UNSOLVED, RaceSettings, extra_knowledge, gradients_per_step
 from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
@@ -55,6 +61,7 @@ COLUMNS = (
     Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1, also with ties"),
 )
 """For the standings."""
+BEST = " \u2605"
 
 
 def heading(race: Race) -> str:
@@ -104,25 +111,44 @@ def _ends(race: Race) -> list[str]:
     return [f"{text}: {some(beyond, 4)}"] if beyond else []
 
 
-def race_verdict_sentences(race: Race, advised: bool = True) -> list[str]:
-    """The answer of a race on functions, which `study.judge` has decided, and what limits it.
-
-    Nothing for a single optimizer; `advised`: with what would tell more.
-    """
-    possible, beyond = race.comparison.possible_best, race.comparison.improvable
+def race_verdict(race: Race) -> list[str]:
+    """The answer of a race on functions, which `study.judge` has decided, and what limits it."""
     if not np.isfinite(race.costs).any():
         return ["no optimizer solved any problem: try more --gradients or a larger --accuracy"]
-    if len(race.rules) < 2:
-        return []
-    if len(possible) == 1:
-        lines = [f"{possible[0]} is the best on functions like these"]
-    else:
-        larger = f"try more rates with --budget {2 * race.conditions.budget}" if beyond else ""
-        advice = f"; {larger or 'race on more functions to separate them'}" if advised else ""
-        lines = [f"may be the best: {', '.join(possible)}{advice}"]
+    lowest, possible = standings(race)[0], race.comparison.possible_best
+    claim = f"{lowest['rule']} has the lowest cost: {lowest['cost']:.1f} gradients"
+    best = (
+        f"may be the best: {', '.join(possible)}"
+        if possible[1:]
+        else f"{lowest['rule']} is the best on functions like these"
+    )
+    lines = [claim, best]
     if len(race.functions) < ENOUGH_FUNCTIONS:
         lines.append(f"fewer than {ENOUGH_FUNCTIONS} functions can hardly tell optimizers apart")
     return lines
+
+
+def next_race(race: Race) -> NextStep | None:
+    """The race of those that may be the best: with more rates where a better one may lie beyond those that were tried,
+    else on the other functions; None where there is no such race."""
+    possible, beyond = race.comparison.possible_best, race.comparison.improvable
+    known = (*race.functions, "expression")
+    others = [name for name, own in OBJECTIVES.items() if name not in known and minima_inside(own())]
+    if (
+        len(possible) < 2
+        or not np.isfinite(race.costs).any()
+        or not (others or beyond)
+        or not set(possible) <= RULES.keys()
+    ):
+        return None
+    now, usual = asdict(race.conditions), asdict(RaceSettings())
+    now |= {"budget": 2 * now["budget"]} if beyond else {}
+    changed = {name: value for name, value in now.items() if value != usual[name]}
+    options = {"algo": tuple(possible), "function": tuple(race.functions if beyond else others), **changed}
+    what = f"the {len(possible)} that may be the best"
+    return NextStep(
+        Call("race", (), options), f"tries more rates of {what}" if beyond else f"races {what} on other functions"
+    )
 
 
 def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
@@ -140,22 +166,62 @@ def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
     return f"* {rule.name} uses {' and '.join(extra)} besides the gradient; {charge}" if extra else ""
 
 
-def settings_of(race: Race, order: Sequence[str], every: bool) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows: medians and ranges per rule, or the setting of each function and repeat."""
+def settings_of(race: Race, order: Sequence[str], every: bool) -> Table:
+    """Medians and ranges of the tuned settings per rule, or the setting of each function and repeat."""
     if every:
-        return ["function", "optimizer", "repeat", "tuned settings"], [
+        rows = [
             [function, rule, str(tuning.repeat + 1), _text(tuning.settings)]
             for function in race.functions
             for rule in order
             for tuning in race.of(rule, function)
         ]
-    table = []
+        return grid(["function", "optimizer", "repeat", "tuned settings"], rows, left=(0, 1, 3))
+    rows = []
     for rule in order:
         tunings = [tuning for function in race.functions for tuning in race.of(rule, function)]
         for name in tunings[0].settings:
             values = [tuning.settings[name] for tuning in tunings]
-            table.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
-    return ["optimizer", "tuned", "median", "over functions and repeats"], table
+            rows.append([rule, name, f"{median(values):.4g}", f"{min(values):.4g} to {max(values):.4g}"])
+    return grid(["optimizer", "tuned", "median", "over functions and repeats"], rows, left=(0, 1))
+
+
+def race_details(
+    race: Race, functions: Sequence[Objective], rules: Sequence[Rule], origin: Mapping[str, Any]
+) -> Iterator[Block]:
+    """The curves, the cost on each function, every setting, the conditions, and the command."""
+    names = [row["rule"] for row in standings(race)]
+    about = (
+        "The profile is the fraction of the problems, each a function with a start, that an optimizer solves within a "
+        "multiple of the lowest cost (Dolan & Moré 2002). The tuning curve is the cost to expect of the best of k "
+        "settings (Dodge et al. 2019), evaluated on other starts; its right end is the cost of the table."
+    )
+    yield Details("Speed and tuning", [Sentence(about, "dim"), race_chart(race)])
+    costs = np.exp(race.log_costs)[[race.rules.index(name) for name in names]]
+    rows = [
+        [function, *(f"{cost:.1f}{BEST * bool(cost == column.min())}" for cost in column)]
+        for function, column in zip(race.functions, costs.T, strict=True)
+    ]
+    about = f"Geometric mean over starts and repeats;{BEST} the lowest on the function."
+    yield Details("Cost on each function", [Sentence(about, "dim"), grid(["function", *names], rows)])
+    yield Details("Every tuned setting", [settings_of(race, names, every=True)], folded=True)
+    spaces = [[function.name, _space(function, rules)] for function in functions]
+    yield Details("Tuned in", [grid(["function", "distributions"], spaces, left=(0, 1))], folded=True)
+    facts = {**asdict(race.conditions), **{f"versions.{key}": value for key, value in origin["versions"].items()}}
+    conditions = grid(["", ""], [[key, str(value)] for key, value in facts.items()], left=(0, 1), header=False)
+    yield Details("Conditions", [conditions], folded=True)
+    yield Details("Repeat it", [Verbatim(shell(*origin["argv"][1:]))])
+
+
+def _space(function: Objective, rules: Sequence[Rule]) -> str:
+    """The distributions of what these rules are tuned in."""
+    draws = space(function)
+    words = {"LogUniform": "log-uniform", "OneMinus": "1 minus log-uniform", "Uniform": "uniform"}
+    fields = dict.fromkeys(name for rule in rules for name in tuned(rule))
+    return "; ".join(
+        f"{name} {words[type(draw).__name__]} {draw.low:.4g} to {draw.high:.4g}"
+        for name in fields
+        for draw in [drawn(name, draws)]
+    )
 
 
 def _text(settings: dict[str, float]) -> str:
@@ -265,20 +331,20 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if float(text) == 1 != value else text
 
 
-def answer_of(result: RaceResult, advised: bool = True) -> str:
+def answer_of(result: RaceResult) -> str:
     """The verdict over all networks, or where there is none, those of each."""
     if result.overall is not None:
         return verdict_of(result.overall, result)
-    verdicts = {table.network: verdict_of(table, result, advised) for table in result.networks}
+    verdicts = {table.network: verdict_of(table, result) for table in result.networks}
     return "; ".join(f"{name}: {text}" if len(verdicts) > 1 else text for name, text in verdicts.items())
 
 
-def verdict_of(table: RaceTable, result: RaceResult, advised: bool = True) -> str:
-    """The answer of a table, which `study.judge` has decided, in one sentence.
-
-    `advised`: with how many more repeats or networks would say more, and the option that tries more rates.
+def verdict_of(table: RaceTable, result: RaceResult) -> str:
+    """The answer of a table, which `study.judge` has decided, in one sentence, with how many more repeats or networks
+    would say more, and the option that tries more rates.
     """
-    comparison, ignorant = table.comparison, _ignorant(table, result) is not None
+    comparison = table.comparison
+    ignorant = not any(one.learned for one in ([table] if table.network else result.networks))
     if comparison is None:
         return "no result"
     chance = "; no row is better than chance" * ignorant
@@ -287,31 +353,95 @@ def verdict_of(table: RaceTable, result: RaceResult, advised: bool = True) -> st
     possible = comparison.possible_best
     if len(possible) == 1:
         return f"{possible[0]} is the best{chance}"
-    advice = chance or (more_advice(comparison, table.sample) if advised else "")
+    advice = chance or more_advice(comparison, table.sample)
     if comparison.improvable and not ignorant:
         beyond = f"; a better rate of {listed(comparison.improvable)} may lie beyond those that were tried"
-        advice = f"{beyond}, and {result.larger} tries more{advice}" if advised else beyond
+        advice = f"{beyond}, and {result.larger} tries more{advice}"
     return f"cannot tell which is best: {', '.join(possible)}{advice}"
 
 
-def next_steps(result: RaceResult) -> list[Command]:
-    """The commands that say why no row of a network is better than chance."""
-    paths = [_ignorant(table, result) for table in result.networks]
-    return [Command("  next: ", Call("diagnose", [path])) for path in paths if path]
-
-
-def _ignorant(table: RaceTable, result: RaceResult) -> Path | None:
-    """The first run of the best row where no row is better than chance; else None."""
-    tables = [table] if table.network else result.networks
-    if any(shown.learned for shown in tables):
+def next_step(result: RaceResult, study: Study) -> NextStep | None:
+    """The command that follows a race: more rates, repeats that judge, more repeats, or what limits the best."""
+    judged = [table for table in ([result.overall] if result.overall else result.networks) if table.comparison]
+    comparisons = [table.comparison for table in judged if table.comparison]
+    ranked = (
+        table.raced[row.key] for table in result.networks if table.comparison for row in table.comparison.ranked
+    )
+    best = next((record for raced in ranked for record in raced.runs.values()), None)
+    if best is None:
         return None
-    ranked = (t.raced[row.key] for t in tables if t.comparison for row in t.comparison.ranked)
-    return next((record.path for raced in ranked for record in raced.runs.values()), None)
+    diagnose, race = Call("diagnose", [best.path]), str(study.manifest["command"])
+    again = partial(resume_command, study.path, "resume", race)
+    if not any(table.learned for table in result.networks):
+        return NextStep(diagnose, "says why nothing is learned")
+    if all(len(comparison.possible_best) < 2 for comparison in comparisons):
+        return NextStep(diagnose, "says what limits the best")
+    if any(comparison.improvable for comparison in comparisons):
+        larger: Any = {"budget" if race == "race" else "tune": 2 * result.budget}
+        return NextStep(again(**larger), "tries more rates")
+    if not any(table.has_verdicts for table in judged):
+        return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which are judged")
+    if more := further_seeds(comparisons[0]):
+        what = f"tunes and trains all in {plural(more, 'more repeat')}, to {what_they_show(comparisons[0], None)}"
+        return NextStep(again(repeats=result.repeats + more), what)
+    return NextStep(diagnose, "says what limits the best")
 
 
-def document(result: RaceResult) -> dict[str, Any]:
+def question(result: RaceResult) -> str:
+    return f"Which {result.kinds[0]} is the best after the same tuning?"
+
+
+def blocks(result: RaceResult, study: Study) -> Iterator[Block]:
+    """A table of each network, one over all of them, what holds, and what follows."""
+    counts = [f"{len(result.rules)} {result.kinds[1]}", plural(len(result.networks), "network")]
+    yield Sentence(f"{study.name}: {', '.join([*counts, plural(result.repeats, 'repeat')])}", "bold")
+    alone = result.overall or (result.networks[0] if len(result.networks) == 1 else None)
+    for table in [*result.networks, *([result.overall] if result.overall else [])]:
+        yield ""
+        yield Sentence(_heading(table, result), "bold")
+        if table.comparison is None:
+            yield "no optimizer has a judged training"
+            continue
+        yield Table(columns(result, table.sample), rows(table))
+        verdict = verdict_of(table, result)
+        judged = f"{'verdict: ' * table.has_verdicts}{verdict}"
+        yield Verdict(verdict) if table is alone and table.has_verdicts else Sentence(judged, "bold")
+    yield ""
+    yield from notes(result)
+    if step := next_step(result, study):
+        yield step
+    yield Hint(study.path)
+
+
+def _heading(table: RaceTable, result: RaceResult) -> str:
+    """The network and the epochs of its trainings."""
+    if not table.network:
+        return f"over all {len(result.networks)} networks, mean test accuracy"
+    trained = (record for raced in table.raced.values() for record in raced.runs.values())
+    epochs = next((record.manifest.get("config", {}).get("epochs") for record in trained), None)
+    return f"{table.network}   {plural(epochs, 'epoch')}" if epochs else table.network
+
+
+def details(result: RaceResult, study: Study) -> Iterator[Block]:
+    """The trainings that were judged, best first."""
+    from optilab.commands.comparison_details import failed, of_groups
+    from optilab.study.groups import Group, groups
+
+    chosen = [
+        Group(f"{table.network}: {row.key}" if len(result.networks) > 1 else row.key, {}, dict(trained))
+        for table in result.networks
+        for row in (table.comparison.ranked if table.comparison else ())
+        if (trained := table.raced[row.key].runs)  # none where every setting diverged
+    ]
+    yield from failed([study])
+    yield from of_groups(chosen, groups([run for group in chosen for run in group.runs.values()]), [study])
+
+
+def document(result: RaceResult, study: Study) -> dict[str, Any]:
     """The result as the tree of `--json`."""
+    step = next_step(result, study)
     return {
+        "next_step": step and step.document(),
         "sample": "repeats",
         "failed": dict(failed(result)),
         "networks": [{"network": table.network, **_verdicts(table, result)} for table in result.networks],

@@ -20,6 +20,7 @@ from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.marks import ConfigKey, Flag
+from optilab.show.blocks import Hint
 from optilab.show.table import Column, Table
 from optilab.words import duration, percent, plural, some
 
@@ -90,16 +91,14 @@ class RemedyAnswer(EndedStudy):
     def blocks(self) -> Iterable[Block]:
         """The results, the best first, and the smallest change that fixes the network."""
         shown = self.table()
+        yield Sentence(self.heading, "bold")
+        yield ""
+        yield Table(shown.columns, shown.rows)
+        yield Sentence("\n".join(map(str, shown.notes)), "dim")
+        yield ""
         style = "green" if self.fix else "yellow" if self._ended else "red"
-        return [
-            Sentence(self.heading, "bold"),
-            "",
-            Table(shown.columns, shown.rows),
-            Sentence("\n".join(map(str, shown.notes)), "dim"),
-            "",
-            *(Sentence(text, style) for text in self._sentences),
-            str(self.ran.path),
-        ]
+        yield from (Sentence(text, style) for text in self._sentences)
+        yield Hint(self.ran.path)
 
     def table(self) -> Table:
         """A row per remedy, the best first."""

@@ -8,13 +8,16 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 from pydantic import Field
 
-from optilab.commands.answer import Printed, Sentence, Verbatim
-from optilab.commands.compare import ComparisonOptions, Metric, compared, judged_runs
+from optilab.commands.answer import Printed, Verbatim
+from optilab.commands.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
+from optilab.commands.race_tables import document
 from optilab.commands.request import Place, options_of
+from optilab.commands.results import LabStudy
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
+from optilab.show.blocks import Block, Verdict
 from optilab.show.page import page_file, write_page
 
 
@@ -41,12 +44,14 @@ class Report(ComparisonOptions, FolderOptions, OutputOptions):
     def run(self, place: Place) -> "Written":
         path = page_file(self.out, self.flag("out"))
         with terminal.busy("reading the runs"):
-            content, verdict, left_out, facts = _written(self, place)
+            answer, left_out = _answer(self, place)
+            content = answer.page(self.title)
         write_page(path, content)
-        size = f"{path}  ({len(content) / 2**20:.1f} MiB)"
-        document = {"page": str(path), "bytes": len(content), **facts}
-        said = [Sentence(f"verdict: {verdict}", "bold"), *(f"note: {one}" for one in left_out), size]
-        return Written(said, document, [Verbatim(path)])
+        shown: dict[str, Any] = {"comparison": answer.document()}
+        if isinstance(answer, LabStudy) and answer.heats is not None:
+            shown = {"race": document(answer.heats, answer.entry)}
+        blocks: list[Block] = [Verdict(answer.verdict), *(f"note: {one}" for one in left_out), str(path)]
+        return Written(blocks, {"page": str(path), "bytes": len(content), **shown}, [Verbatim(path)])
 
 
 class Written(Printed):
@@ -55,28 +60,20 @@ class Written(Printed):
     schema_version: ClassVar[int] = 2
 
 
-def _written(request: Report, place: Place) -> tuple[bytes, str, list[str], dict[str, Any]]:
-    """The page, its verdict, a sentence for each trial left out, and what it shows as the document of `--json`."""
+def _answer(request: Report, place: Place) -> tuple[LabComparison | LabStudy, list[str]]:
+    """What the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
     selection, metric = judged_runs(place.folder, request.names, request.metric, timed)
-    from optilab.commands import race_tables
-    from optilab.commands.network_race_page import network_race_page
-    from optilab.study import network_race
-
-    entries = selection.entries
-    study, by = entries[0], options_of(ComparisonOptions).keys()
-    raced = None
-    if len(entries) == 1 and isinstance(study, Study) and not by & request.given.keys():
-        raced = network_race.read(study)
-    if raced is not None and isinstance(study, Study):
-        page = network_race_page(raced, study, request.title)
-        return page, race_tables.answer_of(raced), selection.notes, {"race": race_tables.document(raced)}
-    options = request
-    remedies = len(entries) == 1 and isinstance(study, Study) and study.manifest["command"] == "remedy"
-    if isinstance(study, Study) and remedies and (name := _untouched(study, selection.records)):
-        options = Report.of({"baseline": name, **request.given}, request.typed)
-    answer = compared(selection, metric, options)
-    return answer.page(request.title), answer.verdict, selection.notes, {"comparison": answer.document()}
+    entries, options = selection.entries, request
+    study = entries[0]
+    if len(entries) == 1 and isinstance(study, Study):
+        if not options_of(ComparisonOptions).keys() & request.given.keys():
+            raced = LabStudy(study)
+            if raced.heats is not None:
+                return raced, selection.notes
+        if study.manifest["command"] == "remedy" and (name := _untouched(study, selection.records)):
+            options = Report.of({"baseline": name, **request.given}, request.typed)
+    return compared(selection, metric, options), selection.notes
 
 
 def _untouched(study: Study, records: Sequence[Record]) -> str | None:

@@ -3,14 +3,13 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
-from optilab.call import Command
-from optilab.commands.answer import Answer, Verbatim, lines_of
+from optilab.commands.answer import Answer, Block, Verbatim
 from optilab.commands.compare import LabComparison, compared, curves, judged_runs, no_epoch
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
@@ -105,27 +104,38 @@ class LabRun(LabEntry[Record]):
         """Loss, accuracy and layers of a training; the paths of an `optimize` run."""
         return curves([self.entry]) if self._is_training else self._paths.chart()
 
-    def table(self) -> Table:
-        """The epochs, and below them what the diagnosis says in short; the paths of an `optimize` run."""
+    def blocks(self) -> Iterable[Block]:
+        """The epochs, and what the diagnosis says in short; the paths of an `optimize` run."""
         if not self._is_training:
-            return self._paths.table()
-        notes = list[str | Command]()
+            yield from self._paths.blocks()
+            return
+        yield from (self.headline, "", self.table(), "")
         with suppress(OptilabError):  # a run that has not begun, or is damaged, has none
-            notes = [*map(_unindented, lines_of(self.diagnosis.brief()))]
-        return replace(self._every_row, notes=notes)
+            yield from self.diagnosis.brief()
+
+    def table(self) -> Table:
+        """The epochs; the paths of an `optimize` run."""
+        return self._every_row if self._is_training else self._paths.table()
 
     @property
     def _every_row(self) -> Table:
         rows = self.rows
         return Table([Column(key, key, metric_of(key).text) for key in (rows[-1] if rows else ())], rows)
 
-    def page(self, title: str | None) -> bytes:
-        if not self._is_training:
-            return self._paths.page(title)
+    @property
+    def question(self) -> str:
+        return self._alone.question if self._is_training else self._paths.question
+
+    def details(self) -> Iterable[Block]:
+        return (self._alone if self._is_training else self._paths).details()
+
+    @property
+    def _alone(self) -> LabComparison:
+        """A comparison with nothing."""
         from optilab.study.groups import Selection
 
         metric = "test_acc" if "test_acc" in self.manifest else score(self.rows)
-        return compared(Selection([self.entry], entries=[self.entry]), metric).page(title)
+        return compared(Selection([self.entry], entries=[self.entry]), metric)
 
     @cached_property
     def _paths(self) -> "LabPaths":
@@ -207,23 +217,40 @@ class LabStudy(LabEntry[Study]):
     def table(self) -> Table:
         from optilab.commands import race_tables as views
 
-        notes = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
         if self.heats is not None:
-            return Table(
-                *views.whole(self.heats), [*views.notes(self.heats), *views.next_steps(self.heats), *notes]
-            )
-        try:
-            shown = self.answer.table()
-        except UsageError:
-            return Table([], [], notes)
-        return Table(shown.columns, shown.rows, [*shown.notes, *notes])
+            return Table(*views.whole(self.heats))
+        failed = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
+        return self._compared.table() if self._compared else Table([], [], failed)
 
-    def page(self, title: str | None) -> bytes:
+    @cached_property
+    def _compared(self) -> LabComparison | None:
+        """The comparison that answers; None where no training has a result."""
+        with suppress(UsageError):
+            return self.answer
+        return None
+
+    @property
+    def question(self) -> str:
+        from optilab.commands import race_tables as views
+
         if self.heats is not None:
-            from optilab.commands.network_race_page import network_race_page
+            return views.question(self.heats)
+        return self._compared.question if self._compared else self.headline
 
-            return network_race_page(self.heats, self.entry, title)
-        return self.answer.page(title)
+    def blocks(self) -> Iterable[Block]:
+        """Of a race the tables of its networks; else the comparison that answers."""
+        from optilab.commands import race_tables as views
+
+        if self.heats is not None:
+            return views.blocks(self.heats, self.entry)
+        return self._compared.blocks() if self._compared else super().blocks()
+
+    def details(self) -> Iterable[Block]:
+        from optilab.commands import race_tables as views
+
+        if self.heats is not None:
+            return views.details(self.heats, self.entry)
+        return self._compared.details() if self._compared else ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -236,10 +263,6 @@ class EndedStudy(LabStudy):
     @property
     def code(self) -> ExitCode:
         return self.ran.code
-
-
-def _unindented(line: str | Command) -> str | Command:
-    return replace(line, why=line.why.lstrip()) if isinstance(line, Command) else line.strip()
 
 
 def write_watched(

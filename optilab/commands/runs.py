@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 
@@ -20,7 +20,7 @@ from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal
-from optilab.show.table import Column, Table
+from optilab.show.table import Column, Table, grid
 from optilab.words import duration, of_key, percent, plural, some
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ class OneRun(LabRun):
             if len(results) > 1 and (self.entry.path / "metrics.csv").stat().st_size < LARGE:
                 ends = {f"last {row['algo']}": row for row in self.rows}
                 keys.remove("algo")
-            yield terminal.grid(
+            yield grid(
                 ["", *keys],
                 [[what, *(metric_of(k).text(row.get(k, "")) for k in keys)] for what, row in ends.items()],
             )
@@ -407,7 +407,7 @@ def _facts(entry: Record | Study) -> Iterator[Block]:
         facts.append(["preset", line.variant.preset])
     if line.variant.preset or changed:
         facts.append(["changed", ", ".join(changed) or "nothing"])
-    yield terminal.grid(["", ""], facts, left=(0, 1), show_header=False)
+    yield grid(["", ""], facts, left=(0, 1), header=False)
     yield ""
 
 
@@ -435,6 +435,11 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
 
     names: RunNames
     curves: Annotated[bool, Doc("For a sweep, draw the curves of its runs")] = False
+    panel: Annotated[
+        Literal["loss", "accuracy", "curvature", "layers"] | None,
+        Flag("PART"),
+        Doc("Draw only the loss, accuracy, curvature or layers of the runs"),
+    ] = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
     def run(self, place: Place) -> Printed:
@@ -445,14 +450,14 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         selection, file = select(place.folder, self.names), self.plot
         for note in selection.notes:
             terminal.note(note)
-        chart = None if self.curves else _of_settings(selection)
+        chart = None if self.curves or self.panel else _of_settings(selection)
         facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
         left_out: Mapping[str, Sequence[Record]] = {}
         if chart is None:
             found = histories(selection.records)
             if not found.groups:
                 raise compare.no_epoch(found.without_epochs)
-            chart, facts = training_chart(found), _plot_document(found, file)
+            chart, facts = training_chart(found, self.panel), _plot_document(found, file)
             left_out = {
                 "no epoch yet": found.without_epochs,
                 "another run has the same settings and seed": found.repeated,

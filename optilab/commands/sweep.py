@@ -26,6 +26,7 @@ from optilab.config.study import SweepConfig
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
+from optilab.show.blocks import Hint
 from optilab.words import plural
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class SweepAnswer(EndedStudy):
 
     def blocks(self) -> Iterable[Block]:
         """How the trials ended, and the comparison of those that ran through."""
-        from optilab.commands.settings_page import importance_table
+        from optilab.commands.charts.settings import importance_table
 
         plan = self.plan
         yield Sentence(self.heading, "bold")
@@ -173,9 +174,9 @@ class SweepAnswer(EndedStudy):
             yield ""
             yield Sentence(f"which axis mattered, by {self.comparison.side.measure.name}", "bold")
             yield importance_table(self.effects, self.comparison.side.measure)
-        if self.through:
-            yield from self.answer.next_steps()
-        yield str(self.ran.path)
+        if self.through and (step := self.answer.next_step):
+            yield step
+        yield Hint(self.ran.path)
 
     def document(self) -> Mapping[str, Any]:
         """The rows of trials.csv, of the confirmation last, and the comparisons of the trials that ran through."""

@@ -43,6 +43,7 @@ from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.progress import LiveView, ProgressLine
+from optilab.show.table import grid
 from optilab.words import decimals, duration, pace, percent, plural, settings
 
 if TYPE_CHECKING:
@@ -326,7 +327,7 @@ class LabTraining(LabRun):
         rows = self.rows
         if rows:
             yield from _summary(rows, self.entry)
-            _curves([self.entry], self.picture)
+            yield from _curves([self.entry], self.picture)
             yield from self.diagnosis.brief()
         yield from self.written
 
@@ -360,7 +361,7 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
     lines = (("last", last), ("best", top))
     table = [(label, str(row["epoch"]), *(decimals(row[key]) for key in keys)) for label, row in lines]
     yield ""
-    yield terminal.grid(["", "epoch", *keys], table)
+    yield grid(["", "epoch", *keys], table)
     seconds = sum(row["seconds"] for row in timings)
     speed = pace(len(timings), seconds)
     yield f"{plural(len(rows), 'epoch')} in {duration(seconds)}, {speed}"
@@ -372,18 +373,18 @@ def _summary(rows: Sequence[Row], record: Record) -> Iterator[Block]:
         yield f"test set at epoch {top['epoch']}, the best by validation: loss {loss:.4f}, accuracy {accuracy:.4f}"
 
 
-def _curves(records: Sequence[Record], picture: bool | None) -> None:
+def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
     """The curves and layers of runs, or on a terminal that is too narrow the option that shows them."""
     from optilab.commands.charts.training import training_chart
     from optilab.study.curves import histories
 
     if terminal.out.is_terminal if picture is None else picture:
-        terminal.say()
+        yield ""
         if picture or terminal.out.width >= terminal.PIPE_WIDTH:
-            terminal.draw(training_chart(histories(records)))
-            terminal.say()
+            yield training_chart(histories(records))
+            yield ""
         else:
-            terminal.say("curves and layers: --picture")
+            yield "curves and layers: --picture"
 
 
 # --- several seeds ------------------------------------------------------------------------------------------
@@ -430,8 +431,8 @@ class SeedsAnswer(EndedStudy):
                 table.append(("mean", *(decimals(value.mean) for value in spreads.values())))
                 table.append(("std", *(decimals(value.std) for value in spreads.values())))
             yield ""
-            yield terminal.grid(["seed", *spreads], table)
-            _curves(records, self.picture)
+            yield grid(["seed", *spreads], table)
+            yield from _curves(records, self.picture)
         trained = [record for record in records if record.last_row()]
         if trained and not any(verdict.learning(of_run(record))[1] for record in trained):
             if len(trained) > 1:

@@ -25,7 +25,7 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
-from optilab.show.table import Table
+from optilab.show.table import Table, grid
 from optilab.verify import classroom
 from optilab.words import listed, plural
 
@@ -309,7 +309,7 @@ class LabVerification(Answer):
             return
         points = (("yours", verdict.point), (rule.name, verdict.expected))
         cells = [[who, *(f"{value:.12g}" for value in point[:6])] for who, point in points]
-        yield terminal.grid(["", *(f"w{i + 1}" for i in range(len(cells[0]) - 1))], cells)
+        yield grid(["", *(f"w{i + 1}" for i in range(len(cells[0]) - 1))], cells)
         yield ""
         finite = all(map(isfinite, verdict.point))
         if not finite:

@@ -6,7 +6,7 @@ decides only what its medium demands: a terminal shows no bands and no thin line
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +25,9 @@ DARK_COLORS = ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50")
 darkened until they have a contrast of 3:1.
 """
 
+VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
+"""For values, from low to high."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -39,8 +42,6 @@ class Scale:
     margin: float = 0.0
     """Room at both ends, as a fraction of the range, where the medium has any."""
     ticks: tuple[float, ...] = ()
-    tex: str = ""
-    """The label where mathematics is set by TeX's rules, if it has any."""
     names: tuple[str, ...] = ()
     """For the values 1, 2, ..., where they are no numbers, such as layers."""
 
@@ -78,21 +79,13 @@ class Polyline:
     """None is the color of the text."""
     role: str = ""
     """What the line is of its series, such as training and validation."""
-    label: str = ""
-    """In the legend of a file. A line without points is there for its label only."""
-    note: str = ""
-    """What a legend of text says about the line."""
     width: float = 1.8
     """In points, as of a file."""
     alpha: float = 1.0
     dash: Literal["series", "solid", "dashed"] = "solid"
     marker: float = 0.0
     """Size of the series' marker in points; 0 for none."""
-    every: int | tuple[int, ...] = 0
-    """Which points have a marker: every n-th, or these; 0 leaves it to the painter."""
     step: bool = False
-    letter_at: int | None = None
-    """The point at which text writes the letter of the series; None spreads the letters of all lines."""
     detail: bool = False
     """Whether it is shown only where there is room for details, which text has not."""
 
@@ -110,7 +103,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Points:
-    """Single points; `symbol` says what they are. Without points, an entry of the legend."""
+    """Single points; `symbol` says what they are."""
 
     x: Any
     y: Any
@@ -121,8 +114,7 @@ class Points:
     before: bool = False
     """Whether the name stands to the left."""
     label: str = ""
-    size: float | None = None
-    alpha: float = 1.0
+    """What the symbol is, for a legend."""
     detail: bool = False
 
 
@@ -193,10 +185,6 @@ class Panel:
     x: Scale = Scale()
     y: Scale = Scale()
     title: str = ""
-    short: str = ""
-    """The title of text, if it is another."""
-    own_legend: bool = False
-    """Whether labels stand in the panel and not below the chart."""
     detail: bool = False
 
     def with_ends(self) -> "Panel":
@@ -224,18 +212,6 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class TextSize:
-    """The size of panels in characters."""
-
-    lines: int = 12
-    widest: int = 100
-    beside: int = 0
-    """Columns of a terminal from which the panels of a row stand side by side."""
-    widest_row: int = 1000
-    unused: int = 0
-
-
-@dataclass(frozen=True)
 class PanelRow:
     """Panels side by side, and their height in a file in inches."""
 
@@ -251,16 +227,6 @@ class Chart:
     series: tuple[str, ...] = ()
     """Their names, by number."""
     title: str = ""
-    """For a file, which may have mathematics between dollar signs."""
-    width: float = 11.0
-    """For a file, in inches."""
-    height: float | None = None
-    """None adds up the heights of the rows, the title and the legend."""
-    title_size: float = 10.0
-    legend_size: float = 11.0
-    columns: int = 6
-    """For the legend, at most."""
-    text: TextSize = field(default=TextSize())
 
     @property
     def panels(self) -> tuple[Panel, ...]:

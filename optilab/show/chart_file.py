@@ -6,16 +6,15 @@ imported only inside functions.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from math import lcm
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optilab.errors import UsageError
 from optilab.files import output_file, write_errors
@@ -39,14 +38,9 @@ from optilab.words import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 FORMATS = ("png", "svg", "pdf")
 MARKED = 12
 """Markers of a line with many points: they tell lines apart without color."""
-PIXELS = 600
-"""Places of a line that a file tells apart."""
-LAYERED = 4
-"""Rows of heat maps over epochs; more groups are shown after the last epoch, each as a line."""
 NUMBERED = 14
 """Rows of a heat map next to which the last value is written; more have no room."""
 HEATED = 500
@@ -80,8 +74,8 @@ class Palette:
         return _DASHES[(series or 0) // len(self.colors) % len(_DASHES)]
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """matplotlib's settings for the pictures made inside."""
+    def applied(self, points: float) -> Iterator[None]:
+        """matplotlib's settings for the pictures made inside, with texts of that size."""
         import matplotlib as mpl
 
         grounds = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
@@ -91,9 +85,11 @@ class Palette:
             **dict.fromkeys(inks, self.ink),
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.titlesize": 12,
+            "axes.titlesize": "medium",
             "axes.titlelocation": "left",
-            "font.size": 11,
+            "font.size": points,
+            "legend.fontsize": "medium",
+            "lines.scale_dashes": True,
             "legend.frameon": False,
             "legend.handlelength": 2.6,
             "figure.dpi": 120,
@@ -115,73 +111,99 @@ DARK = Palette(
 # --- the picture -------------------------------------------------------------------------------------------
 
 
-def draw(chart: Chart, dark: bool = False) -> "Figure":
+@dataclass(frozen=True)
+class PaperSize:
+    """Where a picture goes: its width in inches, its texts in points, and how many panels stand side by side."""
+
+    width: float
+    points: float
+    beside: int
+
+
+SIZES = {"column": PaperSize(3.3, 8, 1), "page": PaperSize(6.9, 8, 2), "slide": PaperSize(10, 14, 2)}
+"""A column and a page of a two-column paper, and a slide."""
+
+
+def draw(chart: Chart, dark: bool = False, size: PaperSize | None = None) -> "Figure":
     """The chart as a figure of matplotlib."""
     palette = DARK if dark else LIGHT
-    with palette.applied():
-        return _figure(chart, palette, _rows(chart))[0]
+    with palette.applied(size.points if size else 11.0):
+        return _figure(chart, palette, size)
 
 
-def _rows(chart: Chart) -> list[PanelRow]:
-    """The rows; those of more than LAYERED groups' layers as one row of lines."""
-    layered = [row for row in chart.rows if row.panels[0].is_layered]
-    if len(layered) <= LAYERED:
-        return list(chart.rows)
-    profiles = tuple(_profile([row.panels[i] for row in layered]) for i in range(len(layered[0].panels)))
-    return [*(row for row in chart.rows if not row.panels[0].is_layered), PanelRow(profiles, 3.2)]
-
-
-def _profile(panels: Sequence[Panel]) -> Panel:
-    """The last columns of maps of layers: a line of each group, from the first layer, below, to the last."""
-    maps = [mark for panel in panels for mark in panel.marks if isinstance(mark, Heatmap)]
-    lines = tuple(
-        Polyline(one.values[:, -1], one.y, one.series, width=1.6, dash="series", marker=5, every=1) for one in maps
-    )
-    scale, y = maps[0].scale, max((panel.y for panel in panels), key=lambda y: len(y.names))
-    low, high = scale.ends
-    ends = (low / 2, high * 2) if scale.log else (low - 0.03, high + 0.03)
-    return Panel(lines, Scale(f"{scale.label} after the last epoch", *ends, scale.log, scale.unit), y)
-
-
-def _figure(chart: Chart, palette: Palette, rows: Sequence[PanelRow]) -> tuple["Figure", list[Any]]:
-    """The figure, and its axes in the order of the panels."""
-    figure = _empty(chart.width, chart.height or _height(chart, rows))
+def _figure(chart: Chart, palette: Palette, size: PaperSize | None = None) -> "Figure":
+    rows = [*chart.rows] if size is None else [part for row in chart.rows for part in _parts(row, size)]
+    width = size.width if size else 11.0 if any(len(row.panels) > 1 for row in rows) else 7.0
+    title = "\n".join(wrap(chart.title, int(width * 13)))
+    labels = list(_legend(chart, palette))
+    across = max(1, min(len(labels), int(width * 12 / (6 + max((len(label) for _, label in labels), default=0)))))
+    height = sum(row.height for row in rows) + 0.25 * (-(-len(labels) // across) + title.count("\n") + 1)
+    figure = _empty(width, height)
     columns = lcm(*(len(row.panels) for row in rows))
     grid = figure.add_gridspec(len(rows), columns, height_ratios=[row.height for row in rows])
-    drawn: list[tuple[Any, Panel]] = []
-    colored: dict[Scale, list[tuple[Any, Any]]] = {}  # (axes, image) of each scale of colors
+    colored: dict[Scale, list[tuple[Panel, Any, Any]]] = {}  # (panel, axes, image) of each scale of colors
     for number, row in enumerate(rows):
         wide = columns // len(row.panels)
         for place, panel in enumerate(row.panels):
             axes = figure.add_subplot(grid[number, place * wide : (place + 1) * wide])
             for mark in panel.marks:
-                image = _PAINTERS[type(mark)](axes, panel, mark, palette)
+                image = PAINTERS[type(mark)](axes, panel, mark, palette)
                 if image is not None:
-                    colored.setdefault(mark.scale, []).append((axes, image))  # type: ignore[union-attr]
+                    colored.setdefault(mark.scale, []).append((panel, axes, image))  # type: ignore[union-attr]
             _frame(axes, panel, number == len(rows) - 1)
-            drawn.append((axes, panel))
     for scale, images in colored.items():
-        _color_bar(figure, scale, images, drawn)
-    handles: list[Any] = []
-    labels: list[str] = []
-    for axes, panel in drawn:
-        if not panel.own_legend:
-            own = axes.get_legend_handles_labels()
-            handles, labels = [*handles, *own[0]], [*labels, *own[1]]
+        _color_bar(figure, scale, images)
     if labels:
-        columns = min(len(labels), chart.columns)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=chart.legend_size)
-    if chart.title:
-        figure.suptitle(chart.title, x=0.01, ha="left", fontsize=chart.title_size)
-    return figure, [axes for axes, _ in drawn]
+        handles, names = zip(*labels, strict=True)
+        figure.legend(handles, names, loc="outside lower center", ncols=across)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
+    return figure
 
 
-def _height(chart: Chart, rows: Sequence[PanelRow]) -> float:
-    """Inches of the rows, the title and the legend."""
-    labels = [getattr(mark, "label", "") for p in chart.panels if not p.own_legend for mark in p.marks]
-    lines = -(-sum(label.count("\n") + 1 for label in labels if label) // chart.columns)
-    title = 0.2 * (chart.title.count("\n") + 1)
-    return sum(row.height for row in rows) + title + 0.25 * lines + 0.6 * (len(rows) > 1)
+def _parts(row: PanelRow, size: PaperSize) -> Iterator[PanelRow]:
+    """The panels of a row that fit side by side; those of layers stay together."""
+    beside = len(row.panels) if row.panels[0].is_layered and size.beside > 1 else size.beside
+    for start in range(0, len(row.panels), beside):
+        part = row.panels[start : start + beside]
+        yield PanelRow(part, min(row.height, size.width / len(part) * 0.8))
+
+
+def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
+    """What lines and signs mean: the series, their roles where there are several, and marks with a label."""
+    from matplotlib.lines import Line2D
+
+    marks = [mark for panel in chart.panels for mark in panel.marks]
+    lines = [mark for mark in marks if isinstance(mark, Polyline)]
+    for series, name in enumerate(chart.series):
+        if own := max(
+            (line for line in lines if line.series == series), key=lambda line: line.width, default=None
+        ):
+            yield Line2D([], [], **_style(own, palette)), fill(name, 100)
+    roles = {line.role: line for line in lines if line.role}
+    for role, line in roles.items() if len(roles) > 1 else ():
+        style = {"color": palette.ink, "marker": "", "linestyle": _DASHED if line.dash == "dashed" else "-"}
+        yield Line2D([], [], **_style(line, palette) | style), role
+    for mark in {mark.label: mark for mark in marks if isinstance(mark, Points | Contour) and mark.label}.values():
+        if isinstance(mark, Points):
+            yield Line2D([], [], **_sign(mark, palette)), mark.label
+        else:
+            yield Line2D([], [], color=palette.color(1), linestyle="--", linewidth=2), mark.label
+    for color, label in dict.fromkeys(
+        pair for mark in marks if isinstance(mark, Heatmap) for pair in _gaps(mark, palette)
+    ):
+        yield Line2D([], [], linestyle="", marker="s", color=color, markeredgecolor=palette.ink), label
+
+
+def _gaps(heat: Heatmap, palette: Palette) -> Iterator[tuple[str, str]]:
+    """The colors of the cells of a map that have no value, and why."""
+    if heat.kinds and (heat.values < 0).any():
+        yield palette.nothing, "no minimum reached"
+    elif heat.gone is not None and not heat.kinds:
+        if heat.gone.any():
+            yield palette.nothing, "diverged"
+        if (~np.isfinite(heat.values) & ~heat.gone).any():
+            yield palette.unknown, "not converged"
 
 
 # --- axes --------------------------------------------------------------------------------------------------
@@ -208,18 +230,15 @@ def _frame(axes: Any, panel: Panel, last: bool) -> None:
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if name == "y" else None))
         if scale.names:
             ticks = np.unique(np.linspace(1, len(scale.names), min(len(scale.names), NUMBERED)).astype(int))
-            axis.set_ticks(ticks, [scale.names[tick - 1] for tick in ticks], fontsize=9)
+            axis.set_ticks(ticks, [scale.names[tick - 1] for tick in ticks], fontsize="small")
         if last or name == "y" or not panel.is_layered:
-            axis.set_label_text(scale.tex or scale.label, **({"fontsize": 9} if scale.names else {}))
-    if panel.title:
-        axes.set_title(panel.title, **({"fontsize": 11} if panel.is_layered else {}))
+            axis.set_label_text(scale.label)
+    axes.set_title(panel.title)
     if panel.is_layered:
         axes.tick_params(left=False)
         axes.spines[:].set(visible=True, linewidth=0.4)
     elif not panel.is_plane:
         axes.grid(alpha=0.25, linewidth=0.5)
-    if panel.own_legend:
-        axes.legend(loc="lower right", fontsize=9, ncols=3)
 
 
 def _limits(scale: Scale) -> tuple[float, float]:
@@ -235,59 +254,49 @@ def _limits(scale: Scale) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]], drawn: Any) -> None:
+def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Panel, Any, Any]]) -> None:
     """What colors mean: below all maps of layers with this scale, next to another map."""
     from matplotlib.ticker import PercentFormatter
 
-    cells, label = [axes for axes, _ in images], scale.tex or scale.label
-    if not next(panel for axes, panel in drawn if axes is cells[0]).is_layered:
-        bar = figure.colorbar(images[0][1], ax=cells[0], label=label, pad=0.02)
-        if scale.unit == "fraction":
-            bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-        return
-    bar = figure.colorbar(images[-1][1], ax=cells, location="bottom", aspect=40, pad=0.04)
+    panel, _, image = images[-1]
+    place: dict[str, Any] = (
+        {"location": "bottom", "aspect": 40, "pad": 0.04} if panel.is_layered else {"pad": 0.02}
+    )
+    bar = figure.colorbar(image, ax=[axes for _, axes, _ in images], label=scale.label, **place)
     bar.outline.set(linewidth=0.4)
     bar.minorticks_off()
-    bar.set_label(label)
     if scale.unit == "fraction":
-        bar.ax.xaxis.set_major_formatter(PercentFormatter(1.0))
+        (bar.ax.xaxis if panel.is_layered else bar.ax.yaxis).set_major_formatter(PercentFormatter(1.0))
 
 
 def _beside(axes: Any, height: float, text: str) -> None:
     """A word next to the right edge."""
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    axes.annotate(text, (1, height), xytext=(3, 0), va="center", fontsize=8, **place)
+    axes.annotate(text, (1, height), xytext=(3, 0), va="center", fontsize="x-small", **place)
 
 
 # --- marks -------------------------------------------------------------------------------------------------
 
 
-def _polyline(axes: Any, panel: Panel, line: Polyline, palette: Palette) -> None:
-    x, y = np.asarray(line.x), np.asarray(line.y)
-    if panel.x.unit == "epochs":
-        x, y = _thinned(x, y)
-    if panel.y.log:
-        y = np.minimum(y, 1e280)  # room for the transformations of a logarithmic axis
+def _style(line: Polyline, palette: Palette) -> dict[str, Any]:
     style: dict[str, Any] = {"color": palette.color(line.series), "linewidth": line.width, "alpha": line.alpha}
     style["linestyle"] = {"series": palette.dashes(line.series), "dashed": _DASHED, "solid": "-"}[line.dash]
     if line.marker:
-        every = line.every or max(1, len(x) // MARKED)
         style |= {"marker": MARKERS[(line.series or 0) % len(MARKERS)], "markersize": line.marker}
-        style["markevery"] = list(every) if isinstance(every, tuple) else every
+    return style
+
+
+def _polyline(axes: Any, panel: Panel, line: Polyline, palette: Palette) -> None:
+    x, y = np.asarray(line.x), np.asarray(line.y)
+    if panel.y.log:
+        y = np.minimum(y, 1e280)  # room for the transformations of a logarithmic axis
+    style = _style(line, palette)
+    if line.marker:
+        style["markevery"] = 1 if panel.is_plane or panel.x.names else max(1, len(x) // MARKED)
     if line.step:
         style["drawstyle"] = "steps-post"
-    (drawn,) = axes.plot(x, y, label=line.label or None, **style)
+    (drawn,) = axes.plot(x, y, **style)
     drawn.grows = line.series is not None
-
-
-def _thinned(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Of thousands of points the lowest and the highest of each column of the picture."""
-    if len(x) <= 4 * PIXELS:
-        return x, y
-    columns = np.array_split(np.arange(len(x)), PIXELS)
-    ends = [(c[0], c[np.argmin(y[c])], c[np.argmax(y[c])]) for c in columns]
-    chosen = np.unique([*np.ravel(ends), len(x) - 1])
-    return x[chosen], y[chosen]
 
 
 def _band(axes: Any, panel: Panel, band: Band, palette: Palette) -> None:
@@ -300,30 +309,32 @@ _SYMBOLS: dict[str, dict[str, Any]] = {
     "best": {"marker": "*", "markersize": 13, "zorder": 5},
     "optimum": {"marker": "*", "markersize": 15, "color": "white", "markeredgecolor": "black"},
     "place": {"marker": "o", "markersize": 6, "zorder": 5},
-    "dot": {"marker": ".", "markersize": 6},
+    "dot": {"marker": ".", "markersize": 3, "alpha": 0.5},
 }
 
 
-def _points(axes: Any, panel: Panel, points: Points, palette: Palette) -> None:
-    symbol = points.symbol
+def _sign(points: Points, palette: Palette) -> dict[str, Any]:
     style: dict[str, Any] = {"color": palette.ground if points.series is None else palette.color(points.series)}
-    if symbol != "dot":
+    if points.symbol != "dot":
         style["markeredgecolor"] = palette.ink
-    style |= {"linestyle": "", "alpha": points.alpha, **_SYMBOLS[symbol]}
-    if points.size is not None:
-        style["markersize"] = points.size
-    if symbol == "best" and len(np.ravel(points.x)) and panel.y.is_set:
+    return {**style, "linestyle": "", **_SYMBOLS[points.symbol]}
+
+
+def _points(axes: Any, panel: Panel, points: Points, palette: Palette) -> None:
+    style = _sign(points, palette)
+    if points.symbol == "best" and panel.y.is_set:
         style["clip_on"] = not np.all(np.abs(panel.y.place(points.y) - 0.5) <= 0.5)  # it may lie on the edge
-    axes.plot(points.x, points.y, label=points.label or None, **style)
+    axes.plot(points.x, points.y, **style)
     if not points.name:
         return
     first = np.ravel(points.x)[0], np.ravel(points.y)[0]
-    text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "xytext": (5, 7)}
-    if symbol in ("start", "minimum"):
+    text: dict[str, Any] = {"textcoords": "offset points", "fontsize": "small", "xytext": (5, 7)}
+    if points.symbol in ("start", "minimum"):
         box = {"facecolor": palette.ground, "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
-        text |= {"fontsize": 10, "bbox": box, "zorder": 6, "xytext": (8, 9)}
-        if symbol == "start" and float(panel.y.place(first[1])) >= 0.1:  # a lower name would lie on the axis
-            text["xytext"] = (8, -14)
+        below = (
+            points.symbol == "start" and float(panel.y.place(first[1])) >= 0.1
+        )  # lower, it would lie on the axis
+        text |= {"bbox": box, "zorder": 6, "xytext": (8, -14) if below else (8, 9)}
     elif points.before:
         text |= {"xytext": (-7, -4), "ha": "right"}
     axes.annotate(points.name, first, **text)
@@ -338,7 +349,7 @@ def _threshold(axes: Any, panel: Panel, line: Threshold, palette: Palette) -> No
     if line.x is not None:
         axes.axvline(line.x, color=color, linewidth=2.0)
         place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-        axes.annotate(line.name, (line.x, 1), xytext=(0, 3), color=color, fontsize=10, ha="center", **place)
+        axes.annotate(line.name, (line.x, 1), xytext=(0, 3), color=color, fontsize="small", ha="center", **place)
 
 
 def _contour(axes: Any, panel: Panel, contour: Contour, palette: Palette) -> None:
@@ -367,7 +378,6 @@ def _edge(axes: Any, panel: Panel, contour: Contour, palette: Palette) -> None:
             return
         axes.contour(x, y, height, levels=[contour.level], colors="white", linewidths=3.6)
         axes.contour(x, y, height, levels=[contour.level], colors=color, linewidths=2, linestyles="--")
-    axes.plot([], [], "--", color=color, linewidth=2, label=contour.label)
 
 
 def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
@@ -385,22 +395,17 @@ def _heatmap(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
             written = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
             shade = image.norm(value)
             ink = "#ffffff" if shade < 0.6 else "#202020"
-            axes.annotate(written, (heat.x[column], heat.y[row]), color=ink, fontsize=8, ha="center", va="center")
+            axes.annotate(
+                written, (heat.x[column], heat.y[row]), color=ink, fontsize="x-small", ha="center", va="center"
+            )
         return image
-    _key(axes, palette.nothing, "diverged", palette)
     moving = ~np.isfinite(heat.values) & ~heat.gone
     if moving.any():
         from matplotlib.colors import ListedColormap
 
         cells = np.ma.masked_where(~moving, moving.astype(float))
         axes.pcolormesh(heat.x, heat.y, cells, cmap=ListedColormap([palette.unknown]), **style)
-        _key(axes, palette.unknown, "not converged", palette)
     return image
-
-
-def _key(axes: Any, color: str, label: str, palette: Palette) -> None:
-    """A square in the legend."""
-    axes.plot([], [], "s", color=color, markeredgecolor=palette.ink, label=label)
 
 
 def _kinds(axes: Any, heat: Heatmap, palette: Palette) -> None:
@@ -412,8 +417,6 @@ def _kinds(axes: Any, heat: Heatmap, palette: Palette) -> None:
         heat.x, heat.y, np.where(heat.values < 0, 0, heat.values + 1), cmap=ListedColormap(colors), vmin=-0.5,
         vmax=count + 0.5, rasterized=True, shading="nearest", alpha=0.85,
     )  # fmt: skip
-    if (heat.values < 0).any():
-        _key(axes, palette.nothing, "no minimum reached", palette)
 
 
 def _layers(axes: Any, panel: Panel, heat: Heatmap, palette: Palette) -> Any:
@@ -442,7 +445,7 @@ def _short(value: float) -> str:
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+") if value else "0"
 
 
-_PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {
+PAINTERS: dict[type, Callable[[Any, Panel, Any, Palette], Any]] = {
     Polyline: _polyline,
     Band: _band,
     Points: _points,
@@ -460,19 +463,6 @@ def check(file: str, formats: tuple[str, ...] = FORMATS) -> Path:
     return output_file(file, [f".{name}" for name in formats])
 
 
-@dataclass(frozen=True)
-class PaperSize:
-    """Where a picture goes: its width in inches, its texts in points, and how many panels stand side by side."""
-
-    width: float
-    points: float
-    beside: int
-
-
-SIZES = {"column": PaperSize(3.3, 8, 1), "page": PaperSize(6.9, 8, 2), "slide": PaperSize(10, 14, 2)}
-"""A column and a page of a two-column paper, and a slide."""
-
-
 def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, command: str = "") -> None:
     """Write a chart; the same chart gives the same bytes. SystemFailure where the file cannot be written.
 
@@ -480,7 +470,7 @@ def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, c
     metadata, next to the title.
     """
     path = check(file)
-    figure = draw(chart, dark) if size is None else _sized(chart, dark, SIZES[size])
+    figure = draw(chart, dark, SIZES[size] if size else None)
     kind, title = path.suffix.lower().lstrip("."), " ".join(chart.title.split())
     metadata: dict[str, Any] = {"Title": title, "Subject" if kind == "pdf" else "Description": command}
     metadata = {key: text for key, text in metadata.items() if text}
@@ -491,42 +481,6 @@ def save(chart: Chart, file: str, dark: bool = False, size: str | None = None, c
     fonts = mpl.rc_context({"svg.hashsalt": "optilab", "svg.fonttype": "none", "pdf.fonttype": 42})
     with write_errors(path), fonts:
         figure.savefig(path, metadata=metadata, bbox_inches=None if size else "tight", dpi=300 if size else 150)
-
-
-def _sized(chart: Chart, dark: bool, size: PaperSize) -> "Figure":
-    """The chart with the panels that fit side by side, every text of one size, and lines to match."""
-    from matplotlib.lines import Line2D
-    from matplotlib.text import Text
-
-    rows = []
-    for row in _rows(chart):
-        beside = len(row.panels) if row.panels[0].is_layered and size.beside > 1 else size.beside
-        parts = [row.panels[i : i + beside] for i in range(0, len(row.panels), beside)]
-        panels_high = row.height if chart.height is None or len(chart.rows) > 1 else 2.4
-        rows += [PanelRow(part, min(panels_high, size.width / len(part) * 0.8)) for part in parts]
-    letters = round(size.width * 72 / (0.55 * size.points))
-    title = chart.title if "$" in chart.title else "\n".join(wrap(chart.title, letters))
-    longest = max(
-        (len(label) for p in chart.panels for m in p.marks if (label := getattr(m, "label", ""))), default=1
-    )
-    made = replace(
-        chart,
-        rows=tuple(rows),
-        title=title,
-        width=size.width,
-        height=None,
-        columns=max(1, min(chart.columns, letters // (longest + 8))),
-        legend_size=size.points,
-        title_size=size.points,
-    )
-    palette, scale = DARK if dark else LIGHT, size.points / 11
-    with palette.applied():
-        figure = _figure(made, palette, rows)[0]
-    for text in figure.findobj(Text):
-        text.set_fontsize(size.points)
-    for line in figure.findobj(Line2D):
-        line.set(linewidth=line.get_linewidth() * scale, markersize=line.get_markersize() * scale)
-    return figure
 
 
 def animate(chart: Chart, file: str, dark: bool = False) -> None:
@@ -543,11 +497,12 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
             f"{file}: .mp4 needs the program ffmpeg, which is not installed; .gif and .html need nothing"
         )
     palette = DARK if dark else LIGHT
-    with palette.applied():
-        figure, every = _figure(replace(chart, width=10, height=4.4), palette, chart.rows)
-        *_, last = every
+    with palette.applied(11.0):
+        figure = _figure(chart, palette)
+        every = figure.axes
+        last = every[-1]
         last.set(xlim=last.get_xlim(), ylim=last.get_ylim())
-        lines = [line for axes in every for line in axes.lines if getattr(line, "grows", False)]
+        lines: list[Any] = [line for axes in every for line in axes.lines if getattr(line, "grows", False)]
         whole = [(line.get_xdata(), line.get_ydata()) for line in lines]
         longest = max(len(x) for x, _ in whole)
         steps = np.unique(np.linspace(1, longest, min(longest, FRAMES)).astype(int))

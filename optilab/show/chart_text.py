@@ -1,468 +1,252 @@
-"""Charts as text: braille dots in color on a terminal, or ASCII letters.
+"""Charts as text: curves in braille dots on a terminal or as letters in a pipe, points, and maps in shades.
 
-ASCII is for pipes, for LANG=C and for terminals without UTF-8. A series has a letter everywhere, and a color as well.
-What is drawn is all that is no detail: of a chart with one series, every role of its lines is a series of its own.
+A series has a letter everywhere, and a color as well. Of a chart with one series, every role of its lines has one.
+Contours, bands and details need a file or a page.
 """
 
-import math
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from string import ascii_lowercase
-from textwrap import wrap
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
-from optilab.show.chart import Chart, Contour, Heatmap, Panel, Points, Polyline, Scale, TextSize, Threshold
+from optilab.show.chart import Band, Chart, Contour, Heatmap, Panel, Points, Polyline, Scale, Threshold
 
-Floats = NDArray[np.float64]
-Segment = tuple[str, str]
-"""Text and its style: words and colors such as `bold #e69f00`, or none."""
-Line = list[Segment]
-
-COLORS = ["#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#999999"]
+COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2", "#999999")
 """Okabe & Ito (2008)."""
 RAMP = " .:-=+*#%@"
-HEAT = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"]
-"""viridis."""
-SYMBOLS = {
-    "start": ("●", "S"),
-    "minimum": ("✚", "M"),
-    "best": ("✚", "+"),
-    "edge": ("┃", "|"),
-    "ledge": ("━", "-"),
-}
+SYMBOLS = {"start": ("●", "S"), "minimum": ("✚", "M"), "best": ("✚", "+")}
 """In braille and in ASCII."""
-BARS = " ▏▎▍▌▋▊▉█"
-DECADES = 4.0
-"""A bar is empty for a norm of 1e-4 of the largest one, and full for the largest."""
-GUTTER = 9
-"""Columns left of a panel's frame."""
-GAP = 2
-"""Columns between panels."""
-BESIDE, LAYERS = 120, 44
-"""Columns that curves and layers side by side need, and those of the layers there."""
-SHOWN = 12
-"""Layers that are shown; of more, the middle ones are left out."""
-BANDS_PER_DECADE = 2
-"""For the heights of a plane; their edges are its contours."""
-_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille cell, from its top left
+LINES, PLANE, WIDEST, GUTTER = 12, 18, 160, 9
+"""Lines of a panel and of a plane, columns of a row of panels at most, and columns left of a frame."""
+BESIDE, PANEL = 72, 100
+"""Columns that two panels next to each other need, and of a panel at most."""
+DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of a braille cell, from its top left
 
 
-@dataclass(frozen=True)
-class Screen:
-    """What a terminal or a pipe shows."""
-
-    width: int
-    braille: bool = False
-    blocks: bool = False
-    """Whether bars are of Unicode's blocks, which are safe in a pipe that is UTF-8."""
-    color: bool = False
-    folds: bool = False
-    """Whether names that are too long for a row are folded, as on a terminal; a row of a pipe is one line."""
-
-    def symbol(self, name: str) -> str:
-        return SYMBOLS[name][not self.braille]
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A series as it is told apart in text."""
-
-    series: int
-    role: str
-    letter: str
-    name: str
-    color: str
-
-
-def paint(chart: Chart, screen: Screen) -> list[Line]:
-    """The chart with its legends, as lines of styled text."""
-    keys = _keys(chart)
-    layered = [row.panels[0] for row in chart.rows if row.panels[0].is_layered]
-    beside = layered if screen.width >= BESIDE and len(chart.series) == 1 else []
-    lines: list[Line] = []
+def paint(chart: Chart, width: int, braille: bool) -> Group:
+    """The rows of a chart, panels next to each other where there is room, and what the letters mean."""
+    keys, rows = _keys(chart), list[Any]()
+    width = min(width, WIDEST)
     for row in chart.rows:
-        if panels := [panel for panel in row.panels if not panel.detail and not panel.is_layered]:
-            first = row is chart.rows[0]
-            lines += [] if first else [[]]
-            lines += _row(panels, beside if first else [], chart.text, keys, screen)
-            lines += _legend(panels, keys, screen, whole=first)
-    if layered and not beside:
-        lines += [[], *_layers(layered, keys, screen.width, screen)]
-    return lines
+        panels = [panel for panel in row.panels if not panel.detail]
+        beside = width >= BESIDE
+        columns = width // (len(panels) if beside and panels else 1) - GUTTER - 3
+        painted = [_panel(panel.with_ends(), keys, min(columns, PANEL), braille) for panel in panels]
+        if beside and len(painted) > 1:
+            grid = Table.grid(padding=(0, 2, 0, 0))
+            grid.add_row(*painted)
+            painted = [grid]  # type: ignore[list-item]
+        rows += painted
+    names = [(f"{_letter(i)} {name}", _color(i)) for i, name in enumerate(keys) if name]
+    legend = Text("   ").join(Text(text, color) for text, color in names)
+    return Group(*rows, *([Text(" " * (GUTTER + 1)) + legend] if names else []))
 
 
-def _row(
-    panels: Sequence[Panel], layered: Sequence[Panel], size: TextSize, keys: Sequence[Letter], screen: Screen
-) -> list[Line]:
-    """Panels side by side, with the layers to the right, or one below the other where there is no room."""
-    if len(panels) < 2 or screen.width < size.beside:
-        columns = min(screen.width, size.widest) - GUTTER - 1
-        return [line for panel in panels for line in _panel(panel, keys, columns, size.lines, screen)]
-    room = min(screen.width, size.widest_row) - size.unused - (LAYERS + GAP if layered else 0)
-    columns = (room - GAP) // 2 - GUTTER - 1
-    blocks = [_panel(panel, keys, columns, size.lines, screen) for panel in panels]
-    if layered:
-        blocks.append(_layers(layered, keys, screen.width - 2 * (columns + GUTTER + 1 + GAP), screen))
-    return _side_by_side(blocks)
+def _keys(chart: Chart) -> tuple[str, ...]:
+    """What has a letter: the series, or the roles of the lines of a single one."""
+    lines = [mark for panel in chart.panels for mark in panel.marks if isinstance(mark, Polyline)]
+    roles = tuple(dict.fromkeys(line.role for line in lines if line.role and not line.detail))
+    return roles if len(chart.series) == 1 and len(roles) > 1 else chart.series or ("",)
 
 
-# --- series ------------------------------------------------------------------------------------------------
+def _letter(number: int) -> str:
+    return ascii_lowercase[number % 26]
 
 
-def _lines(panel: Panel) -> list[Polyline]:
-    """The lines of a panel that text shows."""
-    found = [mark for mark in panel.marks if isinstance(mark, Polyline)]
-    return [line for line in found if line.series is not None and not line.detail and len(line.x)]
+def _color(number: int) -> str:
+    return COLORS[number % len(COLORS)]
 
 
-def _keys(chart: Chart) -> list[Letter]:
-    roles = list(dict.fromkeys(line.role for line in _lines(chart.panels[0])))
-    if len(chart.series) == 1 and len(roles) > 1:
-        return [Letter(0, role, role[0], role, COLORS[i]) for i, role in enumerate(roles)]
-    letters = [ascii_lowercase[i % 26] for i in range(len(chart.series))] or ["*"]
-    names = chart.series or ("",)
-    return [
-        Letter(i, "", letter, name, COLORS[i % len(COLORS)])
-        for i, (letter, name) in enumerate(zip(letters, names, strict=True))
-    ]
+@dataclass
+class _Canvas:
+    """The dots of curves, each the number of its key, and single characters on top of them."""
 
+    panel: Panel
+    keys: Sequence[str]
+    columns: int
+    braille: bool
+    dots: Any = field(init=False)
+    lines: int = field(init=False)
+    cells: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+    below: str = ""
+    """What the shades of a map mean."""
 
-def _number(keys: Sequence[Letter], series: int | None, role: str = "") -> int:
-    """The number of the key of a mark: that of its role, or the last one of its series."""
-    own = [i for i, key in enumerate(keys) if key.series == series]
-    return next((i for i in own if keys[i].role == role), own[-1])
+    def __post_init__(self) -> None:
+        down, across = (4, 2) if self.braille else (1, 1)
+        self.lines = min(LINES, 2 * len(self.panel.y.names)) or (PLANE if self.panel.is_plane else LINES)
+        self.dots = np.full((self.lines * down, self.columns * across), -1)
 
+    def number(self, series: int | None, role: str = "") -> int:
+        """The number of the key of a mark."""
+        return self.keys.index(role) if role in self.keys else min(series or 0, len(self.keys) - 1)
 
-def _legend(panels: Sequence[Panel], keys: Sequence[Letter], screen: Screen, whole: bool) -> list[Line]:
-    """What the letters stand for, with the notes of the lines; only the notes where the legend is not the `whole`."""
-    if not keys[0].name:
-        return []
-    notes: dict[int, str] = {}
-    for line in (line for panel in panels for line in _lines(panel)):
-        if line.note:
-            notes.setdefault(_number(keys, line.series, line.role), line.note)
-    symbols = {mark.symbol for panel in panels for mark in panel.marks if isinstance(mark, Points)}
-    sign = f"{screen.symbol('best')} " if "best" in symbols else ""
-    if notes:
-        rows, gap, indent = [], 3, " " * (GUTTER + 3)
-        room = screen.width - gap - len(sign) - max(map(len, notes.values()))
-        for number, key in enumerate(keys):
-            if whole or number in notes:
-                name = f"{' ' * GUTTER} {key.letter}" + (f" {key.name}" if whole else "")
-                folded = wrap(name, room, subsequent_indent=indent) if screen.folds and room > len(indent) else []
-                first, *more = folded or [name]
-                rows.append([(first, key.color), (sign + notes[number] if number in notes else "", "")])
-                rows += [[(line, key.color), ("", "")] for line in more]
-        return _table(rows, gap)
-    words: Line = [(" " * GUTTER, "")] if whole else []
-    words += [(f"{key.letter} {key.name}   ", key.color) for key in keys if whole]
-    return _wrapped(words, screen.width)
+    def place(self, x: Any, y: Any) -> tuple[Any, Any]:
+        return self.panel.x.place(x).ravel(), self.panel.y.place(y).ravel()
 
+    def dot(self, x: Any, y: Any, number: int) -> None:
+        """Points in [0, 1] x [0, 1], y upwards; others are not drawn."""
+        inside = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
+        rows, columns = self.dots.shape
+        self.dots[
+            np.rint((1 - y[inside]) * (rows - 1)).astype(int), np.rint(x[inside] * (columns - 1)).astype(int)
+        ] = number
 
-def _wrapped(line: Line, width: int) -> list[Line]:
-    """The words of a line, wrapped to the lines that they need."""
-    lines: list[Line] = [[]]
-    used = 0
-    for text, style in line:
-        for word in re.findall(r"\s*\S+\s*|\s+$", text):
-            if used and used + len(word.rstrip()) > width:
-                lines.append([])
-                used = 0
-            last = lines[-1]
-            if last and last[-1][1] == style:
-                word = last.pop()[0] + word
-            last.append((word, style))
-            used = sum(len(text) for text, _ in last)
-    return lines if line else []
+    def sign(self, x: float, y: float, sign: str, style: str) -> None:
+        """One character on top of everything."""
+        if 0 <= x <= 1 and 0 <= y <= 1:
+            self.cells[round((1 - y) * (self.lines - 1)), round(x * (self.columns - 1))] = sign, style
 
-
-def _table(rows: Sequence[Line], gap: int, right: Sequence[int] = ()) -> list[Line]:
-    """Cells in columns; those of the columns in `right` end there."""
-    widths = [max(len(text) for text, _ in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        line: Line = []
-        for number, ((text, style), width) in enumerate(zip(row, widths, strict=True)):
-            line.append((text.rjust(width) if number in right else text.ljust(width), style))
-            if number < len(row) - 1:
-                line.append((" " * gap, ""))
-        lines.append(line)
-    return lines
-
-
-def _side_by_side(blocks: Sequence[Sequence[Line]]) -> list[Line]:
-    lines: list[Line] = []
-    widths = [max(sum(len(text) for text, _ in line) for line in block) for block in blocks]
-    for number in range(max(map(len, blocks))):
-        line: Line = []
-        for block, width in zip(blocks, widths, strict=True):
-            own = block[number] if number < len(block) else []
-            line += [*own, (" " * (width - sum(len(text) for text, _ in own)), "")]
-            if block is not blocks[-1]:
-                line.append((" " * GAP, ""))
-        lines.append(line)
-    return lines
+    def rows(self) -> Iterator[Text]:
+        down, across = self.dots.shape[0] // self.lines, self.dots.shape[1] // self.columns
+        blocks = self.dots.reshape(self.lines, down, self.columns, across).swapaxes(1, 2)
+        top = blocks.max(axis=(2, 3))
+        codes = (DOTS[:down, :across] * (blocks == top[..., None, None])).sum(axis=(2, 3))
+        for row in range(self.lines):
+            line = Text()
+            for column, number in enumerate(top[row].tolist()):
+                if (row, column) in self.cells:
+                    line.append(*self.cells[row, column])
+                elif number < 0:
+                    line.append(" ")
+                else:
+                    line.append(
+                        chr(0x2800 + codes[row, column]) if self.braille else _letter(number), _color(number)
+                    )
+            yield line
 
 
 # --- a panel -----------------------------------------------------------------------------------------------
 
 
-class Canvas:
-    """Dots on a grid of character cells; a cell shows only the dots of its topmost layer."""
-
-    def __init__(self, columns: int, rows: int, braille: bool) -> None:
-        self.braille = braille
-        across, down = (2, 4) if braille else (1, 1)
-        self.layers = np.full((rows * down, columns * across), -1)
-        self.marks: dict[tuple[int, int], Segment] = {}
-        self.columns, self.rows = columns, rows
-
-    def dots(self, x: Floats, y: Floats, layer: int) -> None:
-        """Points in [0, 1] x [0, 1], y upwards; others are not drawn."""
-        inside = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
-        down, across = self.layers.shape
-        row = np.rint((1 - y[inside]) * (down - 1)).astype(int)
-        self.layers[row, np.rint(x[inside] * (across - 1)).astype(int)] = layer
-
-    def curve(self, x: Floats, y: Floats, layer: int) -> None:
-        """Straight lines from point to point; a single point is a dot."""
-        self.dots(x, y, layer)
-        for i in range(len(x) - 1):
-            lengths = np.abs([(x[i + 1] - x[i]) * self.layers.shape[1], (y[i + 1] - y[i]) * self.layers.shape[0]])
-            if np.isfinite(lengths).all():
-                way = np.linspace(0, 1, int(min(lengths.max(), 4000)) + 2)
-                self.dots(x[i] + way * (x[i + 1] - x[i]), y[i] + way * (y[i + 1] - y[i]), layer)
-
-    def mark(self, x: float, y: float, sign: str, style: str) -> None:
-        """One character on top of everything."""
-        if 0 <= x <= 1 and 0 <= y <= 1:
-            row, column = round((1 - y) * (self.rows - 1)), round(x * (self.columns - 1))
-            self.marks[row, column] = sign, style
-
-    def lines(self, signs: Sequence[str], styles: Sequence[str]) -> Iterator[Line]:
-        """The rows as text; `signs` and `styles` belong to the layers."""
-        down, across = self.layers.shape[0] // self.rows, self.layers.shape[1] // self.columns
-        cells = self.layers.reshape(self.rows, down, self.columns, across).swapaxes(1, 2)
-        top = cells.max(axis=(2, 3))
-        codes = (_DOTS[:down, :across] * (cells == top[..., None, None])).sum(axis=(2, 3))
-        for row in range(self.rows):
-            line: Line = []
-            for column in range(self.columns):
-                layer = top[row, column]
-                if (row, column) in self.marks:
-                    line.append(self.marks[row, column])
-                elif layer < 0:
-                    line.append((" ", ""))
-                else:
-                    sign = chr(0x2800 + codes[row, column]) if self.braille else signs[layer]
-                    line.append((sign, styles[layer]))
-            yield line
-
-
-def _panel(panel: Panel, keys: Sequence[Letter], columns: int, rows: int, screen: Screen) -> list[Line]:
-    """The marks in a frame with a title and the values at its ends; below a map what its signs mean."""
-    panel, canvas = panel.with_ends(), Canvas(columns, rows, screen.braille)
-    below: list[Line] = []
+def _panel(panel: Panel, keys: Sequence[str], columns: int, braille: bool) -> Text:
+    """The marks in a frame with a title and the values at its ends; below a map what its shades mean."""
+    canvas = _Canvas(panel, keys, columns, braille)
     for mark in panel.marks:
-        if getattr(mark, "detail", False):
-            continue
-        if isinstance(mark, Contour) and mark.level is None:
-            _contours(canvas, panel, mark)
-        elif isinstance(mark, Heatmap):
-            below = _map(canvas, panel, mark, keys, screen)
-        elif isinstance(mark, Threshold):
-            _threshold(canvas, panel, mark)
-        elif isinstance(mark, Points):
-            _points(canvas, panel, mark, keys, screen)
-        elif isinstance(mark, Polyline) and mark.series is not None and len(mark.x):
-            _line(canvas, panel, mark, keys)
-    signs, styles = [".", *(key.letter for key in keys)], ["bright_black", *(key.color for key in keys)]
-    return [*_framed(canvas, panel, [*canvas.lines(signs, styles)], _title(panel, screen)), *below]
+        if not getattr(mark, "detail", False):
+            PAINTERS[type(mark)](mark, canvas)
+    side, corner, floor = "│└─" if braille else "|+-"
+    heats = [mark.scale.label for mark in panel.marks if isinstance(mark, Heatmap)]
+    title = ", ".join(filter(None, (panel.title, *heats))) or panel.y.label * (not panel.is_plane)
+    title += ", log scale" * (panel.y.log and not heats)
+    title = "   ".join(filter(None, (title, *_named(panel, braille))))
+    lines = [Text(f"{'':{GUTTER}} {title}")]
+    labels = _row_labels(panel.y, canvas.lines)
+    if panel.is_plane and not panel.y.names:
+        labels[canvas.lines // 2] = panel.y.label
+    for row, line in enumerate(canvas.rows()):
+        lines.append(Text(f"{labels.get(row, '')[: GUTTER - 1]:>{GUTTER - 1}} {side}", "bright_black") + line)
+    low, high = (panel.x.names[0], panel.x.names[-1]) if panel.x.names else _ends(panel.x)
+    between = f"{panel.x.label}{', log scale' * panel.x.log}".center(max(columns - len(low) - len(high), 1))
+    lines.append(Text(f"{'':{GUTTER}}{corner}{floor * columns}", "bright_black"))
+    lines.append(Text(f"{'':{GUTTER}} {low}{between}{high}", "bright_black"))
+    return Text("\n").join([*lines, *([Text(f"{'':{GUTTER}} {canvas.below}")] if canvas.below else [])])
 
 
-def _title(panel: Panel, screen: Screen) -> str:
-    """The title, or what the symbols of a plane mean."""
-    if panel.short:
-        return panel.short
-    if panel.y.names and (heats := [mark for mark in panel.marks if isinstance(mark, Heatmap)]):
-        return f"{heats[0].scale.label}; rows: {panel.y.label}"  # whose names are on the left
-    if panel.is_plane:
-        named = [mark for mark in panel.marks if isinstance(mark, Points) and mark.name]
-        return "   ".join(f"{screen.symbol(mark.symbol)} {mark.name}" for mark in named)
-    return (panel.title or panel.y.label) + ", %" * (panel.y.unit == "fraction") + ", log scale" * panel.y.log
+def _named(panel: Panel, braille: bool) -> Iterator[str]:
+    """What the signs of places mean."""
+    for mark in panel.marks:
+        if isinstance(mark, Points) and mark.name and not mark.detail:
+            yield f"{_sign(mark, braille)} {mark.name}"
+        elif isinstance(mark, Threshold) and mark.x is not None:
+            yield f"{mark.name[:1].upper()} {mark.name}"
 
 
-def _framed(canvas: Canvas, panel: Panel, drawn: Sequence[Line], title: str) -> list[Line]:
-    side, corner, floor = ("│", "└", "─") if canvas.braille else ("|", "+", "-")
-    name = panel.y.label if panel.is_plane else ""
-    name = name if len(name) < GUTTER else name.rpartition(".")[2][: GUTTER - 1]
-    if count := len(panel.y.names):
-        middles = [len(drawn) - 1 - int((row + 0.5) / count * len(drawn)) for row in range(count)]
-        labels = dict(zip(middles, (own[: GUTTER - 1] for own in panel.y.names), strict=True))
-    else:
-        low, high = _ends(panel.y)
-        labels = {0: high, len(drawn) // 2: name, len(drawn) - 1: low}
-    lines: list[Line] = [[(" " * GUTTER + " " + title, "")]]
-    for number, line in enumerate(drawn):
-        edge = (f"{labels.get(number, ''):>{GUTTER - 1}} ", "bright_black")
-        lines.append([edge, (side, "bright_black"), *line])
-    low, high = _ends(panel.x)
-    label = panel.x.label + ", log scale" * (panel.x.log and not panel.is_plane)
-    between = label.center(max(canvas.columns - len(low) - len(high), 1))
-    lines.append([(" " * GUTTER + corner + floor * canvas.columns, "bright_black")])
-    lines.append([(" " * (GUTTER + 1) + low + between + high, "bright_black")])
-    return lines
+def _sign(points: Points, braille: bool) -> str:
+    return SYMBOLS.get(points.symbol, (points.name[:1],) * 2)[not braille]
+
+
+def _row_labels(scale: Scale, lines: int) -> dict[int, str]:
+    """What is written left of the lines: names in the middle of their rows, or the ends and the name of an axis."""
+    if count := len(scale.names):
+        return {lines - 1 - int((row + 0.5) / count * lines): name for row, name in enumerate(scale.names)}
+    low, high = _ends(scale)
+    return {0: high, lines - 1: low}
 
 
 def _ends(scale: Scale) -> tuple[str, str]:
-    if scale.names:
-        return scale.names[0], scale.names[-1]
-    low, high = (f"{end * (100 if scale.unit == 'fraction' else 1):.3g}" for end in scale.ends)
+    is_fraction = scale.unit == "fraction"
+    low, high = (f"{end * (100 if is_fraction else 1):.3g}{'%' * is_fraction}" for end in scale.ends)
     return low, high
 
 
-def _line(canvas: Canvas, panel: Panel, line: Polyline, keys: Sequence[Letter]) -> None:
-    number = _number(keys, line.series, line.role)
-    x, y = panel.x.place(line.x), panel.y.place(line.y)
-    if line.dash == "dashed":
-        places = np.linspace(0, 1, canvas.columns // 2)
-        canvas.dots(places, np.interp(places, x, y, left=np.nan, right=np.nan), number + 1)
+def _polyline(line: Polyline, canvas: _Canvas) -> None:
+    """Dots along straight lines from point to point, with gaps where a value is not finite, and the letter."""
+    if line.series is None or not len(line.x):
         return
-    if panel.x.unit == "epochs":  # of thousands, more than there are dots
-        shown = np.unique(np.linspace(0, len(x) - 1, 8 * canvas.columns).astype(int))
-        x, y = x[shown], y[shown]
-    canvas.curve(x, y, number + 1)
-    at = int((len(x) - 1) * (number + 1) / (len(keys) + 1)) if line.letter_at is None else line.letter_at
-    if keys[number].name:
-        canvas.mark(x[at], y[at], keys[number].letter, f"bold {keys[number].color}")
+    number = canvas.number(line.series, line.role)
+    shown = np.unique(np.linspace(0, len(line.x) - 1, min(len(line.x), 8 * canvas.columns)).astype(int))
+    x, y = canvas.place(np.asarray(line.x)[shown], np.asarray(line.y)[shown])
+    rows, columns = canvas.dots.shape
+    canvas.dot(x, y, number)
+    for a, b, c, d in zip(x[:-1], x[1:], y[:-1], y[1:], strict=True):
+        if np.isfinite([a, b, c, d]).all():
+            way = np.linspace(0, 1, int(min(4000, max(abs(b - a) * columns, abs(d - c) * rows))) + 2)
+            canvas.dot(a + way * (b - a), c + way * (d - c), number)
+    at = int((len(x) - 1) * (number + 1) / (len(canvas.keys) + 1))
+    if canvas.keys[number] and line.dash != "dashed":
+        canvas.sign(x[at], y[at], _letter(number), f"bold {_color(number)}")
 
 
-def _points(canvas: Canvas, panel: Panel, points: Points, keys: Sequence[Letter], screen: Screen) -> None:
+def _points(points: Points, canvas: _Canvas) -> None:
     """A symbol, or the first letter of the name of a place."""
-    key = None if points.series is None else keys[_number(keys, points.series)]
-    sign = screen.symbol(points.symbol) if points.symbol in SYMBOLS else points.name[:1]
-    style = f"bold {key.color}" if key else "bold"
-    places = np.ravel(panel.x.place(points.x)).tolist(), np.ravel(panel.y.place(points.y)).tolist()
-    for x, y in zip(*places, strict=True):
-        canvas.mark(x, y, sign, style)
+    sign = _sign(points, canvas.braille)
+    style = "bold" if points.series is None else f"bold {_color(canvas.number(points.series))}"
+    for x, y in zip(*canvas.place(points.x, points.y), strict=True):
+        if sign:
+            canvas.sign(x, y, sign, style)
 
 
-def _threshold(canvas: Canvas, panel: Panel, line: Threshold) -> None:
-    """Dots at a value of y; at one of x, the capital of the name on the first line."""
+def _threshold(line: Threshold, canvas: _Canvas) -> None:
+    """Dots at a value of y; at one of x the capital of its name at the top."""
     if line.y is not None:
-        x = np.arange(0, 1, 4 / canvas.columns)
-        canvas.dots(x, np.full(len(x), panel.y.place(line.y)), 0)
-    if line.x is not None:
-        first, at = _lines(panel)[0], float(panel.x.place(line.x))
-        height = float(np.interp(at, panel.x.place(first.x), panel.y.place(first.y)))
-        canvas.mark(at, height, line.name[:1].upper(), "bold")
+        for x in np.arange(0, 1, 4 / canvas.columns):
+            canvas.sign(x, float(canvas.panel.y.place(line.y)), ".", "bright_black")
+    elif line.x is not None:
+        canvas.sign(float(canvas.panel.x.place(line.x)), 1.0, line.name[:1].upper(), "bold")
 
 
-def _contours(canvas: Canvas, panel: Panel, contour: Contour) -> None:
-    """The edges of bands of equal height, evenly spaced on a logarithmic scale."""
-    (left, right), (bottom, top) = panel.x.ends, panel.y.ends
-    down, across = canvas.layers.shape
-    x, y = np.linspace(0, 1, across), np.linspace(1, 0, down)
-    height = contour.decades(left + x * (right - left), bottom + y * (top - bottom))
-    band = np.floor(height * BANDS_PER_DECADE)
-    edge = np.zeros_like(band, dtype=bool)
-    edge[:, :-1] |= band[:, :-1] != band[:, 1:]
-    edge[:-1, :] |= band[:-1, :] != band[1:, :]
-    canvas.layers[edge] = 0
-
-
-# --- maps --------------------------------------------------------------------------------------------------
-
-
-def _map(canvas: Canvas, panel: Panel, heat: Heatmap, keys: Sequence[Letter], screen: Screen) -> list[Line]:
-    """A sign for the cell in the middle of those that share a character, and what the signs mean."""
+def _heatmap(heat: Heatmap, canvas: _Canvas) -> None:
+    """A shade for the cell in the middle of a character, or the letter of its kind."""
     height, width = heat.values.shape
-    rows = ((np.arange(canvas.rows) + 0.5) / canvas.rows * height).astype(int)
-    columns = ((np.arange(canvas.columns) + 0.5) / canvas.columns * width).astype(int)
-    shown = heat.values[np.ix_(rows, columns)]
-    if heat.kinds:
-        for i, j in np.ndindex(shown.shape):
-            n = int(shown[i, j])
-            sign = (".", "bright_black") if n < 0 else (ascii_lowercase[n % 26], COLORS[n % len(COLORS)])
-            canvas.marks[canvas.rows - 1 - i, j] = sign
-        return []
-    colored, gone = screen.braille and screen.color, np.asarray(heat.gone)[np.ix_(rows, columns)]
-    finite = shown[~gone & np.isfinite(shown)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    level = np.clip((np.where(np.isfinite(shown), shown, high) - low) / max(high - low, 1e-300), 0, 1)
-    for i, j in np.ndindex(shown.shape):
-        if gone[i, j]:
-            cell = "x", "red"
-        elif not np.isfinite(shown[i, j]):
-            cell = "?", "bright_black"
-        elif colored:
-            cell = "█", HEAT[int(level[i, j] * (len(HEAT) - 1))]
+    rows, columns = (
+        ((np.arange(n) + 0.5) / n * size).astype(int)
+        for n, size in ((canvas.lines, height), (canvas.columns, width))
+    )
+    values = np.asarray(heat.values, float)
+    gone = np.isnan(values) if heat.gone is None else np.asarray(heat.gone)
+    known = values[np.isfinite(values) & ~gone]
+    ends = heat.scale.ends if heat.scale.is_set else (known.min(), known.max()) if known.size else (0.0, 1.0)
+    scale = Scale("", float(ends[0]), float(ends[1]), heat.scale.log, heat.scale.unit)
+    for (row, column), at in np.ndenumerate(scale.place(values[np.ix_(rows, columns)])):
+        value, is_gone = values[rows[row], columns[column]], gone[rows[row], columns[column]]
+        if heat.kinds:
+            cell = (".", "bright_black") if value < 0 else (_letter(int(value)), _color(int(value)))
+        elif is_gone or not np.isfinite(value):
+            cell = ("x", "red") if heat.gone is not None and is_gone else ("?", "bright_black")
         else:
-            cell = RAMP[int(level[i, j] * (len(RAMP) - 1))], ""
-        canvas.marks[canvas.rows - 1 - i, j] = cell
-    dark, bright = ("dark", "bright") if colored else (f"'{RAMP[0]}'", f"'{RAMP[-1]}'")
-    never = "   x diverged" if gone.any() else ""
-    never += "   ? not converged" if (~gone & ~np.isfinite(shown)).any() else ""
-    unit = 100 if heat.scale.unit == "fraction" else 1
-    ends = [f"{end * unit:.3g}{'%' * (unit == 100)}" for end in (low, high)]
-    contours = [mark for mark in panel.marks if isinstance(mark, Contour)]
-    edges = [one.label for one in contours if _edge(canvas, one, heat.x[columns], heat.y[rows], screen)]
-    edge = "".join(f"   {screen.symbol('edge')} {label}" for label in edges)
-    return [[(f"{' ' * GUTTER} {dark} {ends[0]}   {bright} {ends[1]}{never}{edge}", "")]]
+            cell = RAMP[int(min(1.0, max(0.0, at)) * 9)], ""
+        canvas.cells[canvas.lines - 1 - row, column] = cell
+    if not heat.kinds:
+        low, high = _ends(scale)
+        canvas.below = f"'{RAMP[0]}' {low}   '{RAMP[-1]}' {high}" + "   x diverged" * bool(
+            heat.gone is not None and gone.any()
+        )
 
 
-def _edge(canvas: Canvas, contour: Contour, x: Floats, y: Floats, screen: Screen) -> bool:
-    """Draw the line at which the height of the cells passes the level; whether there is any."""
-    height = contour.height(x, y)
-    if height is None:
-        return False
-    inside = np.asarray(height < contour.level)
-    across, up = np.zeros(inside.shape, bool), np.zeros(inside.shape, bool)
-    across[:, 1:], up[1:] = inside[:, 1:] != inside[:, :-1], inside[1:] != inside[:-1]
-    for i, j in np.argwhere(across | up):
-        canvas.marks[canvas.rows - 1 - i, j] = screen.symbol("edge" if across[i, j] else "ledge"), "bold white"
-    return bool((across | up).any())
+def _nothing(mark: Any, canvas: _Canvas) -> None:
+    """Needs a file or a page."""
 
 
-# --- layers ------------------------------------------------------------------------------------------------
-
-
-def bar(norm: float | None, largest: float | None, width: int = 8, blocks: bool = True) -> str:
-    """A norm next to the largest one, over DECADES, in eighths of a character; `#` without Unicode's blocks."""
-    length = 1 + math.log10(norm / largest) / DECADES if norm and largest else 0.0
-    length = min(1.0, max(0.0, length))
-    if not blocks:
-        return "#" * round(length * width)
-    full, part = divmod(round(length * width * 8), 8)
-    return BARS[8] * full + (BARS[part] if part else "")
-
-
-def _layers(panels: Sequence[Panel], keys: Sequence[Letter], width: int, screen: Screen) -> list[Line]:
-    """The last column of maps of layers: a bar per layer, the input below, the output above, next to it the norm; a
-    column for each group that has room.
-    """
-    maps = [mark for panel in panels for mark in panel.marks if isinstance(mark, Heatmap)]
-    room = max(1, (width - 5) // 22) if len(maps) > 1 else 1
-    norms = [
-        {name: None if np.isnan(value) else value for name, value in zip(panel.y.names, last, strict=True)}
-        for panel, last in zip(panels, (heat.values[:, -1].tolist() for heat in maps), strict=True)
-    ]
-    largest = max((norm for column in norms for norm in column.values() if norm is not None), default=None)
-    rows: list[Line] = []
-    if len(maps) > 1:
-        letters = [keys[_number(keys, heat.series)] for heat in maps[:room]]
-        rows.append([("", ""), *(cell for key in letters for cell in ((key.letter, key.color), ("", "")))])
-    names = max((panel.y.names for panel in panels), key=len)
-    shown = names if len(names) <= SHOWN else [*names[: SHOWN // 2], "...", *names[1 - SHOWN // 2 :]]
-    for name in shown[::-1]:
-        row: Line = [(name, "")]
-        for column in norms[:room]:
-            norm = column.get(name)
-            row += [(bar(norm, largest, 12, screen.blocks), ""), ("" if norm is None else f"{norm:.0e}", "")]
-        rows.append(row)
-    title = f"{maps[0].scale.label} of each layer, last epoch, log scale"
-    more: list[Line] = [[(f"     and {len(maps) - room} more: --out FILE", "")]] if len(maps) > room else []
-    return [*_wrapped([(title, "")], width), *_table(rows, GAP, right=range(2, 2 * room + 1, 2)), *more]
+PAINTERS: dict[type, Callable[[Any, _Canvas], None]] = {
+    Polyline: _polyline,
+    Band: _nothing,
+    Points: _points,
+    Threshold: _threshold,
+    Contour: _nothing,
+    Heatmap: _heatmap,
+}

@@ -1,7 +1,6 @@
 """HTML pages from Jinja2 templates: each is one file that loads nothing and runs only its own scripts.
 
-    page = render("report.html", data, [asset("uplot.js"), asset("report.js")], title=...)
-    write_page(page_file("report.html"), page)
+    write_page(page_file("report.html"), render("Which rate?", answer.blocks()))
 
 A page is safe to open whatever names and values it shows. Templates escape them; data for scripts is JSON in which no
 character can end the element; and the content security policy forbids the network, and every script and style whose
@@ -9,17 +8,22 @@ hash it does not list.
 """
 
 import json
+import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from optilab import __version__
+from optilab.call import Command, in_python
 from optilab.errors import DataError, UsageError, printable
 from optilab.files import output_file, read_regular, write_atomic
-from optilab.show.chart import DARK_COLORS, LIGHT_COLORS
+from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verbatim, Verdict
+from optilab.show.chart import DARK_COLORS, LIGHT_COLORS, Chart
+from optilab.show.table import Column, Table
 from optilab.show.terminal import plain
 
 if TYPE_CHECKING:
@@ -35,20 +39,136 @@ _IN_SCRIPTS = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def asset(name: str) -> str:
-    """A script or style sheet of `optilab/show/assets`."""
-    return (_FOLDER / "assets" / name).read_text(encoding="utf-8")
+    """A script or style sheet of `optilab/show/assets`, without indentation and comments."""
+    text = (_FOLDER / "assets" / name).read_text(encoding="utf-8")
+    return re.sub(r"(?s:/\*.*?\*/)|^ +|^ *//.*\n|(?<=\n)\n+", "", text, flags=re.MULTILINE)
 
 
-def render(
+def render(title: str, blocks: Iterable[Block]) -> bytes:
+    """The page of an answer, as UTF-8."""
+    shown = [_shown(block) for block in blocks if not isinstance(block, Hint)]
+    shown = [block for block in shown if block.kind != "text" or block.text != title]
+    first = [block for block in shown if block.kind in ("verdict", "next")]
+    rest = [block for block in shown if block not in first]
+    return document(
+        "page.html", None, [asset("page.js")], title=title, first=first, blocks=rest, looks=_names(shown)
+    )
+
+
+def fragment(blocks: Iterable[Block], most: int) -> str:
+    """Blocks in the page of another program, such as a notebook, without scripts and style sheets: of details the
+    charts, of tables `most` rows."""
+    shown = [_shown(block, most, in_python) for block in _essential(blocks)]
+    return _environment().get_template("notebook.html").render(blocks=shown)
+
+
+def _essential(blocks: Iterable[Block], charts: bool = False) -> Iterator[Block]:
+    for block in blocks:
+        if isinstance(block, Details):
+            yield from _essential(block.blocks, charts=True)
+        elif isinstance(block, Chart) or not (charts or isinstance(block, Hint)):
+            yield block
+
+
+def _shown(block: Block, most: int = 0, medium: Callable[[str | Command], str] = str) -> Any:
+    """What templates read of a block."""
+    match block:
+        case NextStep():
+            text = block.call.python() if most else block.call.shell()
+            return SimpleNamespace(kind="next", why=f"The next step {block.why}:", text=text)
+        case Command() if not most:
+            return SimpleNamespace(
+                kind="command", why=block.why.strip(), text=block.call.shell(), after=block.after
+            )
+        case Details():
+            inside = [_shown(one) for one in block.blocks]
+            return SimpleNamespace(kind="details", title=block.title, folded=block.folded, blocks=inside)
+        case Table():
+            columns, cells = block.texts(most, settings=not most and len(block.rows) > SORTED)
+            verdicts = [str(row.get("verdict", "")).replace(" ", "-") for row in block.rows]
+            places = _intervals(block)
+            if most or len(cells) < 2 or not any(places):
+                places = [None] * len(cells)
+            order = sorted(range(len(columns)), key=lambda i: _place(columns[i]) if i else -1)
+            rows = [
+                SimpleNamespace(verdict=verdict, cells=[_typeset(row[i]) for i in order], place=place)
+                for verdict, row, place in zip(verdicts if not most else cells, cells, places, strict=True)
+            ]
+            shown = [columns[i] for i in order]
+            split = sum(column.only != "values" for column in shown) if any(places) else 0
+            return SimpleNamespace(kind="table", columns=shown, rows=rows, header=block.header, split=split)
+        case Chart() if most:
+            from optilab.show import chart_file
+
+            picture = b64encode(chart_file.png(chart_file.draw(block))).decode()
+            return SimpleNamespace(kind="picture", title=block.title, picture=picture)
+        case Chart():
+            from optilab.show import chart_svg  # NumPy is slow to import
+
+            series = [(name, chart_svg.is_shown(block, i)) for i, name in enumerate(block.series)]
+            series = series if chart_svg.has_lines(block) else []
+            panels, signs = chart_svg.figure(block), [*chart_svg.signs(block)]
+            return SimpleNamespace(
+                kind="chart", title=chart_svg.caption(block), panels=panels, series=series, signs=signs
+            )
+        case Verbatim():
+            return SimpleNamespace(kind="verbatim", text=str(block))
+        case Verdict():
+            return SimpleNamespace(kind="verdict", claim=block.claim, rest=block.rest)
+        case Sentence():
+            return SimpleNamespace(kind="text", text=block.text, style=block.style)
+        case _:
+            return SimpleNamespace(kind="text", text=medium(block), style="")
+
+
+SORTED = 12
+"""Rows from which a table has the settings, too, to be sorted by them."""
+ANSWER = {"mean": 0, "cost": 1, "verdict": 2}
+"""Columns that stand behind the name of a row, where a phone shows them."""
+
+
+def _place(column: Column) -> int:
+    """The answer comes first, and settings, which the name of a row has, come last."""
+    return len(ANSWER) + 1 if column.only == "values" else ANSWER.get(column.key, len(ANSWER))
+
+
+def _intervals(table: Table) -> list[tuple[float, ...] | None]:
+    """Where the interval of each row and its middle lie in the range of all, in percent; None without one."""
+    found = []
+    for row in table.rows:
+        middle = next((row[key] for key in ("mean", "ratio", "part") if key in row), None)
+        ends = [end for end in (row.get("low"), middle, row.get("high")) if end is not None]
+        found.append(ends if len(ends) == 3 else [])
+    low, high = (pick((end for ends in found for end in ends), default=0.0) for pick in (min, max))
+    span = high - low or 1.0
+    return [tuple(round(100 * (end - low) / span, 1) for end in ends) or None for ends in found]
+
+
+def _typeset(text: str) -> str:
+    """A cell with a minus sign before a number."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "\u2212", text)
+
+
+def _names(blocks: Iterable[Any]) -> dict[str, int]:
+    """The series of all charts, by name, for the rows of tables that are about them."""
+    found = dict[str, int]()
+    for block in blocks:
+        found |= _names(block.blocks) if block.kind == "details" else {}
+        if block.kind == "chart":
+            found |= {name: i for i, (name, _) in enumerate(block.series)}
+    return found
+
+
+def document(
     template: str, data: Any, scripts: Sequence[str] = (), styles: Sequence[str] = (), **content: Any
 ) -> bytes:
     """A whole page from a template that extends `base.html`.
 
     `data` is what the scripts read with `JSON.parse(document.getElementById("data").textContent)`; null stands for
-    numbers that are not finite. `scripts` and `styles` are source text, such as that of `asset`; `base.css` comes
+    numbers that are not finite. `scripts` and `styles` are source text, such as that of `asset`; `page.css` comes
     before the styles. `content` holds the template's variables, `title` among them.
     """
-    sheets = [_palette(), asset("base.css"), *styles]
+    sheets = [_palette(), asset("page.css"), *styles]
     policy = {
         "default-src": "'none'",
         "script-src": _hashes("script", scripts),
@@ -65,7 +185,7 @@ def render(
             version=__version__,
             styles=sheets,
             scripts=scripts,
-            data=safe_json(data),
+            data=data and safe_json(data),
             **content,
         )
     )
@@ -78,19 +198,14 @@ def _palette() -> str:
         " ".join(f"--c{i}: {color};" for i, color in enumerate(own)) for own in (LIGHT_COLORS, DARK_COLORS)
     )
     screen = "@media screen and (prefers-color-scheme: dark)"
-    return f":root {{ {light} }}\n{screen} {{ :root:not(.paper) {{ {dark} }} }}\n"
-
-
-def fragment(template: str, **content: Any) -> str:
-    """A part of somebody else's page, such as a notebook: the template alone, without scripts and style sheets."""
-    return _environment().get_template(template).render(**content)
+    return f":root {{ {light} }}\n{screen} {{ :root {{ {dark} }} }}\n"
 
 
 @cache
 def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -98,9 +213,6 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters["base64"] = lambda content: b64encode(content).decode()
-    environment.filters["printable"] = printable  # where `finalize` sees no plain text
-    return environment
 
 
 def safe_json(tree: Any) -> str:

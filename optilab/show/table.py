@@ -6,9 +6,13 @@ themselves. Each writer escapes what its format would act on: a name is text in 
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from rich import table as rich_table
+from rich.cells import cell_len
+from rich.text import Text
 
 from optilab.call import Command
 from optilab.errors import printable
@@ -53,6 +57,10 @@ def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:
     return {f"{prefix}interval": interval, f"{prefix}low": low, f"{prefix}high": high}
 
 
+GAP = 3
+"""Spaces between the columns of a table in a terminal."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns, the values of their rows, and the sentences below them."""
@@ -60,18 +68,37 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str | Command] = ()
+    header: bool = True
 
     def write(self, format: str) -> None:
         """Print it in any format but `json`; the notes belong to the medium."""
-        write(format, self.columns, self.rows)
+        if self.header:
+            write(format, self.columns, self.rows)
+        else:
+            _terminal(self.columns, self.rows, header=False)
 
-    def texts(self, head: int, tail: int) -> tuple[list[Column], list[list[str]]]:
-        """The columns that have a value, and the cells as text; the middle of a long table is left out."""
-        columns, _ = _texts([column for column in self.columns if any(cell(column, row) for row in self.rows)], ())
-        _, cells = _texts(columns, self.rows)
-        if len(cells) > head + tail + 1:
-            cells[head:-tail] = [["..."] * len(columns)]
+    def texts(self, most: int = 0, settings: bool = False) -> tuple[list[Column], list[list[str]]]:
+        """The columns that have a value, and the cells as text, of a table of more than `most` rows without those in
+        the middle; with the `settings` that are values only."""
+        columns = [column for column in self.columns if column.only != "values" or (settings and column.title)]
+        columns = [column for column in columns if any(cell(column, row) for row in self.rows)]
+        cells = [[cell(column, row) for column in columns] for row in self.rows]
+        if most and len(cells) > most + 1:
+            cells[most // 2 : -most // 2] = [["..."] * len(columns)]
         return columns, cells
+
+    def lines(self, most: int = 0) -> Iterator[str]:
+        """Rows as lines of text."""
+        columns, cells = self.texts(most)
+        return _lines(columns, cells, self.header)
+
+
+def grid(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), header: bool = True
+) -> Table:
+    """A table of texts; the columns in `left` are no numbers."""
+    columns = [Column(str(i), heading, left=i in left) for i, heading in enumerate(headings)]
+    return Table(columns, [{str(i): text for i, text in enumerate(row)} for row in rows], header=header)
 
 
 def write(format: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -99,14 +126,40 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _terminal(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
-    """For people: aligned, with the columns that the terminal has room for."""
+def _terminal(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], header: bool = True) -> None:
+    """For people: aligned, with the columns that the terminal has room for; in a pipe a row is one line, for grep."""
     columns, cells = _texts(columns, rows)
     shown = _fitting(columns, cells)
-    left = [place for place, i in enumerate(shown) if columns[i].left]
-    terminal.show(
-        terminal.grid([columns[i].title for i in shown], [[row[i] for i in shown] for row in cells], left=left)
+    columns, cells = [columns[i] for i in shown], [[row[i] for i in shown] for row in cells]
+    if not terminal.out.is_terminal:  # rich would take half a minute for 100,000 rows
+        terminal.out.out("\n".join(_lines(columns, cells, header)), highlight=False)
+        return
+    table = rich_table.Table(
+        box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=header
     )
+    for index, column in enumerate(columns):
+        justify: Literal["left", "right"] = "left" if column.left else "right"
+        # What stands first is a name, to be typed again: it is never folded.
+        table.add_column(Text(_heading(column)), justify=justify, overflow="fold", no_wrap=index == 0)
+    for row in cells:
+        table.add_row(*(Text(printable(text)) for text in row))
+    terminal.out.print(table)
+
+
+def _heading(column: Column) -> str:
+    return printable(column.title).replace("\n", " ")
+
+
+def _lines(columns: Sequence[Column], cells: Sequence[Sequence[str]], header: bool) -> Iterator[str]:
+    rows = [[printable(text).replace("\n", " ") for text in row] for row in cells]
+    rows = [[*map(_heading, columns)], *rows] if header else rows
+    widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
+    for row in rows:
+        padded = []
+        for column, text, width in zip(columns, row, widths, strict=True):
+            room = " " * (width - cell_len(text))
+            padded.append(text + room if column.left else room + text)
+        yield (" " * GAP).join(padded).rstrip()
 
 
 def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
@@ -116,10 +169,7 @@ def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[
         return shown
     widths = [max(len(columns[i].title), *(len(row[i]) for row in cells), 0) for i in range(len(columns))]
     for i in sorted(shown, key=lambda i: -columns[i].detail):
-        if (
-            sum(widths[j] + terminal.GAP for j in shown) - terminal.GAP <= terminal.out.width
-            or not columns[i].detail
-        ):
+        if sum(widths[j] + GAP for j in shown) - GAP <= terminal.out.width or not columns[i].detail:
             break
         shown.remove(i)
     return shown

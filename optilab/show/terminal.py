@@ -6,18 +6,14 @@ the only sign. Text from configs, names and files is printed as text, never as m
 
 import json
 import os
-import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from optilab.errors import printable
@@ -26,8 +22,6 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
 
 MIN_WIDTH = 40
-UNFOLDED = 10_000  # columns, more than any table needs
-GAP = 3  # spaces between the columns of a table
 SIDE_BY_SIDE = 100  # columns that two pictures need
 PIPE_WIDTH = 80  # columns of pictures in a pipe
 
@@ -61,33 +55,17 @@ def say(text: str = "", style: str | None = None) -> None:
     out.print(Text(printable(text), style=style or ""), soft_wrap=whole)
 
 
-def show(*renderables: Any) -> None:
-    """Tables and texts of a result; in a pipe, each row of a table is one line, for grep and awk."""
-    for item in renderables:
-        if out.is_terminal:
-            out.print(item)
-        elif isinstance(item, Grid):
-            out.out("\n".join(item.lines()), highlight=False)
-        else:
-            options = out.options.update_width(UNFOLDED) if isinstance(item, Table) else out.options
-            for segments in out.render_lines(item, options, pad=False):
-                say("".join(segment.text for segment in segments).rstrip())
-
-
 def draw(chart: "Chart") -> None:
     """A chart as text: in color on a terminal, in ASCII in a pipe."""
     from optilab.show import chart_text  # NumPy is slow to import
 
-    encoding = out.encoding.lower()
-    braille = out.is_terminal and bool(re.fullmatch("utf-?8", encoding))
-    color = bool(out.color_system) and not out.no_color
-    width = out.width if out.is_terminal else PIPE_WIDTH
-    screen = chart_text.Screen(width, braille, encoding.startswith("utf"), color, out.is_terminal)
-    for line in chart_text.paint(chart, screen):
-        if out.is_terminal:
-            out.print(Text.assemble(*line))
-        else:
-            say("".join(text for text, _ in line).rstrip())
+    braille = out.is_terminal and out.encoding.lower() in ("utf-8", "utf8")
+    painted = chart_text.paint(chart, out.width if out.is_terminal else PIPE_WIDTH, braille)
+    if out.is_terminal:
+        out.print(painted)
+        return
+    for segments in out.render_lines(painted, out.options.update_width(PIPE_WIDTH + 1), pad=False):
+        say("".join(segment.text for segment in segments).rstrip())
 
 
 def note(text: str) -> None:
@@ -143,46 +121,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return plain(value.tolist()) if hasattr(value, "tolist") else value
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A plain table without lines: headings, then cells; the columns in `left` are text, the others numbers."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    left: Sequence[int]
-    show_header: bool
-
-    def __rich__(self) -> Table:
-        """On a terminal: folded where it is too narrow."""
-        table = Table(
-            box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=self.show_header
-        )
-        for index, column in enumerate(self.columns):
-            justify: Literal["left", "right"] = "left" if index in self.left else "right"
-            # What stands first is a name, to be typed again: it is never folded.
-            table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=index == 0)
-        for row in self.rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        return table
-
-    def lines(self) -> Iterator[str]:
-        """In a pipe: a row is a line. Rich would take half a minute for 100,000 of them."""
-        rows = [[printable(cell).replace("\n", " ") for cell in row] for row in self.rows]
-        if self.show_header:
-            rows.insert(0, list(self.columns))
-        widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
-        for row in rows:
-            padded = []
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
-                room = " " * (width - cell_len(cell))
-                padded.append(cell + room if index in self.left else room + cell)
-            yield (" " * GAP).join(padded).rstrip()
-
-
-def grid(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), show_header: bool = True
-) -> Grid:
-    """A table for `show`; the columns in `left` are text."""
-    return Grid([printable(column).replace("\n", " ") for column in columns], rows, left, show_header)

@@ -5,11 +5,10 @@ import io
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from optilab.commands.comparison_tables import Units, next_seeds
+from optilab.commands.comparison_tables import Units
 from tests.study.generated import training
 
 
@@ -95,10 +94,3 @@ def test_tables_name_no_home_directory(optilab, tmp_path, monkeypatch):
         written = done.stdout + ((tmp_path / "all.csv").read_text() if "all.csv" in command else "")
         assert "mine.py:damped" in written
         assert str(tmp_path) not in written
-
-
-@pytest.mark.parametrize(("more", "expected"), [(None, (3, False)), (4, (4, True)), (30, (20, False))])
-def test_next_step_trains_as_many_seeds_as_needed(more, expected):
-    """Where that is few; else a first step."""
-    row = SimpleNamespace(verdict="cannot tell", key=0, difference=more and SimpleNamespace(more=more))
-    assert next_seeds(SimpleNamespace(ranked=[row]), 3) == expected

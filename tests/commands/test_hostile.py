@@ -4,10 +4,8 @@ No script of theirs runs (a dialog or a blocked handler fails the test), no elem
 the fixture `page` fails on any request and on any complaint of the policy.
 """
 
-import csv
 import json
 import shlex
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from xml.etree import ElementTree
@@ -15,18 +13,13 @@ from xml.etree import ElementTree
 import pytest
 
 from optilab.commands import play
-from optilab.commands.comparison_page import comparison_page
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import UsageError, printable
 from optilab.show import junit
 from optilab.show import page as pages
-from optilab.study.comparison import compare_runs
-from optilab.study.groups import select
-from optilab.study.measure import Measure
 from tests.commands import test_page_contract as contract
 from tests.hostile import HOSTILE
-from tests.study.generated import training
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +44,7 @@ def test_scripts_of_a_page_make_nothing_live(kind, tmp_path, page):
     page.open(tmp_path / "page.html", HOSTILE[0])
     page.script(
         "for (const part of document.querySelectorAll('details')) part.open = true;"
-        "for (const button of document.querySelectorAll('.groups button, .unfold')) button.click()"
+        "for (const control of document.querySelectorAll('.sort, .legend input')) control.click()"
     )
     live = "return [window.live ?? 0, document.scripts.length, document.querySelectorAll(arguments[0]).length]"
     assert page.script(live, FOREIGN) == [0, written.count(b"<script"), 0]
@@ -73,29 +66,6 @@ def test_playground_shows_the_command_of_a_hostile_file(tmp_path, page, optilab)
     assert len(results[0]["points"]) == 6
     with pytest.raises(UsageError, match="Other has no formula that a page could run"):
         play.page(load(OptimizeConfig, {"algo": [f"{file}:Other"]}))
-
-
-@pytest.mark.nightly
-def test_copied_table_has_no_formula(tmp_path, page):
-    for number in (1, 2):
-        training(tmp_path / "runs", f"run{number}", f"optimizer.lr=0.{number}")
-    side = compare_runs(select(tmp_path / "runs", ["*"]).records, Measure())
-    groups = tuple(
-        replace(group, label=text) for group, text in zip(side.grouping.groups, HOSTILE[11:13], strict=True)
-    )
-    candidates = zip(side.candidates, groups, strict=True)
-    side = replace(
-        side,
-        grouping=replace(side.grouping, groups=groups),
-        candidates=tuple(replace(c, label=group.label, groups=(group,)) for c, group in candidates),
-    )
-    (tmp_path / "report.html").write_bytes(comparison_page(side, select(tmp_path / "runs", ["*"]).records))
-    page.open(tmp_path / "report.html")
-    page.script("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
-    page.script("document.querySelector('.copy-table').click()")
-    table = list(csv.reader(page.script("return window.copied").splitlines()))
-    assert len(table) == 3
-    assert not [cell for row in table for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
 def test_hostile_name_is_text_in_junit():
@@ -131,7 +101,7 @@ def server():
 
 @pytest.mark.parametrize("allowed", [False, True], ids=["page", "negative control"])
 def test_policy_forbids_network_and_foreign_scripts(allowed, page, server, tmp_path):
-    text = pages.render("base.html", {}, ["window.own = 1"], title="x")
+    text = pages.document("base.html", {}, ["window.own = 1"], title="x")
     (tmp_path / "page.html").write_bytes(text.replace(b"Content-Security-Policy", b"x") if allowed else text)
     address, asked = server
     page.open(tmp_path / "page.html")
@@ -154,12 +124,12 @@ def test_policy_forbids_network_and_foreign_scripts(allowed, page, server, tmp_p
 def test_data_of_a_page_is_safe():
     assert json.loads(pages.safe_json({"a": [1.5, float("nan"), float("inf")]})) == {"a": [1.5, None, None]}
     with pytest.raises(ValueError, match="cannot stand"):
-        pages.render("base.html", {}, ["'</SCRIPT>'"], title="x")
+        pages.document("base.html", {}, ["'</SCRIPT>'"], title="x")
 
 
 def test_only_own_pages_are_replaced(tmp_path):
     for _ in range(2):
-        pages.write_page(pages.page_file(str(tmp_path / "a.html")), pages.render("base.html", {}, title="x"))
+        pages.write_page(pages.page_file(str(tmp_path / "a.html")), pages.render("x", []))
     (tmp_path / "mine.html").write_text("<p>optilab")
     (tmp_path / "link.html").symlink_to(tmp_path / "mine.html")
     (tmp_path / "folder.html").mkdir()

@@ -4,15 +4,14 @@ import json
 
 from optilab import runs
 from optilab.commands import play
-from optilab.commands.network_race_page import network_race_page
-from optilab.commands.race_page import race_page
+from optilab.commands.race import LabRace
+from optilab.commands.results import LabStudy
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
 from optilab.errors import printable
 from optilab.lab import Lab
 from optilab.optimize.functions import Booth
 from optilab.optimize.rules import SGD
-from optilab.study import network_race as races
 from optilab.study.function_race import Race, RaceSettings
 from optilab.study.tuning import Tuning
 from tests.contracts import PageContract
@@ -42,7 +41,7 @@ class TestFunctionRace(PageContract):
             for function in functions
         ]
         race = Race(RaceSettings(2, 2, 1), [r.name for r in rules], [f.name for f in functions], tunings)
-        return race_page(race, rules, functions, {"argv": ["optilab", text], "versions": {text: text}}, text)
+        return LabRace(race, rules, functions, ["optilab", text]).page(text)
 
 
 class TestNetworkRace(PageContract):
@@ -58,8 +57,7 @@ class TestNetworkRace(PageContract):
         (race / "study.yaml").write_text(f"budget: 1\nseeds: 1\n# {safe}\n")
         manifest = {**runs.read(race / "final-0").manifest, "command": "race", "argv": ["optilab", text]}
         (race / "manifest.json").write_text(json.dumps(manifest))
-        study = runs.read_study(race)
-        return network_race_page(races.read(study), study, text)
+        return LabStudy(runs.read_study(race)).page(text)
 
 
 class TestPlayground(PageContract):

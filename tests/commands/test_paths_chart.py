@@ -52,7 +52,8 @@ def test_legend_covers_no_path(paths):
 def losses(figure):
     """The axes of the curves, and their lines by name."""
     axes = figure.axes[-1]
-    return axes, {line.get_label(): line.get_ydata() for line in axes.lines}
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    return axes, dict(zip(names, (line.get_ydata() for line in axes.lines), strict=True))
 
 
 def test_diverging_path_leaves_the_picture():

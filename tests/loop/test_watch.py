@@ -907,7 +907,7 @@ def test_a_diagnosis_is_a_value():
     assert row["finding"] == found.findings[0].name
     page = found._repr_html_()
     assert "critical: softmax-twice" in page
-    assert f"1. {finding.remedy}" in page
+    assert finding.remedy in page
     (finding, *_) = learn(spoiled(lambda layer: layer.weight.mul_(60))).diagnosis().findings
     assert len({*finding.code}) == len(finding.code) >= 3  # remedies of initial weights are lines of code
     assert "layer.reset_parameters()" in finding.code[1]

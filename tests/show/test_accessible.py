@@ -76,7 +76,9 @@ def test_page_fits_zoom_keyboard_and_fingers(pages, kind, page):
     """200% zoom of a window of 1280 x 800; a first stop that skips to the content; WCAG 2.5.8."""
     page.open(pages[kind], width=640, height=400, scale=2)
     assert page.overflow() == 0
-    heights = page.script("return [...document.querySelectorAll('.area, .u-over')].map((a) => a.clientHeight)")
+    heights = page.script(
+        "return [...document.querySelectorAll('.area, .frame')].map((area) => area.getBoundingClientRect().height)"
+    )
     assert min(heights) >= 100
     page.script("document.body.focus()")
     page.press("body", "\ue004")
@@ -87,7 +89,7 @@ def test_page_fits_zoom_keyboard_and_fingers(pages, kind, page):
         page.resize(width)
         small = page.script(  # but for links and controls in a line of text
             "return [...document.querySelectorAll('button, select, input')].filter((e) => e.checkVisibility() && "
-            "!e.matches('.sort, .unfold, .skip, [type=checkbox]')).map((e) => [e.getBoundingClientRect(), "
+            "!e.matches('.sort, .skip, [type=checkbox]')).map((e) => [e.getBoundingClientRect(), "
             "e.outerHTML.slice(0, 80)]).filter(([box]) => box.width < 24 || box.height < 24).map(([, text]) => text)"
         )
         assert small == []
@@ -118,7 +120,7 @@ def properties(sheet):
 
 @pytest.mark.parametrize(("scheme", "colors"), [(0, LIGHT_COLORS), (1, DARK_COLORS)])
 def test_lines_texts_and_borders_have_contrast(scheme, colors):
-    base = {name: own[scheme] for name, own in properties("base.css").items() if len(own) > 1}
+    base = {name: own[scheme] for name, own in properties("page.css").items() if len(own) > 1}
     ground = {name: own[scheme] for name, own in properties("play.css").items() if len(own) > 1}
     for color in colors:
         assert contrast(color, base["ground"]) >= 3, color
@@ -129,7 +131,7 @@ def test_lines_texts_and_borders_have_contrast(scheme, colors):
         assert contrast(color, ground["high"]) >= (2.4, 2.7)[scheme], color
 
 
-@pytest.mark.parametrize("kind", [pytest.param("report", marks=pytest.mark.nightly), "play"])
+@pytest.mark.parametrize("kind", ["report", "play"])
 def test_page_without_scripts_has_a_picture(pages, kind, page):
     page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
@@ -138,6 +140,4 @@ def test_page_without_scripts_has_a_picture(pages, kind, page):
         text = page.driver.execute_cdp_cmd("DOMSnapshot.captureSnapshot", {"computedStyles": []})["strings"]
     finally:
         page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    drawn = [part for part in text if re.fullmatch(r"M[\d.]+ [\d.]+( [ML][\d.]+ [\d.]+)+", part)]
-    assert len(drawn) >= 2
-    assert any("cripts are switched off" in part or "needs JavaScript" in part for part in text)
+    assert len([part for part in text if re.fullmatch(r"M[\d.e+-]+ [\d.e+-]+(L[\d.e+-]+ [\d.e+-]+)+", part)]) >= 2

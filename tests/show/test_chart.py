@@ -1,11 +1,14 @@
 """A chart of no subject: what each painter makes of the same value."""
 
+import re
+from io import StringIO
 from typing import get_args
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from optilab.show import chart_file, chart_page, chart_text
+from optilab.show import chart_file, chart_svg, chart_text
 from optilab.show.chart import (
     Band,
     Chart,
@@ -17,12 +20,9 @@ from optilab.show.chart import (
     Points,
     Polyline,
     Scale,
-    TextSize,
     Threshold,
 )
 
-PIPE = chart_text.Screen(40)
-TERMINAL = chart_text.Screen(40, braille=True, blocks=True, color=True)
 X = np.arange(5.0)
 
 
@@ -34,11 +34,13 @@ ACROSS, UP = Scale("x", 0, 4), Scale("", 0, 5)
 
 
 def chart(*marks, series=("up", "higher"), x=ACROSS, y=UP, **options):
-    return Chart((PanelRow((Panel(marks, x, y, "numbers", **options),)),), series, text=TextSize(6))
+    return Chart((PanelRow((Panel(marks, x, y, "numbers", **options),)),), series)
 
 
-def text(drawn, screen=PIPE):
-    return ["".join(part for part, _ in line).rstrip() for line in chart_text.paint(drawn, screen)]
+def text(drawn, braille=False, width=42):
+    console = Console(width=width + 1, file=StringIO(), color_system=None)
+    console.print(chart_text.paint(drawn, width, braille))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
 def test_places_on_a_scale():
@@ -52,38 +54,61 @@ def test_places_on_a_scale():
 def test_ascii():
     assert text(chart(*lines(2))) == [
         "          numbers",
-        "       5 |                         bbbbb",
-        "         |                   bbbbbb aaaa",
-        "         |           bbbbbbbbaaaaaaa",
-        "         |     bbbbbb aaaaaa",
-        "         |bbbbbaaaaaaa",
-        "       0 |aaaa",
+        "       5 |                            bb",
+        "         |                        bbbb",
+        "         |                     bbbb   aa",
+        "         |                  bbb    aaa",
+        "         |              bbbb    aaa",
+        "         |            bbb    aaa",
+        "         |        bbbb   aaaa",
+        "         |     bbb    aaa",
+        "         |  bbb    aaa",
+        "         |bb   aaaa",
+        "         |  aaaa",
+        "       0 |aa",
         "         +------------------------------",
         "          0             x              4",
-        "         a up   b higher",
+        "          a up   b higher",
     ]
+
+
+def test_map_and_braille():
+    plane = Heatmap(np.array([[0.0, 1.0], [np.nan, 9.0]]), X[:2], X[:2], Scale("z"), gone=np.zeros((2, 2), bool))
+    drawn = text(chart(plane, series=(), x=Scale("x", 0, 1), y=Scale("", 0, 1)))
+    assert drawn[0] == "          numbers, z"
+    assert (drawn[1][10:].count("?"), drawn[1][10:].count("@")) == (15, 15)
+    assert drawn[-1] == "          ' ' 0   '@' 9"
+    assert any(0x2800 < ord(sign) < 0x2900 for line in text(chart(*lines(2)), braille=True) for sign in line)
+
+
+def test_panels_stand_beside_each_other_where_there_is_room():
+    one = chart(*lines(2)).panels[0]
+    both = Chart((PanelRow((one, one)),), ("up", "higher"))
+    assert len(text(both, width=60)) == 2 * len(text(both, width=120)) - 1
+    assert text(both, width=120)[0].count("numbers") == 2
 
 
 def test_color_belongs_to_a_series_in_every_medium():
     """Also where the series before it has no line."""
     both, alone = (chart(*marks) for marks in (lines(2), lines(2)[1:]))
     for drawn in (both, alone):
-        painted = chart_text.paint(drawn, TERMINAL)
-        styles = {style for line in painted for part, style in line if part.strip() == "b"}
-        assert styles == {f"bold {chart_text.COLORS[1]}"}
+        (painted, _) = chart_text.paint(drawn, 40, True).renderables
+        assert f"bold {chart_text.COLORS[1]}" in {str(span.style) for span in painted.spans}
         assert chart_file.draw(drawn).axes[0].lines[-1].get_color() == chart_file.LIGHT.color(1)
-        assert chart_page.curves(drawn.panels[0], drawn.series)["values"][1] == (X + 1).tolist()
+        assert 'class="line c1 d0" data-series="1" data-name="higher"' in chart_svg.figure(drawn)
 
 
 def test_roles_of_a_single_series_are_told_apart():
     training = Polyline(X, X, 0, "training")
-    validation = Polyline(X, X + 1, 0, "validation", note="best 5")
-    assert text(chart(training, validation, series=("one",)))[-2:] == [
-        "          t training",
-        "          v validation   best 5",
-    ]
+    validation = Polyline(X, X + 1, 0, "validation")
+    assert text(chart(training, validation, series=("one",)))[-1] == "          a training   b validation"
     faint = lines(2, detail=True)
     assert text(chart(*lines(2), *faint)) == text(chart(*lines(2)))
+
+
+def test_painters_have_the_same_marks():
+    tables = [painter.PAINTERS.keys() for painter in (chart_text, chart_svg, chart_file)]
+    assert all(marks == set(get_args(Mark)) for marks in tables)
 
 
 def test_every_mark_has_a_painter_of_files():
@@ -99,18 +124,38 @@ def test_every_mark_has_a_painter_of_files():
     ]
     assert {type(mark) for mark in marks} == set(get_args(Mark))
     figure = chart_file.draw(chart(*marks))
-    assert [label.get_text() for label in figure.legends[0].get_texts()] == ["diverged", "edge", "here"]
+    assert [label.get_text() for label in figure.legends[0].get_texts()] == ["up", "edge", "here"]
 
 
 def test_range_is_the_same_in_every_medium():
     y = Scale("", 0.5, 50, log=True)
     panel = chart(*lines(1), y=y, series=("up",))
     assert chart_file.draw(panel).axes[0].get_ylim() == (0.5, 50)
-    page = chart_page.curves(panel.panels[0], panel.series)
-    assert (page["low"], page["high"], page["log"]) == (0.5, 50, True)
+    view = re.search(r'viewBox="([^"]*)"', chart_svg.figure(panel))[1].split()
+    assert -float(view[1]) == pytest.approx(np.log10(50), abs=0.05)
+    assert float(view[3]) == pytest.approx(2, rel=0.05)
     shown = text(panel)
     assert shown[0] == "          numbers, log scale"
-    assert (shown[1].split()[0], shown[6].split()[0]) == ("50", "0.5")
+    assert (shown[1].split()[0], shown[12].split()[0]) == ("50", "0.5")
+
+
+def test_curve_of_thousands_of_points_keeps_its_peaks():
+    y = np.tile([0.5, 0.6], 10_000)
+    y[7_777] = 0.99
+    drawn = chart(
+        Polyline(np.arange(1, 20_001), y, 0), x=Scale("epoch", 1, 20_000), y=Scale("", 0, 1), series=("one",)
+    )
+    d = re.search(r'class="line[^>]* d="([^"]*)"', chart_svg.figure(drawn))[1]
+    assert len(d) < 1_000_000
+    assert "L7778 -.99L" in d
+
+
+def test_names_at_the_ends_of_lines_do_not_overlap():
+    many = tuple(f"group {i}" for i in range(10))
+    drawn = chart(*(Polyline(X, X / (1 + i / 100), i, dash="series") for i in range(10)), series=many)
+    places = [float(y) for y in re.findall(r'class="end[^>]*y="([\d.-]+)">group', chart_svg.figure(drawn))]
+    assert len(places) == 10
+    assert min(np.diff(sorted(places))) >= chart_svg.LINE - 0.11
 
 
 def test_marks_end_an_axis_without_ends():
@@ -119,6 +164,6 @@ def test_marks_end_an_axis_without_ends():
     panel = Panel(marks, Scale("epoch"), Scale("loss", log=True)).with_ends()
     assert (panel.x.ends, panel.y.ends) == ((1.0, 4.0), (5.0, 30.0))
     drawn = text(chart(*marks, x=Scale("epoch"), y=Scale("loss", log=True)))
-    assert (drawn[1].split()[0], drawn[6].split()[0]) == ("30", "5")
-    assert drawn[8].split() == ["1", "epoch", "4"]
+    assert (drawn[1].split()[0], drawn[12].split()[0]) == ("30", "5")
+    assert drawn[14].split() == ["1", "epoch", "4"]
     assert Panel((), Scale(), Scale(low=2.0, high=3.0)).with_ends().y.ends == (2.0, 3.0)

@@ -1,5 +1,5 @@
 """The scripts of the pages under TypeScript's checker, which reads their JSDoc: no unknown name, no call with too many
-arguments; base.js, which all pages share, in strict mode.
+arguments; page.js and base.js in strict mode.
 """
 
 import os
@@ -14,8 +14,7 @@ from tests.pages import ROOT
 pytestmark = pytest.mark.nightly
 ASSETS = ROOT / "optilab" / "show" / "assets"
 PAGES = {
-    "comparison": ("base.js", "chart.js", "parts.js", "report.js"),
-    "race": ("base.js", "chart.js", "parts.js", "race.js"),
+    "answer": ("page.js",),
     "playground": ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"),
 }
 TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"
@@ -30,18 +29,16 @@ def complaints(folder, *scripts, strict):
         if os.environ.get("CI"):
             raise RuntimeError(f"TypeScript is not installed; CI must not skip: {INSTALL}")
         pytest.skip(f"no TypeScript; install it with: {INSTALL}")
-    (folder / "given.d.ts").write_text("declare var uPlot: any;\n")
     options = ["--noEmit", "--allowJs", "--checkJs", "--target", "es2023", "--lib", "es2023,dom,dom.iterable"]
     command = ["node", str(TYPESCRIPT), *options, "--strict", str(strict).lower()]
     paths = [str(ASSETS / script) for script in scripts]
-    done = subprocess.run(
-        [*command, str(folder / "given.d.ts"), *paths], capture_output=True, text=True, check=False, cwd=folder
-    )
+    done = subprocess.run([*command, *paths], capture_output=True, text=True, check=False, cwd=folder)
     return re.findall(r"error (TS\d+): (.*)", done.stdout)
 
 
-def test_what_all_pages_share_has_types(tmp_path):
-    assert complaints(tmp_path, "base.js", strict=True) == []
+@pytest.mark.parametrize("script", ["base.js", "page.js"])
+def test_what_pages_share_has_types(script, tmp_path):
+    assert complaints(tmp_path, script, strict=True) == []
 
 
 @pytest.mark.parametrize("page", PAGES)

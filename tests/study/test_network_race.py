@@ -313,7 +313,7 @@ def test_the_repeats_are_the_sample(raced, study):
     result = network_race.read(runs.read_study(study.path))
     sentence = "no verdict from one repeat: the repeats are the sample, and --repeats 3 would judge"
     assert race_tables.answer_of(result).startswith(sentence)
-    (network,) = race_tables.document(result)["networks"]
+    (network,) = race_tables.document(result, runs.read_study(study.path))["networks"]
     assert network["verdict"] is None
     assert all(row[key] is None for row in network["rules"] for key in ("verdict", "low", "high"))
     assert [row["difference_low"] for row in network["rules"][1:]] == [None] * 2

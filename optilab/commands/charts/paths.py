@@ -1,8 +1,6 @@
 """Paths as a chart: on the contours of their function, and their heights over the epochs."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -10,33 +8,25 @@ from optilab.errors import UsageError
 from optilab.optimize import Status, Trajectory
 from optilab.optimize.objective import Floats, Objective, called
 from optilab.optimize.path import lowest
-from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale, TextSize
+from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale
 
 MARKED = 60
 """Points of a path that are shown one by one."""
-SIDE_BY_SIDE = 100
-"""Columns that two panels need in a terminal."""
 
 
 def paths_chart(function: Objective, named: Mapping[str, Trajectory], note: str = "") -> Chart:
     """The heights of the paths; next to them the contours, or the curve of a function of one variable, with all paths.
 
-    `note` is a second line of the title.
+    `note` stands behind the title.
     """
     names = tuple(f"{n} (diverged)" if path.status is Status.DIVERGED else n for n, path in named.items())
     paths = list(named.values())
     flat = len(function.start) <= 2
-    panels = (
-        (_ground(function, paths), _losses(function, paths, names)) if flat else (_losses(function, paths, names),)
-    )
+    panels = (_ground(function, paths), _losses(function, paths)) if flat else (_losses(function, paths),)
     return Chart(
-        (PanelRow(panels),),
+        (PanelRow(panels, 4.4),),
         names,
-        _title(function, 80 if flat else 40) + (f"\n{note}" if note else ""),
-        width=11 if flat else 6.5,
-        height=4.8,
-        title_size=13.2,
-        text=TextSize(17, beside=SIDE_BY_SIDE, unused=2),
+        _title(function, 80 if flat else 40) + (f"; {note}" if note else ""),
     )
 
 
@@ -49,28 +39,22 @@ def require_plane(function: Objective) -> None:
 
 
 def _title(function: Objective, room: int) -> str:
-    """The name, and the formula unless it is much longer than `room`: as mathematics, or as text where it has words."""
+    """The name, and the formula unless it is much longer than `room`."""
     formula = function.formula
-    if len(formula) > 1.25 * room:
-        return function.name
-    if re.fullmatch(r"(w\d|\b([ab]|pi|exp|sin|cos|abs)\b|[0-9 .+*/^()-])+", formula):
-        signs = re.sub(r"\b(pi|exp|sin|cos)\b", r"\\\1 ", formula.replace("abs", r"\mathrm{abs}"))
-        powers = re.sub(r"\^(\d+)", r"^{\1}", re.sub(r"w(\d)", r"w_{\1}", signs))
-        return f"{function.name}    $f(w) = {powers.replace('*', chr(92) + ',')}$"
-    return f"{function.name}    f(w) = {formula}"
+    return function.name if len(formula) > 1.25 * room else f"{function.name}: f(w) = {formula}"
 
 
 def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
     """Contours of a function of two variables, the curve of a function of one, under the paths."""
     plane = len(function.start) == 2
     (left, right), *rest = view(function, paths)
-    x, marks = Scale("w1", left, right, tex="$w_1$"), list[Mark]()
+    x, marks = Scale("w1", left, right), list[Mark]()
     if plane:
 
         def height(x: Floats, y: Floats) -> Floats:
             return heights(function, np.stack(np.meshgrid(x, y), axis=-1))
 
-        y = Scale("w2", *rest[0], tex="$w_2$")
+        y = Scale("w2", *rest[0])
         marks.append(Contour(height))
     else:
         at = np.linspace(left, right, 481)
@@ -81,12 +65,8 @@ def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
         marks.append(Polyline(at, values, width=1, alpha=0.6))
     for number, path in enumerate(paths):
         x_of, y_of = path.points[:, 0], path.points[:, 1] if plane else path.values
-        marker, letter = (
-            3 if len(path.points) <= MARKED else 0,
-            _along(path.points, (number + 1) / (len(paths) + 1)),
-        )
-        line = Polyline(x_of, y_of, number, width=1.6, alpha=0.95, dash="series", marker=marker, every=1)
-        marks.append(replace(line, letter_at=letter))
+        marker = 3 if len(path.points) <= MARKED else 0
+        marks.append(Polyline(x_of, y_of, number, width=1.6, alpha=0.95, dash="series", marker=marker))
     start, *minima = (
         point if plane else (point[0], float(function.value(point)))
         for point in (paths[0].points[0], *map(np.array, function.minima))
@@ -97,27 +77,17 @@ def _ground(function: Objective, paths: list[Trajectory]) -> Panel:
     return Panel(tuple(marks), x, y, detail=not plane)
 
 
-def _along(points: Floats, fraction: float) -> int:
-    """The number of the point after that fraction of the way."""
-    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=-1))])
-    return int(np.searchsorted(way, fraction * way[-1]))
-
-
-def _losses(function: Objective, paths: list[Trajectory], names: tuple[str, ...]) -> Panel:
+def _losses(function: Objective, paths: list[Trajectory]) -> Panel:
     """f above its minimum, on a logarithmic scale, against the epoch."""
     curves, what = gaps(function, paths)
     low, high = span(curves, paths)
     epochs = max(map(len, curves)) - 1
     lines = tuple(
-        Polyline(
-            np.arange(len(curve)), curve, number, dash="series", marker=5, every=max(1, (epochs + 1) // 12),
-            label=names[number], letter_at=min(len(curve) - 1, int(epochs * (number + 1) / (len(curves) + 1))),
-        )
+        Polyline(np.arange(len(curve)), curve, number, dash="series", marker=5)
         for number, curve in enumerate(curves)
-    )  # fmt: skip
+    )
     x = Scale("epoch", 0, epochs, margin=0.01)
-    tex = "$f - f_{min}$" if what == "f - f_min" else ""
-    y = Scale(what, low, max(high, low * 10**1e-9), log=True, margin=0.05, tex=tex)
+    y = Scale(what, low, max(high, low * 10**1e-9), log=True, margin=0.05)
     return Panel(lines, x, y)
 
 

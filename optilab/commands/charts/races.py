@@ -1,7 +1,6 @@
 """Races as charts: on functions performance profiles and the cost after more and more tuning, on networks curves."""
 
-from collections.abc import Mapping, Sequence
-from textwrap import wrap
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,34 +25,29 @@ def race_chart(result: Race) -> Chart:
     order = [result.rules.index(rule) for rule in rules]
     budget = result.conditions.budget
     factors = np.geomspace(1, max(2, result.conditions.gradients), POINTS)
-    marked = tuple(np.unique(np.geomspace(1, budget, 8).astype(int) - 1).tolist())
     solved, tuning = profile(result.costs, factors)[order], result.best_of[order]
     low, high = float(tuning.min()), float(tuning.max())
     costs = tuple(cost for cost in COSTS if low / 1.5 < cost < high * 1.5)
     speed = Panel(
         tuple(
-            Polyline(factors, row, i, label=rules[i], width=1.9, dash="series", marker=5, every=15, step=True)
+            Polyline(factors, row, i, width=1.9, dash="series", marker=5, step=True)
             for i, row in enumerate(solved)
         ),
         _multiples("times the lowest cost on the problem", factors[-1]),
         Scale("fraction of the problems solved", -0.02, 1.02, unit="fraction"),
         "performance profile: speed on each problem",
-        "performance profile: fraction of the problems solved",
     )
     expected = Panel(
         tuple(
-            Polyline(np.arange(1, budget + 1), row, i, width=1.9, dash="series", marker=5, every=marked)
+            Polyline(np.arange(1, budget + 1), row, i, width=1.9, dash="series", marker=5)
             for i, row in enumerate(tuning)
         ),
         _multiples("settings tried", max(2, budget), 0.95),
         Scale("expected cost (gradients, geometric mean)", low, high, log=True, margin=0.05, ticks=costs),
         "tuning: the right ends are the table's costs",
-        "expected cost: gradients, geometric mean",
     )
-    caption = [*wrap(", ".join(result.functions), 150, break_on_hyphens=False), str(result.conditions)]
-    return Chart(
-        (PanelRow((speed, expected)),), tuple(rules), "\n".join(caption), height=5.6, title_size=9, columns=5
-    )
+    title = f"{', '.join(result.functions)}; {result.conditions}"
+    return Chart((PanelRow((speed, expected), 4.6),), tuple(rules), title)
 
 
 def network_race_chart(result: RaceResult) -> Chart:
@@ -61,11 +55,9 @@ def network_race_chart(result: RaceResult) -> Chart:
     networks = [table for table in result.networks if table.comparison]
     if not networks:
         raise DataError("nothing to draw: no optimizer has a judged training")
-    first = {rule: table.network for table in networks[::-1] for rule, raced in table.raced.items() if raced.runs}
-    panels = [_judged(table, result.rules, first) for table in networks]
-    rows = tuple(PanelRow(tuple(panels[i : i + COLUMNS])) for i in range(0, len(panels), COLUMNS))
-    width = 4.5 * min(COLUMNS, len(panels)) + 2
-    return Chart(rows, tuple(result.rules), width=width, height=3.6 * len(rows) + 0.6)
+    panels = [_judged(table, result.rules) for table in networks]
+    rows = tuple(PanelRow(tuple(panels[i : i + COLUMNS]), 3.6) for i in range(0, len(panels), COLUMNS))
+    return Chart(rows, tuple(result.rules))
 
 
 def _multiples(label: str, highest: float, lowest: float = 1.0) -> Scale:
@@ -73,16 +65,16 @@ def _multiples(label: str, highest: float, lowest: float = 1.0) -> Scale:
     return Scale(label, lowest, highest, log=True, ticks=tuple(tick for tick in FACTORS if tick <= highest))
 
 
-def _judged(table: RaceTable, rules: Sequence[str], first: Mapping[str, str]) -> Panel:
-    """The curves of a network; a rule has its label in the `first` of its networks."""
+def _judged(table: RaceTable, rules: Sequence[str]) -> Panel:
+    """The curves of a network."""
     marks: list[Mark] = []
     for rule, raced in table.raced.items():
         judged = history(rule, raced.runs) if raced.runs else None
         if judged is None:
             continue
         curve, number = judged.curves["val_acc"], rules.index(rule)
-        epochs, label = np.arange(1, len(curve.mean) + 1), rule if first[rule] == table.network else ""
-        marks.append(Polyline(epochs, curve.mean, number, label=label, width=1.9, dash="series"))
+        epochs = np.arange(1, len(curve.mean) + 1)
+        marks.append(Polyline(epochs, curve.mean, number, width=1.9, dash="series"))
         if curve.interval is not None:
             marks.append(Band(epochs, *curve.interval, number, alpha=0.18))
     y = Scale(METRICS["val_acc"].title, unit="fraction")

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from optilab.show.chart import Chart, Heatmap, Mark, Panel, PanelRow, Points, Polyline, Scale, TextSize
+from optilab.commands.comparison_tables import Units, whole_percents
+from optilab.show.chart import Chart, Heatmap, Mark, Panel, PanelRow, Points, Polyline, Scale
+from optilab.show.table import Column, Table, interval_columns, interval_values
 from optilab.study.comparison import RunComparison
 from optilab.study.groups import distinguishing_keys, short, text
-from optilab.study.importance import Level, Point, levels
-from optilab.study.measure import bounds
+from optilab.study.importance import Effect, Level, Point, levels
+from optilab.study.measure import Measure, bounds
+from optilab.words import plural
 
 LOG_FROM = 5.0
 """A range of settings that spans more than this factor gets a logarithmic axis."""
@@ -103,16 +106,14 @@ def settings_chart(side: RunComparison) -> Chart | None:
     title = f"{side.measure.name} over {', '.join(axis.word for axis in tried.axes)}"
     if len(tried.axes) == 2 and tried.is_grid and all(len(axis.values) <= MOST_VALUES for axis in tried.axes):
         panel = _map(tried, y)
-        size = (1.6 + 0.75 * len(panel.x.names), 1.4 + 0.45 * len(panel.y.names))
-        return Chart((PanelRow((panel,)),), title=title, width=max(5.0, size[0]), height=max(3.0, size[1]))
+        return Chart((PanelRow((panel,), max(3.0, 1.4 + 0.45 * len(panel.y.names))),), title=title)
     found = [tried.levels(axis) for axis in tried.axes]
     ends = [end for own in found for level in own for end in (level.summary.interval or (level.summary.mean,) * 2)]
     room = 0.05 * (max(ends) - min(ends)) or 0.05 * abs(ends[0]) or 1.0
     y = replace(y, low=min(ends) - room, high=max(ends) + room)
     panels = [_means(tried, axis, own, y) for axis, own in zip(tried.axes, found, strict=True)]
     rows = [tuple(panels[start : start + WIDEST]) for start in range(0, len(panels), WIDEST)]
-    width = 6.0 if len(panels) == 1 else 11.0
-    return Chart(tuple(PanelRow(row, 3.2) for row in rows), title=title, width=width, text=TextSize(12))
+    return Chart(tuple(PanelRow(row, 3.2) for row in rows), title=title)
 
 
 def _means(tried: Tried, axis: TriedAxis, found: Sequence[Level], y: Scale) -> Panel:
@@ -124,7 +125,7 @@ def _means(tried: Tried, axis: TriedAxis, found: Sequence[Level], y: Scale) -> P
         if level.summary.interval
     ]
     means = [level.summary.mean for level in found]
-    marks.append(Polyline(x, means, 0, width=1.8 if axis.is_numeric else 0, marker=5, every=1))
+    marks.append(Polyline(x, means, 0, width=1.8 if axis.is_numeric else 0, marker=5))
     best = int(np.argmax(np.array(means) * (1 if tried.side.measure.higher else -1)))
     marks.append(Points([x[best]], [means[best]], "best", 0))
     if not axis.is_numeric:
@@ -169,3 +170,49 @@ def _map(tried: Tried, y: Scale) -> Panel:
     heat = Heatmap(values, places[1], places[0], y, gone=~np.isfinite(values))
     x, y = (_named(axis, [brief(value) for value in axis.values]) for axis in (across, down))
     return Panel((heat,), x, y)
+
+
+# --- importance --------------------------------------------------------------------------------------------
+
+MOST_MEANS = 9
+"""Values of an axis whose means are written out."""
+
+
+def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
+    """Which setting mattered: the effects as a table."""
+    show = Units(measure.share)
+    words = short([key for effect in found for key in effect.keys if len(effect.keys) == 1])
+    rows = [
+        {
+            "axis": " x ".join(words[key] for key in effect.keys),
+            "part": effect.part,
+            **interval_values("", effect.interval),
+            "means": _listed(effect, measure, show),
+        }
+        for effect in found
+    ]
+    return Table(EFFECTS, rows)
+
+
+def _listed(effect: Effect, measure: Measure, show: Units) -> str:
+    """The means of an axis; of many values those of the best."""
+    means = list(effect.means)
+    if len(means) > MOST_MEANS:
+        best = sorted(means, key=lambda level: level[1], reverse=measure.higher)[:MOST_MEANS]
+        means = [level for level in means if level in best]
+    listed = ", ".join(f"{text(value)}: {show.value(mean)}" for value, mean in means)
+    left = len(effect.means) - len(means)
+    worse = f"; {plural(left, 'other')} {'is' if left == 1 else 'are'} worse"
+    return listed + worse * bool(left)
+
+
+_PART = "how much of the differences between all outcomes is due to this setting"
+EFFECTS = (
+    Column("axis", "axis", left=True),
+    Column("part", "of the variance", "{:.0%}".format, about=_PART),
+    *interval_columns("", whole_percents, about="of that part, from the parts by single seeds"),
+    Column(
+        "means", "mean over the other axes", left=True, about="the outcome of each value, whatever the others are"
+    ),
+)
+"""For the table of axes."""

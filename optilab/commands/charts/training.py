@@ -1,13 +1,12 @@
 """Trainings as a chart: loss and accuracy over the epochs, the curvature of the loss, and what every layer did."""
 
-import re
 from collections.abc import Sequence
 from math import inf
-from textwrap import fill, wrap
 from typing import Any
 
 import numpy as np
 
+from optilab.errors import DataError
 from optilab.optimize.objective import Floats
 from optilab.runs.metrics import QUANTITIES
 from optilab.show.chart import (
@@ -20,11 +19,10 @@ from optilab.show.chart import (
     Points,
     Polyline,
     Scale,
-    TextSize,
     Threshold,
 )
 from optilab.study.curves import MEASURED, Curve, Histories, History
-from optilab.words import percent
+from optilab.words import brief
 
 HEADINGS = {
     "gradient_norm": "gradient |g|",
@@ -33,6 +31,8 @@ HEADINGS = {
 }
 MOST_LOSS = 100.0
 """Times the chance-level loss: a spike above it leaves the range."""
+MOST_LAYERED = 4
+"""Groups that all have their layers below their curves; of more the first half as many."""
 FEWEST_BANDED = 3
 """Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
 DECADES = 4.0
@@ -40,24 +40,36 @@ DECADES = 4.0
 MOST_DECADES = 12.0
 
 
-def training_chart(found: Histories) -> Chart:
+def training_chart(found: Histories, part: str | None = None) -> Chart:
     """Loss and accuracy of every group, the curvature where it was measured, and the layers of those that have
-    diagnostics: a row of maps for each.
+    diagnostics: a row of maps for each; or one `part` of it. DataError where it has no such part.
     """
     histories = found.groups
-    rows = [PanelRow(tuple(_metric(histories, what) for what in QUANTITIES if has(histories, what)), 3.2)]
-    if any(history.curvature for history in histories):
-        rows.append(PanelRow((_curvature(histories),), 2.8))
-    rows += layers_chart(histories).rows
-    longest = max(len(line) for history in histories for line in _label(history).split("\n"))
-    return Chart(
-        tuple(rows),
-        tuple(history.name for history in histories),
-        "\n".join(wrap(found.title, 140)),
-        columns=max(1, min(4, 150 // (longest + 10))),
-        legend_size=10,
-        text=TextSize(10, widest=160, widest_row=160),
-    )
+    layered = histories if len(histories) <= MOST_LAYERED else histories[: MOST_LAYERED // 2]
+    charts = curves_chart(histories), curvature_chart(histories), layers_chart(layered)
+    rows = tuple(row for chart in charts for row in chart.rows)
+    if part is not None:
+        parts = [(tuple(panel for panel in row.panels if _part(panel) == part), row.height) for row in rows]
+        rows = tuple(PanelRow(panels, height) for panels, height in parts if panels)
+    if not rows:
+        raise DataError(f"nothing to draw: these runs have no {part}")
+    return Chart(rows, tuple(history.name for history in histories), found.title)
+
+
+def _part(panel: Panel) -> str:
+    return "layers" if panel.is_layered else panel.title.partition(" ")[0]
+
+
+def curves_chart(histories: Sequence[History]) -> Chart:
+    """Loss and accuracy of every group."""
+    panels = tuple(_metric(histories, what) for what in QUANTITIES if has(histories, what))
+    return Chart((PanelRow(panels, 3.2),), tuple(history.name for history in histories))
+
+
+def curvature_chart(histories: Sequence[History]) -> Chart:
+    """The curvature of the loss of every group that has it; no panel where it was not measured."""
+    rows = (PanelRow((_curvature(histories),), 2.8),) if any(history.curvature for history in histories) else ()
+    return Chart(rows, tuple(history.name for history in histories))
 
 
 def layers_chart(histories: Sequence[History]) -> Chart:
@@ -75,8 +87,8 @@ def layers_chart(histories: Sequence[History]) -> Chart:
                 values, np.arange(1, epochs + 1), np.arange(1, count + 1), scales[quantity], series=number
             )
             x, y = Scale("epoch", 1, epochs, unit="epochs"), Scale("layer", 0.5, count + 0.5, names=names)
-            title = _label(history) if place == 0 and len(histories) > 1 else ""
-            panels.append(Panel((heat,), x, y, title))
+            title = history.name if place == 0 and len(histories) > 1 else ""
+            panels.append(Panel((heat,), x, y, title, detail=place > 0))
         rows.append(PanelRow(tuple(panels), 0.5 + min(3.0, max(0.8, 0.22 * len(names)))))
     return Chart(tuple(rows), tuple(history.name for history in histories))
 
@@ -84,10 +96,6 @@ def layers_chart(histories: Sequence[History]) -> Chart:
 def has(histories: Sequence[History], what: str) -> bool:
     """Whether a group has the metric: a loop that was watched may have no accuracy."""
     return any(np.isfinite(h.curves[f"{half}_{what}"].mean).any() for h in histories for half in ("train", "val"))
-
-
-def _label(history: History) -> str:
-    return fill(history.name, 100)
 
 
 def tame(histories: Sequence[History]) -> Sequence[History]:
@@ -101,7 +109,6 @@ def tame(histories: Sequence[History]) -> Sequence[History]:
 def _metric(histories: Sequence[History], what: str) -> Panel:
     """One metric of every group: training thin, validation bold with the band of the mean, single runs faint."""
     marks: list[Mark] = []
-    last = "acc" if has(histories, "acc") else "loss"
     for number, history in enumerate(histories):
         training, validation = history.curves[f"train_{what}"], history.curves[f"val_{what}"]
         several = len(histories) > 1
@@ -113,25 +120,9 @@ def _metric(histories: Sequence[History], what: str) -> Panel:
                 _over_epochs(run, number, width=0.6, alpha=0.4, detail=True) for run in validation.runs.values()
             ]
         best = validation.mean[history.best - 1]
-        seeds = f", mean of {len(history.seeds)} seeds" if len(history.seeds) > 1 else ""
-        accuracy = history.curves["val_acc"].mean[history.best - 1]
-        lowest = best if best == best else training.mean[history.best - 1]  # of a loop that validates nothing
-        reached = percent(accuracy) if accuracy == accuracy else f"loss {lowest:.4g}"
-        marks.append(
-            _over_epochs(
-                validation.mean, number, role="validation", width=2.2, marker=5,
-                label=_label(history) if what == last else "",
-                note=f"best {reached} at epoch {history.best}{seeds}",
-            )
-        )  # fmt: skip
-        marks.append(Points(history.best, best, "best", number))
+        marks.append(_over_epochs(validation.mean, number, role="validation", width=2.2, marker=5))
+        marks.append(Points([history.best], [best], "best", number, label="best validation accuracy"))
     marks += _guessing(histories, what)
-    if what == last:
-        marks += [
-            Polyline((), (), width=2.2, label="validation"),
-            Polyline((), (), width=0.9, label="training"),
-            Points((), (), "best", label="best validation accuracy"),
-        ]
     epochs = max(history.epochs for history in histories)
     return Panel(
         tuple(marks),
@@ -147,16 +138,6 @@ def says_something(curve: Curve, scale: Scale) -> bool:
         return False
     low, high = curve.interval
     return bool(np.nanmedian(high - low) < (scale.ends[1] - scale.ends[0]) / 2) if len(low) else False
-
-
-def brief(name: str) -> str:
-    """The name of a group next to a line: numbers with three digits, unless these would be whole, as of 0.9996."""
-
-    def rounded(found: re.Match[str]) -> str:
-        short = f"{float(found[0]):.3g}"
-        return found[0] if short.isdecimal() else short
-
-    return re.sub(r"\d+\.\d{2,}", rounded, name)
 
 
 def shortened(names: Sequence[str]) -> list[str]:
@@ -214,30 +195,17 @@ def _curvature(histories: Sequence[History]) -> Panel:
     for number, history in enumerate(histories):
         if (measured := history.curvature) is None:
             continue
-        what = "preconditioned sharpness" if measured.preconditioned else "sharpness"
-        now, bound = float(measured.sharpness[-1]), float(measured.limit[-1])
-        against = f"limit of stability {bound:.4g}" if np.isfinite(bound) else "no limit known"
-        positive = np.flatnonzero(np.isfinite(measured.sharpness) & (measured.sharpness > 0))
         along = np.where(measured.along_gradient > 0, measured.along_gradient, np.nan)
         marks += [
-            Polyline(
-                measured.epochs, measured.sharpness, number, "sharpness", note=f"{what} {now:.4g}, {against}",
-                width=2.0, marker=5, letter_at=int(positive[-1]) if positive.size else -1,
-            ),
-            Polyline(measured.epochs, measured.limit, number, "limit", width=1.2, dash="dashed"),
-            Polyline(measured.epochs, along, number, width=0.8, alpha=0.7, detail=True),
-        ]  # fmt: skip
-    marks += [
-        Polyline((), (), width=2.0, label="preconditioned sharpness" if all(scaled) else "sharpness"),
-        Polyline((), (), width=1.2, dash="dashed", label="limit of stability"),
-        Polyline((), (), width=0.8, alpha=0.7, label="along the gradient"),
-    ]
+            Polyline(measured.epochs, measured.sharpness, number, "sharpness", width=2.0, dash="series", marker=5),
+            Polyline(measured.epochs, measured.limit, number, "limit of stability", width=1.2, dash="dashed"),
+            Polyline(measured.epochs, along, number, "along the gradient", width=0.8, alpha=0.7, detail=True),
+        ]
     title = "curvature of the loss"
-    mixed = "; of adaptive optimizers preconditioned" if any(scaled) and not all(scaled) else ""
-    short = f"{title}, log scale; dots: the limit of stability"
+    mixed = ", preconditioned" if all(scaled) else "; of adaptive optimizers preconditioned" if any(scaled) else ""
     last = max(float(history.curvature.epochs[-1]) for history in histories if history.curvature)
     x = Scale("epoch", 0, last, margin=0.05)
-    return Panel(tuple(marks), x, curvature_scale(histories), title + mixed, short, own_legend=True)
+    return Panel(tuple(marks), x, curvature_scale(histories), title + mixed)
 
 
 def curvature_scale(histories: Sequence[History]) -> Scale:

@@ -1,5 +1,5 @@
 "use strict";
-/* What every page needs: elements, numbers, ticks, the palette, the clipboard, files to save. */
+/* What the playground's scripts share: elements, numbers, ticks, the clipboard. */
 const Base = (() => {
   /**
    * An HTML element. Attributes that are properties of it, such as `textContent`, are set as such.
@@ -50,10 +50,6 @@ const Base = (() => {
     return shown.replaceAll("-", "\u2212");
   }
 
-  /** A fraction in percent; nothing for null. @param {number | null | undefined} value */
-  const percent = (value, digits = 1) =>
-    value === null || value === undefined ? "" : `${(100 * value).toFixed(digits)}%`;
-
   // --- ticks -----------------------------------------------------------------------------------------------
 
   const SUPERSCRIPT = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
@@ -85,38 +81,6 @@ const Base = (() => {
     return found;
   }
 
-  /**
-   * The values of a logarithmic axis from low to high that are written: powers of ten, of a short axis also 2 and 5, of a
-   * long one every second, ...; only whole numbers where others cannot be.
-   * @param {number} low @param {number} high @param {boolean} whole
-   */
-  function logTicks(low, high, whole = false) {
-    const span = Math.log10(high / low),
-      digits = span < 1.2 ? [1, 2, 3, 5, 7] : span < 2.5 ? [1, 2, 5] : [1];
-    const every = Math.ceil(span / 7),
-      found = [];
-    for (let exponent = Math.floor(Math.log10(low)); exponent <= Math.ceil(Math.log10(high)); exponent++) {
-      if (exponent % every) continue;
-      for (const digit of digits) {
-        const value = Number(`${digit}e${exponent}`);
-        if (value >= low && value <= high && (!whole || Number.isInteger(value))) found.push(value);
-      }
-    }
-    return found;
-  }
-
-  // --- colors ---------------------------------------------------------------------------------------------
-
-  const DASHES = [[], [9, 3], [2, 3], [9, 3, 2, 3]];
-  const LOOKS = 6 * DASHES.length; // that a reader can tell apart
-
-  /** The value of a property of the style sheet. @param {string} name */
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-  /** Color and dashes of the n-th group; of those beyond LOOKS the same gray. @param {number} n */
-  const look = (n) =>
-    n < LOOKS ? { color: `--c${n % 6}`, dash: DASHES[Math.floor(n / 6)] } : { color: "--muted", dash: [] };
-
   // --- out of the page -------------------------------------------------------------------------------------
 
   /** Put a text on the clipboard, and say so on the button. @param {string} text @param {HTMLElement} button */
@@ -139,28 +103,5 @@ const Base = (() => {
     }, 1500);
   }
 
-  /** Offer a file. @param {string} name @param {Blob} blob */
-  function save(name, blob) {
-    const link = html("a", { href: URL.createObjectURL(blob), download: name });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
-
-  /** A name for a file from a title. @param {string} title */
-  const fileName = (title) =>
-    title
-      .toLowerCase()
-      .replace(/[^a-z0-9]+/g, "-")
-      .replace(/^-|-$/g, "") || "chart";
-
-  /** A cell of CSV; text that a spreadsheet would evaluate as a formula gets a leading apostrophe. @param {string} text */
-  const csvCell = (text) => {
-    const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  };
-
-  /** Rows as CSV. @param {any[][]} rows */
-  const csv = (rows) => rows.map((row) => row.map((own) => csvCell(String(own ?? ""))).join(",")).join("\n") + "\n";
-
-  return { LOOKS, copy, csv, css, decades, fileName, html, logTicks, look, number, percent, power, save, svg, ticks };
+  return { copy, decades, html, number, power, svg, ticks };
 })();

@@ -1,0 +1,276 @@
+"""What a page adds to a comparison of trainings: charts, conditions, configs, and the commands that repeat them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
+from typing import Any
+
+from optilab.call import Call
+from optilab.commands.charts.settings import Tried, importance_table, is_number, settings_chart
+from optilab.commands.charts.training import curvature_chart, curves_chart, layers_chart, shortened
+from optilab.errors import shell
+from optilab.runs import STUDY, Record, Study
+from optilab.runs.metrics import ROW, TESTED, metric_of
+from optilab.show.blocks import Block, Details, Sentence, Verbatim
+from optilab.show.table import Column, Table, grid
+from optilab.study.comparison import RunComparison
+from optilab.study.curves import MEASURED, History, history, title
+from optilab.study.diff import circumstances, varying
+from optilab.study.groups import DATA, Group, Grouping, distinguishing_keys, short, text
+from optilab.study.importance import effects
+from optilab.words import percent, plural, ranges
+
+MAX_NAMED = 4
+"""Settings that a question names, and stretches of seeds."""
+MIN_GROUPS = 3
+"""Groups for each setting from which their importance is shown."""
+MAX_OPEN = 12
+"""Rows of the table of runs that are not folded."""
+MAX_DRAWN = 100
+"""Groups whose curves are drawn."""
+MAX_COLORS = 6
+"""Groups that have the color of their place in the study, so that one more seed changes no color."""
+READING = (
+    "Validation bold, training thin. Shaded: the 95% interval of the mean over three or more seeds, where it is narrow "
+    "enough to say something; else single runs are faint. A large point is the best validation accuracy. Move over a "
+    "curve, or focus it and use the arrow keys, to read values; drag to enlarge, double-click to reset."
+)
+
+
+def question(side: RunComparison) -> str:
+    """What the reader wants to know, in one sentence."""
+    what, comparison, count = side.measure.name, side.comparison, len(side.candidates)
+    if count < 2:
+        names = (str(run.manifest.get("config", {}).get("name", run.name)) for run in side.records)
+        return f"How well does {', '.join(dict.fromkeys(names))} train?"
+    if comparison is not None and not comparison.chosen:
+        return f"Is anything better than {side.candidates[comparison.baseline.key].label} by {what}?"
+    rows = [candidate.settings for candidate in side.candidates]
+    words = [*short(distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)).values()]
+    if not 0 < len(words) <= MAX_NAMED:
+        return f"Which of {count} settings is the best by {what}?"
+    named = " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return f"Which {named} {'are' if len(words) > 1 else 'is'} the best by {what}?"
+
+
+def details(side: RunComparison, entries: Sequence[Record | Study]) -> Iterator[Block]:
+    """The settings, the curves, what the trainings differ in and share, each of them, and how to repeat them."""
+    order = list(side.comparison.order) if side.comparison else []
+    order += [i for i in range(len(side.candidates)) if i not in order]
+    chosen = [group for i in order for group in side.candidates[i].groups]
+    yield Sentence(_facts(side.records, len(chosen)), "dim")
+    if blocks := [*_settings(side)]:
+        yield Details("Settings", blocks)
+    comparison = side.comparison
+    against = (
+        side.candidates[comparison.baseline.key].groups[0] if comparison and not comparison.chosen else chosen[-1]
+    )
+    yield from of_groups(chosen, side.grouping, entries, against)
+
+
+def failed(entries: Sequence[Record | Study]) -> list[str]:
+    """A note about the trials of studies that failed: they left no run to compare."""
+    notes = []
+    for study in (entry for entry in entries if isinstance(entry, Study)):
+        if rows := [row for row in study.trials() if row["status"] == "failed"]:
+            count = f"{plural(len(rows), 'trial')} failed"
+            notes.append(f"{study.name}: {count}, {rows[0]['trial']} first: {rows[0].get('reason', '')}")
+    return notes
+
+
+def of_groups(
+    chosen: Sequence[Group], grouping: Grouping, entries: Sequence[Record | Study], against: Group | None = None
+) -> Iterator[Block]:
+    """The details of groups, best first; the layers of the first are drawn, and of the one that it is `against`."""
+    records = [record for group in chosen for record in group.runs.values()]
+    yield from _training(chosen, grouping, against)
+    yield from _conditions(grouping, records)
+    if records:
+        yield Details("Every run", [*_runs(chosen, records[0])], folded=len(records) > MAX_OPEN)
+    if made := [entry for entry in entries if not (isinstance(entry, Record) and entry.is_watched)]:
+        yield Details("Repeat it", [*_sources(made)], folded=len(made) > MAX_OPEN)
+
+
+# --- charts ------------------------------------------------------------------------------------------------
+
+
+def _settings(side: RunComparison) -> Iterator[Block]:
+    """Which setting mattered, and the outcomes over the settings."""
+    tried, chart = Tried(side), settings_chart(side)
+    if chart is None:
+        return
+    enough = len(tried.axes) > 1 and len(tried.rows) >= MIN_GROUPS * len(tried.axes)
+    if enough and (found := sorted(effects(tried.outcomes), key=lambda effect: -effect.part)):
+        yield importance_table(found, side.measure)
+    yield chart
+
+
+def _training(chosen: Sequence[Group], grouping: Grouping, against: Group | None) -> Iterator[Block]:
+    """The curves of the groups, their curvature and layers."""
+    groups = list(chosen[:MAX_DRAWN])
+    if len(groups) <= MAX_COLORS and all(group in grouping.groups for group in groups):
+        groups.sort(key=list(grouping.groups).index)
+    found = {group.label: history(group.label, group.runs) for group in groups}
+    drawn = [own for own in found.values() if own is not None]
+    if any(own.epochs > 1 for own in drawn):
+        left = len(chosen) - len(groups)
+        note = [Sentence(f"The first {MAX_DRAWN} groups of the table; {left} others are not drawn.", "dim")] * (
+            left > 0
+        )
+        yield Details("Curves", [Sentence(READING, "dim"), *note, curves_chart(drawn)])
+    if any(own.curvature for own in drawn):
+        about = (
+            "The sharpness is the largest curvature of the loss, for adaptive optimizers in the coordinates that they "
+            "scale; above the dashed limit of stability, steps along that direction grow on a quadratic. Thin: the "
+            "curvature along the gradient, where it is positive."
+        )
+        yield Details("Curvature", [Sentence(about, "dim"), curvature_chart(drawn), _last_curvature(drawn)])
+    if layered := [own for own in drawn if own.layers]:
+        about = (
+            "Layer 1 is next to the input. A gradient that falls by orders of magnitude from the output to layer 1 "
+            "vanishes: the first layers hardly learn."
+        )
+        pair = dict.fromkeys((chosen[0].label, (against or chosen[0]).label))
+        shown = [own for name in pair if (own := found.get(name)) is not None and own.layers] or layered[:1]
+        table = Details("Every layer after its last epoch", [_last_layers(layered)], folded=True)
+        yield Details("Layers", [Sentence(about, "dim"), layers_chart(shown), table])
+
+
+def _last_curvature(drawn: Sequence[History]) -> Table:
+    rows = [
+        [
+            own.name,
+            f"{last.epochs[-1]:g}",
+            *(f"{values[-1]:.3g}" for values in (last.sharpness, last.limit, last.along_gradient)),
+        ]
+        for own in drawn
+        if (last := own.curvature)
+    ]
+    return grid(["group", "epoch", "sharpness", "limit of stability", "along the gradient"], rows)
+
+
+def _last_layers(drawn: Sequence[History]) -> Table:
+    rows = []
+    for own in drawn:
+        assert own.layers is not None
+        last = [own.layers.values[quantity][:, -1].tolist() for quantity in MEASURED]
+        for name, gradient, step, saturated in zip(own.layers.names, *last, strict=True):
+            shown = [f"{gradient:.3g}", f"{step:.3g}", "" if saturated != saturated else percent(saturated)]
+            rows.append([own.name, name, *shown])
+    return grid(["group", "layer", "gradient |g|", "step |dw| / |w|", "saturated outputs"], rows, left=(0, 1))
+
+
+# --- conditions --------------------------------------------------------------------------------------------
+
+
+def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block]:
+    """How much was trained, what differed, and what was equal."""
+    around = [circumstances(record) for record in records]
+    varied = varying(around)
+    equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA]
+    machine = [[key, value] for key, value in (around[0] if around else {}).items() if key not in varied]
+    blocks = list[Block]()
+    if differing := [*_differing(grouping)]:
+        blocks.append(grid(["setting", "values"], differing, left=(0, 1)))
+    if varied:
+        counted = [[key, _counted(counts)] for key, counts in varied.items()]
+        blocks.append(grid(["environment", "values"], counted, left=(0, 1)))
+    blocks.append(f"Equal in all: {title(grouping)}" if records else "")
+    for what, rows in (("settings", equal), ("facts of data, versions and machine", machine)):
+        table = grid(["", ""], rows, left=(0, 1), header=False)
+        blocks.append(Details(f"{len(rows)} equal {what}", [table], folded=True))
+    yield Details("Differences and common settings", blocks)
+
+
+def _facts(records: Sequence[Record], groups: int) -> str:
+    """How much was trained, on which data, when."""
+    states: dict[str, int] = {}
+    for record in records:
+        states[record.state] = states.get(record.state, 0) + 1
+    ended = "" if states.keys() <= {"done"} else f" ({', '.join(f'{n:,} {state}' for state, n in states.items())})"
+    parts = [plural(len(records), "training") + ended, plural(groups, "group")]
+    for name, key in (("seeds", "seed"), ("epochs", "epochs")):
+        numbers = sorted({int(record.manifest.get("config", {}).get(key, 0)) for record in records})
+        parts.append(f"{name} {ranges(numbers, MAX_NAMED)}")
+    data = sorted({str(record.manifest.get("data", {}).get("dataset", "")) for record in records})
+    days = sorted({str(record.manifest.get("created", ""))[:10] for record in records})
+    return ", ".join(
+        [*parts, f"data {', '.join(data)}", f"trained {' to '.join(dict.fromkeys((days[0], days[-1])))}"]
+    )
+
+
+def _differing(grouping: Grouping) -> Iterator[list[str]]:
+    """Every setting that differs: its values, numbers in ascending order, and how many runs have each."""
+    for key in grouping.differing:
+        counts: dict[str, int] = {}
+        sizes: dict[str, float] = {}
+        for group in grouping.groups:
+            value: Any = group.settings.get(key)
+            if value is not None:  # a hyperparameter of another optimizer
+                counts[text(value)] = counts.get(text(value), 0) + len(group.runs)
+                sizes[text(value)] = value if is_number(value) else inf
+        names = dict(zip(counts, shortened([*counts]), strict=True))
+        if counts:
+            yield [
+                key,
+                _counted({names[word]: counts[word] for word in sorted(counts, key=lambda word: sizes[word])}),
+            ]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{value} in {plural(count, 'run')}" for value, count in counts.items())
+
+
+# --- runs and commands -------------------------------------------------------------------------------------
+
+
+def _runs(chosen: Sequence[Group], first: Record) -> Iterator[Block]:
+    """A row for every run, group by group, with what repeats it, and the config of the first."""
+    keys = ["epochs", *ROW, "best_epoch", "best_val_acc"]
+    keys += [key for key in TESTED if any(key in run.manifest for group in chosen for run in group.runs.values())]
+    base: Any = first.manifest.get("config", {})
+    rows = [
+        {
+            "run": record.name,
+            "group": group.label,
+            "seed": seed,
+            "state": ": ".join(filter(None, (record.state, record.manifest.get("reason")))),
+            **record.outcome(),
+            "config": Call("", (), {"set": _changed(record.manifest.get("config", {}), base)}).shell()[
+                len("optilab ") :
+            ],
+        }
+        for group in chosen
+        for seed, record in group.runs.items()
+    ]
+    columns = [Column(key, key, left=key != "seed") for key in ("run", "group", "seed", "state")]
+    columns += [Column(key, key.replace("_", " "), metric_of(key).text) for key in keys]
+    yield Table([*columns, Column("config", "difference from the config below", left=True)], rows)
+    yield (
+        "This is the config of the first run. Saved as config.yaml, optilab train --config config.yaml trains it "
+        "again, with the last column another run; bit for bit with the same versions, threads and processor type."
+    )
+    yield Verbatim(first.config.decode("utf-8", "replace"))
+
+
+def _changed(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """What `--set` changes in a config that is the base; a section with other keys as a whole."""
+    changed: dict[str, Any] = {}
+    for key, value in config.items():
+        other = base.get(key)
+        if isinstance(value, Mapping) and isinstance(other, Mapping) and value.keys() == other.keys():
+            changed |= {f"{key}.{name}": own for name, own in _changed(value, other).items()}
+        elif value != other:
+            changed[key] = value
+    return changed
+
+
+def _sources(entries: Sequence[Record | Study]) -> Iterator[Block]:
+    """The commands as they were typed, and the file of each study."""
+    rows = [[entry.name, shell(*entry.manifest.get("argv", [])[1:])] for entry in entries]
+    yield grid(["name", "command"], rows, left=(0, 1))
+    for study in (entry for entry in entries if isinstance(entry, Study)):
+        command = study.manifest["command"]
+        command = "sweep" if command == "train" else command  # `train --seeds` is a sweep without axes
+        content = Verbatim(study.asked.decode("utf-8", "replace"))
+        why = f"{study.name}: or save this as {STUDY} and run optilab {command} --study {STUDY}"
+        yield Details(why, [content], folded=True)

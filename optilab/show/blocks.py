@@ -1,0 +1,107 @@
+"""What an answer is made of, before a terminal, a page or a notebook paints it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optilab.call import Call, Command
+from optilab.show import terminal
+from optilab.show.chart import Chart
+from optilab.show.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence with a style of the terminal."""
+
+    text: str
+    style: str = ""
+
+
+class Verbatim(str):
+    """A text that a program may read, such as a path: printed as it is, whatever characters it has."""
+
+
+class Hint(str):
+    """A line about the command or its files, which a terminal alone shows."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer in one sentence, with which a page begins: the claim, and what limits it."""
+
+    claim: str
+    rest: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.claim + self.rest
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """The command that an answer proposes, and the reason, which reads on from `The next step`."""
+
+    call: Call
+    why: str
+
+    @property
+    def line(self) -> Command:
+        return Command("  next: ", self.call, f" ({self.why})")
+
+    def document(self) -> "Mapping[str, str]":
+        """What `--json` has of it."""
+        return {"command": str(self.call), "why": self.why}
+
+
+@dataclass(frozen=True)
+class Details:
+    """A part of a page with a heading; `folded` until a reader opens it."""
+
+    title: str
+    blocks: "Iterable[Block]"
+    folded: bool = False
+
+
+Block = str | Command | Sentence | Verdict | NextStep | Table | Chart | Details
+
+
+def paint(blocks: Iterable[Block]) -> None:
+    """Print blocks on stdout."""
+    for block in blocks:
+        match block:
+            case Verbatim():
+                print(block, flush=True)
+            case Sentence():
+                terminal.say(block.text, block.style or None)
+            case Verdict():
+                terminal.say(f"verdict: {block.text}", "bold")
+            case Table():
+                block.write("table")
+            case Chart():
+                terminal.draw(block)
+            case NextStep():
+                terminal.say(str(block.line))
+            case _:
+                terminal.say(str(block))
+
+
+def lines(blocks: Iterable[Block], medium: Callable[[str | Command], str] = str, rows: int = 0) -> Iterator[str]:
+    """Blocks as lines of text, without charts; `medium` writes their commands, and tables have at most `rows` rows."""
+    for block in blocks:
+        match block:
+            case Table():
+                yield from block.lines(rows)
+            case Sentence():
+                yield block.text
+            case Verdict():
+                yield f"verdict: {block.text}"
+            case NextStep():
+                yield medium(block.line)
+            case Hint():
+                continue
+            case str() | Command():
+                yield medium(block)

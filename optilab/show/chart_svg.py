@@ -1,0 +1,511 @@
+"""Charts as SVG for pages, drawn in the units of the data, so that a script can read and enlarge them.
+
+The texts of a panel are placed in percent and keep their size at any width. In it is a plot, whose viewBox is the range
+of the axes and which is stretched. `d` of a curve holds its values, on a
+logarithmic axis their log10; y upwards is negative.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from math import ceil, floor, isfinite, log10
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from optilab.errors import printable
+from optilab.show.chart import (
+    LIGHT_COLORS,
+    VIRIDIS,
+    Band,
+    Chart,
+    Contour,
+    Heatmap,
+    Panel,
+    Points,
+    Polyline,
+    Scale,
+    Threshold,
+)
+from optilab.words import brief, percent
+
+HIGH = 200
+"""Pixels of the height of an area, and of a line of names next to it."""
+LINE = 14
+MOST_SHOWN = 12
+"""Series that are all shown at first; of more the first FIRST_SHOWN."""
+FIRST_SHOWN = 6
+MOST_DETAILED = 24
+"""Series that colors and dashes tell apart; of more no thin lines are drawn."""
+MOST_POINTS = 60_000
+"""Points of the lines of a panel. Of longer lines the extremes of columns are drawn, of which there are at least
+LEAST_COLUMNS."""
+LEAST_COLUMNS = 50
+MOST_CELLS = 320
+"""Rows and columns of a map."""
+SHADES = 48
+"""Colors of a map."""
+WRITTEN = 120
+"""Cells of a map that has its values written."""
+SHORT = 4
+"""Letters of a name left of a row for which a number's room is enough."""
+LONGEST = 22
+"""Letters of a name next to a line."""
+
+
+def figure(chart: Chart) -> Markup:
+    """The panels of a chart, a row after the other."""
+    rows = (
+        (len(row.panels), Markup("\n").join(_panel(panel.with_ends(), chart) for panel in row.panels))
+        for row in chart.rows
+    )
+    return Markup("\n").join(
+        _svg('<div class="panels of{count}">{row}</div>', count=count, row=row) for count, row in rows
+    )
+
+
+def is_shown(chart: Chart, series: int | None) -> bool:
+    """Whether a series is shown before a reader switches it."""
+    return series is None or len(chart.series) <= MOST_SHOWN or series < FIRST_SHOWN
+
+
+def has_lines(chart: Chart) -> bool:
+    """Whether there is something to be switched."""
+    return len(chart.series) > 1 and any(
+        isinstance(mark, Polyline) for panel in chart.panels for mark in panel.marks
+    )
+
+
+def signs(chart: Chart) -> Iterator[tuple[str, str]]:
+    """The signs that are no series: the class of each, and what it means."""
+    found = dict[tuple[str, str], None]()
+    marks = [mark for panel in chart.panels for mark in panel.marks]
+    for mark in marks:
+        if isinstance(mark, Contour) and mark.label:
+            found["edge", mark.label] = None
+        elif isinstance(mark, Points) and mark.label:
+            several = sum(isinstance(one, Points) and one.label == mark.label for one in marks) > 1
+            found[f"{mark.symbol} {_look(None if several else mark.series)}", mark.label] = None
+        elif isinstance(mark, Heatmap) and not mark.kinds and mark.gone is not None and not _is_named(mark):
+            found["gone", "diverged"] = None
+    yield from found
+
+
+def _is_named(heat: Heatmap) -> bool:
+    return bool(heat.values.size <= WRITTEN)
+
+
+def _svg(template: str, **values: Any) -> Markup:
+    """An element with texts in which nothing is invisible or live."""
+    return Markup(template).format(**{k: printable(v) if type(v) is str else v for k, v in values.items()})
+
+
+class _Frame:
+    """A panel with its axes in their own units: log10 of a logarithmic one."""
+
+    def __init__(self, panel: Panel, chart: Chart) -> None:
+        self.panel, self.chart = panel, chart
+        (self.x0, self.x1), (self.y0, self.y1) = (_range(scale) for scale in (panel.x, panel.y))
+        lines = sum(isinstance(mark, Polyline) for mark in panel.marks)
+        self.columns = max(LEAST_COLUMNS, MOST_POINTS // (3 * max(lines, 1)))
+
+    def across(self, x: float) -> float:
+        """Percent of the width of the area."""
+        return 100 * (x - self.x0) / (self.x1 - self.x0)
+
+    def up(self, y: float) -> float:
+        """Pixels from the top of the area."""
+        return HIGH * (self.y1 - y) / (self.y1 - self.y0)
+
+
+def _panel(panel: Panel, chart: Chart) -> Markup:
+    frame = _Frame(panel, chart)
+    marks = [
+        mark for mark in panel.marks if len(chart.series) <= MOST_DETAILED or not getattr(mark, "detail", False)
+    ]
+    painted = Markup().join(svg for mark in marks for svg in PAINTERS[type(mark)](mark, frame))
+    names, ramps = _names(frame), Markup().join(_ramps(marks))
+    kinds = (
+        ("named", names),
+        ("valued", panel.is_layered),
+        ("colored", ramps),
+        ("wide", any(len(name) > SHORT for name in panel.y.names)),
+    )
+    return _svg(
+        '<div class="chart{kinds}" role="img" tabindex="0" aria-label="{title}{over}" data-x="{x}" data-y="{y}">'
+        '<span class="caption">{title}</span><svg class="axes" width="100%" height="200"><g class="ticks">{ticks}</g>'
+        '<svg class="plot" width="100%" height="100%" viewBox="{view}" preserveAspectRatio="none">{marks}</svg>'
+        '<rect class="frame" width="100%" height="100%"/><g class="over">{texts}{names}</g>'
+        '<text class="label" x="50%" y="236">{label}</text>{ramps}</svg></div>',
+        kinds="".join(f" {kind}" for kind, is_so in kinds if is_so),
+        title=_title(panel, chart),
+        over=f" over {panel.x.label}" if panel.x.label else "",
+        x=_kind(panel.x),
+        y=_kind(panel.y),
+        ticks=Markup().join(_ticks(frame)),
+        view=f"{frame.x0:.8g} {-frame.y1:.8g} {frame.x1 - frame.x0:.8g} {frame.y1 - frame.y0:.8g}",
+        marks=painted,
+        texts=Markup().join(_texts(frame)),
+        names=names,
+        label=panel.x.label,
+        ramps=ramps,
+    )
+
+
+def _kind(scale: Scale) -> str:
+    """What a script has to know of an axis."""
+    return " ".join(filter(None, ("log" * scale.log, scale.unit, "names" * bool(scale.names))))
+
+
+def caption(chart: Chart) -> str:
+    """The title of a chart, of a single map with that of its panel, which may need several lines."""
+    alone = chart.panels[0].title if len(chart.panels) == 1 and chart.panels[0].is_plane else ""
+    return ", ".join(filter(None, (chart.title, alone))).replace("\n", ", ")
+
+
+def _title(panel: Panel, chart: Chart) -> str:
+    heats = [mark.scale.label for mark in panel.marks if isinstance(mark, Heatmap)]
+    own = "" if panel.title and panel.title in caption(chart) else panel.title.replace("\n", ", ")
+    return ", ".join(dict.fromkeys(filter(None, (own, *heats)))) or panel.y.label
+
+
+def _range(scale: Scale) -> tuple[float, float]:
+    """The limits of an axis with its margin."""
+    low, high = (log10(end) if scale.log else end for end in scale.ends)
+    room = 0.0 if scale.names else max(scale.margin, 0.02) * (high - low)
+    return (low - room, high + room) if high > low else (low - 0.5, high + 0.5)
+
+
+# --- ticks -------------------------------------------------------------------------------------------------
+
+
+def nice(low: float, high: float, most: int = 7, least: float = 0.0) -> list[float]:
+    """Round numbers between two ends, at most `most`, not closer than `least`."""
+    step = 10.0 ** floor(log10((high - low) / most))
+    step = next(step * factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= most)
+    step = max(step, least)
+    return [float(f"{k * step:.12g}") for k in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """log10 of the values of a logarithmic axis: powers of ten, of a short axis also 2 and 5, of a long one not all."""
+    span, every = high - low, ceil((high - low) / 7)
+    digits = (1, 2, 3, 5, 7) if span < 1.2 else (1, 2, 5) if span < 2.5 else (1,)
+    exponents = [e for e in range(floor(low), ceil(high) + 1) if e % every == 0]
+    found = [at for e in exponents for digit in digits if low <= (at := e + log10(digit)) <= high]
+    return found if len(found) > 1 else [log10(value) for value in nice(10**low, 10**high)]
+
+
+def _labels(scale: Scale, low: float, high: float) -> Iterator[tuple[float, str]]:
+    """Places of an axis and what is written there."""
+    if scale.names:
+        every = ceil(len(scale.names) / 14)
+        yield from list(enumerate(scale.names, 1))[::every]
+        return
+    places = [log10(tick) if scale.log else tick for tick in scale.ticks]
+    for at in places or (_log_ticks(low, high) if scale.log else nice(low, high, least=scale.unit == "epochs")):
+        yield at, _text(scale, 10.0**at if scale.log else at)
+
+
+SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+
+
+def _text(scale: Scale, value: float) -> str:
+    if scale.unit == "fraction":
+        return f"{100 * value:.4g}%"
+    if scale.log and not 1e-3 <= value < 1e5 and f"{value:e}".startswith("1.000000"):
+        return f"10{str(round(log10(value))).translate(SUPERSCRIPT)}"
+    return f"{value:.4g}".replace("-", "\u2212").replace("e\u2212", "e-")
+
+
+def _ticks(frame: _Frame) -> Iterator[Markup]:
+    for at, text in _labels(frame.panel.x, frame.x0, frame.x1):
+        yield _svg('<text class="x" x="{x}%" y="216">{text}</text>', x=f"{frame.across(at):.2f}", text=text)
+    for at, text in _labels(frame.panel.y, frame.y0, frame.y1):
+        y = f"{frame.up(at):.1f}"
+        yield _svg(
+            '<line x2="100%" y1="{y}" y2="{y}"/><text class="y" x="-6" y="{y}">{text}</text>', y=y, text=text
+        )
+
+
+# --- texts over the marks ------------------------------------------------------------------------------------
+
+
+def _names(frame: _Frame) -> Markup:
+    """The names of the lines that are shown at first at their right ends, far enough from each other."""
+    ends: list[tuple[float, str, str]] = []
+    chart, bold = frame.chart, dict[int, Polyline]()
+    for mark in frame.panel.marks:
+        if (
+            isinstance(mark, Polyline)
+            and mark.series is not None
+            and not mark.detail
+            and len(mark.x)
+            and mark.dash == "series"
+        ):
+            if is_shown(chart, mark.series) and len(chart.series) > 1:
+                bold[mark.series] = mark
+        elif isinstance(mark, Threshold) and mark.y is not None and mark.name:
+            ends.append((frame.up(float(_own(frame.panel.y, mark.y)[0])), mark.name, "muted"))
+        elif isinstance(mark, Heatmap) and frame.panel.is_layered and len(mark.values) * LINE <= HIGH:
+            last = [(row, value) for row, value in enumerate(mark.values[:, -1].tolist(), 1) if isfinite(value)]
+            ends += [(frame.up(row), percent(v) if mark.scale.unit else f"{v:.1e}", "muted") for row, v in last]
+    for series, line in bold.items():
+        y = _own(frame.panel.y, line.y)
+        if (seen := y[np.isfinite(y)]).size:
+            ends.append(
+                (min(max(frame.up(seen[-1]), 0), HIGH), chart.series[series], f"n{series} {_look(series)}")
+            )
+    placed = spread([at for at, _, _ in sorted(ends)], LINE, HIGH)
+    return Markup().join(
+        _svg(
+            '<text class="end {look}" x="100%" y="{y}">{name}</text>', look=look, y=f"{y:.1f}", name=_fitted(name)
+        )
+        for y, (_, name, look) in zip(placed, sorted(ends), strict=True)
+    )
+
+
+def _fitted(name: str) -> str:
+    """A name, of several settings only their values, that fits next to a line."""
+    parts = brief(name).split(", ")
+    short = ", ".join(part.partition(" ")[2] or part for part in parts) if len(parts) > 1 else brief(name)
+    return short if len(short) <= LONGEST else f"{short[: LONGEST - 1]}\u2026"
+
+
+def spread(places: Sequence[float], apart: float, most: float) -> list[float]:
+    """Ascending places, moved until they are `apart` and, where there is room, below `most`."""
+    found: list[float] = []
+    for place in places:
+        found.append(max([place, *(before + apart for before in found[-1:])]))
+    limit = most
+    for i in reversed(range(len(found))):
+        found[i] = min(found[i], limit)
+        limit = found[i] - apart
+    return found
+
+
+def _texts(frame: _Frame) -> Iterator[Markup]:
+    """The values in the cells of a small map, and the names of places."""
+    panel = frame.panel
+    for mark in panel.marks:
+        if isinstance(mark, Heatmap) and panel.x.names and _is_named(mark):
+            for (row, column), value in np.ndenumerate(mark.values):
+                text = percent(value) if mark.scale.unit == "fraction" else f"{value:.3g}"
+                if isfinite(value):
+                    shade = float(Scale("", *_ends(mark)).place(value))
+                    yield _placed(frame, "cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
+        elif isinstance(mark, Points) and mark.name and np.size(mark.x):
+            x, y = (float(_own(scale, at)[0]) for scale, at in ((panel.x, mark.x), (panel.y, mark.y)))
+            yield _placed(frame, "place before" if mark.before else "place", x, y, mark.name)
+        elif isinstance(mark, Threshold) and mark.x is not None:
+            yield _placed(
+                frame, "place", float(_own(panel.x, mark.x)[0]), frame.y1 - 0.06 * (frame.y1 - frame.y0), mark.name
+            )
+
+
+def _placed(frame: _Frame, kind: str, x: float, y: float, text: str) -> Markup:
+    return _svg('<text class="{kind}" x="{x}%" y="{y}">{text}</text>', kind=kind, x=f"{frame.across(x):.2f}",
+                y=f"{frame.up(y):.1f}", text=text)  # fmt: skip
+
+
+# --- marks ---------------------------------------------------------------------------------------------------
+
+
+def _own(scale: Scale, values: Any) -> Any:
+    """Values in the units of an axis."""
+    values = np.asarray(values, float).ravel()
+    with np.errstate(all="ignore"):
+        return np.log10(values) if scale.log else values
+
+
+def _path(frame: _Frame, x: Any, y: Any, step: bool = False, digits: str = "") -> str:
+    """The curve, with `digits` or as exact as a picture is; it is interrupted where a value is not finite."""
+    parts, pen = [], "M"
+    digits = digits or f".{max(0, ceil(log10(500 / (frame.y1 - frame.y0))))}f"
+    x, y = _thinned(_own(frame.panel.x, x), _own(frame.panel.y, y), frame.columns)
+    for a, b in zip(x.tolist(), y.tolist(), strict=True):
+        if not (isfinite(a) and isfinite(b)):
+            pen = "M"
+            continue
+        far = 9 * (frame.y1 - frame.y0)  # a browser draws no line to 1e100
+        a, b = f"{a:.5g}", f"{-max(min(b, frame.y1 + far), frame.y0 - far):{digits}}"
+        parts.append(f"H{a}V{b}" if step and pen == "L" else f"{pen}{a} {b}")
+        pen = "L"
+    return "".join(parts).replace(" 0.", " .").replace("-0.", "-.")
+
+
+def _thinned(x: Any, y: Any, columns: int) -> tuple[Any, Any]:
+    """Of many points the lowest and the highest of each column."""
+    if len(x) <= 3 * columns:
+        return x, y
+    filled = np.where(np.isfinite(y), y, 0.0)
+    parts = np.array_split(np.arange(len(x)), columns)
+    chosen = np.unique([(p[0], p[np.argmin(filled[p])], p[np.argmax(filled[p])]) for p in parts])
+    chosen = np.union1d(chosen, [len(x) - 1])
+    return x[chosen], y[chosen]
+
+
+def _look(series: int | None) -> str:
+    return "ink" if series is None else f"c{series % 6} d{series // 6 % 4}"
+
+
+def _marked(frame: _Frame, series: int | None, more: str = "") -> Markup:
+    """Class and number of the series of a mark."""
+    off = "" if is_shown(frame.chart, series) else " off"
+    number = _svg(' data-series="{n}"', n=series) if series is not None else Markup()
+    return _svg(
+        'class="{more}{look}{off}"{number}',
+        more=f"{more} " if more else "",
+        look=_look(series),
+        off=off,
+        number=number,
+    )
+
+
+def _polyline(line: Polyline, frame: _Frame) -> Iterator[Markup]:
+    if not len(line.x):
+        return
+    if not line.width:  # points that nothing joins
+        yield from _points(Points(line.x, line.y, "place", line.series), frame)
+        return
+    kind = " ".join(
+        filter(
+            None,
+            (
+                "line",
+                line.dash if line.dash != "solid" else "",
+                "thin" * (line.width < 1.5),
+                "faint" * (line.alpha < 0.8),
+            ),
+        )
+    )
+    series = frame.chart.series
+    role = f", {line.role}" if line.role and (len(series) == 1 or line.role != "validation") else ""
+    name = Markup() if line.series is None or line.detail else _svg(
+        ' data-name="{name}"', name=(series[line.series] if series else frame.panel.y.label) + role)  # fmt: skip
+    d = _path(frame, line.x, line.y, line.step, "" if line.detail else f".{5 + frame.panel.y.log}g")
+    yield _svg('<path {marked}{name} d="{d}"/>', marked=_marked(frame, line.series, kind), name=name, d=d)
+    if line.marker and len(line.x) <= MOST_MARKED and frame.panel.is_plane:
+        yield from _points(Points(line.x, line.y, "dot", line.series), frame)
+
+
+MOST_MARKED = 61
+"""Points of a path that are shown one by one."""
+
+
+def _band(band: Band, frame: _Frame) -> Iterator[Markup]:
+    there, back = _path(frame, band.x, band.high), _path(frame, band.x[::-1], band.low[::-1])
+    d = f"{there}L{back[1:]}Z" if there and back else ""
+    yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, band.series, "band"), d=d)
+
+
+def _points(points: Points, frame: _Frame) -> Iterator[Markup]:
+    """A point is a line without length and with round ends, which is not stretched."""
+    x, y = _own(frame.panel.x, points.x), _own(frame.panel.y, points.y)
+    d = "".join(f"M{a:.5g} {-b:.5g}h0" for a, b in zip(x, y, strict=True) if isfinite(a) and isfinite(b))
+    if d:
+        yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, points.series, f"point {points.symbol}"), d=d)
+
+
+def _threshold(line: Threshold, frame: _Frame) -> Iterator[Markup]:
+    if line.y is not None:
+        d = f"M{frame.x0:.6g} {-_own(frame.panel.y, line.y)[0]:.6g}H{frame.x1:.6g}"
+    else:
+        d = f"M{_own(frame.panel.x, line.x)[0]:.6g} {-frame.y0:.6g}V{-frame.y1:.6g}"
+    yield _svg('<path class="threshold {look}" d="{d}"/>', look=_look(line.series), d=d)
+
+
+def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup]:
+    """A picture of a pixel for each cell, and what the ends of its colors mean."""
+    rows, columns = (slice(None, None, ceil(count / MOST_CELLS)) for count in heat.values.shape)
+    values = np.asarray(heat.values, float)[rows, columns]
+    x, y = _own(frame.panel.x, heat.x), _own(frame.panel.y, heat.y)
+    wide, high = (float(at[1] - at[0]) if len(at) > 1 else 1.0 for at in (x, y))
+    known = np.isfinite(values) & ~(np.asarray(heat.gone)[rows, columns] if heat.gone is not None else False)
+    if heat.kinds:
+        palette, known = [_channels(color) for color in LIGHT_COLORS], values >= 0
+        shades = np.maximum(values, 0).astype(int) % len(palette)
+    else:
+        anchors, at = np.array([_channels(color) for color in VIRIDIS]), np.linspace(0, 1, SHADES)
+        palette = np.stack(
+            [np.interp(at, np.linspace(0, 1, len(anchors)), one) for one in anchors.T], axis=-1
+        ).tolist()
+        place = np.clip(Scale("", *_ends(heat), heat.scale.log).place(np.where(known, values, np.nan)), 0, 1)
+        shades = np.rint(np.nan_to_num(place) * (SHADES - 1)).astype(int)
+    yield _svg(
+        '<image class="map" x="{x:.6g}" y="{y:.6g}" width="{width:.6g}" height="{height:.6g}"'
+        ' preserveAspectRatio="none" href="data:image/png;base64,{png}"/>',
+        x=x[0] - wide / 2,
+        y=-y[-1] - high / 2,
+        width=x[-1] - x[0] + wide,
+        height=y[-1] - y[0] + high,
+        png=_png(np.where(known, shades, len(palette))[::-1], [int(part) for color in palette for part in color]),
+    )
+
+
+def _ends(heat: Heatmap) -> tuple[float, float]:
+    """The values of the ends of the colors."""
+    if heat.scale.is_set:
+        return heat.scale.ends
+    values = np.asarray(heat.values, float)
+    known = values[np.isfinite(values) & ~(np.asarray(heat.gone) if heat.gone is not None else False)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+
+
+def _ramps(marks: Sequence[Any]) -> Iterator[Markup]:
+    """What the colors of a map mean."""
+    for heat in (mark for mark in marks if isinstance(mark, Heatmap) and not mark.kinds):
+        low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in _ends(heat))
+        blocks = Markup().join(_svg('<tspan fill="{color}">\u2588</tspan>', color=color) for color in VIRIDIS[::2])
+        yield _svg(
+            '<text class="ramp" x="100%" y="258">{low} {blocks} {high}</text>', low=low, blocks=blocks, high=high
+        )
+
+
+def _channels(color: str) -> list[int]:
+    return [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def _png(pixels: Any, palette: Sequence[int]) -> str:
+    """A picture of numbers of colors; the one after the last is transparent."""
+    from PIL import Image  # slow to import
+
+    picture = Image.fromarray(pixels.astype(np.uint8), "P")
+    picture.putpalette([*palette, 0, 0, 0])
+    content = BytesIO()
+    picture.save(content, "PNG", optimize=True, transparency=len(palette) // 3)
+    return b64encode(content.getvalue()).decode()
+
+
+def _contour(contour: Contour, frame: _Frame) -> Iterator[Markup]:
+    """Fourteen lines of equal height, evenly spaced on a logarithmic scale, or one at a level."""
+    from contourpy import contour_generator  # comes with matplotlib
+
+    panel = frame.panel
+    if contour.exact is not None:
+        yield _svg('<path class="edge" d="{d}"/>', d=_path(frame, *contour.exact))
+        return
+    x, y = ((np.geomspace if scale.log else np.linspace)(*scale.ends, 64) for scale in (panel.x, panel.y))
+    height = contour.decades(x, y) if contour.level is None else contour.height(x, y)
+    if height is None:
+        return
+    levels = (
+        [contour.level]
+        if contour.level is not None
+        else np.linspace(np.nanmin(height), np.nanmax(height), 16)[1:-1]
+    )
+    generator: Any = contour_generator(x, y, height)
+    for level in levels:
+        if d := "".join(_path(frame, *line.T) for line in generator.lines(level)):
+            yield _svg('<path class="{kind}" d="{d}"/>', kind="contour" if contour.level is None else "edge", d=d)
+
+
+PAINTERS: dict[type, Callable[[Any, _Frame], Iterator[Markup]]] = {
+    Polyline: _polyline,
+    Band: _band,
+    Points: _points,
+    Threshold: _threshold,
+    Contour: _contour,
+    Heatmap: _heatmap,
+}
