@@ -1,7 +1,7 @@
 """Causes in a training loop of the user's own, from what `optilab.watch` saw of it: bugs, not settings.
 
 Each has its thresholds above it. All are silent for a training of optilab's, whose loop is known. To add one: a
-function here, its name in a tuple at the end, and what it needs to know in `_facts` of `optilab/loop/watch.py`.
+function here, its name in a tuple at the end, and what it needs to know in `_facts` of `optilab/watch/watch.py`.
 """
 
 import math

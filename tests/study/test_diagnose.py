@@ -75,7 +75,7 @@ NO_SETTING = {"one-class", "labels-unrelated"}  # the dataset is to blame
 
 
 def test_every_rule_is_tested():
-    """Those of loops are tested with loops of plain PyTorch (tests/loop)."""
+    """Those of loops are tested with loops of plain PyTorch (tests/watch)."""
     of_loops = {rule.name for rule in (*in_loop.DATA_AND_LOOP, *in_loop.THEN, *in_loop.NOTES)}
     assert SHOWN.keys() | of_loops == {rule.name for rule in CAUSES}
     assert not SHOWN.keys() & of_loops

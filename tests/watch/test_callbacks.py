@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import optilab
-from optilab.loop import callbacks
+from optilab.watch import callbacks
 
 
 def test_callbacks_without_a_training_and_with_metrics_that_are_wrong(monkeypatch):

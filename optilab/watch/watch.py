@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from optilab.errors import DataError, UsageError, shown, system_failures
-from optilab.loop.targets import Targets, next_inputs
 from optilab.runs.metrics import metric_of
 from optilab.train.layers import (
     BATCH_NORMS,
@@ -42,6 +41,7 @@ from optilab.train.layers import (
     spaced,
     without_gradient,
 )
+from optilab.watch.targets import Targets, next_inputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -149,14 +149,14 @@ class Watch:
     @staticmethod
     def lightning() -> Any:
         """A callback for `lightning.Trainer(callbacks=[optilab.watch.lightning()])`; its `watch` has the diagnosis."""
-        from optilab.loop import callbacks
+        from optilab.watch import callbacks
 
         return callbacks.lightning(Watch)
 
     @staticmethod
     def transformers() -> Any:
         """The same for the `Trainer` of Hugging Face's Transformers."""
-        from optilab.loop import callbacks
+        from optilab.watch import callbacks
 
         return callbacks.transformers(Watch)
 
