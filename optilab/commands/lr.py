@@ -94,9 +94,7 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         ramp = rates.rate_ramp(asked.optimizer, self.steps)
         dataset = studies.dataset_of(asked.data)
         config = [self.config if isinstance(self.config, str) else asked.name]
-        again = replace(self.call("lr"), arguments=config)
-        one_thread = None if place.library else replace(again, options={**again.options, "threads": 1})
-        test = range_test(asked, ramp, dataset, place.silent, one_thread)
+        test = range_test(asked, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)
         answer = LabRate(
             replace(self.call("lr", *CHANGES), arguments=config),
@@ -109,21 +107,14 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, asked.name)))
 
 
-def range_test(
-    asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool, one_thread: Call | None = None
-) -> "RangeTest":
-    """The range test, with its cost beforehand and its progress; it ends where the loss runs away.
-
-    `one_thread` repeats it, which is the advice where the machine is busy; without it there is none.
-    """
+def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
+    """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
     from optilab.study import rates
-    from optilab.train.crowding import Crowding
 
     with studies.starting(asked.name) if not silent else nullcontext():
         from optilab.train import session  # torch comes in here
         from optilab.train.device import alone
 
-    crowding = Crowding(asked.threads if one_thread else 1, lambda: one_thread or Call("lr"))
     losses: list[float] = []
     with alone():
         training = session.build(asked, dataset)
@@ -131,8 +122,6 @@ def range_test(
             for loss in training.ramp(rate / ramp.lr for rate in ramp.rates):
                 losses.append(loss)
                 progress.step(loss)
-                if advice := crowding.batch(len(losses)):
-                    terminal.note(advice)
                 if rates.runs_away(losses, training.chance_loss):
                     break
     return rates.read_range_test(ramp, losses, training.chance_loss)
