@@ -16,6 +16,7 @@ os.environ.pop("OPTILAB_RUNS", None)
 PROGRAMS = {
     "diagnosis": "the diagnosis of trainings whose cause is known; trains and draws them, too",
     "loops": "the same of loops of plain PyTorch under `optilab.watch`",
+    "refinements": "each check of the diagnosis, and each refinement of one, left out in turn",
     "peers": "other tools on the same loops",
     "error_rates": "how often verdicts and intervals err, and what they find",
     "rates": "what the recommended learning rate loses, and races of an optimizer against itself",

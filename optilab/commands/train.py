@@ -303,7 +303,7 @@ def _draw(request: Train, records: Sequence[Record]) -> list[str]:
 class LabTraining(LabRun):
     """A training at its end."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
     judged: "Sequence[ClaimResult]" = ()
     written: Sequence[str] = ()
     picture: bool | None = None
