@@ -96,11 +96,12 @@ def findings_of_loops():
 
 
 def _findings(of):
-    lines = ["| finding | what was seen | what helps |", "|---|---|---|"]
+    lines = ["| finding | meaning | fix |", "|---|---|---|"]
     for name in dict.fromkeys(check.name for check in of):
         same = [check for check in of if check.name == name]
-        seen = "<br>".join(check.text.replace("|dw|/|w|", "dw/w") for check in same)
-        lines.append(f"| `{name}` | {seen} | {same[0].fix} |")
+        first, *others = (check.text.replace("|dw|/|w|", "dw/w").rstrip(".") for check in same)
+        meaning = "; or: ".join([first, *(text[0].lower() + text[1:] for text in others)])
+        lines.append(f"| `{name}` | {meaning} | {same[0].fix} |")
     return "\n".join(lines) + "\n"
 
 

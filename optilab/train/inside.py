@@ -541,7 +541,7 @@ def first_batch(
         "sample_gradients": gradients,
         **first_layers([*probe.rows.values()]),
         "network": network_facts(network, probe.activations, probe.normed_over),
-        "loop": {"loss_path": operations(loss), "no_gradient": cut, "batch_as_time": batch_as_time(probe, logits)},
+        "loop": {"loss_path": operations(loss), "no_gradient": cut, "crossed": batch_as_time(probe, logits)},
     }
 
 
