@@ -199,6 +199,7 @@ class Probe:
         self.input: Tensor | None = None
         self.embedded: Tensor | None = None  # the network's inputs behind its first embedding
         self._entries = weights
+        self._output: Tensor | None = None  # of the last layer
         self._before: dict[str, list[Tensor]] = {}
         self._weights: dict[str, list[nn.Parameter]] = {}
         self._in_step = False
@@ -210,7 +211,8 @@ class Probe:
                 self._hooks.append(module.register_forward_pre_hook(hook, with_kwargs=True))
 
     def close(self) -> None:
-        """Take the hooks away."""
+        """Take the hooks away; the forward pass is done."""
+        self._measure_output()
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -240,9 +242,17 @@ class Probe:
                 self.axes[name] = [*(taken.shape[:2] if first else (taken.shape[1], taken.shape[0]))]
             if isinstance(module, nn.Embedding) and self.embedded is None and _same(taken, self.input):
                 self.embedded = made
-        if made is not None and made.is_floating_point():
-            row["activation_std"], row["activation_mean"] = torch.std_mean(precise(_some(made)), correction=0)
+        self._measure_output()
         self.rows[name] = row
+        self._output = made.detach() if made is not None and made.is_floating_point() else None
+
+    def _measure_output(self) -> None:
+        """For the last layer: moments of its own outputs, where no activation follows."""
+        if self._output is not None and "dead" not in (row := next(reversed(self.rows.values()))):
+            row["activation_std"], row["activation_mean"] = torch.std_mean(
+                precise(_some(self._output)), correction=0
+            )
+        self._output = None
 
     def _activation(self, module: nn.Module, values: Tensor, name: str, whole: bool) -> None:
         """For the last layer: moments of what it passes on, the fraction on a flat part, and that of dead units.
@@ -257,9 +267,10 @@ class Probe:
             return
         some = _some(values)
         flat = (some <= low) | (some >= high)
-        units = flat.movedim(1 if isinstance(module, BY_CHANNEL) else -1, 0).flatten(1)
+        units = 1 if isinstance(module, BY_CHANNEL) else flat.dim() - 1
+        dead = flat.all(dim=[axis for axis in range(flat.dim()) if axis != units])
         row["activation_std"], row["activation_mean"] = torch.std_mean(precise(some), correction=0)
-        row |= {"saturated": flat.float().mean(), "dead": units.all(dim=1).float().mean()}
+        row |= {"saturated": flat.float().mean(), "dead": dead.float().mean()}
         if name not in _NEVER_FLAT:
             self.activations.append(name)
 
