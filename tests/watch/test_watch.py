@@ -57,12 +57,12 @@ QUICK = adam()
 
 def learn(
     net, x=X, y=Y, *, steps=70, batch=16, made=torch.optim.Adam, step=zeroed_first, loss=F.cross_entropy, target=True,
-    schedule=None, held_out=None, modes=(True, False), watched=True,
+    schedule=None, held_out=None, modes=(True, False), watched=True, bare=False,
 ):  # fmt: skip
     """The watch of a user's loop; `step(optimizer, loss)` is what it does with a loss.
 
-    `schedule(step)` multiplies the learning rate; `held_out` is validated after each pass over x, where the network
-    is in the second of `modes`.
+    With `bare` the watch gets the losses as numbers, and nothing else. `schedule(step)` multiplies the learning rate;
+    `held_out` is validated after each pass over x, where the network is in the second of `modes`.
     """
     optimizer = made(net.parameters())
     watch = optilab.watch(net, optimizer) if watched else None
@@ -75,7 +75,9 @@ def learn(
         step(optimizer, value)
         if rates:
             rates.step()
-        if watch:
+        if watch and bare:
+            watch.step(value.item())
+        elif watch:
             watch.step(value, target=y[here] if target else None)
         if held_out and (number + 1) * batch % len(x) < batch:
             net.train(modes[1])
@@ -492,6 +494,13 @@ LOOPS = {
     "too-few-images: 60 samples": lambda: validated(mlp(), NOISE, size=60, epochs=60),
     "overfitting: 30% of labels wrong": lambda: validated(spoiled(lambda layer: None), FLIPPED, epochs=50),
     "healthy: healthy": lambda: longer(mlp(), steps=300),
+    "healthy: bare numbers": lambda: longer(mlp(), steps=300, bare=True),
+    "learning-rate-too-high: dead after a loss of millions, bare numbers": lambda: learn(
+        mlp(), X * 1e6, made=adam(3.0), steps=200, bare=True
+    ),
+    "labels-unrelated: the loss of guessing, bare numbers": lambda: learn(
+        mlp(), **AT_RANDOM, steps=200, bare=True
+    ),
     "healthy: 1% of one class": lambda: rare(0.01, 1e-2),
     "learning-rate-too-low: 1e-5 and a rare class": lambda: rare(0.1, 1e-5),
     "healthy: a language model, and samples that a norm mixes": lambda: longer(
