@@ -18,7 +18,8 @@ sys.path.insert(0, str(ROOT))
 from docs.measured import figures  # noqa: E402
 from optilab.config import section  # noqa: E402
 from optilab.data.catalog import DATASETS  # noqa: E402
-from optilab.diagnose import CAUSES, in_loop  # noqa: E402
+from optilab.diagnose import checks  # noqa: E402
+from optilab.diagnose.loop_checks import LOOP_CHECKS  # noqa: E402
 from optilab.optimize import OBJECTIVES, RULES  # noqa: E402
 from tests.pages import PAGES, renewed  # noqa: E402
 from tests.reference.calls import EQUATIONS, FORMS, LIBRARIES  # noqa: E402
@@ -85,23 +86,22 @@ def datasets():
 
 
 def findings():
-    """One row per finding of a training: what it measures, its threshold, what is normal, its remedy."""
-    only = {*in_loop.DATA_AND_LOOP, *in_loop.THEN, *in_loop.NOTES}
-    return _findings([cause for cause in CAUSES if cause not in only], "measures", "threshold", "normal", "remedy")
+    """One row per finding of a training: what its checks see, and what helps."""
+    return _findings(checks.CHECKS)
 
 
 def findings_of_loops():
-    """The same of the bugs of loops, and when they are silent."""
-    causes = [cause for cause in CAUSES if cause.silent]
-    return _findings(causes, "measures", "threshold", "normal", "silent", "remedy")
+    """The same of the bugs of loops."""
+    return _findings(LOOP_CHECKS)
 
 
-def _findings(causes, *columns):
-    heads = ["finding", *columns]
-    lines = [f"| {' | '.join(heads)} |".replace("silent", "silent when"), "|---" * len(heads) + "|"]
-    for cause in causes:
-        text = " | ".join(getattr(cause, column) for column in columns).replace("|dw|/|w|", "dw/w")
-        lines.append(f"| `{cause.name}` | {text} |")
+def _findings(of):
+    lines = ["| finding | meaning | fix |", "|---|---|---|"]
+    for name in dict.fromkeys(check.name for check in of):
+        same = [check for check in of if check.name == name]
+        first, *others = (check.text.replace("|dw|/|w|", "dw/w").rstrip(".") for check in same)
+        meaning = "; or: ".join([first, *(text[0].lower() + text[1:] for text in others)])
+        lines.append(f"| `{name}` | {meaning} | {same[0].fix} |")
     return "\n".join(lines) + "\n"
 
 

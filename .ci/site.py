@@ -76,5 +76,5 @@ def topics() -> dict[str, str]:
 
 def api() -> str:
     """The library's front doors, from their docstrings."""
-    doors = ("optilab.lab.Lab", "optilab.loop.watch", "optilab.errors")
+    doors = ("optilab.lab.Lab", "optilab.watch.Watch", "optilab.errors")
     return "\n".join(["# Python API", *(f"\n## {door}\n\n::: {door}" for door in doors)])

@@ -1,10 +1,12 @@
 """A command-line laboratory for optimizers and training dynamics."""
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optilab.lab import Lab as Lab
-    from optilab.loop import Watch
+    from optilab.watch import Watch
 
     watch = Watch
 
@@ -17,16 +19,29 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """`optilab.Lab` and `optilab.watch`, imported when they are first asked for: a command need not wait for them."""
+    """`optilab.Lab`, imported when it is first asked for: a command need not wait for it."""
     if name == "Lab":
         from optilab.lab import Lab
 
         return Lab
-    if name == "watch":
-        from optilab.loop import Watch
-
-        return Watch
     if name.endswith("Error"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; errors are in optilab.errors")
     commands = 'commands are methods of optilab.Lab(), as in optilab.Lab().train("relu.yaml")'
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has Lab and watch; {commands}")
+
+
+class _Package(ModuleType):
+    """`optilab.watch` is the class `Watch`, also once Python has imported the package of that name."""
+
+    @property
+    def watch(self) -> Any:
+        from optilab.watch import Watch
+
+        return Watch
+
+    @watch.setter
+    def watch(self, package: ModuleType) -> None:
+        """Python sets the name to the package that it has imported; the class keeps it."""
+
+
+sys.modules[__name__].__class__ = _Package

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from torch.nn import functional as F  # noqa: N812
 import optilab
 from docs.measured import figures
 from docs.measured.diagnosis import train as storing
-from optilab.diagnose import Severity, diagnose
+from optilab.diagnose import Evidence, Severity, diagnose
+from optilab.diagnose.evidence import LOOP_FACTS
 from tests.diagnosis import stored
 
 CLASSES = 5
@@ -462,11 +464,36 @@ def run(loop: Loop, attach: Callable[..., Any] = watched) -> tuple[Any, float]:
     return watch, skill if skill == skill else 0.0
 
 
-def train(loop: Loop) -> dict[str, Any]:
+class BareNumbers:
+    """A watch that is told the loss of each step as a number, and nothing else."""
+
+    def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer, batch: Any = None) -> None:
+        self.watch = watched(net, optimizer)
+        self.evidence = self.watch.evidence
+
+    def __enter__(self) -> "BareNumbers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.watch.close()
+
+    def step(self, loss: Tensor, target: Any = None) -> None:
+        self.watch.step(loss.item())
+
+    def epoch(self, **metrics: Any) -> None:
+        pass
+
+
+def train(loop: Loop, bare: bool = False) -> dict[str, Any]:
     """What the watch saw of a loop, and the skill that came out."""
-    watch, skill = run(loop)
-    e = watch.evidence()
-    setup = {**vars(e.setup), "rule": vars(e.setup.rule)}
+    watch, skill = run(loop, BareNumbers if bare else watched)
+    return stored_form(watch.evidence(), skill)
+
+
+def stored_form(e: Evidence, skill: float) -> dict[str, Any]:
+    """Evidence as `stored.evidence` reads it."""
+    rule = {"lr": e.setup.lr, "weight_decay": e.setup.decoupled_decay}
+    setup = {"rule": rule, **{key: getattr(e.setup, key) for key in LOOP_FACTS}}
     seen = {"setup": setup, "rows": list(e.rows), "records": list(e.records), "divergence": e.divergence}
     return {**seen, "trial": e.trial, "skill": skill}
 
@@ -498,9 +525,10 @@ OPENED: dict[str, tuple[str, ...]] = {
 """Held-out loop -> what it was called when that half was opened, where later rules, made for it, say more."""
 
 
-def path_of(half: str) -> Path:
+def path_of(half: str, bare: bool = False) -> Path:
     """Held-out loops are what the tests diagnose."""
-    return (stored.HERE if half == "held-out" else Path(__file__).parent) / f"loops-{half}.json.gz"
+    folder = stored.HERE if half == "held-out" and not bare else Path(__file__).parent
+    return folder / f"{'bare-' * bare}loops-{half}.json.gz"
 
 
 def truth(loop: Loop, skill: float, unchanged: float) -> str:
@@ -512,9 +540,9 @@ def truth(loop: Loop, skill: float, unchanged: float) -> str:
     return "healthy" if loop.change == "short" or unchanged - skill < 0.1 else "unclear"  # two epochs teach little
 
 
-def diagnosed(half: str, opened: bool = False) -> list[Outcome]:
+def diagnosed(half: str, opened: bool = False, bare: bool = False) -> list[Outcome]:
     """Every stored loop that is clearly sick or clearly healthy; `opened`: by the rules that had not seen it."""
-    recorded, found = stored.read(path_of(half)), []
+    recorded, found = stored.read(path_of(half, bare)), []
     for loop in (loop for loop in loops(half) if loop.name in recorded):
         entry, unchanged = recorded[loop.name], recorded[f"{loop.family}: unchanged"]["skill"]
         case = stored.Case(loop.name, loop.change, truth(loop, entry["skill"], unchanged), ())
@@ -527,12 +555,14 @@ def diagnosed(half: str, opened: bool = False) -> list[Outcome]:
 
 def rows() -> Iterator[figures.Row]:
     """Flagged, first cause right and healthy left alone, of both halves."""
-    for title, half, opened in (
-        ("design half", "design", False),
-        ("held-out half, when it was opened", "held-out", True),
-        ("held-out half, with later rules", "held-out", False),
+    for title, half, opened, bare in (
+        ("design half", "design", False, False),
+        ("held-out half, when it was opened", "held-out", True, False),
+        ("held-out half, with later rules", "held-out", False, False),
+        ("design half, `watch.step(loss.item())` alone", "design", False, True),
+        ("held-out half, `watch.step(loss.item())` alone", "held-out", False, True),
     ):
-        found = diagnosed(half, opened)
+        found = diagnosed(half, opened, bare)
         flagged = [one for one in found if one.truth == "sick" and one.flagged]
         sick, healthy = (sum(one.truth == name for one in found) for name in ("sick", "healthy"))
         clean = sum(one.truth == "healthy" and not one.flagged for one in found)
@@ -540,14 +570,14 @@ def rows() -> Iterator[figures.Row]:
         yield [title, [len(flagged), sick], [right, len(flagged)], [clean, healthy]]
 
 
-def train_half(half: str, only: str, missing: bool, jobs: int) -> None:
+def train_half(half: str, only: str, missing: bool, jobs: int, bare: bool) -> None:
     """Train the loops of a half whose name begins with `only`, and store what the watch saw."""
-    path = path_of(half)
+    path = path_of(half, bare)
     found = stored.read(path) if path.exists() else {}
     wanted = [loop for loop in loops(half) if loop.name.startswith(only)]
     wanted = [loop for loop in wanted if not (missing and loop.name in found)]
     with ProcessPoolExecutor(jobs) as pool:
-        for loop, result in zip(wanted, pool.map(train, wanted), strict=True):
+        for loop, result in zip(wanted, pool.map(partial(train, bare=bare), wanted), strict=True):
             found[loop.name] = storing.shortened(result)
             print(loop.name, round(result["skill"], 3), file=sys.stderr, flush=True)
             storing.write(path, found)
@@ -559,9 +589,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", default="", metavar="NAME", help="those whose name begins so")
     parser.add_argument("--missing", action="store_true", help="those that are not stored")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--bare", action="store_true", help="give the watch the loss as a number, and nothing else"
+    )
     options = parser.parse_args(arguments)
     if options.train:
-        train_half(options.train, options.only, options.missing, options.jobs)
+        train_half(options.train, options.only, options.missing, options.jobs, options.bare)
     else:
         columns = ["loops", "sick: flagged", "flagged: first cause right", "healthy: not flagged"]
         figures.record("loops", "loops", columns, [*rows()], options.print)

@@ -1,6 +1,5 @@
 """`optilab diagnose`: why a network does not learn, and the command that changes it; also the end of a training."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log10
@@ -17,7 +16,17 @@ from optilab.commands.request import Place
 from optilab.config import presets
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
-from optilab.diagnose import TRIAL_BATCHES, Evidence, Finding, Severity, commands, of_run, unrecorded, verdict
+from optilab.diagnose import (
+    TRIAL_BATCHES,
+    Evidence,
+    Finding,
+    Setup,
+    Severity,
+    commands,
+    of_run,
+    unrecorded,
+    verdict,
+)
 from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.marks import Argument, Flag
@@ -105,10 +114,11 @@ def _probed(config: TrainConfig) -> Evidence:
     with alone():
         try:
             rows, records, divergence = session.look_into(config, dataset, TRIAL_BATCHES)
-            return Evidence(config, rows, records, divergence, trial=True)
+            network = records[0].get("network", {})
+            return Evidence(Setup.of(config, network), rows, records, divergence, trial=True)
         except UsageError:
             # What the engine refuses, such as batch norm over one image, may be what a rule names.
-            evidence = Evidence(config, [], [], trial=True)
+            evidence = Evidence(Setup.of(config), [], [], trial=True)
             if not findings_of(evidence):
                 raise
             return evidence
@@ -125,7 +135,7 @@ class Diagnosis(Answer):
     """What `--config` takes for it."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """The keys that were set besides."""
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
     levels: Sequence[str] = ()
     """The exit status is 9 unless the network is `verdict.healthy` at these levels."""
 
@@ -156,14 +166,10 @@ class Diagnosis(Answer):
         return [Command(other if number else first, step) for number, step in enumerate(steps)]
 
     @property
-    def _all(self) -> list[Command]:
-        """The commands that try several remedies."""
-        asked = self.findings, self.config, self.changes
-        lines = {
-            "for the first two at once: ": verdict.command_of_both(*asked),
-            "to try them all: ": verdict.command_of_all(*asked),
-        }
-        return [Command(why, call) for why, call in lines.items() if call]
+    def _both(self) -> list[Command]:
+        """The command that tries the first remedies of two findings."""
+        both = verdict.command_of_both(self.findings, self.config, self.changes)
+        return [Command("for the first two at once: ", both)] if both else []
 
     @property
     def healthy(self) -> bool:
@@ -173,7 +179,7 @@ class Diagnosis(Answer):
     @property
     def code(self) -> ExitCode:
         levels = [Severity(LEVELS.index(level)) for level in self.levels]
-        if self.evidence.trial and not self.evidence.loop:  # of a config, which is not trained
+        if self.evidence.trial and not self.evidence.setup.loop:  # of a config, which is not trained
             passes = not levels or all(finding.severity < min(levels) for finding in self.findings)
         else:
             passes = all(verdict.healthy(self.evidence, self.findings, level) for level in levels)
@@ -196,24 +202,21 @@ class Diagnosis(Answer):
                 "torch.compile hides the layers' outputs: their mean, std, sat. and dead are unknown", "dim"
             )
         yield ""
-        sick = verdict.sick(self.findings)
         yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
         yield from self._tries("  try: ", "   or: ")
         if evidence.trial:
-            yield Sentence(_of_trials(verdict.UNSEEN_IN_A_TRIAL, evidence), "dim")
+            yield Sentence(verdict.unseen_in_a_trial(evidence), "dim")
         if text := verdict.stability(evidence):
             yield text
         for finding in self.findings:
             yield ""
-            yield Sentence(_line(finding, evidence), STYLES[finding.severity])
+            yield Sentence(_line(finding), STYLES[finding.severity])
             for number, command in enumerate(commands(finding, self.config, self.changes)):
                 yield _proposed("   or: " if number else "  try: ", command)
             if finding.advice:
                 yield f"  {finding.advice}"
-        if sick and (text := _predicted(evidence)):
-            yield from ("", text)
-        for together in self._all:
-            yield from ("", together)
+        for both in self._both:
+            yield from ("", both)
 
     def brief(self) -> Iterator[Block]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
@@ -226,15 +229,13 @@ class Diagnosis(Answer):
             yield from self._tries("  try: ", "")[:1]
             return
         first = self.findings[0]
-        yield Sentence(f"diagnosis: {_line(first, self.evidence)}", STYLES[first.severity])
+        yield Sentence(f"diagnosis: {_line(first)}", STYLES[first.severity])
         for command in commands(first, self.config, self.changes)[:1]:
             yield _proposed("  try: ", command)
         if first.advice:
             yield f"  {first.advice}"
         if both := verdict.command_of_both(self.findings, self.config, self.changes):
             yield Command(f"also {self.findings[1].rule}; for both at once: ", both)
-        if first.rule == "vanishing-gradient" and (text := _predicted(self.evidence)):
-            yield text
         if len(self.findings) > 1 or len(first.remedies) > 1:
             yield Command("  more: ", Call("diagnose", [self.config.removesuffix("/config.yaml")]))
 
@@ -249,7 +250,6 @@ class Diagnosis(Answer):
             "healthy": self.healthy,
             "both": both and str(both),
             "stability": verdict.stability(evidence) or None,
-            "predicted_ratio": evidence.start.get("predicted_ratio"),
             "measured_ratio": evidence.first_ratio,
             "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],
             "findings": self.rows,
@@ -305,17 +305,10 @@ def _short(value: float | None, digits: int = 2) -> str:
     return "none" if value is None else f"{value:.{digits}e}"
 
 
-def _of_trials(text: str, evidence: Evidence) -> str:
-    """A text without what only holds in a probe run, or of a short loop of the user's own, which is none."""
-    if evidence.trial:
-        return text.replace("a probe run", "a short training") if evidence.setup.loop else text
-    return re.sub(r" \(in a probe run [^)]*\)|; in a probe run [^)]*(?=\))", "", text)
-
-
-def _line(finding: Finding, evidence: Evidence) -> str:
-    """A finding with its number, the threshold and what is normal."""
-    bounds = f"threshold: {_of_trials(finding.threshold, evidence)}; normal: {finding.normal}"
-    return f"{finding.severity.name.lower()}: {finding.rule}: {finding.text} ({bounds})"
+def _line(finding: Finding) -> str:
+    """A finding with its number, the bound that it crossed and what is normal."""
+    bounds = f" (threshold: {finding.threshold}; normal: {finding.normal})" if finding.threshold else ""
+    return f"{finding.severity.name.lower()}: {finding.rule}: {finding.text}{bounds}"
 
 
 def _layers(evidence: Evidence) -> Table:
@@ -333,17 +326,6 @@ def _layers(evidence: Evidence) -> Table:
         name = f"{names[number]} ({module})" if (module := layer.get("name")) else names[number]
         rows.append([name, *norms, *ratios, *moments, *shares])
     return grid(headings, rows, left=(0, 2))
-
-
-def _predicted(evidence: Evidence) -> str:
-    """The gradient ratio of the initial weights next to the one that theory predicts; empty without theory."""
-    ratio, theory = evidence.first_ratio, evidence.start.get("predicted_ratio")
-    if ratio is None or theory is None:
-        return ""
-    layers = len(evidence.start["sample_gradients"]) - 1
-    measured = f"before training, on single images, layer 1's gradient is {ratio:.2g} times layer {layers}'s"
-    predicted = f"mean-field theory for very wide networks: {theory:.2g}"
-    return f"{measured} ({predicted}); the finding is about whole batches at the end of training"
 
 
 COMMAND = Diagnose

@@ -14,7 +14,7 @@ from annotated_doc import Doc
 from annotated_types import Ge, Le
 
 from optilab import runs, signals
-from optilab.call import Call, Command
+from optilab.call import Command
 from optilab.commands import studies
 from optilab.commands.answer import Block, present
 from optilab.commands.options import (
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
     from optilab.data.read import Dataset
     from optilab.study.claims import ClaimResult
-    from optilab.train.crowding import Crowding
     from optilab.train.engine import Training
     from optilab.train.resume import Branch
 
@@ -241,8 +240,6 @@ def _run(
     fork: "Branch | None",
 ) -> "tuple[Training, str]":
     """Train until the end or until `stop()`; raises what `session` raises, with the run on disk by then."""
-    from optilab.train.crowding import Crowding
-
     with studies.starting(config.name) if not place.silent else nullcontext():
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
         from optilab.train.device import alone
@@ -263,13 +260,7 @@ def _run(
             if fork:
                 forked(run.manifest["fork"])
 
-        def one_thread() -> Call:
-            begun = training.epoch >= config.checkpoint_every
-            return runs.resume_command(path, "fork", threads=1) if begun else runs.again(path, threads=1)
-
-        undisturbed = config.threads == 1 or training.device.type != "cpu" or place.library or place.silent
-        crowding = None if undisturbed else Crowding(config.threads, one_thread)
-        with TrainingDisplay(config.epochs, training.rows, place.silent, crowding) as display:
+        with TrainingDisplay(config.epochs, training.rows, place.silent) as display:
             logged = request.log is not None
             listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
             status = session.proceed(training, run, listener, stop)
@@ -313,7 +304,7 @@ def _draw(request: Train, records: Sequence[Record]) -> list[str]:
 class LabTraining(LabRun):
     """A training at its end."""
 
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 3
     judged: "Sequence[ClaimResult]" = ()
     written: Sequence[str] = ()
     picture: bool | None = None
@@ -518,14 +509,11 @@ def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) ->
 class TrainingDisplay:
     """Progress of a training run: one line per epoch, and a live display where stderr and stdout are a terminal.
 
-    In a notebook it is a line that is updated. `quiet` shows nothing but the advice of `crowding`. The live display is
+    In a notebook it is a line that is updated. `quiet` shows nothing. The live display is
     drawn by a thread, so a batch costs a few assignments. A pipe gets a line after ten seconds without an epoch.
     """
 
-    def __init__(
-        self, epochs: int, rows: Sequence[Row], quiet: bool = False, crowding: "Crowding | None" = None
-    ) -> None:
-        self._crowding = crowding
+    def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
         self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
         self._batch = (0, 1)
         self._layers: Sequence[dict[str, Any]] = []
@@ -555,8 +543,6 @@ class TrainingDisplay:
         self._batch = (done, total)
         if self._plain and len(self._rows) == self._first:
             self._tell_cost(done, total)
-        if self._crowding is not None and (advice := self._crowding.batch(done)):
-            terminal.note(advice)
         if self._line.live:
             share = (len(self._rows) * total + done) / (self._epochs * total)
             self._line.draw(share, f"epoch {len(self._rows) + 1}/{self._epochs}   {self._latest()}")
@@ -591,8 +577,6 @@ class TrainingDisplay:
         progress = f"batch {batch} of {batches}" if batch else "no batch is done"
         left = f"; an epoch takes about {duration(terminal.SILENCE / batch * batches)}" if batch else ""
         terminal.note(f"epoch {self._first + 1}/{self._epochs}: {progress} after {terminal.SILENCE:.0f} s{left}")
-        if self._crowding is not None and (advice := self._crowding.stuck()):
-            terminal.note(advice)
 
     def _view(self) -> tuple[list[str | float], list[str]]:
         from optilab.commands.diagnose import thermometer

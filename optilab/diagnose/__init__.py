@@ -1,4 +1,4 @@
-"""`optilab diagnose`: what a training has recorded (evidence), its causes, and the verdict."""
+"""`optilab diagnose`: what a training has recorded (evidence), its checks, and the verdict."""
 
-from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence, Setup, Stability, of_loop, of_run, unrecorded
-from optilab.diagnose.verdict import CAUSES, Finding, Severity, commands, diagnose
+from optilab.diagnose.evidence import TRIAL_BATCHES, Evidence, Setup, Stability, as_written_now, of_run, unrecorded
+from optilab.diagnose.verdict import CHECKS, Finding, Severity, commands, diagnose

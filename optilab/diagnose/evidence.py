@@ -1,7 +1,7 @@
-"""What a training has recorded, as the quantities that the rules of `optilab diagnose` compare with thresholds.
+"""What a training has recorded, as the quantities that the checks of `optilab diagnose` compare with thresholds.
 
-All of them are about now, the last three epochs (their median: one noisy epoch is not a state), unless their name
-says otherwise. Losses are in nats, accuracies and shares between 0 and 1, layers are numbered from 1.
+A quantity is the median over the last three epochs (one noisy epoch is not a state), unless its name says otherwise.
+Losses are in nats, accuracies and fractions between 0 and 1, layers are numbered from 1.
 """
 
 import math
@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
 from optilab.config.load import load
 from optilab.config.model import ModelConfig
 from optilab.config.own_network import OwnNetwork
-from optilab.config.section import handling_user_code
-from optilab.config.training import DataConfig, TrainConfig
+from optilab.config.section import dump, handling_user_code
+from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree
 from optilab.errors import CheckpointError
 from optilab.optimize.rule import learning_rates
@@ -29,12 +29,18 @@ Row = Mapping[str, Any]
 TRIAL_BATCHES = 60
 """Training steps of a probe run."""
 RECENT = 3
-"""Epochs that are `now`."""
+"""Epochs whose median is a quantity."""
+MIN_SKILL = 0.55
+"""Skill, (accuracy - chance)/(1 - chance), of a network that has learned; without accuracy, 1 - loss/chance level."""
+MIN_TRIAL_SKILL = 0.25
+"""The same after the sixty steps of a probe run."""
+MIN_FALL = 0.05
+"""Fall of the training loss in the second half of the epochs, of a network that is still learning."""
 FIRST_STEPS = "the first steps"
 """What the loss of a loop is compared with where the chance-level loss is not known."""
 EQUAL_CLASSES = "equally frequent classes"
 """Those whose chance-level loss is taken where a loop gives no targets."""
-ENOUGH_NATS = 10.0
+MIN_NATS = 10.0
 """Nats, over all validation images, by which a loss is below that of the labels' shares before it is evidence: a
 network that knows nothing of the images gets there once in e^10 = 22,000 times (Ville 1939)."""
 
@@ -68,22 +74,23 @@ class Stability:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a training was set to, as far as causes ask: read from a config, or from a loop that was watched."""
+    """What a training was set to, as far as checks ask: read from a config, or from a loop that was watched."""
 
-    rule: Any
-    """The optimizer, or what it wraps: the rule whose learning rate makes the steps."""
-    batch_size: int = 0
+    lr: float = 0.0
+    """Learning rate of the rule that makes the steps; 0 where it has none."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Every learning rate by its key; the first one is that of most steps."""
+    decoupled_decay: float = 0.0
+    """A decay of the rule's own, as AdamW has it."""
+    decay_key: str = "optimizer.weight_decay"
+    weight_decay: float = 0.0
+    """The L2 penalty."""
+    eps: float | None = None
+    batch_size: int = 1
     train: int = 0
     validation: int = 0
     classes: int = 0
     """Assumed where no record says it, as are the numbers of samples for training and validation."""
-    rates: Mapping[str, float] = field(default_factory=dict)
-    """Every learning rate by its key; the first one is that of most steps."""
-    rule_key: str = "optimizer"
-    """The key of `rule` in the config: optimizer, optimizer.base."""
-    eps: float | None = None
-    weight_decay: float = 0.0
-    """The L2 penalty; a decay of the rule's own is the rule's."""
     dropouts: Mapping[str, float] = field(default_factory=dict)
     """Key -> fraction of the outputs that are set to zero."""
     norm: str = "none"
@@ -94,100 +101,110 @@ class Setup:
     """The activation is flat on both sides."""
     bias_init: bool = False
     plateau: bool = False
-    fewer: bool = False
+    subset: bool = False
     """A setting leaves training samples out."""
-    sample: str = "image"
     loop: bool = False
-    """A loop of the user's own: remedies are lines of PyTorch, not settings."""
+    """A user's loop: remedies are lines of PyTorch, not settings."""
+    custom: bool = False
+    """A user's network: what it is made of stands in its code."""
+    optimizer: Any = None
+    """The rule of a config."""
+    epochs: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The config, as its keys; empty for a loop, as are the two before."""
+
+    @property
+    def sample(self) -> str:
+        """What the training learns from."""
+        return "sample" if self.loop else "image"
+
+    @classmethod
+    def of(cls, config: TrainConfig, network: Mapping[str, Any] = MappingProxyType({})) -> "Setup":
+        """`network`: what was seen of a user's network (`train.inside.network_facts`)."""
+        depth, rule = 0, config.optimizer
+        while hasattr(rule, "base"):
+            depth, rule = depth + 1, rule.base
+        model, data = config.model, config.data
+        custom = isinstance(model, OwnNetwork)
+        return cls(
+            lr=getattr(rule, "lr", 0.0),
+            rates={f"optimizer.{key}": rate for key, rate in learning_rates(config.optimizer).items()},
+            decoupled_decay=getattr(rule, "weight_decay", 0.0),
+            decay_key=".".join(["optimizer", *["base"] * depth, "weight_decay"]),
+            weight_decay=config.weight_decay,
+            eps=getattr(config.optimizer, "eps", None),
+            batch_size=data.batch_size,
+            train=data.info.train,
+            validation=data.info.test,
+            classes=len(data.info.classes),
+            **{
+                "normed_over": data.batch_size,
+                **(network if isinstance(model, OwnNetwork) else _network_of(model)),
+            },
+            bias_init=model.bias_init is not None,
+            plateau=config.plateau is not None,
+            subset=bool(data.images),
+            custom=custom,
+            optimizer=config.optimizer,
+            epochs=config.epochs,
+            settings=dump(config),
+        )
+
+    @classmethod
+    def of_loop(cls, lr: float, decoupled_decay: float, facts: Mapping[str, Any]) -> "Setup":
+        """That of a user's loop; `facts` are further fields."""
+        known = {key: value for key, value in facts.items() if key in LOOP_FACTS}
+        rates = {"optimizer.lr": lr} if lr else {}
+        return cls(lr=lr, rates=rates, decoupled_decay=decoupled_decay, loop=True, **known)
 
     @classmethod
     def read(cls, record: runs.Record) -> "Setup":
         """That of a loop, from its run."""
         tree = Tree.read(record.config, str(record.path / "config.yaml")).values
         try:
-            known = {key: value for key, value in tree["watch"].items() if key != "every"}
-            rule: Any = SimpleNamespace(**tree["optimizer"])
-            return cls(rule, **of_loop(rule.lr), **known)
+            optimizer = tree["optimizer"]
+            return cls.of_loop(optimizer["lr"], optimizer["weight_decay"], tree["watch"])
         except (KeyError, TypeError, AttributeError):
             raise CheckpointError(f"{record.path / 'config.yaml'} is damaged") from None
 
-    own: bool = False
-    """A network of the user's own: what it is made of stands in its code."""
 
-    @classmethod
-    def of(cls, config: TrainConfig, network: Mapping[str, Any] = MappingProxyType({})) -> "Setup":
-        """`network`: what was seen of one of the user's own (`train.layers.setup_of`)."""
-        depth, rule = 0, config.optimizer
-        while hasattr(rule, "base"):
-            depth, rule = depth + 1, rule.base
-        model, data = config.model, config.data
-        own = isinstance(model, OwnNetwork)
-        made = (
-            {"normed_over": data.batch_size, **network}
-            if isinstance(model, OwnNetwork)
-            else _layers_of(model, data)
-        )
-        return cls(
-            rule,
-            batch_size=data.batch_size,
-            train=data.info.train,
-            validation=data.info.test,
-            classes=len(data.info.classes),
-            rates={f"optimizer.{key}": rate for key, rate in learning_rates(config.optimizer).items()},
-            rule_key=".".join(["optimizer", *["base"] * depth]),
-            eps=getattr(config.optimizer, "eps", None),
-            weight_decay=config.weight_decay,
-            **made,
-            own=own,
-            bias_init=model.bias_init is not None,
-            plateau=config.plateau is not None,
-            fewer=bool(data.images),
-        )
+LOOP_FACTS = (
+    *("batch_size", "validation", "eps", "weight_decay", "dropouts", "norm", "normed_over", "activation"),
+    *("saturates", "bias_init"),
+)
+"""What the setup of a loop has besides its rates."""
 
 
-def _layers_of(model: ModelConfig, data: DataConfig) -> dict[str, Any]:
+def _network_of(model: ModelConfig) -> dict[str, Any]:
     """What optilab's own network is made of."""
     flat = model.activation.flat
     return {
         "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
         "norm": model.norm.name,
-        "normed_over": data.batch_size,
         "activation": model.activation.name,
         "saturates": flat is not None and max(map(abs, flat)) < 1e9,
     }
 
 
-def of_loop(rate: float) -> dict[str, Any]:
-    """What every setup of a loop of the user's own has in common."""
-    return {"rates": {"optimizer.lr": rate} if rate else {}, "sample": "sample", "loop": True}
-
-
 @dataclass(frozen=True)
 class Evidence:
-    """What is recorded of a run: its config, its rows, its records, and how it ended.
+    """What is recorded of a run: its setup, its rows, its records, and how it ended.
 
     The first record is from before training (`engine.before_training`), then there is one for each epoch. For a
-    `trial` the one row is about a few batches. A loop that was watched has its `Setup` in place of a config, and its
-    rows may lack columns.
+    `trial`, a probe run, the one row is about a few batches. The rows of a loop may lack columns.
     """
 
-    config: TrainConfig | Setup
+    setup: Setup
     rows: Sequence[Row]
     records: Sequence[Mapping[str, Any]]
     divergence: str = ""
     trial: bool = False
 
-    @cached_property
-    def setup(self) -> Setup:
-        if isinstance(self.config, Setup):
-            return self.config
-        return Setup.of(self.config, self.start.get("network", {}))
-
     @property
     def loop(self) -> Mapping[str, Any]:
-        """What was seen of a loop of the user's own; empty for a training of optilab's."""
-        found: Mapping[str, Any] = self.start.get("loop", {})
-        return found
+        """What was seen of a loop; of a training of optilab's, what a user's network may do wrong in it."""
+        facts: Mapping[str, Any] = self.start.get("loop", {})
+        return facts
 
     @cached_property
     def start(self) -> Mapping[str, Any]:
@@ -205,25 +222,25 @@ class Evidence:
         return next(filter(None, map(Stability.of, reversed(self.records))), None)
 
     @property
-    def entropy(self) -> float:
+    def chance_loss(self) -> float:
         """Loss of a network that gives each class its fraction of the training labels."""
         return float(self.start.get("prior_entropy", math.log(max(1, self.setup.classes))))
 
     @property
-    def untrained(self) -> float:
-        """Loss of a network that gives all its classes the same probability, as it does at first: `entropy` or more."""
+    def uniform_loss(self) -> float:
+        """Loss of a network that gives all classes the same probability, as it does at first: `chance_loss` or more."""
         classes = 0 if self.setup.loop else self.setup.classes
-        return max(self.entropy, float(self.start.get("uniform", math.log(max(1, classes)))))
+        return max(self.chance_loss, float(self.start.get("uniform", math.log(max(1, classes)))))
+
+    @property
+    def chance_loss_source(self) -> str:
+        """What the chance-level loss of a loop is taken from: guessing, FIRST_STEPS or EQUAL_CLASSES."""
+        return str(self.loop.get("reference", "guessing"))
 
     @property
     def chance(self) -> float:
         """Accuracy of always naming the most frequent class."""
-        return float(self.start.get("chance", math.exp(-self.entropy)))
-
-    @property
-    def rule(self) -> Any:
-        """The optimizer, or what it wraps: the rule whose learning rate makes the steps."""
-        return self.setup.rule
+        return float(self.start.get("chance", math.exp(-self.chance_loss)))
 
     @property
     def steps(self) -> int:
@@ -235,7 +252,7 @@ class Evidence:
     @property
     def planned_steps(self) -> int:
         """Training steps of all epochs that the config asks for; those that were made, where no config says it."""
-        return self.steps if isinstance(self.config, Setup) else self.config.epochs * self._batches
+        return self.setup.epochs * self._batches or self.steps
 
     @property
     def _batches(self) -> int:
@@ -263,7 +280,7 @@ class Evidence:
         """
         if column := self.measured_accuracy:
             return self.recent(column, 0.0)
-        return self._explained(self.validation_loss, self.validation_entropy)
+        return self._explained(self.validation_loss, self.validation_chance_loss)
 
     @property
     def measured_accuracy(self) -> str:
@@ -276,29 +293,29 @@ class Evidence:
         return (
             self.recent("train_acc", 0.0)
             if self._column("train_acc")
-            else self._explained(self.loss, self.entropy)
+            else self._explained(self.loss, self.chance_loss)
         )
 
     def _explained(self, loss: float, chance: float) -> float:
         return max(0.0, 1 - loss / chance) if chance > 0 and math.isfinite(loss) else 0.0
 
     @property
-    def held_back(self) -> float:
+    def accuracy_gap(self) -> float:
         """Validation accuracy minus training accuracy: the noise of dropout and of batches is in the second alone.
 
         Where one of them was not measured, the same of the fractions of the chance-level losses that are gone.
         """
         if bool(self.measured_accuracy) == bool(self._column("train_acc")):
             return self.accuracy - self.training_accuracy
-        known = self._explained(self.validation_loss, self.validation_entropy)
-        return known - self._explained(self.loss, self.entropy)
+        validation = self._explained(self.validation_loss, self.validation_chance_loss)
+        return validation - self._explained(self.loss, self.chance_loss)
 
-    def peak(self, column: str = "val_acc") -> tuple[float, float]:
-        """(best, kept) validation accuracy of any epoch and of the last ones, or training accuracy: of the last epoch
-        where it is higher, as what grew last is not lost."""
-        now = self.accuracy if column == "val_acc" else self.training_accuracy
+    def best_and_latest(self, column: str = "val_acc") -> tuple[float, float]:
+        """Validation (or training) accuracy of the best epoch and of the last ones: of the last epoch where it is
+        higher, because what grew last is not lost."""
+        latest = self.accuracy if column == "val_acc" else self.training_accuracy
         values = [row[column] for row in self.rows if column in row]
-        return max(values, default=now), max(now, self.rows[-1].get(column, 0.0) if self.rows else 0.0)
+        return max(values, default=latest), max(latest, self.rows[-1].get(column, 0.0) if self.rows else 0.0)
 
     @property
     def worst_fall(self) -> float:
@@ -314,19 +331,28 @@ class Evidence:
     @property
     def training_skill(self) -> float:
         """As `skill`, on the training images."""
-        found = self.training_accuracy
-        return self._above_chance(found) if self._column("train_acc") else found
+        accuracy = self.training_accuracy
+        return self._above_chance(accuracy) if self._column("train_acc") else accuracy
 
     def _above_chance(self, accuracy: float) -> float:
         return (accuracy - self.chance) / max(1e-9, 1 - self.chance)
 
     @property
-    def information(self) -> float:
+    def learned(self) -> bool:
+        """Whether the skill is above the bound and the validation loss below the chance level.
+
+        A network that is right about most images and loudly wrong about the others has a loss far above that level.
+        """
+        skilled = self.skill > (MIN_TRIAL_SKILL if self.trial else MIN_SKILL)
+        return skilled and self.validation_loss < self.validation_chance_loss and not self.divergence
+
+    @property
+    def nats_below_chance(self) -> float:
         """Nats that the network knows of all validation images together, beyond the fractions of their classes."""
         if self.loop.get("task") == "regression":  # the logarithm of the likelihood of normal errors
-            chance, loss = (math.log(max(x, 1e-30)) for x in (self.validation_entropy, self.validation_loss))
-            return 0.5 * self.validation_images * (chance - loss - self._error_of_chance)
-        return self.validation_images * (self.validation_entropy - self.validation_loss)
+            chance, loss = (math.log(max(x, 1e-30)) for x in (self.validation_chance_loss, self.validation_loss))
+            return 0.5 * self.validation_samples * (chance - loss - self._error_of_chance)
+        return self.validation_samples * (self.validation_chance_loss - self.validation_loss)
 
     @property
     def _error_of_chance(self) -> float:
@@ -336,26 +362,26 @@ class Evidence:
         """
         sampled = self.loop.get("samples", 0) * self.setup.batch_size
         error = float(self.start.get("prior_error", 0.0))
-        return 3 * error * math.sqrt(1 + sampled / max(1, self.validation_images))
+        return 3 * error * math.sqrt(1 + sampled / max(1, self.validation_samples))
 
     @property
-    def validation_entropy(self) -> float:
-        """As `entropy`, of the validation labels."""
-        return float(self.start.get("validation_entropy", self.entropy))
+    def validation_chance_loss(self) -> float:
+        """As `chance_loss`, of the validation labels."""
+        return float(self.start.get("validation_entropy", self.chance_loss))
 
     @property
-    def validation_images(self) -> int:
+    def validation_samples(self) -> int:
         return int(self.start.get("validation_images", self.setup.validation))
 
     @property
-    def knows(self) -> bool:
-        """It has learned something of the images: by its loss, or by an accuracy four standard errors above chance."""
-        if self.information > ENOUGH_NATS:
+    def beats_chance(self) -> bool:
+        """It has learned something of the samples: by its loss, or by an accuracy four standard errors above chance."""
+        if self.nats_below_chance > MIN_NATS:
             return True
         if not self.measured_accuracy:
             return False
-        error = math.sqrt(self.chance * (1 - self.chance) / self.validation_images)
-        return self.accuracy > self.chance + 4 * error + 1 / self.validation_images
+        error = math.sqrt(self.chance * (1 - self.chance) / self.validation_samples)
+        return self.accuracy > self.chance + 4 * error + 1 / self.validation_samples
 
     @property
     def fall(self) -> float | None:
@@ -365,7 +391,7 @@ class Evidence:
         middle = self.rows[len(self.rows) // 2 - 1]["train_loss"]
         return 1 - self.loss / middle if middle > 0 else 0.0
 
-    def now(self, name: str, layer: int) -> float | None:
+    def latest(self, name: str, layer: int) -> float | None:
         """A quantity of one layer (from 1; 0 is the output layer)."""
         values = [
             record["layers"][layer - 1].get(name)
@@ -379,15 +405,15 @@ class Evidence:
     def growth(self) -> list[float]:
         """Norm of each hidden layer's weights over that of its first ones; without layers that began at zero."""
         first = self.start.get("first_weights") or []
-        return [(self.now("weight_norm", n + 1) or 0.0) / w for n, w in enumerate(first[: self.hidden]) if w]
+        return [(self.latest("weight_norm", n + 1) or 0.0) / w for n, w in enumerate(first[: self.hidden]) if w]
 
     @property
-    def paths(self) -> list[float]:
+    def relative_steps(self) -> list[float]:
         """|dw|/|w| of a step, the mean over all recorded epochs, of each layer; layers without it are left out."""
         alike = [record["layers"] for record in self.epochs if len(record["layers"]) == self.hidden + 1]
-        layers = zip(*alike, strict=True)
-        steps = [[v for layer in own if (v := layer.get("update_to_weight")) is not None] for own in layers]
-        return [sum(own) / len(own) for own in steps if own]
+        columns = [[layer.get("update_to_weight") for layer in column] for column in zip(*alike, strict=True)]
+        known = [[step for step in column if step is not None] for column in columns]
+        return [sum(steps) / len(steps) for steps in known if steps]
 
     @property
     def hidden(self) -> int:
@@ -396,12 +422,12 @@ class Evidence:
 
     def of_hidden(self, name: str) -> list[float]:
         """A quantity of all hidden layers; layers without it are left out."""
-        values = [self.now(name, layer) for layer in range(1, self.hidden + 1)]
+        values = [self.latest(name, layer) for layer in range(1, self.hidden + 1)]
         return [value for value in values if value is not None]
 
     def worst(self, name: str) -> tuple[int, float]:
         """(layer, value): the hidden layer with the largest value of a quantity; (0, 0.0) without any."""
-        values = [(self.now(name, layer) or 0.0, -layer) for layer in range(1, self.hidden + 1)]
+        values = [(self.latest(name, layer) or 0.0, -layer) for layer in range(1, self.hidden + 1)]
         value, layer = max(values, default=(0.0, 0))
         return -layer, value
 
@@ -427,6 +453,21 @@ class Evidence:
         gradients = [value for value in self.start.get("sample_gradients", [])[:-1] if value is not None]
         return gradients[0] / gradients[-1] if len(gradients) > 1 and gradients[-1] > 0 else None
 
+    @property
+    def probed_rates(self) -> list[float]:
+        """The learning rate of each probed epoch."""
+        return [record["lr"] for record in self.epochs if record.get("lr") is not None]
+
+    @property
+    def spread_ratio(self) -> float:
+        """Spread of the last hidden layer's outputs over that of the first one's."""
+        return _last_over_first(self.of_hidden("activation_std"))
+
+    @property
+    def first_spread_ratio(self) -> float:
+        """The same before training."""
+        return _last_over_first([std for std in self.start.get("first_std", [])[:-1] if std is not None])
+
     def recent(self, key: str, missing: float) -> float:
         """The median of a column over the last epochs; `missing` where there is none."""
         values = [row[key] for row in [row for row in self.rows if key in row][-RECENT:]]
@@ -443,6 +484,10 @@ class Evidence:
         layers = self.epochs[-1]["layers"] if self.epochs else []
         name = layers[number - 1].get("name") if 0 < number <= len(layers) else None
         return f"layer {number} ({name})" if name else f"layer {number}"
+
+
+def _last_over_first(values: Sequence[float]) -> float:
+    return values[-1] / values[0] if len(values) > 1 and values[0] > 0 else 1.0
 
 
 def _ratio(record: Mapping[str, Any]) -> float | None:
@@ -476,21 +521,45 @@ def unrecorded(record: runs.Record) -> str:
 def of_run(record: runs.Record) -> Evidence:
     """What a run directory holds; a run without diagnostics, or of an older version, has less."""
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
+    records = as_written_now(runs.read_records(record.path))
     if record.is_watched:
-        records = runs.read_records(record.path)
         short = bool(records and records[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), records, divergence, short)
     config = _config(record)
-    facts = record.manifest.get("data", {})
-    assumed = config.data.info
-    classes = facts.get("classes", len(assumed.classes))
+    facts, assumed = record.manifest.get("data", {}), config.data.info
     start = {
         "epoch": 0,
         "train_images": facts.get("train", assumed.train),
         "validation_images": facts.get("validation", assumed.test),
-        "prior_entropy": math.log(classes),
+        "prior_entropy": math.log(facts.get("classes", len(assumed.classes))),
     }
-    first, *others = [*runs.read_records(record.path), {"epoch": 0}]
-    if first["epoch"]:
-        first, others = {}, [first, *others]
-    return Evidence(config, record.rows(), [start | first, *others[:-1]], divergence)
+    if records and not records[0]["epoch"]:
+        start |= records.pop(0)
+    return Evidence(Setup.of(config, start.get("network", {})), record.rows(), [start, *records], divergence)
+
+
+SILENT = 1e-4
+"""Gradient of a layer over the output layer's, of single images, by which version 0.1 knew that its units are dead."""
+
+
+def as_written_now(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Records with what those of version 0.1 say in other words: equal units, and units dead before training."""
+    written = []
+    for record in records:
+        layers = [_with_equal_units(layer) for layer in record.get("layers", ())]
+        written.append({**record, "layers": layers} if layers else {**record})
+    if not written or written[0]["epoch"]:
+        return written
+    start, gradients = written[0], written[0].get("sample_gradients")
+    if gradients and "first_dead" not in start:
+        least = SILENT * (gradients[-1] or 1.0)
+        start["first_dead"] = [float(gradient is not None and gradient <= least) for gradient in gradients]
+    for first, key in (("first_common", "common"), ("first_std", "activation_std")):
+        if first not in start and len(written) > 1 and "layers" in written[1]:
+            start[first] = [layer.get(key) for layer in written[1]["layers"]]
+    return written
+
+
+def _with_equal_units(layer: Mapping[str, Any]) -> dict[str, Any]:
+    common, equal = (layer.get(key) or 0.0 for key in ("common", "identical_units"))
+    return {**layer, "common": max(common, equal)} if equal > common else {**layer}

@@ -1,31 +1,57 @@
-"""The remedies of the vanishing-gradient study: configs/train/remedies, each as the change it makes to `sigmoid.yaml`.
+"""The remedies of the vanishing-gradient study, each as the change that its preset makes to `sigmoid.yaml`.
 
-`optilab remedy` makes the same change to any config, and `optilab diagnose` names it.
+`optilab remedy` makes the same change to any config, and `optilab diagnose` names it. The presets are in
+configs/train/remedies.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
 from typing import Any
 
-from optilab.config import presets
-from optilab.config.load import load
-from optilab.config.section import dump
-from optilab.config.training import TrainConfig
-from optilab.config.tree import Override, Tree, flow
+from optilab.config.tree import Override, flow
 from optilab.errors import chosen_names
 
 BASE = "sigmoid"
-_OF_THE_RUN = frozenset({"name", "epochs", "seed", "device", "threads", "checkpoint_every", "probes"})
+KITCHEN_SINK: dict[str, Any] = {
+    "model.activation": "gelu",
+    "model.init": "kaiming",
+    "model.norm": "batch",
+    "model.skip": [[1, 3], [3, 5]],
+    "model.dropout": 0.2,
+    "optimizer": {"name": "adamw", "lr": 0.003, "weight_decay": 0.05},
+    "clip_norm": 1.0,
+    "schedule": "one-cycle",
+    "schedule_by": "batch",
+}
+CHANGES: dict[str, dict[str, Any]] = {
+    "lr": {"optimizer.lr": 3.0},
+    "batchnorm": {"model.norm": "batch"},
+    "layernorm": {"model.norm": "layer"},
+    "relu": {"model.activation": "relu"},
+    "standardize": {"model.norm": "standardize"},
+    "tanh": {"model.activation": "tanh"},
+    "unit-gain": {"model.init": "unit-gain"},
+    "xavier": {"model.init": "xavier"},
+    "adopt": {"optimizer": {"name": "adopt", "lr": 0.01}},
+    "momentum": {"optimizer": {"name": "momentum", "beta": 0.8}},
+    "weight-std1": {"model.init": {"name": "normal", "std": 1.0}},
+    "weight-std10": {"model.init": {"name": "normal", "std": 10.0}},
+    "adam": {"optimizer": {"name": "adam", "lr": 0.01, "eps": "1e-6"}},
+    "rmsprop": {"optimizer": {"name": "rmsprop", "lr": 0.01, "decay": 0.99, "eps_placement": "outside"}},
+    "skip": {"model.skip": [[1, 3], [3, 5]]},
+    "gradient-norm": {"model.gradient_norm": [1, 2, 3, 4, 5]},
+    "staged": {"stages": [{"layers": 1, "epochs": 100}, {"layers": 3, "epochs": 100}, {"layers": 5}]},
+    "kitchen-sink": KITCHEN_SINK,
+}
+"""Dotted key -> new value of each remedy, the smallest change first."""
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """A change of a config: dotted key -> new value, and what the preset of that name says of it."""
+    """A change of a config: dotted key -> new value."""
 
     name: str
-    title: str
     changes: Mapping[str, Any]
 
     @property
@@ -43,67 +69,27 @@ class Remedy:
         return [Override(f"remedy {self.name}", key, value) for key, value in self.changes.items()]
 
 
-def pairs(found: Sequence[Remedy]) -> list[Remedy]:
-    """Two remedies at once, each two of these that change different keys, as another remedy."""
-    return [
-        Remedy(f"{a.name}-and-{b.name}", f"{a.title}; {b.title}", {**a.changes, **b.changes})
-        for a, b in combinations(found, 2)
-        if not any(_overlap(own, other) for own in a.changes for other in b.changes)
-    ]
-
-
-def _overlap(key: str, other: str) -> bool:
-    return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
-
-
-@cache
-def remedies() -> dict[str, Remedy]:
-    """Every remedy by name, the smallest change first; of equal ones another number before another part."""
-    base = _parts(dump(load(TrainConfig, BASE)))
-    found = [
-        Remedy(preset.name, preset.title, _changes(preset, base))
-        for preset in presets.presets("train")
-        if preset.is_remedy
-    ]
-    numbers = {remedy.name: all(isinstance(v, float | int) for v in remedy.changes.values()) for remedy in found}
-    found.sort(key=lambda remedy: (remedy.size, not numbers[remedy.name], remedy.name))
-    return {remedy.name: remedy for remedy in found}
-
-
-def _changes(preset: presets.Preset, base: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys whose values differ from those of `base`, as the preset writes them."""
-    written = _parts(Tree.read(preset.path.read_bytes(), preset.name).values)
-    resolved = _parts(dump(load(TrainConfig, str(preset.path))))
-    changed = [key for key in [*written, *resolved] if resolved.get(key) != base[key]]
-    changes: dict[str, Any] = {}
-    for key in changed:
-        value, before = resolved[key], base[key]
-        if isinstance(value, dict) and isinstance(before, dict) and value.get("name") == before.get("name"):
-            changes |= {f"{key}.{inner}": item for inner, item in value.items() if item != before[inner]}
-        else:
-            changes[key] = _short(written.get(key, value))
-    return changes
-
-
 def _leaves(value: Any) -> int:
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
     return 1 if inner is None else sum(map(_leaves, inner))
 
 
-def _parts(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A config as the pieces in which remedies differ: the keys of `model` and `data`, and the top-level ones."""
-    parts: dict[str, Any] = {}
-    for key, value in tree.items():
-        if key in ("model", "data"):
-            parts |= {f"{key}.{inner}": item for inner, item in value.items()}
-        elif key not in _OF_THE_RUN:
-            parts[key] = value
-    return parts
+def remedies() -> dict[str, Remedy]:
+    """Every remedy by name."""
+    return {name: Remedy(name, changes) for name, changes in CHANGES.items()}
 
 
-def _short(value: Any) -> Any:
-    """A registry entry that has nothing but its name is written as its name."""
-    return value["name"] if isinstance(value, dict) and value.keys() == {"name"} else value
+def pairs(singles: Sequence[Remedy]) -> list[Remedy]:
+    """Two remedies at once, each two of these that change different keys, as another remedy."""
+    return [
+        Remedy(f"{a.name}-and-{b.name}", {**a.changes, **b.changes})
+        for a, b in combinations(singles, 2)
+        if not any(_overlap(one, other) for one in a.changes for other in b.changes)
+    ]
+
+
+def _overlap(key: str, other: str) -> bool:
+    return key == other or key.startswith(f"{other}.") or other.startswith(f"{key}.")
 
 
 def chosen(only: Sequence[str] | None) -> list[Remedy]:

@@ -1,4 +1,4 @@
-"""Why a network does not learn, and what to change: the causes in their order, findings, and a verdict in words."""
+"""Why a network does not learn, and what to change: findings of the checks, and a verdict in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,46 +11,19 @@ from optilab.config.load import load
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
-from optilab.diagnose import before_training, during_training, in_loop
-from optilab.diagnose.cause import FALLING, MIN_SKILL, Cause, Sets, learned
-from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, TRIAL_BATCHES, Evidence, Setup
-from optilab.diagnose.remedies import remedies
+from optilab.diagnose import checks
+from optilab.diagnose.check import Check, Seen, Sets
+from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS, MIN_FALL, MIN_SKILL, TRIAL_BATCHES, Evidence
+from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import ConfigError
 from optilab.words import percent, plural
 
 NO_CHANGES: Mapping[str, Any] = {}
 
-CAUSES: tuple[Cause, ...] = (
-    *in_loop.DATA_AND_LOOP,
-    before_training.one_class,
-    during_training.labels_unrelated,
-    before_training.inputs_out_of_scale,
-    during_training.weight_decay_too_strong,
-    before_training.symmetric_init,
-    before_training.dropout_too_strong,
-    before_training.batch_norm_small_batch,
-    before_training.weights_too_large,
-    before_training.dead_units,
-    during_training.eps_dominates,
-    during_training.learning_rate_decayed,
-    during_training.too_few_images,
-    *in_loop.THEN,
-    during_training.learning_rate_too_high,
-    during_training.vanishing_gradient,
-    during_training.learning_rate_too_low,
-    during_training.overfitting,
-    *in_loop.NOTES,
-)
-"""In the order of causes: where two findings weigh the same, the earlier one explains the later. How often they are
-right is measured on labeled trainings (tests/diagnosis; docs/measured.md)."""
-FOLLOWERS = (
-    before_training.weights_too_large,
-    before_training.dead_units,
-    during_training.learning_rate_too_high,
-    during_training.vanishing_gradient,
-)
-"""What gradients that add up from step to step do to a network: notes next to their cause. The loss of the initial
-weights, which no step has changed yet, is none of it."""
+CHECKS: tuple[Check, ...] = (*LOOP_CHECKS, *checks.CHECKS)
+FOLLOWERS = ("weights-too-large", "dead-units", "learning-rate-too-high", "vanishing-gradient")
+"""What gradients that add up from step to step do to a network: notes next to `gradients-not-zeroed`. A high loss of
+the initial weights, which no step has changed yet, is none of it."""
 
 
 class Severity(IntEnum):
@@ -74,7 +47,7 @@ class Finding:
     remedies: tuple[Sets, ...] = ()
     advice: str = ""
     code: tuple[str, ...] = ()
-    """For each remedy the line of PyTorch, where it stands in code of the user's own; empty where it is a setting."""
+    """For each remedy the line of PyTorch, where it stands in a user's code; empty where it is a setting."""
 
     @property
     def name(self) -> str:
@@ -88,41 +61,36 @@ class Finding:
         return next(iter([*filter(None, self.code[:1]), *filter(None, [self.advice]), *texts]), "")
 
 
-def diagnose(e: Evidence) -> list[Finding]:
+def diagnose(run: Evidence) -> list[Finding]:
     """The findings, the most severe first."""
-    findings: list[Finding] = []
-    survives = learned(e)
-    found = [(cause, seen) for cause in CAUSES if (seen := cause(e)) is not None]
-    others = any(not seen.last and not seen.note for _, seen in found)
-    adding = any(cause is in_loop.gradients_not_zeroed for cause, _ in found)
-    for cause, seen in found:
-        if seen.last and others:
-            continue
-        follows = adding and cause in FOLLOWERS and not (cause is FOLLOWERS[0] and before_training.loud(e))
-        harmless = seen.note or follows or (survives and not seen.harm)
-        severity = Severity.INFO if harmless else Severity.WARNING if e.knows else Severity.CRITICAL
-        remedies = () if harmless else tuple(sets for sets in seen.remedies if _changes(e, sets))
-        findings.append(
-            Finding(
-                cause.name,
-                severity,
-                seen.text,
-                seen.threshold or cause.threshold,
-                seen.normal or cause.normal,
-                seen.numbers,
-                remedies,
-                "" if harmless else seen.advice or cause.advice,
-                tuple(in_pytorch(sets) if _in_code(e, sets) else "" for sets in remedies),
-            )
-        )
+    seen = dict[str, tuple[Check, Seen]]()
+    for check in CHECKS:
+        if check.name not in seen and (answer := check(run)) is not None:
+            seen[check.name] = check, answer
+    others = any(not (answer.only_alone or answer.informational) for _, answer in seen.values())
+    named = [(check, answer) for check, answer in seen.values() if not (answer.only_alone and others)]
+    follows = {*FOLLOWERS} if "gradients-not-zeroed" in seen else set()
+    if checks.first_loss_is_high(run):
+        follows -= {"weights-too-large"}
+    findings = [_finding(run, check, answer, check.name in follows) for check, answer in named]
     return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
 
 
-def _changes(e: Evidence, sets: Sets) -> bool:
+def _finding(run: Evidence, check: Check, seen: Seen, follows: bool) -> Finding:
+    """`follows`: another finding explains it."""
+    harmless = seen.informational or follows or (run.learned and not seen.certain)
+    severity = Severity.INFO if harmless else Severity.WARNING if run.beats_chance else Severity.CRITICAL
+    remedies = () if harmless else tuple(sets for sets in seen.remedies if _changes(run, sets))
+    advice = "" if harmless and not seen.informational else seen.fix or ("" if seen.remedies else check.fix)
+    code = tuple(in_pytorch(sets) if _in_code(run, sets) else "" for sets in remedies)
+    return Finding(check.name, severity, seen.text, seen.bound, seen.normal, seen.numbers, remedies, advice, code)
+
+
+def _changes(run: Evidence, sets: Sets) -> bool:
     """Whether these settings are not those that the training had."""
-    if isinstance(e.config, Setup) or _in_code(e, sets):
+    if not run.setup.settings or _in_code(run, sets):
         return True
-    tree = dump(e.config)
+    tree = run.setup.settings
     try:
         with handling_user_code("recorded"):
             return dump(load(TrainConfig, tree, [override_from_text("--set", text) for text in sets])) != tree
@@ -131,13 +99,14 @@ def _changes(e: Evidence, sets: Sets) -> bool:
 
 
 OF_ANY_NETWORK = ("model.init", "model.bias_init")
-"""Settings of the network that one of the user's own has, too."""
+"""Settings of the network that a user's has, too."""
 
 
-def _in_code(e: Evidence, sets: Sets) -> bool:
-    """Whether a remedy changes what stands in code of the user's own: the loop, or the network."""
+def _in_code(run: Evidence, sets: Sets) -> bool:
+    """Whether a remedy changes what stands in a user's code: the loop, or the network."""
     keys = [text.partition("=")[0] for text in sets]
-    return e.setup.loop or (e.setup.own and any(k.startswith("model.") and k not in OF_ANY_NETWORK for k in keys))
+    of_network = any(key.startswith("model.") and key not in OF_ANY_NETWORK for key in keys)
+    return run.setup.loop or (run.setup.custom and of_network)
 
 
 def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHANGES) -> list[Call | str]:
@@ -156,11 +125,13 @@ def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHAN
 
 
 def next_steps(
-    e: Evidence, findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
+    run: Evidence, findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
 ) -> list[Call]:
-    """The commands for a network that does not learn and has no finding; none for a loop of the user's own."""
-    puzzling = not e.knows if e.trial else bool(e.rows) and not learned(e) and not learning_still(e)
-    if sick(findings) or not puzzling or e.setup.loop or not e.setup.rates:
+    """The commands for a network that does not learn and has no finding; none for a user's loop."""
+    puzzling = (
+        not run.beats_chance if run.trial else bool(run.rows) and not run.learned and not learning_still(run)
+    )
+    if sick(findings) or not puzzling or run.setup.loop or not run.setup.rates:
         return []
     return [_on("lr", config, changes), _on("remedy", config, changes)]
 
@@ -182,18 +153,9 @@ def both(findings: Sequence[Finding]) -> Sets:
 def command_of_both(
     findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
 ) -> Call | None:
-    """`both` as a command; None where there is none, and for a loop of the user's own."""
+    """`both` as a command; None where there is none, and for a user's loop."""
     sets = () if any(any(finding.code[:1]) for finding in findings[:2]) else both(findings)
     return _train(sets, config, changes) if sets else None
-
-
-def command_of_all(
-    findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
-) -> Call | None:
-    """The command that tries every remedy of the first finding, where `optilab remedy` knows all of them by name."""
-    known = {remedy.sets: remedy.name for remedy in remedies().values()}
-    names = [known.get(sets, "") for sets in (findings[0].remedies if findings else ())]
-    return _on("remedy", config, changes, only=tuple(names)) if len(names) > 1 and all(names) else None
 
 
 def _train(sets: Sequence[str], config: str, changes: Mapping[str, Any]) -> Call:
@@ -258,11 +220,12 @@ def in_pytorch(sets: Sets) -> str:
 
 # --- the verdict in words ---
 
-UNSEEN_IN_A_TRIAL = (
-    "a probe run cannot show what takes longer: overfitting, too few images, shuffled "
-    "labels, a rate that decays too soon, "
-    "a late collapse"
-)
+
+def unseen_in_a_trial(run: Evidence) -> str:
+    """What sixty batches do not show."""
+    what = "short training" if run.setup.loop else "probe run"
+    later = "overfitting, too few images, shuffled labels, a rate that decays too soon, a late collapse"
+    return f"a {what} cannot show what takes longer: {later}"
 
 
 def sick(findings: Sequence[Finding]) -> bool:
@@ -270,88 +233,90 @@ def sick(findings: Sequence[Finding]) -> bool:
     return any(finding.severity > Severity.INFO for finding in findings)
 
 
-def healthy(e: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
+def healthy(run: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
     """The network has learned, the watch is whole, and no finding is at least `level`. A probe run is too short."""
-    seen = bool(e.epochs) and not e.trial and not unwatched(e) and _told(e)
-    return seen and learned(e) and all(finding.severity < level for finding in findings)
+    seen = bool(run.epochs) and not run.trial and not unwatched(run) and _chance_is_known(run)
+    return seen and run.learned and all(finding.severity < level for finding in findings)
 
 
-def unwatched(e: Evidence) -> str:
+def unwatched(run: Evidence) -> str:
     """What a watch has missed; empty where it is whole, and for a training of optilab's."""
-    if e.loop.get("error"):
-        return f"the watch stopped after {plural(e.steps, 'step')}"
-    steps = math.ceil(e.loop.get("updates", 0) / e.loop.get("optimizers", math.inf))
-    return f"the watch saw {e.steps:,} of {plural(steps, 'step')}" if steps > e.steps else ""
+    if run.loop.get("error"):
+        return f"the watch stopped after {plural(run.steps, 'step')} ({run.loop['error']})"
+    steps = math.ceil(run.loop.get("updates", 0) / run.loop.get("optimizers", math.inf))
+    return f"the watch saw {run.steps:,} of {plural(steps, 'step')}" if steps > run.steps else ""
 
 
-def _told(e: Evidence) -> bool:
+def _chance_is_known(run: Evidence) -> bool:
     """The chance level is known: what a network has learned can be told."""
-    return e.loop.get("reference", "guessing") not in (FIRST_STEPS, EQUAL_CLASSES)
+    return run.chance_loss_source not in (FIRST_STEPS, EQUAL_CLASSES)
 
 
-def sentence(e: Evidence, findings: Sequence[Finding]) -> str:
+def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     """The verdict: `healthy`, or what is missing for that."""
     if sick(findings):
         named = [finding.rule for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
-        part = f"; {missed}" if (missed := unwatched(e)) else ""
+        part = f"; {missed}" if (missed := unwatched(run)) else ""
         return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}{part}"
-    if e.loop and not e.steps:
-        return f"nothing was seen: {unseen(e)}"
-    if missed := unwatched(e):
-        return f"cannot tell: {missed}{f'; {_accuracy(e)}' if e.rows else ''}"
-    if e.trial:
-        unknown = e.loop.get("reference") == FIRST_STEPS  # what is learned cannot be told
-        more = "too few to tell more" if e.knows or unknown else "but nothing is learned in them"
-        return f"no sign of trouble in {e.steps} batches, {more}"
-    if not e.rows:
+    if run.setup.loop and not run.steps:
+        return f"nothing was seen: {unseen(run)}"
+    if missed := unwatched(run):
+        return f"cannot tell: {missed}{f'; {_accuracy(run)}' if run.rows else ''}"
+    if run.trial:
+        unknown = run.chance_loss_source == FIRST_STEPS  # what is learned cannot be told
+        more = "too few to tell more" if run.beats_chance or unknown else "but nothing is learned in them"
+        return f"no sign of trouble in {run.steps} batches, {more}"
+    if not run.rows:
         return "no epoch is recorded yet"
-    accuracy = _accuracy(e)
-    if learned(e):
-        lost = "" if e.epochs else "; its layers were not recorded"
-        return f"{'healthy' if healthy(e, findings) else 'no sign of trouble'}: {accuracy}{lost}"
-    fall = e.fall or 0.0
+    accuracy = _accuracy(run)
+    if run.learned:
+        lost = "" if run.epochs else "; its layers were not recorded"
+        return f"{'healthy' if healthy(run, findings) else 'no sign of trouble'}: {accuracy}{lost}"
+    fall = run.fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
-    course = "" if e.fall is None else f"; the training loss {fell} in the second half of the epochs"
-    if e.setup.norm == "batch" and e.steps <= TRIAL_BATCHES:
-        course += f"; {e.steps} steps are too few for the running averages of batch norm, which validation uses: "
+    course = "" if run.fall is None else f"; the training loss {fell} in the second half of the epochs"
+    if run.setup.norm == "batch" and run.steps <= TRIAL_BATCHES:
+        course += (
+            f"; {run.steps} steps are too few for the running averages of batch norm, which validation uses: "
+        )
         course += "train longer"
-    elif e.steps < TRIAL_BATCHES and not e.knows:
-        course += f"; only {plural(e.steps, 'step')} in all: train longer before you look for a cause"
-    lacks = "it has not learned much" if e.skill <= MIN_SKILL else "its loss is not below the chance level"
-    verdict = f"{'no sign of trouble yet' if learning_still(e) else 'no cause found'}: "
-    return f"{verdict}{f'{lacks}, ' if _told(e) else ''}{accuracy}{course}"
+    elif run.steps < TRIAL_BATCHES and not run.beats_chance:
+        course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
+    lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
+    verdict = f"{'no sign of trouble yet' if learning_still(run) else 'no cause found'}: "
+    return f"{verdict}{f'{lacks}, ' if _chance_is_known(run) else ''}{accuracy}{course}"
 
 
-def unseen(e: Evidence) -> str:
+def unseen(run: Evidence) -> str:
     """Why a loop that was watched has no epoch to show."""
     called = "watch.step(loss) was not called; call it after each optimizer.step()"
-    return str(e.loop.get("error") or e.divergence or called)
+    return str(run.loop.get("error") or run.divergence or called)
 
 
-def learning_still(e: Evidence) -> bool:
+def learning_still(run: Evidence) -> bool:
     """Whether it knows something, and its training loss falls, or too few epochs were made to say that it does not."""
-    return e.knows and (e.fall is None or e.fall >= FALLING)
+    return run.beats_chance and (run.fall is None or run.fall >= MIN_FALL)
 
 
-def _accuracy(e: Evidence) -> str:
+def _accuracy(run: Evidence) -> str:
     """`validation accuracy 84.1% in the last epochs, chance 10.0%`; of a loop what it has."""
-    if column := e.measured_accuracy:
+    if column := run.measured_accuracy:
         which = {"val_acc": "validation", "train_acc": "training"}[column]
-        against = f"chance {percent(e.chance)}"
-        text = f"{which} accuracy {percent(e.accuracy)} in the last epochs"
+        against = f"chance {percent(run.chance)}"
+        text = f"{which} accuracy {percent(run.accuracy)} in the last epochs"
     else:
-        which = "validation" if any("val_loss" in row for row in e.rows) else "training"
-        against = f"against a chance level of {e.validation_entropy:.3g}"
-        text = f"{which} loss {e.validation_loss:.3g} in the last epochs"
-    reference = e.loop.get("reference")
+        which = "validation" if any("val_loss" in row for row in run.rows) else "training"
+        against = f"against a chance level of {run.validation_chance_loss:.3g}"
+        text = f"{which} loss {run.validation_loss:.3g} in the last epochs"
+    reference = run.chance_loss_source
     if reference == FIRST_STEPS:
-        against = "" if column else f"against {e.validation_entropy:.3g} of {FIRST_STEPS}"
+        against = "" if column else f"against {run.validation_chance_loss:.3g} of {FIRST_STEPS}"
     text += f", {against}" if against else ""
     text += f" for {EQUAL_CLASSES}" if reference == EQUAL_CLASSES else ""
-    if not _told(e):
-        missing = "from a loss of this kind" if e.loop.get("task") else "without target=y in watch.step"
+    if not _chance_is_known(run):
+        missing = "from a loss of this kind" if run.loop.get("task") else "without target=y in watch.step"
         text += f"; what it has learned cannot be told {missing}"
     return text
 
@@ -362,9 +327,9 @@ FAR = 0.5
 """Sharpness over its limit below which a larger learning rate is worth a mention."""
 
 
-def stability(e: Evidence) -> str:
+def stability(run: Evidence) -> str:
     """The curvature of the loss next to the limit of stability; empty where it was not measured."""
-    if (now := e.stability) is None:
+    if (now := run.stability) is None:
         return ""
     what = "preconditioned sharpness" if now.preconditioned else "sharpness"
     numbers = f"{what} {_short(now.sharpness)} against a limit of {_short(now.limit)}"
@@ -384,20 +349,20 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
-def learning(e: Evidence) -> tuple[str, bool]:
+def learning(run: Evidence) -> tuple[str, bool]:
     """(what the network knows of the validation images beyond chance, whether it knows anything).
 
     An accuracy at chance is not yet ignorance: a loss below the chance level is knowledge that no accuracy shows.
     """
-    if e.start.get("classes") == 1:
+    if run.start.get("classes") == 1:
         return "all images have the same class: there is nothing to learn", False
-    best, chance = e.peak()[0], e.chance
+    best, chance = run.best_and_latest()[0], run.chance
     accuracy = f"best accuracy {percent(best)}, chance {percent(chance)}"
-    error = math.sqrt(chance * (1 - chance) / e.validation_images)
-    nats = f"{abs(e.information):.3g} nats {'below' if e.information > 0 else 'above'} the chance level"
-    loss = f"summed over {e.validation_images:,} images, the validation loss is {nats}"
+    error = math.sqrt(chance * (1 - chance) / run.validation_samples)
+    nats = f"{abs(run.nats_below_chance):.3g} nats {'below' if run.nats_below_chance > 0 else 'above'} the chance level"
+    loss = f"summed over {run.validation_samples:,} images, the validation loss is {nats}"
     if best > chance + 4 * error:
         return f"better than chance: {accuracy}", True
-    if e.knows:
+    if run.beats_chance:
         return f"has begun to learn: {accuracy}, but {loss}", True
     return f"no better than chance: {accuracy}; {loss}", False

@@ -21,16 +21,17 @@ from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, Trai
 from optilab.data.read import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR
+from optilab.optimize.rule import learning_rates
 from optilab.optimize.rules import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.runs.metrics import METRICS, QUANTITIES
-from optilab.train import draws, optimizers, own, own_model, probes, theory
+from optilab.train import draws, inside, optimizers, own, theory
 from optilab.train.device import failures_explained, generators
 from optilab.train.images import Images, as_input
-from optilab.train.layers import EpochRecord, finite
+from optilab.train.inside import Probe, Record, finite
 from optilab.train.model import MLP
 from optilab.train.optimizers import Closure
-from optilab.train.own_model import Network, OwnModel, probes_of
+from optilab.train.own_model import Network, OwnModel
 from optilab.train.trees import all_finite
 
 Row = dict[str, Any]
@@ -95,7 +96,7 @@ class Training:
     shuffler: torch.Generator | None = None  # of the training images; None: the global one
     stage: int = 0
     rows: list[Row] = field(default_factory=list)
-    record: EpochRecord = field(default_factory=dict)  # of the last epoch
+    record: Record = field(default_factory=dict)  # of the last epoch
     digests: dict[str, str] = field(default_factory=dict)  # of the dataset's files
     first_loss: float = math.nan  # of the first batch, before any step
     last_rule: Any = None  # the optimizer with the learning rate of its last step
@@ -164,7 +165,7 @@ class Training:
     @property
     def chance_loss(self) -> float:
         """The loss of a network that gives each class its fraction of the training labels."""
-        return probes.prior_entropy(self.train.labels)
+        return inside.prior_entropy(self.train.labels)
 
     def enter(self, stage: int) -> None:
         """Go on with the layers of that stage: a new output layer, a new optimizer."""
@@ -266,17 +267,16 @@ class Training:
         loss_of = nn.CrossEntropyLoss()
         lowered = plateau_factor(self.rows, config.plateau)
         tally = Tally()
-        probed = probes.probed(batches, config.probes)
-        evidence = probes_of(self.model)
+        probed, rows, rate = _probed(batches, config.probes), list[Sequence[inside.LayerRow]](), None
         self.losses = []
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
-            probe = evidence.probe(self.model) if batch in probed else None
+            probe = Probe(_probed_part(self.model)) if batch in probed else None
             closure = self._closure(images, labels, (config.seed, self.epoch + 1, batch))
             logits = self.model(images)
             loss = loss_of(logits, labels)
             if not math.isfinite(value := loss.item()):
-                origin = probes.origin_of_overflow(self.model, images)
+                origin = inside.origin_of_overflow(self.model, images)
                 where = f"epoch {self.epoch + 1}, batch {batch + 1}"
                 raise DivergedError(f"diverged at {where}: loss is {value}; {origin}")
             self.losses.append(value)
@@ -284,13 +284,16 @@ class Training:
                 self.first_loss = value
             self._backward(loss)
             if probe:
-                probe.after_backward()
+                probe.close()
+                probe.before_step({id(weight) for weight in self.model.weights})
             closure.clip()
             factor = _scheduled(config, self.epoch, batch, batches)
             self.set_rate(factor * lowered)
             closure.step(self.optimizer, config.optimizer)
             if probe:
-                evidence.add(probe, self.optimizer)
+                probe.after_step()
+                rows.append([*probe.rows.values()])
+                rate = _rate(self.optimizer)
             tally.add(loss, logits, labels)
             on_batch(batch + 1, batches)
             if stop():
@@ -298,7 +301,8 @@ class Training:
         self.last_rule = _stepped(config.optimizer, factor * lowered)
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
-        self.record = evidence.record(self.epoch + 1, self.optimizer) if probed else {}
+        below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, OwnModel)
+        self.record = inside.epoch_record(self.epoch + 1, rows, rate, below_eps, named) if probed else {}
         return tally
 
     def ramp(self, factors: Iterable[float]) -> Iterator[float]:
@@ -470,42 +474,45 @@ def plateau_factor(rows: Sequence[Row], plateau: ReduceOnPlateau | None) -> floa
     return factor
 
 
-# --- the record of epoch 0 ---
+# --- what is recorded of the layers ---
 
 
-def before_training(training: Training) -> EpochRecord:
-    """The record of epoch 0: dataset and labels in numbers, the network's first loss and gradients, and the theory's.
+def _probed_part(model: Network) -> nn.Module:
+    """The module whose layers are recorded: a network of the user's has the names of its own code."""
+    return model.network if isinstance(model, OwnModel) else model
 
-    `first_loss` and `sample_gradients` are those of the first batch, `input_rms` the root mean square of its inputs.
+
+def _probed(batches: int, probes: int) -> frozenset[int]:
+    """Which batches of an epoch are probed: the first and the last, the others evenly between."""
+    if probes <= 1:
+        return frozenset(range(min(probes, batches)))
+    return frozenset(round(n * (batches - 1) / (probes - 1)) for n in range(min(probes, batches)))
+
+
+def _rate(optimizer: torch.optim.Optimizer) -> float | None:
+    """The learning rate; of a rule around another, whose own factor is 1 without a schedule, that of the inner one."""
+    rate, rule = optimizer.param_groups[0].get("lr"), getattr(optimizer, "rule", None)
+    wraps = hasattr(rule, "base")
+    return rate * next(iter(learning_rates(rule).values()), 1.0) if wraps and rate is not None else rate
+
+
+def before_training(training: Training) -> Record:
+    """The record of epoch 0: dataset and labels in numbers, and the first batch before any step.
+
+    `input_rms` is the root mean square of its inputs.
     """
-    data, train, validation = training.config.data, training.train, training.validation
-    images = as_input(train.pixels[: data.batch_size], data)
+    data, train, validation, model = training.config.data, training.train, training.validation, training.model
     curved = {}
     if training.config.curvature is not None:
         curved = {"curvature": training.measure_curvature(training.config.optimizer)}
     if not training.config.probes:
         return {"epoch": 0, **curved}
-    rms = finite(float(images.square().mean().sqrt()))
-    record = {"epoch": 0, **curved, **probes.labels(train.labels, validation.labels), "input_rms": rms}
-    model, labels = training.model, train.labels[: data.batch_size]
-    if isinstance(model, OwnModel):
-        return record | own_model.first_batch(model, images, labels)
-    prediction = _predicted(model, images)
-    loss, gradients = probes.first_batch(model, images, labels)
+    images, labels = as_input(train.pixels[: data.batch_size], data), train.labels[: data.batch_size]
+    running = model.running("in its backward pass", images.device) if isinstance(model, OwnModel) else None
     return {
-        **record,
-        "first_loss": finite(loss),
-        "sample_gradients": [finite(value) for value in gradients],
-        "first_weights": [finite(float(linear.weight.detach().norm())) for linear in model.linears],
-        "predicted_gains": prediction and prediction.gains,
-        "predicted_ratio": prediction and prediction.ratio,
+        "epoch": 0,
+        **curved,
+        **inside.label_facts(train.labels, validation.labels),
+        "input_rms": finite(images.square().mean().sqrt()),
+        **inside.first_batch(model, _probed_part(model), images, labels, running),
     }
-
-
-def _predicted(model: MLP, images: Tensor) -> theory.GradientPrediction | None:
-    """The theory's expectation; None where it does not apply or its numbers overflow."""
-    try:
-        prediction = theory.predict_gradients(model, model.config, images)
-    except OverflowError:
-        return None
-    return prediction if prediction and all_finite([prediction.gains, prediction.ratio]) else None

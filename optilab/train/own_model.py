@@ -1,43 +1,19 @@
-"""A network of the user's own in optilab's engine: built, checked, initialized and looked into, layer by layer."""
+"""A network of the user's own in optilab's engine: built, checked and initialized."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import too_large
 from optilab.errors import UsageError
 from optilab.train.device import failures_explained
-from optilab.train.layers import (
-    BATCH_NORMS,
-    DROPOUTS,
-    EMBEDDINGS,
-    EpochRecord,
-    Window,
-    by_unit,
-    crossed,
-    finite,
-    first_layers,
-    frozen,
-    layers_of,
-    matrices,
-    operations,
-    record_of,
-    setup_of,
-    without_gradient,
-)
+from optilab.train.inside import BATCH_NORMS, EMBEDDINGS, Probe, by_unit, layers_of, matrices, undisturbed
 from optilab.train.model import MLP, fill
-from optilab.train.probes import MOST_IMAGES, EpochProbes, undisturbed
 from optilab.train.trees import all_finite, require_data
-
-SINGLE = 32
-"""Images whose own gradients are measured before training, one backward pass each."""
 
 
 class OwnModel(nn.Module):
@@ -118,11 +94,11 @@ class OwnModel(nn.Module):
     def _tried(self, example: Tensor, classes: int) -> list[str]:
         """The activations that two images pass through; UsageError where no logits come out."""
         self.eval()
-        window = Window(self.network, functools.partial, hooked=True)
+        probe = Probe(self.network)
         try:
             logits = self(example)
         finally:
-            window.close()
+            probe.close()
             self.train()
         got = (
             f"a tensor of shape {tuple(logits.shape)} and type {logits.dtype}".replace("torch.", "")
@@ -135,7 +111,7 @@ class OwnModel(nn.Module):
                 f"{self.config.code.place} returns {got} for {len(example)} images of shape {self.shape}; expected "
                 f"logits of shape ({len(example)}, {classes}), one number for each class"
             )
-        return window.activations
+        return probe.activations
 
     @torch.no_grad()
     def _initialize(self) -> None:
@@ -172,94 +148,3 @@ class OwnModel(nn.Module):
 
 
 Network = MLP | OwnModel
-
-
-class OwnProbe:
-    """One batch that is looked into, as `probes.Probe` is."""
-
-    def __init__(self, model: OwnModel) -> None:
-        self._model = model
-        self._window = Window(model.network, functools.partial, hooked=True)
-
-    def after_backward(self) -> None:
-        """Gradients are there, weights are still those that made them."""
-        self._window.close()
-        self._window.before_step({id(parameter) for parameter in self._model.weights})
-        gradients = [p.grad for p in self._model.trained if p.grad is not None]
-        self.gradient = torch.cat([gradient.detach().flatten() for gradient in gradients])
-
-    def after_step(self) -> list[dict[str, Any]]:
-        """A record of each layer that was called, in the order of first calls."""
-        self._window.after_step()
-        return self._window.layers()
-
-
-class OwnProbes(EpochProbes):
-    """The probes of one epoch of a network of the user's own."""
-
-    def probe(self, model: Any) -> Any:
-        return OwnProbe(model)
-
-    def layers(self, epoch: int) -> EpochRecord:
-        return record_of(epoch, self._measured, self._rate)
-
-
-def probes_of(model: Network) -> EpochProbes:
-    """What gathers the probes of an epoch."""
-    return OwnProbes() if isinstance(model, OwnModel) else EpochProbes()
-
-
-def first_batch(model: OwnModel, images: Tensor, labels: Tensor) -> EpochRecord:
-    """The first batch before any step: its loss, the layers, and what the network is made of.
-
-    `sample_gradients`: of each layer, the root mean square over SINGLE images of the gradient of one image's loss.
-    Under batch norm that loss depends on the other images. Dropout is off.
-    """
-    images, labels = images[:MOST_IMAGES], labels[:MOST_IMAGES]
-    with undisturbed(model, images.device):
-        model.train()
-        for module in model.modules():
-            if isinstance(module, DROPOUTS):
-                module.eval()
-        window = Window(model.network, functools.partial, hooked=True)
-        try:
-            logits = model(images)
-            loss = F.cross_entropy(logits, labels)
-            with model.running("in its backward pass", images.device):
-                loss.backward()  # type: ignore[no-untyped-call]
-        finally:
-            window.close()
-        held = {id(parameter) for parameter in model.weights}
-        cut, unused = without_gradient(model.network, window, held)
-        fixed = frozen(window, held)
-        window.before_step(held)
-        layers = window.layers()
-        modules = [window.modules[layer["name"]] for layer in layers]
-        gradients = _of_single_images(model, images[:SINGLE], labels[:SINGLE], modules)
-    return {
-        "first_loss": finite(float(loss.detach())),
-        "sample_gradients": gradients,
-        **first_layers(layers),
-        "network": setup_of(model.network, window.activations, window.normed_over),
-        "loop": {"loss_path": operations(loss), "no_gradient": cut, "unused": unused}
-        | ({"frozen": fixed} if fixed else {})
-        | ({"crossed": swapped} if (swapped := crossed(window, logits)) else {}),
-    }
-
-
-def _of_single_images(
-    model: OwnModel, images: Tensor, labels: Tensor, modules: Sequence[nn.Module]
-) -> list[float | None]:
-    weights = [[weight for weight in matrices(module) if weight.requires_grad] for module in modules]
-    flat = [weight for own in weights for weight in own]
-    if not flat:
-        return [None] * len(modules)
-    losses, squares = F.cross_entropy(model(images), labels, reduction="none"), [0.0] * len(modules)
-    for loss in losses:
-        found = iter(torch.autograd.grad(loss, flat, retain_graph=True, allow_unused=True))
-        for number, own in enumerate(weights):
-            norms = [gradient.square().sum() for _ in own if (gradient := next(found)) is not None]
-            squares[number] += float(torch.stack(norms).sum()) if norms else 0.0
-    return [
-        finite((total / len(losses)) ** 0.5) if own else None for total, own in zip(squares, weights, strict=True)
-    ]

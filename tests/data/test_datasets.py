@@ -259,7 +259,7 @@ def test_sizes_and_classes_of_own_images_reach_everything(optilab, tmp_path):
     record = runs.read(tmp_path / "runs" / "own")
     evidence = of_run(record)
     assert record.manifest["data"]["classes"] == 3
-    assert (evidence.chance, evidence.entropy) == (pytest.approx(1 / 3), pytest.approx(math.log(3)))
+    assert (evidence.chance, evidence.chance_loss) == (pytest.approx(1 / 3), pytest.approx(math.log(3)))
     assert record.rows()[0]["val_loss"] < 3 * math.log(3)
     optilab("train", "--resume", "own", "--epochs", "3")
     optilab("report", "own", "--out", "own.html")

@@ -8,13 +8,12 @@ import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
-from optilab.diagnose import Evidence, Setup
+from optilab.diagnose import Evidence, Setup, as_written_now
 
 HERE = Path(__file__).parent
 NETS = HERE.parents[1] / "docs" / "measured" / "diagnosis" / "nets.py"
@@ -75,14 +74,16 @@ def case_of(name: str, entry: dict[str, Any]) -> Case:
 def evidence(case: Case, recorded: dict[str, Any], probe: bool = False) -> Evidence:
     """What a training recorded, or its probe run, for `diagnose`."""
     if "setup" in recorded:
-        setup = Setup(**{**recorded["setup"], "rule": SimpleNamespace(**recorded["setup"]["rule"])})
-        return Evidence(setup, recorded["rows"], recorded["records"], recorded["divergence"], recorded["trial"])
+        rule, records = recorded["setup"]["rule"], as_written_now(recorded["records"])
+        setup = Setup.of_loop(rule["lr"], rule["weight_decay"], recorded["setup"])
+        return Evidence(setup, recorded["rows"], records, recorded["divergence"], recorded["trial"])
     source = recorded["trial"] if probe else recorded
     records = [
         {**record, "layers": listed(record["layers"])} if "layers" in record else record
         for record in source["records"]
     ]
-    return Evidence(case.config(), listed(source["rows"]), records, source["divergence"], probe)
+    setup = Setup.of(case.config(), records[0].get("network", {}) if records else {})
+    return Evidence(setup, listed(source["rows"]), as_written_now(records), source["divergence"], probe)
 
 
 def listed(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from optilab.diagnose import CAUSES, Finding, Severity, diagnose
+from optilab.diagnose import CHECKS, Finding, Severity, diagnose
 from tests.diagnosis import stored
 
 FINDINGS = stored.HERE.parent / "golden" / "findings.txt"
@@ -107,4 +107,4 @@ def test_accepted_findings_exist():
     accepted = {
         name for half in HALVES for one in diagnosed(half) for names in one.case.accepted for name in names
     }
-    assert accepted <= {cause.name for cause in CAUSES}
+    assert accepted <= {check.name for check in CHECKS}

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import optilab as package
 from optilab import runs
-from optilab.diagnose.cause import MIN_SKILL
+from optilab.diagnose.evidence import MIN_SKILL
 from optilab.lab import Lab
 from tests.pages import ROOT
 from tests.study.generated import layered, training
@@ -45,11 +45,8 @@ def trained(folder, name):
         (run / "metrics.csv").write_bytes(runs.table(rows))
 
 
-def loop(
-    lr=0.5, *, epochs=5, target=True, accuracy=True, every=1, bad=None, broken=None, rare=False, softmax=False
-):
-    """A small loop of the user's own that is watched; `bad` is the epoch whose losses are texts, `broken`
-    the one in which a hook of the watch raises."""
+def loop(lr=0.5, *, epochs=5, target=True, accuracy=True, every=1, broken=None, rare=False, softmax=False):
+    """A small loop that is watched; `broken` is the epoch in which a hook of the watch raises."""
     torch.manual_seed(0)
     x = torch.randn(600, 10)
     y = torch.rand(600) < 0.05 if rare else x[:, 0] + x[:, 1] > 0.13
@@ -67,7 +64,7 @@ def loop(
             loss.backward()
             optimizer.step()
             if step % every == 0:
-                watch.step("high" if epoch == bad else loss, target=y[here] if target else None)
+                watch.step(loss, target=y[here] if target else None)
         with torch.no_grad():
             answers = net(x[500:])
         seen = float((answers.argmax(1) == y[500:]).float().mean())
@@ -86,7 +83,6 @@ LOOPS = {
         "no sign of trouble yet: it has not learned much, ",
     ),
     "not learned": ({"lr": 0.0}, "critical: learning-rate-zero"),
-    "a part: a wrong loss": ({"bad": 3}, "cannot tell: the watch stopped after 75 steps; "),
     "a part: a hook raises": ({"broken": 4}, "cannot tell: the watch stopped after 1"),
     "a part: few steps are seen": ({"every": 5, "epochs": 20}, "cannot tell: the watch saw 100 of 500 steps; "),
     "a part: too few steps": ({"epochs": 2}, "no sign of trouble in 50 batches, too few to tell more"),

@@ -10,12 +10,11 @@ import torch
 
 from optilab.commands.diagnose import Diagnosis
 from optilab.config.load import load
-from optilab.config.model import BatchNorm
 from optilab.config.training import TrainConfig
 from optilab.config.tree import override_from_text
 from optilab.data.read import Dataset
-from optilab.diagnose import CAUSES, Evidence, Severity, commands, diagnose, in_loop, verdict
-from optilab.diagnose.remedies import remedies
+from optilab.diagnose import CHECKS, Evidence, Setup, Severity, commands, diagnose, verdict
+from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import DivergedError, UsageError
 from optilab.train import engine
 from optilab.train.device import configure
@@ -40,7 +39,7 @@ def evidence(*sets, epochs=4, data=None):
     try:
         training = engine.Training.start(config, data or dataset(), torch.device("cpu"))
     except UsageError:
-        return Evidence(config, [], [])
+        return Evidence(Setup.of(config), [], [])
     records = [engine.before_training(training)]
     try:
         for row, _ in itertools.islice(training.run(lambda done, total: None, lambda: False), epochs):
@@ -48,7 +47,12 @@ def evidence(*sets, epochs=4, data=None):
             records += [training.record] if training.record else []
     except DivergedError as error:
         divergence = str(error)
-    return Evidence(config, rows, records, divergence)
+    return Evidence(Setup.of(config), rows, records, divergence)
+
+
+def changed(seen, **keys):
+    """The setup of the same training with other keys of its config."""
+    return Setup.of(load(TrainConfig, dict(seen.setup.settings)).model_copy(update=keys))
 
 
 DEEP_SIGMOID = ["model.hidden=[32, 32, 32, 32, 32, 32]", "model.activation=sigmoid", "model.init=default"]
@@ -75,9 +79,9 @@ NO_SETTING = {"one-class", "labels-unrelated"}  # the dataset is to blame
 
 
 def test_every_rule_is_tested():
-    """Those of loops are tested with loops of plain PyTorch (tests/loop)."""
-    of_loops = {rule.name for rule in (*in_loop.DATA_AND_LOOP, *in_loop.THEN, *in_loop.NOTES)}
-    assert SHOWN.keys() | of_loops == {rule.name for rule in CAUSES}
+    """Those of loops are tested with loops of plain PyTorch (tests/watch)."""
+    of_loops = {check.name for check in LOOP_CHECKS} | {"vanishing-through-time"}
+    assert SHOWN.keys() | of_loops == {check.name for check in CHECKS}
     assert not SHOWN.keys() & of_loops
 
 
@@ -91,7 +95,7 @@ def shown(rule):
         late = [
             row | {"train_acc": 0.99, "val_acc": 0.6, "val_loss": 1 + 0.4 * n} for n, row in enumerate(seen.rows)
         ]
-        return Evidence(seen.config, late, seen.records)
+        return replace(seen, rows=late)
     data = dataset(600, random_labels=True) if rule == "labels-unrelated" else None
     return evidence(*SHOWN[rule], epochs=EPOCHS.get(rule, 4), data=data)
 
@@ -120,8 +124,8 @@ def test_neither_cause_of_a_rate_proposes_what_the_other_blames():
     slow = shown("learning-rate-too-low")
 
     def finding(rule, rate, divergence=""):
-        optimizer = replace(slow.config.optimizer, lr=float(rate))
-        e = replace(slow, config=slow.config.model_copy(update={"optimizer": optimizer}), divergence=divergence)
+        optimizer = replace(slow.setup.optimizer, lr=float(rate))
+        e = replace(slow, setup=changed(slow, optimizer=optimizer), divergence=divergence)
         return next(finding for finding in diagnose(e) if finding.rule == rule)
 
     def rates(finding):
@@ -151,22 +155,6 @@ def test_a_rate_without_a_derivation_is_not_named():
         assert commands(replace(finding, remedies=(), code=(), severity=Severity.INFO), "it.yaml") == []
 
 
-@pytest.mark.parametrize(
-    ("rule", "said"),
-    [
-        ("vanishing-gradient", "optilab remedy it.yaml --set seed=1 --only batchnorm,unit-gain,tanh,adam"),
-        ("weights-too-large", ""),  # whose remedies `optilab remedy` does not try
-        ("one-class", ""),
-    ],
-)
-def test_the_command_that_tries_them_all_tries_what_is_listed(rule, said):
-    finding = next(finding for finding in diagnose(shown(rule)) if finding.rule == rule)
-    assert str(verdict.command_of_all([finding], "it.yaml", {"seed": 1}) or "") == said
-    if said:
-        names = said.rpartition(" ")[2].split(",")
-        assert [remedies()[name].sets for name in names] == list(finding.remedies)
-
-
 @pytest.fixture(scope="module")
 def healthy():
     return evidence(epochs=8)
@@ -180,8 +168,7 @@ def test_a_run_that_shows_none_of_them(healthy):
 
 def test_a_note_has_no_remedy(healthy):
     """An oddity of a network that has learned is a note: nothing to try, nothing that contradicts the verdict."""
-    model = healthy.config.model.model_copy(update={"dropout": 0.9})
-    odd = Evidence(healthy.config.model_copy(update={"model": model}), healthy.rows, healthy.records)
+    odd = replace(healthy, setup=replace(healthy.setup, dropouts={"model.dropout": 0.9}))
     (note,) = diagnose(odd)
     assert (note.rule, note.severity, note.remedies) == ("dropout-too-strong", Severity.INFO, ())
     assert not verdict.sick([note])
@@ -200,7 +187,7 @@ def like(seen, *rows, start=None, layers=None, trial=False, **config):
     numbers = range(1, len(rows) + 1)
     epochs = [{**seen.rows[-1], "epoch": n, **row} for n, row in zip(numbers, rows, strict=True)]
     records = [seen.records[0] | (start or {}), *(record | {"epoch": n, "layers": measured} for n in numbers)]
-    return Evidence(seen.config.model_copy(update=config), epochs, records, trial=trial)
+    return Evidence(changed(seen, **config), epochs, records, trial=trial)
 
 
 def both(accuracy, loss=2.0):
@@ -219,9 +206,8 @@ def shrunk(seen, training):
 
 
 def batches(seen, size, accuracy):
-    model = seen.config.model.model_copy(update={"norm": BatchNorm()})
-    data = seen.config.data.model_copy(update={"batch_size": size})
-    return like(seen, *[row | {"val_acc": accuracy} for row in seen.rows], model=model, data=data)
+    setup = replace(seen.setup, norm="batch", normed_over=size, batch_size=size)
+    return replace(seen, setup=setup, rows=[row | {"val_acc": accuracy} for row in seen.rows])
 
 
 def grown(seen, layers, loss):
@@ -236,7 +222,11 @@ def unrelated(**last):
 
 def slow_everywhere(seen):
     """As much is learned of the validation images as of the training images."""
-    known = {"train_loss": 0.98 * seen.entropy, "val_loss": 0.98 * seen.validation_entropy, "train_acc": 0.1}
+    known = {
+        "train_loss": 0.98 * seen.chance_loss,
+        "val_loss": 0.98 * seen.validation_chance_loss,
+        "train_acc": 0.1,
+    }
     return replace(seen, rows=[row | known for row in seen.rows])
 
 
@@ -292,8 +282,8 @@ def test_a_loss_below_guessing_is_knowledge_where_the_accuracy_is_chance(healthy
     start = healthy.records[0] | {"validation_images": 10_000, "chance": 0.1}
     entropy = start["validation_entropy"]
     row = healthy.rows[-1] | {"val_loss": entropy - nats / 10_000, "val_acc": 0.1003, "train_loss": entropy}
-    seen = Evidence(healthy.config, [row], [start, *healthy.records[1:]])
-    assert seen.knows is knows
+    seen = Evidence(healthy.setup, [row], [start, *healthy.records[1:]])
+    assert seen.beats_chance is knows
     text, learns = verdict.learning(seen)
     assert learns is knows
     assert f"the validation loss is {abs(nats)} nats" in text
@@ -306,7 +296,7 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
     start = healthy.records[0] | {"validation_images": 10_000, "chance": 0.1, "validation_entropy": math.log(10)}
     for epochs, trial, said in ((1, True, "but nothing is learned in them"), (6, False, "no cause found: ")):
         rows = [{"epoch": number + 1, **blank} for number in range(epochs)]
-        seen = Evidence(healthy.config, rows, [start, *healthy.records[1:]], trial=trial)
+        seen = Evidence(healthy.setup, rows, [start, *healthy.records[1:]], trial=trial)
         assert said in verdict.sentence(seen, [])
         assert ("the training loss did not fall" in verdict.sentence(seen, [])) is not trial
         assert [*map(str, verdict.next_steps(seen, [], "it.yaml", {"model.act": "relu"}))] == tries
@@ -314,7 +304,7 @@ def test_a_network_that_knows_nothing_has_a_next_step_without_a_finding(healthy)
         for lines in (view.blocks(), view.brief()):
             assert f"  try: {tries[0]}" in map(str, lines)
     rows = [{"epoch": 1, **blank, "train_loss": 2.28}, {"epoch": 2, **blank, "train_loss": 2.19, "val_acc": 0.289}]
-    young = Evidence(healthy.config, rows, [start, *healthy.records[1:]])
+    young = Evidence(healthy.setup, rows, [start, *healthy.records[1:]])
     assert verdict.sentence(young, []).startswith("no sign of trouble yet: ")
     assert verdict.next_steps(young, [], "it.yaml") == []
     assert verdict.learning(young) == ("better than chance: best accuracy 28.9%, chance 10.0%", True)
@@ -336,8 +326,8 @@ def test_a_trial_does_not_blame_a_loss_that_may_fall(healthy, first, loss, knows
     accuracy = start["chance"] + 0.2 * knows
     row = healthy.rows[0] | {"train_loss": loss * entropy, "val_loss": loss * entropy, "val_acc": accuracy}
     for trial, expected in zip((True, False), rules, strict=True):
-        seen = Evidence(healthy.config, [row], [start, healthy.records[1]], trial=trial)
-        assert seen.knows is knows
+        seen = Evidence(healthy.setup, [row], [start, healthy.records[1]], trial=trial)
+        assert seen.beats_chance is knows
         assert [finding.rule for finding in diagnose(seen)] == expected
 
 
@@ -377,7 +367,7 @@ def test_a_rate_that_was_far_too_high_gets_one_that_learns_at_once(lr):
     (remedy,) = diagnose(seen)[0].remedies[0]
     better = evidence(remedy, epochs=4)
     assert 0.02 < float(remedy.removeprefix("optimizer.lr=")) < 0.5
-    assert better.loss < 0.8 * better.entropy < 0.8 * min(seen.loss, 9.0)
+    assert better.loss < 0.8 * better.chance_loss < 0.8 * min(seen.loss, 9.0)
 
 
 @pytest.mark.parametrize("trial", [False, True])

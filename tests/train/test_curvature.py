@@ -11,7 +11,7 @@ from torch import nn
 from optilab.config.load import load
 from optilab.config.training import TrainConfig
 from optilab.data.read import load as load_data
-from optilab.diagnose import Evidence, verdict
+from optilab.diagnose import Evidence, Setup, verdict
 from optilab.optimize import RULES
 from optilab.optimize.theory import frozen_step, is_adaptive, stability_limit
 from optilab.train import optimizers, session
@@ -249,10 +249,10 @@ def test_a_training_has_the_same_bits_with_it(settings, optilab, small, tmp_path
     [(2, "far below; the rate could be 10 times larger"), (15, "below it"), (21, "at the edge"), (90, "above it")],
 )
 def test_the_verdict_on_stability(sharpness, words):
-    config = load(TrainConfig, {"optimizer": {"name": "sgd", "lr": 0.1}})
+    setup = Setup.of(load(TrainConfig, {"optimizer": {"name": "sgd", "lr": 0.1}}))
     record = {"epoch": 3, "curvature": {"sharpness": sharpness, "preconditioned": None, "limit": 20.0}}
-    assert words in verdict.stability(Evidence(config, [], [record]))
-    assert verdict.stability(Evidence(config, [], [{"epoch": 3}])) == ""
+    assert words in verdict.stability(Evidence(setup, [], [record]))
+    assert verdict.stability(Evidence(setup, [], [{"epoch": 3}])) == ""
 
 
 # --- the published behaviour ---------------------------------------------------------------------------------

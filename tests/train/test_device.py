@@ -145,7 +145,7 @@ def test_nothing_is_computed_in_float64_on_a_device_without_it(small, monkeypatc
     """As on mps, where the default config failed before its first epoch."""
     with simulated(monkeypatch, float64=False):
         training = started(configured(), small)
-        assert engine.before_training(training)["predicted_gains"]
+        assert engine.before_training(training)["sample_gradients"]
         row, _ = next(training.run(lambda done, total: None, lambda: False))
         assert row["epoch"] == 1
         with pytest.raises(TypeError, match="float64"):

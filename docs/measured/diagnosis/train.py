@@ -30,7 +30,7 @@ from tests.diagnosis.stored import Case
 HERE = Path(__file__).parent
 IMAGES, OWN_IMAGES = 2_000, 1_000
 KEPT = (
-    *("gradient_norm", "weight_norm", "gradient_to_weight", "update_to_weight", "identical_units", "common"),
+    *("gradient_norm", "weight_norm", "gradient_to_weight", "update_to_weight", "common"),
     *("saturated", "dead", "activation_std"),
 )
 """The columns of a layer that are stored."""

@@ -1,47 +1,31 @@
-"""`optilab.watch(model, optimizer)`: look into a training loop of your own, and say why it does not learn.
+"""`optilab.watch(model, optimizer)`: look into a training loop of yours, and say why it does not learn.
 
-Looking changes no bit of the training. The first three steps, every tenth of the next ones, and from step 200 on every
-fiftieth one are looked into. An error of the watch never ends the training: it stops watching, and the diagnosis says
-so.
+It changes no bit of the training. The first three steps, every tenth of the next ones, and from step 200 on every
+fiftieth are probed. An error of the watch never ends the training: it stops watching, and the diagnosis says so.
 """
 
 import functools
+import itertools
 import math
 import os
 import re
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from optilab.errors import DataError, UsageError, shown, system_failures
-from optilab.loop.targets import Targets, next_inputs
 from optilab.runs.metrics import metric_of
-from optilab.train.layers import (
-    BATCH_NORMS,
-    DROPOUTS,
-    Window,
-    as_real,
-    crossed,
-    eps_share,
-    finite,
-    first_layers,
-    first_tensor,
-    frozen,
-    future,
-    operations,
-    record_of,
-    setup_of,
-    spaced,
-    without_gradient,
-)
+from optilab.train import inside
+from optilab.train.inside import BATCH_NORMS, DROPOUTS, Probe, as_real, finite, first_tensor, operations, spaced
+from optilab.watch.chance import Chance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,23 +34,29 @@ if TYPE_CHECKING:
     from optilab.commands.results import LabRun
     from optilab.diagnose import Evidence, Setup
 
-FIRST, EVERY = 3, 50
-"""Steps at the start that are looked into, and between those that are later."""
-DENSE = 10
-"""Steps between two at the start; from step 200 on it is `every`."""
+FIRST, DENSE, EVERY = 3, 10, 50
+"""Steps at the start that are probed; steps between two of the next ones, and of the later ones."""
 SHORT = 60
-"""Steps of a training that is judged as a trial: too short to call a network slow, or healthy."""
-IN_RECORDS = ("rule", "rates", "loop", "sample", "train", "validation", "classes", "rule_key")
-"""What of a setup is not a setting."""
-PARTS = 10
-"""Parts, in the place of epochs, of a training that marks no epochs."""
+"""Steps of a training that is judged as a probe run: too short to call a network slow, or healthy."""
+PARTS, PART = 10, 20
+"""Parts, in the place of epochs, of a training that marks no epochs, and their least number of steps."""
+
+
+def sampled(every: int) -> Iterator[int]:
+    """The steps that are probed: more often at the start, and not always the same batch of an epoch."""
+    yield from range(FIRST)
+    number = max(FIRST, min(every, DENSE))
+    for count in itertools.count(FIRST):
+        yield number
+        distance = min(every, max(DENSE, number / 4))  # for 50, from 25 to 75
+        number += max(1, round(distance * (0.5 + 0.1 * (7 * count % 11))))
 
 
 class Watch:
     """Look into a training of `model` by `optimizer`, or several.
 
     Call `step(loss)` after each step of the optimizer, and `epoch(...)` after each epoch. `every`: steps between two
-    that are looked into. UsageError for what is not a model or an optimizer of PyTorch.
+    that are probed. UsageError for what is not a model or an optimizer of PyTorch.
     """
 
     def __init__(
@@ -76,14 +66,20 @@ class Watch:
         *,
         every: int = EVERY,
     ) -> None:
-        self._optimizers = _each(optimizer)
-        if wrong := list(_misplaced(model, optimizer, every)):
-            raise UsageError("\n".join(f"optilab.watch: {problem}" for problem in wrong))
-        self._model, self._every, self._next = model, every, min(every, DENSE)
+        several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
+        self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
+        _require(isinstance(model, nn.Module), "optilab.watch", "model: expected a torch.nn.Module", model)
+        for one in self._optimizers:
+            right = isinstance(one, torch.optim.Optimizer)
+            _require(right, "optilab.watch", "optimizer: expected an optimizer of torch.optim", one)
+        whole = isinstance(every, int) and not isinstance(every, bool) and every > 0
+        _require(whole, "optilab.watch", "every: expected a whole number from 1", every)
+        self._model, self._every = model, every
+        self._schedule, self._next = sampled(every), 0
         self._compiled = type(model).__name__ == "OptimizedModule"
         self._losses: list[float] = []  # of each step, read from the device
         self._pending: list[Tensor] = []  # not yet read
-        self._probes: list[dict[str, Any]] = []
+        self._probes: list[dict[str, Any]] = []  # step, rows of layers, learning rate, accuracy
         self._ends: list[tuple[int, dict[str, float], float]] = []  # of epochs: step, metrics, seconds
         self._started = time.perf_counter()
         self._facts: dict[str, Any] = {
@@ -91,13 +87,13 @@ class Watch:
             "train_validations": 0, "eval_steps": 0, "non_finite": 0, "same_batches": 0, "batch_pairs": 0,
             "first_updates": 0, "wiped": 0, "no_backward": 0,
         }  # fmt: skip
-        self._targets = Targets()
+        self._chance = Chance()
         self._samples = self._validated = 0
         self._start: dict[str, Any] = {}
         self._normed_over: list[int] = []
         self._activations: list[str] = []
         self._error = ""
-        self._window: Window | None = None
+        self._probe: Probe | None = None
         self._output: Tensor | None = None
         self._own_loss: Tensor | None = None  # of a model that returns it
         self._own_target: Tensor | None = None
@@ -115,8 +111,18 @@ class Watch:
     def step(self, loss: Tensor | float | None = None, target: Tensor | None = None) -> None:
         """One step is done: its loss, and the targets that it was computed from, if you can give them.
 
-        A model that returns its loss, as those of Hugging Face do, needs neither.
+        A model that returns its loss, as those of Hugging Face do, needs neither. UsageError for what is neither.
         """
+        if isinstance(loss, Tensor):
+            right = loss.is_floating_point() and loss.numel() == 1
+            got = f"a tensor of {str(loss.dtype).removeprefix('torch.')} of shape {tuple(loss.shape)}"
+            _require(right, "watch.step", f"loss: expected one number{'' if right else f', got {got}'}")
+        else:
+            _require(loss is None or _number(loss) is not None, "watch.step", "loss: expected one number", loss)
+        _require(isinstance(target, Tensor | None), "watch.step", "target: expected a tensor", target)
+        _require(not self._closed or bool(self._error), "watch.step", "the watch was closed before")
+        _require(loss is not None or self._own_loss is not None or bool(self._error), "watch.step",
+                 "loss: missing, and the model returns none")  # fmt: skip
         self._safely(self._step, loss, target)
 
     def epoch(self, **metrics: float) -> None:
@@ -124,8 +130,14 @@ class Watch:
 
         Calls without a step between them are about the same epoch. UsageError for a value that is no such number.
         """
-        if wrong := [problem for key, value in metrics.items() if (problem := _wrong_metric(key, value))]:
-            raise UsageError("; ".join(wrong), "watch.epoch")
+        for key, value in metrics.items():
+            _require(key != "epoch", "watch.epoch", "epoch: epochs are counted, expected metrics")
+            number = _number(value)
+            fraction = metric_of(_usual_metric(key)).is_fraction
+            right = number is not None and (not fraction or not math.isfinite(number) or 0 <= number <= 1 + 1e-6)
+            kind = "a fraction from 0 to 1" if fraction else "a number"
+            got = value if number is None else number
+            _require(value is None or right, "watch.epoch", f"{key}: expected {kind}", got)
         self._safely(self._epoch, metrics)
 
     def close(self) -> None:
@@ -149,14 +161,14 @@ class Watch:
     @staticmethod
     def lightning() -> Any:
         """A callback for `lightning.Trainer(callbacks=[optilab.watch.lightning()])`; its `watch` has the diagnosis."""
-        from optilab.loop import callbacks
+        from optilab.watch import callbacks
 
         return callbacks.lightning(Watch)
 
     @staticmethod
     def transformers() -> Any:
         """The same for the `Trainer` of Hugging Face's Transformers."""
-        from optilab.loop import callbacks
+        from optilab.watch import callbacks
 
         return callbacks.transformers(Watch)
 
@@ -238,12 +250,12 @@ class Watch:
         for hook in self._model_hooks:
             hook.remove()
         self._model_hooks = []
-        if self._window is not None:
-            self._window.close()
-            self._window = None
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
 
     def _open(self) -> None:
-        """Begin the next step; look into it if it is its turn."""
+        """Begin the next step; probe it if it is its turn."""
         if not self._model_hooks:
             hook = self._model.register_forward_pre_hook(self._guard(self._forward), with_kwargs=True)
             self._model_hooks = [hook, self._model.register_forward_hook(self._guard(self._forwarded))]
@@ -252,186 +264,163 @@ class Watch:
         self._stepped = self._looked = False
         if number == FIRST:
             self._gradient.close()
-        if number < FIRST or number >= self._next:
-            if number >= self._next:
-                # More often in the first steps; not always the same batch of an epoch: distances of 25 to 75 for 50.
-                distance = min(self._every, max(DENSE, number / 4))
-                self._next = number + max(1, round(distance * (0.5 + 0.1 * (7 * len(self._probes) % 11))))
-            self._window = Window(self._model, self._guard, hooked=not self._compiled)
-            _keep_scriptable(self._model)
-            held = self._held
-            if number < FIRST:
-                self._gradient.attach([p for p in self._model.parameters() if id(p) in held], self._guard)
+        if number < self._next:
+            return
+        while self._next <= number:
+            self._next = next(self._schedule)
+        self._probe = Probe(self._model, self._guard, hooked=not self._compiled, weights=inside.WEIGHTS)
+        _keep_scriptable(self._model)
+        if number < FIRST:
+            held = self._optimized
+            self._gradient.attach([p for p in self._model.parameters() if id(p) in held], self._guard)
 
     def _forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        given = first_tensor([args, kwargs])
-        count = len(given) if given is not None and given.dim() else 1
+        taken = first_tensor([args, kwargs])
+        count = len(taken) if taken is not None and taken.dim() else 1
         if torch.is_grad_enabled():
             self._mode = module.training
             labels = kwargs.get("labels")
             self._own_target = labels if isinstance(labels, Tensor) else None
             self._samples += count
-            if self._window is not None and given is not None:
-                self._window.input = given.detach()
+            if self._probe is not None and taken is not None:
+                self._probe.input = taken.detach()
         else:
             self._facts["validations"] += 1
             self._facts["train_validations"] += module.training
             if self._samples:  # not one that only finds out shapes
-                self._note_scale("validation_std", given)
+                self._note_scale("validation_std", taken)
             self._validated += count
 
     def _forwarded(self, module: nn.Module, args: Any, output: Any) -> None:
         if not torch.is_grad_enabled():
             return
-        own = output.get("loss") if isinstance(output, Mapping) else None
-        if isinstance(own, Tensor):
-            self._own_loss = own if self._window is not None else own.detach()
-        if self._window is not None:
-            found = first_tensor(output)
-            self._output = None if found is None else found.detach()
-            self._look_ahead(self._window.embedded, found)
-            self._window.embedded = None
+        loss = output.get("loss") if isinstance(output, Mapping) else None
+        if isinstance(loss, Tensor):
+            self._own_loss = loss if self._probe is not None else loss.detach()
+        if self._probe is not None:
+            tensor = first_tensor(output)
+            self._output = None if tensor is None else tensor.detach()
+            self._look_ahead(self._probe.embedded, tensor)
+            self._probe.embedded = None
 
-    def _note_scale(self, key: str, given: Tensor | None) -> None:
+    def _note_scale(self, key: str, inputs: Tensor | None) -> None:
         """The standard deviation of the inputs of the first batches of their kind."""
-        found = self._facts.setdefault(key, [])
-        if len(found) < FIRST and given is not None and given.is_floating_point():
-            found.append(finite(float(spaced(given).float().std(correction=0))))
+        stds = self._facts.setdefault(key, [])
+        if len(stds) < FIRST and inputs is not None and inputs.is_floating_point():
+            stds.append(finite(spaced(inputs).float().std(correction=0)))
 
     def _look_ahead(self, embedded: Tensor | None, output: Tensor | None) -> None:
         """Whether a network sees its targets: those of batches before were the next inputs along `next_inputs`."""
         axis = self._facts.get("next_inputs")
         if axis is None or embedded is None or output is None or len(self._probes) > FIRST:
             return
-        seen = future(embedded, output, axis)
-        if seen.get("later", 0.0) > self._facts.get("future", {}).get("later", 0.0):
-            self._facts["future"] = seen
+        gradient = inside.future_gradient(embedded, output, axis)
+        if gradient.get("later", 0.0) > self._facts.get("future", {}).get("later", 0.0):
+            self._facts["future"] = gradient
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if self._window is None:
-            return
-        self._window.before_step({id(p) for group in optimizer.param_groups for p in group["params"]})
-        self._gradient.before_step(self._facts)
+        if self._probe is not None:
+            self._probe.before_step({id(p) for group in optimizer.param_groups for p in group["params"]})
+            self._gradient.before_step(self._facts)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._facts["updates"] += 1
         self._facts["last_update"] = len(self._losses) + len(self._pending) + 1  # whose loss comes later
         self._stepped = True
-        if self._window is not None:
-            self._window.after_step()
+        if self._probe is not None:
+            self._probe.after_step()
             some = any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
             self._gradient.after_step(self._facts, some)
             if "unheld" not in self._facts:
-                self._look_at_parameters()
+                self._look_at_parameters(self._probe)
 
-    def _look_at_parameters(self) -> None:
+    def _look_at_parameters(self, probe: Probe) -> None:
         """Which parameters are trained, and which are not although they should be; once, in the first step."""
-        held = self._held
+        optimized = self._optimized
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
-        window = self._window
-        assert window is not None
-        no_gradient, unused = without_gradient(self._model, window, held)
         some = any(p.grad is not None for _, p in named)
+        # Without any gradient, another model was called, or the loop steps before its first backward pass. Within the
+        # pass, as where the optimizer steps in a hook, gradients are still to come.
+        complete = some and torch._C._current_graph_task_id() == -1
         self._facts |= {
             "trained": len(named),
-            "held": sum(id(p) in held for _, p in named),
-            "unheld": [name for name, p in named if id(p) not in held and p.grad is not None],
-            # Without any gradient, another model was called, or the loop steps before its first backward pass. Within
-            # the pass, as where the optimizer steps in a hook, gradients are still to come.
-            "no_gradient": no_gradient if some and torch._C._current_graph_task_id() == -1 else [],
-            "unused": unused,
-            "frozen": frozen(window, held) if held else {},
+            "held": sum(id(p) in optimized for _, p in named),
+            "unheld": [name for name, p in named if id(p) not in optimized and p.grad is not None],
+            "no_gradient": inside.without_gradient(probe, optimized) if complete else [],
             "backward": some,
         }
 
     @property
-    def _held(self) -> set[int]:
+    def _optimized(self) -> set[int]:
         """The parameters that the optimizers change, by their identity."""
         return {id(p) for o in self._optimizers for group in o.param_groups for p in group["params"]}
 
     # --- steps and epochs ---
 
     def _step(self, loss: Tensor | float | None, target: Tensor | None) -> None:
-        if self._closed:
-            again = "close it after the last step, or watch again: watch = optilab.watch(model, optimizer)"
-            raise UsageError(f"watch.step: the watch was closed before; {again}")
-        if wrong := [*_wrong_loss(loss), *_wrong_target(target)]:
-            raise UsageError("; ".join(wrong), "watch.step")
         if loss is None:
-            if self._own_loss is None:
-                raise UsageError("watch.step: the model returns no loss; give it: watch.step(loss)")
             loss, target = self._own_loss, self._own_target
+            assert loss is not None
             if target is not None and target.dim() != 1:
-                if self._window is not None and not target.is_floating_point():
-                    self._targets.tally(target)
+                if self._probe is not None and not target.is_floating_point():
+                    self._chance.add_labels(target)
                 target = None
         self._own_loss = self._own_target = None
         self._pending.append(loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss)))
-        window = self._window
-        if window is None:
+        probe = self._probe
+        if probe is None:
             self._open()
             return
         if not self._looked:
             self._looked = True
-            self._look_at_batch(window, loss, target)
+            self._look_at_batch(probe, loss, target)
         # Gradients of several batches may be accumulated before a step.
-        if self._stepped or not self._optimizers or self._accumulates():
-            self._finish(window)
+        accumulates = self._facts["updates"] == 0 and len(self._losses) + len(self._pending) < FIRST
+        if self._stepped or not self._optimizers or accumulates:
+            self._finish(probe)
             self._open()
 
-    def _accumulates(self) -> bool:
-        return self._facts["updates"] == 0 and len(self._losses) + len(self._pending) < FIRST
-
-    def _finish(self, window: Window) -> None:
-        """Read what was measured from the device."""
-        window.close()
-        self._window = None
+    def _finish(self, probe: Probe) -> None:
+        """Note what was measured; numbers stay on the device."""
+        probe.close()
+        self._probe = None
         _keep_scriptable(self._model)
-        layers = window.layers()
+        rows = [*probe.rows.values()]
         groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
         rates = [float(group["lr"]) for group in groups if group.get("lr") is not None]
-        self._probes.append(
-            {
-                "step": len(self._losses) + len(self._pending),
-                "layers": layers,
-                "lr": max(rates, default=None),
-                "acc": self._targets.accuracy,
-            }
-        )
-        if layers and "first_weights" not in self._start and layers[0]["weight_norm"] is not None:
-            self._start |= first_layers(layers)
-        self._normed_over += window.normed_over
-        self._activations += window.activations
-        self._targets.accuracy = None
+        step = len(self._losses) + len(self._pending)
+        accuracy, self._chance.accuracy = self._chance.accuracy, None
+        self._probes.append({"step": step, "rows": rows, "lr": max(rates, default=None), "acc": accuracy})
+        if rows and "first_weights" not in self._start and "weight_norm" in rows[0]:
+            self._start |= inside.first_layers(rows)
+        self._normed_over += probe.normed_over
+        self._activations += probe.activations
 
-    def _look_at_batch(self, window: Window, loss: Tensor | float, target: Tensor | None) -> None:
-        facts, given = self._facts, window.input
+    def _look_at_batch(self, probe: Probe, loss: Tensor | float, target: Tensor | None) -> None:
+        facts, inputs = self._facts, probe.input
         facts["samples"] += 1
         facts["eval_steps"] += not self._mode
-        bad = False
-        if given is not None:
-            some = spaced(given)
-            if given.is_floating_point():
-                bad = not bool(torch.isfinite(given).all())
-                self._start.setdefault("input_rms", finite(float(some.float().square().mean().sqrt())))
-                self._note_scale("input_std", given)
+        floating = [x for x in (inputs, target) if x is not None and x.is_floating_point()]
+        facts["non_finite"] += not all(bool(torch.isfinite(x).all()) for x in floating)
+        if inputs is not None:
+            some = spaced(inputs)
+            if inputs.is_floating_point():
+                self._start.setdefault("input_rms", finite(some.float().square().mean().sqrt()))
+                self._note_scale("input_std", inputs)
             if facts["samples"] <= FIRST:
                 if (before := self._last_input) is not None:
                     facts["batch_pairs"] += 1
                     facts["same_batches"] += before.shape == some.shape and bool(torch.equal(before, some))
                 self._last_input = some.clone() if facts["samples"] < FIRST else None
-            facts.setdefault("batch_size", len(given) if given.dim() else 1)
-        if isinstance(target, Tensor) and given is not None and "next_inputs" not in facts:
-            facts["next_inputs"] = next_inputs(given, target)
-        if target is not None and target.is_floating_point():
-            bad = bad or not bool(torch.isfinite(target).all())
-        facts["non_finite"] += bad
+            facts.setdefault("batch_size", len(inputs) if inputs.dim() else 1)
+            if target is not None and "next_inputs" not in facts:
+                facts["next_inputs"] = inside.next_inputs(inputs, target)
         if isinstance(loss, Tensor) and "loss_path" not in facts:
             facts["loss_path"] = operations(loss)
             facts["backward"] = loss.requires_grad
         if facts["samples"] <= FIRST and not facts.get("crossed"):
-            facts["crossed"] = crossed(window, self._output)
-        self._targets.look(self._output, target, loss, facts)
+            facts["crossed"] = inside.batch_as_time(probe, self._output)
+        self._chance.add_batch(self._output, target, float(self._pending[-1]), facts.get("loss_path", ()))
         self._output = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
@@ -461,28 +450,30 @@ class Watch:
         short = count <= SHORT
         ends = [(end, metrics) for end, metrics, _ in self._ends]
         if not ends:
-            parts = 1 if short else min(PARTS, max(1, count // 20))
+            parts = 1 if short else min(PARTS, max(1, count // PART))
             ends = [(round(count * (n + 1) / parts), {}) for n in range(parts)]
         elif count - ends[-1][0] > 0.5 * count / len(ends):  # an epoch that was not finished
             ends.append((count, {}))
-        rows, records, begin, divergence = [], [], 0, self._divergence(losses)
+        rows, records, begin = list[dict[str, Any]](), list[inside.Record](), 0
         steps = [probe["step"] for probe in self._probes]
         for number, (end, metrics) in enumerate(ends, 1):
-            own = losses[begin:end]
-            if not own or not all(map(math.isfinite, own)):
+            mean = sum(losses[begin:end]) / max(1, end - begin)
+            if end == begin or not math.isfinite(mean):
                 break
             probes = self._probes[bisect_right(steps, begin) : bisect_right(steps, end)]
-            row = {"epoch": number, "train_loss": sum(own) / len(own)}
+            row = {"epoch": number, "train_loss": mean}
             if accuracies := [probe["acc"] for probe in probes if probe["acc"] is not None]:
                 row["train_acc"] = sum(accuracies) / len(accuracies)
             rows.append(row | {key: value for key, value in metrics.items() if math.isfinite(value)})
             if probes:
-                records.append(record_of(number, [probe["layers"] for probe in probes], probes[-1]["lr"]))
+                layers = [probe["rows"] for probe in probes]
+                records.append(inside.epoch_record(number, layers, probes[-1]["lr"], None))
             begin = end
         if records:
-            eps = self._safely(lambda: [eps_share(optimizer) for optimizer in self._optimizers])
-            records[-1]["eps_share"] = next((share for share in eps or [] if share is not None), None)
-        return Evidence(self._setup(), rows, [self._before(count, rows), *records], divergence, trial=short)
+            below = self._safely(lambda: [*map(inside.fraction_below_eps, self._optimizers)]) or []
+            records[-1]["eps_share"] = next((fraction for fraction in below if fraction is not None), None)
+        start = self._before(count, rows)
+        return Evidence(self._setup(), rows, [start, *records], self._divergence(losses), trial=short)
 
     def _divergence(self, losses: Sequence[float]) -> str:
         bad = next((number for number, loss in enumerate(losses, 1) if not math.isfinite(loss)), 0)
@@ -497,93 +488,81 @@ class Watch:
         epochs = max(1, len(self._ends))
         seen_samples = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
         samples, validated = seen_samples / epochs, self._validated / epochs
-        start = {"epoch": 0, **self._start, "first_loss": finite(self._losses[0]) if self._losses else None}
-        if not self._losses:
-            del start["first_loss"]
-        modules = list(self._model.modules())
+        modules, optimized = [*self._model.modules()], self._optimized
+        trained = [p for p in self._model.parameters() if p.requires_grad]
+        held = {"trained": len(trained), "held": sum(id(p) in optimized for p in trained)} if optimized else {}
+        modes = {
+            "dropout": any(isinstance(module, DROPOUTS) and module.p for module in modules),
+            "batch norm": any(isinstance(module, BATCH_NORMS) for module in modules),
+        }
         loop = {
+            **held,  # where no step was sampled
             **self._facts,
             "steps": count,
             "optimizers": max(1, len(self._optimizers)),
             "short": count <= SHORT,
             "epoch_steps": count / len(self._ends) if self._ends else 0,
             "lowest_loss": min((row["train_loss"] for row in rows), default=0.0),
-            "has_modes": [
-                *(["dropout"] if any(isinstance(module, DROPOUTS) and module.p for module in modules) else []),
-                *(["batch norm"] if any(isinstance(module, BATCH_NORMS) for module in modules) else []),
-            ],
+            "has_modes": [name for name, active in modes.items() if active],
             "error": self._error,
             **({"compiled": True} if self._compiled else {}),
+            **self._chance.facts(),
         }
-        loop |= self._targets.facts()
-        if self._optimizers and "held" not in loop:  # no step was sampled
-            held = self._held
-            named = [p for p in self._model.parameters() if p.requires_grad]
-            loop |= {"trained": len(named), "held": sum(id(p) in held for p in named)}
-        seen = max(1, round(validated or samples))
-        start |= {"validation_images": seen, "loop": loop, **self._targets.reference(self._losses, loop)}
+        start = {"epoch": 0, **self._start, "validation_images": max(1, round(validated or samples)), "loop": loop}
+        if self._losses:
+            start["first_loss"] = finite(self._losses[0])
         if self._ends and samples:
             start["train_images"] = round(samples)
-        return start
+        return start | self._chance.level(self._losses, loop)
 
     def _setup(self) -> "Setup":
-        from optilab.diagnose import Setup, of_loop
+        from optilab.diagnose import Setup
 
         group = self._optimizers[0].param_groups[0] if self._optimizers else {}
         coupled = not self._optimizers or "AdamW" not in type(self._optimizers[0]).__name__
         decay = float(group.get("weight_decay") or 0.0)
         # A schedule may have taken the rate to zero by now, or not yet to what the optimizer was made with.
         rates = [float(group.get(key) or 0.0) for key in ("lr", "initial_lr")]
-        rates += [probe["lr"] or 0.0 for probe in self._probes]
-        rule = SimpleNamespace(lr=max(rates), weight_decay=0.0 if coupled else decay)
-        return Setup(
-            rule,
-            batch_size=self._facts.get("batch_size", 1),
-            validation=max(1, self._samples),
-            eps=group.get("eps"),
-            weight_decay=decay if coupled else 0.0,
-            **setup_of(self._model, self._activations, self._normed_over),
-            **of_loop(rule.lr),
+        facts = {
+            "batch_size": self._facts.get("batch_size", 1),
+            "validation": max(1, self._samples),
+            "eps": group.get("eps"),
+            "weight_decay": decay if coupled else 0.0,
+            **inside.network_facts(self._model, self._activations, self._normed_over),
+        }
+        return Setup.of_loop(
+            max(*rates, *(probe["lr"] or 0.0 for probe in self._probes)), decay * (not coupled), facts
         )
 
     def _config(self, setup: "Setup") -> dict[str, Any]:
-        """config.yaml of a watched run: what the causes ask, and what a reader wants to know of model and optimizer."""
+        """config.yaml of a watched run: what the checks ask, and what a reader wants to know of model and optimizer."""
+        from optilab.diagnose.evidence import LOOP_FACTS
+
         optimizers = self._optimizers
-        named = {key: value for key, value in vars(setup).items() if key not in IN_RECORDS}
         return {
             "name": type(self._model).__name__,
             "seed": torch.initial_seed() % 2**63,
             "model": {
                 "name": type(self._model).__name__,
                 "parameters": sum(p.numel() for p in self._model.parameters() if not nn.parameter.is_lazy(p)),
-                "layers": len(self._probes[-1]["layers"]) if self._probes else 0,
+                "layers": len(self._probes[-1]["rows"]) if self._probes else 0,
             },
-            "optimizer": {"name": type(optimizers[0]).__name__ if optimizers else "none", **vars(setup.rule)},
-            "watch": {"every": self._every, **named},
+            "optimizer": {
+                "name": type(optimizers[0]).__name__ if optimizers else "none",
+                "lr": setup.lr,
+                "weight_decay": setup.decoupled_decay,
+            },
+            "watch": {
+                "every": self._every,
+                **{key: getattr(setup, key) for key in LOOP_FACTS if key != "validation"},
+            },
         }
 
 
-def _each(optimizer: Any) -> list[Any]:
-    """The optimizers, of which one need not be in a list."""
-    return [*optimizer] if isinstance(optimizer, Sequence) and not isinstance(optimizer, str) else [optimizer]
-
-
-def _misplaced(model: Any, optimizer: Any, every: Any) -> Iterable[str]:
-    """What is wrong with what is to be watched."""
-    optimizers = _each(optimizer)
-    if isinstance(model, torch.optim.Optimizer) and isinstance(optimizer, nn.Module):
-        yield "the two are swapped; write optilab.watch(model, optimizer)"
-        optimizers = []
-    elif not isinstance(model, nn.Module):
-        yield f"expected a torch.nn.Module, got {shown(model)}; write optilab.watch(model, optimizer)"
-    for one in optimizers:
-        if not isinstance(one, torch.optim.Optimizer):
-            kinds = {key.lower(): key for key, value in vars(torch.optim).items() if isinstance(value, type)}
-            kind = kinds.get(shown(one).removeprefix("the class ").strip("'").lower(), "Adam")
-            instead = f"write optimizer = torch.optim.{kind}(model.parameters()) before"
-            yield f"expected an optimizer of torch.optim, got {shown(one)}; {instead}"
-    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-        yield f"every: expected a whole number from 1, got {shown(every)}; write every={EVERY}"
+def _require(right: bool, where: str, expected: str, *got: Any) -> None:
+    """UsageError unless `right`."""
+    if not right:
+        raise UsageError(", got ".join([expected, *map(shown, got)]), where)
 
 
 def _number(value: Any) -> float | None:
@@ -593,48 +572,10 @@ def _number(value: Any) -> float | None:
     return None
 
 
-def _wrong_loss(loss: Any) -> Iterable[str]:
-    if isinstance(loss, Tensor):
-        if not loss.is_floating_point():
-            kind = f"a tensor of {str(loss.dtype).removeprefix('torch.')} of shape {tuple(loss.shape)}"
-            yield f"loss: expected what the loss function returned, got {kind}; write watch.step(loss, target=y)"
-        elif loss.numel() != 1:
-            instead = "give one number: watch.step(loss.mean())"
-            instead = instead if loss.dim() < 2 else "write watch.step(loss) with what cross_entropy returned"
-            yield f"the loss has shape {tuple(loss.shape)}; {instead}"
-    elif loss is not None and _number(loss) is None:
-        yield f"loss: expected one number, got {shown(loss)}; write watch.step(loss) with what cross_entropy returned"
-
-
-def _wrong_target(target: Any) -> Iterable[str]:
-    if not isinstance(target, Tensor | None):
-        yield f"target: expected a tensor, got {shown(target)}; write target=torch.tensor(y)"
-
-
 def _usual_metric(key: str) -> str:
     """val_acc for what Keras calls val_accuracy, and Transformers eval_accuracy; train_acc for Keras's accuracy."""
     key = re.sub("^(eval|valid|validation)_(?=loss$|acc)", "val_", key)
     return re.sub("^(val|train)_accuracy$", r"\1_acc", re.sub("^acc(uracy)?$", "train_acc", key))
-
-
-def _wrong_metric(key: str, value: Any) -> str:
-    """What is wrong with a metric of an epoch, and what to write; empty where nothing is."""
-    if value is None:  # not measured
-        return ""
-    number = _number(value)
-    got = shown(value if number is None else number)
-    if key == "epoch":
-        return "epoch: epochs are counted; leave it out"
-    if not metric_of(_usual_metric(key)).is_fraction:
-        return f"{key}: expected a number, got {got}; write {key}=0.5" if number is None else ""
-    if number is not None and (0 <= number <= 1 + 1e-6 or not math.isfinite(number)):
-        return ""
-    with suppress(ValueError):
-        number = float(str(value).strip().removesuffix("%")) if number is None else number
-    fraction = 0.85  # an example; a number next to 1 is no percentage
-    if number is not None and 0 <= number <= 100 and ("%" in got or not 1 < number < 5):
-        fraction = number / 100 if "%" in got or number > 1 else number
-    return f"{key}: expected a fraction from 0 to 1, got {got}; write {key}={fraction:g}"
 
 
 class _Gradient:
@@ -721,7 +662,8 @@ def _keep_scriptable(model: nn.Module) -> None:
     """Let torch.jit.script ask the modules with hooks, and no others, for what it compiles."""
     for module in model.modules():
         vars(module).pop("__prepare_scriptable__", None)
-        if any(isinstance(hook, _Hook) for hook in module._forward_pre_hooks.values()):
+        hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+        if any(isinstance(hook, _Hook) for hook in hooks):
             vars(module)["__prepare_scriptable__"] = functools.partial(_scriptable, module)
 
 

@@ -56,7 +56,7 @@ def lightning(watch: Watching) -> Any:
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, number: int) -> None:
             pair = isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[1], Tensor)
             if self.loss is not None:
-                self.watch.step(self.loss, target=batch[1] if pair else None)
+                self.watch._safely(self.watch.step, self.loss, batch[1] if pair else None)
             self.loss = None
 
         def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
@@ -85,7 +85,7 @@ def transformers(watch: Watching) -> Any:
             self.watch, self._metrics = watch(given["model"], getattr(optimizer, "optimizer", optimizer)), None
 
         def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            self.watch.step()
+            self.watch._safely(self.watch.step)
 
         def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any) -> None:
             self._metrics = {key: value for key, value in (metrics or {}).items() if key in NAMES}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import optilab
-from optilab.loop import callbacks
+from optilab.watch import callbacks
 
 
 def test_callbacks_without_a_training_and_with_metrics_that_are_wrong(monkeypatch):
@@ -32,8 +32,8 @@ def test_callbacks_without_a_training_and_with_metrics_that_are_wrong(monkeypatc
     transformers.on_train_begin(None, None, None, model=net, optimizer=optimizer)
     transformers.on_evaluate(None, None, None, metrics={"eval_accuracy": {"accuracy": 0.5}})
     transformers.on_train_end(None, None, None)
-    assert lightning.watch.diagnosis().findings[-1].text.endswith("got 85.0; write val_acc=0.85")
-    assert "expected a fraction from 0 to 1, got a mapping" in transformers.watch.diagnosis().findings[-1].text
+    for callback, got in ((lightning, "85.0"), (transformers, "a mapping")):
+        assert f"expected a fraction from 0 to 1, got {got}" in str(callback.watch.diagnosis())
 
 
 @pytest.mark.nightly

@@ -1,0 +1,55 @@
+"""A check: a function of the evidence that says what it has seen, and what the docs say of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from optilab.diagnose.evidence import Evidence
+
+Sets = tuple[str, ...]
+"""A remedy as `KEY=VALUE` texts, as `--set` takes them."""
+
+
+class Seen(NamedTuple):
+    """What a check has seen: a sentence with its number, all numbers, remedies, the bound that was crossed.
+
+    What is `certain` is a finding even in a network that has learned; without, it is a note there. What is
+    `informational` is never more than a note. What is `only_alone` is named only where no other check sees anything.
+    """
+
+    text: str
+    numbers: dict[str, Any]
+    remedies: Sequence[Sets] = ()
+    bound: str = ""
+    normal: str = ""
+    fix: str = ""
+    """In the place of that of the check."""
+    certain: bool = False
+    informational: bool = False
+    only_alone: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of that name; several may have one name, and the first that sees something answers.
+
+    `fix` is what to do where no remedy is a setting. The docstring of `run`, with the thresholds of its module in the
+    place of their names, is the check's row in the docs.
+    """
+
+    name: str
+    fix: str
+    run: Callable[[Evidence], Seen | None]
+
+    def __call__(self, evidence: Evidence) -> Seen | None:
+        return self.run(evidence)
+
+    @property
+    def text(self) -> str:
+        """Its row in the docs."""
+        return " ".join((self.run.__doc__ or "").format(**self.run.__globals__).split())
+
+
+def check(name: str, fix: str) -> Callable[[Callable[[Evidence], Seen | None]], Check]:
+    """Make a function of the evidence the check of that name."""
+    return lambda run: Check(name, fix, run)

@@ -1,0 +1,820 @@
+"""Checks of a network: what data, settings, initial weights and steps have done to it; thresholds above each check.
+
+The order is that of causes: where two findings weigh the same, the earlier one explains the later. How often they are
+right is measured on labeled trainings (tests/diagnosis, docs/measured.md).
+"""
+
+import math
+import re
+from itertools import takewhile
+from typing import Any
+
+from optilab.diagnose.check import Check, Seen, Sets, check
+from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, TRIAL_BATCHES, Evidence
+from optilab.diagnose.remedies import remedies
+from optilab.optimize.own import UserRule
+from optilab.optimize.rule import rules_with_lr
+from optilab.optimize.theory import scale_free
+from optilab.words import percent, plural, points
+
+
+def remedy_sets(*names: str) -> tuple[Sets, ...]:
+    """Remedies of the vanishing-gradient study, by name."""
+    return tuple(remedies()[name].sets for name in names)
+
+
+def sees(run: Evidence, name: str) -> bool:
+    """Whether a check of that name sees something."""
+    return any(one(run) is not None for one in CHECKS if one.name == name)
+
+
+# --- learning rates that are likely to work ---
+
+
+MIN_INPUT_RMS, MAX_INPUT_RMS = 0.01, 10.0
+"""Root mean square of the inputs; pixels divided by 255 have 0.35, standardized ones 1."""
+FIRST_STEP = 0.1
+"""Learning rate times gradient, of single images, over weights, at initialization, of the layer where it is largest: of
+networks that learn, half have 0.03 to 0.15; those whose rate was far too high have 2 and more."""
+NORMED_FIRST_STEP = 0.5
+"""The same behind a normalization, which takes back what steps add to the size of the weights."""
+MAX_RATE = 0.45
+"""Learning rate by the first step, of networks that learn. Above it the gradient is lost before training, and steps
+grow with it."""
+MIN_RISE, MAX_CUT = 30.0, 1 / 3
+"""Usual over present learning rate, from which the usual one is a remedy; nearer to it, the range test finds a rate."""
+
+
+def rate_times(run: Evidence, factor: float) -> tuple[Sets, ...]:
+    """The learning rates times a factor: that of the optimizer or the rule that it wraps, and that of the rule that it
+    gives other weights to; nothing where it has none."""
+    rates = run.setup.rates
+    return (tuple(f"{key}={rate * factor:.2g}" for key, rate in rates.items()),) if rates else ()
+
+
+def usual_rates(run: Evidence) -> dict[str, float]:
+    """A learning rate that the network is likely to learn with, for each key that has one.
+
+    Where the length of a step is about the rate, whatever the gradient, that is the default of its optimizer, and also
+    where inputs out of scale say nothing about gradients; where it is proportional to the gradient, the rate at which
+    the first step has the usual size. A user's rule or loop, or a run without a record of its first gradients, has
+    none.
+    """
+    rates = dict[str, float]()
+    gradients, weights = run.start.get("sample_gradients") or [], run.start.get("first_weights") or []
+    scaled = MIN_INPUT_RMS <= (run.start.get("input_rms") or 1.0) <= MAX_INPUT_RMS
+    largest = max((g / w for g, w in zip(gradients, weights, strict=False) if g is not None and w), default=0.0)
+    step = FIRST_STEP if run.setup.norm == "none" else NORMED_FIRST_STEP
+    for key, rule in rules_with_lr(run.setup.optimizer).items() if run.setup.optimizer else ():
+        if isinstance(rule, UserRule):
+            continue
+        if not scaled or scale_free(rule):
+            rates[f"optimizer.{key}"] = type(rule)().lr
+        elif step <= MAX_RATE * largest:
+            # A velocity of this form adds up 1/(1 - beta) gradients.
+            velocity = rule.name in ("momentum", "nesterov") and rule.form == "classic"
+            rates[f"optimizer.{key}"] = step * (1 - rule.beta if velocity else 1.0) / largest
+    return rates
+
+
+def usual_rate(run: Evidence, times: float) -> tuple[Sets, ...]:
+    """`usual_rates` where they are at least `times` what they are now (above 1), or at most (below 1); else nothing."""
+    now = run.setup.rates
+    wanted = {k: rate for k, rate in usual_rates(run).items() if (rate >= times * now[k]) == (times > 1)}
+    return (tuple(f"{key}={rate:.2g}" for key, rate in wanted.items()),) if wanted else ()
+
+
+# --- labels and inputs ---
+
+
+@check("one-class", fix="check the labels")
+def one_class(run: Evidence) -> Seen | None:
+    """All training labels are the same."""
+    if run.start.get("classes", 2) > 1:
+        return None
+    text = f"all training {run.setup.sample}s have the same label, so there is nothing to distinguish"
+    return Seen(text, {"classes": 1}, bound="1", normal="2 or more", certain=True)
+
+
+MAX_UNLEARNED_LOSS = 0.99
+"""Training loss over the chance level: below it the network has begun to learn its training samples."""
+MAX_CHANCE_LOSS = 1.03
+"""The same: above it, a network loses more than one that ignores the samples need lose."""
+MIN_PATH = 0.05
+"""Sum of |dw|/|w| over all steps, of the layer that moves least, by which networks that can learn have begun to."""
+MIN_UNRELATED_LOSS = 0.95
+"""Best validation loss over the chance level, of a network that has learned nothing of the validation samples."""
+MAX_UNSEEN = 0.5
+"""What is known of the validation samples over what is known of the training samples: fractions of the chance level."""
+MAX_WRONG_ACCURACY = 0.5
+"""Validation accuracy over chance: only a network that has learned other names of the classes is so often wrong."""
+MIN_CLEAR_SKILL = 0.25
+"""Skill on the training samples of a network that has clearly learned them."""
+LABELS = ("labels-unrelated", "check that inputs and labels belong together")
+
+
+def at_chance(run: Evidence) -> tuple[float, float]:
+    """The bounds of a training loss, over the chance level, of a network that knows nothing."""
+    # What guessing loses in a regression is estimated from the targets of the sampled batches.
+    error = 3 * run.start.get("prior_error", 0.0)
+    return MAX_UNLEARNED_LOSS - error, MAX_CHANCE_LOSS + error
+
+
+@check(*LABELS)
+def nothing_learned_on_the_way(run: Evidence) -> Seen | None:
+    """After more than {TRIAL_BATCHES} steps every layer has moved by {MIN_PATH} times its weights' norm or more, and
+    the training loss is still {MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%} of the chance level (without another
+    finding)."""
+    path = min(run.relative_steps, default=0.0) * run.steps
+    low, high = (bound * run.chance_loss for bound in at_chance(run))
+    known = run.chance_loss_source != FIRST_STEPS and run.chance_loss and run.rows and not run.trial
+    if not known or run.beats_chance or not low < run.loss <= high:
+        return None
+    if run.steps <= TRIAL_BATCHES or path < MIN_PATH or sees(run, "vanishing-gradient"):
+        return None
+    text = f"every layer has moved by {path:.2g} times its weights' norm in {run.steps} steps, and the training loss, "
+    text += f"{run.loss:.3g}, is still {run.loss / run.chance_loss:.1%} of the chance-level loss"
+    # A network that is slow to begin looks the same.
+    fix = (
+        f"check that {run.setup.sample}s and labels belong together; if they do, train longer, or at another rate"
+    )
+    bound = f"{MAX_UNLEARNED_LOSS:.0%} to {MAX_CHANCE_LOSS:.0%}, after {MIN_PATH:g} or more"
+    return Seen(text, {"loss": run.loss, "path": path}, (), bound, "below 80%", fix, only_alone=True)
+
+
+@check(*LABELS)
+def validation_labels_of_other_names(run: Evidence) -> Seen | None:
+    """Validation accuracy is below {MAX_WRONG_ACCURACY} times chance, while the training samples are learned."""
+    if not (losses := _unrelated(run)) or "val_acc" not in run.rows[-1]:
+        return None
+    error = math.sqrt(run.chance * (1 - run.chance) / run.validation_samples)
+    if run.accuracy >= min(MAX_WRONG_ACCURACY * run.chance, run.chance - 4 * error):
+        return None
+    if run.training_skill <= MIN_CLEAR_SKILL or min(losses) <= MIN_UNRELATED_LOSS * run.validation_chance_loss:
+        return None
+    text = f"validation accuracy is {percent(run.accuracy)}, far below chance, and training accuracy "
+    text += f"{percent(run.training_accuracy)}: the validation labels have other names than the training labels"
+    numbers = {"best_val_loss": min(losses), "accuracy": run.accuracy}
+    return Seen(text, numbers, (), f"below {MAX_WRONG_ACCURACY:g}", "above 2")
+
+
+@check(*LABELS)
+def validation_never_learned(run: Evidence) -> Seen | None:
+    """The best validation loss is {MIN_UNRELATED_LOSS:.0%} of the chance level or more, while the training samples are
+    learned (without another finding)."""
+    if not (losses := _unrelated(run)) or run.steps <= TRIAL_BATCHES:
+        return None
+    fraction = min(losses) / run.validation_chance_loss
+    # A network that has not learned its training samples either says nothing about the labels; nor does one that is
+    # slow, and has learned as much of both.
+    known, unseen = 1 - run.loss / run.chance_loss, 1 - run.validation_loss / run.validation_chance_loss
+    if fraction < MIN_UNRELATED_LOSS or known < 1 - MAX_UNLEARNED_LOSS or unseen > MAX_UNSEEN * known:
+        return None
+    text = f"the best validation loss of any epoch, {min(losses):.3g}, is {fraction:.1%} of the chance-level loss"
+    numbers = {"best_val_loss": min(losses), "accuracy": run.accuracy}
+    return Seen(text, numbers, (), f"{MIN_UNRELATED_LOSS:g} or more", "below 0.8", only_alone=True)
+
+
+def _unrelated(run: Evidence) -> list[float]:
+    """The validation losses of a network that is hardly better than chance there; empty for another."""
+    losses = [row["val_loss"] for row in run.rows if "val_loss" in row]
+    if not losses or not run.validation_chance_loss or not run.chance_loss:
+        return []
+    return losses if max(run.accuracy, run.rows[-1].get("val_acc", 0.0)) <= 2 * run.chance else []
+
+
+MIN_FULL_SKILL = 0.8
+"""Skill of a network to which the scale of its inputs does no harm that shows: it has learned nearly all."""
+
+
+@check("inputs-out-of-scale", fix="pixels divided by 255")
+def inputs_out_of_scale(run: Evidence) -> Seen | None:
+    """The root mean square of the first batch's inputs is below {MIN_INPUT_RMS} or above {MAX_INPUT_RMS:g} (info at a
+    skill of {MIN_FULL_SKILL} or more)."""
+    size = run.start.get("input_rms")
+    if size is None or MIN_INPUT_RMS <= size <= MAX_INPUT_RMS:
+        return None
+    text = f"the network's inputs have a root mean square of {size:.2g}"
+    bound = f"below {MIN_INPUT_RMS:g} or above {MAX_INPUT_RMS:g}"
+    certain = not run.trial and run.skill < MIN_FULL_SKILL
+    return Seen(text, {"input_rms": size}, (("data.normalize={scale: 255}",),), bound, "0.1 to 3", certain=certain)
+
+
+# --- weights, dropout and norms ---
+
+
+MAX_UNFIT_SKILL = 0.75
+"""Skill on the training samples: above it, neither weight decay nor a decayed rate keeps a network from learning."""
+MAX_SHRUNK, MAX_TRIAL_SHRUNK = 0.5, 0.9
+"""Norm of the weights over that of the initial weights, in some hidden layer; in a probe run, whose sixty steps take
+little of the weights of a network that learns."""
+MIN_SHARE_OF_DECAY = 0.1
+"""What decay by itself would have taken of the logarithm of the norm, over what is gone."""
+
+
+@check("weight-decay-too-strong", fix="no weight decay")
+def weight_decay_too_strong(run: Evidence) -> Seen | None:
+    """Weight decay has shrunk a hidden layer to {MAX_SHRUNK} (in a probe run {MAX_TRIAL_SHRUNK}) of its initial norm or
+    less, and the skill on the training samples is {MAX_UNFIT_SKILL} or less."""
+    setup, smallest = run.setup, min(run.growth, default=1.0)
+    decay, bound = setup.weight_decay or setup.decoupled_decay, MAX_TRIAL_SHRUNK if run.trial else MAX_SHRUNK
+    if not decay or smallest > bound or run.training_skill > MAX_UNFIT_SKILL:
+        return None
+    # A decay of the optimizer's own takes lr*decay of the weights in each step; gradients may have taken the rest.
+    taken = (setup.lr or 1.0) * decay * run.steps
+    if not setup.weight_decay and taken < MIN_SHARE_OF_DECAY * -math.log(max(smallest, 1e-12)):
+        return None
+    key = "weight_decay" if setup.weight_decay else setup.decay_key
+    text = f"weight decay {decay:g} has shrunk the weights of a layer to {smallest:.2g} of their initial norm"
+    sets, numbers = ((f"{key}=0",), (f"{key}={decay / 1000:g}",)), {"shrunk": smallest, "weight_decay": decay}
+    return Seen(text, numbers, sets, f"{bound:g} or less", "1 or more", certain=True)
+
+
+MIN_COMMON = 0.9
+"""Fraction of the squares of a layer's weights that its units have in common; independent weights have 1/units."""
+MIN_COMMON_LEARNED = 0.95
+"""The same, where a network that has learned has hardly more than one unit per layer."""
+MIN_COMMON_DEAD = 0.99
+"""The same, of units that are dead: they stay as they were drawn, and their death is the cause if they differ."""
+
+
+@check("symmetric-init", fix="random initial weights")
+def symmetric_init(run: Evidence) -> Seen | None:
+    """The units of a hidden layer have {MIN_COMMON} ({MIN_COMMON_LEARNED} if the network has learned) of the squares of
+    their weights in common, from the start."""
+    common = [layer.get("common") or 0.0 for record in run.epochs[-1:] for layer in record["layers"][:-1]]
+    fraction = max(common, default=0.0)
+    if fraction < (MIN_COMMON_DEAD if sees(run, "dead-units") else MIN_COMMON):
+        return None
+    layer = common.index(fraction) + 1
+    first = run.start.get("first_common") or [layer.get("common") for layer in run.epochs[0]["layers"]]
+    zero = not (run.start.get("first_weights") or [1.0] * layer)[layer - 1]
+    # Otherwise large steps, or a weight decay, have made them alike, not the initial weights.
+    if (first[layer - 1] or 0.0) < MIN_COMMON and not zero:
+        return None
+    text = f"the units of {run.layer(layer)} have {fraction:.2%} of their squared weights in common and act as one unit"
+    sets, numbers = (("model.init=default",), *remedy_sets("xavier")), {"layer": layer, "common": fraction}
+    certain = fraction >= MIN_COMMON_LEARNED
+    return Seen(text, numbers, sets, f"{MIN_COMMON:g} or more", "near 1/units", certain=certain)
+
+
+MAX_DROPOUT = 0.5
+"""Fraction of the outputs that dropout sets to zero."""
+MAX_DROPOUT_GAP = 0.1
+"""Validation accuracy, which knows no dropout, minus training accuracy: what dropout takes from a training."""
+
+
+@check("dropout-too-strong", fix="no dropout")
+def dropout_too_strong(run: Evidence) -> Seen | None:
+    """Dropout sets more than {MAX_DROPOUT} of a layer's outputs to zero (info in a network that has learned, unless
+    training accuracy is {MAX_DROPOUT_GAP} or more below validation accuracy)."""
+    fraction = max(run.setup.dropouts.values(), default=0.0)
+    if fraction <= MAX_DROPOUT:
+        return None
+    text = f"dropout sets {fraction:.0%} of a layer's outputs to zero"
+    if certain := not run.trial and run.accuracy_gap >= MAX_DROPOUT_GAP:
+        text += _gap(run)
+    none = tuple(f"{key}=0" for key, dropped in run.setup.dropouts.items() if dropped)
+    sets = none, ("model.dropout=0.2", "model.input_dropout=0")
+    numbers = {"dropout": fraction, "held_back": run.accuracy_gap}
+    return Seen(text, numbers, sets, f"above {MAX_DROPOUT:g}", "0 to 0.5", certain=certain)
+
+
+def _gap(run: Evidence) -> str:
+    return f"; training accuracy is {points(run.accuracy_gap)} percentage points below validation accuracy"
+
+
+MAX_PAIR = 2
+"""Samples over which batch statistics are taken: two become 1 and -1, and only their order is left."""
+MAX_SMALL_BATCH = 4
+"""The same, where the network has hardly learned: three or four samples slow some networks down, and stop others."""
+MAX_HARDLY_SKILL = 0.25
+"""Skill of a network that has hardly learned."""
+MAX_NOISE_GAP = 0.2
+"""Validation accuracy minus training accuracy: what the noise of so few samples takes from a training."""
+
+
+@check("batch-norm-small-batch", fix="larger batches, or layer norm")
+def batch_norm_small_batch(run: Evidence) -> Seen | None:
+    """Batch norm computes mean and variance over {MAX_PAIR} samples or fewer; {MAX_SMALL_BATCH} where the network has
+    hardly learned, or training accuracy is {MAX_NOISE_GAP} or more below validation accuracy."""
+    size, norm = run.setup.normed_over, run.setup.norm
+    # A probe run is too short to tell slow from sick, and so is a network without an epoch.
+    ended, gap = bool(run.rows) and not run.trial, run.accuracy_gap
+    certain = ended and gap >= MAX_NOISE_GAP
+    bound = MAX_SMALL_BATCH if certain or (ended and run.skill < MAX_HARDLY_SKILL) else MAX_PAIR
+    if norm not in ("batch", "standardize") or size > bound:
+        return None
+    text = f"{norm} normalization computes mean and variance over {plural(size, run.setup.sample)}"
+    text += _gap(run) if certain else ""
+    sets, numbers = (*remedy_sets("layernorm"), ("data.batch_size=64",)), {"batch_size": size, "held_back": gap}
+    return Seen(text, numbers, sets, f"{bound} or fewer", "16 or more", certain=certain)
+
+
+MAX_FIRST_LOSS = 2.0
+"""First loss over that of equal probabilities, the chance level of balanced classes; usual ones begin at 1.0 to 1.3."""
+MAX_SATURATED = 0.5
+"""Fraction of outputs on a flat part of an activation that is flat on both sides."""
+MAX_TRIAL_LOSS, MAX_TRIAL_SATURATED = 4.0, 0.9
+"""In a probe run: training loss over that of equal probabilities where the first was too high, and MAX_SATURATED."""
+MAX_GROWTH = 3.0
+"""Norm of a hidden layer's weights over that of its initial weights, in a network that knows nothing."""
+WEIGHTS = ("weights-too-large", "smaller initial weights")
+
+
+@check(*WEIGHTS)
+def first_loss_too_high(run: Evidence) -> Seen | None:
+    """The loss of the first batch is more than {MAX_FIRST_LOSS:g} times the chance level."""
+    if not first_loss_is_high(run) or _may_recover(run):
+        return None
+    loss = run.start["first_loss"]
+    if loss is None or not run.chance_loss:
+        text = "at initialization the loss is not finite"
+    else:
+        text = (
+            f"at initialization the loss is {loss:.3g}, {loss / run.uniform_loss:.3g} times the chance-level loss"
+        )
+    return _weights(run, text, f"above {MAX_FIRST_LOSS:g}", "1.0 to 1.3")
+
+
+@check(*WEIGHTS)
+def outputs_saturated(run: Evidence) -> Seen | None:
+    """{MAX_SATURATED:.0%} or more of the outputs of a hidden layer are where its activation is flat on both sides, and
+    no layer has grown by more than {MAX_GROWTH:g}."""
+    layer, fraction = _saturated(run)
+    # Saturated by weights that have grown in training: the steps are to blame.
+    if run.trial or fraction < MAX_SATURATED or max(run.growth, default=1.0) > MAX_GROWTH:
+        return None
+    text = f"{fraction:.0%} of the outputs of {run.layer(layer)} are where {run.setup.activation} is flat"
+    return _weights(run, text, f"{MAX_SATURATED:g} or more", "below 0.3")
+
+
+def first_loss_is_high(run: Evidence) -> bool:
+    """The loss of the initial weights is not finite, or MAX_FIRST_LOSS times that of equal probabilities."""
+    # The first loss of a regression is as far from the chance level as its targets are from zero.
+    if "first_loss" not in run.start or run.loop.get("task") == "regression":
+        return False
+    loss = run.start["first_loss"]
+    return loss is None or (run.chance_loss > 0 and loss / run.uniform_loss > MAX_FIRST_LOSS)
+
+
+def _may_recover(run: Evidence) -> bool:
+    """A probe run is too short to blame a large first loss, which may fall, in a network that has begun to learn,
+    unless hardly anything of it, or of saturated outputs, has changed."""
+    falls = run.beats_chance and run.loss < MAX_TRIAL_LOSS * run.uniform_loss
+    return run.trial and falls and _saturated(run)[1] < MAX_TRIAL_SATURATED
+
+
+def _saturated(run: Evidence) -> tuple[int, float]:
+    return run.worst("saturated") if run.setup.saturates else (0, 0.0)
+
+
+def _weights(run: Evidence, text: str, bound: str, normal: str) -> Seen:
+    xavier, batchnorm = remedy_sets("xavier", "batchnorm")
+    sets, fix = [xavier, ("model.init=default",), batchnorm], ""
+    # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
+    if run.setup.activation in ("sigmoid", "hard-sigmoid") and run.setup.norm == "none":
+        sets = [(*xavier, *batchnorm), batchnorm]
+        fix = "add batch norm: with xavier alone the gradient of sigmoids tends to vanish"
+    if run.setup.bias_init:
+        sets.insert(0, ("model.bias_init=null",))
+    return Seen(
+        text,
+        {"first_loss": run.start.get("first_loss"), "saturated": _saturated(run)[1]},
+        sets,
+        bound,
+        normal,
+        fix,
+    )
+
+
+MAX_DEAD = 0.95
+"""Fraction of a layer's units that are flat for every sample of a batch."""
+
+
+@check("dead-units", fix="biases at zero, or leaky-relu")
+def dead_units(run: Evidence) -> Seen | None:
+    """{MAX_DEAD} or more of a layer's units are flat for every sample, since initialization."""
+    layer, fraction = run.worst("dead")
+    if fraction < MAX_DEAD or not dead_from_the_start(run):
+        return None
+    text = (
+        f"{fraction:.0%} of the units of {run.layer(layer)} have been dead, the same for every {run.setup.sample}"
+    )
+    first = ("model.bias_init=null",) if run.setup.bias_init else ("model.init=kaiming",)
+    sets, numbers = (first, ("model.activation=leaky-relu",)), {"layer": layer, "share": fraction}
+    return Seen(
+        f"{text}, since initialization",
+        numbers,
+        sets,
+        f"{MAX_DEAD:g} or more",
+        "below 0.5",
+        certain=fraction == 1.0,
+    )
+
+
+def dead_from_the_start(run: Evidence) -> bool:
+    """Some hidden layer was dead in the first batch."""
+    return any((fraction or 0.0) >= MAX_DEAD for fraction in run.start.get("first_dead", [])[:-1])
+
+
+# --- eps, schedule and data ---
+
+
+MAX_BELOW_EPS = 0.5
+"""Fraction of parameters whose sqrt(v) is below eps: there the method does not adapt."""
+MAX_EPS_PATH = 0.02
+"""Sum of |dw|/|w| in a probe run: in one that moves further, eps does no harm if it has begun to learn."""
+
+
+@check("eps-dominates", fix="eps 1e-8")
+def eps_dominates(run: Evidence) -> Seen | None:
+    """sqrt(v) is below eps for {MAX_BELOW_EPS} of the parameters or more."""
+    fractions = [record["eps_share"] for record in run.epochs if record.get("eps_share") is not None]
+    eps = run.setup.eps
+    if not fractions or eps is None or fractions[-1] < MAX_BELOW_EPS or eps < 1e-6:
+        return None
+    if run.trial and run.beats_chance and max(run.relative_steps, default=math.inf) * run.steps > MAX_EPS_PATH:
+        return None
+    text = f"for {fractions[-1]:.0%} of the parameters sqrt(v) is below eps ({eps:g})"
+    numbers = {"share": fractions[-1], "eps": eps}
+    return Seen(text, numbers, (("optimizer.eps=1e-08",),), f"{MAX_BELOW_EPS:g} or more", "below 0.1")
+
+
+MAX_IDLE = 0.5
+"""Fraction of the epochs whose learning rate is below a hundredth of the largest."""
+
+
+@check("learning-rate-decayed", fix="a constant learning rate")
+def learning_rate_decayed(run: Evidence) -> Seen | None:
+    """The learning rate is below a hundredth of its largest for the last {MAX_IDLE:.0%} of the epochs or more, and the
+    skill on the training samples is {MAX_UNFIT_SKILL} or less."""
+    rates = run.probed_rates
+    top = max([run.setup.lr, *rates])
+    idle = len(list(takewhile(lambda rate: rate < 0.01 * top, reversed(rates)))) / max(1, len(rates))
+    if idle < MAX_IDLE or run.training_skill > MAX_UNFIT_SKILL or run.divergence or run.trial:
+        return None
+    below = f"the learning rate has been below a hundredth of {top:.2g} for the last {idle:.0%} of the epochs"
+    if idle == 1 and rates == sorted(rates):
+        below = f"the learning rate is still below a hundredth of {top:.2g}: its warm-up does not end"
+    sets: Sets = ("schedule=constant", "plateau=null") if run.setup.plateau else ("schedule=constant",)
+    numbers, bound = {"idle": idle, "lr": rates[-1]}, f"{MAX_IDLE:.0%} or more"
+    return Seen(f"{below}; it is now {rates[-1]:.2g}", numbers, (sets,), bound, "below 20%", certain=True)
+
+
+MIN_IMAGES = 50
+"""Training samples per class."""
+MAX_GAP = 0.15
+"""Training accuracy minus validation accuracy."""
+
+
+@check("too-few-images", fix="collect more images")
+def too_few_images(run: Evidence) -> Seen | None:
+    """There are fewer than {MIN_IMAGES} training images per class, and training accuracy is {MAX_GAP} or more above
+    validation accuracy."""
+    count, classes = run.start.get("train_images"), run.start.get("classes", run.setup.classes)
+    gap = -run.accuracy_gap
+    # A sample of a loop may have several labels, as a sequence has.
+    labels = math.prod(run.loop.get("target_shape", ())) / max(1, run.setup.batch_size)
+    if count is None or not classes or count * max(1.0, labels) >= MIN_IMAGES * classes or gap < MAX_GAP:
+        return None
+    more = f"training accuracy is {points(gap)} percentage points above validation accuracy"
+    text = f"{count / classes:.3g} training {run.setup.sample}s per class, and {more}"
+    sets: tuple[Sets, ...] = (("data.images=null",),) if run.setup.subset else ()
+    bound = f"below {MIN_IMAGES}, and {MAX_GAP:g} or more"
+    return Seen(text, {"train_images": count}, sets, bound, "hundreds or more", certain=True)
+
+
+MIN_THROUGH_TIME = 1e-5
+"""Gradient by the inputs of the first quarter of the time steps over the largest of any step."""
+MIN_EARLY_THROUGH_TIME = 0.01
+"""The same in the first epoch, of a layer whose gradient only training has lost."""
+
+
+@check("vanishing-through-time", fix="nn.LSTM or nn.GRU, shorter sequences, or orthogonal recurrent weights")
+def vanishing_through_time(run: Evidence) -> Seen | None:
+    """The gradient by a recurrent layer's inputs of the first quarter of the time steps is below {MIN_THROUGH_TIME}
+    times the largest (without another finding if it was above {MIN_EARLY_THROUGH_TIME} at first)."""
+    numbers = [*range(1, run.hidden + 1), 0]
+    ratios = [(ratio, n) for n in numbers if (ratio := run.latest("through_time", n)) is not None]
+    ratio, layer = min(ratios, default=(1.0, 0))
+    if ratio >= MIN_THROUGH_TIME:
+        return None
+    layers, name = run.epochs[0]["layers"], run.layer(layer or run.hidden + 1)
+    # What was well at first has been lost in training, by steps that are too large.
+    lost = layer <= len(layers) and (layers[layer - 1].get("through_time") or 0.0) > MIN_EARLY_THROUGH_TIME
+    text = f"in {name} the gradient of the first time steps is {ratio:.1e} times the largest"
+    seen = {"ratio": ratio, "layer": layer or run.hidden + 1}
+    return Seen(text, seen, bound=f"below {MIN_THROUGH_TIME:g}", normal="above 0.01", only_alone=lost)
+
+
+# --- steps that are too large ---
+
+
+MAX_TRIAL_CHANCE_LOSS, MAX_TRIAL_LATE_LOSS = 2.0, 4.0
+"""MAX_CHANCE_LOSS in a probe run, whose loss may be a little above the chance level in a network that learns later; and
+where it is right about some samples already."""
+MAX_LOST, MAX_UNLEARNT = 0.15, 0.05
+"""Validation accuracy that a network has had and lost, and training accuracy, which one that oscillates keeps."""
+MIN_MOVED = 0.01
+"""Change of some layer's norm, as a fraction of the first: without it, steps have not killed any units."""
+MAX_TRIAL_GROWTH = 5.0
+"""MAX_GROWTH in a probe run whose loss is above the chance level. Rules that set the size of their steps multiply norms
+by as much in sixty steps of a network that learns then, or soon after."""
+MAX_LEARNING_GROWTH = 25.0
+"""MAX_GROWTH in a network that knows a little."""
+MAX_STEP = 0.05
+"""|dw|/|w| of one step; about 1e-3 is usual, and above this the weights are new after twenty steps."""
+MIN_STEP = 3e-4
+"""The same: a layer that moves less stands still for thousands of steps."""
+RATE = ("learning-rate-too-high", "a rate at which the first step has the usual size, or `optilab lr`")
+
+
+def _largest_step(run: Evidence) -> float:
+    return max([*run.of_hidden("update_to_weight"), run.latest("update_to_weight", 0) or 0.0])
+
+
+def _lost(run: Evidence, column: str) -> float:
+    best, latest = run.best_and_latest(column)
+    return best - latest
+
+
+def _too_high(run: Evidence, text: str, bound: str, normal: str, certain: bool = False) -> Seen:
+    numbers: dict[str, Any] = {
+        "loss": run.loss,
+        "update_to_weight": _largest_step(run),
+        "lost": _lost(run, "val_acc"),
+        "dead": run.worst("dead")[1],
+        "grown": max(run.growth, default=1.0),
+    }
+    smaller = (*rate_times(run, 0.1), *rate_times(run, 0.01)) if run.setup.loop else usual_rate(run, MAX_CUT)
+    return Seen(text, numbers, (*smaller, ("clip_norm=1",)), bound, normal, certain=certain)
+
+
+def _once_fell(run: Evidence) -> str:
+    fell = points(run.worst_fall)
+    return f"; from one epoch to the next, training accuracy once fell by {fell} percentage points"
+
+
+@check(*RATE)
+def diverged(run: Evidence) -> Seen | None:
+    """The training diverged."""
+    if not run.divergence:
+        return None
+    text = f"the training diverged: {re.sub(r'^diverged:? ', '', run.divergence)}"
+    return _too_high(run, text, "any divergence", "none")
+
+
+@check(*RATE)
+def loss_above_chance(run: Evidence) -> Seen | None:
+    """The training loss is above {MAX_CHANCE_LOSS} times the chance level; in a probe run {MAX_TRIAL_CHANCE_LOSS:g}, or
+    {MAX_TRIAL_LATE_LOSS:g} if the network knows something."""
+    # A loss of another kind may rise while the network learns.
+    if not run.rows or not run.chance_loss or run.chance_loss_source == FIRST_STEPS:
+        return None
+    bound = at_chance(run)[1]
+    if run.steps <= TRIAL_BATCHES:
+        bound += (MAX_TRIAL_LATE_LOSS if run.beats_chance else MAX_TRIAL_CHANCE_LOSS) - MAX_CHANCE_LOSS
+    # Where classes are rare, the loss begins above the chance level, and a slow network stays there for a while.
+    if run.loss <= bound * run.uniform_loss or _largest_step(run) <= MIN_STEP or _starts_high(run):
+        return None
+    text = f"the training loss, {run.loss:.3g}, is {run.loss / run.uniform_loss:.3g} times the chance-level loss"
+    return _too_high(run, text, f"above {bound:g}", "below 1", certain=run.trial)
+
+
+def _starts_high(run: Evidence) -> bool:
+    """A probe run whose loss may still fall."""
+    return run.trial and first_loss_is_high(run)
+
+
+@check(*RATE)
+def accuracy_lost(run: Evidence) -> Seen | None:
+    """Validation accuracy has fallen by more than {MAX_LOST}, and training accuracy by more than {MAX_UNLEARNT}."""
+    if not run.rows or not run.chance_loss:
+        return None
+    if _lost(run, "val_acc") <= MAX_LOST or _lost(run, "train_acc") <= MAX_UNLEARNT:
+        return None
+    best, latest = map(percent, run.best_and_latest())
+    return _too_high(run, f"validation accuracy fell from {best} to {latest}", f"above {MAX_LOST:g}", "near 0")
+
+
+@check(*RATE)
+def units_died(run: Evidence) -> Seen | None:
+    """More than {MAX_DEAD} of a layer's units have died in training, and some layer has changed by more than
+    {MIN_MOVED:.0%}; weight decay is not to blame."""
+    layer, dead = run.worst("dead")
+    moved = max((abs(growth - 1) for growth in run.growth), default=0.0)
+    if not run.rows or not run.chance_loss or dead <= MAX_DEAD or moved <= MIN_MOVED or dead_from_the_start(run):
+        return None
+    if sees(run, "weight-decay-too-strong") or (run.trial and run.beats_chance and dead < 1.0):
+        return None
+    text = f"{dead:.0%} of the units of {run.layer(layer)} have died in training"
+    return _too_high(run, text, f"above {MAX_DEAD:g}", "below 0.5", certain=dead == 1.0)
+
+
+@check(*RATE)
+def weights_grew(run: Evidence) -> Seen | None:
+    """The norm of a layer's weights has grown more than {MAX_GROWTH:g}-fold; {MAX_LEARNING_GROWTH:g}-fold if the
+    network knows something; in a probe run {MAX_TRIAL_GROWTH:g}-fold, with a loss above chance."""
+    if not run.rows or not run.chance_loss:
+        return None
+    grown, ignorant = (
+        max(run.growth, default=1.0),
+        not run.beats_chance and run.loss > MAX_UNLEARNED_LOSS * run.chance_loss,
+    )
+    bound = MAX_TRIAL_GROWTH if run.trial else MAX_GROWTH if ignorant else MAX_LEARNING_GROWTH
+    if grown <= bound or _starts_high(run) or (run.trial and run.loss <= MAX_CHANCE_LOSS * run.uniform_loss):
+        return None
+    certain = run.trial or run.worst_fall >= MAX_LOST
+    text = f"the norm of a layer's weights has grown {grown:.3g}-fold"
+    text += _once_fell(run) if certain and not run.trial else ""
+    return _too_high(run, text, f"above {bound:g}", "1 to 2", certain)
+
+
+@check(*RATE)
+def steps_too_large(run: Evidence) -> Seen | None:
+    """A single step changes a layer's weights by more than {MAX_STEP:.0%}, and the training loss does not fall."""
+    step, improves = _largest_step(run), run.beats_chance and (run.fall or 0.0) >= MIN_FALL
+    if not run.rows or not run.chance_loss or run.steps <= TRIAL_BATCHES or run.trial:
+        return None
+    if step <= MAX_STEP or improves or sees(run, "vanishing-gradient"):
+        return None
+    certain = run.worst_fall >= MAX_LOST
+    text = f"a single step changes weights by {step:.1%}{_once_fell(run) if certain else ''}"
+    seen = _too_high(run, text, f"above {MAX_STEP:g}", "near 0.001", certain)
+    # The usual rate may be too low for a network that learns.
+    return seen if run.setup.loop else seen._replace(remedies=seen.remedies[-1:])
+
+
+MIN_LOSS = 1e-3
+"""Training loss of a network that has not learned its samples to the last digit, where no gradient is left either."""
+
+
+@check(*RATE)
+def no_gradient_left(run: Evidence) -> Seen | None:
+    """No layer has any gradient left, and no other finding explains it."""
+    norms = [[layer["gradient_norm"] for layer in record["layers"]] for record in run.epochs]
+    first, last = ([norm for norm in norms[at] if norm is not None] if norms else [] for at in (0, -1))
+    if not last or any(last) or not any(first) or run.loss < MIN_LOSS:
+        return None
+    if any(sees(run, name) for name in ("weight-decay-too-strong", "symmetric-init", "dead-units")):
+        return None
+    text = f"no layer has any gradient left, and the training loss is {run.loss:.3g}"
+    return _too_high(run, text, "0 in all layers", "above 0", certain=True)
+
+
+# --- gradients that vanish, steps that are too small ---
+
+
+MIN_GRADIENT_RATIO = 0.05
+"""Gradient of the first hidden layer's weights over the last one's; healthy networks are within a factor ten."""
+MIN_SPREAD_RATIO = 0.02
+"""Spread of the last hidden layer's outputs over the first one's."""
+MIN_TRIAL_STEP = 5e-5
+"""MIN_STEP in a probe run: some networks learn, slowly, whose first layer begins with 1e-4."""
+MIN_STEP_RATIO = 0.05
+"""|dw|/|w| of the hidden layer that moves most over that of the output layer."""
+GRADIENT = ("vanishing-gradient", "batch norm, unit-gain weights, another activation")
+
+
+def _vanished(run: Evidence, text: str, bound: str, normal: str = "0.1 to 10, and near 0.001") -> Seen:
+    step = run.latest("update_to_weight", 1)
+    numbers = {"gradient_ratio": run.ratio, "fading": run.spread_ratio, "first_layer_update": step}
+    return Seen(text, numbers, remedy_sets("batchnorm", "unit-gain", "tanh", "adam"), bound, normal)
+
+
+def _stands_still(run: Evidence) -> str:
+    """The bound below which a step hardly changes layer 1; empty where it moves."""
+    bound, step = (
+        MIN_TRIAL_STEP if run.trial else MIN_STEP,
+        run.latest("update_to_weight", 1) if run.hidden else None,
+    )
+    return f"|dw|/|w| of layer 1 below {bound:g}" if step is None or step <= bound else ""
+
+
+@check(*GRADIENT)
+def gradient_hidden_by_decay(run: Evidence) -> Seen | None:
+    """Before training, the gradient of layer 1 was below {MIN_GRADIENT_RATIO} times the last hidden layer's, or the
+    last one's outputs varied below {MIN_SPREAD_RATIO} times as much as its own, and weight decay alone moves it now."""
+    # Its steps are as large as healthy ones, and the gradients of weights that decay has made small say nothing.
+    gradient, step = (run.latest(name, 1) or 0.0 for name in ("gradient_to_weight", "update_to_weight"))
+    decay = run.setup.decoupled_decay * (run.setup.lr or 1.0)
+    if run.hidden < 2 or not (gradient < run.setup.weight_decay or step < 2 * decay):
+        return None
+    if run.first_ratio is not None and run.first_ratio < MIN_GRADIENT_RATIO:
+        lost = f"the gradient of {run.layer(1)} was {run.first_ratio:.1e} times that of {run.layer(run.hidden)}"
+    elif (ratio := run.first_spread_ratio) < MIN_SPREAD_RATIO:
+        lost = (
+            f"the outputs of {run.layer(run.hidden)} varied {ratio:.1e} times as much as those of {run.layer(1)}"
+        )
+    else:
+        return None
+    text = f"before training {lost}, and since then {run.layer(1)} is moved by weight decay alone"
+    return _vanished(run, text, f"below {MIN_GRADIENT_RATIO:g} before training", "0.1 to 10")
+
+
+@check(*GRADIENT)
+def gradient_vanishes(run: Evidence) -> Seen | None:
+    """The gradient of layer 1 is below {MIN_GRADIENT_RATIO} times the last hidden layer's, and its |dw|/|w| below
+    {MIN_STEP} (in a probe run {MIN_TRIAL_STEP})."""
+    # The gradient of layer 1 is proportional to its inputs: that of inputs far too small has not vanished on its way.
+    size = run.start.get("input_rms") or 1.0
+    bound = MIN_GRADIENT_RATIO * (size if size < MIN_INPUT_RMS else 1.0)
+    if run.ratio is None or run.ratio >= bound or not (still := _stands_still(run)):
+        return None
+    text = f"the gradient of {run.first_layers} is {run.ratio:.1e} times that of {run.layer(run.hidden)}"
+    return _vanished(run, text, f"below {MIN_GRADIENT_RATIO:g}, and {still}")
+
+
+@check(*GRADIENT)
+def hidden_layers_stand_still(run: Evidence) -> Seen | None:
+    """In a probe run, all hidden layers move less than {MIN_STEP_RATIO} times as much as the output layer."""
+    most, out = max(run.of_hidden("update_to_weight"), default=0.0), run.latest("update_to_weight", 0) or 0.0
+    if not run.trial or run.hidden < 2 or not 0 < most < MIN_STEP_RATIO * out or not (still := _stands_still(run)):
+        return None
+    text = (
+        f"a step changes hidden layers by at most {most:.1e} of their weights, and the output layer by {out:.1e}"
+    )
+    return _vanished(run, text, f"below {MIN_STEP_RATIO:g}, and {still}")
+
+
+@check(*GRADIENT)
+def outputs_fade(run: Evidence) -> Seen | None:
+    """The outputs of the last hidden layer vary {MIN_SPREAD_RATIO} times as much as those of layer 1 or less, which
+    stands still."""
+    ratio = run.spread_ratio
+    if run.trial or ratio > MIN_SPREAD_RATIO or not (still := _stands_still(run)):
+        return None
+    text = f"the outputs of {run.layer(run.hidden)} vary {ratio:.1e} times as much as those of {run.layer(1)}"
+    return _vanished(run, text, f"below {MIN_SPREAD_RATIO:g}, and {still}")
+
+
+MIN_LARGEST_PATH, MIN_TRIAL_PATH = 0.1, 0.005
+"""Sum of |dw|/|w| over all steps, of the layer that moves most: the way it could have gone; in a probe run."""
+PATH_STEPS = 400
+"""The steps of a training in which that is little; in fewer steps, it is a fraction of it."""
+
+
+@check("learning-rate-too-low", fix="a rate at which the first step has the usual size, or `optilab lr`")
+def learning_rate_too_low(run: Evidence) -> Seen | None:
+    """The sum of |dw|/|w| over all steps, of the layer that moves most, is {MIN_LARGEST_PATH} or less, before step
+    {PATH_STEPS} in proportion; in a probe run {MIN_TRIAL_PATH}, and at its pace {MIN_LARGEST_PATH} in the whole
+    training."""
+    if not (steps := run.steps):
+        return None
+    path = max(run.relative_steps, default=math.inf) * steps
+    bound = MIN_TRIAL_PATH if run.trial else MIN_LARGEST_PATH * min(1.0, steps / PATH_STEPS)
+    if path > bound or _warming(run) or (run.trial and path * run.planned_steps / steps > MIN_LARGEST_PATH):
+        return None
+    # Units that large steps have killed do not move either.
+    if sees(run, "learning-rate-too-high"):
+        return None
+    text = f"in {steps} steps no layer can have moved by more than {path:.1e} of its weights' norm"
+    larger = rate_times(run, 1e-3 / max(path / steps, 1e-12)) if run.setup.loop else usual_rate(run, MIN_RISE)
+    # Where no gradient reaches any layer, no rate makes it move.
+    still = not any(run.latest("gradient_norm", layer) for layer in range(run.hidden + 1))
+    normal, numbers = "near 0.06" if run.trial else "above 1", {"path": path, "update_to_weight": path / steps}
+    return Seen(text, numbers, (*larger, *remedy_sets("adam")), f"{bound:g} or less", normal, only_alone=still)
+
+
+def _warming(run: Evidence) -> bool:
+    """The rate has not yet been as large as the optimizer's: a warm-up has just begun."""
+    return run.trial and bool(run.probed_rates) and max(run.probed_rates) < 0.5 * run.setup.lr
+
+
+# --- learned by heart ---
+
+
+MIN_EPOCHS = 5
+MIN_RISE_OF_LOSS = 0.5
+"""The validation loss above its best value, as a fraction of it."""
+MIN_MEMORIZED = 0.9
+"""Training accuracy of a network that has memorized its samples."""
+MIN_MEMORIZED_GAP = 0.12
+"""Training accuracy minus validation accuracy of a network whose validation loss rises."""
+
+
+@check("overfitting", fix="early stopping, dropout, weight decay")
+def overfitting(run: Evidence) -> Seen | None:
+    """The validation loss has risen by {MIN_RISE_OF_LOSS:.0%} or more since its best epoch, and training accuracy is
+    {MIN_MEMORIZED} or more, and {MIN_MEMORIZED_GAP} above validation accuracy."""
+    if (
+        len(run.rows) < MIN_EPOCHS
+        or run.training_accuracy < MIN_MEMORIZED
+        or -run.accuracy_gap < MIN_MEMORIZED_GAP
+    ):
+        return None
+    best = min((row for row in run.rows if "val_loss" in row), key=lambda row: row["val_loss"], default=None)
+    # Without a loss below the chance level, nothing of the validation samples was ever learned.
+    if best is None or best["val_loss"] >= MIN_UNRELATED_LOSS * run.validation_chance_loss:
+        return None
+    if (rise := run.recent("val_loss", 0.0) / best["val_loss"] - 1) < MIN_RISE_OF_LOSS:
+        return None
+    text = f"the validation loss has risen by {rise:.0%} since epoch {best['epoch']}"
+    sets = (("early_stopping={patience: 3}",), ("model.dropout=0.2",), ("weight_decay=0.0001",))
+    bound = f"{MIN_RISE_OF_LOSS:g} or more, and {MIN_MEMORIZED_GAP:g} or more"
+    return Seen(text, {"rise": rise}, sets, bound, "below 0.1; below 0.05", certain=True)
+
+
+CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
+"""In the order of causes, which is that of this file."""

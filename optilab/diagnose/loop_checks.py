@@ -1,0 +1,330 @@
+"""Checks of a user's loop and network, from what `optilab.watch` saw of them: bugs, not settings.
+
+They come before the checks of a network, because a loop with a bug says little about its network. All see nothing in
+a training of optilab's, whose loop is known, but for what a user's network may do wrong in it. A further check needs a
+function here, and what it has to know in `_facts` of `optilab/watch/watch.py`.
+"""
+
+from itertools import pairwise
+
+from optilab.diagnose.check import Check, Seen, check
+from optilab.diagnose.evidence import Evidence
+from optilab.words import plural
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+@check(
+    "non-finite-data",
+    fix="remove the samples that are not finite, or replace their values: x = torch.nan_to_num(x)",
+)
+def non_finite_data(run: Evidence) -> Seen | None:
+    """A sampled batch has inputs or targets that are not finite."""
+    if not (count := run.loop.get("non_finite", 0)):
+        return None
+    text = f"{count} of {run.loop['samples']} sampled batches have inputs or targets that are not finite"
+    return Seen(text, {"batches": count}, certain=True)
+
+
+@check(
+    "optimizer-of-another-model",
+    fix="make the optimizer from this model, after it is built and moved: torch.optim.Adam(model.parameters())",
+)
+def optimizer_of_another_model(run: Evidence) -> Seen | None:
+    """The optimizer holds no parameter of the model."""
+    if run.loop.get("held", 1) > 0:
+        return None
+    text = f"the optimizer holds none of the model's {run.loop['trained']} trained parameters"
+    return Seen(text, {"held": 0}, certain=True)
+
+
+MAX_LOSSES = 5
+"""Losses without a backward pass or any step of the optimizer."""
+MAX_ACCUMULATED = 64
+"""Losses without a step: gradients may be accumulated over several batches on purpose."""
+MAX_LOSSES_PER_STEP = 8
+"""Losses per step of the optimizer, of a network that knows nothing; more are accumulated on purpose, too."""
+NO_STEP = (
+    "no-optimizer-step",
+    "call optimizer.zero_grad(), loss.backward() and optimizer.step() in this order for each batch, of the watched "
+    "optimizer; make model and optimizer once, before the loop",
+)
+
+
+@check(*NO_STEP)
+def gradients_absent_in_steps(run: Evidence) -> Seen | None:
+    """Before each of the first steps of the optimizer gradients were zeroed, or there was no backward pass."""
+    wiped, absent, steps = (run.loop.get(key, 0) for key in ("wiped", "no_backward", "first_updates"))
+    if wiped + absent < max(2, steps) or not run.loop.get("held", 0):
+        return None
+    why = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
+    text = f"before the first {steps} steps of the optimizer {why}"
+    return Seen(text, {"wiped": wiped, "no_backward": absent, "steps": steps}, certain=True)
+
+
+@check(*NO_STEP)
+def no_optimizer_step(run: Evidence) -> Seen | None:
+    """{MAX_ACCUMULATED} losses, or {MAX_LOSSES} without a backward pass, without a step of the optimizer."""
+    steps, updates = run.loop.get("steps", 0), run.loop.get("updates", 0)
+    numbers = {"steps": steps, "updates": updates}
+    if (since := steps - run.loop.get("last_update", steps)) >= MAX_ACCUMULATED:
+        return Seen(f"no step of the optimizer since loss {steps - since} of {steps}", numbers, certain=True)
+    if updates or steps < (MAX_ACCUMULATED if run.loop.get("backward", True) else MAX_LOSSES):
+        return None
+    return Seen(f"{steps} losses, and no step of the optimizer", numbers)
+
+
+@check(*NO_STEP)
+def few_optimizer_steps(run: Evidence) -> Seen | None:
+    """{MAX_LOSSES_PER_STEP} losses or more for each step of the optimizer, and nothing is learned (without another
+    finding)."""
+    steps, updates = run.loop.get("steps", 0), run.loop.get("updates", 0)
+    if not updates or steps < MAX_LOSSES_PER_STEP * updates or run.trial or run.beats_chance:
+        return None
+    text = f"{steps} losses, and {updates} steps of the optimizer"
+    return Seen(text, {"steps": steps, "updates": updates}, only_alone=True)
+
+
+@check("gradients-not-zeroed", fix="call optimizer.zero_grad() once per step, before loss.backward()")
+def gradients_not_zeroed(run: Evidence) -> Seen | None:
+    """In every checked step the gradient still contains that of the step before."""
+    kept, checked = run.loop.get("kept_gradients", 0), run.loop.get("checked_gradients", 0)
+    if kept < 2 or kept < checked:
+        return None
+    text = f"in {kept} of {checked} checked steps the gradient still contained that of the step before"
+    return Seen(text, {"kept": kept, "checked": checked}, certain=True)
+
+
+@check(
+    "softmax-twice",
+    fix="give the loss the logits: remove the softmax, log_softmax or sigmoid at the end of the network, or use a "
+    "loss without one",
+)
+def softmax_twice(run: Evidence) -> Seen | None:
+    """The network ends in softmax or sigmoid, and its loss applies it again (log_softmax twice is info)."""
+    path = run.loop.get("loss_path", [])
+    for applied, again, name in (
+        ("LogSoftmax", ("Softmax", "LogSoftmax", "Sigmoid"), "cross_entropy, which applies softmax"),
+        ("BinaryCrossEntropyWithLogits", ("Sigmoid", "Softmax"), "a loss that applies the sigmoid"),
+    ):
+        before = path[path.index(applied) + 1 :] if applied in path else []
+        if twice := next((operation for operation in before if operation in again), None):
+            harmless = applied == twice  # log_softmax is its own fixed point
+            text = f"the network ends in {twice.lower()}, before {name} itself"
+            return Seen(text, {"path": path}, certain=not harmless, informational=harmless)
+    return None
+
+
+@check(
+    "logits-as-probabilities",
+    fix="cross_entropy takes logits of any size and sign, without an activation after the last layer; nll_loss takes "
+    "log-probabilities, of log_softmax",
+)
+def logits_as_probabilities(run: Evidence) -> Seen | None:
+    """nll_loss is given outputs without log_softmax; or a ReLU or tanh stands between the network and a loss of logits
+    (info in a network that has learned)."""
+    path = [op for op in run.loop.get("loss_path", []) if op not in ("View", "Reshape", "Squeeze", "Transpose")]
+    for loss, before in pairwise(path):
+        if loss in ("LogSoftmax", "BinaryCrossEntropyWithLogits") and before in ("Relu", "Tanh"):
+            return Seen(f"the network ends in {before.lower()}, before a loss of logits", {"path": path})
+    no_logarithm = {"NllLoss", "NllLoss2D", "NllLossNd"} & {*path} and not {"LogSoftmax", "Log"} & {*path}
+    # Log-probabilities that were made in another way have no negative loss.
+    if not no_logarithm or run.loop.get("lowest_loss", 0.0) >= 0:
+        return None
+    return Seen("nll_loss is given outputs without log_softmax", {"path": path}, certain=True)
+
+
+@check("shapes-broadcast", fix="make the shapes equal: loss(model(x).squeeze(1), y), or y.unsqueeze(1)")
+def shapes_broadcast(run: Evidence) -> Seen | None:
+    """Outputs (n, 1) and targets (n,) are compared as n x n pairs."""
+    output, target, path = (run.loop.get(key) or [] for key in ("output_shape", "target_shape", "loss_path"))
+    if not target and path[1:2] == ["Expand"] and path[0] in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
+        return Seen("the loss expands the outputs to the shape of the targets", {}, certain=True)
+    # What the loop has squeezed after the network is compared as it should be.
+    pairs = output and sorted((output, target), key=len) == [output[:1], [output[0], 1]] and output[0] > 1
+    if not pairs or run.loop.get("outputs") or not (run.loop.get("pairs") or "Expand" in path[:4]):
+        return None
+    text = f"outputs {tuple(output)} and targets {tuple(target)} are compared as {output[0]} x {output[0]} pairs"
+    return Seen(text, {"output": output, "target": target}, certain=True)
+
+
+@check("batch-as-time", fix="build the layer with batch_first=True where its inputs are (batch, time, features)")
+def batch_as_time(run: Evidence) -> Seen | None:
+    """A recurrent layer, or attention, takes the samples of a batch for time steps: the network has one output for each
+    of its time steps."""
+    layers = run.loop.get("crossed", {})
+    for name, (samples, times) in layers.items():
+        text = f"{name} takes the {times} samples of a batch for time steps, and {samples} time steps for samples"
+        return Seen(text, {"layers": [*layers]}, certain=True)
+    return None
+
+
+MAX_FUTURE = 1e-4
+"""Gradient of an output by later inputs of its sequence over that by all inputs; 0 in a causal network."""
+MIN_OVER_OTHERS = 10.0
+"""That gradient over the one by any other sequence of the batch, through which a batch norm lets every input act."""
+
+
+@check(
+    "no-causal-mask",
+    fix="let each position see earlier ones only: F.scaled_dot_product_attention(..., is_causal=True), or "
+    "mask=nn.Transformer.generate_square_subsequent_mask(steps); recurrent layers with bidirectional=False",
+)
+def no_causal_mask(run: Evidence) -> Seen | None:
+    """Targets are the next inputs, and more than {MAX_FUTURE} of an output's gradient is by later inputs."""
+    gradient = run.loop.get("future") or {"later": 0.0, "others": 0.0}
+    if gradient["later"] <= max(MAX_FUTURE, MIN_OVER_OTHERS * gradient["others"]):
+        return None
+    later = f"{gradient['later']:.2g} of the gradient is by them"
+    text = f"outputs depend on later inputs, which are their targets: {later}"
+    return Seen(text, gradient, bound=f"above {MAX_FUTURE:g}", normal="0", certain=True)
+
+
+MIN_SAME = 2
+"""Pairs of consecutive sampled batches with equal inputs."""
+
+
+@check("same-batch", fix="iterate over the loader: for x, y in loader; next(iter(loader)) begins again each time")
+def same_batch(run: Evidence) -> Seen | None:
+    """All consecutive sampled batches have equal inputs (info in a network that has learned, where a step is an
+    epoch)."""
+    same, pairs = run.loop.get("same_batches", 0), run.loop.get("batch_pairs", 0)
+    if same < MIN_SAME or same < pairs:
+        return None
+    text = f"the inputs of all {pairs + 1} consecutive batches that were compared are equal"
+    # Training on one batch on purpose, all data or a test that a network can learn it, looks the same.
+    return Seen(text, {"same": same, "pairs": pairs}, certain=run.loop.get("epoch_steps", 0) > 1)
+
+
+MIN_SORTED, MIN_LABELLED = 0.6, 3
+"""Fraction of the sampled batches of eight or more that have one class only, and the least number of such batches."""
+
+
+@check("batches-sorted-by-class", fix="shuffle the training data: DataLoader(data, batch_size, shuffle=True)")
+def batches_sorted_by_class(run: Evidence) -> Seen | None:
+    """{MIN_SORTED:.0%} of the sampled batches or more have one class only, and not because it is nearly alone."""
+    single, counted = run.loop.get("single_class", 0), run.loop.get("labelled", 0)
+    if counted < MIN_LABELLED or run.loop.get("classes_seen", 0) < 2 or single < MIN_SORTED * counted:
+        return None
+    if run.loop.get("single_by_chance", 0.0) > single / 2:  # one class is that frequent
+        return None
+    text = f"{single} of {counted} sampled batches have a single class"
+    return Seen(text, {"single": single, "batches": counted}, bound=f"{MIN_SORTED:.0%}", normal="0", certain=True)
+
+
+@check(
+    "graph-cut",
+    fix="between these layers and the loss, remove detach(), .data, numpy(), argmax and torch.no_grad(), or freeze "
+    "the layers with requires_grad_(False)",
+)
+def graph_cut(run: Evidence) -> Seen | None:
+    """Layers that were called and are trained get no gradient."""
+    if not (cut := run.loop.get("no_gradient", [])):
+        return None
+    return Seen(f"no gradient reaches {_some(cut)}", {"layers": cut}, certain=True)
+
+
+@check(
+    "parameters-not-in-optimizer",
+    fix="build the optimizer from model.parameters() after the last layer is added; lists of layers need "
+    "nn.ModuleList; freeze with requires_grad_(False) what is not to be trained",
+)
+def parameters_not_in_optimizer(run: Evidence) -> Seen | None:
+    """Parameters have gradients, and no optimizer holds them."""
+    missing = run.loop.get("unheld", [])
+    if not missing or not run.loop.get("held", 0):
+        return None
+    text = f"{len(missing)} parameters have gradients but are in no optimizer: {_some(missing)}"
+    return Seen(text, {"parameters": missing}, certain=True)
+
+
+@check("eval-mode-in-training", fix="call model.train() at the start of each epoch, after the validation")
+def eval_mode_in_training(run: Evidence) -> Seen | None:
+    """Half of the sampled steps or more ran in eval mode, in a network with dropout or batch norm."""
+    count, samples, modes = (run.loop.get(key, 0) for key in ("eval_steps", "samples", "has_modes"))
+    if not modes or not count or count < 0.5 * samples:
+        return None
+    text = f"{count} of {samples} sampled steps ran in eval mode, in which {' and '.join(modes)} rest"
+    return Seen(text, {"steps": count}, bound="half or more", normal="0", certain=True)
+
+
+@check("train-mode-in-validation", fix="call model.eval() before the validation, and model.train() after it")
+def train_mode_in_validation(run: Evidence) -> Seen | None:
+    """Half of the passes without gradients or more ran in train mode, in a network with dropout or batch norm."""
+    count, total, modes = (run.loop.get(key, 0) for key in ("train_validations", "validations", "has_modes"))
+    if not modes or not total or count < 0.5 * total:
+        return None
+    active = f"{' and '.join(modes)} {'was' if len(modes) == 1 else 'were'} active"
+    text = f"{count} of {total} passes without gradients ran in train mode: {active}"
+    return Seen(text, {"passes": count, "all": total}, bound="half or more", normal="0", certain=True)
+
+
+MIN_SCALES = 2.5
+"""Larger over smaller standard deviation of the inputs, of a validation pass and a training batch."""
+
+
+@check(
+    "validation-out-of-scale",
+    fix="give the validation the preprocessing of the training: x = (x - mean)/std, with mean and std of the "
+    "training data",
+)
+def validation_out_of_scale(run: Evidence) -> Seen | None:
+    """The standard deviations of the inputs of training and validation differ by a factor of {MIN_SCALES} or more,
+    between any of the first passes, always in the same direction."""
+    trained, validated = ([*filter(None, run.loop.get(key, []))] for key in ("input_std", "validation_std"))
+    smaller, larger = sorted((trained, validated), key=lambda stds: max(stds, default=0.0))
+    if not smaller or not larger or min(larger) < MIN_SCALES * max(smaller):
+        return None
+    text = f"inputs have a standard deviation of {trained[0]:.3g} in training, and of {validated[0]:.3g} in validation"
+    numbers = {"validation": validated, "training": trained}
+    return Seen(text, numbers, bound=f"a factor of {MIN_SCALES:g}", normal="equal", certain=True)
+
+
+MIN_IDLE, MIN_CERTAIN_IDLE = 0.2, 0.5
+"""Fraction of the sampled epochs, the last ones, whose learning rate is zero."""
+
+
+@check(
+    "learning-rate-zero",
+    fix="let the schedule end where the training ends (T_max, total_steps), and step it once per epoch or once per "
+    "batch, as it was planned",
+)
+def learning_rate_zero(run: Evidence) -> Seen | None:
+    """The learning rate has been zero for the last {MIN_IDLE:.0%} of the sampled epochs or more."""
+    rates = run.probed_rates
+    idle = next((n for n, rate in enumerate(reversed(rates)) if rate > 1e-12), len(rates))
+    # A schedule that reaches zero with the last step has done its work.
+    if not run.setup.loop or idle < 2 or idle < MIN_IDLE * len(rates):
+        return None
+    text = f"the learning rate has been zero in the last {idle} of {len(rates)} sampled epochs"
+    return Seen(text, {"lr": rates[-1], "epochs": idle}, certain=idle >= MIN_CERTAIN_IDLE * len(rates))
+
+
+MIN_SUM = 8
+"""Loss over the mean loss of the same outputs and targets."""
+
+
+@check(
+    "loss-is-a-sum",
+    fix="use reduction='mean', or divide the loss by len(x): the rate then does not depend on the batch size",
+)
+def loss_is_a_sum(run: Evidence) -> Seen | None:
+    """The loss is the sum over {MIN_SUM} samples or more, not their mean (info in a network that has learned)."""
+    if (times := run.loop.get("loss_over_mean", 1)) < MIN_SUM:
+        return None
+    return Seen(f"the loss is the sum over {plural(times, 'value')}, not their mean", {"times": times})
+
+
+@check("loss-without-graph", fix="write watch.step(loss), without .item(), .detach() and torch.no_grad()")
+def loss_without_graph(run: Evidence) -> Seen | None:
+    """The loss was given without its operations (always info)."""
+    if not run.loop.get("samples") or run.loop.get("loss_path"):
+        return None
+    text = "watch.step was given a loss without its operations, so that these cannot be checked"
+    return Seen(text, {"operations": 0}, informational=True)
+
+
+LOOP_CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
+"""In the order of causes, which is that of this file."""
