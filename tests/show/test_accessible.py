@@ -76,7 +76,7 @@ def test_page_fits_zoom_keyboard_and_fingers(pages, kind, page):
     """200% zoom of a window of 1280 x 800; a first stop that skips to the content; WCAG 2.5.8."""
     page.open(pages[kind], width=640, height=400, scale=2)
     assert page.overflow() == 0
-    heights = page.script("return [...document.querySelectorAll('.area, .u-over')].map((a) => a.clientHeight)")
+    heights = page.script("return [...document.querySelectorAll('.area, .chart, .u-over')].map((a) => a.clientHeight)")
     assert min(heights) >= 100
     page.script("document.body.focus()")
     page.press("body", "\ue004")

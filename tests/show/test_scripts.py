@@ -16,7 +16,7 @@ ASSETS = ROOT / "optilab" / "show" / "assets"
 PAGES = {
     "comparison": ("base.js", "chart.js", "parts.js", "report.js"),
     "race": ("base.js", "chart.js", "parts.js", "race.js"),
-    "playground": ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"),
+    "playground": ("formula.js", "play.js"),
 }
 TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"
 INSTALL = "npm install --no-save --ignore-scripts typescript"

@@ -49,6 +49,10 @@ const Formula = (() => {
     if (text.length > MAX_CHARACTERS) throw new Error(`the formula has more than ${MAX_CHARACTERS} characters`);
   }
 
+  const tokensOf = (text) => [
+    ...text.matchAll(/(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[a-z_]\w*|\*\*|\S|[\u0080-\uffff]/gi),
+  ];
+
   const refusal = (column, what) => new Error(`column ${column}: ${what}`);
 
   /** The tree of an expression, as on paper: two factors need no sign between them. An Error says which column is not accepted.
@@ -57,7 +61,7 @@ const Formula = (() => {
    * names, functions and operations of the expression. */
   function parse(text, names = COORDINATES, functions = FUNCTIONS, offset = 0, uses = new Set()) {
     requireShort(text);
-    const tokens = [...text.matchAll(/(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[a-z_]\w*|\*\*|\S|[\u0080-\uffff]/gi)],
+    const tokens = tokensOf(text),
       isRule = functions.has("where"),
       products = new Map([
         ...Object.entries({ "*": "multiply", "/": "divide" }),
@@ -141,6 +145,15 @@ const Formula = (() => {
       requireShort(text);
     }
     return text;
+  }
+
+  /** The names in the formula of an optimizer that stand for nothing else: its settings. */
+  function settingsOf(text) {
+    requireShort(text);
+    const targets = text.split(";").map((part) => /\w*/.exec(part.trim())[0]),
+      taken = new Set([...targets, ...RULE_FUNCTIONS.keys(), "w", "g", "t", "f", "H", "I", "pi"]);
+    const names = tokensOf(text).map(([token]) => token);
+    return [...new Set(names)].filter((name) => /^[a-z_]/i.test(name) && !taken.has(name) && !(name in {}));
   }
 
   /** The formula of an optimizer whose settings have these names: its statements in order, the names of its states, the trees
@@ -550,5 +563,5 @@ const Formula = (() => {
     return size * (spread >= 0 ? Math.abs(half) + Math.sqrt(spread) : Math.sqrt(determinant));
   }
 
-  return { derivative, dimensionOf, filled, linearStep, parse, pathOn, program, surface, valuesOf };
+  return { derivative, dimensionOf, filled, linearStep, parse, pathOn, program, settingsOf, surface, valuesOf };
 })();
