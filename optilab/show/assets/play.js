@@ -404,14 +404,29 @@ function keep() {
 
 const MAX_STRETCH = 6; // beyond it the scales of the axes differ, or one would be a strip
 const planeOf = (id) => byId(id).querySelector(".plane");
+let layout = {}; // of every chart its size, whether it is small; the colors of contours
+
+/** Read the layout, which is not done while drawing: after each change of the page it would be laid out again. */
+function measure() {
+  const style = getComputedStyle(document.documentElement);
+  layout = {
+    colors: ["--low", "--high", "--contour"].map((name) => style.getPropertyValue(name).trim().split(" ").map(Number)),
+  };
+  for (const { id } of document.querySelectorAll("figure")) {
+    const { clientWidth: width, clientHeight: height, parentElement } = planeOf(id);
+    layout[id] = { width, height, isSmall: parentElement.clientWidth < 420 };
+  }
+  redraw();
+}
+
 const wider = ([low, high]) => [low - 0.04 * (high - low), high + 0.04 * (high - low)];
 const middle = (sides) => sides.map(([low, high]) => (low + high) / 2);
 
 /** The sides of a plane with the wider scale for both axes, so that trajectories cross lines of equal height at right angles. */
 function equal(sides) {
-  const { clientWidth, clientHeight } = planeOf("ground"),
+  const { width, height } = layout.ground,
     [wide, high] = sides.map(([low, end]) => end - low),
-    stretch = (wide * clientHeight) / (high * clientWidth),
+    stretch = (wide * height) / (high * width),
     grown = ([low, end], by) => [(low + end - by * (end - low)) / 2, (low + end + by * (end - low)) / 2];
   if (dimension < 2 || !(stretch < MAX_STRETCH && stretch > 1 / MAX_STRETCH)) return sides;
   return stretch > 1 ? [sides[0], grown(sides[1], stretch)] : [grown(sides[0], 1 / stretch), sides[1]];
@@ -494,8 +509,7 @@ const percent = (share) =>
 
 /** A chart over (low, high) of both axes, which have names: where values lie in it, and what fills it. */
 function chart(id, xs, ys, xname, yname) {
-  const { clientWidth: width, clientHeight: height } = planeOf(id),
-    isSmall = planeOf(id).parentElement.clientWidth < 420,
+  const { width, height, isSmall } = layout[id],
     x = (value) => percent((value - xs[0]) / (xs[1] - xs[0])),
     y = (value) => percent((ys[1] - value) / (ys[1] - ys[0]));
   /** Fill it with ticks, by their texts, with lines that end at its edges, and with what stands over them. */
@@ -607,8 +621,7 @@ function drawContours(canvas) {
     { xs, ys } = ground,
     ratio = Math.min(2, devicePixelRatio || 1),
     [width, height] = [ground.width, ground.height].map((length) => Math.round(length * ratio)),
-    style = getComputedStyle(canvas),
-    colors = ["--low", "--high", "--contour"].map((name) => style.getPropertyValue(name).trim().split(" ").map(Number)),
+    { colors } = layout,
     key = [width, height, colors, xs, ys, fn.key].join();
   if (key === painted || width < 2 || height < 2) return;
   painted = key;
@@ -1200,7 +1213,8 @@ scrubbed.addEventListener("pointerdown", (event) => {
 scrubbed.addEventListener("pointermove", (event) => scrubbed.hasPointerCapture(event.pointerId) && scrub(event));
 
 addEventListener("hashchange", open);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-const observer = new ResizeObserver(redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", measure);
+const observer = new ResizeObserver(measure);
 for (const plot of document.querySelectorAll(".plane")) observer.observe(plot);
+measure();
 open();
