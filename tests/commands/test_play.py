@@ -341,7 +341,7 @@ def test_picture_is_moved_and_stretched(opened):
     page.script(FRAMES)
     place = page.script(at, [300, 120])
     page.drag("#ground .plane", (300, 120), (300, 120))  # a click moves the start
-    assert page.script("return state.start") == pytest.approx(place, rel=1e-3)
+    assert page.script("return state.start") == pytest.approx(place, abs=0.05)  # a click has whole pixels
 
 
 def test_address_keeps_settings_and_reset_forgets_them(opened, tmp_path):
@@ -474,11 +474,10 @@ def test_page_fits_every_width_and_stays_small(dark, opened, tmp_path):
         )
         assert max(page.script(rights)) <= width
         across, up = page.script(
-            "return [ground.width / (ground.xs[1] - ground.xs[0]), ground.height / (ground.ys[1] - ground.ys[0])]"
+            "const [x, y] = view(), {width, height} = layout.ground;"
+            "return [width / (x[1] - x[0]), height / (y[1] - y[0])]"
         )
-        assert across == pytest.approx(
-            up, rel=1e-6
-        )  # so the trajectory crosses lines of equal height at right angles
+        assert across == pytest.approx(up, rel=1e-6)  # so trajectories cross contours at right angles
     darkest, lightest = page.script(
         "const canvas = document.querySelector('canvas'), {width, height} = canvas;"
         "const image = canvas.getContext('2d').getImageData(0, 0, width, height).data;"

@@ -9,16 +9,22 @@ const dimension = data.start.length,
 
 // --- elements and numbers --------------------------------------------------------------------------------------
 
-const maker =
-  (namespace) =>
-  (name, attributes = {}, ...children) => {
+const maker = (namespace) => {
+  return (name, attributes = {}, ...children) => {
     const made = document.createElementNS(namespace, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     made.append(...children);
     return made;
   };
+};
 const html = maker("http://www.w3.org/1999/xhtml"),
   svg = maker("http://www.w3.org/2000/svg");
+
+/** What a map has for a key, made once. */
+function cached(map, key, make) {
+  if (!map.has(key)) map.set(key, make());
+  return map.get(key);
+}
 
 const round = (number, digits) => Number(number.toPrecision(digits));
 
@@ -39,6 +45,7 @@ const range = (length) => Array.from({ length }, (_, i) => i);
 
 /** Round numbers from low to high, at most `most` unless that is one alone, no closer than `least`. */
 function ticks([low, high], most, least = 0) {
+  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) return []; // of an address
   const base = 10 ** Math.floor(Math.log10((high - low) / most)),
     fits = (step) => Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < most,
     step = Math.max(least, base * ([1, 2, 5, 10].find((factor) => fits(base * factor)) ?? 20)),
@@ -72,7 +79,7 @@ const FIELDS = [
   { name: "start", size: dimension },
   ...data.fields,
   { name: "at", accepted: [0, false, null, false], whole: true },
-  { name: "view", size: dimension + 1, digits: 6 },
+  { name: "view", size: 2 * dimension },
 ];
 const SHOWN = { name: "shown", options: [true, false] };
 
@@ -99,22 +106,22 @@ const given = (fn = data.functions[0], rules = opening) => ({
   noise: 0, // standard deviation of what is added to every gradient
   seed: 0,
   at: null, // the epoch that is shown; null: the last one
-  view: null, // the middle of the picture, and how often its scale was doubled; null: all of it
+  view: null, // low and high of each axis of the picture; null: all of it
   rules: rules.map((rule) => ({ rule, shown: true, values: usual(fn, rule) })),
 });
 
 /** The values of a rule before any is moved: as the page was made, elsewhere with the best learning rate. */
 function usual(fn, rule) {
   const values = Object.fromEntries(rule.fields.map(({ name, value }) => [name, value]));
-  return Object.hasOwn(values, "lr") ? { ...values, lr: bestRate(fn, rule, values) } : values;
+  const lr = () => cached(fn.rates, rule, () => bestRateOf(fn, rule, values));
+  return Object.hasOwn(values, "lr") ? { ...values, lr: lr() } : values;
 }
 
 const RATES = [-6, -5, -4, -3, -2, -1, 0, 1].flatMap((e) => [1, 2, 5].map((digit) => Number(`${digit}e${e}`)));
 
 /** The lr of RATES, stable by theory where there is one, whose trajectory from the function's start is lowest on average, of
  * those that end in its box if any does; the rule's value where all diverge, and where the page was made with it. */
-function bestRate(fn, rule, values) {
-  if (fn.rates.has(rule)) return fn.rates.get(rule);
+function bestRateOf(fn, rule, values) {
   const settings = { fn, start: startOf(fn), epochs: data.epochs, noise: 0 },
     followed = (lr) => follow(rule, { ...values, lr }, settings),
     isGiven = fn === data.functions[0] && opening.includes(rule);
@@ -129,20 +136,14 @@ function bestRate(fn, rule, values) {
       if (isBetter && path.status !== "diverged" && !(theoryOf(rule, { ...values, lr }, path)?.rate >= 1))
         best = { lr, isOutside, sum };
     }
-  fn.rates.set(rule, best.lr);
   return best.lr;
 }
 
 /** A function that runs. */
 function running(fn, tree, gradient) {
-  const surface = Formula.surface(tree, dimension, gradient),
-    { points, run, values } = Formula.valuesOf(surface);
-  const value = (...point) => {
-    point.forEach((w, axis) => (points[axis][0] = w));
-    run();
-    return values[0];
-  };
-  return Object.assign(fn, { surface, value, runners: new Map(), rates: new Map(), written: JSON.stringify(tree) });
+  const surface = Formula.surface(tree, dimension, gradient);
+  const caches = { runners: new Map(), rates: new Map() };
+  return Object.assign(fn, { surface, value: Formula.valueOf(surface), ...caches, written: JSON.stringify(tree) });
 }
 for (const fn of data.functions) running(fn, fn.value, fn.gradient);
 
@@ -183,11 +184,8 @@ const formulaOf = (rule, values) => Formula.filled(rule.text, rule.variants, set
 const programs = new Map(); // of formulas and the names of their settings
 
 function programOf(rule, values) {
-  const formula = formulaOf(rule, values),
-    names = Object.keys(rule.settings),
-    key = `${formula} ${names}`;
-  if (!programs.has(key)) programs.set(key, Formula.program(formula, names));
-  return programs.get(key);
+  const [formula, names] = [formulaOf(rule, values), Object.keys(rule.settings)];
+  return cached(programs, `${formula} ${names}`, () => Formula.program(formula, names));
 }
 
 /** Whether a rule evaluates gradients itself, to which no noise is added. */
@@ -198,8 +196,8 @@ function follow(rule, values, { fn, start, epochs, noise, seed } = state) {
   const program = programOf(rule, values),
     isNoisy = noise && !program.uses.has("grad"),
     added = isNoisy ? draws(seed, (epochs + 1) * dimension).map((number) => noise * number) : null;
-  if (!fn.runners.has(program)) fn.runners.set(program, Formula.pathOn(fn.surface, program));
-  const path = { fn, ...fn.runners.get(program)(settingsOf(rule, values), start, epochs, added) },
+  const run = cached(fn.runners, program, () => Formula.pathOn(fn.surface, program)),
+    path = { fn, ...run(settingsOf(rule, values), start, epochs, added) },
     hasEnded = path.count <= epochs || !isFinite(heightAt(path, 0));
   return { ...path, status: hasEnded ? "diverged" : statusAt(path, path.count - 1) };
 }
@@ -266,8 +264,7 @@ function theoryOf(rule, values, path) {
     settings = settingsOf(rule, values),
     end = nearest(path.fn, pointAt(path, path.count - 1))?.minimum,
     bowl = end?.curvatures ? end : path.fn.minima.find((minimum) => minimum.curvatures);
-  if (!linearSteps.has(program)) linearSteps.set(program, Formula.linearStep(program));
-  const step = linearSteps.get(program);
+  const step = cached(linearSteps, program, () => Formula.linearStep(program));
   if (!step || !bowl) return null;
   const along = (lr) => bowl.curvatures.map((curvature) => step({ ...settings, lr }, curvature)),
     rateAt = (lr) => Math.max(...along(lr).map((one) => one.rate)),
@@ -279,25 +276,24 @@ function theoryOf(rule, values, path) {
 
 const MAX_TIE = 0.01; // of the distance of the nearest: no rule within it is ahead
 
-/** In a sentence, which rules are nearest to a minimum at an epoch, or have the lowest f, and which ones are lost. */
+/** In a sentence, which rules are nearest to a minimum at an epoch, or have the lowest f. */
 function answerAt(epoch, shown) {
   const { fn } = state,
-    [minimum, isKnown] = [fn.minima.length > 1 ? "a minimum" : "the minimum", fn.minima.length > 0];
+    [isKnown, minimum] = [fn.minima.length > 0, fn.minima.length > 1 ? "a minimum" : "the minimum"];
   const ends = shown.map(({ rule, path }) => {
-    const [point, f, status] = [pointAt, heightAt, statusAt].map((of) => of(path, rowAt(path, epoch)));
-    const place = status === "diverged" ? "diverged" : isIn(whole(), point) ? "nearest" : "left the map";
-    return { name: rule.name, far: nearest(fn, point)?.distance ?? f, place };
+    const row = rowAt(path, epoch),
+      isLost = statusAt(path, row) === "diverged";
+    return {
+      name: rule.name,
+      far: isLost ? Infinity : (nearest(fn, pointAt(path, row))?.distance ?? heightAt(path, row)),
+    };
   });
-  const far = least(ends.filter((end) => end.place === "nearest").map((end) => end.far)),
-    where = isKnown ? `${text(far, 2)} from ${minimum}` : `at f = ${text(far, 2)}`;
-  const parts = ["nearest", "diverged", "left the map"].map((place) => {
-    const isFirst = (end) => place !== "nearest" || end.far <= far + MAX_TIE * Math.abs(far),
-      names = ends.filter((end) => end.place === place && isFirst(end)).map((end) => end.name),
-      isOne = names.length === 1;
-    if (place === "nearest") return names.length && `${few(names)} ${isOne ? "is" : "are"} nearest, ${where}`;
-    return names.length && `${few(names)} ${isOne ? "has" : "have"} ${place}`;
-  });
-  return shown.length ? `After ${epoch} epochs ${parts.filter(Boolean).join("; ")}.` : "No optimizer is ticked.";
+  const far = least(ends.map((end) => end.far)),
+    first = ends.filter((end) => end.far <= far + MAX_TIE * Math.abs(far)).map((end) => end.name),
+    verb = first.length > 1 ? "are" : "is",
+    where = isKnown ? `nearest to ${minimum}, ${text(far, 2)} from it` : `lowest: f = ${text(far, 2)}`;
+  if (far === Infinity) return shown.length ? "All have diverged." : "No optimizer is ticked.";
+  return `After ${epoch} epochs ${few(first)} ${verb} ${where}.`;
 }
 
 /** What theory says of a rule under its settings. */
@@ -356,9 +352,8 @@ function fragment() {
       ? ""
       : `algo=${rules.map((rule) => encodeURIComponent(rule.key))}`,
     ...fieldsOf(state).map(([name, field, target], i) => {
-      const value = target[field.name],
-        short = field.digits && value ? value.map((number) => round(number, field.digits)) : value;
-      return String(value) === known[i] ? "" : `${code(name)}=${code(short)}`;
+      const value = String(target[field.name]);
+      return value === known[i] ? "" : `${code(name)}=${code(value)}`;
     }),
   ]
     .filter(Boolean)
@@ -386,6 +381,7 @@ function read(address) {
   for (const [name, field, target] of fieldsOf(settings))
     target[field.name] = valueOf(field, asked.get(name) ?? "") ?? target[field.name];
   if (settings.at >= settings.epochs) settings.at = null;
+  if (settings.view?.some((high, i) => i % 2 && !(high > settings.view[i - 1]))) settings.view = null;
   return settings;
 }
 
@@ -437,68 +433,49 @@ const whole = ({ fn, start } = state) =>
   equal(fn.box.map(([low, high], axis) => wider([Math.min(low, start[axis]), Math.max(high, start[axis])])));
 
 /** The sides of the picture, (low, high) for each axis: the part that was chosen, else the whole. */
-function view() {
-  if (!state.view) return whole();
-  const half = 2 ** -zoom() / 2;
-  return equal(state.fn.box.map(wider)).map(([low, high], axis) => {
-    const reach = half * (high - low);
-    return [state.view[axis] - reach, state.view[axis] + reach];
-  });
+const view = () =>
+  state.view ? equal(range(dimension).map((axis) => state.view.slice(2 * axis, 2 * axis + 2))) : whole();
+
+/** How much larger the box of the function is than the picture, in powers of two. */
+function zoom() {
+  const [[low, high]] = view(),
+    [[left, right]] = equal(state.fn.box);
+  return Math.log2((right - left) / (high - low));
 }
 
-/** How often the scale was doubled: of the whole below 0 where a start lies outside the box. */
-function zoom() {
-  if (state.view) return Math.min(MAX_ZOOM, Math.max(MIN_ZOOM, state.view[dimension]));
-  const [[low, high]] = whole(),
-    [[left, right]] = equal(state.fn.box.map(wider));
-  return Math.log2((right - left) / (high - low));
+/** Show the sides that a function makes of their ends, where the address holds them. */
+function look(endAt) {
+  state.view = view().flatMap((ends, axis) => ends.map((w) => endAt(w, axis)));
+  redraw();
 }
 
 /** Double the scale so often, and keep the point `fixed` where it is in the picture. */
 function zoomBy(by, fixed = middle(view())) {
-  const [before, center] = [zoom(), middle(view())],
-    now = Math.min(MAX_ZOOM, Math.max(MIN_ZOOM, before + by));
-  state.view = [...center.map((w, axis) => fixed[axis] + (w - fixed[axis]) * 2 ** (before - now)), now];
-  redraw();
+  const change = Math.min(MAX_ZOOM, Math.max(MIN_ZOOM, zoom() + by)) - zoom();
+  look((w, axis) => fixed[axis] + (w - fixed[axis]) * 2 ** -change);
 }
 
 /** Look closer at the minimum in which the first trajectory ends, or at its end; or at the middle of a part without it. */
 function closer() {
   const path = shownRules()[0]?.path,
     end = path ? pointAt(path, path.count - 1) : state.start,
-    goal = nearest(state.fn, end)?.minimum.point ?? end;
-  if (!state.view && goal.every(Number.isFinite)) state.view = [...goal, zoom()];
+    goal = nearest(state.fn, end)?.minimum.point ?? end,
+    center = middle(view());
+  if (!state.view && goal.every(Number.isFinite)) look((w, axis) => w + goal[axis] - center[axis]);
   zoomBy(1, isIn(view(), goal) ? goal : undefined);
 }
 
-const showWhole = () => ((state.view = null), redraw());
-
 // --- charts ------------------------------------------------------------------------------------------------------------
 
-const MARKERS = [
-  "M4 0A4 4 0 1 1-4 0A4 4 0 1 1 4 0Z",
-  "M-3.5-3.5H3.5V3.5H-3.5Z",
-  "M0-4.4L4.2 3.4H-4.2Z",
-  "M0-4.8L4.8 0 0 4.8-4.8 0Z",
-  "M0 4.4L4.2-3.4H-4.2Z",
-  "M-1.6-4.4H1.6V-1.6H4.4V1.6H1.6V4.4H-1.6V1.6H-4.4V-1.6H-1.6Z",
-  "M-4.2-2L-2-4.2 0-2.2 2-4.2 4.2-2 2.2 0 4.2 2 2 4.2 0 2.2-2 4.2-4.2 2-2.2 0Z",
-  "M0-5L1.3-1.6 4.8-1.5 2 .7 3 4.1 0 2.1-3 4.1-2 .7-4.8-1.5-1.3-1.6Z",
-]; // the first ones of matplotlib, about 8 units wide; the last one is the minimum
-const STAR = MARKERS.length - 1,
-  [SMALL, MIDDLE, LARGE] = [0.62, 0.8, 1.35]; // sizes of markers
+const STAR = 7, // the number of the marker of a minimum
+  [SMALL, MIDDLE, LARGE] = ["small", "middle", "large"]; // sizes of markers
 const MANY = 60; // steps of a trajectory from which they have no markers
 
-byId("markers").append(
-  ...MARKERS.flatMap((d, i) =>
-    [SMALL, MIDDLE, LARGE].map((size) => svg("path", { id: `mark${i}-${size}`, d, transform: `scale(${size})` })),
-  ),
-);
 const color = (i) => `c${i % 6}`;
 const line = (i, d, name = "", more = {}) =>
   svg("path", { d, class: `curve ${color(i)} dash${Math.floor(i / 6) % 4} ${name}`, ...more });
 const mark = (i, [x, y], size, name = color(i)) =>
-  svg("use", { href: `#mark${i === STAR ? i : i % STAR}-${size}`, x: `${x}%`, y: `${y}%`, class: `mark ${name}` });
+  svg("use", { href: `#${size}${i === STAR ? i : i % STAR}`, x: `${x}%`, y: `${y}%`, class: `mark ${name}` });
 const sign = (i) =>
   svg("svg", { viewBox: "-7 -7 14 14", class: "sign", "aria-hidden": "true" }, mark(i, [0, 0], LARGE));
 const word = ([x, y], content, attributes) => svg("text", { x: `${x}%`, y: `${y}%`, ...attributes }, content);
@@ -550,13 +527,6 @@ const curves = (i, places, row, name) => [
   line(i, polyline(places.slice(0, row + 1)), "", { [`data-${name}`]: i }),
 ];
 
-/** Show a sentence in a chart that is empty, or none. */
-function empty(id, reason) {
-  byId(id).querySelector(".chart").dataset.empty = reason;
-  if (reason) chart(id, [0, 1], [0, 1], "", "").fill([], [], [], []);
-}
-
-const NOTHING = "no optimizer is ticked";
 const numbered = (numbers) => numbers.map((number) => [number, text(number)]);
 const powers = (sides, most) => ticks(sides, most, 1).map((exponent) => [exponent, power(exponent)]);
 
@@ -564,16 +534,15 @@ const powers = (sides, most) => ticks(sides, most, 1).map((exponent) => [exponen
 const coordinates = ({ fn } = state) =>
   (fn.key === fn.formula && /\b[xy]\b/.test(fn.formula) ? ["x", "y"] : ["w1", "w2"]).slice(0, dimension);
 
-let ground = null; // the chart of the trajectories, for the hand on it
-
 function drawGround(shown, epoch) {
   const { fn, start } = state,
     [xs, second] = view(),
     profile = second ? [] : range(481).map((i) => [xs[0] + ((xs[1] - xs[0]) * i) / 480]),
     heights = profile.map(([x]) => fn.value(x)).filter(Number.isFinite),
-    margin = 0.05 * (most(heights) - least(heights)) || 1,
+    [low, high] = heights.length ? [least(heights), most(heights)] : [0, 1],
+    margin = 0.05 * (high - low) || 1,
     names = [...coordinates(), "f"].map((name) => name.replace("1", "\u2081").replace("2", "\u2082"));
-  ground = chart("ground", xs, second ?? [least([...heights, 0]) - margin, most([...heights, 0]) + margin], ...names);
+  const ground = chart("ground", xs, second ?? [low - margin, high + margin], ...names);
   const place = (point) => [ground.x(point[0]), ground.y(second ? point[1] : fn.value(point[0]))],
     stars = fn.minima.map(({ point }) => place(point)).filter(isInside),
     lines = [svg("path", { d: polyline(profile.map(place)), class: "profile" })],
@@ -608,43 +577,44 @@ function drawGround(shown, epoch) {
   handle.hidden = !isInside([x, y]);
   [handle.style.left, handle.style.top] = [`${x}%`, `${y}%`];
   handle.classList.toggle("before", x > 75);
-  handle.classList.toggle("above", y < 50); // trajectories lead inwards
-  if (second) drawContours(planeOf("ground").querySelector("canvas"));
+  handle.classList.toggle("above", y < 50 || !second); // trajectories lead inwards
+  if (second) drawContours(planeOf("ground").querySelector("canvas"), ground);
 }
 
 const BANDS = 14;
 let painted = ""; // what the canvas shows
 
 /** Bands of height, evenly spaced in log10 of f above its minimum, with lines between them. */
-function drawContours(canvas) {
+function drawContours(canvas, { xs, ys, width: across, height: down }) {
   const { fn } = state,
-    { xs, ys } = ground,
-    ratio = Math.min(2, devicePixelRatio || 1),
-    [width, height] = [ground.width, ground.height].map((length) => Math.round(length * ratio)),
     { colors } = layout,
+    ratio = hand ? 0.5 : Math.min(2, devicePixelRatio || 1), // coarse where it has to be fast
+    [width, height] = [across, down].map((length) => Math.round(length * ratio)),
     key = [width, height, colors, xs, ys, fn.key].join();
   if (key === painted || width < 2 || height < 2) return;
   painted = key;
   Object.assign(canvas, { width, height });
   const level = new Float64Array(width * height),
-    { points, run, values } = Formula.valuesOf(fn.surface, width); // of a row of pixels
-  for (let i = 0; i < width; i++) points[0][i] = xs[0] + ((i + 0.5) / width) * (xs[1] - xs[0]);
+    columns = range(width).map((i) => xs[0] + ((i + 0.5) / width) * (xs[1] - xs[0]));
   for (let j = 0; j < height; j++) {
-    points[1].fill(ys[1] - ((j + 0.5) / height) * (ys[1] - ys[0]));
-    run();
-    level.set(values, j * width);
+    const y = ys[1] - ((j + 0.5) / height) * (ys[1] - ys[0]);
+    for (let i = 0; i < width; i++) level[j * width + i] = fn.value(columns[i], y);
   }
   const floor = fn.lowest ?? least(level),
     sample = level.filter((f, i) => i % 97 === 0 && Number.isFinite(f)).sort(),
     lift = 1e-3 * (sample[sample.length >> 1] - floor) || 1e-9;
-  for (let i = 0; i < level.length; i++) level[i] = Math.log10(Math.max(level[i] - floor, 0) + lift);
-  const [base, top] = [least(level), most(level.map((own) => (own < Infinity ? own : NaN)))];
+  let [base, top] = [Infinity, -Infinity];
+  for (let i = 0; i < level.length; i++) {
+    level[i] = Math.log10(Math.max(level[i] - floor, 0) + lift);
+    if (level[i] < base) base = level[i];
+    if (level[i] > top && level[i] < Infinity) top = level[i];
+  }
   const step = (top - base) / BANDS || 1,
     context = canvas.getContext("2d"),
     image = context.createImageData(width, height);
   for (let i = 0; i < level.length; i++) {
     if (!Number.isFinite(level[i])) continue; // the ground of the page
-    const right = level[i % width < width - 1 ? i + 1 : i - 1],
+    const right = level[(i + 1) % width ? i + 1 : i - 1],
       below = level[i + width < level.length ? i + width : i - width],
       slope = Math.max(Math.hypot(right - level[i], below - level[i]) / step, 1e-9),
       share = (level[i] - base) / step,
@@ -667,8 +637,6 @@ const MAX_DECADES = 16; // of the loss axis: a trajectory that gets to f_min exa
 const MAX_NAME = 12; // characters
 const shortened = (name) => (name.length > MAX_NAME ? `${name.slice(0, MAX_NAME - 1)}\u2026` : name);
 
-let losses = null; // the chart of the loss curves, for the hand on it
-
 /** log10 of f above its minimum. Without a known minimum it is above the lowest f that a trajectory reaches in the picture, less
  * a thousandth of the way there, so that one that gets there has no plunge. */
 function drawLosses(shown, epoch) {
@@ -687,14 +655,13 @@ function drawLosses(shown, epoch) {
     names = shown.map(({ rule }) => shortened(rule.name)),
     ys = low < high ? [low, high] : low === high ? [low - 1, high + 1] : [-1, 0];
   byId("losses").style.setProperty("--room", `${20 + 6.6 * Math.max(3, ...names.map((name) => name.length))}px`);
-  losses = chart(
+  const losses = chart(
     "losses",
     [0, state.epochs],
     ys,
     "epoch",
     fn.lowest === null ? "f \u2212 lowest f reached" : "f \u2212 f_min",
   );
-  empty("losses", shown.length ? "" : NOTHING);
   const [lines, marks, ends] = [[], [], []];
   shown.forEach(({ i, path }, k) => {
     const row = rowAt(path, epoch),
@@ -711,10 +678,9 @@ function drawLosses(shown, epoch) {
     if (last >= 0) ends.push({ i, x, y, name: names[k] + (last < row || y > 100 ? " \u2193" : "") });
   });
   if (epoch < state.epochs) lines.unshift(svg("path", { d: `M${losses.x(epoch)} 0V100`, class: "cursor" }));
-  if (!shown.length) return;
   losses.fill(
     numbered(ticks(losses.xs, losses.isSmall ? 4 : 6, 1)),
-    powers(ys, Math.max(2, Math.floor(losses.height / 34))),
+    powers(ys, Math.max(2, Math.floor(losses.height / 33))),
     lines,
     [...marks, ...endNames(ends, 1300 / losses.height)],
   );
@@ -736,10 +702,10 @@ function drawTheory(shown) {
     known = shown.filter((one) => one.theory),
     others = shown.filter((one) => !one.theory).map((one) => one.rule.name),
     hasBowl = fn.minima.some((minimum) => minimum.curvatures),
-    reason = hasBowl ? `no limit in closed form for ${few(others)}` : "it needs a known minimum with a curvature";
-  byId("rates").querySelector("h2").textContent =
-    `Theory${known.length ? ": stable below \u00d71" : ""}${known.length && others.length ? `; none for ${few(others)}` : ""}`;
-  empty("rates", known.length ? "" : shown.length ? `no theory: ${reason}` : NOTHING);
+    reason = hasBowl ? "no theory: no limit in closed form" : "no theory: it needs a known minimum with a curvature",
+    except = known.length && others.length ? `; none for ${few(others)}` : "";
+  byId("rates").querySelector("h2").textContent = `Theory${known.length ? ": stable below \u00d71" : ""}${except}`;
+  byId("rates").querySelector(".chart").dataset.empty = known.length ? "" : reason;
   if (!known.length) return;
   const all = known
       .flatMap(({ i, values }) => [cards[i].rate.low, cards[i].rate.high, values.lr])
@@ -749,7 +715,7 @@ function drawTheory(shown) {
     rates = known.map(({ theory }) => places.map((exponent) => theory.rateAt(10 ** exponent))),
     low = LOWEST.find((rate) => rate <= least(rates.flat())) ?? 0,
     high = 1 + (1 - low) / 4,
-    name = fn.everywhere ? "distance per step" : "distance per step, near the minimum",
+    name = fn.everywhere || layout.rates.isSmall ? "distance per step" : "distance per step, near the minimum",
     { x, y, isSmall, fill } = chart("rates", xs, [low, high], "lr", name);
   const lines = known.flatMap(({ i, theory: { limit } }, n) => [
     line(i, polyline(places.map((exponent, k) => [x(exponent), y(Math.min(9, rates[n][k]))])), "", { "data-rate": i }),
@@ -793,17 +759,6 @@ function positionOf({ scale, low, high }, value) {
   return STEPS * Math.min(1, Math.max(0, share));
 }
 
-let isPressed = false; // a button of the mouse is down
-addEventListener("pointerdown", () => (isPressed = true), true);
-for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => (isPressed = false), true);
-
-/** Take what was typed. A press on a button leaves the field first: what that changes must not move the button away before the click. */
-function taken(input, take) {
-  input.addEventListener("change", () =>
-    isPressed ? addEventListener("click", take, { once: true, capture: true }) : take(),
-  );
-}
-
 /** A row of the panel for the field `target[key]`: a list of options, or a slider and a field for exact numbers. */
 function control(id, field, target, key = field.name, prefix = "") {
   const set = (value) => {
@@ -814,25 +769,16 @@ function control(id, field, target, key = field.name, prefix = "") {
   const parts = field.name.split(/(?<=_)/).flatMap((part) => [part, html("wbr")]), // a long name may break there
     row = html("div", { class: "slider" }, html("label", { for: id, title: field.doc }, ...parts));
   if (field.options) {
-    const select = html("select", { id }, ...field.options.map((option) => html("option", {}, String(option)))),
-      beside = html("span", { class: "muted" });
-    row.append(html("span", { class: "pair" }, select, beside));
+    const select = html("select", { id }, ...field.options.map((option) => html("option", {}, String(option))));
+    row.append(select);
     select.addEventListener("change", () => set(field.options[select.selectedIndex]));
-    row.show = () => {
-      select.selectedIndex = field.options.indexOf(target[key]);
-      beside.textContent = target[key] === field.usual ? "" : `default: ${field.usual}`;
-    };
+    row.show = () => (select.selectedIndex = field.options.indexOf(target[key]));
     return row;
   }
   const label = prefix + field.name,
-    bar = html("input", { type: "range", id, max: STEPS, "aria-label": label }),
-    exact = html("input", {
-      id: `${id}-exact`,
-      class: "exact",
-      inputmode: "decimal",
-      autocomplete: "off",
-      "aria-label": `${label}, exact`,
-    });
+    [bar, exact] = byId("slider").content.cloneNode(true).children;
+  Object.assign(bar, { id, max: STEPS, ariaLabel: label });
+  Object.assign(exact, { id: `${id}-exact`, ariaLabel: `${label}, exact` });
   row.append(bar, exact);
   const judge = () => {
     const value = valueOf(field, exact.value);
@@ -841,7 +787,7 @@ function control(id, field, target, key = field.name, prefix = "") {
   };
   bar.addEventListener("input", () => set(valueAt(field, Number(bar.value))));
   exact.addEventListener("input", () => exact.validity.valid || judge()); // it is wrong until the number is right
-  taken(exact, () => (set(judge() ?? target[key]), exact.reportValidity()));
+  exact.addEventListener("change", () => (set(judge() ?? target[key]), exact.reportValidity()));
   row.show = (limit) => {
     if (row.value !== target[key]) {
       exact.value = row.value = target[key];
@@ -871,18 +817,16 @@ function rateField(rule, field) {
 /** The card of a rule: whether it is shown, its settings, and two lines of results. */
 function card(entry, i) {
   const { rule, values } = entry,
-    box = html("input", { type: "checkbox", id: `rule${i}-shown` }),
-    verdict = html("span"),
-    [formula, theory] = ["formula", "theory"].map((name) => html("p", { class: name })),
+    element = byId("card").content.firstElementChild.cloneNode(true),
+    [label, box, name, verdict, formula, theory] = ["label", "input", "b", ".verdict", ".formula", ".theory"].map(
+      (part) => element.querySelector(part),
+    ),
     fields = rule.fields.map((field) => (field.name === "lr" ? rateField(rule, field) : field)),
-    rows = fields.map((field) => control(`rule${i}-${field.name}`, field, values, field.name, `${rule.name} `)),
-    label = html("label", { for: box.id, class: "rule" }, box, sign(i), html("span", {}, rule.name)),
-    element = html(
-      "section",
-      { class: "card", "aria-label": rule.name },
-      html("div", { class: "head" }, label, verdict),
-    );
-  element.append(formula, ...rows, theory);
+    rows = fields.map((field) => control(`rule${i}-${field.name}`, field, values, field.name, `${rule.name} `));
+  element.ariaLabel = name.textContent = rule.name;
+  label.htmlFor = box.id = `rule${i}-shown`;
+  name.before(sign(i));
+  theory.before(...rows);
   element.rate = fields.find((field) => field.name === "lr");
   box.addEventListener("change", () => ((entry.shown = box.checked), update()));
   element.show = (path, known, epoch) => {
@@ -973,23 +917,25 @@ function draw() {
   drawTheory(shown);
   sliders.forEach((row) => row.show());
   cards.forEach((element, i) => element.show(paths[i], theories[i], epoch));
-  byId("answer").textContent = answerAt(epoch, shown);
-  byId("about").textContent = step?.settled === settled() ? step.about : "";
-  byId("title").textContent =
-    `${few([...new Set(shown.map(({ rule }) => rule.name))])} on ${fn.key === fn.formula ? "a formula" : fn.key}`;
+  const texts = {
+    answer: answerAt(epoch, shown),
+    about: step?.settled === settled() ? step.about : "",
+    title: `${few([...new Set(shown.map(({ rule }) => rule.name))])} on ${fn.key === fn.formula ? "a formula" : fn.key}`,
+    epoch: `epoch ${epoch} of ${state.epochs}`,
+    command: line,
+  };
+  for (const [id, content] of Object.entries(texts)) byId(id).textContent = content;
   byId("legend").replaceChildren(...shown.map(({ i, rule }) => html("span", {}, sign(i), rule.name)));
   for (const input of document.querySelectorAll("#seed, #seed-exact")) input.disabled = !state.noise; // it seeds nothing
   showResults(shown, epoch);
   byId("at").max = state.epochs;
   byId("at").value = epoch;
-  byId("at").setAttribute("aria-valuetext", `epoch ${epoch} of ${state.epochs}`);
-  byId("epoch").textContent = `epoch ${epoch} of ${state.epochs}`;
+  byId("at").setAttribute("aria-valuetext", texts.epoch);
   byId("play").classList.toggle("playing", Boolean(playing));
   byId("play").setAttribute("aria-label", playing ? "pause" : "play");
   byId("closer").disabled = zoom() >= MAX_ZOOM;
   byId("wider").disabled = zoom() <= MIN_ZOOM;
   byId("whole").disabled = !state.view;
-  byId("command").textContent = line;
   byId("command").closest("details").hidden = !line;
   byId("draws").hidden = !state.noise;
   keep();
@@ -997,31 +943,30 @@ function draw() {
 
 /** Where every rule is at the epoch that is shown. */
 function showResults(shown, epoch) {
-  const isKnown = state.fn.minima.length > 0,
-    head = ["optimizer", "epoch", ...coordinates(), "f", "|grad|", ...(isKnown ? ["distance"] : []), "verdict"],
-    kind = (i) => (i === 0 || i === head.length - 1 ? { class: "text" } : {});
+  const known = state.fn.minima.length ? ["distance"] : [],
+    head = ["optimizer", "epoch", ...coordinates(), "f", "|grad|", ...known, "verdict"];
   const rows = shown.map(({ i, rule, path }) => {
     const row = rowAt(path, epoch),
       point = pointAt(path, row),
-      distance = isKnown ? [nearest(state.fn, point).distance] : [],
-      numbers = [...point, heightAt(path, row), slopeAt(path, row), ...distance].map((number) => text(number, 4));
-    return [html("span", {}, sign(i), rule.name), String(row), ...numbers, verdictAt(path, row)];
+      distances = known.map(() => nearest(state.fn, point).distance),
+      numbers = [...point, heightAt(path, row), slopeAt(path, row), ...distances].map((number) => text(number, 4)),
+      name = html("th", { scope: "row" }, sign(i), rule.name);
+    return html("tr", {}, name, ...[row, ...numbers, verdictAt(path, row)].map((cell) => html("td", {}, String(cell))));
   });
-  const cells = (row) =>
-    row.map((cell, i) => html(i ? "td" : "th", { ...kind(i), ...(i ? {} : { scope: "row" }) }, cell));
-  byId("results").replaceChildren(
-    html("thead", {}, html("tr", {}, ...head.map((name, i) => html("th", { ...kind(i), scope: "col" }, name)))),
-    html("tbody", {}, ...rows.map((row) => html("tr", {}, ...cells(row)))),
-  );
+  const names = html("tr", {}, ...head.map((name) => html("th", { scope: "col" }, name)));
+  byId("results").replaceChildren(html("thead", {}, names), html("tbody", {}, ...rows));
 }
 
-/** Show another function with the same rules, or other rules. */
-function choose(fn, rules = state.rules.map((entry) => entry.rule)) {
-  const { epochs, rules: before } = state,
-    settings = { ...given(fn, rules), epochs };
+/** Show another function with the same rules. */
+function choose(fn) {
+  const { epochs, rules } = state,
+    settings = given(
+      fn,
+      rules.map((entry) => entry.rule),
+    );
   stop();
-  settings.rules.forEach((entry, i) => (entry.shown = before[i].shown));
-  arrange(settings);
+  settings.rules.forEach((entry, i) => (entry.shown = rules[i].shown));
+  arrange({ ...settings, epochs });
 }
 
 function add(rule) {
@@ -1085,7 +1030,7 @@ const go = (by) => (stop(), show(shownEpoch() + by));
 
 /** Take a formula that was typed; a wrong one changes nothing. */
 function typed(id, take) {
-  taken(byId(id), () => {
+  byId(id).addEventListener("change", () => {
     try {
       take(byId(id).value);
     } catch (error) {
@@ -1108,27 +1053,31 @@ const BUTTONS = {
   last: () => go(Infinity),
   closer,
   wider: () => zoomBy(-1),
-  whole: showWhole,
+  whole: () => ((state.view = null), redraw()),
   reset: () => (stop(), arrange(given())),
   add: () => add(ruleOf(byId("rule").value)),
   link: (button) => copy(`${location.href.split("#")[0]}#${fragment()}`, button),
   "copy-command": (button) => copy(command(), button),
   "copy-numbers": (button) => copy(csv(), button),
 };
+// A press leaves the field that is typed into as it is, so that no button moves away before the click, which takes what was typed.
+addEventListener("mousedown", (event) => event.target.closest("button:not(#start)") && event.preventDefault());
 for (const [id, act] of Object.entries(BUTTONS))
-  byId(id).addEventListener("click", (event) => act(event.currentTarget));
+  byId(id).addEventListener("click", (event) => {
+    document.activeElement.blur();
+    act(event.currentTarget);
+  });
 
 addEventListener("keydown", (event) => {
   const { key, target } = event,
-    isTaken =
-      event.defaultPrevented ||
-      event.ctrlKey ||
-      event.metaKey ||
-      event.altKey ||
-      target.closest("input, select, .scroll"),
-    name = key === " " ? "Space" : CSS.escape(key),
-    button = document.querySelector(`[aria-keyshortcuts~="${name}"]`);
-  if (!button || isTaken || (key === " " && target.closest("button, summary, a"))) return;
+    isTaken = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey,
+    button = document.querySelector(`[aria-keyshortcuts~="${key === " " ? "Space" : CSS.escape(key)}"]`);
+  if (
+    !button ||
+    isTaken ||
+    target.closest(key === " " ? "button, summary, a, input, select" : "input, select, .scroll")
+  )
+    return;
   event.preventDefault();
   button.click();
 });
@@ -1139,55 +1088,48 @@ addEventListener("keydown", (event) => {
 const area = planeOf("ground"),
   handle = byId("start"),
   CLICK = 4; // pixels; a mouse that moves further drags
-let hand = null; // what is held: the start or the view, where it was last, and whether it has moved
+let hand = null, // what is held: the start, or the point that stays under the mouse
+  hasMoved = false;
 
-/** The values of a chart at the place of a pointer. */
-function under({ clientX, clientY }, { xs, ys } = ground, plot = area) {
-  const { left, bottom, width, height } = plot.getBoundingClientRect();
-  return [
-    xs[0] + ((clientX - left) / width) * (xs[1] - xs[0]),
-    ys[0] + ((bottom - clientY) / height) * (ys[1] - ys[0]),
-  ];
+/** The point of the plane under a pointer, in the picture that was drawn last. */
+function under({ clientX, clientY }) {
+  const { left, bottom, width, height } = area.getBoundingClientRect(),
+    shares = [(clientX - left) / width, (bottom - clientY) / height];
+  return view().map(([low, high], axis) => low + shares[axis] * (high - low));
 }
-const pointUnder = (event) => under(event).slice(0, dimension);
 
 area.addEventListener("pointerdown", (event) => {
   const isStart = event.target === handle;
-  if (event.button || (event.pointerType !== "mouse" && !isStart)) return;
+  if (event.button || (event.pointerType !== "mouse" && !isStart)) return void (hasMoved = false);
   stop();
-  hand = { isStart, at: pointUnder(event), x: event.clientX, y: event.clientY, hasMoved: false };
+  [hand, hasMoved] = [{ isStart, point: under(event), x: event.clientX, y: event.clientY }, isStart];
   area.setPointerCapture(event.pointerId);
   area.classList.add("dragging");
 });
 area.addEventListener("pointermove", (event) => {
-  const point = pointUnder(event),
+  const point = under(event),
     f = state.fn.value(...point);
   byId("here").textContent = isIn(view(), point) ? `f(${point.map((w) => text(w, 3)).join(", ")}) = ${text(f, 4)}` : "";
-  if (!hand) return;
-  hand.hasMoved ||= Math.hypot(event.clientX - hand.x, event.clientY - hand.y) > CLICK;
-  if (!hand.hasMoved) return;
-  if (hand.isStart) return startAt(point);
-  const [center, scale] = [middle(view()), zoom()];
-  state.view = [...center.map((w, axis) => w + hand.at[axis] - point[axis]), scale];
-  [ground.xs, ground.ys] = [view()[0], view()[1] ?? ground.ys]; // drawn in the next frame
-  redraw();
+  hasMoved ||= hand && Math.hypot(event.clientX - hand.x, event.clientY - hand.y) > CLICK;
+  if (!hand || !hasMoved) return;
+  if (hand.isStart) startAt(point);
+  else look((w, axis) => w + hand.point[axis] - point[axis]);
 });
-area.addEventListener("pointerup", (event) => hand && !hand.isStart && !hand.hasMoved && startAt(pointUnder(event)));
-for (const name of ["lostpointercapture", "pointercancel"])
-  area.addEventListener(name, () => {
-    hand = null;
-    area.classList.remove("dragging");
-  });
-area.addEventListener("click", (event) => {
-  if (event.detail && event.pointerType !== "mouse" && event.target !== handle) startAt(pointUnder(event)); // a tap
+area.addEventListener("lostpointercapture", () => {
+  hand = null;
+  area.classList.remove("dragging");
 });
+area.addEventListener(
+  "click",
+  (event) => event.detail && !hasMoved && event.target !== handle && startAt(under(event)),
+);
 area.addEventListener("pointerleave", () => (byId("here").textContent = ""));
 area.addEventListener(
   "wheel",
   (event) => {
     if (!event.ctrlKey && !event.metaKey) return void (byId("here").textContent = "Ctrl + wheel zooms");
     event.preventDefault();
-    zoomBy(-Math.max(-0.6, Math.min(0.6, event.deltaY / (event.deltaMode ? 5 : 100))), pointUnder(event));
+    zoomBy(-Math.max(-0.6, Math.min(0.6, event.deltaY / (event.deltaMode ? 5 : 100))), under(event));
   },
   { passive: false },
 );
@@ -1200,17 +1142,6 @@ handle.addEventListener("keydown", (event) => {
   const [low, high] = view()[axis];
   startAt(state.start.with(axis, state.start[axis] + (way * (event.shiftKey ? 10 : 1) * (high - low)) / 100));
 });
-
-// On the loss curves a pointer moves through time.
-const scrubbed = planeOf("losses");
-const scrub = (event) => show(Math.round(under(event, losses, scrubbed)[0]));
-scrubbed.addEventListener("pointerdown", (event) => {
-  if (event.button) return;
-  scrubbed.setPointerCapture(event.pointerId);
-  stop();
-  scrub(event);
-});
-scrubbed.addEventListener("pointermove", (event) => scrubbed.hasPointerCapture(event.pointerId) && scrub(event));
 
 addEventListener("hashchange", open);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", measure);
