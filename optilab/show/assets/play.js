@@ -331,6 +331,8 @@ function csv() {
 
 // --- the address -----------------------------------------------------------------------------------------------------
 
+const rulesOf = (settings) => settings.rules.map((entry) => entry.rule);
+
 /** Every value that the address holds: its name there, its field, and the object that has it. */
 const fieldsOf = (settings) => [
   ...FIELDS.map((field) => [field.name, field, settings]),
@@ -340,24 +342,19 @@ const fieldsOf = (settings) => [
   ]),
 ];
 
+/** The address of a state, name by name. Rules are parted by commas, and one that has a comma is encoded. */
+const flat = ({ fn, rules }, settings) => [
+  ["function", fn.key],
+  ["algo", String(rules.map(({ rule: { key } }) => (/[,%]/.test(key) ? encodeURIComponent(key) : key)))],
+  ...fieldsOf(settings).map(([name, field, target]) => [name, String(target[field.name])]),
+];
+
 /** What differs from the page as it was made: `function=booth&algo=sgd,adan&start=1,2&epochs=40&sgd.lr=0.1&adan.shown=false`. */
 function fragment() {
-  const { fn } = state,
-    rules = state.rules.map((entry) => entry.rule),
-    known = fieldsOf(given(fn, rules)).map(([, { name }, target]) => String(target[name])),
-    code = (value) => encodeURIComponent(value).replaceAll("%2C", ",");
-  return [
-    fn === data.functions[0] ? "" : `function=${code(fn.key)}`,
-    rules.length === opening.length && rules.every((rule, i) => rule === opening[i])
-      ? ""
-      : `algo=${rules.map((rule) => encodeURIComponent(rule.key))}`,
-    ...fieldsOf(state).map(([name, field, target], i) => {
-      const value = String(target[field.name]);
-      return value === known[i] ? "" : `${code(name)}=${code(value)}`;
-    }),
-  ]
-    .filter(Boolean)
-    .join("&");
+  const usual = new Map(flat(given(), given(state.fn, rulesOf(state)))),
+    code = (part) => encodeURIComponent(part).replaceAll("%2C", ",");
+  const parts = flat(state, state).filter(([name, value]) => value !== usual.get(name));
+  return parts.map((part) => part.map(code).join("=")).join("&");
 }
 
 /** What `run` returns; undefined where it throws. */
@@ -372,9 +369,9 @@ function attempt(run) {
 /** The state of an address; what is not a setting, or has no accepted value, is passed over. */
 function read(address) {
   const decoded = (part) => attempt(() => decodeURIComponent(part)) ?? "",
-    raw = address.split("&").map((part) => part.split(/=(.*)/s)),
-    asked = new Map(raw.map(([name, value = ""]) => [decoded(name), decoded(value)])),
-    keys = (new Map(raw).get("algo") ?? "").split(",").slice(0, MAX_RULES).map(decoded), // a key may have commas
+    parts = address.split("&").map((part) => part.split(/=(.*)/s)),
+    asked = new Map(parts.map(([name, value = ""]) => [decoded(name), decoded(value)])),
+    keys = (asked.get("algo") ?? "").split(",").slice(0, MAX_RULES).map(decoded),
     rules = [...new Set(keys)].map((key) => attempt(() => ruleOf(key))).filter(Boolean),
     fn = attempt(() => functionOf(asked.get("function"))),
     settings = given(fn, rules.length ? rules : opening);
@@ -854,7 +851,7 @@ function arrange(settings) {
   state = settings;
   const { fn, rules } = state,
     option = (key, name = key) => html("option", { value: String(key) }, name),
-    others = data.rules.filter((rule) => rules.every((entry) => entry.rule !== rule)),
+    others = data.rules.filter((rule) => !rulesOf(state).includes(rule)),
     axes = coordinates().map((name, axis) => {
       const [sides, start] = [fn.box[axis], startOf(fn)[axis]],
         [low, high] = wider([Math.min(sides[0], start), Math.max(sides[1], start)]);
@@ -959,18 +956,12 @@ function showResults(shown, epoch) {
 
 /** Show another function with the same rules. */
 function choose(fn) {
-  const { epochs, rules } = state,
-    settings = given(
-      fn,
-      rules.map((entry) => entry.rule),
-    );
   stop();
-  settings.rules.forEach((entry, i) => (entry.shown = rules[i].shown));
-  arrange({ ...settings, epochs });
+  arrange({ ...given(fn, rulesOf(state)), epochs: state.epochs });
 }
 
 function add(rule) {
-  if (state.rules.every((entry) => entry.rule.key !== rule.key))
+  if (rulesOf(state).every(({ key }) => key !== rule.key))
     state.rules.push({ rule, shown: true, values: usual(state.fn, rule) });
   arrange(state);
 }
