@@ -292,7 +292,7 @@ function answerAt(epoch, shown) {
     first = ends.filter((end) => end.far <= far + MAX_TIE * Math.abs(far)).map((end) => end.name),
     verb = first.length > 1 ? "are" : "is",
     where = isKnown ? `nearest to ${minimum}, ${text(far, 2)} from it` : `lowest: f = ${text(far, 2)}`;
-  if (far === Infinity) return shown.length ? "All have diverged." : "No optimizer is ticked.";
+  if (far === Infinity) return shown.length ? "Every optimizer has diverged." : "No optimizer is ticked.";
   return `After ${epoch} epochs ${few(first)} ${verb} ${where}.`;
 }
 
@@ -643,7 +643,8 @@ function drawLosses(shown, epoch) {
     lowest = least(heights.flatMap((all, k) => all.filter((_, row) => isIn(sides, pointAt(shown[k].path, row))))),
     floor = fn.lowest ?? lowest - 1e-3 * Math.max(0, most(heights.map(([first]) => first)) - lowest),
     rounding = fn.lowest === null ? 0 : 2 ** -52 * Math.abs(floor),
-    levelOf = (f) => (f - floor + rounding > 0 && !isBelow(fn, f) ? Math.log10(Math.max(f - floor, rounding)) : NaN),
+    isOnScale = (f) => Math.max(f - floor, rounding) > 0 && f < Infinity && !isBelow(fn, f),
+    levelOf = (f) => (isOnScale(f) ? Math.log10(Math.max(f - floor, rounding)) : NaN),
     levels = heights.map((all) => all.map(levelOf)),
     stays = ({ path }) => path.status !== "diverged" && isIn(whole(), pointAt(path, path.count - 1)),
     kept = most(levels.filter((_, k) => stays(shown[k])).flat()),
@@ -779,12 +780,13 @@ function control(id, field, target, key = field.name, prefix = "") {
   row.append(bar, exact);
   const judge = () => {
     const value = valueOf(field, exact.value);
-    exact.setCustomValidity(value === undefined ? `${field.name} is ${field.range}` : "");
+    exact.title = value === undefined ? `${field.name} is ${field.range}` : "";
+    exact.setCustomValidity(exact.title);
     return value;
   };
   bar.addEventListener("input", () => set(valueAt(field, Number(bar.value))));
   exact.addEventListener("input", () => exact.validity.valid || judge()); // it is wrong until the number is right
-  exact.addEventListener("change", () => (set(judge() ?? target[key]), exact.reportValidity()));
+  exact.addEventListener("change", () => set(judge() ?? target[key]));
   row.show = (limit) => {
     if (row.value !== target[key]) {
       exact.value = row.value = target[key];
@@ -850,7 +852,7 @@ const settled = () =>
 function arrange(settings) {
   state = settings;
   const { fn, rules } = state,
-    option = (key, name = key) => html("option", { value: String(key) }, name),
+    option = (key, name = key) => html("option", { value: key }, name),
     others = data.rules.filter((rule) => !rulesOf(state).includes(rule)),
     axes = coordinates().map((name, axis) => {
       const [sides, start] = [fn.box[axis], startOf(fn)[axis]],
