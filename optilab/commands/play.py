@@ -9,11 +9,11 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from math import nan
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from urllib.parse import quote
 
 from annotated_doc import Doc
@@ -179,7 +179,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     data = {
         "functions": [function_data(function, trees["function"]), *map(function_data, alike)],
         "rules": [*rules, *_other_rules(keys)],
-        "fields": list(map(asdict, _page_fields(config.epochs))),
+        "fields": _page_fields(config.epochs),
         "listed": len(rules),
         "free": free,
         "start": list(map(float, function.start if config.start is None else config.start)),
@@ -301,23 +301,18 @@ def _steps(
         return
     predictions = [theory.predict(rule, function) for rule in config.algo]
     known: list[tuple[str, Any, Any]] = [
-        row for row in zip(places, config.algo, predictions, strict=True) if row[2]
+        row for row in zip(places, config.algo, predictions, strict=True) if row[2] and 0 < row[2].largest_lr < inf
     ]
-
-    def rate_of(rule: Rule) -> float:
-        prediction = theory.predict(rule, function)
-        return prediction.rate if prediction else nan
-
     for place, rule, prediction in known[:1]:
         limit = prediction.largest_lr
         for where, factor, change in (("below", 0.98, "shrinks"), ("above", 1.02, "grows")):
             lr = float(f"{factor * limit:.3g}")
-            rate = rate_of(replace(rule, lr=lr))
+            moved: Any = theory.predict(replace(rule, lr=lr), function)
             yield (
                 f"just {where} the limit",
                 f"{place}.lr={lr:g}",
                 f"{rule.name} at lr {lr:g}; its limit is {limit:.4g}: along the steepest coordinate it jumps from one "
-                f"side to the other, and the distance {change} by ×{rate:.3f} per step in the long run.",
+                f"side to the other, and the distance {change} by ×{moved.rate:.3f} per step in the long run.",
             )
     for place, rule, prediction in [row for row in known if "beta" in row[2].best][:1]:
         lr, beta = prediction.best["lr"], prediction.best["beta"]
@@ -335,14 +330,14 @@ def _steps(
         if rule.name == "adam" and beyond[-1, axis] < far[axis] > 0.01 * -beyond[0, axis]:
             yield (
                 "why Adam overshoots",
-                "&".join(f"{other}.shown=false" for other in places if other != place),
+                "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places),
                 "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
                 f"points ahead when the minimum is reached: coordinate {axis + 1} goes past it by {far[axis]:.2g} and "
                 "comes back. A smaller beta1 turns sooner. The other optimizers are hidden.",
             )
 
 
-# --- a rule and its fields --------------------------------------------------------------------------------------
+# --- a rule and its fields ------------------------------------------------------------------------------------
 
 
 def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -353,7 +348,8 @@ def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[
     """
     variants = dict(rule.variants) | ({"base": {...: rule.base.formula}} if hasattr(rule, "base") else {})
     chosen_by = {part.partition(".")[0] for part in variants}
-    moved = [field for field in fields_of(rule) if isinstance(field, Number) or field.name in chosen_by]
+    moved = [field for field in fields_of(rule) if "scale" in field or field["name"] in chosen_by]
+    names = {"sha256", *(field["name"] for field in moved)}
     return {
         "key": key,
         "name": name,
@@ -362,8 +358,8 @@ def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[
             part: {_option(value): text for value, text in texts.items()} for part, texts in variants.items()
         },
         "settings": numbers_in_formula(rule),
-        "fields": list(map(asdict, moved)),
-        "fixed": {k: v for k, v in tree.items() if k not in {"sha256", *(field.name for field in moved)}},
+        "fields": moved,
+        "fixed": {name: value for name, value in tree.items() if name not in names},
     }
 
 
@@ -380,73 +376,36 @@ def numbers_in_formula(rule: Rule) -> dict[str, float]:
     return {k: float(v) for k, v in settings if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
-@dataclass(frozen=True)
-class Number:
-    """A field with a slider from `low` to `high`; what is typed may lie beyond them, in what is `accepted`.
+def fields_of(rule: Rule) -> list[dict[str, Any]]:
+    """The fields of a rule that a page can move: numbers, also whole ones where a fraction may stand, and choices.
 
-    `scale` says how the positions 0 to 1 of the slider become values. linear: evenly. log: evenly in the logarithm.
-    zero-log: 0 at the left end, then as log. to-one: from 0 towards 1, evenly in the logarithm of the distance from 1.
+    A number has a slider from `low` to `high`. `scale` says how its positions become values. linear: evenly. log:
+    evenly in the logarithm. zero-log: 0 at the left end, then as log. to-one: from 0 towards 1, evenly in the logarithm
+    of the distance from 1. What is typed may lie beyond the slider, in what is `accepted`: the smallest value, whether
+    it is excluded, the largest value, whether it is excluded.
     """
-
-    name: str
-    value: float
-    doc: str
-    scale: Literal["linear", "log", "zero-log", "to-one"]
-    low: float
-    high: float
-    accepted: tuple[float | None, bool, float | None, bool] = (None, False, None, False)
-    """Smallest value, whether it is excluded, largest value, whether it is excluded; None: no limit."""
-    whole: bool = False
-    range: str = "a number"
-    """What is accepted, in words."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A field that is one of several words, or on or off."""
-
-    name: str
-    value: Any
-    doc: str
-    options: tuple[Any, ...]
-    usual: Any
-    """The default, which trainings have; the exercise may ask for another one."""
-
-
-def _page_fields(epochs: int) -> list[Number]:
-    """The fields of the page that have a slider, but for the start, whose range is that of the function."""
-    noise = "standard deviation of the normal noise that is added to every gradient"
-    most = min(MAX_EPOCHS, max(1000, 5 * epochs))
-    return [
-        Number(
-            "epochs", epochs, "number of steps", "log", 1, most, (1, False, MAX_EPOCHS, False), True, "1 to 10,000"
-        ),
-        Number("noise", 0, noise, "zero-log", 0.01, 10, (0, False, None, False), range="a number at least 0"),
-        Number("seed", 0, "seed of the noise", "linear", 0, 500, (0, False, 2**32, True), True, "a whole number"),
-    ]
-
-
-def fields_of(rule: Rule) -> list[Number | Choice]:
-    """The fields of a rule that a page can move: numbers, also whole ones where a fraction may stand, and choices."""
-    hints, found = get_type_hints(type(rule), include_extras=True), list[Number | Choice]()
+    hints, found = get_type_hints(type(rule), include_extras=True), []
     for item in fields(rule):  # type: ignore[arg-type]
         field, value = Field(item.name, hints[item.name], item.default), getattr(rule, item.name)
         options: tuple[Any, ...] = (False, True) if field.is_switch else field.choices
+        known = {"name": field.name, "value": value, "doc": field.doc}
         if isinstance(value, float) or (type(value) is int and float in field.kinds):
-            found.append(_number(field, float(value)))
+            found.append(known | _slider(field, float(value)))
         elif len(options) > 1:
-            found.append(Choice(field.name, value, field.doc, options, field.default))
+            found.append(known | {"options": options})
     return found
 
 
-def _number(field: Field, value: float) -> Number:
-    """The field with room on both sides of its value; the page widens that of a learning rate whose limit it knows."""
-    marks = {kind: field.mark(kind) for kind in (Gt, Ge, Lt, Le)}
+BOUNDS = {Gt: "greater than", Ge: "at least", Lt: "less than", Le: "at most"}
+
+
+def _slider(field: Field, value: float) -> dict[str, Any]:
+    """A slider with room on both sides of the value; the page widens that of a learning rate whose limit it knows."""
+    marks = {kind: field.mark(kind) for kind in BOUNDS}
     bounds = {kind: float(getattr(mark, kind.__name__.lower())) for kind, mark in marks.items() if mark}
     least, most = bounds.get(Gt, bounds.get(Ge)), bounds.get(Lt, bounds.get(Le))
     above, below = Gt in bounds or field.name == "lr", Lt in bounds
-    scale: Literal["linear", "log", "zero-log", "to-one"] = "linear"
-    low, high = value - 2 * abs(value), value + 2 * abs(value)
+    scale, low, high = "linear", value - 2 * abs(value), value + 2 * abs(value)
     if least == 0 and most == 1 and below and not above:
         scale, low, high = "to-one", 0.0, max(0.99 if value <= 0.9 else 0.999 if value <= 0.99 else 0.9999, value)
     elif least is not None and most is not None:
@@ -460,15 +419,28 @@ def _number(field: Field, value: float) -> Number:
         scale, low, high = "zero-log", rounded(value / 1e4 or 1e-4), rounded(value * 100 or 1.0)
     limits = " and ".join(f"{BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items())
     accepted, words = (least, Gt in bounds, most, below), f"a number {limits}".strip()
-    return Number(field.name, value, field.doc, scale, low, high, accepted, range=words)
-
-
-BOUNDS = {Gt: "greater than", Ge: "at least", Lt: "less than", Le: "at most"}
+    return {"scale": scale, "low": low, "high": high, "accepted": accepted, "range": words}
 
 
 def rounded(value: float) -> float:
     """The nearest number with one digit: the end of a scale."""
     return float(f"{value:.0e}")
+
+
+def _page_fields(epochs: int) -> list[dict[str, Any]]:
+    """The fields of the page that have a slider, but for the start, whose range is that of the function."""
+    most, noise = (
+        min(MAX_EPOCHS, max(1000, 5 * epochs)),
+        "standard deviation of the normal noise on every gradient",
+    )
+    return [
+        {"name": "epochs", "doc": "number of steps", "scale": "log", "low": 1, "high": most, "whole": True,
+         "accepted": (1, False, MAX_EPOCHS, False), "range": f"1 to {MAX_EPOCHS:,}"},
+        {"name": "noise", "doc": noise, "scale": "zero-log", "low": 0.01, "high": 10,
+         "accepted": (0, False, None, False), "range": "a number at least 0"},
+        {"name": "seed", "doc": "seed of the noise", "scale": "linear", "low": 0, "high": 500, "whole": True,
+         "accepted": (0, False, 2**32, True), "range": "a whole number"},
+    ]  # fmt: skip
 
 
 COMMAND = Play

@@ -313,7 +313,7 @@ def test_limits_and_rates_are_those_of_theory(name, form):
     data = [
         [
             one.formula,
-            {field.name: field.value for field in play.fields_of(one) if isinstance(field, play.Number)},
+            {field["name"]: field["value"] for field in play.fields_of(one) if "scale" in field},
             eigenvalues.tolist(),
         ]
         for one in rules
