@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from math import inf
+from math import inf, nextafter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from urllib.parse import quote
@@ -381,8 +381,8 @@ def fields_of(rule: Rule) -> list[dict[str, Any]]:
 
     A number has a slider from `low` to `high`. `scale` says how its positions become values. linear: evenly. log:
     evenly in the logarithm. zero-log: 0 at the left end, then as log. to-one: from 0 towards 1, evenly in the logarithm
-    of the distance from 1. What is typed may lie beyond the slider, in what is `accepted`: the smallest value, whether
-    it is excluded, the largest value, whether it is excluded.
+    of the distance from 1. What is typed may lie beyond the slider, from the first to the second
+    number of `accepted`, where None is no limit.
     """
     hints, found = get_type_hints(type(rule), include_extras=True), []
     for item in fields(rule):  # type: ignore[arg-type]
@@ -418,8 +418,12 @@ def _slider(field: Field, value: float) -> dict[str, Any]:
     elif least == 0 or value == 0:
         scale, low, high = "zero-log", rounded(value / 1e4 or 1e-4), rounded(value * 100 or 1.0)
     limits = " and ".join(f"{BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items())
-    accepted, words = (least, Gt in bounds, most, below), f"a number {limits}".strip()
-    return {"scale": scale, "low": low, "high": high, "accepted": accepted, "range": words}
+    ends = (
+        nextafter(bounds[Gt], inf) if Gt in bounds else least,
+        nextafter(bounds[Lt], -inf) if Lt in bounds else most,
+    )
+    words = f"a number {limits}".strip()
+    return {"scale": scale, "low": low, "high": high, "accepted": ends, "range": words}
 
 
 def rounded(value: float) -> float:
@@ -435,11 +439,11 @@ def _page_fields(epochs: int) -> list[dict[str, Any]]:
     )
     return [
         {"name": "epochs", "doc": "number of steps", "scale": "log", "low": 1, "high": most, "whole": True,
-         "accepted": (1, False, MAX_EPOCHS, False), "range": f"1 to {MAX_EPOCHS:,}"},
+         "accepted": (1, MAX_EPOCHS), "range": f"1 to {MAX_EPOCHS:,}"},
         {"name": "noise", "doc": noise, "scale": "zero-log", "low": 0.01, "high": 10,
-         "accepted": (0, False, None, False), "range": "a number at least 0"},
+         "accepted": (0, None), "range": "a number at least 0"},
         {"name": "seed", "doc": "seed of the noise", "scale": "linear", "low": 0, "high": 500, "whole": True,
-         "accepted": (0, False, 2**32, True), "range": "a whole number"},
+         "accepted": (0, 2**32 - 1), "range": "a whole number"},
     ]  # fmt: skip
 
 

@@ -48,7 +48,10 @@ function ticks([low, high], most, least = 0) {
   if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) return []; // of an address
   const base = 10 ** Math.floor(Math.log10((high - low) / most)),
     fits = (step) => Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < most,
-    step = Math.max(least, base * ([1, 2, 5, 10].find((factor) => fits(base * factor)) ?? 20)),
+    step = Math.max(
+      least,
+      base * ((least ? [1, 2, 3, 5, 10] : [1, 2, 5, 10]).find((factor) => fits(base * factor)) ?? 20),
+    ),
     found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(round(i * step, 12));
   return found.length < 2 && most < 8 ? ticks([low, high], most + 1, least) : found;
@@ -70,15 +73,15 @@ function copy(content, button) {
 const STEPS = 500, // positions of a slider: each is another number, to three digits
   MAX_RULES = 64, // that an address may list
   [MIN_ZOOM, MAX_ZOOM] = [-4, 12],
-  ANY = [null, false, null, false];
+  ANY = [null, null];
 const opening = data.rules.slice(0, data.listed); // the rules that the page opens with
 
-/** The fields of the page. A field has a name and the values that it accepts: `options`, `size` numbers, or one number that is
- * least or above least, at most or below most. `scale` says how the positions of its slider become values. */
+/** The fields of the page. A field has a name and the values that it accepts: `options`, `size` numbers, or one number,
+ * from the first to the second of `accepted`. `scale` says how the positions of its slider become values. */
 const FIELDS = [
   { name: "start", size: dimension },
   ...data.fields,
-  { name: "at", accepted: [0, false, null, false], whole: true },
+  { name: "at", accepted: [0, null], whole: true },
   { name: "view", size: 2 * dimension },
 ];
 const SHOWN = { name: "shown", options: [true, false] };
@@ -89,11 +92,9 @@ function valueOf({ options, size, accepted, whole }, written) {
   const numbers = written.split(",").map((part) => (part.trim() ? Number(part.replace("\u2212", "-")) : NaN));
   if (numbers.length !== (size ?? 1) || !numbers.every(Number.isFinite)) return undefined;
   if (size) return numbers;
-  const [least, isAbove, most, isBelow] = accepted,
-    [number] = numbers;
-  if (least !== null && (isAbove ? number <= least : number < least)) return undefined;
-  if (most !== null && (isBelow ? number >= most : number > most)) return undefined;
-  return whole && !Number.isInteger(number) ? undefined : number;
+  const [number] = numbers,
+    isAccepted = number >= (accepted[0] ?? -Infinity) && number <= (accepted[1] ?? Infinity);
+  return isAccepted && (!whole || Number.isInteger(number)) ? number : undefined;
 }
 
 const startOf = (fn) => (fn === data.functions[0] ? data.start : fn.start);
@@ -280,20 +281,25 @@ const MAX_TIE = 0.01; // of the distance of the nearest: no rule within it is ah
 function answerAt(epoch, shown) {
   const { fn } = state,
     [isKnown, minimum] = [fn.minima.length > 0, fn.minima.length > 1 ? "a minimum" : "the minimum"];
-  const ends = shown.map(({ rule, path }) => {
+  const ends = shown.map(({ rule: { name }, path }) => {
     const row = rowAt(path, epoch),
-      isLost = statusAt(path, row) === "diverged";
-    return {
-      name: rule.name,
-      far: isLost ? Infinity : (nearest(fn, pointAt(path, row))?.distance ?? heightAt(path, row)),
-    };
+      lost = /diverged|off the map/.exec(verdictAt(path, row))?.[0];
+    return { name, lost, far: lost ? Infinity : (nearest(fn, pointAt(path, row))?.distance ?? heightAt(path, row)) };
   });
   const far = least(ends.map((end) => end.far)),
-    first = ends.filter((end) => end.far <= far + MAX_TIE * Math.abs(far)).map((end) => end.name),
+    first = ends.filter((end) => end.far <= far + MAX_TIE * Math.abs(far) && !end.lost).map((end) => end.name),
     verb = first.length > 1 ? "are" : "is",
-    where = isKnown ? `nearest to ${minimum}, ${text(far, 2)} from it` : `lowest: f = ${text(far, 2)}`;
-  if (far === Infinity) return shown.length ? "Every optimizer has diverged." : "No optimizer is ticked.";
-  return `After ${epoch} epochs ${few(first)} ${verb} ${where}.`;
+    where = isKnown ? `nearest to ${minimum}, ${text(far, 2)} from it` : `lowest: f = ${text(far, 2)}`,
+    lost = ["diverged", "off the map"].map((how) => [
+      how,
+      ends.filter((end) => end.lost === how).map((end) => end.name),
+    ]),
+    parts = [
+      [`${few(first)} ${verb} ${where}`, first],
+      ...lost.map(([how, names]) => [`${how}: ${few(names)}`, names]),
+    ];
+  if (!shown.length) return "No optimizer is ticked.";
+  return `After ${epoch} epochs ${parts.flatMap(([part, names]) => (names.length ? [part] : [])).join("; ")}.`;
 }
 
 /** What theory says of a rule under its settings. */
@@ -464,15 +470,14 @@ function closer() {
 
 // --- charts ------------------------------------------------------------------------------------------------------------
 
-const STAR = 7, // the number of the marker of a minimum
-  [SMALL, MIDDLE, LARGE] = ["small", "middle", "large"]; // sizes of markers
+const [SMALL, LARGE, SHAPES] = ["small", "large", 7]; // sizes and number of the markers in the template
 const MANY = 60; // steps of a trajectory from which they have no markers
 
 const color = (i) => `c${i % 6}`;
 const line = (i, d, name = "", more = {}) =>
   svg("path", { d, class: `curve ${color(i)} dash${Math.floor(i / 6) % 4} ${name}`, ...more });
-const mark = (i, [x, y], size, name = color(i)) =>
-  svg("use", { href: `#${size}${i === STAR ? i : i % STAR}`, x: `${x}%`, y: `${y}%`, class: `mark ${name}` });
+const use = (name, [x, y], look) => svg("use", { href: `#${name}`, x: `${x}%`, y: `${y}%`, class: look });
+const mark = (i, spot, size, look = "") => use(`${size}${i % SHAPES}`, spot, `mark ${look} ${color(i)}`);
 const sign = (i) =>
   svg("svg", { viewBox: "-7 -7 14 14", class: "sign", "aria-hidden": "true" }, mark(i, [0, 0], LARGE));
 const word = ([x, y], content, attributes) => svg("text", { x: `${x}%`, y: `${y}%`, ...attributes }, content);
@@ -518,11 +523,21 @@ function polyline(places) {
   return d;
 }
 
-/** The curve of a rule up to the row that is shown, and pale beyond it. */
-const curves = (i, places, row, name) => [
-  line(i, polyline(places.slice(row)), "later"),
-  line(i, polyline(places.slice(0, row + 1)), "", { [`data-${name}`]: i }),
-];
+/** The curves of rules up to the epoch that is shown, and pale beyond it, as lines, as dots at every so many steps (NaN: none), and as the
+ * places where they are at the epoch. */
+function trace(shown, epoch, name, placesOf, everyOf) {
+  const [lines, dots, ends] = [[], [], []];
+  for (const { i, path } of shown) {
+    const [row, places, every] = [rowAt(path, epoch), placesOf(path), everyOf(path)],
+      d = polyline(places.slice(0, row + 1)),
+      halo = svg("path", { d, class: "halo" });
+    const isDot = (spot, at) => at <= row && at % every === i % every && isInside(spot);
+    lines.push(line(i, polyline(places.slice(row)), "later"), halo, line(i, d, "", { [`data-${name}`]: i }));
+    dots.push(...places.filter(isDot).map((spot) => mark(i, spot, SMALL)));
+    ends.push([i, places.slice(0, row + 1)]);
+  }
+  return { lines, dots, ends };
+}
 
 const numbered = (numbers) => numbers.map((number) => [number, text(number)]);
 const powers = (sides, most) => ticks(sides, most, 1).map((exponent) => [exponent, power(exponent)]);
@@ -542,30 +557,18 @@ function drawGround(shown, epoch) {
   const ground = chart("ground", xs, second ?? [low - margin, high + margin], ...names);
   const place = (point) => [ground.x(point[0]), ground.y(second ? point[1] : fn.value(point[0]))],
     stars = fn.minima.map(({ point }) => place(point)).filter(isInside),
-    lines = [svg("path", { d: polyline(profile.map(place)), class: "profile" })],
-    [dots, heads] = [[], []];
-  for (const { i, path } of shown) {
-    const row = rowAt(path, epoch),
-      places = range(path.count).map((k) => place(pointAt(path, k))),
-      [later, walked] = curves(i, places, row, "path");
-    lines.push(later, svg("path", { d: walked.getAttribute("d"), class: "halo" }), walked);
-    if (path.count - 1 <= MANY)
-      dots.push(
-        ...places
-          .slice(1, row + 1)
-          .filter(isInside)
-          .map((spot) => mark(i, spot, SMALL)),
-      );
-    if (isInside(places[row])) heads.push(mark(i, places[row], LARGE, `head ${color(i)}`));
-  }
+    placesOf = (path) => range(path.count).map((row) => place(pointAt(path, row))),
+    { lines, dots, ends } = trace(shown, epoch, "path", placesOf, ({ count }) => (count - 1 > MANY ? NaN : 1)),
+    heads = ends.map(([i, places]) => [i, places.at(-1)]).filter(([, spot]) => isInside(spot)),
+    curve = svg("path", { d: polyline(profile.map(place)), class: "profile" });
   ground.fill(
     numbered(ticks(xs, ground.isSmall ? 5 : 8)),
     numbered(ticks(ground.ys, Math.max(3, ground.height / 60))),
-    lines,
+    [curve, ...lines],
     [
       ...dots,
-      ...stars.map((spot) => mark(STAR, spot, LARGE, "star")),
-      ...heads,
+      ...stars.map((spot) => use("star", spot, "star")),
+      ...heads.map(([i, spot]) => mark(i, spot, LARGE, "head")),
       ...stars.slice(0, 1).map(([x, y]) => word([x, y], "minimum", { class: `over ${x > 85 ? "before" : ""}` })),
     ],
   );
@@ -573,8 +576,8 @@ function drawGround(shown, epoch) {
     [x, y] = place(start);
   handle.hidden = !isInside([x, y]);
   [handle.style.left, handle.style.top] = [`${x}%`, `${y}%`];
-  handle.classList.toggle("before", x > 75);
-  handle.classList.toggle("above", y < 50 || !second); // trajectories lead inwards
+  handle.classList.toggle("before", x > 75 || (x > 20 && stars[0]?.[0] > x)); // trajectories lead to the minimum
+  handle.classList.toggle("above", y < 50 || !second);
   if (second) drawContours(planeOf("ground").querySelector("canvas"), ground);
 }
 
@@ -653,43 +656,31 @@ function drawLosses(shown, epoch) {
     names = shown.map(({ rule }) => shortened(rule.name)),
     ys = low < high ? [low, high] : low === high ? [low - 1, high + 1] : [-1, 0];
   byId("losses").style.setProperty("--room", `${20 + 6.6 * Math.max(3, ...names.map((name) => name.length))}px`);
-  const losses = chart(
-    "losses",
-    [0, state.epochs],
-    ys,
-    "epoch",
-    fn.lowest === null ? "f \u2212 lowest f reached" : "f \u2212 f_min",
-  );
-  const [lines, marks, ends] = [[], [], []];
-  shown.forEach(({ i, path }, k) => {
-    const row = rowAt(path, epoch),
-      every = Math.max(1, Math.floor(path.count / 10)),
-      places = levels[k].map((level, at) => [losses.x(at), losses.y(level)]),
-      last = places.findLastIndex(([, y], at) => at <= row && !Number.isNaN(y)), // then below what a log scale shows
-      [x, y] = places[last] ?? [];
-    lines.push(...curves(i, places, row, "loss"));
-    marks.push(
-      ...places
-        .filter((spot, at) => at <= row && at % every === i % every && isInside(spot))
-        .map((spot) => mark(i, spot, MIDDLE)),
-    );
-    if (last >= 0) ends.push({ i, x, y, name: names[k] + (last < row || y > 100 ? " \u2193" : "") });
-  });
-  if (epoch < state.epochs) lines.unshift(svg("path", { d: `M${losses.x(epoch)} 0V100`, class: "cursor" }));
+  const gap = fn.lowest === null ? "f \u2212 lowest f reached" : "f \u2212 f_min",
+    losses = chart("losses", [0, state.epochs], ys, "epoch", gap),
+    placesOf = (path) => range(path.count).map((row) => [losses.x(row), losses.y(levelOf(heightAt(path, row)))]),
+    every = ({ count }) => Math.max(1, Math.floor(count / 10)),
+    { lines, dots, ends } = trace(shown, epoch, "loss", placesOf, every);
+  const cursor = svg("path", { d: epoch < state.epochs ? `M${losses.x(epoch)} 0V100` : "", class: "cursor" });
   losses.fill(
     numbered(ticks(losses.xs, losses.isSmall ? 4 : 6, 1)),
     powers(ys, Math.max(2, Math.floor(losses.height / 33))),
-    lines,
-    [...marks, ...endNames(ends, 1300 / losses.height)],
+    [cursor, ...lines],
+    [...dots, ...endNames(ends, names, 1300 / losses.height)],
   );
 }
 
 /** The names of rules beside the ends of their curves, one below the other where the ends are close. */
-function endNames(ends, apart) {
-  ends.sort((a, b) => a.y - b.y);
-  ends.forEach((end, k) => (end.y = Math.max(end.y, k ? ends[k - 1].y + apart : 0)));
-  for (let k = ends.length - 1; k >= 0; k--) ends[k].y = Math.min(ends[k].y, ends[k + 1] ? ends[k + 1].y - apart : 98);
-  return ends.map(({ i, x, y, name }) => word([x, y], name, { class: `named ${color(i)}` }));
+function endNames(ends, names, apart) {
+  const labels = ends.flatMap(([i, places], k) => {
+    const last = places.findLast(([, y]) => !Number.isNaN(y)), // a log scale does not show what lies below it
+      isLower = last !== places.at(-1) || last[1] > 100;
+    return last ? [{ i, x: last[0], y: last[1], name: names[k] + (isLower ? " \u2193" : "") }] : [];
+  });
+  labels.sort((a, b) => a.y - b.y);
+  labels.forEach((label, k) => (label.y = Math.max(label.y, k ? labels[k - 1].y + apart : 0)));
+  labels.reduceRight((limit, label) => (label.y = Math.min(label.y, limit)) - apart, 98);
+  return labels.map(({ i, x, y, name }) => word([x, y], name, { class: `named ${color(i)}` }));
 }
 
 const LOWEST = [0.999, 0.99, 0.9, 0.5, 0]; // rate at the lower end of the picture: the first that shows all curves
@@ -731,7 +722,7 @@ function drawTheory(shown) {
     powers(xs, isSmall ? 4 : 6),
     up.map((rate) => [rate, `\u00d7${rate}`]),
     [...beyond, ...lines],
-    known.map((one) => mark(one.i, spot(one), LARGE, `head ${color(one.i)}`)),
+    known.map((one) => mark(one.i, spot(one), LARGE, "head")),
   );
 }
 
