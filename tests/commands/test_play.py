@@ -104,7 +104,7 @@ def test_every_rule_and_function_of_the_list_works(opened):
     page = opened(config(["sgd"]))
     count, ended = page.script(
         "const ended = {};"
-        "for (const fn of data.functions) { arrange(given(fn, data.rules));"
+        "for (const fn of data.functions) { arrange(initialState(fn, data.rules));"
         " ended[fn.key] = paths.flatMap((path, i) => path.status === 'diverged' ? [data.rules[i].key] : []); }"
         "return [data.rules.length, ended]"
     )
@@ -177,13 +177,13 @@ def test_optimize_refuses_a_page_before_the_work(changes, message, optilab, tmp_
 
 def test_typed_formula_is_a_function_of_the_page(opened, optilab, tmp_path):
     page, formula = opened(config(["sgd", "adam"])), "exp(x/2) + exp(-x) + 2y^2 + max(x, y)^2"
-    enter(page, own=formula)
-    assert page.script("return state.fn.key") == formula, page.text("#told")
+    enter(page, typed_function=formula)
+    assert page.script("return state.fn.key") == formula, page.text("#message")
     follows(page, OBJECTIVES["expression"](formula=formula), start=[-1.0, 1.0])
     page.open(tmp_path / "play.html", page.script(FRAGMENT))
     assert page.script("return state.fn.key") == formula
     assert results(page, optilab)
-    enter(page, own="0.1*w1^2+2 w2^2")  # that of a test function, which is known better
+    enter(page, typed_function="0.1*w1^2+2 w2^2")  # that of a test function, which is known better
     assert page.script("return [state.fn.key, fragment()]") == ["ravine", ""]
 
 
@@ -191,7 +191,7 @@ def test_typed_formula_is_an_optimizer_of_the_page(opened, optilab, tmp_path):
     """Its free names are settings, and its signs have their place in the address."""
     formula = "v = where(V*g < 0, keep*V, V);  V <- beta*v + g % 100;  w <- w - lr*V"
     page = opened(config(["sgd"]))
-    enter(page, update=formula)
+    enter(page, typed_rule=formula)
     enter(page, rule1_lr_exact="0.06", rule1_keep_exact="0.25", rule1_beta_exact="0.8")
     w, V = np.array([-5.0, -2.0]), np.zeros(2)
     for row in rows(page)[1]:
@@ -204,8 +204,8 @@ def test_typed_formula_is_an_optimizer_of_the_page(opened, optilab, tmp_path):
     assert page.script("return state.rules.map(({rule}) => rule.key)") == ["sgd", formula]
     assert page.script("return state.rules[1].values") == {"keep": 0.25, "beta": 0.8, "lr": 0.06}
     for wrong in ("w <- w - lr*(g", "V <- g", "w <- w - lr*H", "sgd <-", "w <- w - lr*v; v = g", "w - g"):
-        enter(page, update=wrong)
-        assert page.script("return [state.rules.length, byId('told').className]") == [2, "theory wrong"], wrong
+        enter(page, typed_rule=wrong)
+        assert page.script("return [state.rules.length, byId('message').className]") == [2, "theory wrong"], wrong
 
 
 def test_formula_of_the_command_is_an_optimizer_of_the_page(opened, optilab, tmp_path):
@@ -222,8 +222,8 @@ def test_wrong_formula_changes_nothing(opened):
     page = opened(config(["sgd"]))
     texts = "|x +|x y)|(x + y|foo(x)|sin x|min(x)|x^2 + z|x & y|max(x, y, 2)|2..3|x, y|3 4"
     for formula in texts.split("|"):
-        page.enter("#own", formula)
-        assert re.match(r"column \d+: ", page.text("#told")), formula
+        page.enter("#typed-function", formula)
+        assert re.match(r"column \d+: ", page.text("#message")), formula
         assert page.script(FRAGMENT) == ""
         with pytest.raises(UsageError):
             OBJECTIVES["expression"](formula=formula)
@@ -336,7 +336,7 @@ def test_picture_is_moved_and_stretched(opened):
 
     page.press("body", "0", "+")
     assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole) / 2)
-    assert np.mean(page.script(sides), axis=1) == pytest.approx([0, 0], abs=1e-12)  # the minimum
+    assert np.array(page.script(sides)) == pytest.approx(whole / 2)  # the minimum at 0 stays where it is
     page.press("body", "0")
     page.script(FRAMES)
     place = page.script(at, [300, 120])
@@ -369,7 +369,10 @@ def test_wrong_numbers_and_addresses_change_nothing(opened):
         "sgd.__proto__=1&__proto__.lr=1&constructor.lr=2&sgd.constructor=1&momentum.form=<b>&view=1,2&algo=%&function=%",
     ):
         page = opened(config(["sgd", "momentum"]), link)
-        assert page.script("return [fragment(), JSON.stringify(state) === JSON.stringify(given())]") == ["", True]
+        assert page.script("return [fragment(), JSON.stringify(state) === JSON.stringify(initialState())]") == [
+            "",
+            True,
+        ]
     for number in ("-1", "0", "x", ""):
         enter(page, rule0_lr_exact=number)
         message = page.script("return document.querySelector('#rule0-lr-exact').validationMessage")

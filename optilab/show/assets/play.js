@@ -11,10 +11,10 @@ const dimension = data.start.length,
 
 const maker = (namespace) => {
   return (name, attributes = {}, ...children) => {
-    const made = document.createElementNS(namespace, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
+    const node = document.createElementNS(namespace, name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
   };
 };
 const html = maker("http://www.w3.org/1999/xhtml"),
@@ -52,9 +52,9 @@ function ticks([low, high], most, least = 0) {
       least,
       base * ((least ? [1, 2, 3, 5, 10] : [1, 2, 5, 10]).find((factor) => fits(base * factor)) ?? 20),
     ),
-    found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(round(i * step, 12));
-  return found.length < 2 && most < 8 ? ticks([low, high], most + 1, least) : found;
+    numbers = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) numbers.push(round(i * step, 12));
+  return numbers.length < 2 && most < 8 ? ticks([low, high], most + 1, least) : numbers;
 }
 
 /** Names, the first ones where there are many. */
@@ -100,7 +100,7 @@ function valueOf({ options, size, accepted, whole }, written) {
 const startOf = (fn) => (fn === data.functions[0] ? data.start : fn.start);
 
 /** The state of the page for a function and rules, before anything is moved. The place of a rule decides its color. */
-const given = (fn = data.functions[0], rules = opening) => ({
+const initialState = (fn = data.functions[0], rules = opening) => ({
   fn,
   start: [...startOf(fn)],
   epochs: data.epochs,
@@ -108,11 +108,11 @@ const given = (fn = data.functions[0], rules = opening) => ({
   seed: 0,
   at: null, // the epoch that is shown; null: the last one
   view: null, // low and high of each axis of the picture; null: all of it
-  rules: rules.map((rule) => ({ rule, shown: true, values: usual(fn, rule) })),
+  rules: rules.map((rule) => ({ rule, shown: true, values: defaultsOf(fn, rule) })),
 });
 
 /** The values of a rule before any is moved: as the page was made, elsewhere with the best learning rate. */
-function usual(fn, rule) {
+function defaultsOf(fn, rule) {
   const values = Object.fromEntries(rule.fields.map(({ name, value }) => [name, value]));
   const lr = () => cached(fn.rates, rule, () => bestRateOf(fn, rule, values));
   return Object.hasOwn(values, "lr") ? { ...values, lr: lr() } : values;
@@ -125,9 +125,9 @@ const RATES = [-6, -5, -4, -3, -2, -1, 0, 1].flatMap((e) => [1, 2, 5].map((digit
 function bestRateOf(fn, rule, values) {
   const settings = { fn, start: startOf(fn), epochs: data.epochs, noise: 0 },
     followed = (lr) => follow(rule, { ...values, lr }, settings),
-    isGiven = fn === data.functions[0] && opening.includes(rule);
+    isOpening = fn === data.functions[0] && opening.includes(rule);
   let best = { lr: values.lr, isOutside: true, sum: Infinity };
-  if (!isGiven || (data.free && followed(values.lr).status === "diverged"))
+  if (!isOpening || (data.free && followed(values.lr).status === "diverged"))
     for (const lr of RATES) {
       const path = followed(lr),
         isOutside = !isIn(fn.box, pointAt(path, path.count - 1));
@@ -169,7 +169,7 @@ function ruleOf(key) {
     numbers = data.rules.flatMap((rule) => rule.fields).filter((field) => field.scale);
   Formula.pathOn(data.functions[0].surface, Formula.program(key, names)); // or an Error
   const fields = names.map((name) => {
-    const field = numbers.find((one) => one.name === name);
+    const field = numbers.find((number) => number.name === name);
     return (
       field ?? { name, doc: "a setting of the formula", value: 0.5, scale: "linear", low: 0, high: 1, accepted: ANY }
     );
@@ -254,7 +254,7 @@ function verdictAt(path, row) {
 const nearest = (fn, point) =>
   fn.minima
     .map((minimum) => ({ minimum, distance: Math.hypot(...minimum.point.map((w, i) => point[i] - w)) }))
-    .reduce((best, one) => (best?.distance <= one.distance ? best : one), undefined);
+    .reduce((best, next) => (best?.distance <= next.distance ? best : next), undefined);
 
 const linearSteps = new Map(); // of programs
 
@@ -268,8 +268,8 @@ function theoryOf(rule, values, path) {
   const step = cached(linearSteps, program, () => Formula.linearStep(program));
   if (!step || !bowl) return null;
   const along = (lr) => bowl.curvatures.map((curvature) => step({ ...settings, lr }, curvature)),
-    rateAt = (lr) => Math.max(...along(lr).map((one) => one.rate)),
-    limit = Math.min(...along(settings.lr).map((one) => one.limit));
+    rateAt = (lr) => Math.max(...along(lr).map(({ rate }) => rate)),
+    limit = Math.min(...along(settings.lr).map(({ limit }) => limit));
   return Number.isFinite(limit) ? { limit, rate: rateAt(settings.lr), rateAt, bowl } : null;
 }
 
@@ -357,9 +357,9 @@ const flat = ({ fn, rules }, settings) => [
 
 /** What differs from the page as it was made: `function=booth&algo=sgd,adan&start=1,2&epochs=40&sgd.lr=0.1&adan.shown=false`. */
 function fragment() {
-  const usual = new Map(flat(given(), given(state.fn, rulesOf(state)))),
+  const initial = new Map(flat(initialState(), initialState(state.fn, rulesOf(state)))),
     code = (part) => encodeURIComponent(part).replaceAll("%2C", ",");
-  const parts = flat(state, state).filter(([name, value]) => value !== usual.get(name));
+  const parts = flat(state, state).filter(([name, value]) => value !== initial.get(name));
   return parts.map((part) => part.map(code).join("=")).join("&");
 }
 
@@ -380,7 +380,7 @@ function read(address) {
     keys = (asked.get("algo") ?? "").split(",").slice(0, MAX_RULES).map(decoded),
     rules = [...new Set(keys)].map((key) => attempt(() => ruleOf(key))).filter(Boolean),
     fn = attempt(() => functionOf(asked.get("function"))),
-    settings = given(fn, rules.length ? rules : opening);
+    settings = initialState(fn, rules.length ? rules : opening);
   for (const [name, field, target] of fieldsOf(settings))
     target[field.name] = valueOf(field, asked.get(name) ?? "") ?? target[field.name];
   if (settings.at >= settings.epochs) settings.at = null;
@@ -458,14 +458,11 @@ function zoomBy(by, fixed = middle(view())) {
   look((w, axis) => fixed[axis] + (w - fixed[axis]) * 2 ** -change);
 }
 
-/** Look closer at the minimum in which the first trajectory ends, or at its end; or at the middle of a part without it. */
+/** Look closer at the minimum in which the first trajectory ends, or at the middle where it is not in the picture. */
 function closer() {
   const path = shownRules()[0]?.path,
-    end = path ? pointAt(path, path.count - 1) : state.start,
-    goal = nearest(state.fn, end)?.minimum.point ?? end,
-    center = middle(view());
-  if (!state.view && goal.every(Number.isFinite)) look((w, axis) => w + goal[axis] - center[axis]);
-  zoomBy(1, isIn(view(), goal) ? goal : undefined);
+    goal = path && nearest(state.fn, pointAt(path, path.count - 1))?.minimum.point;
+  zoomBy(1, goal && isIn(view(), goal) ? goal : undefined);
 }
 
 // --- charts ------------------------------------------------------------------------------------------------------------
@@ -650,8 +647,8 @@ function drawLosses(shown, epoch) {
     levelOf = (f) => (isOnScale(f) ? Math.log10(Math.max(f - floor, rounding)) : NaN),
     levels = heights.map((all) => all.map(levelOf)),
     stays = ({ path }) => path.status !== "diverged" && isIn(whole(), pointAt(path, path.count - 1)),
-    kept = most(levels.filter((_, k) => stays(shown[k])).flat()),
-    high = Math.min(250, Math.ceil((kept > -Infinity ? kept : most(levels.flat())) - 1e-9)),
+    highest = most(levels.filter((_, k) => stays(shown[k])).flat()),
+    high = Math.min(250, Math.ceil((highest > -Infinity ? highest : most(levels.flat())) - 1e-9)),
     low = Math.max(Math.floor(least(levels.flat()) + 1e-9), high - MAX_DECADES),
     names = shown.map(({ rule }) => shortened(rule.name)),
     ys = low < high ? [low, high] : low === high ? [low - 1, high + 1] : [-1, 0];
@@ -688,8 +685,8 @@ const LOWEST = [0.999, 0.99, 0.9, 0.5, 0]; // rate at the lower end of the pictu
 /** The factor of the distance per step over lr, for the rules with a theory; where it crosses 1 is the limit. */
 function drawTheory(shown) {
   const { fn } = state,
-    known = shown.filter((one) => one.theory),
-    others = shown.filter((one) => !one.theory).map((one) => one.rule.name),
+    known = shown.filter(({ theory }) => theory),
+    others = shown.filter(({ theory }) => !theory).map(({ rule }) => rule.name),
     hasBowl = fn.minima.some((minimum) => minimum.curvatures),
     reason = hasBowl ? "no theory: no limit in closed form" : "no theory: it needs a known minimum with a curvature",
     except = known.length && others.length ? `; none for ${few(others)}` : "";
@@ -712,7 +709,7 @@ function drawTheory(shown) {
   ]);
   const beyond = [
       svg("rect", { width: 100, height: y(1), class: "beyond" }),
-      svg("path", { d: `M0 ${y(1)}H100`, class: "one" }),
+      svg("path", { d: `M0 ${y(1)}H100`, class: "bound" }),
     ],
     up = range(6)
       .filter((k) => !isSmall || k % 2 === 0)
@@ -722,7 +719,7 @@ function drawTheory(shown) {
     powers(xs, isSmall ? 4 : 6),
     up.map((rate) => [rate, `\u00d7${rate}`]),
     [...beyond, ...lines],
-    known.map((one) => mark(one.i, spot(one), LARGE, "head")),
+    known.map((entry) => mark(entry.i, spot(entry), LARGE, "head")),
   );
 }
 
@@ -794,7 +791,7 @@ function control(id, field, target, key = field.name, prefix = "") {
 /** The field of lr with room on both sides of its usual value and of the limit of stability. */
 function rateField(rule, field) {
   const { fn } = state,
-    values = usual(fn, rule),
+    values = defaultsOf(fn, rule),
     path = follow(rule, values, { fn, start: fn.start, epochs: data.epochs, noise: 0 }),
     limit = theoryOf(rule, values, path)?.limit,
     [low, high] =
@@ -865,10 +862,10 @@ function arrange(settings) {
     ...(fn.isTyped ? [option(fn.key)] : []),
   );
   byId("function").value = fn.key;
-  byId("own").value = fn.isTyped ? fn.key : "";
-  byId("update").value = "";
-  byId("told").classList.remove("wrong");
-  byId("told").textContent = fn.isTyped
+  byId("typed-function").value = fn.isTyped ? fn.key : "";
+  byId("typed-rule").value = "";
+  byId("message").classList.remove("wrong");
+  byId("message").textContent = fn.isTyped
     ? `No minimum, distance or theory: the page does not search for the minimum of a formula that is typed here. optilab play ${fn.command} does.`
     : "";
   byId("rule").replaceChildren(option("", "more\u2026"), ...others.map((rule) => option(rule.key, rule.name)));
@@ -899,7 +896,7 @@ function draw() {
   drawing = 0;
   const epoch = shownEpoch(),
     theories = state.rules.map(({ rule, values }, i) => theoryOf(rule, values, paths[i])),
-    shown = shownRules().map((one) => ({ ...one, theory: theories[one.i] })),
+    shown = shownRules().map((entry) => ({ ...entry, theory: theories[entry.i] })),
     { fn } = state,
     line = command();
   drawGround(shown, epoch);
@@ -950,12 +947,12 @@ function showResults(shown, epoch) {
 /** Show another function with the same rules. */
 function choose(fn) {
   stop();
-  arrange({ ...given(fn, rulesOf(state)), epochs: state.epochs });
+  arrange({ ...initialState(fn, rulesOf(state)), epochs: state.epochs });
 }
 
 function add(rule) {
   if (rulesOf(state).every(({ key }) => key !== rule.key))
-    state.rules.push({ rule, shown: true, values: usual(state.fn, rule) });
+    state.rules.push({ rule, shown: true, values: defaultsOf(state.fn, rule) });
   arrange(state);
 }
 
@@ -969,7 +966,7 @@ function startAt(point) {
 /** Show what the address holds. */
 function open() {
   arrange(read(location.hash.slice(1)));
-  const link = [...document.querySelectorAll("#steps a")].find((one) => one.hash === location.hash);
+  const link = [...document.querySelectorAll("#steps a")].find(({ hash }) => hash === location.hash);
   step = link ? { about: link.dataset.about, settled: settled() } : null;
 }
 
@@ -1018,13 +1015,13 @@ function typed(id, take) {
     try {
       take(byId(id).value);
     } catch (error) {
-      byId("told").textContent = error.message;
-      byId("told").classList.add("wrong");
+      byId("message").textContent = error.message;
+      byId("message").classList.add("wrong");
     }
   });
 }
-typed("own", (formula) => choose(functionOf(formula)));
-typed("update", (formula) => add(ruleOf(formula)));
+typed("typed-function", (formula) => choose(functionOf(formula)));
+typed("typed-rule", (formula) => add(ruleOf(formula)));
 byId("function").addEventListener("change", (event) => choose(functionOf(event.target.value)));
 byId("rule").addEventListener("change", (event) => (byId("add").disabled = !event.target.value));
 byId("at").addEventListener("input", (event) => (stop(), show(Number(event.target.value))));
@@ -1038,7 +1035,7 @@ const BUTTONS = {
   closer,
   wider: () => zoomBy(-1),
   whole: () => ((state.view = null), redraw()),
-  reset: () => (stop(), arrange(given())),
+  reset: () => (stop(), arrange(initialState())),
   add: () => add(ruleOf(byId("rule").value)),
   link: (button) => copy(`${location.href.split("#")[0]}#${fragment()}`, button),
   "copy-command": (button) => copy(command(), button),
@@ -1054,11 +1051,11 @@ for (const [id, act] of Object.entries(BUTTONS))
 
 addEventListener("keydown", (event) => {
   const { key, target } = event,
-    isTaken = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey,
+    isOther = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey,
     button = document.querySelector(`[aria-keyshortcuts~="${key === " " ? "Space" : CSS.escape(key)}"]`);
   if (
     !button ||
-    isTaken ||
+    isOther ||
     target.closest(key === " " ? "button, summary, a, input, select" : "input, select, .scroll")
   )
     return;
