@@ -1,8 +1,7 @@
 """`optilab play`: one HTML page on which the settings of optimizers are moved, and their trajectories follow at once.
 
-The page gets data: the formulas of optimizers and functions, and what their sliders need. Its scripts are formula.js
-(which runs the formulas), model.js (state, trajectories), pictures.js, panel.js (sliders, tables) and player.js, which
-starts the page.
+The page gets data: the formulas of optimizers and functions, and the fields that its controls are made from. Its
+scripts are formula.js, which runs the formulas, and play.js.
 """
 
 import json
@@ -10,11 +9,12 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from math import floor, log10
+from math import inf, nextafter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from urllib.parse import quote
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Lt
@@ -34,12 +34,12 @@ from optilab.optimize.objective import called
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import settings_in_formula
 from optilab.show import chart_svg, terminal
-from optilab.show.chart import MARKERS
 from optilab.show.page import asset, document, page_file, write_page
 from optilab.words import plural
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
+    from optilab.optimize import Trajectory
 
 EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
@@ -78,15 +78,11 @@ class Play(SetOptions, OutputOptions):
         require(config, "play")
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
-        content = page(config, note, self._is_free)
-        write_page(file, content)
-        return Playground(config, out, len(content), note, self._is_free)
-
-    @property
-    def _is_free(self) -> bool:
-        """True where no setting of an optimizer was given, so that the page may choose the learning rates."""
         changed = any(change.key.startswith("algo.") for change in self.changes)
-        return not (self.config or self.tune or changed or "{" in str(self.algo))
+        free = not (self.config or self.tune or changed or "{" in str(self.algo))
+        content = page(config, note, free)
+        write_page(file, content)
+        return Playground(config, out, len(content), note, free)
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,7 +96,7 @@ class Playground(Answer):
     note: str = ""
     """Where the settings come from, if they are not those of the request."""
     free: bool = False
-    """Whether the page opens an optimizer that diverges with another learning rate."""
+    """True where no setting of an optimizer was given: one that diverges opens with another learning rate."""
 
     @property
     def headline(self) -> str:
@@ -131,12 +127,8 @@ class Playground(Answer):
 
     def document(self) -> dict[str, Any]:
         tree = dump(self.config)
-        return {
-            "file": self.file,
-            "bytes": self.size,
-            **{key: tree[key] for key in ("algo", "function", "epochs")},
-            "diverged": self.diverged,
-        }
+        config = {key: tree[key] for key in ("algo", "function", "epochs")}
+        return {"file": self.file, "bytes": self.size, **config, "diverged": self.diverged}
 
     def short(self) -> list[str]:
         return [self.file]
@@ -175,51 +167,48 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
     """
     from optilab.commands.charts.paths import paths_chart
+    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING
 
     require(config, "a page")
-    function = config.function
-    scripts = ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js")
-    paths = dict(zip(config.labels, follow(config), strict=True))
+    function, trees, paths = config.function, dump(config), follow(config)
+    keys = list(_numbered([str(tree["name"]).rpartition(":")[2] for tree in trees["algo"]], "-"))
+    names = _numbered([rule.name for rule in config.algo], " #")
+    rules = [rule_data(*parts) for parts in zip(keys, names, config.algo, trees["algo"], strict=True)]
+    others = [OBJECTIVES[name]() for name in OBJECTIVES if name not in (function.name, "expression")]
+    alike = [one for one in others if len(one.start) == len(function.start) and one.nodes()]
+    data = {
+        "functions": [function_data(function, trees["function"]), *map(function_data, alike)],
+        "rules": [*rules, *_other_rules(keys)],
+        "fields": _page_fields(config.epochs),
+        "listed": len(rules),
+        "free": free,
+        "start": list(map(float, function.start if config.start is None else config.start)),
+        "epochs": config.epochs,
+        "tolerance": config.tolerance,
+        "diverged": DIVERGENCE_FACTOR,
+        "rounding": ROUNDING,
+        "close": CLOSE,
+    }
     return document(
         "play.html",
-        _data(config, free),
-        list(map(asset, scripts)),
+        data,
+        [asset("formula.js"), asset("play.js")],
         [asset("play.css")],
         title=f"{', '.join(dict.fromkeys(rule.name for rule in config.algo))} on {function.name}",
         formula=", ".join(filter(None, (function.formula, _settings(function)))),
         note=note,
         plane=len(function.start) == 2,
-        still=chart_svg.figure(paths_chart(function, paths)),
+        steps=list(_steps(config, keys, paths)),
+        still=chart_svg.figure(paths_chart(function, dict(zip(config.labels, paths, strict=True)))),
     )
 
 
-def _data(config: "OptimizeConfig", free: bool) -> dict[str, Any]:
-    """What the page knows: the rules and the function that it opens with, then the others."""
-    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING
-
-    function, trees = config.function, dump(config)
-    rules, names, keys = [], Counter[str](), Counter[str]()
-    for rule, tree in zip(config.algo, trees["algo"], strict=True):
-        short = str(tree["name"]).rpartition(":")[2]
-        names[rule.name] += 1
-        keys[short] += 1
-        key = short if keys[short] == 1 else f"{short}-{keys[short]}"
-        name = rule.name if names[rule.name] == 1 else f"{rule.name} #{names[rule.name]}"
-        rules.append(rule_data(key, name, rule, tree))
-    return {
-        "functions": [function_data(function, trees["function"]), *_other_functions(function)],
-        "rules": [*rules, *_other_rules(keys)],
-        "listed": len(rules),
-        "free": free,
-        "markers": MARKERS,
-        "start": list(map(float, function.start if config.start is None else config.start)),
-        "epochs": config.epochs,
-        "tolerance": config.tolerance,
-        "most_epochs": MAX_EPOCHS,
-        "diverged": DIVERGENCE_FACTOR,
-        "rounding": ROUNDING,
-        "close": CLOSE,
-    }
+def _numbered(names: Iterable[str], sign: str) -> Iterator[str]:
+    """The names; the second of equal ones ends in the sign and 2."""
+    seen = Counter[str]()
+    for name in names:
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name}{sign}{seen[name]}"
 
 
 def _other_rules(known: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -227,26 +216,15 @@ def _other_rules(known: Iterable[str]) -> Iterator[dict[str, Any]]:
     from optilab.config.optimize import OptimizeConfig
 
     names = [name for name, kind in RULES.items() if name not in known and has_formula(kind())]
-    if not names:
-        return
-    config = load(OptimizeConfig, {"algo": names}, rules="exercise")
-    for name, rule, tree in zip(names, config.algo, dump(config)["algo"], strict=True):
+    config = load(OptimizeConfig, {"algo": names or ["sgd"]}, rules="exercise")
+    for name, rule, tree in zip(names, config.algo, dump(config)["algo"], strict=False):
         yield rule_data(name, name, rule, tree)
-
-
-def _other_functions(own: Objective) -> Iterator[dict[str, Any]]:
-    """The functions of the same number of variables that a page does not open with."""
-    for name in OBJECTIVES:
-        function = OBJECTIVES[name]()
-        is_alike = len(function.start) == len(own.start) and function.nodes()
-        if is_alike and name not in (own.name, "expression"):
-            yield function_data(function, {"name": name})
 
 
 # --- a function ---------------------------------------------------------------------------------------------
 
 
-def function_data(function: Objective, tree: Mapping[str, Any]) -> dict[str, Any]:
+def function_data(function: Objective, tree: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What a page knows of a function that has trees; its gradient only where it is not that of calculus."""
     from optilab.optimize import theory
     from optilab.optimize.path import lowest
@@ -265,7 +243,7 @@ def function_data(function: Objective, tree: Mapping[str, Any]) -> dict[str, Any
         "minima": [_minimum(function, point) for point in function.minima],
         "everywhere": theory.curvatures(function) is not None,
         "lowest": lowest(function),
-        "command": _command(function, tree),
+        "command": _command(function, tree or {"name": function.name}),
         "value": as_tree(value),
         **({} if derived == gradient else {"gradient": list(map(as_tree, gradient))}),
     }
@@ -303,14 +281,63 @@ def _command(function: Objective, tree: Mapping[str, Any]) -> str:
 
 def _settings(function: Objective) -> str:
     """The settings of a function that its formula names: `a = 1, b = 100`."""
-    names = [f.name for f in fields(function) if f.name not in ("formula", "dimension")]  # type: ignore[arg-type]
-    values = [(name, getattr(function, name)) for name in names]
-    return ", ".join(
-        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in values
-    )
+    names = [field.name for field in fields(function) if field.name not in ("formula", "dimension")]  # type: ignore[arg-type]
+    return ", ".join(f"{name} = {getattr(function, name):g}" for name in names)
 
 
-# --- a rule -------------------------------------------------------------------------------------------------
+# --- guided steps --------------------------------------------------------------------------------------------
+
+
+def _steps(
+    config: "OptimizeConfig", keys: Sequence[str], paths: "Sequence[Trajectory]"
+) -> Iterator[tuple[str, str, str]]:
+    """States worth seeing on a quadratic, where theory holds everywhere: name, address, sentence."""
+    import numpy as np
+
+    from optilab.optimize import theory
+
+    function, places = config.function, [quote(key, safe="") for key in keys]
+    if theory.curvatures(function) is None:
+        return
+    predictions = [theory.predict(rule, function) for rule in config.algo]
+    known: list[tuple[str, Any, Any]] = [
+        row for row in zip(places, config.algo, predictions, strict=True) if row[2] and 0 < row[2].largest_lr < inf
+    ]
+    for place, rule, prediction in known[:1]:
+        limit = prediction.largest_lr
+        for where, factor, change in (("below", 0.98, "shrinks"), ("above", 1.02, "grows")):
+            lr = float(f"{factor * limit:.3g}")
+            moved: Any = theory.predict(replace(rule, lr=lr), function)
+            yield (
+                f"just {where} the limit",
+                f"{place}.lr={lr:g}",
+                f"{rule.name} at lr {lr:g}; its limit is {limit:.4g}: along the steepest coordinate it jumps from one "
+                f"side to the other, and the distance {change} by ×{moved.rate:.3f} per step in the long run.",
+            )
+    for place, rule, prediction in [row for row in known if "beta" in row[2].best][:1]:
+        lr, beta = prediction.best["lr"], prediction.best["beta"]
+        yield (
+            f"the best lr and beta of {rule.name}",
+            f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}",
+            f"{rule.name} at lr {lr:.3g} and beta {beta:.3g}: the distance shrinks fastest in the long run, by "
+            f"×{prediction.best_rate:.3f} per step. With more beta the trajectory swings, with less it crawls.",
+        )
+    for place, rule, path in zip(places, config.algo, paths, strict=True):
+        away = path.points - np.array(function.minima[0])
+        beyond = -np.sign(away[0]) * away  # positive past the minimum
+        far = beyond.max(axis=0)
+        axis = int(far.argmax())
+        if rule.name == "adam" and beyond[-1, axis] < far[axis] > 0.01 * -beyond[0, axis]:
+            yield (
+                "why Adam overshoots",
+                "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places),
+                "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
+                f"points ahead when the minimum is reached: coordinate {axis + 1} goes past it by {far[axis]:.2g} and "
+                "comes back. A smaller beta1 turns sooner. The other optimizers are hidden.",
+            )
+
+
+# --- a rule and its fields ------------------------------------------------------------------------------------
 
 
 def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,20 +347,19 @@ def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[
     the keys of its config that stay as they are.
     """
     variants = dict(rule.variants) | ({"base": {...: rule.base.formula}} if hasattr(rule, "base") else {})
-    selects = [choice for choice in choices(rule) if choice.name in {part.partition(".")[0] for part in variants}]
-    moved = [*numbers(rule), *(choice.name for choice in selects)]
+    chosen_by = {part.partition(".")[0] for part in variants}
+    moved = [field for field in fields_of(rule) if "scale" in field or field["name"] in chosen_by]
+    names = {"sha256", *(field["name"] for field in moved)}
     return {
         "key": key,
         "name": name,
-        "spec": tree["name"],
         "text": rule.text or rule.formula,
         "variants": {
             part: {_option(value): text for value, text in texts.items()} for part, texts in variants.items()
         },
         "settings": numbers_in_formula(rule),
-        "controls": [asdict(slider(rule, name)) for name in numbers(rule)],
-        "choices": [asdict(choice) for choice in selects],
-        "fixed": {key: value for key, value in tree.items() if key not in {"name", "sha256", *moved}},
+        "fields": moved,
+        "fixed": {name: value for name, value in tree.items() if name not in names},
     }
 
 
@@ -346,108 +372,79 @@ def _option(value: Any) -> str:
 
 def numbers_in_formula(rule: Rule) -> dict[str, float]:
     """The numeric settings of a rule by their names in its formula, those of a rule that it wraps included."""
-    settings = settings_in_formula(rule)
-    numeric = {name: value for name, value in settings.items() if isinstance(value, int | float)}
-    return {name: float(value) for name, value in numeric.items() if not isinstance(value, bool)}
+    settings = settings_in_formula(rule).items()
+    return {k: float(v) for k, v in settings if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
-# --- sliders and choices ------------------------------------------------------------------------------------
+def fields_of(rule: Rule) -> list[dict[str, Any]]:
+    """The fields of a rule that a page can move: numbers, also whole ones where a fraction may stand, and choices.
 
-Scale = Literal["linear", "log", "zero-log", "to-one"]
-"""How the positions 0 to 1 of a slider become values.
-
-linear: evenly. log: evenly in the logarithm. zero-log: 0 at the left end, then as log. to-one: from 0 towards 1, evenly
-in the logarithm of the distance from 1.
-"""
-
-
-@dataclass(frozen=True)
-class Slider:
-    """A slider from `low` to `high` at `value`. A number that is typed may lie beyond the ends, inside `accepted`."""
-
-    name: str
-    value: float
-    scale: Scale
-    low: float
-    high: float
-    accepted: tuple[float | None, bool, float | None, bool]
-    """Smallest value, whether it is excluded, largest value, whether it is excluded; None: no limit."""
-    doc: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A hyperparameter that is one of several words, or on or off."""
-
-    name: str
-    value: Any
-    options: tuple[Any, ...]
-    usual: Any
-    """The default, which trainings have; the exercise may ask for another one."""
-    doc: str
-
-
-def _fields(rule: Rule) -> list[Field]:
-    hints = get_type_hints(type(rule), include_extras=True)
-    return [Field(f.name, hints[f.name], f.default) for f in fields(rule)]  # type: ignore[arg-type]
-
-
-def numbers(rule: Rule) -> list[str]:
-    """The fields of a rule that a slider can move: a number, also a whole one where a fraction may stand."""
-    values = [(field, getattr(rule, field.name)) for field in _fields(rule)]
-    return [
-        field.name
-        for field, value in values
-        if isinstance(value, float) or (type(value) is int and float in field.kinds)
-    ]
-
-
-def choices(rule: Rule) -> list[Choice]:
-    """The fields of a rule that are words or switches."""
-    found = []
-    for field in _fields(rule):
+    A number has a slider from `low` to `high`. `scale` says how its positions become values. linear: evenly. log:
+    evenly in the logarithm. zero-log: 0 at the left end, then as log. to-one: from 0 towards 1, evenly in the logarithm
+    of the distance from 1. What is typed may lie beyond the slider, from the first to the second
+    number of `accepted`, where None is no limit.
+    """
+    hints, found = get_type_hints(type(rule), include_extras=True), []
+    for item in fields(rule):  # type: ignore[arg-type]
+        field, value = Field(item.name, hints[item.name], item.default), getattr(rule, item.name)
         options: tuple[Any, ...] = (False, True) if field.is_switch else field.choices
-        if len(options) > 1:
-            found.append(Choice(field.name, getattr(rule, field.name), options, field.default, field.doc))
+        known = {"name": field.name, "value": value, "doc": field.doc}
+        if isinstance(value, float) or (type(value) is int and float in field.kinds):
+            found.append(known | _slider(field, float(value)))
+        elif len(options) > 1:
+            found.append(known | {"options": options})
     return found
 
 
-def slider(rule: Rule, name: str) -> Slider:
-    """The slider of one field; the page widens that of a learning rate whose limit it knows."""
-    value = float(getattr(rule, name))
-    field = next(field for field in _fields(rule) if field.name == name)
-    bounds: dict[type, float] = {
-        kind: float(getattr(mark, kind.__name__.lower()))
-        for kind in (Gt, Ge, Lt, Le)
-        if (mark := field.mark(kind))
-    }
+BOUNDS = {Gt: "greater than", Ge: "at least", Lt: "less than", Le: "at most"}
+
+
+def _slider(field: Field, value: float) -> dict[str, Any]:
+    """A slider with room on both sides of the value; the page widens that of a learning rate whose limit it knows."""
+    marks = {kind: field.mark(kind) for kind in BOUNDS}
+    bounds = {kind: float(getattr(mark, kind.__name__.lower())) for kind, mark in marks.items() if mark}
     least, most = bounds.get(Gt, bounds.get(Ge)), bounds.get(Lt, bounds.get(Le))
-    scale, low, high = _range(value, least, Gt in bounds or name == "lr", most, Lt in bounds)
-    return Slider(name, value, scale, low, high, (least, Gt in bounds, most, Lt in bounds), field.doc)
-
-
-def _range(
-    value: float, least: float | None, positive: bool, most: float | None, below: bool
-) -> tuple[Scale, float, float]:
-    """Scale, low and high of a slider with room on both sides of `value`."""
-    if least == 0 and most == 1 and below and not positive:
-        return "to-one", 0.0, max(0.99 if value <= 0.9 else 0.999 if value <= 0.99 else 0.9999, value)
-    if least is not None and most is not None:
+    above, below = Gt in bounds or field.name == "lr", Lt in bounds
+    scale, low, high = "linear", value - 2 * abs(value), value + 2 * abs(value)
+    if least == 0 and most == 1 and below and not above:
+        scale, low, high = "to-one", 0.0, max(0.99 if value <= 0.9 else 0.999 if value <= 0.99 else 0.9999, value)
+    elif least is not None and most is not None:
         inset = (most - least) / 200
-        return "linear", least + inset * positive, most - inset * below
-    if least and value > least:
-        return "linear", least + (value - least) / 50, least + 5 * (value - least)
-    if positive and value > 0:
-        return "log", rounded(value / 100), rounded(value * 30)
-    if least == 0 or value == 0:
-        return "zero-log", rounded(value / 1e4) if value else 1e-4, rounded(value * 100) if value else 1.0
-    return "linear", value - 2 * abs(value), value + 2 * abs(value)
+        low, high = least + inset * above, most - inset * below
+    elif least and value > least:
+        low, high = least + (value - least) / 50, least + 5 * (value - least)
+    elif above and value > 0:
+        scale, low, high = "log", rounded(value / 100), rounded(value * 30)
+    elif least == 0 or value == 0:
+        scale, low, high = "zero-log", rounded(value / 1e4 or 1e-4), rounded(value * 100 or 1.0)
+    limits = " and ".join(f"{BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items())
+    ends = (
+        nextafter(bounds[Gt], inf) if Gt in bounds else least,
+        nextafter(bounds[Lt], -inf) if Lt in bounds else most,
+    )
+    words = f"a number {limits}".strip()
+    return {"scale": scale, "low": low, "high": high, "accepted": ends, "range": words}
 
 
 def rounded(value: float) -> float:
     """The nearest number with one digit: the end of a scale."""
-    exponent = floor(log10(value))
-    return float(f"{round(value / 10.0**exponent)}e{exponent}")
+    return float(f"{value:.0e}")
+
+
+def _page_fields(epochs: int) -> list[dict[str, Any]]:
+    """The fields of the page that have a slider, but for the start, whose range is that of the function."""
+    most, noise = (
+        min(MAX_EPOCHS, max(1000, 5 * epochs)),
+        "standard deviation of the normal noise on every gradient",
+    )
+    return [
+        {"name": "epochs", "doc": "number of steps", "scale": "log", "low": 1, "high": most, "whole": True,
+         "accepted": (1, MAX_EPOCHS), "range": f"1 to {MAX_EPOCHS:,}"},
+        {"name": "noise", "doc": noise, "scale": "zero-log", "low": 0.01, "high": 10,
+         "accepted": (0, None), "range": "a number at least 0"},
+        {"name": "seed", "doc": "seed of the noise", "scale": "linear", "low": 0, "high": 500, "whole": True,
+         "accepted": (0, 2**32 - 1), "range": "a whole number"},
+    ]  # fmt: skip
 
 
 COMMAND = Play

@@ -38,9 +38,9 @@ HARNESS = """
 const vm = require("node:vm"), realm = vm.createContext({}, { codeGeneration: { strings: false, wasm: false } });
 const Formula = vm.runInContext(SOURCE + "\\nFormula", realm), data = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const surfaceOf = ({ value, gradient }, dimension) => Formula.surface(value, dimension, gradient);
-const programOf = (rule, choices) => {
-  const values = Object.fromEntries(rule.controls.map(({ name, value }) => [name, value]));
-  const text = Formula.filled(rule.text, rule.variants, { ...values, ...choices });
+const programOf = (rule, choices = {}) => {
+  const values = { ...Object.fromEntries(rule.fields.map(({ name, value }) => [name, value])), ...choices };
+  const text = Formula.filled(rule.text, rule.variants, values);
   return [text, Formula.program(text, Object.keys(rule.settings)), { ...rule.settings, ...values }];
 };
 const result = (() => { BODY })();
@@ -73,8 +73,7 @@ def config(algo, function, **more):
 PATHS = """
   const surface = surfaceOf(data.functions[0], data.start.length);
   return data.rules.slice(0, data.listed).map((rule) => {
-    const choices = Object.fromEntries(rule.choices.map(({ name, value }) => [name, value]));
-    const [, program, settings] = programOf(rule, choices);
+    const [, program, settings] = programOf(rule);
     const { rows, count } = Formula.pathOn(surface, program)(settings, data.start, data.epochs);
     return Array.from(rows.subarray(0, count * (2 * data.start.length + 1)));
   });
@@ -161,7 +160,7 @@ def test_a_path_that_overflows_ends_where_that_of_descend_does():
     assert np.array_equal(paths(settings)[0][:, :2], path.points)
 
 
-VARIANTS = "return data.map(([rule, choices]) => programOf({ ...rule, controls: [] }, choices)[0])"
+VARIANTS = "return data.map(([rule, values]) => programOf(rule, values)[0])"
 
 
 @pytest.mark.parametrize("name", [name for name in RUNNING_RULES if RULES[name].variants])
@@ -169,8 +168,7 @@ def test_every_variant_is_the_formula_of_the_rule(name):
     """The words and switches of a rule, and its numbers at zero and away from it."""
     rule = RULES[name]()
     data = play.rule_data(rule.name, rule.name, rule, {"name": rule.name})
-    numbers = {name: [0.0, 0.5] for name in play.numbers(rule)}
-    options = {choice["name"]: choice["options"] for choice in data["choices"]} | numbers
+    options = {field["name"]: field.get("options", [0.0, 0.5]) for field in data["fields"]}
     rules = [replace(rule, **{name: option}) for name, each in options.items() for option in each]
     values = [{name: getattr(one, name) for name in options} for one in rules]
     assert node(VARIANTS, [[data, each] for each in values]) == [one.formula for one in rules]
@@ -313,7 +311,12 @@ def test_limits_and_rates_are_those_of_theory(name, form):
     eigenvalues = theory.curvatures(function)
     rules = [replace(rule, lr=lr) for lr in (0.001, 0.05, 0.4)]
     data = [
-        [one.formula, {key: getattr(one, key) for key in play.numbers(one)}, eigenvalues.tolist()] for one in rules
+        [
+            one.formula,
+            {field["name"]: field["value"] for field in play.fields_of(one) if "scale" in field},
+            eigenvalues.tolist(),
+        ]
+        for one in rules
     ]
     for one, found in zip(rules, limits(data), strict=True):
         predicted = theory.predict(one, function)
@@ -342,11 +345,7 @@ def test_theory_of_a_typed_rule_is_that_of_its_matrix(formula):
 def test_other_rules_have_no_theory_in_closed_form():
     linear = {name for name in RUNNING_RULES if name in ("sgd", "momentum", "nesterov", "qhm")}
     data = [play.rule_data(name, name, RULES[name](), {"name": name}) for name in RUNNING_RULES]
-    found = node(
-        "return data.map((rule) => Formula.linearStep(programOf(rule, Object.fromEntries("
-        "rule.choices.map(({ name, value }) => [name, value])))[1]) !== null)",
-        data,
-    )
+    found = node("return data.map((rule) => Formula.linearStep(programOf(rule)[1]) !== null)", data)
     assert {name for name, has_theory in zip(RUNNING_RULES, found, strict=True) if has_theory} == linear
     others = ["w <- w - lr*sign(g)", "w <- w - lr*g*w", "w <- w - lr*g/t", "w <- w - lr*f", "w <- w - lr^2*g"]
     others += ["w <- w - lr*grad(w - lr*g)", "V <- g; U <- V; w <- w - lr*U", "w <- w - lr*clip(g, -1, 1)"]

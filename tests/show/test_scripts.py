@@ -15,7 +15,7 @@ pytestmark = pytest.mark.nightly
 ASSETS = ROOT / "optilab" / "show" / "assets"
 PAGES = {
     "answer": ("page.js",),
-    "playground": ("base.js", "formula.js", "model.js", "pictures.js", "panel.js", "player.js"),
+    "playground": ("formula.js", "play.js"),
 }
 TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"
 INSTALL = "npm install --no-save --ignore-scripts typescript"

@@ -21,6 +21,12 @@ const Formula = (() => {
   ]);
   const COORDINATES = new Map(words("x y w1 w2").map((name, i) => [name, `w${1 + (i % 2)}`]));
 
+  const INFIX = [
+    { "<": "less", ">": "greater" },
+    { "+": "add", "-": "subtract" },
+    { "*": "multiply", "/": "divide", "%": "remainder" },
+  ]; // the later ones bind more closely
+
   const isNumber = (tree) => typeof tree === "number";
   const range = (length) => Array.from({ length }, (_, i) => i);
 
@@ -49,6 +55,10 @@ const Formula = (() => {
     if (text.length > MAX_CHARACTERS) throw new Error(`the formula has more than ${MAX_CHARACTERS} characters`);
   }
 
+  const tokensOf = (text) => [
+    ...text.matchAll(/(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[a-z_]\w*|\*\*|\S|[\u0080-\uffff]/gi),
+  ];
+
   const refusal = (column, what) => new Error(`column ${column}: ${what}`);
 
   /** The tree of an expression, as on paper: two factors need no sign between them. An Error says which column is not accepted.
@@ -57,13 +67,8 @@ const Formula = (() => {
    * names, functions and operations of the expression. */
   function parse(text, names = COORDINATES, functions = FUNCTIONS, offset = 0, uses = new Set()) {
     requireShort(text);
-    const tokens = [...text.matchAll(/(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[a-z_]\w*|\*\*|\S|[\u0080-\uffff]/gi)],
-      isRule = functions.has("where"),
-      products = new Map([
-        ...Object.entries({ "*": "multiply", "/": "divide" }),
-        ...(isRule ? [["%", "remainder"]] : []),
-      ]),
-      comparisons = new Map(isRule ? Object.entries({ "<": "less", ">": "greater" }) : []);
+    const tokens = tokensOf(text),
+      isRule = functions.has("where");
     let at = 0,
       depth = 0,
       nodes = 0;
@@ -82,19 +87,15 @@ const Formula = (() => {
     };
     const operation = (name, ...trees) => (uses.add(name), count([name, ...trees]));
 
-    function comparison() {
-      const left = sum();
-      return comparisons.has(next()) ? operation(comparisons.get(take()), left, sum()) : left;
-    }
-    function sum() {
-      let left = product();
-      while (next() === "+" || next() === "-") left = operation(take() === "+" ? "add" : "subtract", left, product());
-      return left;
-    }
-    function product() {
-      let left = signed();
-      while (products.has(next()) || begins(next()))
-        left = operation(begins(next()) ? "multiply" : products.get(take()), left, signed());
+    function infix(level = 0) {
+      if (level === INFIX.length) return signed();
+      const isOne = (token) => Object.hasOwn(INFIX[level], token) && (isRule || !"<>%".includes(token)),
+        isProduct = (token) => level === 2 && begins(token); // two factors need no sign between them
+      let left = infix(level + 1);
+      while (isOne(next()) || isProduct(next())) {
+        left = operation(isProduct(next()) ? "multiply" : INFIX[level][take()], left, infix(level + 1));
+        if (level === 0) break; // a comparison of a comparison is none
+      }
       return left;
     }
     function signed() {
@@ -112,19 +113,19 @@ const Formula = (() => {
       const token = next();
       if (token === undefined) fail("something is missing");
       if (/^[\d.]/.test(token) && Number(token) < 1e300) return count(Number(take()));
-      if (token === "(") return (at++, closed(comparison()));
+      if (token === "(") return (at++, closed(infix()));
       if (token === "pi") return (at++, count(Math.PI));
       if (names.has(token)) return (at++, uses.add(token), count(names.get(token)));
       if (!functions.has(token)) fail(begins(token) ? `unknown name "${token}"` : `"${token}" is not accepted here`);
       at++;
       expect("(");
-      const trees = [comparison()];
-      while (trees.length < functions.get(token)) trees.push((expect(","), comparison()));
+      const trees = [infix()];
+      while (trees.length < functions.get(token)) trees.push((expect(","), infix()));
       return closed(operation(token, ...trees));
     }
     const closed = (tree) => (expect(")"), tree);
 
-    const tree = comparison();
+    const tree = infix();
     return at < tokens.length ? fail(`"${next()}" is not accepted here`) : tree;
   }
 
@@ -141,6 +142,15 @@ const Formula = (() => {
       requireShort(text);
     }
     return text;
+  }
+
+  /** The names in the formula of an optimizer that stand for nothing else: its settings. */
+  function settingsOf(text) {
+    requireShort(text);
+    const targets = text.split(";").map((part) => /\w*/.exec(part.trim())[0]),
+      taken = new Set([...targets, ...RULE_FUNCTIONS.keys(), "w", "g", "t", "f", "H", "I", "pi"]);
+    const names = tokensOf(text).map(([token]) => token);
+    return [...new Set(names)].filter((name) => /^[a-z_]/i.test(name) && !taken.has(name) && !(name in {}));
   }
 
   /** The formula of an optimizer whose settings have these names: its statements in order, the names of its states, the trees
@@ -227,14 +237,7 @@ const Formula = (() => {
       throw new Error(`${op} has no derivative here`);
     })(tree);
 
-  // --- trees as steps on arrays --------------------------------------------------------------------------------
-
-  const unary = (run) => (to, a) => () => {
-    for (let i = 0; i < to.length; i++) to[i] = run(a[i]);
-  };
-  const binary = (run) => (to, a, b) => () => {
-    for (let i = 0; i < to.length; i++) to[i] = run(a[i], b[i]);
-  };
+  // --- trees as steps --------------------------------------------------------------------------------------------
 
   /** The first coordinate of the shortest solution of [[a, b], [b, c]] x = (u, v). */
   function solution(a, b, c, u, v) {
@@ -247,86 +250,62 @@ const Formula = (() => {
     return along((1 + p) * u + q * v, mean + radius) + along((1 - p) * u - q * v, mean - radius);
   }
 
-  /** Operations: from an array of results and those of the arguments, the function that calculates the results. */
+  /** Operations on cells of a memory, as functions that calculate the cell `to`. */
+  const step =
+    (run) =>
+    (m, to, a, b = a, c = a, u = a, v = a) =>
+    () =>
+      (m[to] = run(m[a], m[b], m[c], m[u], m[v]));
   const OPERATIONS = new Map(
     Object.entries({
-      add: (to, a, b) => () => {
-        for (let i = 0; i < to.length; i++) to[i] = a[i] + b[i];
-      },
-      subtract: (to, a, b) => () => {
-        for (let i = 0; i < to.length; i++) to[i] = a[i] - b[i];
-      },
-      multiply: (to, a, b) => () => {
-        for (let i = 0; i < to.length; i++) to[i] = a[i] * b[i];
-      },
-      divide: (to, a, b) => () => {
-        for (let i = 0; i < to.length; i++) to[i] = a[i] / b[i];
-      },
-      where: (to, c, a, b) => () => {
-        for (let i = 0; i < to.length; i++) to[i] = c[i] !== 0 ? a[i] : b[i];
-      },
-      solve: (to, a, b, c, u, v) => () => {
-        for (let i = 0; i < to.length; i++) to[i] = solution(a[i], b[i], c[i], u[i], v[i]);
-      },
-      smallest: (to, a, b, c) => () => {
-        for (let i = 0; i < to.length; i++) to[i] = (a[i] + c[i]) / 2 - Math.hypot((a[i] - c[i]) / 2, b[i]);
-      },
+      add: (m, to, a, b) => () => (m[to] = m[a] + m[b]),
+      subtract: (m, to, a, b) => () => (m[to] = m[a] - m[b]),
+      multiply: (m, to, a, b) => () => (m[to] = m[a] * m[b]),
+      divide: (m, to, a, b) => () => (m[to] = m[a] / m[b]),
       // As in NumPy: a remainder has the sign of b, some powers are other operations, and a NaN is the smaller and the larger.
-      remainder: binary((a, b) => {
-        const rest = a % b;
-        return rest && rest < 0 !== b < 0 ? rest + b : rest;
-      }),
-      power: binary((a, b) => (b === 2 ? a * a : b === 0.5 ? Math.sqrt(a) : b === -1 ? 1 / a : a ** b)),
-      min: binary((a, b) => (a <= b || a !== a ? a : b)),
-      max: binary((a, b) => (a >= b || a !== a ? a : b)),
-      less: binary((a, b) => a < b),
-      greater: binary((a, b) => a > b),
-      negative: unary((a) => -a),
-      sign: unary((a) => (a > 0 ? 1 : a < 0 ? -1 : a - a)),
-      ...Object.fromEntries(["abs", ...SMOOTH].map((name) => [name, unary(Math[name])])),
+      remainder: step((a, b) => (a % b) + (Math.sign(a % b) * Math.sign(b) < 0 ? b : 0)),
+      power: step((a, b) => (b === 2 ? a * a : b === 0.5 ? Math.sqrt(a) : b === -1 ? 1 / a : a ** b)),
+      min: step((a, b) => (a <= b || a !== a ? a : b)),
+      max: step((a, b) => (a >= b || a !== a ? a : b)),
+      less: step((a, b) => Number(a < b)),
+      greater: step((a, b) => Number(a > b)),
+      negative: step((a) => -a),
+      sign: step((a) => (a > 0 ? 1 : a < 0 ? -1 : a - a)),
+      where: step((a, b, c) => (a !== 0 ? b : c)),
+      solve: step(solution),
+      smallest: step((a, b, c) => (a + c) / 2 - Math.hypot((a - c) / 2, b)),
+      ...Object.fromEntries(["abs", ...SMOOTH].map((name) => [name, step(Math[name])])),
     }),
   );
 
-  /** Trees as steps on arrays of `size` numbers: what several trees contain is calculated once.
+  /** Trees as steps on the cells of a memory: what several trees contain is calculated once.
    *
-   * `inputs` has the array of every name; `run[k]()` calculates group k of the trees into `results[k]`, from the inputs and from
-   * what the groups before it have left. */
-  function compiled(groups, names, size = 1) {
-    const inputs = new Map(names.map((name) => [name, new Float64Array(size)])),
-      arrays = new Map(inputs), // by the names of inputs, by numbers after a #, and by @1, @2, ... of operations
-      known = new Map(), // operations by their names and those of their arguments
-      run = [],
-      results = [];
-    const constant = (number) => {
-      const name = `#${Object.is(number, -0) ? "-0" : number}`;
-      if (!arrays.has(name)) arrays.set(name, new Float64Array(size).fill(number));
-      return name;
+   * `cells` has the cell of every name; `run[k]()` calculates group k of the trees into the cells `results[k]`, from those of the
+   * names and from what the groups before it have left. */
+  function compiled(groups, names) {
+    const cells = new Map(names.map((name, i) => [name, i])), // also of numbers, after a #, and of operations
+      numbers = names.map(() => 0),
+      steps = groups.map(() => []);
+    const cellOf = (key, number) => {
+      if (!cells.has(key)) cells.set(key, numbers.push(number) - 1);
+      return cells.get(key);
     };
-    for (const trees of groups) {
-      const steps = [];
+    const results = groups.map((trees, k) => {
       const place = walk((tree, ...parts) => {
-        if (!Array.isArray(tree)) return isNumber(tree) ? constant(tree) : tree;
-        const text = `${tree[0]} ${parts}`;
-        if (!known.has(text)) {
-          const array = new Float64Array(size),
-            step = OPERATIONS.get(tree[0])(array, ...parts.map((name) => arrays.get(name)));
-          if (parts.every((name) => name[0] === "#")) {
-            step();
-            known.set(text, constant(array[0]));
-          } else {
-            steps.push(step);
-            known.set(text, `@${known.size}`);
-            arrays.set(known.get(text), array);
-          }
-        }
-        return known.get(text);
+        if (isNumber(tree)) return cellOf(`#${Object.is(tree, -0) ? "-0" : tree}`, tree);
+        if (!Array.isArray(tree)) return cells.get(tree);
+        const key = `${tree[0]} ${parts}`;
+        if (!cells.has(key)) steps[k].push([OPERATIONS.get(tree[0]), cellOf(key, 0), ...parts]);
+        return cells.get(key);
       });
-      results.push(trees.map((tree) => arrays.get(place(tree))));
-      run.push(() => {
-        for (let i = 0; i < steps.length; i++) steps[i]();
-      });
-    }
-    return { inputs, results, run };
+      return trees.map(place);
+    });
+    const memory = Float64Array.from(numbers),
+      groupsOfSteps = steps.map((group) => group.map(([operation, ...places]) => operation(memory, ...places)));
+    const run = groupsOfSteps.map((group) => () => {
+      for (let i = 0; i < group.length; i++) group[i]();
+    });
+    return { memory, cells, results, run };
   }
 
   // --- functions -----------------------------------------------------------------------------------------------
@@ -360,11 +339,15 @@ const Formula = (() => {
     };
   }
 
-  /** A function at `size` points at once: the arrays of its coordinates, what calculates, and the array of its values. */
-  function valuesOf({ value, dimension }, size = 1) {
-    const names = range(dimension).map((i) => `w${i + 1}`),
-      { inputs, results, run } = compiled([[value]], names, size);
-    return { points: [...inputs.values()], run: run[0], values: results[0][0] };
+  /** The value of a function at a point. */
+  function valueOf({ value }) {
+    const { memory, results, run } = compiled([[value]], ["w1", "w2"]);
+    return (x, y = 0) => {
+      memory[0] = x;
+      memory[1] = y;
+      run[0]();
+      return memory[results[0][0]];
+    };
   }
 
   /** A tree of w1 and w2 with the trees of a point in their place. */
@@ -458,42 +441,40 @@ const Formula = (() => {
     const { dimension, value, gradient } = surface,
       { settings } = program,
       { moving, first, after } = writtenOut(program, surface),
-      w = cells("w", dimension),
-      g = cells("g", dimension),
+      [w, g] = ["w", "g"].map((name) => cells(name, dimension)),
       here = [value, ...gradient].map((tree) => substituted(tree, w)),
       start = compiled([first], [...w, ...settings]),
-      step = compiled([here, after], [...moving, ...g, ".t", ".f", ...settings]);
-    const [evaluate, update] = step.run,
+      step = compiled([here, after], [...moving, ...g, ".t", ".f", ...settings]),
+      { memory } = step,
+      [evaluate, update] = step.run,
       [local, ends] = step.results,
-      places = moving.map((name) => step.inputs.get(name)),
-      slopes = g.map((name) => step.inputs.get(name)),
-      [t, f] = [".t", ".f"].map((name) => step.inputs.get(name)),
-      seen = [...places.slice(0, dimension), ...local],
-      width = seen.length,
-      next = new Float64Array(places.length);
+      [slope, t, f] = [g[0], ".t", ".f"].map((name) => step.cells.get(name)),
+      seen = [...range(dimension), ...local],
+      next = new Float64Array(moving.length);
     return (values, point, steps, noise = null) => {
-      const rows = new Float64Array((steps + 1) * width);
-      for (const { inputs } of [start, step]) {
-        for (const name of settings) inputs.get(name)[0] = values[name];
-        w.forEach((name, i) => (inputs.get(name)[0] = point[i]));
+      const rows = new Float64Array((steps + 1) * seen.length);
+      for (const { memory, cells } of [start, step]) {
+        memory.set(point);
+        for (const name of settings) memory[cells.get(name)] = values[name];
       }
       start.run[0]();
-      start.results[0].forEach((array, i) => (places[dimension + i][0] = array[0]));
+      start.results[0].forEach((cell, i) => (memory[dimension + i] = start.memory[cell]));
       for (let row = 0; ; row++) {
         evaluate();
         let isFinite = true;
-        for (let i = 0; i < width; i++) {
-          rows[row * width + i] = seen[i][0];
-          isFinite = isFinite && Number.isFinite(seen[i][0]);
+        for (let i = 0; i < seen.length; i++) {
+          rows[row * seen.length + i] = memory[seen[i]];
+          isFinite &&= Number.isFinite(memory[seen[i]]);
         }
         if (row && !isFinite) return { rows, count: row };
         if (row === steps) return { rows, count: steps + 1 };
-        t[0] = row + 1;
-        f[0] = local[0][0];
-        for (let i = 0; i < dimension; i++) slopes[i][0] = local[1 + i][0] + (noise ? noise[row * dimension + i] : 0);
+        memory[t] = row + 1;
+        memory[f] = memory[local[0]];
+        for (let i = 0; i < dimension; i++)
+          memory[slope + i] = memory[local[1 + i]] + (noise ? noise[row * dimension + i] : 0);
         update();
-        for (let i = 0; i < next.length; i++) next[i] = ends[i][0];
-        for (let i = 0; i < next.length; i++) places[i][0] = next[i];
+        for (let i = 0; i < next.length; i++) next[i] = memory[ends[i]];
+        memory.set(next);
       }
     };
   }
@@ -524,19 +505,17 @@ const Formula = (() => {
     const bounds = [plus(plus(1, trace), determinant), plus(minus(1, trace), determinant), minus(1, determinant)],
       changes = bounds.map((bound) => derivative(bound, "lr"));
     if (changes.some((change) => namesIn(change).has("lr"))) return null;
-    const step = compiled([[...bounds, ...changes], matrix], [...settings, ".a"]),
-      [atZero, entries] = step.results;
+    const { memory, cells, results, run } = compiled([[...bounds, ...changes], matrix], [...settings, ".a"]),
+      at = (lr) => (memory.fill(lr, cells.get("lr"), cells.get("lr") + 1), run.forEach((group) => group()));
     return (values, curvature) => {
-      for (const name of settings) step.inputs.get(name)[0] = values[name];
-      step.inputs.get(".a")[0] = curvature;
-      step.inputs.get("lr")[0] = 0;
-      step.run[0]();
-      const numbers = atZero.map((array) => array[0]),
-        zeros = [0, 1, 2].map((i) => (Math.abs(numbers[i]) > 1e-12 ? -numbers[i] / numbers[i + 3] : 0)),
-        limit = Math.min(...zeros.filter((lr) => lr > 0));
-      step.inputs.get("lr")[0] = values.lr;
-      for (const run of step.run) run();
-      return { limit, rate: spectralRadius(...entries.map((array) => array[0])) };
+      for (const name of settings) memory[cells.get(name)] = values[name];
+      memory[cells.get(".a")] = curvature;
+      at(0);
+      const numbers = results[0].map((cell) => memory[cell]),
+        zeros = [0, 1, 2].map((i) => (Math.abs(numbers[i]) > 1e-12 ? -numbers[i] / numbers[i + 3] : 0));
+      at(values.lr);
+      const rate = spectralRadius(...results[1].map((cell) => memory[cell]));
+      return { limit: Math.min(...zeros.filter((lr) => lr > 0)), rate };
     };
   }
 
@@ -550,5 +529,5 @@ const Formula = (() => {
     return size * (spread >= 0 ? Math.abs(half) + Math.sqrt(spread) : Math.sqrt(determinant));
   }
 
-  return { derivative, dimensionOf, filled, linearStep, parse, pathOn, program, surface, valuesOf };
+  return { derivative, dimensionOf, filled, linearStep, parse, pathOn, program, settingsOf, surface, valueOf };
 })();
