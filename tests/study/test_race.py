@@ -78,7 +78,7 @@ def test_a_rate_at_an_end_is_a_tie():
         assert [row["verdict"] for row in standings(found)] == verdicts
         (note,) = race_tables.race_notes(found, [], [])[2:]
         assert note.startswith("a better rate may lie beyond those that were tried")
-    assert race_tables.race_verdict_sentences(found) == ["may be the best: r1, r0; try more rates with --budget 2"]
+    assert race_tables.race_verdict(found)[1] == "may be the best: r1, r0"
     ends = [measure(RULES["sgd"](), WHERE[0], repeat, replace(CONDITIONS, budget=3)) for repeat in range(6)]
     assert {one.at_end for one in ends} == {True, False}
     assert not measure(RULES["sgd"](), WHERE[0], 0, replace(CONDITIONS, budget=2)).at_end
