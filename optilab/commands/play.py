@@ -33,7 +33,7 @@ from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import called
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import settings_in_formula
-from optilab.show import chart_svg, terminal
+from optilab.show import terminal
 from optilab.show.chart import MARKERS
 from optilab.show.page import asset, document, page_file, write_page
 from optilab.words import plural
@@ -175,6 +175,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
     """
     from optilab.commands.charts.paths import paths_chart
+    from optilab.show import chart_svg
 
     require(config, "a page")
     function = config.function
