@@ -11,7 +11,6 @@ from pydantic import Field
 from optilab.commands.answer import Printed, Verbatim
 from optilab.commands.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
-from optilab.commands.race_tables import document
 from optilab.commands.request import Place, options_of
 from optilab.commands.results import LabStudy
 from optilab.marks import Argument, Flag
@@ -49,6 +48,8 @@ class Report(ComparisonOptions, FolderOptions, OutputOptions):
         write_page(path, content)
         shown: dict[str, Any] = {"comparison": answer.document()}
         if isinstance(answer, LabStudy) and answer.heats is not None:
+            from optilab.commands.race_tables import document  # with NumPy
+
             shown = {"race": document(answer.heats, answer.entry)}
         blocks: list[Block] = [Verdict(answer.verdict), *(f"note: {one}" for one in left_out), str(path)]
         return Written(blocks, {"page": str(path), "bytes": len(content), **shown}, [Verbatim(path)])

@@ -66,8 +66,8 @@ function points(curve) {
   return curve.points;
 }
 const curves = (/** @type {Element} */ panel) => all(".line[data-name]:not(.off)", panel);
-const nearest = (/** @type {number[][]} */ places, /** @type {number} */ x) =>
-  places.reduce((a, b) => (Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a));
+const nearest = (/** @type {any[]} */ places, /** @type {number} */ x, axis = 0) =>
+  places.reduce((a, b) => (Math.abs(b[axis] - x) < Math.abs(a[axis] - x) ? b : a));
 const view = (/** @type {any} */ panel) => panel.querySelector(".plot").getAttribute("viewBox").split(" ").map(Number);
 
 /**
@@ -82,8 +82,8 @@ function tell(panel, x, y, left, top) {
   const at = nearest(read, x)[0];
   const rows = read.filter((row) => row[0] === at).sort((a, b) => b[1] - a[1]);
   const high = view(panel)[3];
-  const near = y === null ? null : rows.reduce((a, b) => (Math.abs(b[1] - y) < Math.abs(a[1] - y) ? b : a));
-  lift(panel, near && Math.abs(near[1] - y) < 0.06 * high ? near[2].dataset.series : null);
+  const near = y === null ? null : nearest(rows, y, 1);
+  lift(panel, y !== null && near && Math.abs(near[1] - y) < 0.06 * high ? near[2].dataset.series : null);
   const cells = rows
     .slice(0, 14)
     .map(([, value, curve]) =>
