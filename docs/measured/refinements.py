@@ -70,7 +70,10 @@ def counts(labeled: list[Labeled]) -> Counter[str]:
     """How many sick ones are flagged, rightly, and of two causes both; and how many healthy ones are flagged."""
     found: Counter[str] = Counter()
     for truth, accepted, evidence in labeled:
-        findings = diagnose(evidence)
+        with patch.object(
+            verdict, "_changes", return_value=True
+        ):  # which remedies are proposed does not matter here
+            findings = diagnose(evidence)
         flagged, names = verdict.sick(findings), [finding.rule for finding in findings[:2]]
         if truth == "healthy":
             found["false"] += flagged
