@@ -30,8 +30,8 @@ from tests.study.generated import training
 pytestmark = pytest.mark.browser
 
 FOREIGN = (
-    "img, iframe, object, embed, form, a:not(.skip, #steps a), meta[http-equiv=refresh], [onload], [onerror], [onmouseover], "
-    "[onclick]"
+    "img, iframe, object, embed, form, a:not(.skip, #steps a), meta[http-equiv=refresh], [onload], [onerror], "
+    "[onmouseover], [onclick]"
 )
 KINDS = [
     contract.TestReport,
