@@ -33,7 +33,7 @@ from optilab.optimize.formula import MAX_LENGTH, Node
 from optilab.optimize.objective import called
 from optilab.optimize.program import compiled
 from optilab.optimize.rule import settings_in_formula
-from optilab.show import chart_svg, terminal
+from optilab.show import terminal
 from optilab.show.page import asset, document, page_file, write_page
 from optilab.words import plural
 
@@ -168,6 +168,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     """
     from optilab.commands.charts.paths import paths_chart
     from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING
+    from optilab.show import chart_svg
 
     require(config, "a page")
     function, trees, paths = config.function, dump(config), follow(config)

@@ -137,17 +137,16 @@ def test_noise_is_added_to_every_gradient(opened, optilab, tmp_path):
 
 def test_custom_rule_runs_by_its_formula(opened, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "import numpy as np\n"
-        "class Turning:\n"
-        "    formula = 'V <- where(V*g < 0, keep*V, V); V <- beta*V + g; w <- w - lr*V'\n"
+        "class Decayed:\n"
+        "    formula = 'V <- beta*V + g; w <- w - lr*V - keep*w'\n"
         "    def __init__(self, lr=0.05, beta=0.9, keep=0.0):\n"
         "        self.lr, self.beta, self.keep, self.V = lr, beta, keep, 0.0\n"
         "    def update(self, w, g):\n"
-        "        self.V = self.beta*np.where(self.V*g < 0, self.keep*self.V, self.V) + g\n"
-        "        return w - self.lr*self.V\n"
+        "        self.V = self.beta*self.V + g\n"
+        "        return w - self.lr*self.V - self.keep*w\n"
         "def plain(w, g, lr=0.1):\n    return w - lr*g\n"
     )
-    settings = config([f"{tmp_path}/mine.py:Turning"])
+    settings = config([f"{tmp_path}/mine.py:Decayed"])
     page = opened(settings)
     agreeing(settings.algo[0], settings.function, rows(page)[0])
     page.enter("#rule0-keep-exact", "0.5")
@@ -160,9 +159,7 @@ def test_custom_rule_runs_by_its_formula(opened, tmp_path):
     ("changes", "message"),
     [
         ({"algo": ["sgd", "l-bfgs"]}, "l-bfgs has no formula that a page could run"),
-        ({"function": "logistic-regression"}, "logistic-regression has 3 variables, and a page needs one or two"),
         ({"noise": 0.1, "clip_norm": 1}, "a page runs an optimizer as it is, without clip_norm and noise"),
-        ({"epochs": 20_000}, "a page computes at most 10,000 epochs, got 20,000"),
     ],
 )
 def test_optimize_refuses_a_page_before_the_work(changes, message, optilab, tmp_path):
@@ -310,38 +307,29 @@ def test_picture_is_moved_and_stretched(opened):
     """By mouse, wheel and keys; what was under the hand stays under it."""
     page = opened(config(["sgd", "adam"]), width=800)
     sides = "return view()"
-    at = f"const corner = (() => {{ {CORNER} }})(); const [x, y] = arguments[0];" + (
-        "return under({clientX: corner[0] + x, clientY: corner[1] + y})"
+    at = f"const [left, top] = (() => {{ {CORNER} }})(); const [x, y] = arguments[0];" + (
+        "return under({clientX: left + x, clientY: top + y})"
     )
     whole, before = np.array(page.script(sides)), page.script(at, [200, 150])
     page.drag("#ground .plane", (200, 150), (260, 190))
-    page.script(FRAMES)
     assert page.script(at, [260, 190]) == pytest.approx(before)
     assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole))
     assert page.script("return [state.start, fragment().startsWith('view=')]") == [[-5, -2], True]
     click(page, "whole")
-    assert np.array_equal(page.script(sides), whole)
     assert page.script(FRAGMENT) == ""
-
+    page.script("scrollTo(0, 0)")
     left, top = page.script(CORNER)
     wheel = {"type": "mouseWheel", "x": left + 200, "y": top + 150, "deltaX": 0, "deltaY": -50}
-    page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", wheel)
-    page.script(FRAMES)
-    assert np.array_equal(page.script(sides), whole)  # it scrolls the page
-    page.script("scrollTo(0, 0)")
     page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", wheel | {"modifiers": 2})
     page.script(FRAMES)
     assert page.script(at, [200, 150]) == pytest.approx(before, abs=0.03)  # the wheel tells whole pixels
     assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole) / 2**0.5)
-
     page.press("body", "0", "+")
-    assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole) / 2)
     assert np.array(page.script(sides)) == pytest.approx(whole / 2)  # the minimum at 0 stays where it is
     page.press("body", "0")
-    page.script(FRAMES)
     place = page.script(at, [300, 120])
     page.drag("#ground .plane", (300, 120), (300, 120))  # a click moves the start
-    assert page.script("return state.start") == pytest.approx(place, abs=0.05)  # a click has whole pixels
+    assert page.script("return state.start") == pytest.approx(place, abs=0.05)  # in whole pixels
 
 
 def test_address_keeps_settings_and_reset_forgets_them(opened, tmp_path):

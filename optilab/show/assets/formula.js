@@ -529,5 +529,5 @@ const Formula = (() => {
     return size * (spread >= 0 ? Math.abs(half) + Math.sqrt(spread) : Math.sqrt(determinant));
   }
 
-  return { derivative, dimensionOf, filled, linearStep, parse, pathOn, program, settingsOf, surface, valueOf };
+  return { dimensionOf, filled, linearStep, parse, pathOn, program, settingsOf, surface, valueOf };
 })();

@@ -219,7 +219,6 @@ function draws(seed, count) {
 const heightAt = (path, row) => path.rows[row * WIDTH + dimension];
 const pointAt = (path, row) => [...path.rows.subarray(row * WIDTH, row * WIDTH + dimension)];
 const slopeAt = (path, row) => Math.hypot(...path.rows.subarray(row * WIDTH + dimension + 1, (row + 1) * WIDTH));
-const rowAt = (path, epoch) => Math.min(epoch, path.count - 1);
 const isIn = (sides, point) => point.every((w, axis) => w >= sides[axis][0] && w <= sides[axis][1]);
 const roundingOf = (f) => data.rounding * Math.max(1, Math.abs(f));
 /** Whether f is lower than at the minimum that is known, which then is one of several, or the lowest of its box only. */
@@ -277,29 +276,19 @@ function theoryOf(rule, values, path) {
 
 const MAX_TIE = 0.01; // of the distance of the nearest: no rule within it is ahead
 
-/** In a sentence, which rules are nearest to a minimum at an epoch, or have the lowest f. */
+/** In a sentence, which rules are nearest to a minimum at an epoch, or have the lowest f, and which ones are lost. */
 function answerAt(epoch, shown) {
-  const { fn } = state,
-    [isKnown, minimum] = [fn.minima.length > 0, fn.minima.length > 1 ? "a minimum" : "the minimum"];
-  const ends = shown.map(({ rule: { name }, path }) => {
-    const row = rowAt(path, epoch),
-      lost = /diverged|off the map/.exec(verdictAt(path, row))?.[0];
-    return { name, lost, far: lost ? Infinity : (nearest(fn, pointAt(path, row))?.distance ?? heightAt(path, row)) };
-  });
-  const far = least(ends.map((end) => end.far)),
-    first = ends.filter((end) => end.far <= far + MAX_TIE * Math.abs(far) && !end.lost).map((end) => end.name),
-    verb = first.length > 1 ? "are" : "is",
-    where = isKnown ? `nearest to ${minimum}, ${text(far, 2)} from it` : `lowest: f = ${text(far, 2)}`,
-    lost = ["diverged", "off the map"].map((how) => [
-      how,
-      ends.filter((end) => end.lost === how).map((end) => end.name),
-    ]),
-    parts = [
-      [`${few(first)} ${verb} ${where}`, first],
-      ...lost.map(([how, names]) => [`${how}: ${few(names)}`, names]),
-    ];
-  if (!shown.length) return "No optimizer is ticked.";
-  return `After ${epoch} epochs ${parts.flatMap(([part, names]) => (names.length ? [part] : [])).join("; ")}.`;
+  const { minima } = state.fn,
+    minimum = minima.length > 1 ? "a minimum" : "the minimum",
+    farOf = ({ distance, f }) => distance ?? f,
+    named = (lost) => shown.filter(({ verdict }) => verdict.includes(lost)).map(({ rule }) => rule.name);
+  const others = shown.filter(({ verdict }) => !/diverged|off the map/.test(verdict)),
+    far = least(others.map(farOf)),
+    first = others.filter((result) => farOf(result) <= far + MAX_TIE * Math.abs(far)).map(({ rule }) => rule.name),
+    where = minima.length ? `nearest to ${minimum}, ${text(far, 2)} from it` : `lowest: f = ${text(far, 2)}`,
+    lost = ["diverged", "off the map"].filter((how) => named(how).length).map((how) => `${how}: ${few(named(how))}`),
+    parts = first.length ? [`${few(first)} ${first.length > 1 ? "are" : "is"} ${where}`, ...lost] : lost;
+  return shown.length ? `After ${epoch} epochs ${parts.join("; ")}.` : "No optimizer is ticked.";
 }
 
 /** What theory says of a rule under its settings. */
@@ -522,10 +511,10 @@ function polyline(places) {
 
 /** The curves of rules up to the epoch that is shown, and pale beyond it, as lines, as dots at every so many steps (NaN: none), and as the
  * places where they are at the epoch. */
-function trace(shown, epoch, name, placesOf, everyOf) {
+function trace(shown, name, placesOf, everyOf) {
   const [lines, dots, ends] = [[], [], []];
-  for (const { i, path } of shown) {
-    const [row, places, every] = [rowAt(path, epoch), placesOf(path), everyOf(path)],
+  for (const { i, path, row } of shown) {
+    const [places, every] = [placesOf(path), everyOf(path)],
       d = polyline(places.slice(0, row + 1)),
       halo = svg("path", { d, class: "halo" });
     const isDot = (spot, at) => at <= row && at % every === i % every && isInside(spot);
@@ -543,7 +532,7 @@ const powers = (sides, most) => ticks(sides, most, 1).map((exponent) => [exponen
 const coordinates = ({ fn } = state) =>
   (fn.key === fn.formula && /\b[xy]\b/.test(fn.formula) ? ["x", "y"] : ["w1", "w2"]).slice(0, dimension);
 
-function drawGround(shown, epoch) {
+function drawGround(shown) {
   const { fn, start } = state,
     [xs, second] = view(),
     profile = second ? [] : range(481).map((i) => [xs[0] + ((xs[1] - xs[0]) * i) / 480]),
@@ -555,7 +544,7 @@ function drawGround(shown, epoch) {
   const place = (point) => [ground.x(point[0]), ground.y(second ? point[1] : fn.value(point[0]))],
     stars = fn.minima.map(({ point }) => place(point)).filter(isInside),
     placesOf = (path) => range(path.count).map((row) => place(pointAt(path, row))),
-    { lines, dots, ends } = trace(shown, epoch, "path", placesOf, ({ count }) => (count - 1 > MANY ? NaN : 1)),
+    { lines, dots, ends } = trace(shown, "path", placesOf, ({ count }) => (count - 1 > MANY ? NaN : 1)),
     heads = ends.map(([i, places]) => [i, places.at(-1)]).filter(([, spot]) => isInside(spot)),
     curve = svg("path", { d: polyline(profile.map(place)), class: "profile" });
   ground.fill(
@@ -657,7 +646,7 @@ function drawLosses(shown, epoch) {
     losses = chart("losses", [0, state.epochs], ys, "epoch", gap),
     placesOf = (path) => range(path.count).map((row) => [losses.x(row), losses.y(levelOf(heightAt(path, row)))]),
     every = ({ count }) => Math.max(1, Math.floor(count / 10)),
-    { lines, dots, ends } = trace(shown, epoch, "loss", placesOf, every);
+    { lines, dots, ends } = trace(shown, "loss", placesOf, every);
   const cursor = svg("path", { d: epoch < state.epochs ? `M${losses.x(epoch)} 0V100` : "", class: "cursor" });
   losses.fill(
     numbered(ticks(losses.xs, losses.isSmall ? 4 : 6, 1)),
@@ -816,15 +805,15 @@ function card(entry, i) {
   theory.before(...rows);
   element.rate = fields.find((field) => field.name === "lr");
   box.addEventListener("change", () => ((entry.shown = box.checked), update()));
-  element.show = (path, known, epoch) => {
+  element.show = ({ theory: known, verdict: status }) => {
     box.checked = entry.shown;
     element.classList.toggle("off", !entry.shown);
     rows.forEach((row, k) => row.show(fields[k].name === "lr" ? known?.limit : 0));
     formula.textContent = rule.name === rule.text ? "" : formulaOf(rule, values);
     theory.textContent =
       state.noise && isExact(entry) ? "no noise: it evaluates gradients itself" : sentence(known, values.lr);
-    verdict.textContent = verdictAt(path, rowAt(path, epoch));
-    verdict.className = `verdict ${verdict.textContent.replace(/.*off the map/, "diverged")}`; // a word more has no color
+    verdict.textContent = status;
+    verdict.className = `verdict ${status.replace(/.*off the map/, "diverged")}`; // a word more has no color
   };
   return element;
 }
@@ -880,7 +869,19 @@ let state,
   drawing = 0;
 
 const shownEpoch = () => Math.min(state.at ?? state.epochs, state.epochs);
-const shownRules = () => state.rules.map((entry, i) => ({ ...entry, i, path: paths[i] })).filter(({ shown }) => shown);
+
+/** Every rule with what came out for it at the epoch that is shown. */
+const results = () =>
+  state.rules.map((entry, i) => {
+    const path = paths[i],
+      row = Math.min(shownEpoch(), path.count - 1),
+      point = pointAt(path, row),
+      [f, slope, verdict] = [heightAt, slopeAt, verdictAt].map((of) => of(path, row)),
+      distance = nearest(state.fn, point)?.distance,
+      theory = theoryOf(entry.rule, entry.values, path);
+    return { ...entry, i, path, row, point, f, slope, verdict, distance, theory };
+  });
+const shownRules = (all = results()) => all.filter(({ shown }) => shown);
 
 /** A setting has changed. */
 function update() {
@@ -895,15 +896,15 @@ function redraw() {
 function draw() {
   drawing = 0;
   const epoch = shownEpoch(),
-    theories = state.rules.map(({ rule, values }, i) => theoryOf(rule, values, paths[i])),
-    shown = shownRules().map((entry) => ({ ...entry, theory: theories[entry.i] })),
+    all = results(),
+    shown = shownRules(all),
     { fn } = state,
     line = command();
-  drawGround(shown, epoch);
+  drawGround(shown);
   drawLosses(shown, epoch);
   drawTheory(shown);
   sliders.forEach((row) => row.show());
-  cards.forEach((element, i) => element.show(paths[i], theories[i], epoch));
+  all.forEach((result) => cards[result.i].show(result));
   const texts = {
     answer: answerAt(epoch, shown),
     about: step?.settled === settled() ? step.about : "",
@@ -914,7 +915,7 @@ function draw() {
   for (const [id, content] of Object.entries(texts)) byId(id).textContent = content;
   byId("legend").replaceChildren(...shown.map(({ i, rule }) => html("span", {}, sign(i), rule.name)));
   for (const input of document.querySelectorAll("#seed, #seed-exact")) input.disabled = !state.noise; // it seeds nothing
-  showResults(shown, epoch);
+  showResults(shown);
   byId("at").max = state.epochs;
   byId("at").value = epoch;
   byId("at").setAttribute("aria-valuetext", texts.epoch);
@@ -929,16 +930,13 @@ function draw() {
 }
 
 /** Where every rule is at the epoch that is shown. */
-function showResults(shown, epoch) {
+function showResults(shown) {
   const known = state.fn.minima.length ? ["distance"] : [],
     head = ["optimizer", "epoch", ...coordinates(), "f", "|grad|", ...known, "verdict"];
-  const rows = shown.map(({ i, rule, path }) => {
-    const row = rowAt(path, epoch),
-      point = pointAt(path, row),
-      distances = known.map(() => nearest(state.fn, point).distance),
-      numbers = [...point, heightAt(path, row), slopeAt(path, row), ...distances].map((number) => text(number, 4)),
+  const rows = shown.map(({ i, rule, row, point, f, slope, distance, verdict }) => {
+    const numbers = [...point, f, slope, ...known.map(() => distance)].map((number) => text(number, 4)),
       name = html("th", { scope: "row" }, sign(i), rule.name);
-    return html("tr", {}, name, ...[row, ...numbers, verdictAt(path, row)].map((cell) => html("td", {}, String(cell))));
+    return html("tr", {}, name, ...[String(row), ...numbers, verdict].map((cell) => html("td", {}, cell)));
   });
   const names = html("tr", {}, ...head.map((name) => html("th", { scope: "col" }, name)));
   byId("results").replaceChildren(html("thead", {}, names), html("tbody", {}, ...rows));
