@@ -445,7 +445,7 @@ def test_guided_steps_are_links_to_what_they_say(opened):
     assert page.script(rate, 0) == pytest.approx(1.04)
     assert "at lr 1.12 and beta 0.403" in step("the best lr and beta of momentum")
     assert page.script(rate, 1) == pytest.approx((20**0.5 - 1) / (20**0.5 + 1), rel=0.01)  # of heavy ball
-    past = float(re.search(r"goes past it by (\S+) and", step("why Adam overshoots"))[1])
+    past = float(re.search(r"goes past it by (\S+)\. A", step("why Adam overshoots"))[1])
     assert past == pytest.approx(np.max(rows(page)[2][:, :2]), rel=0.05)
     assert page.script("return shownRules().map((one) => one.i)") == [2]
     enter(page, rule0_lr_exact="0.1")
