@@ -325,16 +325,13 @@ def _steps(
         )
     for place, rule, path in zip(places, config.algo, paths, strict=True):
         away = path.points - np.array(function.minima[0])
-        beyond = -np.sign(away[0]) * away  # positive past the minimum
-        far = beyond.max(axis=0)
-        axis = int(far.argmax())
-        if rule.name == "adam" and beyond[-1, axis] < far[axis] > 0.01 * -beyond[0, axis]:
+        if rule.name == "adam" and (past := (-np.sign(away[0]) * away).max()) > 0.01 * np.abs(away[0]).max():
             yield (
                 "why Adam overshoots",
                 "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places),
                 "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
-                f"points ahead when the minimum is reached: coordinate {axis + 1} goes past it by {far[axis]:.2g} and "
-                "comes back. A smaller beta1 turns sooner. The other optimizers are hidden.",
+                f"points ahead when the minimum is reached: a coordinate goes past it by {past:.2g}. A smaller beta1 "
+                "turns sooner. The other optimizers are hidden.",
             )
 
 

@@ -43,18 +43,16 @@ const least = (numbers) => numbers.reduce((a, b) => (b < a ? b : a), Infinity); 
 const most = (numbers) => numbers.reduce((a, b) => (b > a ? b : a), -Infinity);
 const range = (length) => Array.from({ length }, (_, i) => i);
 
-/** Round numbers from low to high, at most `most` unless that is one alone, no closer than `least`. */
-function ticks([low, high], most, least = 0) {
-  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) return []; // of an address
-  const base = 10 ** Math.floor(Math.log10((high - low) / most)),
-    fits = (step) => Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < most,
-    step = Math.max(
-      least,
-      base * ((least ? [1, 2, 3, 5, 10] : [1, 2, 5, 10]).find((factor) => fits(base * factor)) ?? 20),
-    ),
+/** Round numbers from low to high, at most `count` unless there would be a single number, no closer than `gap`. */
+function ticks([low, high], count, gap = 0) {
+  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) return []; // sides that an address may ask for
+  const base = 10 ** Math.floor(Math.log10((high - low) / count)),
+    fits = (step) => Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < count,
+    factors = gap ? [1, 2, 3, 5, 10] : [1, 2, 5, 10],
+    step = Math.max(gap, base * (factors.find((factor) => fits(base * factor)) ?? 20)),
     numbers = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) numbers.push(round(i * step, 12));
-  return numbers.length < 2 && most < 8 ? ticks([low, high], most + 1, least) : numbers;
+  return numbers.length < 2 && count < 8 ? ticks([low, high], count + 1, gap) : numbers;
 }
 
 /** Names, the first ones where there are many. */
@@ -62,10 +60,7 @@ const few = (names) =>
   names.length > 5 ? `${names.slice(0, 4).join(", ")} and ${names.length - 4} more` : names.join(", ") || "nothing";
 
 function copy(content, button) {
-  const name = button.dataset.name ?? button.textContent,
-    show = (shown) => Object.assign(button, { textContent: shown });
-  button.dataset.name = name;
-  navigator.clipboard.writeText(content).then(() => (show("Copied"), setTimeout(show, 1500, name)), console.info);
+  navigator.clipboard.writeText(content).then(() => (button.textContent = "copied"), console.info);
 }
 
 // --- state -----------------------------------------------------------------------------------------------------
@@ -241,9 +236,9 @@ function verdictAt(path, row) {
     close = nearest(fn, point);
   if (status === "converged" && close) {
     // where f is convex, f - f_min is at most |grad| times the distance
-    const most = data.tolerance * close.distance + roundingOf(fn.lowest),
+    const bound = data.tolerance * close.distance + roundingOf(fn.lowest),
       isFar = close.distance > data.close * Math.max(...fn.box.map(([low, high]) => high - low));
-    return isFar || Math.abs(f - fn.lowest) > most ? "converged, not at the minimum" : status;
+    return isFar || Math.abs(f - fn.lowest) > bound ? "converged, not at the minimum" : status;
   }
   if (status !== "moving") return status;
   return [status, isBelow(fn, f) && "below f_min", !isIn(whole(), point) && "off the map"].filter(Boolean).join(", ");
@@ -526,7 +521,7 @@ function trace(shown, name, placesOf, everyOf) {
 }
 
 const numbered = (numbers) => numbers.map((number) => [number, text(number)]);
-const powers = (sides, most) => ticks(sides, most, 1).map((exponent) => [exponent, power(exponent)]);
+const powers = (sides, count) => ticks(sides, count, 1).map((exponent) => [exponent, power(exponent)]);
 
 /** The names of the coordinates, as in the formula. */
 const coordinates = ({ fn } = state) =>
