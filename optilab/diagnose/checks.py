@@ -646,6 +646,8 @@ MIN_GRADIENT_RATIO = 0.05
 """Gradient of the first hidden layer's weights over the last one's; healthy networks are within a factor ten."""
 MIN_SPREAD_RATIO = 0.02
 """Spread of the last hidden layer's outputs over the first one's."""
+MIN_TRIAL_STEP = 5e-5
+"""MIN_STEP in a probe run: some networks learn, slowly, whose first layer begins with 1e-4, such as the preset `lr`."""
 MIN_STEP_RATIO = 0.05
 """|dw|/|w| of the hidden layer that moves most over that of the output layer."""
 GRADIENT = ("vanishing-gradient", "batch norm, unit-gain weights, another activation")
@@ -659,8 +661,11 @@ def _vanished(run: Evidence, text: str, bound: str, normal: str = "0.1 to 10, an
 
 def _stands_still(run: Evidence) -> str:
     """The bound below which a step hardly changes layer 1; empty where it moves."""
-    step = run.latest("update_to_weight", 1) if run.hidden else None
-    return f"|dw|/|w| of layer 1 below {MIN_STEP:g}" if step is None or step <= MIN_STEP else ""
+    bound, step = (
+        MIN_TRIAL_STEP if run.trial else MIN_STEP,
+        run.latest("update_to_weight", 1) if run.hidden else None,
+    )
+    return f"|dw|/|w| of layer 1 below {bound:g}" if step is None or step <= bound else ""
 
 
 @check(*GRADIENT)
@@ -687,7 +692,7 @@ def gradient_hidden_by_decay(run: Evidence) -> Seen | None:
 @check(*GRADIENT)
 def gradient_vanishes(run: Evidence) -> Seen | None:
     """The gradient of layer 1 is below {MIN_GRADIENT_RATIO} times the last hidden layer's, and its |dw|/|w| below
-    {MIN_STEP}."""
+    {MIN_STEP} (in a probe run {MIN_TRIAL_STEP})."""
     # The gradient of layer 1 is proportional to its inputs: that of inputs far too small has not vanished on its way.
     size = run.start.get("input_rms") or 1.0
     bound = MIN_GRADIENT_RATIO * (size if size < MIN_INPUT_RMS else 1.0)
