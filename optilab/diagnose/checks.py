@@ -313,17 +313,13 @@ def batch_norm_small_batch(run: Evidence) -> Seen | None:
 
 MAX_FIRST_LOSS = 2.0
 """First loss over that of equal probabilities, the chance level of balanced classes; usual ones begin at 1.0 to 1.3."""
-MAX_SATURATED = 0.5
-"""Fraction of outputs on a flat part of an activation that is flat on both sides."""
 MAX_TRIAL_LOSS, MAX_TRIAL_SATURATED = 4.0, 0.9
-"""In a probe run: training loss over that of equal probabilities where the first was too high, and MAX_SATURATED."""
-MAX_GROWTH = 3.0
-"""Norm of a hidden layer's weights over that of its initial weights, in a network that knows nothing."""
-WEIGHTS = ("weights-too-large", "smaller initial weights")
+"""In a probe run whose first loss was too high: training loss over that of equal probabilities, and the fraction of
+outputs on a flat part of an activation that is flat on both sides."""
 
 
-@check(*WEIGHTS)
-def first_loss_too_high(run: Evidence) -> Seen | None:
+@check("weights-too-large", fix="smaller initial weights")
+def weights_too_large(run: Evidence) -> Seen | None:
     """The loss of the first batch is more than {MAX_FIRST_LOSS:g} times the chance level."""
     if not first_loss_is_high(run) or _may_recover(run):
         return None
@@ -334,19 +330,16 @@ def first_loss_too_high(run: Evidence) -> Seen | None:
         text = (
             f"at initialization the loss is {loss:.3g}, {loss / run.uniform_loss:.3g} times the chance-level loss"
         )
-    return _weights(run, text, f"above {MAX_FIRST_LOSS:g}", "1.0 to 1.3")
-
-
-@check(*WEIGHTS)
-def outputs_saturated(run: Evidence) -> Seen | None:
-    """{MAX_SATURATED:.0%} or more of the outputs of a hidden layer are where its activation is flat on both sides, and
-    no layer has grown by more than {MAX_GROWTH:g}."""
-    layer, fraction = _saturated(run)
-    # Saturated by weights that have grown in training: the steps are to blame.
-    if run.trial or fraction < MAX_SATURATED or max(run.growth, default=1.0) > MAX_GROWTH:
-        return None
-    text = f"{fraction:.0%} of the outputs of {run.layer(layer)} are where {run.setup.activation} is flat"
-    return _weights(run, text, f"{MAX_SATURATED:g} or more", "below 0.3")
+    xavier, batchnorm = remedy_sets("xavier", "batchnorm")
+    sets, fix = [xavier, ("model.init=default",), batchnorm], ""
+    # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
+    if run.setup.activation in ("sigmoid", "hard-sigmoid") and run.setup.norm == "none":
+        sets = [(*xavier, *batchnorm), batchnorm]
+        fix = "add batch norm: with xavier alone the gradient of sigmoids tends to vanish"
+    if run.setup.bias_init:
+        sets.insert(0, ("model.bias_init=null",))
+    numbers = {"first_loss": loss, "saturated": _saturated(run)[1]}
+    return Seen(text, numbers, sets, f"above {MAX_FIRST_LOSS:g}", "1.0 to 1.3", fix)
 
 
 def first_loss_is_high(run: Evidence) -> bool:
@@ -367,25 +360,6 @@ def _may_recover(run: Evidence) -> bool:
 
 def _saturated(run: Evidence) -> tuple[int, float]:
     return run.worst("saturated") if run.setup.saturates else (0, 0.0)
-
-
-def _weights(run: Evidence, text: str, bound: str, normal: str) -> Seen:
-    xavier, batchnorm = remedy_sets("xavier", "batchnorm")
-    sets, fix = [xavier, ("model.init=default",), batchnorm], ""
-    # xavier assumes a slope of 1; that of a sigmoid is at most 1/4, of a hard sigmoid 1/6.
-    if run.setup.activation in ("sigmoid", "hard-sigmoid") and run.setup.norm == "none":
-        sets = [(*xavier, *batchnorm), batchnorm]
-        fix = "add batch norm: with xavier alone the gradient of sigmoids tends to vanish"
-    if run.setup.bias_init:
-        sets.insert(0, ("model.bias_init=null",))
-    return Seen(
-        text,
-        {"first_loss": run.start.get("first_loss"), "saturated": _saturated(run)[1]},
-        sets,
-        bound,
-        normal,
-        fix,
-    )
 
 
 MAX_DEAD = 0.95
@@ -518,6 +492,8 @@ MAX_LOST, MAX_UNLEARNT = 0.15, 0.05
 """Validation accuracy that a network has had and lost, and training accuracy, which one that oscillates keeps."""
 MIN_MOVED = 0.01
 """Change of some layer's norm, as a fraction of the first: without it, steps have not killed any units."""
+MAX_GROWTH = 3.0
+"""Norm of a hidden layer's weights over that of its initial weights, in a network that knows nothing."""
 MAX_TRIAL_GROWTH = 5.0
 """MAX_GROWTH in a probe run whose loss is above the chance level. Rules that set the size of their steps multiply norms
 by as much in sixty steps of a network that learns then, or soon after."""
@@ -671,7 +647,7 @@ MIN_GRADIENT_RATIO = 0.05
 MIN_SPREAD_RATIO = 0.02
 """Spread of the last hidden layer's outputs over the first one's."""
 MIN_TRIAL_STEP = 5e-5
-"""MIN_STEP in a probe run: some networks learn, slowly, whose first layer begins with 1e-4."""
+"""MIN_STEP in a probe run: some networks learn, slowly, whose first layer begins with 1e-4, such as the preset `lr`."""
 MIN_STEP_RATIO = 0.05
 """|dw|/|w| of the hidden layer that moves most over that of the output layer."""
 GRADIENT = ("vanishing-gradient", "batch norm, unit-gain weights, another activation")
