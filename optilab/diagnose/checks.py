@@ -14,7 +14,6 @@ from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, TRIAL_BATCHES, Evid
 from optilab.diagnose.remedies import remedies
 from optilab.optimize.own import UserRule
 from optilab.optimize.rule import rules_with_lr
-from optilab.optimize.theory import scale_free
 from optilab.words import percent, plural, points
 
 
@@ -60,6 +59,8 @@ def usual_rates(run: Evidence) -> dict[str, float]:
     the first step has the usual size. A user's rule or loop, or a run without a record of its first gradients, has
     none.
     """
+    from optilab.optimize.theory import scale_free  # it needs NumPy, which a refusal does not load
+
     rates = dict[str, float]()
     gradients, weights = run.start.get("sample_gradients") or [], run.start.get("first_weights") or []
     scaled = MIN_INPUT_RMS <= (run.start.get("input_rms") or 1.0) <= MAX_INPUT_RMS
