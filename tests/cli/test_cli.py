@@ -343,8 +343,9 @@ def test_every_command_takes_json_or_quiet(line, optilab, small, monkeypatch, tm
         training(tmp_path / "runs", "trained")
         training(tmp_path / "runs", "other", "optimizer.lr=1")
     done = optilab(*words, "--json")
-    second = words[0] in ("diagnose", "lr", "report", "sweep", "train") or words[:2] == ["runs", "compare"]
-    assert json.loads(done.stdout)["schema_version"] == (2 if second else 1)
+    versions = {"diagnose": 3, "train": 3, "lr": 2, "report": 2, "sweep": 2, "runs compare": 2}
+    version = versions.get(words[0], versions.get(" ".join(words[:2]), 1))
+    assert json.loads(done.stdout)["schema_version"] == version
     assert done.stdout.count("\n") == 1
     if words[0] == "runs":
         optilab("runs", "rm", "one", "--yes", code=4 if words[1] == "rm" else 0)
