@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from optilab.call import in_python
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable, shown
 from optilab.show import terminal
-from optilab.show.blocks import Block as Block  # which every command needs
-from optilab.show.blocks import Sentence as Sentence
-from optilab.show.blocks import Verbatim as Verbatim
-from optilab.show.blocks import lines, paint
+from optilab.show.blocks import Block, lines, paint
 from optilab.show.chart import Chart
 from optilab.show.table import Column, Table
 
@@ -31,10 +28,10 @@ MOST_ROWS = 16
 
 
 class Answer(ABC):
-    """What a verb found: values first, every view of them on request."""
+    """What a command found: values first, every view of them on request."""
 
     schema_version: ClassVar[int] = 1
-    """Of its document: it rises when a key goes, or changes its type or meaning (docs/documents.schema.json)."""
+    """Of its document: it rises when a key goes, or changes its type or meaning (tests/golden/documents.txt)."""
     judged: "Sequence[ClaimResult]" = ()
     """The claims of `expect`."""
     written: Sequence[str] = ()

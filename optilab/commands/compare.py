@@ -9,13 +9,13 @@ from annotated_doc import Doc
 from pydantic import Field, model_validator
 
 from optilab.commands import comparison_tables as tables
-from optilab.commands.answer import Answer, Block, Sentence, Verbatim
+from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.request import Place, Request
 from optilab.errors import DataError, UsageError, shown
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study, sweep_of
-from optilab.show.blocks import NextStep, Verdict
+from optilab.show.blocks import Block, NextStep, Sentence, Verbatim, Verdict
 from optilab.show.table import Table
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab.commands.answer import Block, Printed, Sentence, Verbatim
+from optilab.commands.answer import Printed
 from optilab.commands.options import QUIET, OutputOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import SCHEMAS
@@ -20,6 +20,7 @@ from optilab.errors import ExitCode, OptilabError, UsageError, shell, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
 from optilab.show import terminal
+from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import grid
 
 if TYPE_CHECKING:

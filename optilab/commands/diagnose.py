@@ -10,7 +10,7 @@ from pydantic import Field
 
 from optilab import runs
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer, Block, Sentence
+from optilab.commands.answer import Answer
 from optilab.commands.options import DataOptions, FolderOptions, SetOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets
@@ -31,6 +31,7 @@ from optilab.diagnose import diagnose as findings_of
 from optilab.errors import DataError, ExitCode, RunError, UsageError, chosen_names, shown
 from optilab.marks import Argument, Flag
 from optilab.show import terminal
+from optilab.show.blocks import Block, Sentence
 from optilab.show.table import Table, grid
 from optilab.words import plural
 

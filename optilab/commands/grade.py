@@ -14,14 +14,14 @@ from annotated_doc import Doc
 from annotated_types import Ge
 
 from optilab import signals
-from optilab.commands.answer import Answer, Block
+from optilab.commands.answer import Answer
 from optilab.commands.options import FormatOptions
 from optilab.commands.request import Place
 from optilab.commands.verify import Against, Exam, LabVerification
 from optilab.errors import ExitCode, UsageError, printable
 from optilab.marks import Argument, Flag
 from optilab.show import terminal
-from optilab.show.blocks import lines
+from optilab.show.blocks import Block, lines
 from optilab.show.table import Column, Table
 from optilab.verify import classroom
 from optilab.words import plural

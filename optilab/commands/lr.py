@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 
 from optilab.call import Call, Command
 from optilab.commands import studies
-from optilab.commands.answer import Answer, Block, Sentence
+from optilab.commands.answer import Answer
 from optilab.commands.options import (
     QUIET,
     BatchSize,
@@ -31,6 +31,7 @@ from optilab.errors import ExitCode
 from optilab.marks import Argument, Flag, claim_doc
 from optilab.optimize.rule import learning_rates
 from optilab.show import terminal
+from optilab.show.blocks import Block, Sentence
 from optilab.show.chart import Chart, Mark, Panel, PanelRow, Points, Polyline, Scale, Threshold
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 
 from optilab import runs
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer, Block, Sentence, Verbatim
+from optilab.commands.answer import Answer
 from optilab.commands.options import OUT, PICTURES, OutputOptions, PictureOptions, SaveOptions, SetOptions
 from optilab.commands.paths import Algo, Function, LearningRate, Source, Start, chosen, follow, judge, rows, tuned
 from optilab.commands.request import Conflicts, Place
@@ -26,6 +26,7 @@ from optilab.optimize.formula import coordinates
 from optilab.optimize.own import UserRule, described, sources
 from optilab.optimize.rule import Rule, Typed, short_name
 from optilab.show import terminal
+from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
 from optilab.words import listed, plural, setting, settings
 

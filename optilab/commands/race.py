@@ -9,7 +9,7 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.commands.answer import Answer, Block, Sentence
+from optilab.commands.answer import Answer
 from optilab.commands.options import (
     OUT,
     PICTURES,
@@ -38,7 +38,7 @@ from optilab.marks import ConfigKey, Flag
 from optilab.optimize import OBJECTIVES, Objective, Rule
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
-from optilab.show.blocks import Hint, Verdict
+from optilab.show.blocks import Block, Hint, Sentence, Verdict
 from optilab.show.table import Table
 from optilab.words import listed, plural
 

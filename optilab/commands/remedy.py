@@ -9,7 +9,6 @@ from annotated_doc import Doc
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.commands.answer import Block, Sentence
 from optilab.commands.options import (
     LearningRate,
     Optimizer,
@@ -20,7 +19,7 @@ from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import FINALISTS, RemedyConfig
 from optilab.marks import ConfigKey, Flag
-from optilab.show.blocks import Hint
+from optilab.show.blocks import Block, Hint, Sentence
 from optilab.show.table import Column, Table
 from optilab.words import duration, percent, plural, some
 

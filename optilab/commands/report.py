@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 from pydantic import Field
 
-from optilab.commands.answer import Printed, Verbatim
+from optilab.commands.answer import Printed
 from optilab.commands.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
 from optilab.commands.request import Place, options_of
@@ -16,7 +16,7 @@ from optilab.commands.results import LabStudy
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
-from optilab.show.blocks import Block, Verdict
+from optilab.show.blocks import Block, Verbatim, Verdict
 from optilab.show.page import page_file, write_page
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from optilab import runs
-from optilab.commands.answer import Answer, Block, Verbatim
+from optilab.commands.answer import Answer
 from optilab.commands.compare import LabComparison, compared, curves, judged_runs, no_epoch
 from optilab.config.tree import yaml_bytes
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, UsageError
@@ -17,6 +17,7 @@ from optilab.runs import Record, Study, score
 from optilab.runs.metrics import metric_of
 from optilab.runs.provenance import provenance
 from optilab.runs.tables import record_line
+from optilab.show.blocks import Block, Verbatim
 from optilab.show.table import Column, Table
 from optilab.words import percent, plural
 

@@ -11,7 +11,7 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import compare
-from optilab.commands.answer import Answer, Block, Printed, Sentence, Verbatim
+from optilab.commands.answer import Answer, Printed
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
@@ -20,6 +20,7 @@ from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal
+from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
 from optilab.words import duration, of_key, percent, plural, some
 

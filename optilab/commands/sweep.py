@@ -11,7 +11,6 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.commands import comparison_tables as tables
 from optilab.commands import studies
-from optilab.commands.answer import Block, Sentence
 from optilab.commands.compare import LabComparison
 from optilab.commands.options import (
     LearningRate,
@@ -26,7 +25,7 @@ from optilab.config.study import SweepConfig
 from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
-from optilab.show.blocks import Hint
+from optilab.show.blocks import Block, Hint, Sentence
 from optilab.words import plural
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from annotated_types import Ge, Le
 from optilab import runs, signals
 from optilab.call import Command
 from optilab.commands import studies
-from optilab.commands.answer import Block, present
+from optilab.commands.answer import present
 from optilab.commands.options import (
     BatchSize,
     ClusterOptions,
@@ -42,6 +42,7 @@ from optilab.marks import Argument, ConfigKey, Flag
 from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
+from optilab.show.blocks import Block
 from optilab.show.progress import LiveView, ProgressLine
 from optilab.show.table import grid
 from optilab.words import decimals, duration, pace, percent, plural, settings

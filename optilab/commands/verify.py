@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 
 from optilab import signals
 from optilab.call import Call, Command
-from optilab.commands.answer import Answer, Block, Sentence
+from optilab.commands.answer import Answer
 from optilab.commands.options import SetOptions, SilentOptions
 from optilab.commands.paths import read_function
 from optilab.commands.request import Place
@@ -25,6 +25,7 @@ from optilab.optimize import OBJECTIVES, RULES
 from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
+from optilab.show.blocks import Block, Sentence
 from optilab.show.table import Table, grid
 from optilab.verify import classroom
 from optilab.words import listed, plural
