@@ -31,22 +31,24 @@ COMMANDS = {
 
 
 def make(folder: Path, count: int) -> None:
-    """Finished trainings of 100 epochs, ten seeds of each setting, and a study with the same number of rows."""
+    """Finished trainings of 100 epochs, ten seeds of each setting, and a study with the same number of trials."""
     model = training(folder / "alone", "model", "epochs=100", accuracies=[0.1 + e / 200 for e in range(100)])
     files = {file.name: file.read_bytes() for file in model.iterdir() if file.name != "manifest.json"}
     manifest = runs.read(model).manifest | {"outcome": runs.read(model).outcome()}
-    rows = []
     with mock.patch("os.fsync"):
+        facts = manifest | {"command": "sweep", "trials": count}
+        study = runs.open_study(folder / "studies", "study", b"config: {name: sigmoid}\n", facts)
         for number in range(count):
             config = manifest["config"] | {"seed": number % 10}
             config["optimizer"] = {"name": "sgd", "lr": 0.01 * (1 + number // 10)}
             text = {**files, "config.yaml": to_yaml(load(TrainConfig, config))}
             runs.write(folder / "runs", f"sigmoid-{number:05}", text, {**manifest, "config": config})
-            facts = {"trial": f"t{number:05}", "optimizer.lr": number / count, "seed": 42, "digest": "x"}
-            rows.append({**facts, "status": "done", "reason": None, **manifest["outcome"]})
-        facts = manifest | {"command": "sweep", "trials": count}
-        study = runs.open_study(folder / "studies", "study", b"config: {name: sigmoid}\n", facts)
-        study.tabulate(rows)
+            runs.write(study.path, f"t{number:05}", text, {**manifest, "config": config})
+        lrs = (0.01 * (1 + number // 10) for number in range(count))
+        study.plan(
+            {"trial": f"t{number:05}", "optimizer.lr": lr, "seed": number % 10, "digest": f"x{number}"}
+            for number, lr in enumerate(lrs)
+        )
         study.finish("done")
 
 
