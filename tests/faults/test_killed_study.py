@@ -53,8 +53,10 @@ def finish(sandbox: Sandbox, argv: list[str]) -> Ended:
 
 def running(study: Path) -> bool:
     """Whether a process writes a trial, or the confirmation."""
-    below = (file.parent for file in study.rglob("manifest.json") if file.parent != study)
-    return any(runs.read_entry(path).state == "running" for path in below)
+    trials = runs.directories(study)  # without those that are being made
+    below = [*trials, *(path for trial in trials for path in runs.directories(trial))]
+    entries = [path for path in below if (path / "manifest.json").is_file()]
+    return any(runs.read_entry(path).state == "running" for path in entries)
 
 
 def kill(pid: int, number: int) -> bool:
