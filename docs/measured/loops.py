@@ -465,7 +465,7 @@ def run(loop: Loop, attach: Callable[..., Any] = watched) -> tuple[Any, float]:
 
 
 class BareNumbers:
-    """A watch that is told the loss of each step as a number, and nothing else."""
+    """A watch that gets only the loss of each step, as a number."""
 
     def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer, batch: Any = None) -> None:
         self.watch = watched(net, optimizer)

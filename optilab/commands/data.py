@@ -14,7 +14,7 @@ from optilab.marks import Argument
 from optilab.show.table import Column, Table
 
 if TYPE_CHECKING:
-    from optilab.data.read import Status
+    from optilab.data.read import DatasetStatus
 
 _Name = Annotated[str, Argument("NAME", complete=",".join(DATASETS)), Doc("Name of a dataset")]
 _DEFAULT = "fashion-mnist"
@@ -47,7 +47,7 @@ _DATASETS = (
 )
 
 
-def _row(info: DatasetInfo, status: "Status") -> dict[str, Any]:
+def _row(info: DatasetInfo, status: "DatasetStatus") -> dict[str, Any]:
     """A dataset; the sizes of the user's images are unknown until they are read."""
     sizes = {"shape": list(info.shape), "classes": list(info.classes), "train": info.train, "test": info.test}
     return {

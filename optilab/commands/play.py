@@ -380,7 +380,7 @@ def fields_of(rule: Rule) -> list[dict[str, Any]]:
     A number has a slider from `low` to `high`. `scale` says how its positions become values. linear: evenly. log:
     evenly in the logarithm. zero-log: 0 at the left end, then as log. to-one: from 0 towards 1, evenly in the logarithm
     of the distance from 1. What is typed may lie beyond the slider, from the first to the second
-    number of `accepted`, where None is no limit.
+    number of `accepted`, where None means no limit.
     """
     hints, found = get_type_hints(type(rule), include_extras=True), []
     for item in fields(rule):  # type: ignore[arg-type]

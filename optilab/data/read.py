@@ -115,7 +115,7 @@ def verify(dataset: str, folder: Path | None = None) -> list[FileCheck]:
     return _read(dataset, folder).rows
 
 
-class Status(NamedTuple):
+class DatasetStatus(NamedTuple):
     """Whether a dataset can be trained on now, in which state it is, and where."""
 
     available: bool
@@ -123,17 +123,17 @@ class Status(NamedTuple):
     folder: Path | None = None
 
 
-def status(info: DatasetInfo, folder: Path | None = None) -> Status:
+def status(info: DatasetInfo, folder: Path | None = None) -> DatasetStatus:
     """Whether a dataset is on this machine, and intact. Nothing is fetched."""
     if info.is_custom:
-        return Status(False, "yours: data.dir names it")
+        return DatasetStatus(False, "yours: data.dir names it")
     if info.form in ("drawn", "scikit-learn"):
         available = info.form == "drawn" or find_spec("sklearn") is not None
-        return Status(available, "built in" if available else "needs optilab[digits]")
+        return DatasetStatus(available, "built in" if available else "needs optilab[digits]")
     if (place := find(info, folder)) is None:
-        return Status(False, "not here")
+        return DatasetStatus(False, "not here")
     damaged = [row.name for row in verify(info.name, folder) if not row.ok]
-    return Status(not damaged, f"REFUSED: {', '.join(damaged)}" if damaged else "ok", place)
+    return DatasetStatus(not damaged, f"REFUSED: {', '.join(damaged)}" if damaged else "ok", place)
 
 
 def _read(dataset: str, folder: Path | None) -> Files:

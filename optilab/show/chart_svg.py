@@ -78,7 +78,7 @@ def has_lines(chart: Chart) -> bool:
 
 
 def signs(chart: Chart) -> Iterator[tuple[str, str]]:
-    """The signs that are no series: the class of each, and what it means."""
+    """The signs other than those of series: the class of each, and what it means."""
     found = dict[tuple[str, str], None]()
     marks = [mark for panel in chart.panels for mark in panel.marks]
     for mark in marks:

@@ -105,7 +105,7 @@ HIDDEN = frozenset({"name", "data.dir"})
 
 
 @dataclass(frozen=True)
-class Variant:
+class PresetDiff:
     """A config as a preset and its changes."""
 
     preset: str
@@ -124,11 +124,11 @@ def config_of(record: Record) -> dict[str, Any]:
     return {**({"algo": rules[0]} if len(rules) == 1 else {str(rule.get("name")): rule for rule in rules}), **rest}
 
 
-def variant_of(command: str, config: Mapping[str, Any]) -> Variant:
+def variant_of(command: str, config: Mapping[str, Any]) -> PresetDiff:
     """The variant of a config of `train`, or of one of `optimize` as `config_of` returns it; other commands have no
     presets. No code of a user's rule is run."""
     if not config or command not in ("train", "optimize"):
-        return Variant("", {})
+        return PresetDiff("", {})
     preset = str(config.get("name"))
     base = _training(preset) if command == "train" else _path("")
     if command == "optimize":
@@ -137,7 +137,7 @@ def variant_of(command: str, config: Mapping[str, Any]) -> Variant:
         for key, name in rules.items():
             base = base | {f"{key}.{setting}": value for setting, value in {**_path(name), "name": name}.items()}
         preset = ",".join(name.rpartition("/")[2] for name in rules.values())
-    return Variant(preset if base else "", _changed(command, flat(config), base))
+    return PresetDiff(preset if base else "", _changed(command, flat(config), base))
 
 
 @cache
@@ -192,7 +192,7 @@ class ListedRun:
     """`run`, `command`, `state`, times, and the outcome: `epoch`, `val_acc`, `best_val_acc`, ..."""
     config: Mapping[str, Any]
     """As a tree, or by dotted keys; of a study without its axes."""
-    variant: Variant
+    variant: PresetDiff
     entry: Record | Study | None = None
     """None for a trial, of which only its row of trials.csv was read."""
     axes: Mapping[str, int] = field(default_factory=dict)
@@ -224,7 +224,7 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     """A study opened: a line per trial, those that have ended in the order of trials.csv, then those in progress; and
     the keys of its axes. DataError, with the line, if trials.csv is damaged."""
     rows = study.trials()
-    base, nothing = _without(_base(study), axes_of(rows)), Variant("", {})
+    base, nothing = _without(_base(study), axes_of(rows)), PresetDiff("", {})
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
     names = {*(str(row["trial"]) for row in rows), *(line["trial"] for line in study.confirming)}
     others = [runs.read_entry(path) for path in runs.directories(study.path) if path.name not in names]

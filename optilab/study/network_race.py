@@ -51,7 +51,7 @@ Settings = Mapping[str, Any]
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
-class Entry(NamedTuple):
+class RaceTraining(NamedTuple):
     """A training of a candidate: of the setting of that number, counted from 1."""
 
     stage: str
@@ -59,7 +59,7 @@ class Entry(NamedTuple):
     seed: int
 
 
-Stages = Generator[list[Entry], Sequence[runs.Row], None]
+Stages = Generator[list[RaceTraining], Sequence[runs.Row], None]
 
 
 def tuned(first: int, budget: int, finalists: int, seeds: int) -> Stages:
@@ -68,15 +68,15 @@ def tuned(first: int, budget: int, finalists: int, seeds: int) -> Stages:
     Every setting is trained from one seed; the best `finalists` of them from one more seed, which is the same for all;
     the one with the highest mean over its seeds from new ones. There is none where no setting has a score.
     """
-    rows = yield [Entry("tuning", number, first + number - 1) for number in range(1, budget + 1)]
+    rows = yield [RaceTraining("tuning", number, first + number - 1) for number in range(1, budget + 1)]
     scores = [*map(score_of, rows)]
     best = ranked(scores)[:finalists]
     undecided = best if len(best) > 1 else []
-    rows = yield [Entry("finalist", place + 1, first + SPAN - 1) for place in undecided]
+    rows = yield [RaceTraining("finalist", place + 1, first + SPAN - 1) for place in undecided]
     for place, row in zip(undecided, rows, strict=True):
         scores[place] += score_of(row)
     chosen = [max(best, key=scores.__getitem__)] if best else []
-    yield [Entry("final", place + 1, seed) for place in chosen for seed in final_seeds(first, seeds)]
+    yield [RaceTraining("final", place + 1, seed) for place in chosen for seed in final_seeds(first, seeds)]
 
 
 def score_of(row: runs.Row) -> float:
@@ -115,7 +115,7 @@ class Candidate:
         """One trial per setting."""
         return [self.trial(entry) for entry in next(self.stages())]
 
-    def trial(self, entry: Entry) -> Trial:
+    def trial(self, entry: RaceTraining) -> Trial:
         config, settings = self._drawn[entry.setting - 1]
         axes = {**self.axes, "repeat": self.repeat + 1, "setting": entry.setting}
         axes |= {**{key: settings.get(key) for key in self.columns}, "stage": entry.stage}
@@ -405,7 +405,7 @@ def _raced(
     chance = next((_chance(records[row["trial"]]) for row in rows if row["trial"] in records), 0.0)
     for repeat in range(1, repeats + 1):
         there = {
-            Entry(row["stage"], row["setting"], row["seed"]): row
+            RaceTraining(row["stage"], row["setting"], row["seed"]): row
             for row in rows
             if int(row.get("repeat") or 1) == repeat
         }
@@ -432,9 +432,9 @@ def _raced(
     return Raced(settings, judged, GroupValues(accuracy, worst, chance=chance), means, edges, failed)
 
 
-def _replayed(stages: Stages, rows: Mapping[Entry, runs.Row]) -> list[dict[Entry, runs.Row | None]]:
+def _replayed(stages: Stages, rows: Mapping[RaceTraining, runs.Row]) -> list[dict[RaceTraining, runs.Row | None]]:
     """What each stage asks for, with the rows that are there, up to the first stage that lacks one."""
-    asked = list[dict[Entry, runs.Row | None]]()
+    asked = list[dict[RaceTraining, runs.Row | None]]()
     with suppress(StopIteration, KeyError):
         entries = next(stages)
         while True:

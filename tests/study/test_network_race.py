@@ -21,7 +21,7 @@ from optilab.config.tree import Override
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
 from optilab.study import claims, network_race, remedy, search_space
-from optilab.study.network_race import Entry, tuned
+from optilab.study.network_race import RaceTraining, tuned
 from tests.run import run
 
 OWN = """
@@ -124,9 +124,9 @@ def rows_at(*scores):
 def test_a_second_seed_decides_between_finalists(first, count, finalists, second, chosen):
     """By the mean of both seeds; one that diverges from the second seed loses to any that does not."""
     stages = tuned(42, budget=len(first), finalists=count, seeds=2)
-    assert next(stages) == [Entry("tuning", n, 41 + n) for n in range(1, len(first) + 1)]
-    assert stages.send(rows_at(*first)) == [Entry("finalist", number, 20_041) for number in finalists]
-    finals = [] if chosen is None else [Entry("final", chosen, seed) for seed in (10_042, 10_043)]
+    assert next(stages) == [RaceTraining("tuning", n, 41 + n) for n in range(1, len(first) + 1)]
+    assert stages.send(rows_at(*first)) == [RaceTraining("finalist", number, 20_041) for number in finalists]
+    finals = [] if chosen is None else [RaceTraining("final", chosen, seed) for seed in (10_042, 10_043)]
     assert stages.send(rows_at(*second)) == finals
 
 
