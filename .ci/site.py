@@ -21,7 +21,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Links that lead out of docs/, which a code host follows, are words here."""
-    return re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)|\[([^\]]+)\]\([\w./-]+\.(?:ipynb|json|yaml|py)\)", r"\1\2", markdown)
+    return re.sub(
+        r"\[([^\]]+)\]\(\.\./[^)]*\)|\[([^\]]+)\]\([\w./-]+\.(?:ipynb|json|yaml|py)\)", r"\1\2", markdown
+    )
 
 
 def output_of(*words: str) -> str:
