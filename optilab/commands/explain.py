@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 
+from optilab import runs
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Algo, Function, LearningRate, Start, chosen, require_bare
+from optilab.commands.paths import Function, LearningRate, Start, chosen, require_bare
 from optilab.commands.request import Conflicts, Place
+from optilab.config.load import load
+from optilab.config.presets import algorithms
+from optilab.config.tree import Override, Tree
 from optilab.errors import UsageError, shown
-from optilab.marks import Flag
+from optilab.marks import ConfigKey, Flag, Read
+from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
-from optilab.optimize.own import UserRule
+from optilab.optimize.own import is_user_code
 from optilab.optimize.program import operations_of
-from optilab.optimize.rule import Typed
+from optilab.optimize.rule import Typed, is_formula
+from optilab.runs.record import CONFIG
 from optilab.words import settings
 
 if TYPE_CHECKING:
+    from optilab.config.optimize import OptimizeConfig
     from optilab.optimize.path import EvaluatedStatement, WorkedStep
 
 LAST_STEP = 100_000
@@ -36,12 +43,19 @@ class Explain(SetOptions, OutputOptions):
         "optilab explain adam --step 2",
         "optilab explain sgd,momentum --step 1-3",
         "optilab explain momentum --step 3 --format markdown",
+        "optilab explain latest --step 3",
         'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
     )
 
     CONFLICTS: ClassVar[Conflicts] = (("json_", "style"), ("quiet", "style"))
 
-    algo: Algo = None
+    algo: Annotated[
+        Any,
+        ConfigKey("algo"),
+        Read(algorithms),
+        Flag("NAME[,NAME...]|RUN", complete="rule", place=True),
+        Doc("One or more optimizers, with the settings of their presets, or a run of `optilab optimize`"),
+    ] = None
     step: Annotated[
         str, Flag("N,N-M"), Doc("Step numbers (starting at 1) and ranges, such as 2, 1-3 or 1,4-6")
     ] = "1"
@@ -58,7 +72,8 @@ class Explain(SetOptions, OutputOptions):
     def run(self, place: Place) -> "WorkedSteps":
         """The steps. UsageError for a step that is none, and for what changes more than the rule."""
         steps = _steps(self.step, self.flag("step"))
-        config = chosen(self)
+        run = self._run(place)
+        config = chosen(self) if run is None else _config_of(run, self.changes)
         require_bare(config, "explain")
         from optilab.optimize.path import worked_steps
 
@@ -66,6 +81,26 @@ class Explain(SetOptions, OutputOptions):
         return WorkedSteps(
             [one for path in paths for one in islice(path, steps[-1]) if one.t in steps], self.style
         )
+
+    def _run(self, place: Place) -> "runs.Record | None":
+        """The run that stands in the place of an optimizer. UsageError for that of another command."""
+        name = self.given.get("algo")
+        if not isinstance(name, str) or name in RULES or is_user_code(name) or is_formula(name):
+            return None
+        if name != "latest" and not runs.is_ours(place.folder / name):
+            return None
+        run = runs.read(runs.locate(place.folder, name, "optimize"))
+        if run.manifest["command"] != "optimize":
+            raise UsageError(f"expected a run of optimize, got {name}, one of {run.manifest['command']}")
+        return run
+
+
+def _config_of(run: "runs.Record", changes: Sequence[Override]) -> "OptimizeConfig":
+    """The config of a run, with what the request sets besides it."""
+    from optilab.config.optimize import OptimizeConfig
+
+    tree = Tree.read(run.config, str(run.path / CONFIG))
+    return load(OptimizeConfig, tree, [change for change in changes if change.key != "algo"])
 
 
 def _steps(text: Any, flag: str) -> list[int]:
@@ -167,8 +202,6 @@ def _written(worked: "WorkedStep", style: "_Text") -> Iterator[str]:
     yield style.begin
     for line in (_given("w", worked.point), *_gradient(worked), *worked.statements):
         yield from _line(line, style)
-    if not worked.statements:
-        yield from _states(worked)
     if style.end:
         yield style.end
     end = ", ".join(_Text().number(value) for value in worked.result)
@@ -205,6 +238,7 @@ def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
 
     yield style.statement(line)
     value = np.atleast_1d(line.value)
+    renewed = line.is_state and line.node == formulas.symbol(line.target)  # by code without a formula
     across = bool(operations_of(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
     for i, result in enumerate(value.ravel()):
 
@@ -215,20 +249,10 @@ def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
             text = style.number(float(known.ravel()[i if known.size > 1 else 0]))
             return f"({text})" if text.startswith("-") else text
 
-        numbers = "" if across else f"{style.formula(line.node, number)} = "
+        numbers = f"{number(line.target).strip('()')}{style.becomes}" if renewed else ""
+        numbers = numbers if across else f"{style.formula(line.node, number)} = "
         yield style.value(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
     yield from style.after
-
-
-def _states(worked: "WorkedStep") -> Iterator[str]:
-    import numpy as np
-
-    own = worked.rule if isinstance(worked.rule, UserRule) else None
-    for when, state in (("before", worked.state), ("after", worked.next_state)):
-        for name, value in (own.remembered(tuple(state.values())) if own else state).items():
-            if isinstance(value, tuple):  # of all points that SciPy went through
-                continue
-            yield f"{name} {when}: {np.asarray(value) if isinstance(value, list) else value}"
 
 
 # --- how it is written --------------------------------------------------------------------------------------
@@ -240,7 +264,7 @@ class _Text:
     begin, end = "", ""
     after: tuple[str, ...] = ()
     """What follows a statement and its values."""
-    renews = "<-"
+    renews, becomes = "<-", " -> "
 
     def title(self, text: str) -> str:
         return text
@@ -278,7 +302,7 @@ class _Latex(_Text):
     """A calculation as LaTeX's `align*`; sentences are comments."""
 
     begin, end = r"\begin{align*}", r"\end{align*}"
-    renews = r"\leftarrow"
+    renews, becomes = r"\leftarrow", r" \to "
 
     def title(self, text: str) -> str:
         return f"% {text}"
