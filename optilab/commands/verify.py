@@ -26,7 +26,7 @@ from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
-from optilab.show.table import Table, grid
+from optilab.show.table import grid
 from optilab.verify import classroom
 from optilab.words import listed, plural
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.show.chart import Chart
     from optilab.verify import candidate as candidates
-    from optilab.verify.compare import Verdict
+    from optilab.verify.compare import Comparison
 
 SHOWN = 40
 """Steps of the two paths in a picture."""
@@ -195,7 +195,7 @@ class Exam:
     def rule(self) -> Any:
         return self.config.algo[0]
 
-    def compare(self, candidate: "candidates.Candidate") -> "Verdict":
+    def compare(self, candidate: "candidates.Candidate") -> "Comparison":
         """Both followed step by step. UsageError where the candidate's code fails."""
         from optilab.verify.compare import ProblemInstance, compare
         from optilab.verify.explain import explain
@@ -220,9 +220,10 @@ class Exam:
 class LabVerification(Answer):
     """Whether an implementation is the rule that it is meant to be."""
 
+    schema_version = 2
     label: str
     exam: Exam
-    verdict: "Verdict"
+    verdict: "Comparison"
     candidate: "candidates.Candidate | None" = None
     """The code, where it runs in this process."""
     kind: type[UserRule] | None = None
@@ -259,15 +260,6 @@ class LabVerification(Answer):
             {"step": verdict.first_step, "coordinate": f"w{i}", "yours": own, self.exam.rule.name: expected}
             for i, (own, expected) in pairs
         ]
-
-    def table(self) -> Table:
-        shown, verdict = super().table(), self.verdict
-        fixed = [f"your code takes no {', '.join(verdict.fixed)}: written in"] if verdict.fixed else []
-        fixed += [self._unchecked] if verdict.unchecked else []
-        why = [f"explained by: {reason}" for reason in verdict.explanation]
-        settings = [f"equal with {', '.join(verdict.equal_with)}"] if verdict.equal_with else []
-        by_hand = [self._by_hand] if self._by_hand else []
-        return Table(shown.columns, shown.rows, [self._rule.formula, *fixed, *why, *settings, *by_hand])
 
     def chart(self) -> "Chart":
         """The two paths where they differ first, or on the first function."""
@@ -358,14 +350,13 @@ class LabVerification(Answer):
         return Command("the numbers of the step: ", Call("explain", options=options))
 
 
-def outcome(verdict: "Verdict") -> str:
+def outcome(verdict: "Comparison") -> str:
     """Whether the two are equal; else from which step on they differ, by how much and where."""
     from optilab.verify.compare import TOLERANCE as AGREEMENT
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
-        but = f"; on a bias it {verdict.on_biases}" if verdict.on_biases else ""
-        return f"equal to {AGREEMENT:g} at every step{' on matrices' if but else ''}{reading}{but}"
+        return f"equal to {AGREEMENT:g} at every step{reading}"
     assert verdict.difference is not None
     finite = isfinite(verdict.difference)
     far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"

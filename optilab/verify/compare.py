@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError
 from optilab.optimize import OBJECTIVES, Regime, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
@@ -155,13 +154,6 @@ def matrices() -> tuple[ProblemInstance, ...]:
     shapes = ((5, 3), (3, 4), (4, 4))
     first, second = (matrix_functions(seed, shapes) for seed in range(2))
     return tuple(ProblemInstance(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
-
-
-@cache
-def biases() -> tuple[ProblemInstance, ...]:
-    """Functions of a bias, and their starts."""
-    parts = matrix_functions(2, ((5,), (4,), (7,)))
-    return tuple(ProblemInstance(part, as_start(part.start)) for part in parts)
 
 
 SHORT = 5
@@ -319,25 +311,23 @@ def rounding_horizon(path: Floats, twin: Floats) -> int:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """The result of a comparison; `first_step` and what follows are None where the two agree.
 
     `settings` are the rule's numbers where the two differ first (where they agree: the first of the three settings),
     `fixed` the names of those that the candidate does not take (it has them written in), `unchecked` those of the
     candidate's own that the rule does not have, so that nothing but their defaults was compared, `reading` names
-    the settings when they are not the textbook's, `on_biases` says what code that is equal on matrices does on a
-    bias, if the rule does not. `point` and `expected` are where the candidate and the rule are after the first step
-    at which they differ, on `function` from `start` (of a matrix None; the points row by row). `explanation` lists
-    what turns the rule into the candidate, () where nothing does, and then `statement` is the first of the formula's
-    whose value is off, where the candidate shows its values; `equal_with` the settings, as `algo.eps=1e-06`, with
-    which the two are equal, () where settings cannot say it.
+    the settings when they are not the textbook's. `point` and `expected` are where the candidate and the rule are after
+    the first step at which they differ, on `function` from `start` (of a matrix None; the points row by row).
+    `explanation` lists what turns the rule into the candidate, () where nothing does, and then `statement` is the first
+    of the formula's whose value is off, where the candidate shows its values; `equal_with` the settings, as
+    `algo.eps=1e-06`, with which the two are equal, () where settings cannot say it.
     """
 
     settings: Mapping[str, Any]
     steps: int
     functions: tuple[str, ...]
     reading: str = ""
-    on_biases: str = ""
     fixed: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     function: str | None = None
@@ -379,13 +369,12 @@ def compare(
     other: Any = None,
     other_name: str = "the published exercise's settings",
     explain: Explain | None = None,
-) -> Verdict:
+) -> Comparison:
     """Compare a candidate with `rule`, both in float64, on the problems `on` (default: `problems()`, or `matrices()`).
 
     Differences are relative to the largest coordinate of the rule's path so far. Hyperparameters that were `chosen`
     keep their values; the others get those of `SETTINGS` if the candidate takes them. A candidate that equals the rule
-    with `other` settings is equal, too, and the verdict says so; as it does of one that is equal on matrices, and on a
-    bias is not. `explain` gives the explanation of a difference.
+    with `other` settings is equal, too, and `reading` says so. `explain` gives the explanation of a difference.
     """
     if regime.weight_decay and regime.weight_decay_form == "decoupled" and hasattr(rule, "weight_decay"):
         decay = {"weight_decay": regime.weight_decay}  # it is the rule's own then
@@ -393,19 +382,19 @@ def compare(
         regime, chosen = replace(regime, weight_decay=0.0), [*chosen, *decay]
     elif regime.weight_decay:
         chosen = [*chosen, "weight_decay"]  # the candidate's is that around the rule
-    verdicts, textbook = list[Verdict](), None
+    results, textbook = list[Comparison](), None
     for variant in (rule, *([] if other is None else [other])):
         compared = comparisons(candidate, variant, on, steps, regime, chosen)
         reading = "" if textbook is None else f"{other_name} ({_changed(textbook[0][0].rule, compared[0].rule)})"
         paths = [comparison.path_of(candidate) for comparison in compared]
-        verdicts.append(replace(_verdict(candidate, compared, paths), reading=reading))
-        if verdicts[-1].equal:
-            return replace(verdicts[-1], on_biases=_on_biases(candidate, variant, steps, chosen))
+        results.append(replace(_compared(candidate, compared, paths), reading=reading))
+        if results[-1].equal:
+            return results[-1]
         textbook = textbook or (compared, paths)
     assert textbook is not None
     explanation = explain(candidate, *textbook) if explain else Explanation()
     return replace(
-        verdicts[0],
+        results[0],
         explanation=explanation.words,
         statement=explanation.statement,
         equal_with=explanation.settings,
@@ -418,37 +407,25 @@ def _changed(rule: Any, variant: Any) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items() if value != getattr(rule, key))
 
 
-def _on_biases(candidate: Candidate, rule: Any, steps: int, chosen: Sequence[str]) -> str:
-    """What code that is equal on matrices does on a bias, where that is another rule."""
-    if rule.weights != "matrices" or rule.for_weights([(1,)])[0] is not rule:
-        return ""
-    try:
-        compared = comparisons(candidate, rule, biases(), steps, PLAIN, chosen)
-        first_steps = [step for each in compared if (step := each.differs(each.path_of(candidate)))]
-    except UsageError as error:
-        return f"fails: {error}"
-    return f"differs from step {min(first_steps)} on" if first_steps else ""
-
-
-def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Verdict:
+def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Comparison:
     """Without an explanation."""
     first = compared[0]
     known = hyperparameters(first.rule)
     fixed = tuple(key for key in known if known[key] and not candidate.accepts(key, known))
     unchecked = tuple(name for name in candidate.parameters if name not in candidate.named(known))
     names = tuple(dict.fromkeys(comparison.problem.function.name for comparison in compared))
-    verdict = Verdict(known, first.steps, names, fixed=fixed, unchecked=unchecked)
+    equal = Comparison(known, first.steps, names, fixed=fixed, unchecked=unchecked)
     different = [
         (step, comparison, path)
         for comparison, path in zip(compared, paths, strict=True)
         if (step := comparison.differs(path))
     ]
     if not different:
-        return verdict
+        return equal
     step, comparison, path = min(different, key=lambda item: item[0])
     on_matrix = isinstance(comparison.problem.function, MatrixFunction)
     return replace(
-        verdict,
+        equal,
         settings=hyperparameters(comparison.rule),
         function=comparison.problem.function.name,
         start=None if on_matrix else tuple(np.array(comparison.problem.start).tolist()),

@@ -17,7 +17,8 @@ Values = Mapping[str, Node]
 LITERALS = ("lr", "eps", "weight_decay", "w", "g", "last_g", "late_g", "t", "size")
 """Names in a table that stand for themselves: `last_g` and `late_g` are the gradient of the previous point, in the
 first step g and 0; `size` is the number of coordinates. `x` is the state that the statement renews, `h` a
-hyperparameter, `m` a number of the formula, `n` one of the code; any other name stands for any expression."""
+hyperparameter, `q` and `r` a quantity of the formula or a hyperparameter, `m` a number of the formula, `n` one of the
+code; any other name stands for any expression."""
 FRACTIONS = ("beta", "beta1", "beta2", "beta3", "decay", "rho", "nu", "slow_step_size")
 """Hyperparameters that are mistaken for one minus themselves."""
 
@@ -113,6 +114,7 @@ a -> lr*a
 lr -> lr/sqrt(t)
 w - lr*(a + weight_decay*w) -> (1 - lr*weight_decay)*(w - lr*a)
 w - (lr*a + lr*weight_decay*w) -> (1 - lr*weight_decay)*(w - lr*a)
+q -> r
 """
 WITH_NUMBERS = """
 a weight decay of its own, in the gradient: g -> g + n*w
@@ -200,7 +202,6 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
     for edit in chain(
         (edit for edit in named if edit.name),
         _from_table(OTHERS, formula, settings, ()),
-        _with_other_names(formula, settings),
         _with_parts(formula),
         (edit for edit in named if not edit.name),
         _from_table(WITH_NUMBERS, formula, settings, numbers),
@@ -212,12 +213,13 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
 
 def _from_table(table: str, formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -> Iterator[Edit]:
     constants = dict.fromkeys(part for s in formula for part, _ in parts(s.node) if part.op == "number")
-    values = {"h": map(symbol, settings), "m": constants, "n": map(number, numbers)}
+    quantities = dict.fromkeys(s.target for s in formula if not s.target.endswith("0") and s.target != "w")
+    names = [*map(symbol, {"g": None, **quantities, **dict.fromkeys(settings)})]
+    values = {"h": map(symbol, settings), "q": names, "r": names, "m": constants, "n": map(number, numbers)}
     values = {name: tuple(nodes) for name, nodes in values.items()}
     for rewrite in rewrites(table):
-        names = rewrite.names
-        if names & {"lr", "weight_decay", "eps"} <= {*settings}:
-            used = [name for name in values if name in names]
+        if rewrite.names & {"lr", "weight_decay", "eps"} <= {*settings}:
+            used = [name for name in values if name in rewrite.names]
             for chosen in product(*(values[name] for name in used)):
                 yield from _edited(formula, rewrite, dict(zip(used, chosen, strict=True)))
 
@@ -353,16 +355,6 @@ def _starts(formula: Formula) -> Iterator[Edit]:
                 first = Statement(f"{statement.target}0", "=", start)
                 rest = (other for other in formula if other.target != first.target)
                 yield Edit((first, *rest), f"{statement.target} starts at {text(start)}")
-
-
-def _with_other_names(formula: Formula, settings: Sequence[str]) -> Iterator[Edit]:
-    """One quantity in the place of another."""
-    quantities = dict.fromkeys(s.target for s in formula if not s.target.endswith("0") and s.target != "w")
-    names = {"g": None, **quantities, **dict.fromkeys(settings)}
-    for name, other in product(names, names):
-        if name != other:
-            rewrite = Rewrite("", ((symbol(name), symbol(other)),))
-            yield from _edited(formula, rewrite, {name: symbol(name)})
 
 
 def _with_parts(formula: Formula) -> Iterator[Edit]:

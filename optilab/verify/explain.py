@@ -68,10 +68,11 @@ Hypothesis = tuple[Callable[[], Explanation], Follow]
 def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
     """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
     first = comparisons[0]
-    # As of code that divides by 0, or that makes no step whatever the gradient: that fits every slip.
-    if all(bool(np.isnan(path[1:]).all()) for path in paths) or _stands_still(candidate, first, paths):
+    if all(bool(np.isnan(path[1:]).all()) for path in paths):  # as of code that divides by 0: that fits every slip
         return Explanation()
     if _ignores_its_gradient(candidate, comparisons, paths):
+        if all(bool((path == path[0]).all()) for path in paths):  # so does a step of zero
+            return Explanation()
         return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
     if not np.array_equal(first.path_of(candidate), paths[0], equal_nan=True):
         where = "its state is in the class or the module and not in the object, or it draws random numbers"
@@ -129,39 +130,20 @@ def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
 def _ignores_its_gradient(
     candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
 ) -> bool:
-    """Whether its path stays the same on every ground when the gradients it is given are random: it has its own."""
-    if all(bool(np.isnan(path[1:]).all() or (path == path[0]).all()) for path in paths):
-        return False
+    """Whether its path stays the same everywhere when the gradients that it is given are random, some of them infinite:
+    0*g, as of a sum that is still 0, is a use of g."""
+    draw = np.random.default_rng(0).standard_normal
     for comparison, path in zip(comparisons, paths, strict=True):
-        draw = np.random.default_rng(0).standard_normal
+        settings, steps = comparison.settings_for_candidate, comparison.steps
         try:
             points = candidate.path(
-                comparison.settings_for_candidate,
-                partial(_random, draw),
-                comparison.problem.start,
-                comparison.steps,
+                settings, lambda w: draw(w.shape) / (draw() > -1), comparison.problem.start, steps
             )
         except UsageError:
             return False
-        if not np.array_equal(padded(points, comparison.steps), path, equal_nan=True):
+        if not np.array_equal(padded(points, steps), path, equal_nan=True):
             return False
     return True
-
-
-def _stands_still(candidate: Candidate, comparison: PathComparison, paths: Sequence[Floats]) -> bool:
-    """Whether it makes no step on any ground, and a gradient that is NaN does not reach w either."""
-    if not all(bool((path == path[0]).all()) for path in paths):
-        return False
-    settings, steps = comparison.settings_for_candidate, comparison.steps
-    try:
-        points = candidate.path(settings, lambda w: np.full(np.shape(w), np.nan), comparison.problem.start, steps)
-    except UsageError:
-        return False
-    return bool((padded(points, steps) == points[0]).all())
-
-
-def _random(draw: Callable[..., Floats], w: Floats) -> Floats:
-    return draw(w.shape)
 
 
 def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> list[str]:
