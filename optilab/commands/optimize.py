@@ -19,7 +19,7 @@ from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
 from optilab.config.section import dump, to_yaml
 from optilab.config.tree import Override
-from optilab.errors import ExitCode, UsageError
+from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Status
 from optilab.optimize.formula import coordinates
@@ -28,7 +28,7 @@ from optilab.optimize.rule import Rule, Typed, short_name
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
-from optilab.words import listed, plural, setting, settings
+from optilab.words import plural, setting, settings
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
@@ -59,7 +59,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         "optilab optimize --algo sgd,momentum,adam --out paths.png --out paths.gif",
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
-    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4", ".html")}
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4")}
 
     algo: Algo = None
     function: Function = None
@@ -80,7 +80,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     out: Annotated[
         list[str] | None,
         OUT,
-        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4) or a page (.html)"),
+        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4)"),
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
 
@@ -88,15 +88,9 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     def animate(self) -> str | None:
         return self.file_of("animate")
 
-    @property
-    def _writes_page(self) -> bool:
-        return (self.animate or "").lower().endswith(".html")
-
     def run(self, place: Place) -> "LabPaths":
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen(self), ""
-        if self._writes_page:
-            _require_page(config, self.flag("out"))
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         paths = follow(config)
@@ -116,18 +110,8 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         )
 
 
-def _require_page(config: "OptimizeConfig", where: str) -> None:
-    """UsageError for a config that a page cannot run."""
-    from optilab.commands.play import require
-
-    try:
-        require(config, "a page")
-    except UsageError as error:
-        raise UsageError(f"{error}; expected {listed(PICTURES, 'or')}, got .html", where) from None
-
-
 def _draw(found: "LabPaths", request: Optimize) -> None:
-    """The picture files; matplotlib is imported only here. A film that ends in .html is a page."""
+    """The picture files; matplotlib is imported only here."""
     if not (request.plot or request.animate):
         return
     from optilab.commands.charts.paths import require_plane
@@ -135,9 +119,7 @@ def _draw(found: "LabPaths", request: Optimize) -> None:
 
     chart = found.chart()
     request.draw(lambda: chart)
-    if request.animate and request._writes_page:
-        found.report(request.animate)
-    elif request.animate:
+    if request.animate:
         require_plane(found.function)
         chart_file.animate(chart, request.animate, request.dark)
 
@@ -228,12 +210,6 @@ class LabPaths(Answer):
             zip(self.config.labels, self.config.algo, self.paths.values(), strict=True),
             key=lambda one: (order.index(one[2].status), float(one[2].values[-1])),
         )
-
-    def page(self, title: str | None) -> bytes:
-        """The page of `play`, on which the settings of the rules can be moved."""
-        from optilab.commands.play import page
-
-        return page(self.config, title or self.note)
 
     @property
     def code(self) -> ExitCode:

@@ -350,8 +350,8 @@ class Explanation:
     """In words, and as settings of the rule where those can say it; both empty where nothing explains, and then the
     first statement of the formula whose value is off, if the candidate shows it."""
 
-    words: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
+    equal_with: tuple[str, ...] = ()
     statement: str = ""
 
 
@@ -392,13 +392,7 @@ def compare(
             return results[-1]
         textbook = textbook or (compared, paths)
     assert textbook is not None
-    explanation = explain(candidate, *textbook) if explain else Explanation()
-    return replace(
-        results[0],
-        explanation=explanation.words,
-        statement=explanation.statement,
-        equal_with=explanation.settings,
-    )
+    return replace(results[0], **vars(explain(candidate, *textbook))) if explain else results[0]
 
 
 def _changed(rule: Any, variant: Any) -> str:

@@ -41,14 +41,6 @@ MOST_LINES = 2
 """Lines of a formula that are shown where an edit has a name that says it all."""
 NAMED_ALONE = "a weight decay of its own"
 """An edit whose number the path may not tell: of a sum with w, a sign may be all that counts."""
-WRITTEN_IN = {
-    "eps": (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12, 1e-16, 0.0),
-    "beta": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
-    "beta1": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
-    "beta2": (0.9, 0.95, 0.98, 0.99, 0.999, 0.9999),
-    "decay": (0.9, 0.95, 0.99, 0.999),
-}
-"""Constants that implementations have written in."""
 LARGEST_EPS = 0.1
 """An eps above it would take the place of what it guards, which is another slip."""
 MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
@@ -211,7 +203,7 @@ def _forms(first: PathComparison) -> Iterator[Hypothesis]:
 
 
 def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
-    """Other values of the constants that the candidate has written in, one or two at a time."""
+    """Other values of the constants that the candidate has written in, one at a time."""
     known, usual = first.settings_for_candidate, type(first.rule)()
     written = {
         one.name: one.name in unused
@@ -223,13 +215,9 @@ def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str
     if ignored:
         yield _constant(first, ignored, written)
     for key in written:
-        for value in dict.fromkeys([*_numbers_for(candidate, key), *WRITTEN_IN.get(key, ())]):
+        for value in _numbers_for(candidate, key):
             if value or not written[key]:  # 0 is a part of the formula that is missing
                 yield _constant(first, ignored | {key: value}, written)
-    names, numbers = list(written), {key: _numbers_for(candidate, key)[:12] for key in written}
-    for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
-        for values in product(numbers[one], numbers[other]):
-            yield _constant(first, ignored | dict(zip((one, other), values, strict=True)), written)
 
 
 def _numbers_for(candidate: Candidate, key: str) -> list[float]:

@@ -156,20 +156,6 @@ def test_custom_rule_runs_by_its_formula(opened, tmp_path):
         play.page(config([f"{tmp_path}/mine.py:plain"]))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"algo": ["sgd", "l-bfgs"]}, "l-bfgs has no formula that a page could run"),
-        ({"noise": 0.1, "clip_norm": 1}, "a page runs an optimizer as it is, without clip_norm and noise"),
-    ],
-)
-def test_optimize_refuses_a_page_before_the_work(changes, message, optilab, tmp_path):
-    words = [f"--set={key}={json.dumps(value)}" for key, value in ({"algo": ["sgd"]} | changes).items()]
-    refused = optilab("optimize", *words, "--out", "page.html", "--tune", "5", code=2)
-    assert f"--out: {message}; expected .png, .svg or .pdf, got .html" in " ".join(refused.stderr.split())
-    assert not list(tmp_path.iterdir())
-
-
 # --- formulas ----------------------------------------------------------------------------------------------
 
 
@@ -522,6 +508,4 @@ def test_command_writes_a_page(optilab, tmp_path):
     assert (tmp_path / "a.html").read_bytes() == first
     document = json.loads(optilab("play", "--algo", "sgd", "--tune", "5", "--json").stdout)
     assert (document["file"], document["bytes"]) == ("play.html", (tmp_path / "play.html").stat().st_size)
-    optilab("optimize", "--algo", "sgd,lookahead", "--epochs", "12", "--out", "b.html", "--no-save")
-    assert (tmp_path / "b.html").stat().st_size < LIMIT
     assert not (tmp_path / "runs").exists()
