@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import inf, isclose
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -416,40 +416,47 @@ def origin(rule: Any) -> str:
 # --- theory of quadratic functions --------------------------------------------------------------------------
 
 
-def _bounds(config: "OptimizeConfig") -> dict[str, float] | None:
-    """The best possible rates; None where the function is no quadratic, or something is around the rule."""
-    from optilab.optimize import Regime
-    from optilab.optimize.theory import best_rates
+class Theory(NamedTuple):
+    """The best possible rates on a quadratic, the measured rate of a path, and what theory predicts of its rule."""
 
-    return best_rates(config.function) if config.regime == Regime() else None
+    bounds: Mapping[str, float]
+    rate: float | None
+    prediction: Any
+
+    @property
+    def measured(self) -> str:
+        return "" if self.rate is None else f"x{self.rate:.4g}"
+
+
+def _theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> Theory | None:
+    """None where the function is no quadratic, or something is around the rule."""
+    from optilab.optimize import Regime
+    from optilab.optimize.path import measured_rate
+    from optilab.optimize.theory import best_rates, predict
+
+    bounds = best_rates(config.function) if config.regime == Regime() else None
+    if bounds is None:
+        return None
+    return Theory(bounds, measured_rate(path, config.function), predict(rule, config.function, config.start))
 
 
 def _theory_facts(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[str, Any] | None:
-    from optilab.optimize.path import measured_rate
-    from optilab.optimize.theory import predict
-
-    bounds = _bounds(config)
-    if bounds is None:
+    known = _theory(config, rule, path)
+    if known is None:
         return None
-    prediction = predict(rule, config.function, config.start)
-    known = {} if prediction is None else {**asdict(prediction), "stable": prediction.stable}
-    return {**known, "measured_rate": measured_rate(path, config.function), "best_rates": bounds}
+    predicted = known.prediction and {**asdict(known.prediction), "stable": known.prediction.stable}
+    return {**(predicted or {}), "measured_rate": known.rate, "best_rates": known.bounds}
 
 
 def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | None:
     """One line: the prediction for a rule on a quadratic next to the measured rate; None on other functions."""
-    from optilab.optimize.path import measured_rate
-    from optilab.optimize.theory import predict
-
-    bounds = _bounds(config)
-    if bounds is None:
+    known = _theory(config, rule, path)
+    if known is None:
         return None
-    rate = measured_rate(path, config.function)
-    measured = f" (measured x{rate:.4g})" if rate is not None else ""
-    prediction = predict(rule, config.function, config.start)
+    prediction, measured = known.prediction, f" (measured {known.measured})" * bool(known.measured)
     if prediction is None:
-        own = f"; measured x{rate:.4g} per step" if rate is not None else ""
-        return f"theory: no formula for {rule.name}{own}; {_best_possible(bounds)}"
+        own = f"; measured {known.measured} per step" * bool(known.measured)
+        return f"theory: no formula for {rule.name}{own}; {_best_possible(known.bounds)}"
     if not prediction.stable and not prediction.unstable_share:
         return (
             f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no part in the unstable "
@@ -483,27 +490,25 @@ def _best_possible(bounds: Mapping[str, float]) -> str:
 
 def _rates(config: "OptimizeConfig", ranked: "Sequence[tuple[str, Any, Trajectory]]") -> Iterator[Block]:
     """The rates of several rules on a quadratic as a table; nothing on other functions."""
-    from optilab.optimize.path import measured_rate
-    from optilab.optimize.theory import predict
-
-    bounds = _bounds(config)
-    if bounds is None:
-        return
-    shown, notes = [], []
+    shown, notes, possible = [], [], ""
     for label, rule, path in ranked:
-        rate, prediction = measured_rate(path, config.function), predict(rule, config.function, config.start)
-        measured = f"x{rate:.4g}" if rate is not None else "-"
-        if prediction is None:
-            shown.append([label, "-", measured, "-", "-"])
-            continue
-        stable = f"lr {prediction.largest_lr:.4g}"
-        shown.append([label, f"x{prediction.rate:.4g}", measured, stable, _best(prediction) or "-"])
-        if not prediction.stable and not prediction.unstable_share:
-            notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
-        elif defect := _defect(prediction, path):
-            notes.append(f"{label}{defect.replace(';', ':', 1)}")
+        known = _theory(config, rule, path)
+        if known is None:
+            return
+        row, prediction = [label, "-", known.measured or "-", "-", "-"], known.prediction
+        if prediction is not None:
+            row[1], row[3:] = (
+                f"x{prediction.rate:.4g}",
+                [f"lr {prediction.largest_lr:.4g}", _best(prediction) or "-"],
+            )
+            if not prediction.stable and not prediction.unstable_share:
+                notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
+            elif defect := _defect(prediction, path):
+                notes.append(f"{label}{defect.replace(';', ':', 1)}")
+        shown.append(row)
+        possible = _best_possible(known.bounds)
     yield grid(["convergence rate", "theory", "measured", "stable up to", "best"], shown, left=(0, 4))
-    yield from (*notes, _best_possible(bounds), "")
+    yield from (*notes, possible, "")
 
 
 COMMAND = Optimize
