@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 
@@ -186,26 +186,86 @@ def _lines(worked: "WorkedStep") -> list[dict[str, Any]]:
     ]
 
 
+# --- how it is written --------------------------------------------------------------------------------------
+
+
+class Style(NamedTuple):
+    """How a calculation is written: templates, and whether its formulas are LaTeX."""
+
+    title: str
+    sentence: str
+    statement: str
+    value: str
+    """Of the name of a coordinate and an equation."""
+    coordinate: str
+    is_latex: bool = True
+    begin: str = ""
+    end: str = ""
+    after: tuple[str, ...] = ()
+    """What follows a statement and its values."""
+
+    def assignment(self, line: "EvaluatedStatement") -> str:
+        """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
+        target = self.symbol(line.target)
+        if line.node == formulas.symbol(line.target):
+            return target
+        renews = r"\leftarrow" if self.is_latex else "<-"
+        return f"{target} {renews if line.is_state else '='} {self.formula(line.node, self.symbol)}"
+
+    def equation(self, name: str, equation: str) -> str:
+        """The value for a coordinate."""
+        return self.value.format(self.coordinate.format(self.symbol(name)) if name else "", equation)
+
+    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
+        return (formulas.latex if self.is_latex else formulas.text)(node, shown)
+
+    def symbol(self, name: str) -> str:
+        """A name; in LaTeX as a mathematician writes it: beta1 is a beta with an index."""
+        if not self.is_latex or name in _LETTERS:
+            return _LETTERS[name] if self.is_latex else name
+        letters = name.rstrip("0123456789")
+        index = name[len(letters) :]
+        words = letters.replace("_", r"\ ")
+        base = f"\\{letters}" if letters in _GREEK else letters if len(letters) == 1 else rf"\mathrm{{{words}}}"
+        return f"{base}_{{{index}}}" if index else base
+
+    def number(self, value: float) -> str:
+        digits, e, exponent = f"{value:.9g}".partition("e")
+        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if e and self.is_latex else digits + e + exponent
+
+
+_LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
+_GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
+STYLES: Mapping[str, Style] = {
+    "text": Style("{}", "{}", "{}", "    {:3} {}", "{}", is_latex=False),
+    "latex": Style(
+        "% {}", "% {}", r"& {} \\", r"& {}{} \\", r"{}:\quad ", begin=r"\begin{align*}", end=r"\end{align*}"
+    ),
+    "markdown": Style("### {}", "\n{}", "$${}$$\n", "- {}${}$", "${}$: ", after=("",)),
+}
+
 # --- the calculation ----------------------------------------------------------------------------------------
 
 _ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
 """Functions of all coordinates at once: their numbers cannot be shown coordinate by coordinate."""
 
 
-def _written(worked: "WorkedStep", style: "_Text") -> Iterator[str]:
-    yield style.title(_title(worked))
-    yield from style.sentence(settings(worked.rule))
+def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
+    yield style.title.format(_title(worked))
+    sentences = [settings(worked.rule)]
     if not isinstance(worked.rule, Typed):  # whose name it is
-        yield from style.sentence(worked.rule.formula)
+        formula = worked.rule.formula
+        sentences.append(f"`{formula}`" if style is STYLES["markdown"] and "<-" in formula else formula)
     if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):
-        yield from style.sentence(typed)
+        sentences.append(typed)
+    yield from map(style.sentence.format, sentences)
     yield style.begin
     for line in (_given("w", worked.point), *_gradient(worked), *worked.statements):
         yield from _line(line, style)
     if style.end:
         yield style.end
-    end = ", ".join(_Text().number(value) for value in worked.result)
-    yield from style.sentence(f"w after step {worked.t}: ({end})")
+    end = ", ".join(f"{value:.9g}" for value in worked.result)
+    yield style.sentence.format(f"w after step {worked.t}: ({end})")
 
 
 def _given(name: str, value: Any) -> "EvaluatedStatement":
@@ -232,12 +292,13 @@ def _gradient(worked: "WorkedStep") -> "Iterator[EvaluatedStatement]":
             yield EvaluatedStatement(f"g{i + 1}", slope, known, float(worked.gradient[i]), is_state=False)
 
 
-def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
+def _line(line: "EvaluatedStatement", style: Style) -> Iterator[str]:
     """A statement, and what it gives for each coordinate."""
     import numpy as np
 
-    yield style.statement(line)
+    yield style.statement.format(style.assignment(line))
     value = np.atleast_1d(line.value)
+    becomes = r" \to " if style.is_latex else " -> "
     renewed = line.is_state and line.node == formulas.symbol(line.target)  # by code without a formula
     across = bool(operations_of(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
     for i, result in enumerate(value.ravel()):
@@ -249,111 +310,10 @@ def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
             text = style.number(float(known.ravel()[i if known.size > 1 else 0]))
             return f"({text})" if text.startswith("-") else text
 
-        numbers = f"{number(line.target).strip('()')}{style.becomes}" if renewed else ""
+        numbers = f"{number(line.target).strip('()')}{becomes}" if renewed else ""
         numbers = numbers if across else f"{style.formula(line.node, number)} = "
-        yield style.value(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
+        yield style.equation(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
     yield from style.after
 
-
-# --- how it is written --------------------------------------------------------------------------------------
-
-
-class _Text:
-    """A calculation as plain text."""
-
-    begin, end = "", ""
-    after: tuple[str, ...] = ()
-    """What follows a statement and its values."""
-    renews, becomes = "<-", " -> "
-
-    def title(self, text: str) -> str:
-        return text
-
-    def sentence(self, text: str) -> Iterator[str]:
-        """A sentence next to the calculation."""
-        yield text
-
-    def statement(self, line: "EvaluatedStatement") -> str:
-        """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
-        target = self.symbol(line.target)
-        if line.node == formulas.symbol(line.target):
-            return target
-        return f"{target} {self.renews if line.is_state else '='} {self.formula(line.node, self.symbol)}"
-
-    def value(self, name: str, equation: str) -> str:
-        """The value for a coordinate."""
-        return f"    {name:3} {equation}"
-
-    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
-        return formulas.text(node, shown)
-
-    def symbol(self, name: str) -> str:
-        return name
-
-    def number(self, value: float) -> str:
-        return f"{value:.9g}"
-
-
-_LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
-_GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
-
-
-class _Latex(_Text):
-    """A calculation as LaTeX's `align*`; sentences are comments."""
-
-    begin, end = r"\begin{align*}", r"\end{align*}"
-    renews, becomes = r"\leftarrow", r" \to "
-
-    def title(self, text: str) -> str:
-        return f"% {text}"
-
-    def sentence(self, text: str) -> Iterator[str]:
-        yield f"% {text}"
-
-    def statement(self, line: "EvaluatedStatement") -> str:
-        return rf"& {super().statement(line)} \\"
-
-    def value(self, name: str, equation: str) -> str:
-        where = rf"{self.symbol(name)}:\quad " if name else ""
-        return rf"& {where}{equation} \\"
-
-    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
-        return formulas.latex(node, shown)
-
-    def symbol(self, name: str) -> str:
-        """A name as a mathematician writes it: beta1 is a beta with an index."""
-        if name in _LETTERS:
-            return _LETTERS[name]
-        letters = name.rstrip("0123456789")
-        index = name[len(letters) :]
-        words = letters.replace("_", r"\ ")
-        base = f"\\{letters}" if letters in _GREEK else letters if len(letters) == 1 else rf"\mathrm{{{words}}}"
-        return f"{base}_{{{index}}}" if index else base
-
-    def number(self, value: float) -> str:
-        digits, e, exponent = super().number(value).partition("e")
-        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if e else digits
-
-
-class _Markdown(_Latex):
-    """A calculation as Markdown with formulas between dollars."""
-
-    begin, end = "", ""
-    after = ("",)
-
-    def title(self, text: str) -> str:
-        return f"### {text}"
-
-    def sentence(self, text: str) -> Iterator[str]:
-        yield from ("", f"`{text}`" if "<-" in text else text)
-
-    def statement(self, line: "EvaluatedStatement") -> str:
-        return f"$${_Text.statement(self, line)}$$\n"
-
-    def value(self, name: str, equation: str) -> str:
-        return f"- {f'${self.symbol(name)}$: ' if name else ''}${equation}$"
-
-
-STYLES: Mapping[str, _Text] = {"text": _Text(), "markdown": _Markdown(), "latex": _Latex()}
 
 COMMAND = Explain
