@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from optilab.errors import UsageError
 from optilab.optimize.formula import ONE, derivative, inlined
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.rule import Rule, quantities_for
+from optilab.optimize.rule import Rule, learning_rates, quantities_for, with_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,18 +190,17 @@ class Regime:
 
 
 def scheduled(rule: Rule, factor: float) -> Rule:
-    """The rule with all of its `learning_rates` multiplied; a wrapper passes it on to the rule it wraps.
+    """The rule with all of its `learning_rates` multiplied.
 
     UsageError for a rule without a learning rate (it has a line search).
     """
     if factor == 1:
         return rule
-    if hasattr(rule, "base"):
-        return replace(rule, base=scheduled(rule.base, factor))  # type: ignore[type-var]
-    if not hasattr(rule, "lr"):
+    rates = {key: lr * factor for key, lr in learning_rates(rule).items()}
+    if not rates:
         raise UsageError(f"{rule.name} chooses its step lengths itself, so a schedule cannot change its lr")
-    others = {"others": scheduled(rule.others, factor)} if hasattr(rule, "others") else {}
-    return replace(rule, lr=rule.lr * factor, **others)  # type: ignore[type-var]
+    multiplied: Rule = with_settings(rule, rates)
+    return multiplied
 
 
 def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -> Stepper:
