@@ -174,18 +174,13 @@ class Exam:
         other, named = load(OptimizeConfig, None, asked).algo[0], "the published exercise's settings"
         chosen = frozenset(change.key for change in changes)
         if rule.weights == "matrices":
-            beside = sorted(
-                key for key in chosen if not key.startswith(("algo.", "weight_decay")) and key != "epochs"
-            )
             regime = config.regime
             decays = hasattr(rule, "weight_decay") and regime.weight_decay_form == "decoupled"
-            if regime.weight_decay and not decays:
-                beside.append("weight_decay, which is not its own")
-            if rule.needs:
-                beside.append(f"the {rule.name} around it")
-            if beside:
+            accepted = ("algo.", "epochs", *(["weight_decay"] if decays or not regime.weight_decay else []))
+            around = sorted(key for key in chosen if not key.startswith(accepted))
+            if around := around or [f"the {rule.name} around it"] * bool(rule.needs):
                 what = f"{rule.name} works on weight matrices, and is compared on matrices of its own"
-                raise UsageError(f"{what}, without {', '.join(beside)}")
+                raise UsageError(f"{what}, without {', '.join(around)}")
         if hasattr(rule, "precision") and "algo.precision" not in chosen:  # NumPy has no bfloat16
             rule, named = replace(rule, precision="full"), "the iteration as on tensors"
             config = config.model_copy(update={"algo": (rule,)})
