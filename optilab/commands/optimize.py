@@ -310,7 +310,8 @@ class LabPaths(Answer):
         if "default" in ours and len(set(whose)) > 1:
             yield "default settings are made for networks: tune all optimizers alike with --tune 50"
         yield ""
-        yield from _rates(config, ranked)
+        if known := _theory(config, *ranked[0][1:]):
+            yield from (_best_possible(known.bounds), "")
         yield from self._chaos()
         if self.options is not None:
             again = Call("optimize", options={"algo": ranked[0][1].name, **self.options})
@@ -462,53 +463,23 @@ def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | Non
             f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no part in the unstable "
             f"direction{measured}"
         )
-    best = _best(prediction)
+    best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
+    best = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""
+    # within what the steps of the path can tell
+    is_double = prediction.stable and prediction.eigenvalue_gap * len(path.points) < 1
+    slower = "; slower than that at first, as k*rate^k: the two eigenvalues coincide" if is_double else ""
     stable = "stable up to" if prediction.stable else "unstable, stable below"
     if isclose(rule.lr, prediction.largest_lr, rel_tol=1e-9):
         stable = "at the limit, where one direction neither shrinks nor grows: stable below"
     return (
         f"theory: {stable} lr {prediction.largest_lr:.4g}; distance x{prediction.rate:.4g} per step in the long run"
-        f"{measured}{_defect(prediction, path)}{f'; best: {best}' if best else ''}"
+        f"{measured}{slower}{best}"
     )
-
-
-def _best(prediction: Any) -> str:
-    best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
-    return f"{best} with x{prediction.best_rate:.4g}" if best else ""
-
-
-def _defect(prediction: Any, path: "Trajectory") -> str:
-    """Why the measured rate is slower where both eigenvalues coincide, within what the steps of the path can tell."""
-    double = prediction.stable and prediction.eigenvalue_gap * len(path.points) < 1
-    return "; slower than that at first, as k*rate^k: the two eigenvalues coincide" if double else ""
 
 
 def _best_possible(bounds: Mapping[str, float]) -> str:
     descent, momentum = bounds["sgd"], bounds["momentum"]
     return f"best possible per step: x{descent:.4g} with gradient descent, x{momentum:.4g} with momentum"
-
-
-def _rates(config: "OptimizeConfig", ranked: "Sequence[tuple[str, Any, Trajectory]]") -> Iterator[Block]:
-    """The rates of several rules on a quadratic as a table; nothing on other functions."""
-    shown, notes, possible = [], [], ""
-    for label, rule, path in ranked:
-        known = _theory(config, rule, path)
-        if known is None:
-            return
-        row, prediction = [label, "-", known.measured or "-", "-", "-"], known.prediction
-        if prediction is not None:
-            row[1], row[3:] = (
-                f"x{prediction.rate:.4g}",
-                [f"lr {prediction.largest_lr:.4g}", _best(prediction) or "-"],
-            )
-            if not prediction.stable and not prediction.unstable_share:
-                notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
-            elif defect := _defect(prediction, path):
-                notes.append(f"{label}{defect.replace(';', ':', 1)}")
-        shown.append(row)
-        possible = _best_possible(known.bounds)
-    yield grid(["convergence rate", "theory", "measured", "stable up to", "best"], shown, left=(0, 4))
-    yield from (*notes, possible, "")
 
 
 COMMAND = Optimize
