@@ -243,13 +243,8 @@ def comparisons(
     if not on and not on_matrices:
         few = min(steps, SHORT)
         short = (PathComparison(rules[n % 3], problem, few, regime) for n, problem in enumerate(zeros()))
-        compared += [comparison for comparison in short if has_value(comparison)]
+        compared += [each for each in short if rule.text and np.isfinite(each.path).all()]  # nothing in it is 0/0
     return compared
-
-
-def has_value(comparison: PathComparison) -> bool:
-    """Whether the formula of the rule is finite from here: nothing in it is 0/0."""
-    return bool(comparison.rule.text) and bool(np.isfinite(comparison.path).all())
 
 
 def with_distinct_settings(rule: Any, names: Sequence[str], number: int) -> Any:

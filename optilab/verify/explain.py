@@ -318,7 +318,9 @@ def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
         return Explanation((f"{names[0]}: {lines}",) if len(made) == 1 and names else (*names, lines))
 
     def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return edited_path(made[-1].formula, comparison.rule, comparison.problem.function, start, steps)
+        w = np.array(start, dtype=np.float64)
+        known = values_of_steps(made[-1].formula, comparison.rule, comparison.problem.function, w)
+        return np.stack([w, *(values["w"] for values in islice(known, steps))])
 
     return explanation, path
 
@@ -346,13 +348,6 @@ def with_decay(formula: Formula, strength: float, form: str) -> Formula:
     start = Statement("start", "=", symbol("w"))
     taken = symbol("lr") * (number(strength) * symbol("start"))
     return (start, *formula, Statement("w", "<-", Node("subtract", (symbol("w"), taken))))
-
-
-def edited_path(formula: Formula, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
-    """The points that a formula visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
-    points = [np.array(start, dtype=np.float64)]
-    points += (known["w"] for known in islice(values_of_steps(formula, rule, function, points[0]), steps))
-    return np.stack(points)
 
 
 def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:
@@ -389,22 +384,16 @@ def _first_statement(candidate: Candidate, target: _Target) -> str:
     steps = values_of_steps(formula, comparison.rule, problem.function, w)
     for t, known in enumerate(islice(steps, comparison.differs(target.path)), 1):
         w = walk.advance(problem.function.gradient(w))
-        yours = {name: np.array(numbers) for name, numbers in walk.remembered().items()}
+        yours: dict[str, Any] = {**walk.remembered()}
         yours |= {"w": w} if yours.keys() >= {*Program(formula).states} else {}
         last = {s.target: s for s in formula if s.arrow == "<-"}
         expected = {name: np.broadcast_to(known[name], w.shape) for name in last}
         for name, statement in last.items():
-            under_other_names = any(_is_close(value, expected[name]) for value in yours.values())
-            if name in yours and not under_other_names:
-                yours_and_expected = f"{_shown(yours[name])}, not {_shown(expected[name])}"
+            close = (
+                np.allclose(value, expected[name], rtol=1e-9, atol=0.0, equal_nan=True) for value in yours.values()
+            )
+            if name in yours and not any(close):
+                wrong, right = (", ".join(f"{x:.12g}" for x in point) for point in (yours[name], expected[name]))
                 line = f"{name} {statement.arrow} {text(statement.node)}"
-                return f"the first value that is off is {name} at step {t}: {yours_and_expected}, in: {line}"
+                return f"the first value that is off is {name} at step {t}: ({wrong}), not ({right}), in: {line}"
     return ""
-
-
-def _is_close(a: Floats, b: Floats) -> bool:
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-9, atol=0.0, equal_nan=True))
-
-
-def _shown(point: Floats) -> str:
-    return f"({', '.join(f'{number:.12g}' for number in point)})"
