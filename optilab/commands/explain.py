@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 
-from optilab import runs
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
 from optilab.commands.paths import Function, LearningRate, Start, chosen, require_bare
@@ -24,10 +23,10 @@ from optilab.optimize.formula import Node
 from optilab.optimize.own import is_user_code
 from optilab.optimize.program import operations_of
 from optilab.optimize.rule import Typed, is_formula
-from optilab.runs.record import CONFIG
 from optilab.words import settings
 
 if TYPE_CHECKING:
+    from optilab import runs
     from optilab.config.optimize import OptimizeConfig
     from optilab.optimize.path import EvaluatedStatement, WorkedStep
 
@@ -87,6 +86,8 @@ class Explain(SetOptions, OutputOptions):
         name = self.given.get("algo")
         if not isinstance(name, str) or name in RULES or is_user_code(name) or is_formula(name):
             return None
+        from optilab import runs  # which takes longer to import than a step takes
+
         if name != "latest" and not runs.is_ours(place.folder / name):
             return None
         run = runs.read(runs.locate(place.folder, name, "optimize"))
@@ -98,6 +99,7 @@ class Explain(SetOptions, OutputOptions):
 def _config_of(run: "runs.Record", changes: Sequence[Override]) -> "OptimizeConfig":
     """The config of a run, with what the request sets besides it."""
     from optilab.config.optimize import OptimizeConfig
+    from optilab.runs.record import CONFIG
 
     tree = Tree.read(run.config, str(run.path / CONFIG))
     return load(OptimizeConfig, tree, [change for change in changes if change.key != "algo"])
