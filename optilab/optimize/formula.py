@@ -1,8 +1,7 @@
 """Formulas as trees: parsed by a whitelist (never by `eval`), evaluated, differentiated, printed, written as code.
 
-Three things become trees: a function that a user types ("0.1*w1^2 + 2*w2^2"), the formula of every rule
-("V <- beta*V + g;  w <- w - lr*V"), which is executed in the tests and in `explain` to prove that it is the rule, and
-one step of a rule as it runs (`optilab.optimize.trace`).
+Two things become trees: a function that a user types ("0.1*w1^2 + 2*w2^2"), and the formula of every rule
+("V <- beta*V + g;  w <- w - lr*V"), which is the program that runs (`optilab.optimize.program`).
 """
 
 import ast
@@ -244,31 +243,31 @@ def statements(formula: str) -> list[Statement]:
 
     `NAME <- EXPRESSION` renews a state or w, `NAME = EXPRESSION` names an intermediate result, or the gradient g.
     """
-    found = list[Statement]()
-    for one, column in assignments(formula):
-        if one.target in GIVEN or one.target in RULE_FUNCTIONS:
-            raise FormulaError(formula, column, f"{one.target} cannot be assigned")
-        if one.arrow != {"w": "<-", "g": "="}.get(one.target, one.arrow):
+    program = list[Statement]()
+    for statement, column in assignments(formula):
+        if statement.target in GIVEN or statement.target in RULE_FUNCTIONS:
+            raise FormulaError(formula, column, f"{statement.target} cannot be assigned")
+        if statement.arrow != {"w": "<-", "g": "="}.get(statement.target, statement.arrow):
             raise FormulaError(formula, column, "expected w <- ..., and g = ...")
-        if _has_stray_matrix(one.node):
+        if _has_stray_matrix(statement.node):
             raise FormulaError(
                 formula, column, "the matrices H and I are accepted in solve(H, x) and smallest(H) alone"
             )
-        found.append(one)
-    if not any(one.target == "w" for one in found):
+        program.append(statement)
+    if not any(statement.target == "w" for statement in program):
         raise UsageError("expected a statement w <- ..., the next point")
-    if sum(_size(one.node) for one in found) > MAX_NODES:
+    if sum(_size(statement.node) for statement in program) > MAX_NODES:
         raise UsageError(f"expected a formula of at most {MAX_NODES:,} operations, names and numbers")
-    states = {one.target for one in found if one.arrow == "<-"}
-    assigned = {one.target for one in found} - {"w"}
+    states = {statement.target for statement in program if statement.arrow == "<-"}
+    assigned = {statement.target for statement in program} - {"w"}
     later = assigned - states - {"g"}
-    for one, column in assignments(formula):
-        is_start = one.arrow == "=" and one.target[-1] == "0" and one.target[:-1] in states
-        if early := sorted(symbols(one.node) & (assigned | {"g", "t", "f", "H"} if is_start else later)):
+    for statement, column in assignments(formula):
+        is_start = statement.arrow == "=" and statement.target[-1] == "0" and statement.target[:-1] in states
+        if early := sorted(symbols(statement.node) & (assigned | {"g", "t", "f", "H"} if is_start else later)):
             reason = "is not there before the first step" if is_start else "is used before it is assigned"
             raise FormulaError(formula, column, f"{early[0]} {reason}")
-        later.discard(one.target)
-    return found
+        later.discard(statement.target)
+    return program
 
 
 def _has_stray_matrix(node: Node, inside: bool = False) -> bool:
