@@ -14,7 +14,7 @@ from optilab import signals
 from optilab.call import Call, Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import SetOptions, SilentOptions
-from optilab.commands.paths import read_function
+from optilab.commands.paths import read_function, require_bare
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.presets import is_config, usual_settings
@@ -157,7 +157,7 @@ class Exam:
     def of(cls, request: Against) -> "Exam":
         """ConfigError for a rule that does not exist, and for settings that it does not have.
 
-        UsageError for a function, or something around the rule, where it works on matrices.
+        UsageError for something around the rule, and for a function where it works on matrices.
         """
         from optilab.config.optimize import OptimizeConfig
         from optilab.verify.candidate import STEPS
@@ -170,14 +170,12 @@ class Exam:
             *changes,
         ]
         config = load(OptimizeConfig, None, asked, rules="literature")
+        require_bare(config, "verify")
         rule: Any = config.algo[0]
         other, named = load(OptimizeConfig, None, asked).algo[0], "the published exercise's settings"
         chosen = frozenset(change.key for change in changes)
         if rule.weights == "matrices":
-            regime = config.regime
-            decays = hasattr(rule, "weight_decay") and regime.weight_decay_form == "decoupled"
-            accepted = ("algo.", "epochs", *(["weight_decay"] if decays or not regime.weight_decay else []))
-            around = sorted(key for key in chosen if not key.startswith(accepted))
+            around = sorted(key for key in chosen if not key.startswith(("algo.", "epochs")))
             if around := around or [f"the {rule.name} around it"] * bool(rule.needs):
                 what = f"{rule.name} works on weight matrices, and is compared on matrices of its own"
                 raise UsageError(f"{what}, without {', '.join(around)}")
@@ -203,7 +201,6 @@ class Exam:
             self.rule,
             [problem] if chosen else (),
             config.epochs,
-            config.regime,
             [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
             self.other if self.other != self.rule else None,
             self.named,
@@ -271,9 +268,7 @@ class LabVerification(Answer):
         rule = with_settings(self.exam.rule, verdict.settings)
         rules = {rule.name: rule, self.label: self.kind(**self.candidate.values(verdict.settings))}
         steps = min(verdict.steps, SHOWN)
-        paths = {
-            name: descend(rule, objective, start, steps, regime=config.regime) for name, rule in rules.items()
-        }
+        paths = {name: descend(rule, objective, start, steps) for name, rule in rules.items()}
         return paths_chart(objective, paths)
 
     def document(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.optimize import OBJECTIVES, Regime, descend
+from optilab.optimize import OBJECTIVES, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.verify.candidate import FAR, STEPS, Candidate, Start
@@ -22,7 +22,6 @@ TOLERANCE = 1e-11
 ROUNDING = 30.0
 """How many times farther apart two correct implementations may be than two paths that start one ulp apart."""
 EPSILON = 2.0**-52
-PLAIN = Regime()
 
 SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "lr": (0.07, 0.013, 0.11),
@@ -161,12 +160,12 @@ SHORT = 5
 
 
 @lru_cache(maxsize=8192)
-def followed(rule: Any, function: Any, start: Start, steps: int, regime: Regime) -> Floats:
+def followed(rule: Any, function: Any, start: Start, steps: int) -> Floats:
     """The path of a rule, `padded`; of a class of submissions each is calculated once."""
     if isinstance(function, MatrixFunction):
         return padded(followed_on_matrix(rule, function, start, steps), steps)
     vector: Any = start
-    return padded(descend(rule, function, vector, steps, regime=regime).points, steps)
+    return padded(descend(rule, function, vector, steps).points, steps)
 
 
 def followed_on_matrix(rule: Any, function: MatrixFunction, start: Start, steps: int) -> Floats:
@@ -193,26 +192,21 @@ class PathComparison:
     rule: Any
     problem: ProblemInstance
     steps: int
-    regime: Regime = PLAIN
 
     @cached_property
     def path(self) -> Floats:
-        return followed(self.rule, self.problem.function, self.problem.start, self.steps, self.regime)
+        return followed(self.rule, self.problem.function, self.problem.start, self.steps)
 
     @cached_property
     def horizon(self) -> int:
         """The first step at which paths that start one ulp apart differ by more than the tolerance allows."""
-        twin = followed(self.rule, self.problem.function, self.problem.nudged, self.steps, self.regime)
+        twin = followed(self.rule, self.problem.function, self.problem.nudged, self.steps)
         return rounding_horizon(self.path, twin)
 
     @property
-    def settings_for_candidate(self) -> dict[str, Any]:
-        """The hyperparameters for the candidate.
-
-        A decay around the rule is passed on only where it is asked for: a default of the candidate's is its own.
-        """
-        around = {"weight_decay": self.regime.weight_decay} if self.regime.weight_decay else {}
-        return hyperparameters(self.rule) | around
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters for the candidate, which keeps its defaults of others."""
+        return hyperparameters(self.rule)
 
     def differs(self, other: Floats) -> int | None:
         """The first step at which another path, (steps + 1, d), differs; None if none does."""
@@ -220,17 +214,12 @@ class PathComparison:
 
     def path_of(self, candidate: Candidate, **changed: Any) -> Floats:
         """The candidate's path from here, `padded`; `changed` are hyperparameters with other values."""
-        settings, problem = self.settings_for_candidate | changed, self.problem
+        settings, problem = self.settings | changed, self.problem
         return padded(candidate.path(settings, problem.function.gradient, problem.start, self.steps), self.steps)
 
 
 def comparisons(
-    candidate: Candidate,
-    rule: Any,
-    on: Sequence[ProblemInstance],
-    steps: int,
-    regime: Regime,
-    chosen: Sequence[str],
+    candidate: Candidate, rule: Any, on: Sequence[ProblemInstance], steps: int, chosen: Sequence[str]
 ) -> list[PathComparison]:
     """The rule on these problems, or on all, with the settings in turn; on a single problem with each of the three."""
     known = hyperparameters(rule)
@@ -239,10 +228,10 @@ def comparisons(
     on_matrices = rule.weights == "matrices"
     all_problems = on or (matrices() if on_matrices else problems())
     turns = enumerate(all_problems) if len(on) != 1 else ((number, on[0]) for number in range(3))
-    compared = [PathComparison(rules[number % 3], problem, steps, regime) for number, problem in turns]
+    compared = [PathComparison(rules[number % 3], problem, steps) for number, problem in turns]
     if not on and not on_matrices:
         few = min(steps, SHORT)
-        short = (PathComparison(rules[n % 3], problem, few, regime) for n, problem in enumerate(zeros()))
+        short = (PathComparison(rules[n % 3], problem, few) for n, problem in enumerate(zeros()))
         compared += [each for each in short if rule.text and np.isfinite(each.path).all()]  # nothing in it is 0/0
     return compared
 
@@ -359,7 +348,6 @@ def compare(
     rule: Any,
     on: Sequence[ProblemInstance] = (),
     steps: int = STEPS,
-    regime: Regime = PLAIN,
     chosen: Sequence[str] = (),
     other: Any = None,
     other_name: str = "the published exercise's settings",
@@ -371,15 +359,9 @@ def compare(
     keep their values; the others get those of `SETTINGS` if the candidate takes them. A candidate that equals the rule
     with `other` settings is equal, too, and `reading` says so. `explain` gives the explanation of a difference.
     """
-    if regime.weight_decay and regime.weight_decay_form == "decoupled" and hasattr(rule, "weight_decay"):
-        decay = {"weight_decay": regime.weight_decay}  # it is the rule's own then
-        rule, other = (variant and replace(variant, **decay) for variant in (rule, other))
-        regime, chosen = replace(regime, weight_decay=0.0), [*chosen, *decay]
-    elif regime.weight_decay:
-        chosen = [*chosen, "weight_decay"]  # the candidate's is that around the rule
     results, textbook = list[Comparison](), None
     for variant in (rule, *([] if other is None else [other])):
-        compared = comparisons(candidate, variant, on, steps, regime, chosen)
+        compared = comparisons(candidate, variant, on, steps, chosen)
         reading = "" if textbook is None else f"{other_name} ({_changed(textbook[0][0].rule, compared[0].rule)})"
         paths = [comparison.path_of(candidate) for comparison in compared]
         results.append(replace(_compared(candidate, compared, paths), reading=reading))

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize import RULES, Regime
+from optilab.optimize import RULES
 from optilab.optimize.arrays import in_float64
-from optilab.optimize.formula import Node, Statement, number, simplified, symbol, text
+from optilab.optimize.formula import simplified, text
 from optilab.optimize.objective import Floats
 from optilab.optimize.program import Program, evaluate
 from optilab.optimize.rule import is_formula, quantities_for, settings_in_formula
@@ -126,7 +126,7 @@ def _ignores_its_gradient(
     0*g, as of a sum that is still 0, is a use of g."""
     draw = np.random.default_rng(0).standard_normal
     for comparison, path in zip(comparisons, paths, strict=True):
-        settings, steps = comparison.settings_for_candidate, comparison.steps
+        settings, steps = comparison.settings, comparison.steps
         try:
             points = candidate.path(
                 settings, lambda w: draw(w.shape) / (draw() > -1), comparison.problem.start, steps
@@ -140,12 +140,12 @@ def _ignores_its_gradient(
 
 def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> list[str]:
     """The hyperparameters that the code takes and that change nothing in any of its paths."""
-    settings, pairs = comparisons[0].settings_for_candidate, list(zip(comparisons, paths, strict=True))
+    settings, pairs = comparisons[0].settings, list(zip(comparisons, paths, strict=True))
     finite = [(comparison, path) for comparison, path in pairs if np.isfinite(path[:2]).all()]
 
     def changes_nothing(key: str) -> bool:
         for comparison, path in finite:
-            other = next(value for value in SETTINGS[key] if value != comparison.settings_for_candidate[key])
+            other = next(value for value in SETTINGS[key] if value != comparison.settings[key])
             if not np.array_equal(comparison.path_of(candidate, **{key: other}), path, equal_nan=True):
                 return False
         return bool(finite)
@@ -179,7 +179,7 @@ def _as_rule(change: Callable[[Any], Any]) -> Follow:
     """The path of the rule after a change."""
 
     def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return followed(change(comparison.rule), comparison.problem.function, start, steps, comparison.regime)
+        return followed(change(comparison.rule), comparison.problem.function, start, steps)
 
     return path
 
@@ -204,7 +204,7 @@ def _forms(first: PathComparison) -> Iterator[Hypothesis]:
 
 def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
     """Other values of the constants that the candidate has written in, one at a time."""
-    known, usual = first.settings_for_candidate, type(first.rule)()
+    known, usual = first.settings, type(first.rule)()
     written = {
         one.name: one.name in unused
         for one in fields(first.rule)
@@ -270,24 +270,8 @@ def formula_of(rule: Any) -> Formula:
     return rule.program.statements if rule.text else ()
 
 
-def _base(first: PathComparison) -> Formula:
-    """The formula under the weight decay of the regime; empty where nothing follows a formula."""
-    regime = first.regime
-    around = regime != Regime(weight_decay=regime.weight_decay, weight_decay_form=regime.weight_decay_form)
-    formula = () if around else formula_of(first.rule)
-    return with_decay(formula, regime.weight_decay, regime.weight_decay_form) if formula else ()
-
-
 def _edits(candidate: Candidate, first: PathComparison) -> Iterator[Hypothesis]:
-    base, decay = _base(first), first.regime.weight_decay
-    if not base:
-        return
-    if decay:
-        formula = formula_of(first.rule)
-        other = "decoupled" if first.regime.weight_decay_form == "coupled" else "coupled"
-        name = "weight decay in the gradient" if other == "coupled" else "weight decay in the step"
-        yield _edit(first, base, Edit(with_decay(formula, decay, other), name))
-        yield _edit(first, base, Edit(formula, "no weight decay"))
+    base = formula_of(first.rule)
     settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     for edit in edits(base, settings, [value for value in candidate.literals if value > 0]):
         yield _edit(first, base, edit)
@@ -295,7 +279,7 @@ def _edits(candidate: Candidate, first: PathComparison) -> Iterator[Hypothesis]:
 
 def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
     """Two edits that have a name."""
-    base = _base(first)
+    base = formula_of(first.rule)
     settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     pairs = (
         _edit(first, base, one, other)
@@ -338,18 +322,6 @@ def _lines(before: Formula, after: Formula, rule: Any) -> str:
     return f"your code acts as {yours}{has}" if yours else ""
 
 
-def with_decay(formula: Formula, strength: float, form: str) -> Formula:
-    """The formula under a weight decay that is not the rule's own; `form` as in `Regime`."""
-    if not strength:
-        return formula
-    amount = number(strength) * symbol("w")
-    if form == "coupled":
-        return (Statement("g", "=", symbol("g") + amount), *formula)
-    start = Statement("start", "=", symbol("w"))
-    taken = symbol("lr") * (number(strength) * symbol("start"))
-    return (start, *formula, Statement("w", "<-", Node("subtract", (symbol("w"), taken))))
-
-
 def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:
     """The value of every name after each step of a formula, with the rule's numbers, until w is not finite."""
     program, t = Program(formula), 0
@@ -377,10 +349,10 @@ def _first_statement(candidate: Candidate, target: _Target) -> str:
     """The first statement whose value is off, as a sentence, of those whose values the candidate has under the names
     of the formula; empty where it has none."""
     comparison, problem = target.comparison, target.comparison.problem
-    w, formula = np.array(problem.start, dtype=np.float64), _base(comparison)
+    w, formula = np.array(problem.start, dtype=np.float64), formula_of(comparison.rule)
     if not formula:
         return ""
-    walk = candidate.begin(candidate.values(comparison.settings_for_candidate), w)
+    walk = candidate.begin(candidate.values(comparison.settings), w)
     steps = values_of_steps(formula, comparison.rule, problem.function, w)
     for t, known in enumerate(islice(steps, comparison.differs(target.path)), 1):
         w = walk.advance(problem.function.gradient(w))
