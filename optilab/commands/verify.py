@@ -296,17 +296,14 @@ class LabVerification(Answer):
         yield ""
         finite = all(map(isfinite, verdict.point))
         if not finite:
-            guess = "^t" in rule.formula and not verdict.explanation
-            counts = "; where it divides by 1 - beta^t, t begins with 1" if guess else ""
-            yield f"your code returns nan or inf at step {verdict.first_step}{counts}"
+            yield f"your code returns nan or inf at step {verdict.first_step}"
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
         elif verdict.statement:
             yield f"no edit of the formula explains it; {verdict.statement}"
         elif finite:
-            above = "formula above, term by term" if rule.name in RULES else "two codes line by line"
-            yield f"no edit of the formula explains it: check the {above}"
+            yield "no edit of the formula explains it: check the formula above, term by term"
         if verdict.equal_with:
             yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
         if self._by_hand:
