@@ -66,39 +66,20 @@ no weight decay: a + lr*weight_decay*w -> a
 weight decay without lr: lr*weight_decay*w -> weight_decay*w
 weight decay without lr: w - lr*(a + weight_decay*w) -> w - lr*a - weight_decay*w
 """
+FAMILIES = ("add", "subtract"), ("multiply", "divide"), ("minimum", "maximum")
 OTHERS = """
-a + b -> a
-a - b -> a
-a - b -> b
-a + b -> a - b
-a - b -> a + b
 a - b -> -a - b
-a - b -> b - a
-a*b -> a
 a*b -> a*a*b
 a*(b + c) -> a*b + c
-a/b -> a
-a/b -> a*b
-a/b -> b/a
 a + b*c -> (a + b)*c
 a + b/c -> (a + b)/c
 a + b*(c/d) -> (a + b*c)/d
 a*b -> sum(a*b)
 a^b -> a*b
 an exponent without its parentheses: a^(b*c) -> a^b*c
-abs(a) -> a
 abs(a) -> sum(abs(a))
-max(a, b) -> a
-max(a, b) -> b
-max(a, b) -> min(a, b)
-min(a, b) -> a
-min(a, b) -> b
-min(a, b) -> max(a, b)
-where(a, b, c) -> b
-where(a, b, c) -> c
 where(a > b, c, d) -> where(a < b, d, c)
 where(a < b, c, d) -> where(a > b, d, c)
-clip(a, b, c) -> a
 sign(a) -> a/norm(a)
 norm(a) -> sum(abs(a))
 norm(a) -> norm(a)^2
@@ -201,6 +182,7 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
     seen, named = {formula}, [*named_edits(formula, settings)]
     for edit in chain(
         (edit for edit in named if edit.name),
+        _operations(formula),
         _from_table(OTHERS, formula, settings, ()),
         _with_parts(formula),
         (edit for edit in named if not edit.name),
@@ -232,7 +214,7 @@ def _edited(formula: Formula, rewrite: Rewrite, known: Values) -> Iterator[Edit]
         for n, statement in enumerate(formula)
         if statement.target != "w" or "x" not in rewrite.names
         for part, put in ([*parts(statement.node)][: 1 if rewrite.of_states else None])
-        for values in matches(before, part, {**known, "x": symbol(statement.target)})
+        for values in matches(before, part, {"x": symbol(statement.target), **known})
     ]
     new = [(part, put_in(after, values)) for _, part, _, values in matched]
     name = rewrite.name.partition("[")[0]
@@ -355,6 +337,17 @@ def _starts(formula: Formula) -> Iterator[Edit]:
                 first = Statement(f"{statement.target}0", "=", start)
                 rest = (other for other in formula if other.target != first.target)
                 yield Edit((first, *rest), f"{statement.target} starts at {text(start)}")
+
+
+def _operations(formula: Formula) -> Iterator[Edit]:
+    """One of its arguments in the place of an operation, another operation of its family, and exchanged arguments."""
+    for part in dict.fromkeys(part for statement in formula for part, _ in parts(statement.node) if part.args):
+        alike = [op for family in FAMILIES if part.op in family for op in family]
+        others = [Node(op, part.args[::-1] if op == part.op else part.args) for op in alike]
+        for new in (*(arg for arg in part.args if arg.op not in ("greater", "less")), *others):
+            yield from _edited(
+                formula, Rewrite("", ((part, new),)), {name: symbol(name) for name in symbols(part)}
+            )
 
 
 def _with_parts(formula: Formula) -> Iterator[Edit]:
