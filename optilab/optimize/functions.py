@@ -5,8 +5,9 @@ published paths, or it would have no value at a point where the gradient has one
 neighbors, a product, data.
 """
 
+import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from math import log, pi
 from typing import Annotated, ClassVar
@@ -587,18 +588,32 @@ class Expression(Formula):
     def _dimension(self) -> int:
         return max(int(name[1:]) for name in symbols(self.trees["f"]))
 
+    @cached_property
+    def _known(self) -> Objective | None:
+        """The test function that has this formula, with its start, box and minima."""
+        for kind in OBJECTIVES.values():
+            if issubclass(kind, Formula) and not fields(kind):
+                with contextlib.suppress(UsageError):
+                    if formulas.parse(kind().formula) == self.trees["f"]:
+                        return kind()
+        return None
+
     @property
     def start(self) -> Point:
+        if self._known is not None:
+            return self._known.start
         return (-1.0, 1.0, *(1.0,) * MAX_DIMENSION)[: self._dimension]
 
     @property
     def box(self) -> tuple[Point, ...]:
-        return ((-3.0, 3.0),) * self._dimension
+        return ((-3.0, 3.0),) * self._dimension if self._known is None else self._known.box
 
     @cached_property
     def minima(self) -> tuple[Point, ...]:
         import numpy as np
 
+        if self._known is not None:
+            return self._known.minima
         if not formulas.is_smooth(self.trees["f"]) or any(map(symbols, second_derivatives(self))):
             return find_minima(self) if self._dimension <= 2 else ()
         center = np.zeros(self._dimension)

@@ -164,13 +164,14 @@ def test_iris_data_is_fishers_table():
 # --- typed formulas ----------------------------------------------------------------------------------------
 
 
-def test_typed_formula_is_a_function_of_its_own():
-    """It has the numbers of a known function, and the start and box of every typed one."""
+def test_typed_formula_of_a_known_function():
+    """It has the numbers, the start, the box and the minima of that function."""
     typed, ravine = Expression("0.1 x^2 + 2 y^2"), OBJECTIVES["ravine"]()
     x = drawn(ravine, 30)
     for name in ("value", "gradient", "hessian"):
         assert_allclose(getattr(typed, name)(x), getattr(ravine, name)(x))
-    assert (typed.start, typed.minima) == ((-1.0, 1.0), ravine.minima)
+    assert (typed.start, typed.box, typed.minima) == (ravine.start, ravine.box, ravine.minima)
+    assert Expression("0.1*x^2 + 2.5*y^2").start == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize("n", range(1, 24))
