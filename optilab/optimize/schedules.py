@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from optilab.errors import UsageError
 from optilab.optimize.formula import ONE, derivative, inlined
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.rule import Rule, learning_rates, quantities_for, with_settings
+from optilab.optimize.rule import Rule, quantities_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,34 +190,32 @@ class Regime:
 
 
 def scheduled(rule: Rule, factor: float) -> Rule:
-    """The rule with all of its `learning_rates` multiplied.
+    """The rule with all of its `learning_rates` multiplied; a wrapper passes it on to the rule it wraps.
 
     UsageError for a rule without a learning rate (it has a line search).
     """
     if factor == 1:
         return rule
-    rates = {key: lr * factor for key, lr in learning_rates(rule).items()}
-    if not rates:
+    if hasattr(rule, "base"):
+        return replace(rule, base=scheduled(rule.base, factor))  # type: ignore[type-var]
+    if not hasattr(rule, "lr"):
         raise UsageError(f"{rule.name} chooses its step lengths itself, so a schedule cannot change its lr")
-    multiplied: Rule = with_settings(rule, rates)
-    return multiplied
+    others = {"others": scheduled(rule.others, factor)} if hasattr(rule, "others") else {}
+    return replace(rule, lr=rule.lr * factor, **others)  # type: ignore[type-var]
 
 
 def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -> Stepper:
     """`rule.step` under the regime, as a function of (t, w, gradient, state) with t from 0.
 
-    UsageError where the regime does not fit the rule: coupled decay, if the rule reads more of the function than its
-    gradient; decoupled decay, if the rule reads w or chooses its own step length, and has no weight_decay of its own;
-    clipping and noise, if the rule evaluates gradients itself.
+    UsageError where the regime does not fit the rule: decoupled decay, if the rule reads w or chooses its own step
+    length, and has no weight_decay of its own; clipping and noise, if the rule evaluates gradients itself.
     """
     import numpy as np
 
     coupled = beside = 0.0
-    is_coupled = regime.weight_decay_form == "coupled"
-    if regime.weight_decay and (rule.needs if is_coupled else "function" in rule.needs):
-        raise UsageError(f"{rule.name} reads more of the function than its gradient, so weight_decay cannot apply")
-    if regime.weight_decay and is_coupled:
+    if regime.weight_decay and regime.weight_decay_form == "coupled":
         coupled = regime.weight_decay
+        function = _Penalised(function, coupled)  # type: ignore[assignment]  # has all that a rule needs
     elif regime.weight_decay and hasattr(rule, "weight_decay"):
         rule = replace(rule, weight_decay=regime.weight_decay)  # type: ignore[type-var]
     elif regime.weight_decay:
@@ -257,3 +255,24 @@ def _changed(gradient: Floats, regime: Regime, generator: "np.random.Generator |
         norm = np.linalg.norm(gradient, axis=-1, keepdims=True)
         gradient = gradient * np.minimum(1.0, regime.clip_norm / np.where(norm > 0, norm, 1.0))
     return gradient
+
+
+@dataclass(frozen=True)
+class _Penalised:
+    """f(w) + strength/2*|w|^2: what coupled decay minimizes, for rules that need more than the gradient."""
+
+    function: Objective
+    strength: float
+
+    def value(self, x: Floats) -> Floats:
+        import numpy as np
+
+        return np.asarray(self.function.value(x) + self.strength / 2 * (x**2).sum(axis=-1))
+
+    def gradient(self, x: Floats) -> Floats:
+        return self.function.gradient(x) + self.strength * x
+
+    def hessian(self, x: Floats) -> Floats:
+        import numpy as np
+
+        return self.function.hessian(x) + self.strength * np.eye(x.shape[-1])

@@ -154,6 +154,12 @@ def test_decoupled_decay_is_the_rules_own(name):
     assert_allclose(around.points, descend(kind(lr=0.01, weight_decay=0.2), function).points)
 
 
+def test_coupled_decay_reaches_the_hessian():
+    function = OBJECTIVES["booth"]()
+    end = descend(RULES["newton"](), function, steps=1, regime=Regime(weight_decay=3.0)).points[-1]
+    assert_allclose(function.gradient(end) + 3.0 * end, [0, 0], atol=1e-9)
+
+
 def test_noise_is_seeded_and_common_to_rules():
     def points(name, seed):
         regime = Regime(noise=0.5, seed=seed)
