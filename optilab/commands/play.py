@@ -6,6 +6,7 @@ scripts are formula.js, which runs the formulas, and play.js.
 
 import json
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,13 @@ EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
 MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
+TYPED = [
+    {"settings": "", "minima": [], "everywhere": False, "lowest": None, "start": [-1, 1][:n], "box": [[-3, 3]] * n}
+    for n in (1, 2)
+]
+"""What a page knows of a formula of n variables that is typed in it."""
+SETTING = {"doc": "a setting of the formula", "value": 0.5, "scale": "linear", "low": 0, "high": 1, "range": "a number"}
+"""The field of a name in a typed optimizer that no rule has."""
 
 
 class Play(SetOptions, OutputOptions):
@@ -180,7 +188,9 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     data = {
         "functions": [function_data(function, trees["function"]), *map(function_data, alike)],
         "rules": [*rules, *_other_rules(keys)],
-        "fields": _page_fields(config.epochs),
+        "fields": _page_fields(config.epochs, len(function.start)),
+        "typed": TYPED[len(function.start) - 1],
+        "setting": SETTING,
         "listed": len(rules),
         "free": free,
         "start": list(map(float, function.start if config.start is None else config.start)),
@@ -193,7 +203,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     return document(
         "play.html",
         data,
-        [asset("formula.js"), asset("play.js")],
+        [asset("page.js"), asset("formula.js"), asset("play.js")],
         [asset("play.css")],
         title=f"{', '.join(dict.fromkeys(rule.name for rule in config.algo))} on {function.name}",
         formula=", ".join(filter(None, (function.formula, _settings(function)))),
@@ -238,6 +248,7 @@ def function_data(function: Objective, tree: Mapping[str, Any] | None = None) ->
     return {
         "key": function.formula if function.name == "expression" else function.name,  # in the address
         "formula": function.formula,
+        "names": ["x", "y"][: len(names)] if re.search(r"\b[xy]\b", function.formula) else names,
         "settings": _settings(function),
         "box": function.box,
         "start": function.start,
@@ -429,8 +440,8 @@ def rounded(value: float) -> float:
     return float(f"{value:.0e}")
 
 
-def _page_fields(epochs: int) -> list[dict[str, Any]]:
-    """The fields of the page that have a slider, but for the start, whose range is that of the function."""
+def _page_fields(epochs: int, dimension: int) -> list[dict[str, Any]]:
+    """What is set for all optimizers; a field with a scale has a slider, and one with a size is several numbers."""
     most, noise = (
         min(MAX_EPOCHS, max(1000, 5 * epochs)),
         "standard deviation of the normal noise on every gradient",
@@ -442,6 +453,9 @@ def _page_fields(epochs: int) -> list[dict[str, Any]]:
          "accepted": (0, None), "range": "a number at least 0"},
         {"name": "seed", "doc": "seed of the noise", "scale": "linear", "low": 0, "high": 500, "whole": True,
          "accepted": (0, 2**32 - 1), "range": "a whole number"},
+        {"name": "start", "size": dimension},
+        {"name": "at", "accepted": (0, None), "whole": True},
+        {"name": "view", "size": 2 * dimension},
     ]  # fmt: skip
 
 

@@ -30,9 +30,8 @@ from optilab.show.chart import (
 )
 from optilab.words import brief, percent
 
-HIGH = 200
-"""Pixels of the height of an area, and of a line of names next to it."""
-LINE = 14
+LINE = 7.0
+"""Percent of the height of an area that a line of names next to it needs."""
 MOST_SHOWN = 12
 """Series that are all shown at first; of more the first FIRST_SHOWN."""
 FIRST_SHOWN = 6
@@ -115,8 +114,8 @@ class _Frame:
         return 100 * (x - self.x0) / (self.x1 - self.x0)
 
     def up(self, y: float) -> float:
-        """Pixels from the top of the area."""
-        return HIGH * (self.y1 - y) / (self.y1 - self.y0)
+        """Percent of the height, from the top of the area."""
+        return 100 * (self.y1 - y) / (self.y1 - self.y0)
 
 
 def _panel(panel: Panel, chart: Chart) -> Markup:
@@ -134,10 +133,10 @@ def _panel(panel: Panel, chart: Chart) -> Markup:
     )
     return _svg(
         '<div class="chart{kinds}" role="img" tabindex="0" aria-label="{title}{over}" data-x="{x}" data-y="{y}">'
-        '<span class="caption">{title}</span><svg class="axes" width="100%" height="200"><g class="ticks">{ticks}</g>'
+        '<span class="caption">{title}</span><svg class="axes"><g class="ticks">{ticks}</g>'
         '<svg class="plot" width="100%" height="100%" viewBox="{view}" preserveAspectRatio="none">{marks}</svg>'
         '<rect class="frame" width="100%" height="100%"/><g class="over">{texts}{names}</g>'
-        '<text class="label" x="50%" y="236">{label}</text>{ramps}</svg></div>',
+        '<text class="label" x="50%" y="100%">{label}</text>{ramps}</svg></div>',
         kinds="".join(f" {kind}" for kind, is_so in kinds if is_so),
         title=_title(panel, chart),
         over=f" over {panel.x.label}" if panel.x.label else "",
@@ -221,11 +220,11 @@ def _text(scale: Scale, value: float) -> str:
 
 def _ticks(frame: _Frame) -> Iterator[Markup]:
     for at, text in _labels(frame.panel.x, frame.x0, frame.x1):
-        yield _svg('<text class="x" x="{x}%" y="216">{text}</text>', x=f"{frame.across(at):.2f}", text=text)
+        yield _svg('<text class="x" x="{x}%" y="100%">{text}</text>', x=f"{frame.across(at):.2f}", text=text)
     for at, text in _labels(frame.panel.y, frame.y0, frame.y1):
         y = f"{frame.up(at):.1f}"
         yield _svg(
-            '<line x2="100%" y1="{y}" y2="{y}"/><text class="y" x="-6" y="{y}">{text}</text>', y=y, text=text
+            '<line x2="100%" y1="{y}%" y2="{y}%"/><text class="y" x="-6" y="{y}%">{text}</text>', y=y, text=text
         )
 
 
@@ -248,19 +247,19 @@ def _names(frame: _Frame) -> Markup:
                 bold[mark.series] = mark
         elif isinstance(mark, Threshold) and mark.y is not None and mark.name:
             ends.append((frame.up(float(_own(frame.panel.y, mark.y)[0])), mark.name, "muted"))
-        elif isinstance(mark, Heatmap) and frame.panel.is_layered and len(mark.values) * LINE <= HIGH:
+        elif isinstance(mark, Heatmap) and frame.panel.is_layered and len(mark.values) * LINE <= 100:
             last = [(row, value) for row, value in enumerate(mark.values[:, -1].tolist(), 1) if isfinite(value)]
             ends += [(frame.up(row), percent(v) if mark.scale.unit else f"{v:.1e}", "muted") for row, v in last]
     for series, line in bold.items():
         y = _own(frame.panel.y, line.y)
         if (seen := y[np.isfinite(y)]).size:
             ends.append(
-                (min(max(frame.up(seen[-1]), 0), HIGH), chart.series[series], f"n{series} {_look(series)}")
+                (min(max(frame.up(seen[-1]), 0), 100), chart.series[series], f"n{series} {_look(series)}")
             )
-    placed = spread([at for at, _, _ in sorted(ends)], LINE, HIGH)
+    placed = spread([at for at, _, _ in sorted(ends)], LINE, 100)
     return Markup().join(
         _svg(
-            '<text class="end {look}" x="100%" y="{y}">{name}</text>', look=look, y=f"{y:.1f}", name=_fitted(name)
+            '<text class="end {look}" x="100%" y="{y}%">{name}</text>', look=look, y=f"{y:.1f}", name=_fitted(name)
         )
         for y, (_, name, look) in zip(placed, sorted(ends), strict=True)
     )
@@ -305,7 +304,7 @@ def _texts(frame: _Frame) -> Iterator[Markup]:
 
 
 def _placed(frame: _Frame, kind: str, x: float, y: float, text: str) -> Markup:
-    return _svg('<text class="{kind}" x="{x}%" y="{y}">{text}</text>', kind=kind, x=f"{frame.across(x):.2f}",
+    return _svg('<text class="{kind}" x="{x}%" y="{y}%">{text}</text>', kind=kind, x=f"{frame.across(x):.2f}",
                 y=f"{frame.up(y):.1f}", text=text)  # fmt: skip
 
 
@@ -459,7 +458,7 @@ def _ramps(marks: Sequence[Any]) -> Iterator[Markup]:
         low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in _ends(heat))
         blocks = Markup().join(_svg('<tspan fill="{color}">\u2588</tspan>', color=color) for color in VIRIDIS[::2])
         yield _svg(
-            '<text class="ramp" x="100%" y="258">{low} {blocks} {high}</text>', low=low, blocks=blocks, high=high
+            '<text class="ramp" x="100%" y="100%">{low} {blocks} {high}</text>', low=low, blocks=blocks, high=high
         )
 
 

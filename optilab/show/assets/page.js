@@ -22,14 +22,18 @@ function svg(name, attributes, text = "") {
 
 // --- numbers -------------------------------------------------------------------------------------------------
 
+const SUPERSCRIPT = { "-": "\u207b", ..."\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079" };
+
 /** A place of an axis as a value, as its kind says: logarithmic, a fraction. @param {string} kind @param {number} at */
 function written(kind, at, digits = kind.includes("log") ? 4 : 5) {
-  const value = kind.includes("log") ? 10 ** at : at;
+  const value = kind.includes("log") ? 10 ** at : at,
+    size = Math.abs(value);
   if (kind.includes("fraction")) return `${(100 * value).toFixed(digits < 5 ? 0 : 1)}%`;
-  const size = Math.abs(value);
-  const text =
-    size && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(digits)));
-  return text.replace("-", "\u2212").replace("e\u2212", "e-");
+  if (kind.includes("log") && Number.isInteger(at) && (at < -3 || at > 4))
+    return `10${[...String(at)].map((sign) => /** @type {any} */ (SUPERSCRIPT)[sign]).join("")}`;
+  const number = Number(value.toPrecision(digits)),
+    text = size && (size < 1e-3 || size >= 1e6) ? number.toExponential() : String(number);
+  return text.replace("Infinity", "\u221e").replace("-", "\u2212").replace("e\u2212", "e-").replace("e+", "e");
 }
 
 /** Round numbers between two ends, at most `most`. @param {number} low @param {number} high */
@@ -116,61 +120,62 @@ function lift(panel, series) {
   for (const mark of all("[data-series]", panels)) mark.classList.toggle("lifted", mark.dataset.series === series);
 }
 
-/** Enlarge the part of the axes in a box, with ticks for it. @param {any} panel @param {number[]} box */
+/** Show the part of the axes in a box, with ticks for it. @param {any} panel @param {number[]} box */
 function look(panel, box) {
-  const [x, y, wide, high] = box;
+  const [x, y, wide, high] = box,
+    kind = panel.dataset;
   panel.querySelector(".plot").setAttribute("viewBox", box.join(" "));
-  const across = ticks(panel.dataset.x, x, x + wide).map((at) =>
-    svg("text", { class: "x", x: `${(100 * (at - x)) / wide}%`, y: 216 }, written(panel.dataset.x, at, 4)),
+  const across = ticks(kind.x, x, x + wide).map((at) =>
+    svg("text", { class: "x", x: `${(100 * (at - x)) / wide}%`, y: "100%" }, written(kind.x, at, 4)),
   );
-  const up = ticks(panel.dataset.y, -y - high, -y).flatMap((at) => {
-    const place = (200 * (-at - y)) / high;
+  const up = ticks(kind.y, -y - high, -y).flatMap((at) => {
+    const place = `${(100 * (-at - y)) / high}%`;
     return [
       svg("line", { x2: "100%", y1: place, y2: place }),
-      svg("text", { class: "y", x: -6, y: place }, written(panel.dataset.y, at, 4)),
+      svg("text", { class: "y", x: -6, y: place }, written(kind.y, at, 4)),
     ];
   });
   panel.querySelector(".ticks").replaceChildren(...across, ...up);
 }
 
-for (const panel of all(".chart")) {
-  const area = panel.querySelector(".frame"),
-    whole = view(panel),
-    ticked = [...panel.querySelector(".ticks").children];
-  if (!curves(panel).length) continue;
-  const place = (/** @type {PointerEvent} */ event) => {
-    const box = area.getBoundingClientRect(),
-      [x, y, wide, high] = view(panel);
-    return [x + (wide * (event.clientX - box.left)) / box.width, y + (high * (event.clientY - box.top)) / box.height];
-  };
+/** The place under a pointer, in the units of the axes; y upwards. @param {any} panel @param {MouseEvent} event */
+function under(panel, event) {
+  const box = panel.querySelector(".frame").getBoundingClientRect(),
+    [x, y, wide, high] = view(panel);
+  return [x + (wide * (event.clientX - box.left)) / box.width, -y - (high * (event.clientY - box.top)) / box.height];
+}
+
+for (const panel of all(".chart[data-x]")) {
+  let /** @type {number[] | null} */ from = null,
+    /** @type {any} */ whole = null; // the box and the ticks, where a part is shown
   const hide = () => {
     tip.hidden = true;
     lift(panel, null);
   };
-  const reset = () => {
-    look(panel, whole);
-    panel.querySelector(".ticks").replaceChildren(...ticked);
-    panel.classList.remove("zoomed");
-  };
-  let /** @type {number[] | null} */ from = null;
   panel.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
-    const [x, y] = place(event);
-    tell(panel, x, -y, event.clientX, event.clientY);
+    const [x, y] = under(panel, event);
+    tell(panel, x, y, event.clientX, event.clientY);
   });
   panel.addEventListener("pointerleave", hide);
   panel.addEventListener("blur", hide);
   panel.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
-    from = event.pointerType === "mouse" ? place(event) : null;
+    from = event.pointerType === "mouse" ? under(panel, event) : null;
   });
   panel.addEventListener("pointerup", (/** @type {PointerEvent} */ event) => {
-    const start = from,
-      end = place(event),
+    const [left, right] = [from ?? [NaN], under(panel, event)].map(([x]) => x).sort((a, b) => a - b),
       [, y, wide, high] = view(panel);
     from = null;
-    if (!start || Math.abs(start[0] - end[0]) < 0.02 * wide) return;
-    look(panel, [Math.min(start[0], end[0]), y, Math.abs(start[0] - end[0]), high]);
+    if (!curves(panel).length || !(right - left > 0.02 * wide)) return;
+    if (!panel.classList.contains("zoomed")) whole = [view(panel), [...panel.querySelector(".ticks").children]];
+    look(panel, [left, y, right - left, high]);
     panel.classList.add("zoomed");
   });
+  const reset = () => {
+    if (!panel.classList.contains("zoomed")) return;
+    look(panel, whole[0]);
+    panel.querySelector(".ticks").replaceChildren(...whole[1]);
+    panel.classList.remove("zoomed");
+  };
   panel.addEventListener("dblclick", reset);
   panel.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     const places = [...new Set(curves(panel).flatMap((curve) => points(curve).map(([x]) => x)))].sort((a, b) => a - b);
@@ -183,9 +188,9 @@ for (const panel of all(".chart")) {
       hide();
       reset();
     }
-    if (next === undefined) return;
+    if (next === undefined || last < 0) return;
     event.preventDefault();
-    const box = area.getBoundingClientRect(),
+    const box = panel.querySelector(".frame").getBoundingClientRect(),
       [x, , wide] = view(panel);
     tell(panel, places[next], null, box.left + (box.width * (places[next] - x)) / wide, box.top + box.height / 2);
   });
@@ -231,8 +236,10 @@ for (const table of all("table.sortable")) {
   table.parentElement.before(field);
 }
 
+/** @param {HTMLElement} button @param {string} text */
+async function copy(button, text) {
+  await navigator.clipboard.writeText(text);
+  button.textContent = "Copied";
+}
 for (const button of all("button.copy"))
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(button.nextElementSibling.textContent);
-    button.textContent = "Copied";
-  });
+  button.addEventListener("click", () => copy(button, button.nextElementSibling.textContent));
