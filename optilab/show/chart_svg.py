@@ -253,9 +253,7 @@ def _names(frame: _Frame) -> Markup:
     for series, line in bold.items():
         y = _own(frame.panel.y, line.y)
         if (seen := y[np.isfinite(y)]).size:
-            ends.append(
-                (min(max(frame.up(seen[-1]), 0), 100), chart.series[series], f"n{series} {_look(series)}")
-            )
+            ends.append((min(max(frame.up(seen[-1]), 0), 100), chart.series[series], f"n{series} {_look(series)}"))
     placed = spread([at for at, _, _ in sorted(ends)], LINE, 100)
     return Markup().join(
         _svg(

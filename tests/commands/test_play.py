@@ -252,7 +252,9 @@ def test_slider_moves_path_loss_and_theory(opened):
     page.script(FRAMES)
     after = {name: page.script(CURVES, name) for name in charts}
     assert all(before[name][0] != after[name][0] for name in before)
-    assert [before[name][1] for name in ("#ground", "#losses")] == [after[name][1] for name in ("#ground", "#losses")]
+    assert [before[name][1] for name in ("#ground", "#losses")] == [
+        after[name][1] for name in ("#ground", "#losses")
+    ]
     predicted = theory.predict(config(page.script(SETTINGS)).algo[0], OBJECTIVES["ravine"]())
     limit = float(page.script("return document.querySelector('[data-limit]').dataset.limit"))
     assert limit == pytest.approx(predicted.largest_lr, rel=1e-12)
@@ -416,7 +418,9 @@ def test_guided_steps_are_links_to_what_they_say(opened):
     page = opened(config(["sgd", "momentum", "adam"]), "sgd.lr=0.2")
 
     def step(name):
-        find = "const link = [...document.querySelectorAll('#steps a')].find((a) => a.textContent === arguments[0]);"
+        find = (
+            "const link = [...document.querySelectorAll('#steps a')].find((a) => a.textContent === arguments[0]);"
+        )
         text = page.script(find + "link.click(); return link.parentElement.textContent", name)
         page.script(FRAMES)
         return text
@@ -456,8 +460,10 @@ def test_page_fits_every_width_and_stays_small(dark, opened, tmp_path):
         "return [...new Set(image.filter((_, i) => i % 4 === 3))]"
     )
     assert max(alpha) - min(alpha) > 50
-    color = "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('canvas')).filter]"
-    ground, ink = page.script(color)
+    ground, ink = page.script(
+        "return [getComputedStyle(document.body).backgroundColor,"
+        " getComputedStyle(document.querySelector('canvas')).filter]"
+    )
     assert (ground != "rgb(255, 255, 255)") == ("invert" in ink) == dark
 
 

@@ -405,7 +405,9 @@ WRONG = {
 PROGRAMS = """
   const surface = Formula.surface(Formula.parse("x^2 + y^2"), 2);
   return data.map((text) => {
-    try { return Formula.pathOn(surface, Formula.program(text, ["lr"]))({ lr: 1 }, [1, 2], 1); } catch (error) { return error.message; }
+    try {
+      Formula.pathOn(surface, Formula.program(text, ["lr"]))({ lr: 1 }, [1, 2], 1);
+    } catch (error) { return error.message; }
   });
 """
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.nightly
 ASSETS = ROOT / "optilab" / "show" / "assets"
 PAGES = {
     "answer": ("page.js",),
-    "playground": ("formula.js", "play.js"),
+    "playground": ("page.js", "formula.js", "play.js"),
 }
 TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"
 INSTALL = "npm install --no-save --ignore-scripts typescript"
@@ -46,6 +46,6 @@ def test_every_name_is_defined_and_every_call_fits(page, tmp_path):
 
 
 def test_a_wrong_name_would_be_noticed(tmp_path):
-    (tmp_path / "wrong.js").write_text('"use strict";\nFormula.surface(); missing();\n')
+    (tmp_path / "wrong.js").write_text('"use strict";\nFormula.surface(1, 2, 3, 4); missing();\n')
     found = complaints(tmp_path, "formula.js", tmp_path / "wrong.js", strict=False)
     assert {code for code, _ in found} & WRONG == {"TS2304", "TS2554"}

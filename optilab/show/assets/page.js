@@ -22,7 +22,7 @@ function svg(name, attributes, text = "") {
 
 // --- numbers -------------------------------------------------------------------------------------------------
 
-const SUPERSCRIPT = { "-": "\u207b", ..."\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079" };
+const SUPERSCRIPT = "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079";
 
 /** A place of an axis as a value, as its kind says: logarithmic, a fraction. @param {string} kind @param {number} at */
 function written(kind, at, digits = kind.includes("log") ? 4 : 5) {
@@ -30,7 +30,7 @@ function written(kind, at, digits = kind.includes("log") ? 4 : 5) {
     size = Math.abs(value);
   if (kind.includes("fraction")) return `${(100 * value).toFixed(digits < 5 ? 0 : 1)}%`;
   if (kind.includes("log") && Number.isInteger(at) && (at < -3 || at > 4))
-    return `10${[...String(at)].map((sign) => /** @type {any} */ (SUPERSCRIPT)[sign]).join("")}`;
+    return `10${[...String(at)].map((sign) => SUPERSCRIPT["-0123456789".indexOf(sign)]).join("")}`;
   const number = Number(value.toPrecision(digits)),
     text = size && (size < 1e-3 || size >= 1e6) ? number.toExponential() : String(number);
   return text.replace("Infinity", "\u221e").replace("-", "\u2212").replace("e\u2212", "e-").replace("e+", "e");

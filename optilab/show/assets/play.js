@@ -502,7 +502,7 @@ function drawContours([xs, ys]) {
       crowded = Math.min(1, 0.35 / slope), // lines closer than three pixels fade into their band
       near = Math.max(0, 1 - Math.max(0, Math.abs(apart) - 0.35) / 0.6),
       ink = edge > 0 && edge < BANDS ? 0.42 * crowded * near : 0;
-    pixels[i] = INK | (Math.round(255 * (0.2 * band + ink)) << 24);
+    pixels[i] = INK | (Math.round(255 * (0.18 * band + ink)) << 24);
   }
   context.putImageData(image, 0, 0);
 }
@@ -589,9 +589,9 @@ function drawTheory(shown) {
 const STEPS = 500; // positions of a slider: each is another number, to three digits
 
 /** The value at a position from 0 to STEPS of a slider. */
-function valueAt({ scale, low, high, whole: isWhole }, position) {
+function valueAt({ scale, low, high, accepted, whole: isWhole }, position) {
   const share = position / STEPS;
-  if (scale === "zero-log" && !share) return 0;
+  if (scale === "log" && !share && accepted[0] === 0) return 0;
   if (scale === "to-one") return round(1 - round((1 - high) ** share, 3), 8);
   const value = round(scale === "linear" ? low + (high - low) * share : low * (high / low) ** share, 3);
   return isWhole ? Math.round(value) : value;
