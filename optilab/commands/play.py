@@ -208,7 +208,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     return document(
         "play.html",
         data,
-        [asset("page.js"), asset("formula.js"), asset("play.js")],
+        [asset("formula.js"), asset("play.js")],
         [asset("play.css")],
         title=f"{', '.join(dict.fromkeys(rule.name for rule in config.algo))} on {function.name}",
         formula=", ".join(filter(None, (function.formula, _settings(function)))),
@@ -328,8 +328,8 @@ def _steps(
                 f"{place}.lr={lr:g}",
                 (
                     f"{rule.name} at lr {lr:g}; its limit is {prediction.largest_lr:.4g}: along the steepest "
-                    f"coordinate it jumps from one side to the other, and the distance {change} by ×{moved.rate:.3f} per "
-                    "step in the long run."
+                    f"coordinate it jumps from one side to the other, and the distance {change} by "
+                    f"×{moved.rate:.3f} per step in the long run."
                 ),
             )
     for place, rule, prediction in [row for row in limited if "beta" in row[2].best][:1]:

@@ -47,12 +47,10 @@ def asset(name: str) -> str:
 def render(title: str, blocks: Iterable[Block]) -> bytes:
     """The page of an answer, as UTF-8."""
     shown = [_shown(block) for block in blocks if not isinstance(block, Hint)]
-    shown = [block for block in shown if block.kind != "text" or block.text != title]
+    shown = [block for block in shown if block.kind != "text" or not title.endswith(block.text.strip() or "\n")]
     first = [block for block in shown if block.kind in ("verdict", "next")]
     rest = [block for block in shown if block not in first]
-    return document(
-        "page.html", None, [asset("page.js")], title=title, first=first, blocks=rest, looks=_names(shown)
-    )
+    return document("page.html", None, title=title, first=first, blocks=rest, looks=_names(shown))
 
 
 def fragment(blocks: Iterable[Block], most: int) -> str:
@@ -159,16 +157,26 @@ def _names(blocks: Iterable[Any]) -> dict[str, int]:
     return found
 
 
+USES = {"page.js": ("sortable", "copy", "chart"), "charts.js": ("chart",)}
+"""The classes for which a page has a script."""
+
+
 def document(
     template: str, data: Any, scripts: Sequence[str] = (), styles: Sequence[str] = (), **content: Any
 ) -> bytes:
-    """A whole page from a template that extends `base.html`.
+    """A whole page from a template of its body.
 
     `data` is what the scripts read with `JSON.parse(document.getElementById("data").textContent)`; null stands for
-    numbers that are not finite. `scripts` and `styles` are source text, such as that of `asset`; `page.css` comes
-    before the styles. `content` holds the template's variables, `title` among them.
+    numbers that are not finite. `scripts` and `styles` are source text, such as that of `asset`, which come after what
+    every page has. `content` holds the template's variables, `title` among them.
     """
+    body = _environment().get_template(template).render(version=__version__, **content)
+    classes = {name for names in re.findall(r'class="([^"]*)"', body) for name in names.split()}
+    common = [asset(name) for name, uses in USES.items() if classes.intersection(uses)]
     sheets = [_palette(), asset("page.css"), *styles]
+    if not scripts:  # which may make elements of any class
+        sheets = [_used(sheet, "".join([body, *common])) for sheet in sheets]
+    scripts = [*common, *scripts]
     policy = {
         "default-src": "'none'",
         "script-src": _hashes("script", scripts),
@@ -179,17 +187,28 @@ def document(
     }
     text = (
         _environment()
-        .get_template(template)
+        .get_template("base.html")
         .render(
             policy="; ".join(f"{directive} {sources}" for directive, sources in policy.items()),
             version=__version__,
+            title=content["title"],
             styles=sheets,
             scripts=scripts,
             data=data and safe_json(data),
-            **content,
+            body=body,
         )
     )
     return text.encode("utf-8", "backslashreplace")
+
+
+def _used(sheet: str, page: str) -> str:
+    """The rules of a style sheet whose classes and identifiers all stand in a page."""
+    words = set(re.findall(r"[\w-]+", page))
+
+    def rule(match: re.Match[str]) -> str:
+        return match[0] if words.issuperset(re.findall(r"[.#]([a-z][\w-]*)", match[1])) else ""
+
+    return re.sub(r"([^{}]+)\{[^{}]*\}\n?", rule, sheet)
 
 
 def _palette() -> str:

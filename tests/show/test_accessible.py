@@ -77,7 +77,8 @@ def test_page_fits_zoom_keyboard_and_fingers(pages, kind, page):
     page.open(pages[kind], width=640, height=400, scale=2)
     assert page.overflow() == 0
     heights = page.script(
-        "return [...document.querySelectorAll('.bench .chart, .panels .frame')].map((a) => a.getBoundingClientRect().height)"
+        "return [...document.querySelectorAll('.bench .chart, .panels .frame')]"
+        ".map((area) => area.getBoundingClientRect().height)"
     )
     assert min(heights) >= 100
     page.script("document.body.focus()")

@@ -1,5 +1,5 @@
 """The scripts of the pages under TypeScript's checker, which reads their JSDoc: no unknown name, no call with too many
-arguments; page.js in strict mode.
+arguments; those of all pages in strict mode.
 """
 
 import os
@@ -14,8 +14,8 @@ from tests.pages import ROOT
 pytestmark = pytest.mark.nightly
 ASSETS = ROOT / "optilab" / "show" / "assets"
 PAGES = {
-    "answer": ("page.js",),
-    "playground": ("page.js", "formula.js", "play.js"),
+    "answer": ("page.js", "charts.js"),
+    "playground": ("page.js", "charts.js", "formula.js", "play.js"),
 }
 TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"
 INSTALL = "npm install --no-save --ignore-scripts typescript"
@@ -37,7 +37,7 @@ def complaints(folder, *scripts, strict):
 
 
 def test_what_pages_share_has_types(tmp_path):
-    assert complaints(tmp_path, "page.js", strict=True) == []
+    assert complaints(tmp_path, "page.js", "charts.js", strict=True) == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -446,7 +446,7 @@ function drawGround(shown) {
     area,
     [...fn.names, "f"],
     [
-      mark("line ink", polyline(profile, area)),
+      mark("profile", polyline(profile, area)),
       ...shown.flatMap((result, k) => trace(result, routes[k], area)),
       ...shown.map(({ i, row }, k) => point(`dot ${color(i)}`, dots(routes[k], row), area)),
       point("minimum ink", stars, area),
@@ -703,7 +703,7 @@ function arrange(settings) {
   cards = rules.map(card);
   byId("sliders").replaceChildren(...sliders);
   byId("cards").replaceChildren(...cards);
-  byId("formula").textContent = `f(${fn.names}) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
+  byId("formula").textContent = `f(${fn.names.join(", ")}) = ${[fn.formula, fn.settings].filter(Boolean).join(", ")}`;
   byId("function").replaceChildren(...[...data.functions, ...(isTyped ? [fn] : [])].map(({ key }) => option(key)));
   byId("function").value = fn.key;
   byId("rule").replaceChildren(option("", "add\u2026"), ...others.map((rule) => option(rule.key, rule.name)));
