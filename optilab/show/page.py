@@ -202,11 +202,14 @@ def document(
 
 
 def _used(sheet: str, page: str) -> str:
-    """The rules of a style sheet whose classes and identifiers all stand in a page."""
+    """The rules of a style sheet with a selector whose classes and identifiers all stand in a page."""
     words = set(re.findall(r"[\w-]+", page))
 
     def rule(match: re.Match[str]) -> str:
-        return match[0] if words.issuperset(re.findall(r"[.#]([a-z][\w-]*)", match[1])) else ""
+        selectors = match[1].split(",")
+        return (
+            match[0] if any(words.issuperset(re.findall(r"[.#]([a-z][\w-]*)", one)) for one in selectors) else ""
+        )
 
     return re.sub(r"([^{}]+)\{[^{}]*\}\n?", rule, sheet)
 
