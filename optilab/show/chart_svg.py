@@ -69,11 +69,12 @@ def is_shown(chart: Chart, series: int | None) -> bool:
     return series is None or len(chart.series) <= MOST_SHOWN or series < FIRST_SHOWN
 
 
-def has_lines(chart: Chart) -> bool:
-    """Whether there is something to be switched."""
-    return len(chart.series) > 1 and any(
-        isinstance(mark, Polyline) for panel in chart.panels for mark in panel.marks
-    )
+def switches(chart: Chart) -> list[tuple[str, bool]]:
+    """The series that a reader can switch, and whether each is shown at first; none where there is a single one."""
+    marks = [mark for panel in chart.panels for mark in panel.marks]
+    if len(chart.series) < 2 or not any(isinstance(mark, Polyline) for mark in marks):
+        return []
+    return [(name, is_shown(chart, i)) for i, name in enumerate(chart.series)]
 
 
 def signs(chart: Chart) -> Iterator[tuple[str, str]]:

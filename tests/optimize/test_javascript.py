@@ -292,7 +292,7 @@ def test_drawn_formulas_have_the_bits_of_the_engine():
 LIMITS = """
   return data.map(([text, settings, curvatures]) => {
     const step = Formula.linearStep(Formula.program(text, Object.keys(settings)));
-    return step && curvatures.map((curvature) => step(settings, curvature)).map(({ limit, rate }) => [limit, rate]);
+    return step && curvatures.map((curvature) => [step.limit(settings, curvature), step.rate(settings, curvature)]);
   });
 """
 

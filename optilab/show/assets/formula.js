@@ -299,6 +299,14 @@ const Formula = (() => {
     solve,
   };
 
+  const ARITHMETIC = {
+    // of cells, without a call: a picture has hundreds of thousands of places
+    add: (m, to, a, b) => () => (m[to] = m[a] + m[b]),
+    subtract: (m, to, a, b) => () => (m[to] = m[a] - m[b]),
+    multiply: (m, to, a, b) => () => (m[to] = m[a] * m[b]),
+    divide: (m, to, a, b) => () => (m[to] = m[a] / m[b]),
+  };
+
   /** Statements (target, tree) as a function of the values of `names`, which gives those of `results` after the statements.
    * What several trees contain is calculated once. */
   function compiled(names, statements, results, operations = OPERATIONS) {
@@ -313,8 +321,10 @@ const Formula = (() => {
         if (cells.has(key)) return cells.get(key);
         const cell = values.push(isNumber(part) ? part : 0) - 1,
           [a, b = a, c = a] = parts;
-        const operation = operations[part[0]];
-        if (operation) steps.push(() => (values[cell] = operation(values[a], values[b], values[c])));
+        const operation = operations[part[0]],
+          direct = operations === NUMBERS && ARITHMETIC[part[0]];
+        if (direct) steps.push(direct(values, cell, a, b));
+        else if (operation) steps.push(() => (values[cell] = operation(values[a], values[b], values[c])));
         return cells.set(key, cell).get(key);
       });
       scope.set(target, place(tree));
@@ -431,7 +441,7 @@ const Formula = (() => {
 
   /** The theory of an optimizer whose step is linear in w, the gradient and at most one state, and whose stability is linear in
    * lr; null for another one. On a quadratic it multiplies (w, state) by a matrix for each curvature:
-   * (settings, curvature) => {limit, rate}, the largest stable lr (Infinity where there is none) and the spectral radius. */
+   * `limit` is the largest stable lr (Infinity where there is none), `rate` the spectral radius, of (settings, curvature). */
   function linearStep({ settings, states, statements, uses }) {
     if (!settings.includes("lr") || states.length > 1 || NOT_LINEAR.some((name) => uses.has(name))) return null;
     const step = compiled(["w", "g", "t", ...settings, ...states], statements, ["w", ...states]);
@@ -457,12 +467,13 @@ const Formula = (() => {
       }),
     );
     if (!isLinear || !first.every((bound, i) => agree(bound + third[i], 2 * second[i]))) return null;
-    return (values, curvature) => {
+    const limit = (values, curvature) => {
       const unit = 1 / curvature,
         [before, after] = [0, unit].map((lr) => boundsAt(lr, values, curvature)),
         zeros = before.map((bound, i) => (Math.abs(bound) > 1e-12 ? (unit * bound) / (bound - after[i]) : 0));
-      return { limit: Math.min(...zeros.filter((lr) => lr > 0)), rate: spectralRadius(...matrixOf(values, curvature)) };
+      return Math.min(...zeros.filter((lr) => lr > 0));
     };
+    return { limit, rate: (values, curvature) => spectralRadius(...matrixOf(values, curvature)) };
   }
 
   /** The largest |eigenvalue| of [[a, b], [c, d]], scaled, so that no square overflows. */

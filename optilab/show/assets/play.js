@@ -164,8 +164,6 @@ const pointAt = (path, row) => [...path.rows.subarray(row * WIDTH, row * WIDTH +
 const slopeAt = (path, row) => Math.hypot(...path.rows.subarray(row * WIDTH + dimension + 1, (row + 1) * WIDTH));
 const isIn = (sides, point) => point.every((w, axis) => w >= sides[axis][0] && w <= sides[axis][1]);
 const roundingOf = (f) => data.rounding * Math.max(1, Math.abs(f));
-/** Whether f is lower than at the minimum that is known, which then is one of several, or the lowest of its box only. */
-const isBelow = (fn, f) => fn.lowest !== null && f < fn.lowest - roundingOf(fn.lowest);
 
 /** How a trajectory that ends at this row has ended, as `descend` says. */
 function statusAt(path, row) {
@@ -176,19 +174,15 @@ function statusAt(path, row) {
   return heightAt(path, row) - lowest > allowed ? "diverged" : "moving";
 }
 
-/** The status in words, with what it leaves out: a place that is no known minimum, a trajectory that falls for ever. */
+/** The status in words; where f is convex, f - f_min at a minimum is at most |grad| times the distance. */
 function verdictAt(path, row) {
   const { fn } = path,
-    [status, point, f] = [statusAt(path, row), pointAt(path, row), heightAt(path, row)],
-    close = closest(fn, point);
-  if (status === "converged" && close) {
-    // where f is convex, f - f_min is at most |grad| times the distance
-    const bound = data.tolerance * close.distance + roundingOf(fn.lowest),
-      isFar = close.distance > data.close * Math.max(...fn.box.map(([low, high]) => high - low));
-    return isFar || Math.abs(f - fn.lowest) > bound ? "converged, not at the minimum" : status;
-  }
-  if (status !== "moving") return status;
-  return [status, isBelow(fn, f) && "below f_min", !isIn(whole(), point) && "off the map"].filter(Boolean).join(", ");
+    status = statusAt(path, row),
+    close = closest(fn, pointAt(path, row));
+  if (status !== "converged" || !close) return status;
+  const bound = data.tolerance * close.distance + roundingOf(fn.lowest),
+    isFar = close.distance > data.close * Math.max(...fn.box.map(([low, high]) => high - low));
+  return isFar || Math.abs(heightAt(path, row) - fn.lowest) > bound ? "converged, not at the minimum" : status;
 }
 
 /** The distance of a point to the nearest minimum, and that minimum; undefined where none is known. */
@@ -208,27 +202,23 @@ function theoryOf(rule, values, path) {
     bowl = end?.curvatures ? end : path.fn.minima.find((minimum) => minimum.curvatures),
     step = cached(linearSteps, program, () => Formula.linearStep(program));
   if (!step || !bowl) return null;
-  const along = (lr) => bowl.curvatures.map((curvature) => step({ ...settings, lr }, curvature)),
-    rateAt = (lr) => Math.max(...along(lr).map(({ rate }) => rate)),
-    limit = Math.min(...along(settings.lr).map(({ limit }) => limit));
+  const rateAt = (lr) => Math.max(...bowl.curvatures.map((curvature) => step.rate({ ...settings, lr }, curvature))),
+    limit = Math.min(...bowl.curvatures.map((curvature) => step.limit(settings, curvature)));
   return Number.isFinite(limit) ? { limit, rate: rateAt(settings.lr), rateAt, bowl } : null;
 }
 
 // --- sentences -----------------------------------------------------------------------------------------------------
 
-const MAX_TIE = 0.01; // of the distance of the nearest: no rule within it is ahead
-
-/** In a sentence, which rules are nearest to a minimum, or have the lowest f, and which ones are lost. */
+/** In a sentence, which rule is nearest to a minimum, or has the lowest f, and which ones diverge. */
 function answer(shown) {
-  const isLost = ({ verdict }) => /diverged|off the map/.test(verdict),
+  const lost = shown.filter(({ verdict }) => verdict === "diverged"),
     farOf = ({ distance, f }) => distance ?? f,
-    [lost, others] = [shown.filter(isLost), shown.filter((result) => !isLost(result))],
-    far = least(others.map(farOf)),
-    first = others.filter((result) => farOf(result) <= far + MAX_TIE * Math.abs(far)),
-    where = state.fn.minima.length ? `nearest to a minimum, ${text(far, 2)} from it` : `lowest: f = ${text(far, 2)}`,
-    ahead = first.length ? [`${few(first)} ${first.length > 1 ? "are" : "is"} ${where}`] : [];
-  if (lost.length) ahead.push(`diverged or off the map: ${few(lost)}`);
-  return shown.length ? `After ${shownEpoch()} epochs ${ahead.join("; ")}.` : "No optimizer is ticked.";
+    [first] = shown.filter((result) => !lost.includes(result)).sort((a, b) => farOf(a) - farOf(b)),
+    parts = [];
+  if (first?.minimum) parts.push(`${first.rule.name} is nearest to a minimum, ${text(first.distance, 2)} from it`);
+  else if (first) parts.push(`${first.rule.name} is lowest: f = ${text(first.f, 2)}`);
+  if (lost.length) parts.push(`diverged: ${few(lost)}`);
+  return shown.length ? `After ${shownEpoch()} epochs ${parts.join("; ")}.` : "No optimizer is ticked.";
 }
 
 /** What theory says of a rule under its settings. */
@@ -329,7 +319,7 @@ function keep() {
 const MAX_STRETCH = 6, // beyond it the scales of the axes differ, or one would be a strip
   [MIN_ZOOM, MAX_ZOOM] = [-4, 12], // powers of two
   ground = byId("ground");
-let aspect = 1; // height of the picture over its width
+const sizes = {}; // of charts: reading them while drawing would lay out the page
 
 /** The ends of an axis, so many times as far from a point. */
 const about = ([low, high], by, fixed = (low + high) / 2) => [low, high].map((end) => fixed + by * (end - fixed));
@@ -337,7 +327,8 @@ const about = ([low, high], by, fixed = (low + high) / 2) => [low, high].map((en
 /** The sides of a plane with the wider scale for both axes, so that trajectories cross lines of equal height at right angles. */
 function equal([xs, ys]) {
   if (!ys) return [xs];
-  const stretch = ((xs[1] - xs[0]) * aspect) / (ys[1] - ys[0]);
+  const { width, height } = sizes.ground ?? { width: 1, height: 1 },
+    stretch = ((xs[1] - xs[0]) * height) / ((ys[1] - ys[0]) * width);
   if (!(stretch < MAX_STRETCH && stretch > 1 / MAX_STRETCH)) return [xs, ys];
   return stretch > 1 ? [xs, about(ys, stretch)] : [about(xs, 1 / stretch), ys];
 }
@@ -391,16 +382,16 @@ function fill(id, [xs, ys], names, marks, words) {
   look(panel, [xs[0], -ys[1], xs[1] - xs[0], ys[1] - ys[0]]);
 }
 
-/** A place of an area, also if it is far away; NaN where it is not finite. */
-const placed = (place, area) =>
-  place.map((v, axis) => {
-    const [low, high] = about(area[axis], FAR);
-    return Number.isFinite(v) ? Math.min(high, Math.max(low, v)) : NaN;
-  });
+/** The places of an area, also those that are far away; NaN where one is not finite. */
+function placed(places, area) {
+  const [xs, ys] = area.map((ends) => about(ends, FAR));
+  const limited = (v, [low, high]) => (Number.isFinite(v) ? Math.min(high, Math.max(low, v)) : NaN);
+  return places.map(([x, y]) => [limited(x, xs), limited(y, ys)]);
+}
 
 /** Points are lines without length and with round ends. */
 function point(kind, places, area) {
-  const all = places.map((place) => placed(place, area)).filter(([x, y]) => !Number.isNaN(x + y));
+  const all = placed(places, area).filter(([x, y]) => !Number.isNaN(x + y));
   return mark(`point ${kind}`, all.map(([x, y]) => `M${x} ${-y}h0`).join(""));
 }
 
@@ -409,8 +400,7 @@ function polyline(places, area) {
   const [wide, high] = area.map(([low, end]) => end - low);
   let d = "",
     last = null;
-  for (const place of places) {
-    const [x, y] = placed(place, area);
+  for (const [x, y] of placed(places, area)) {
     if (Number.isNaN(x + y)) last = null;
     else if (!last || Math.abs(x - last[0]) >= wide / 1250 || Math.abs(y - last[1]) >= high / 1250) {
       d += `${last ? "L" : "M"}${x} ${-y}`;
@@ -470,7 +460,7 @@ function drawContours([xs, ys]) {
   const { fn } = state,
     canvas = ground.querySelector("canvas"),
     ratio = hand ? 0.5 : 1, // coarse where it has to be fast
-    [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) => Math.round(length * ratio)),
+    [width, height] = [sizes.ground.width, sizes.ground.height].map((length) => Math.round(length * ratio)),
     key = [width, height, xs, ys, fn.key].join();
   if (key === painted || width < 2 || height < 2) return;
   painted = key;
@@ -518,8 +508,8 @@ function drawLosses(shown) {
     lowest = least(heights.flat()),
     floor = fn.lowest ?? lowest - 1e-3 * Math.max(0, most(heights.map(([first]) => first)) - lowest),
     rounding = fn.lowest === null ? 0 : 2 ** -52 * Math.abs(floor),
-    isOnScale = (f) => Math.max(f - floor, rounding) > 0 && f < Infinity && !isBelow(fn, f),
-    levelOf = (f) => (isOnScale(f) ? Math.log10(Math.max(f - floor, rounding)) : NaN),
+    isOnScale = (f) => f < Infinity && f >= floor - roundingOf(floor), // else that minimum is not the lowest
+    levelOf = (f) => (isOnScale(f) ? Math.log10(Math.max(f - floor, rounding) || NaN) : NaN),
     levels = heights.map((all) => all.map(levelOf)),
     stay = levels.filter((_, k) => shown[k].path.status !== "diverged"),
     high = Math.min(250, Math.ceil(most((stay.length ? stay : levels).flat()) - 1e-9)),
@@ -538,7 +528,7 @@ function drawLosses(shown) {
 
 /** The names of rules next to the ends of their curves, one below the other where the ends are close. */
 function endNames(shown, levels, area) {
-  const apart = 1400 / byId("losses").querySelector(".axes").clientHeight,
+  const apart = 1400 / sizes.losses.height,
     labels = shown.flatMap(({ i, row, rule: { name } }, k) => {
       const seen = levels[k].slice(0, row + 1),
         last = seen.findLastIndex((level) => !Number.isNaN(level)), // a log scale does not show what lies below it
@@ -556,10 +546,8 @@ const LOWEST = [0.999, 0.99, 0.9, 0.5, 0]; // rate at the lower end of the pictu
 
 /** The factor of the distance per step over lr, for the rules with a theory; where it crosses 1 is the limit. */
 function drawTheory(shown) {
-  const known = shown.filter(({ theory }) => theory),
-    hasBowl = state.fn.minima.some((minimum) => minimum.curvatures),
-    reason = hasBowl ? "no limit in closed form" : "it needs a known minimum with a curvature";
-  byId("theory").textContent = known.length ? "Theory: stable below 1" : `No theory: ${reason}`;
+  const known = shown.filter(({ theory }) => theory);
+  byId("theory").textContent = known.length ? "Theory: stable below 1" : "Theory: none for these";
   byId("rates").hidden = !known.length;
   if (!known.length) return;
   const all = known.flatMap(({ i, values }) => [cards[i].rate.low, cards[i].rate.high, values.lr]),
@@ -588,21 +576,15 @@ function drawTheory(shown) {
 
 const STEPS = 500; // positions of a slider: each is another number, to three digits
 
-/** The value at a position from 0 to STEPS of a slider. */
-function valueAt({ scale, low, high, accepted, whole: isWhole }, position) {
-  const share = position / STEPS;
-  if (scale === "log" && !share && accepted[0] === 0) return 0;
-  if (scale === "to-one") return round(1 - round((1 - high) ** share, 3), 8);
-  const value = round(scale === "linear" ? low + (high - low) * share : low * (high / low) ** share, 3);
-  return isWhole ? Math.round(value) : value;
-}
-
-/** The position of a value, 0 to STEPS, not rounded. */
-function positionOf({ scale, low, high }, value) {
-  let share = value > 0 ? Math.log(value / low) / Math.log(high / low) : 0;
-  if (scale === "linear") share = (value - low) / (high - low);
-  if (scale === "to-one") share = Math.log(1 - value) / Math.log(1 - high);
-  return STEPS * Math.min(1, Math.max(0, share));
+/** The values of the positions of a slider, ascending. */
+function valuesOf({ scale, low, high, accepted, whole: isWhole }) {
+  const valueAt = (share) => {
+    if (scale === "log" && !share && accepted[0] === 0) return 0;
+    if (scale === "to-one") return round(1 - round((1 - high) ** share, 3), 8);
+    const value = round(scale === "linear" ? low + (high - low) * share : low * (high / low) ** share, 3);
+    return isWhole ? Math.round(value) : value;
+  };
+  return range(STEPS + 1).map((position) => valueAt(position / STEPS));
 }
 
 /** A row of the panel for the field `target[key]`: a list of options, or a slider and a field for exact numbers. */
@@ -620,7 +602,9 @@ function control(id, field, target, key = field.name, prefix = "") {
     row.show = () => (select.selectedIndex = field.options.indexOf(target[key]));
     return row;
   }
-  const ariaLabel = prefix + field.name,
+  const values = valuesOf(field),
+    positionOf = (value) => values.findLastIndex((other) => other <= value),
+    ariaLabel = prefix + field.name,
     bar = html("input", { type: "range", id, max: STEPS, ariaLabel }),
     exact = html("input", { className: "exact", id: `${id}-exact`, inputMode: "decimal", autocomplete: "off" });
   const judge = () => {
@@ -630,18 +614,18 @@ function control(id, field, target, key = field.name, prefix = "") {
     return value;
   };
   exact.ariaLabel = `${ariaLabel}, exact`;
-  bar.oninput = () => set(valueAt(field, Number(bar.value)));
+  bar.oninput = () => set(values[bar.value]);
   exact.onchange = () => set(judge() ?? target[key]);
   row.append(bar, exact);
   row.show = (limit) => {
     if (row.value !== target[key]) {
       exact.value = row.value = target[key];
       judge();
-      if (valueAt(field, Number(bar.value)) !== row.value) bar.value = Math.round(positionOf(field, row.value));
+      if (values[bar.value] !== row.value) bar.value = positionOf(row.value);
       bar.ariaValueText = text(row.value);
     }
     bar.classList.toggle("limited", Boolean(limit));
-    if (limit) bar.style.setProperty("--limit", positionOf(field, limit) / STEPS);
+    if (limit) bar.style.setProperty("--limit", positionOf(limit) / STEPS);
   };
   return row;
 }
@@ -676,7 +660,7 @@ function card(entry, i) {
     theory.textContent =
       state.noise && isExact(entry) ? "no noise: it evaluates gradients itself" : sentence(known, values.lr);
     verdict.textContent = status;
-    verdict.className = `verdict ${status.replace(/.*off the map/, "diverged")}`; // a word more has no color
+    verdict.className = `verdict ${status}`;
   };
   return element;
 }
@@ -709,13 +693,8 @@ function arrange(settings) {
   byId("rule").replaceChildren(option("", "add\u2026"), ...others.map((rule) => option(rule.key, rule.name)));
   byId("typed-function").value = isTyped ? fn.key : "";
   byId("typed-rule").value = "";
-  tellProblem("");
+  byId("message").textContent = "";
   update();
-}
-
-/** Say what is wrong with a formula that was typed. */
-function tellProblem(problem) {
-  byId("message").textContent = problem;
 }
 
 // --- what changes ------------------------------------------------------------------------------------------------------------
@@ -744,7 +723,7 @@ function update() {
 }
 
 function redraw() {
-  drawing ||= requestAnimationFrame(draw);
+  if (sizes.ground) drawing ||= requestAnimationFrame(draw);
 }
 
 function draw() {
@@ -842,7 +821,7 @@ function taken(id, take) {
     try {
       take(target.value);
     } catch (error) {
-      tellProblem(error.message);
+      byId("message").textContent = error.message;
     }
   };
 }
@@ -914,8 +893,9 @@ function open() {
   arrange(read(location.hash.slice(1)));
 }
 addEventListener("hashchange", open);
-new ResizeObserver(([{ contentRect }]) => {
-  aspect = contentRect.height / contentRect.width;
-  redraw();
-}).observe(ground.querySelector(".axes"));
+const observer = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) sizes[target.id] = contentRect;
+  if (!drawing) draw();
+});
+for (const id of ["ground", "losses"]) observer.observe(byId(id));
 open();
