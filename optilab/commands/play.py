@@ -46,6 +46,8 @@ EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
 MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
+LARGEST = 1e30
+"""What a browser can draw, whose numbers have 32 bits."""
 TYPED = [
     {"settings": "", "minima": [], "everywhere": False, "lowest": None, "start": [-1, 1][:n], "box": [[-3, 3]] * n}
     for n in (1, 2)
@@ -196,6 +198,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         "fields": _page_fields(config.epochs, len(function.start)),
         "typed": TYPED[len(function.start) - 1],
         "setting": SETTING,
+        "largest": LARGEST,
         "listed": len(rules),
         "free": free,
         "start": list(map(float, function.start if config.start is None else config.start)),
@@ -460,9 +463,9 @@ def _page_fields(epochs: int, dimension: int) -> list[dict[str, Any]]:
          "low": 0.01, "high": 10, "accepted": (0, None), "range": "a number at least 0"},
         {"name": "seed", "doc": "seed of the noise", "scale": "linear", "low": 0, "high": 500, "whole": True,
          "accepted": (0, 2**32 - 1), "range": "a whole number"},
-        {"name": "start", "size": dimension},
+        {"name": "start", "size": dimension, "accepted": (-LARGEST, LARGEST)},
         {"name": "at", "accepted": (0, None), "whole": True},
-        {"name": "view", "size": 2 * dimension},
+        {"name": "view", "size": 2 * dimension, "accepted": (-LARGEST, LARGEST)},
     ]  # fmt: skip
 
 

@@ -350,6 +350,11 @@ def test_wrong_numbers_and_addresses_change_nothing(opened):
             "",
             True,
         ]
+    for view in ("1,1.0000000000000002,1,1.0000000000000002", "-1e308,1e308,-1e308,1e308", "1e29,1e30,0,5e-324"):
+        assert (
+            opened(config(["sgd"]), f"view={view}&sgd.lr=1e308&start=1e99,2").text("#epoch") == "epoch 60 of 60"
+        ), view
+    page = opened(config(["sgd", "momentum"]))
     for number in ("-1", "0", "x", ""):
         enter(page, rule0_lr_exact=number)
         message = page.script("return document.querySelector('#rule0-lr-exact').validationMessage")

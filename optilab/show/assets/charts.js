@@ -27,6 +27,7 @@ function written(kind, at, digits = kind.includes("log") ? 4 : 5) {
 
 /** Round numbers between two ends, at most `most`. @param {number} low @param {number} high */
 function nice(low, high, most = 7) {
+  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) return []; // as an address may ask for
   const base = 10 ** Math.floor(Math.log10((high - low) / most));
   const step = base * /** @type {number} */ ([1, 2, 5, 10].find((factor) => (high - low) / (base * factor) <= most));
   const found = [];

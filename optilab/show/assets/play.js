@@ -423,7 +423,7 @@ function drawGround(shown) {
     [xs, plane] = sides(),
     place = (w) => (plane ? w : [w[0], fn.at(w[0])]),
     profile = plane ? [] : range(481).map((i) => place([xs[0] + ((xs[1] - xs[0]) * i) / 480])),
-    heights = profile.map(([, f]) => f).filter(Number.isFinite),
+    heights = profile.map(([, f]) => f).filter((f) => Math.abs(f) < data.largest),
     ys = plane ?? about(heights.length > 1 ? [least(heights), most(heights)] : [0, 1], 1.1),
     area = [xs, ys[1] > ys[0] ? ys : [ys[0] - 1, ys[0] + 1]],
     stars = fn.minima.map((minimum) => place(minimum.point)),
@@ -678,7 +678,15 @@ function arrange(settings) {
     isTyped = !data.functions.includes(fn),
     axes = fn.names.map((name, axis) => {
       const [low, high] = whole()[axis];
-      return { name, doc: `coordinate ${axis + 1} of the start`, scale: "linear", low, high, range: "a number" };
+      return {
+        name,
+        doc: `coordinate ${axis + 1} of the start`,
+        scale: "linear",
+        low,
+        high,
+        accepted: [-data.largest, data.largest],
+        range: "a number",
+      };
     });
   sliders = [
     ...axes.map((field, axis) => control(`start${axis + 1}`, field, state.start, axis)),
