@@ -48,20 +48,6 @@ MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
 LARGEST = 1e30
 """What a browser can draw, whose numbers have 32 bits."""
-TYPED = [
-    {"settings": "", "minima": [], "everywhere": False, "lowest": None, "start": [-1, 1][:n], "box": [[-3, 3]] * n}
-    for n in (1, 2)
-]
-"""What a page knows of a formula of n variables that is typed in it."""
-SETTING = {
-    "doc": "a setting of the formula",
-    "value": 0.5,
-    "scale": "linear",
-    "low": 0,
-    "high": 1,
-    "range": "a number",
-}
-"""The field of a name in a typed optimizer that no rule has."""
 
 
 class Play(SetOptions, OutputOptions):
@@ -196,8 +182,6 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         "functions": [function_data(function, trees["function"]), *map(function_data, alike)],
         "rules": [*rules, *_other_rules(keys)],
         "fields": _page_fields(config.epochs, len(function.start)),
-        "typed": TYPED[len(function.start) - 1],
-        "setting": SETTING,
         "largest": LARGEST,
         "listed": len(rules),
         "free": free,
@@ -326,38 +310,29 @@ def _steps(
         for where, factor, change in (("below", 0.98, "shrinks"), ("above", 1.02, "grows")):
             lr = float(f"{factor * prediction.largest_lr:.3g}")
             moved: Any = theory.predict(replace(rule, lr=lr), function)
-            yield (
-                f"just {where} the limit",
-                f"{place}.lr={lr:g}",
-                (
-                    f"{rule.name} at lr {lr:g}; its limit is {prediction.largest_lr:.4g}: along the steepest "
-                    f"coordinate it jumps from one side to the other, and the distance {change} by "
-                    f"×{moved.rate:.3f} per step in the long run."
-                ),
+            about = f"{rule.name} at lr {lr:g}; its limit is {prediction.largest_lr:.4g}. The steepest coordinate jumps"
+            about += (
+                f" across the minimum, and the distance {change} by ×{moved.rate:.3f} per step in the long run."
             )
+            yield f"just {where} the limit", f"{place}.lr={lr:g}", about
     for place, rule, prediction in [row for row in limited if "beta" in row[2].best][:1]:
         lr, beta = prediction.best["lr"], prediction.best["beta"]
-        yield (
-            f"the best lr and beta of {rule.name}",
-            f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}",
-            (
-                f"{rule.name} at lr {lr:.3g} and beta {beta:.3g}: the distance shrinks fastest in the long run, by "
-                f"×{prediction.best_rate:.3f} per step. With more beta the trajectory swings, with less it crawls."
-            ),
+        about = (
+            f"{rule.name} at lr {lr:.3g} and beta {beta:.3g}: the distance shrinks fastest in the long run, by "
         )
+        about += (
+            f"×{prediction.best_rate:.3f} per step. With more beta the trajectory swings, with less it crawls."
+        )
+        yield f"the best lr and beta of {rule.name}", f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}", about
     for place, rule, path in zip(places, config.algo, paths, strict=True):
         away = path.points - np.array(function.minima[0])
         if rule.name == "adam" and (past := (-np.sign(away[0]) * away).max()) > 0.01 * np.abs(away[0]).max():
             hidden = "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places)
-            yield (
-                "why Adam overshoots",
-                hidden,
-                (
-                    "Adam's steps are about lr long, however small the gradient is, and its average of gradients "
-                    f"still points ahead when the minimum is reached: a coordinate goes past it by {past:.2g}. A "
-                    "smaller beta1 turns sooner. The other optimizers are hidden."
-                ),
+            about = "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
+            about += (
+                f"points ahead at the minimum: a coordinate goes past it by {past:.2g}. Less beta1 turns sooner."
             )
+            yield "why Adam overshoots", hidden, about
 
 
 # --- a rule and its fields ------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ function few(rules) {
 
 const MAX_RULES = 64, // that an address may list
   SHOWN = { name: "shown", options: [true, false] },
+  SETTING = { doc: "a setting of the formula", value: 0.5, scale: "linear", low: 0, high: 1, range: "a number" },
   opening = data.rules.slice(0, data.listed); // the rules that the page opens with
 
 /** The value that a text gives a field; undefined where the field does not accept it. A field has a name and the values that it
@@ -104,8 +105,10 @@ function functionOf(key) {
     same = data.functions.find((fn) => fn.tree === JSON.stringify(tree));
   if (Formula.dimensionOf(tree) !== dimension)
     throw new Error(`this page has functions of ${["x", "x and y"][dimension - 1]}`);
-  const names = /\b[xy]\b/.test(key) ? ["x", "y"] : ["w1", "w2"];
-  return same ?? running({ ...data.typed, key, formula: key, names, command: `--function ${quoted(key)}` }, tree);
+  const names = (/\b[xy]\b/.test(key) ? ["x", "y"] : ["w1", "w2"]).slice(0, dimension),
+    [box, start] = [names.map(() => [-3, 3]), [-1, 1].slice(0, dimension)],
+    typed = { key, formula: key, settings: "", names, box, start, minima: [], everywhere: false, lowest: null };
+  return same ?? running({ ...typed, command: `--function ${quoted(key)}` }, tree);
 }
 
 /** The rule of a key or of a formula, whose free names are its settings; an Error says what is wrong with the formula. */
@@ -115,7 +118,7 @@ function ruleOf(key) {
   const names = Formula.settingsOf(key),
     numbers = data.rules.flatMap((rule) => rule.fields).filter((field) => field.scale);
   Formula.pathOn(data.functions[0].surface, Formula.program(key, names)); // or an Error
-  const fields = names.map((name) => numbers.find((number) => number.name === name) ?? { ...data.setting, name });
+  const fields = names.map((name) => numbers.find((number) => number.name === name) ?? { ...SETTING, name });
   const settings = Object.fromEntries(fields.map(({ name, value }) => [name, value]));
   return { key, name: key, text: key, variants: {}, settings, fields, fixed: { formula: key } };
 }
