@@ -436,7 +436,7 @@ def test_guided_steps_are_links_to_what_they_say(opened):
     assert page.script(rate, 0) == pytest.approx(1.04)
     assert "at lr 1.12 and beta 0.403" in step("the best lr and beta of momentum")
     assert page.script(rate, 1) == pytest.approx((20**0.5 - 1) / (20**0.5 + 1), rel=0.01)  # of heavy ball
-    past = float(re.search(r"goes past it by (\S+)\. A", step("why Adam overshoots"))[1])
+    past = float(re.search(r"goes past it by (\S+)\. ", step("why Adam overshoots"))[1])
     assert past == pytest.approx(np.max(rows(page)[2][:, :2]), rel=0.05)
     assert page.script("return state.rules.map(({shown}) => shown)") == [False, False, True]
     assert not opened(config(["sgd"], "rosenbrock")).script("return document.querySelectorAll('#steps a').length")
