@@ -88,6 +88,8 @@ def _literal(value: object) -> str:
         return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_literal, value))}]"
+    if callable(value):
+        return str(getattr(value, "__name__", value))
     return (
         repr(value) if isinstance(value, bool | int | float | None) else json.dumps(str(value), ensure_ascii=False)
     )

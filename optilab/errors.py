@@ -218,6 +218,8 @@ def shown(value: Any, limit: int = 60) -> str:
         return "a mapping"
     if isinstance(value, type):
         return f"the class {value.__name__}"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {printable(value.__name__)}"
     try:
         text = printable(repr(value) if isinstance(value, str) else str(value))
     except Exception:  # of a script's own class

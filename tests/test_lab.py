@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from nbclient import NotebookClient
 
 from optilab import Lab, runs
 from optilab.commands.results import LabStudy
@@ -345,6 +347,72 @@ def test_a_text_of_a_study_in_a_notebook_is_text(lab):
     assert tags(study._repr_html_()) <= TAGS
     with pytest.raises(DataError, match="nothing to draw"):
         study.plot()
+
+
+# --- classes and functions of a notebook ---------------------------------------------------------------------
+
+CELLS = [
+    "import numpy as np, torch\nfrom optilab import Lab\nlab = Lab('runs')",
+    "def heavy_ball(w, g, lr, V, beta):\n    V = beta * V + g\n    return w - lr * V, V",
+    "def bowl(x, y):\n    return 0.1 * x**2 + 2 * y**2",
+    "class Net(torch.nn.Sequential):\n    def __init__(self, height, width, classes, units=8):\n"
+    "        first, last = torch.nn.Linear(height * width, units), torch.nn.Linear(units, classes)\n"
+    "        super().__init__(torch.nn.Flatten(), first, torch.nn.ReLU(), last)",
+    "keywords = dict(lr=0.1, beta=0.5, epochs=7)\n"
+    "mine = lab.optimize(heavy_ball, function=bowl, **keywords)\n"
+    "theirs = lab.optimize('momentum', function='ravine', form='classic', **keywords)\n"
+    "assert np.allclose([row['f'] for row in mine.rows], [row['f'] for row in theirs.rows], rtol=1e-12)\n"
+    "assert 'V after' in str(lab.explain(heavy_ball, function=bowl))\n"
+    "assert lab.map(heavy_ball, x='lr=0.01:1:3', y='beta=0:0.9:3', function=bowl).rows",
+    "keys = {'model': {'name': Net, 'units': 4}, 'data': {'dataset': 'synthetic', 'images': 200}}\n"
+    "run = lab.train(keys, optimizer=heavy_ball, beta=0.5, epochs=1, name='one')\n"
+    "assert 'class Net' in (run.path / 'Net.py').read_text()\n"
+    "assert 'def heavy_ball' in (run.path / 'heavy_ball.py').read_text()\n"
+    "assert run.manifest['own_network']['__main__:Net']['copy'] == 'Net.py'\n"
+    "assert len(lab.train(resume='one', epochs=2).rows) == 2 and run.diagnosis",
+    "try:\n"
+    "    lab.sweep({**keys, 'optimizer': 'sgd'}, over={'optimizer': [heavy_ball, 'adam']})\n"
+    "except Exception as error:\n"
+    "    print(error)",
+]
+
+
+def test_a_notebook_with_nothing_but_cells(tmp_path):
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    expected = "expected FILE.py:NAME, which the other processes of a study can read"
+    assert notebook.cells[-1].outputs[0].text == (
+        f"2 problems\n  config: {expected}, got the class Net\n  over: {expected}, got the function heavy_ball\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda lab: lab.optimize("momentum", betta=0.3), 'betta: unknown key; did you mean "beta"?'),
+        (lambda lab: lab.optimize("momentum", epcohs=3), 'epcohs: unknown key; did you mean "epochs"?'),
+        (lambda lab: lab.optimize("adam", function=lambda w: w[0] if w[0] > 0 else -w[0]), "no branch on a value"),
+        (lambda lab: lab.optimize("adam", function=lambda w: 3), "returned 3; expected one number"),
+        (lambda lab: lab.optimize("adam", function=lambda: 3), "expected a function of one or more coordinates"),
+        (lambda lab: lab.train({"model": np}), "expected a mapping"),
+        (lambda lab: lab.race([momentum, "adam"]), "expected FILE.py:NAME, .* got the function momentum"),
+        (lambda lab: lab.train({"model": Wrong}, seeds=2), "expected FILE.py:NAME, .* got the class Wrong"),
+    ],
+)
+def test_an_object_that_is_refused(lab, call, message):
+    with pytest.raises(UsageError, match=message):
+        call(lab)
+
+
+def test_a_function_of_python_is_its_formula(lab):
+    def formula(function):
+        return lab.optimize("sgd", function=function, epochs=1).function.formula
+
+    assert formula(lambda x: x**4 - abs(x)) == "w1^4 - abs(w1)"
+    assert formula(lambda w: np.sum(w**2)) == "w1^2 + w2^2"
+    assert formula(lambda w: w[2] * np.exp(-w[0]) + w[1] ** 2) == "w3*exp(-w1) + w2^2"
+    assert formula(lambda x, y, scale=3: scale * x**2 + y**2) == "3*w1^2 + w2^2"
 
 
 # --- progress, signals, processes --------------------------------------------------------------------------

@@ -46,7 +46,6 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     """Run optimizers on a test function, in float64: every w of the trajectory, reproducible to the last bit."""
 
     CONFIG = "optimize"
-    OPEN: ClassVar[bool] = True
     EXAMPLES = (
         "optilab optimize adam --epochs 30",
         "optilab optimize sgd,momentum,rmsprop,adam",
@@ -140,7 +139,7 @@ def _save(found: "LabPaths", name: str | None, place: Place) -> str:
     }
     own = sources(config.algo)
     files: dict[str, Any] = {"config.yaml": to_yaml(config), "metrics.csv": runs.table_parts(rows(found.paths))}
-    files |= {file: code.source for file, code in own.items()}
+    files |= {file: code.source for file, code in own.items() if code.source}
     manifest |= {"own_rules": described(own.values(), own)} if own else {}
     label = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(short_name(rule) for rule in config.algo))
     return str(runs.write(place.folder, runs.chosen_name(name, label), files, manifest))

@@ -6,7 +6,7 @@ inherits from a group of `commands.options` say how it is executed and shown; th
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from inspect import get_annotations
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import PrivateAttr, TypeAdapter
 
 from optilab.call import Call, Command, in_python
-from optilab.config.keys import Key, type_of
+from optilab.config.keys import Key, keys_of, type_of
 from optilab.config.section import Section, build
 from optilab.config.tree import Override, Tree, override, override_from_text
-from optilab.errors import ConfigError, OptilabError, Problem, UsageError, none_of, shown
+from optilab.errors import ConfigError, OptilabError, Problem, UsageError, did_you_mean, none_of, shown
 from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
@@ -48,9 +48,8 @@ class Request(Section):
     STUDY: ClassVar[type[Section] | None] = None
     """The section that its study's file keeps, from which it inherits."""
     CONFIG: ClassVar[str] = ""
-    """The command whose configs it reads, of which every refused line names the problems, too."""
-    OPEN: ClassVar[bool] = False
-    """Other keywords of the library are keys of the config that it reads."""
+    """The command whose configs it reads: a refused line names their problems, too. But for a study, other keywords of
+    the library are keys of the config, or settings of its optimizer."""
 
     _given: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _typed: bool = PrivateAttr(default=False)
@@ -66,8 +65,11 @@ class Request(Section):
             one = known.get(name)
             where = (one.flag if one else f"--{name.replace('_', '-')}") if typed else name
             try:
-                if one is None and cls.OPEN:
-                    changes.append(Override(name, name, plain(item)))
+                if (cls.STUDY is not None or given.get("seeds")) and (objects := [*_objects(plain(item))]):
+                    expected = "expected FILE.py:NAME, which the other processes of a study can read"
+                    raise ConfigError("", [Problem(where, "", f"{expected}, got {shown(objects[0])}")])
+                if one is None and cls.CONFIG and cls.STUDY is None:
+                    changes.append(Override(name, cls._config_key(name), plain(item)))
                 elif one is not None and (mark := one.mark(ConfigKey)):
                     changes.append(_change(one, where, mark.key, item, typed))
                 else:
@@ -91,6 +93,18 @@ class Request(Section):
         marked = ((name, one.mark(ConfigKey)) for name, one in known.items() if name in given)
         request.__dict__.update({name: values[mark.key] for name, mark in marked if mark})
         return request
+
+    @classmethod
+    def _config_key(cls, name: str) -> str:
+        """The dotted key of a keyword that is no option: a key of the config, or a setting of the optimizer."""
+        keys = keys_of(cls.CONFIG)
+        top, optimizer = (
+            [key.key for key in keys if not key.section],
+            "algo" if cls.CONFIG == "optimize" else "optimizer",
+        )
+        is_setting = any(key.section == optimizer and key.last == name for key in keys)
+        near = did_you_mean(name, [*top, *options(cls)])
+        return name if name in top or (near and not is_setting) else f"{optimizer}.{name}"
 
     @classmethod
     def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:
@@ -254,6 +268,15 @@ def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
 
 def _are_texts(item: Any) -> bool:
     return isinstance(item, list) and all(isinstance(text, str) for text in item)
+
+
+def _objects(item: Any) -> Iterator[Any]:
+    """The classes and functions of this process in a plain value."""
+    if isinstance(item, dict | list):
+        for inner in item.values() if isinstance(item, dict) else item:
+            yield from _objects(inner)
+    elif callable(item):
+        yield item
 
 
 def _change(one: Field, where: str, key: str, item: Any, typed: bool) -> Override:

@@ -82,7 +82,6 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         ("resume", "name"),
     )
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"seeds": ("cluster", "jobs")}
-    OPEN: ClassVar[bool] = True
 
     config: Annotated[Any, Argument("[CONFIG]", complete="preset:train"), Doc("YAML file or preset")] = None
     file: Annotated[

@@ -145,11 +145,11 @@ class OrOwn:
             if isinstance(given, str):
                 raise refusal(f"expected a mapping or FILE.py:NAME, got {shown(given)}")
             return builtin(given)
-        tree = {"name": given} if isinstance(given, str) else dict(given)
+        tree = dict(given) if isinstance(given, Mapping) else {"name": given}
         if USER_CODE.get() == "recorded":
             return OwnNetwork.recorded(tree)
         try:
-            code = executable(str(tree.pop("name")), tree.pop("sha256", None))
+            code = executable(tree.pop("name"), tree.pop("sha256", None))
             kind = _arguments(code)
         except UsageError as error:
             raise refusal(str(error)) from None

@@ -26,8 +26,16 @@ from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of, number
 from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
-from optilab.optimize import RULES, Rule
-from optilab.optimize.own import UserCode, UserRule, is_user_code, recorded_rule, rule_class, user_code
+from optilab.optimize import OBJECTIVES, RULES, Rule
+from optilab.optimize.own import (
+    UserCode,
+    UserRule,
+    formula_of,
+    is_user_code,
+    recorded_rule,
+    rule_class,
+    user_code,
+)
 from optilab.optimize.rule import is_formula, typed
 from optilab.runs import run_name
 from optilab.words import some
@@ -110,7 +118,7 @@ class OneOf:
     def build(self, given: Any) -> Any:
         if given is None and self.optional:
             return None
-        if isinstance(given, str):
+        if isinstance(given, str) or callable(given):
             given = {"name": given}
         if self.registry is RULES and isinstance(given, Mapping) and "formula" in given and "name" not in given:
             given = {"name": given["formula"], **{key: item for key, item in given.items() if key != "formula"}}
@@ -120,8 +128,11 @@ class OneOf:
             given = {**(self.dump(self.default) or {}), **given}
         if given.get("name") is None:
             raise refusal(f"missing; expected the name of one {self.what}", "name")
-        name, settings = given.get("name"), {key: item for key, item in given.items() if key != "name"}
+        name: Any = given["name"]
+        settings = {key: item for key, item in given.items() if key != "name"}
         try:
+            if self.registry is OBJECTIVES and callable(name):
+                name, settings = "expression", {"formula": formula_of(name)}
             entry: Any = self.registry.get(name) if isinstance(name, str) else None
             if self.registry is RULES and is_formula(name):
                 entry = typed(name)
@@ -218,7 +229,7 @@ def handling_user_code(how: Handling) -> Iterator[None]:
         USER_CODE.reset(token)
 
 
-def executable(reference: str, digest: Any) -> UserCode:
+def executable(reference: Any, digest: Any) -> UserCode:
     """The user's code that a config names, where it may be executed now.
 
     UsageError where there is no such file, or a config that a run has written holds another checksum than it has.
@@ -342,7 +353,7 @@ def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     within = (section, section.partition(".")[0])  # of a rule around another one
     beside = [one.last for one in known if one.section in within and one.of == entry]
     if is_formula(entry) or is_user_code(entry):
-        kind: Any = typed(str(entry)) if is_formula(entry) else rule_class(str(entry))
+        kind: Any = typed(str(entry)) if is_formula(entry) else rule_class(entry or "")
         beside = [one.name for one in fields(kind)]
     if beside or any(entry in one.choices for one in known if one.key == section):
         accepted = f"; {entry} has {', '.join(beside) or 'no settings'}"

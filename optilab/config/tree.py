@@ -9,7 +9,6 @@ a number where a key takes one.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -81,7 +80,7 @@ class Tree:
     @classmethod
     def of(cls, values: Mapping[str, Any], source: str = "the config") -> "Tree":
         """The keys of a mapping of Python."""
-        return cls(deepcopy(dict(values)), source)
+        return cls(_copied(values), source)
 
     def put(self, change: Override) -> None:
         """Set a dotted key; through a list of mappings, in each of them; `adam` is short for `{name: adam}`."""
@@ -91,7 +90,7 @@ class Tree:
             below: list[tuple[Path, Any]] = []
             for path, node in nodes:
                 inner, here = node.get(part), (*path, part)
-                if not isinstance(inner, dict | list | str):
+                if not isinstance(inner, dict | list | str) and not callable(inner):
                     inner, self.places[here] = {}, change.where
                 node[part] = inner = [*map(_named, inner)] if isinstance(inner, list) else _named(inner)
                 entries = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
@@ -111,7 +110,7 @@ class Tree:
                 self.places |= {(*here, len(before) + index): change.where for index in range(len(value))}
                 continue
             self.forget(here)
-            node[last], self.places[here] = deepcopy(value), change.where
+            node[last], self.places[here] = _copied(value), change.where
             if last == "name":  # it decides which keys stand beside it
                 self.places[path] = change.where
 
@@ -154,8 +153,14 @@ class Tree:
         return int(found[1]) if found else inf
 
 
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [*map(_copied, value)] if isinstance(value, list | tuple) else value
+
+
 def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+    return {"name": value} if isinstance(value, str) or callable(value) else value
 
 
 class _Refused(Exception):

@@ -30,6 +30,10 @@ def _operators(op: str) -> tuple[_Operator, _Operator]:
     return lambda a, b: Node(op, (a, node(b))), lambda b, a: Node(op, (node(a), b))
 
 
+def _operation(op: str) -> Callable[["Node"], "Node"]:
+    return lambda a: Node(op, (a,))
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class Node:
     """A number, a symbol (its name is the value), or an operation on nodes, named as NumPy names it."""
@@ -47,11 +51,10 @@ class Node:
     __truediv__, __rtruediv__ = _operators("divide")
     __pow__, __rpow__ = _operators("power")
 
-    def sin(self) -> "Node":
-        return Node("sin", (self,))
-
-    def cos(self) -> "Node":
-        return Node("cos", (self,))
+    __neg__, __abs__ = map(_operation, ("negative", "absolute"))
+    sqrt, exp, log, sin, cos, tan, sinh, cosh, tanh = map(
+        _operation, ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")
+    )
 
     def __bool__(self) -> bool:
         raise TypeError("an if depends on a value")

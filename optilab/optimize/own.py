@@ -21,6 +21,7 @@ import copy
 import hashlib
 import importlib.util
 import inspect
+import linecache
 import os
 import sys
 import traceback
@@ -34,6 +35,7 @@ from types import FunctionType, ModuleType
 from typing import Any, ClassVar
 
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
+from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import Array
 from optilab.optimize.rule import USUAL_VALUES, Rule, State, is_formula, typed
 
@@ -57,7 +59,8 @@ EMPTY = inspect.Parameter.empty
 class UserCode:
     """A class or function: `name` of a file, of an installed `module`, or `given` as an object of this process.
 
-    `source` is the content of the file when it was read, and `sha256` its checksum; an object has neither.
+    `source` is the content of the file when it was read, and `sha256` its checksum; an object has them where Python
+    knows its source, such as the cell of a notebook.
     """
 
     path: Path
@@ -231,8 +234,8 @@ def exception_text(error: BaseException) -> str:
 
 
 def is_user_code(name: Any) -> bool:
-    """Whether the name of a rule or a network is meant as FILE.py:NAME or package.module:NAME."""
-    return isinstance(name, str) and (":" in name or name.endswith(".py"))
+    """Whether a rule or a network is FILE.py:NAME, package.module:NAME, or a class or function of this process."""
+    return callable(name) or (isinstance(name, str) and (":" in name or name.endswith(".py")))
 
 
 def user_code(reference: str | Callable[..., Any]) -> UserCode:
@@ -248,6 +251,8 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
             raise UsageError(f"expected FILE.py:NAME or package.module:NAME, got {shown(reference, 200)}")
         names = user_code(f"{reference}:NAME").defined
         raise UsageError(f"expected {reference}:NAME; it has {', '.join(names) or 'no class and no function'}")
+    if place == "__main__" and callable(item := getattr(sys.modules[place], name, None)):
+        return _given(item)  # the same cell or script resumes its run
     path, module = Path(place), ""
     if not path.is_file() and path.suffix != ".py" and all(part.isidentifier() for part in place.split(".")):
         path, module = _file_of_module(place), place
@@ -280,9 +285,35 @@ def _given(item: Callable[..., Any]) -> UserCode:
     name = printable(getattr(item, "__name__", ""))
     if not callable(item) or not name:
         raise UsageError(f"expected a class, a function or FILE.py:NAME, got {shown(item)}")
-    code = getattr(item, "__code__", None) or getattr(getattr(item, "update", None), "__code__", None)
+    members = [item, *vars(item).values()] if isinstance(item, type) else [item]
+    code = next(filter(None, (getattr(member, "__code__", None) for member in members)), None)
     path = Path(code.co_filename if code else "<unknown>")
-    return UserCode(path, name.strip("<>"), module=item.__module__, given=item)
+    source = "".join(linecache.getlines(str(path))).encode()  # of a cell, too
+    digest = hashlib.sha256(source).hexdigest() if source else ""
+    return UserCode(path, name.strip("<>"), digest, source, item.__module__, item)
+
+
+def formula_of(function: Callable[..., Any]) -> str:
+    """The formula of a Python function of a point w, or of x, y, ...: what it does to symbols in place of numbers.
+
+    UsageError where it needs a number, as a branch on a value does.
+    """
+    import numpy as np
+
+    code = user_code(function)
+    symbols = [formulas.symbol(f"w{n}") for n in range(1, 10)]
+    count = sum(p.default is EMPTY for p in code.parameters)
+    points: list[Any] = [[np.array(symbols[:n], dtype=object)] for n in range(2, 10)]
+    failure, value = UsageError(f"{code.place}: expected a function of one or more coordinates"), None
+    for point in [symbols[:count]] if count > 1 else [points[0], symbols[:1], *points[1:]][: 9 * count]:
+        try:
+            with code.running("as a formula, which has no branch on a value"):
+                value = function(*point)
+        except UsageError as error:  # such as w[2] of a point with two coordinates
+            failure = error if value is None else failure
+        if isinstance(value, formulas.Node):
+            return formulas.text(value)
+    raise failure if value is None else UsageError(f"{code.place} returned {shown(value)}; expected one number")
 
 
 # --- the interfaces ----------------------------------------------------------------------------------------
@@ -672,7 +703,7 @@ def sources(parts: Iterable[Any]) -> dict[str, UserCode]:
     found: dict[str, UserCode] = {}
     for part in parts:
         if isinstance(code := getattr(part, "code", None), UserCode):
-            name = code.path.name
+            name = code.path.name if code.given is None else f"{code.name}.py"
             if found.get(name, code).sha256 != code.sha256:
                 name = f"{code.sha256[:8]}-{name}"
             found[name] = code
@@ -683,5 +714,5 @@ def sources(parts: Iterable[Any]) -> dict[str, UserCode]:
 
 def described(codes: Iterable[UserCode], files: Mapping[str, UserCode]) -> dict[str, Any]:
     """A user's code for the manifest of a run: the checksum of each file, and its copy's name in `files`."""
-    copies = {code.sha256: copy for copy, code in files.items()}
-    return {code.reference: {"sha256": code.sha256, "copy": copies[code.sha256]} for code in codes}
+    copies = {code.sha256: copy for copy, code in files.items() if code.source}
+    return {code.reference: {"sha256": code.sha256, "copy": copies.get(code.sha256)} for code in codes}

@@ -131,7 +131,11 @@ def _claim(
         },
     }
     of_own = config.own_files
-    files = {"config.yaml": to_yaml(config), **written, **{copy: o.source for copy, o in of_own.items()}}
+    files = {
+        "config.yaml": to_yaml(config),
+        **written,
+        **{copy: o.source for copy, o in of_own.items() if o.source},
+    }
     for key, part in (("own_rules", config.optimizer), ("own_network", config.model)):
         if own := sources([part]):
             manifest[key] = described(own.values(), of_own)
