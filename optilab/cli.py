@@ -104,7 +104,10 @@ _registered: dict[str, "type[Request]"] = {}
 def _register(app: typer.Typer, name: str, command: "type[Request]", line: str | None = None) -> None:
     _registered[name] = command
     epilog = f"{_epilog(command.EXAMPLES)}\n{command.NOTES}"
-    app.command(name, cls=GroupedCommand, epilog=epilog, short_help=line)(_function(name, command))
+    settings = {"ignore_unknown_options": name == "help"}  # which explains them
+    app.command(name, cls=GroupedCommand, epilog=epilog, short_help=line, context_settings=settings)(
+        _function(name, command)
+    )
 
 
 def usage_error(error: Exception) -> str | None:

@@ -26,7 +26,7 @@ TASKS = {
         "config": "Work with configs and their keys: ls, show, schema, cp, check.",
         "data": "Work with datasets: ls, fetch, verify.",
         "env": "Print versions and machine, for a bug report.",
-        "help": "Explain a topic, such as claims or verdicts.",
+        "help": "Explain a topic, a word, a finding or an option.",
     },
 }
 """What `--help` shows: the commands, each a module of `optilab.commands`, by task."""

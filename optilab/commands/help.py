@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from inspect import cleandoc
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +14,13 @@ from annotated_doc import Doc
 from optilab.commands import COMMANDS
 from optilab.commands.answer import Printed
 from optilab.commands.options import SilentOptions
-from optilab.commands.request import Place
+from optilab.commands.request import Place, options_of
+from optilab.diagnose.checks import CHECKS
+from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.errors import UsageError, shown
 from optilab.marks import Argument
 from optilab.optimize import OBJECTIVES, RULES
+from optilab.runs.metrics import METRICS
 from optilab.words import listed
 
 TOPICS = {
@@ -35,10 +40,10 @@ TOPICS = {
 
 
 class Help(SilentOptions):
-    """Explain a topic that messages and help screens refer to, a word of the glossary, or a key of a config; without
-    one, list the topics.
+    """Explain a topic, a word of the glossary, a finding of diagnose, a key of a config or an option; without one, list
+    the topics.
 
-    A topic is a section of the documentation, as Markdown. For the options of a command: optilab COMMAND --help.
+    A topic is a section of the documentation, as Markdown. For all options of a command: optilab COMMAND --help.
     """
 
     EXAMPLES = ("optilab help", "optilab help claims", "optilab help 'chance level'")
@@ -53,7 +58,8 @@ class Help(SilentOptions):
             lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
             return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
         known, plain = texts(), _plain(topic)
-        word = next((name for name in known if _plain(name) == plain), None)
+        alike = [name for name in known if _plain(name) == plain]  # an option last, where it is not typed as one
+        word = topic if topic in alike else alike[-1] if alike else None
         if word is None:
             parts = {name: {_plain(name), *_plain(name).split()} for name in known}
             close = {*get_close_matches(plain, set[str]().union(*parts.values()), n=1, cutoff=0.8)}
@@ -66,20 +72,42 @@ class Help(SilentOptions):
 
 def _plain(word: str) -> str:
     """A word in lower case, with blanks in place of hyphens."""
-    return re.sub(r"[\s_-]+", " ", word.strip("` ").lower())
+    return re.sub(r"[\s_-]+", " ", word.strip("`").lower()).strip()
 
 
 def texts() -> dict[str, str]:
-    """The text of each word: of topics the section, of terms, findings, entries and keys of configs a sentence."""
+    """The text of each word: of topics the section, of terms, findings, metrics, options, entries and keys of configs a
+    sentence."""
     glossary = {
         term.strip("`").lower(): line.removeprefix("* ").replace("**", "")
         for line in reversed(_readable(*TOPICS["glossary"]))
         for term in re.findall(r"\*\*(.+?)\*\*", line)
     }
-    rows = (line.split("`", 2) for line in _readable(*TOPICS["diagnosis"]) if line.startswith("* `"))
-    findings = {name: f"{name}, a finding of diagnose{rest}" for _, name, rest in rows}
+    checks = sorted([*CHECKS, *LOOP_CHECKS], key=lambda check: check.name)
+    findings = {
+        name: f"{name}, a finding of diagnose: {'; or: '.join(check.text.rstrip('.') for check in same)}"
+        f"; fix {same[0].fix}"
+        for name, same in ((name, [*group]) for name, group in groupby(checks, lambda check: check.name))
+    }
+    metrics = {name: f"{name}: {metric.title}, a column of a training" for name, metric in METRICS.items()}
     topics = {name: "\n".join(_readable(*place)) for name, place in TOPICS.items()}
-    return {**_of_configs(), **findings, **glossary, **topics}
+    return {**_of_options(), **metrics, **_of_configs(), **findings, **glossary, **topics}
+
+
+def _of_options() -> dict[str, str]:
+    """The options of all commands, each with a line for every meaning."""
+    meanings: dict[str, dict[str, list[str]]] = {}
+    for name in COMMANDS:
+        module = import_module(f"optilab.commands.{name}")
+        parts = getattr(module, "PARTS", None) or {"": module.COMMAND}
+        for part, command in parts.items():
+            for option in options_of(command).values():
+                meanings.setdefault(option.flag, {}).setdefault(option.doc, []).append(f"{name} {part}".rstrip())
+    return {
+        flag: "\n".join(f"{flag}: {doc} ({', '.join(commands)})" for doc, commands in texts.items())
+        for flag, texts in meanings.items()
+        if flag.startswith("--")
+    }
 
 
 def _of_configs() -> dict[str, str]:

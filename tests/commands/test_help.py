@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from optilab.commands.help import TOPICS, texts
+from optilab.diagnose.checks import CHECKS
+from optilab.diagnose.loop_checks import LOOP_CHECKS
 from optilab.optimize import Status
 
 ROOT = Path(__file__).parents[2]
@@ -23,8 +25,28 @@ def test_a_topic_is_a_section_of_the_documentation(topic, optilab):
 
 def test_every_word_of_an_answer_has_a_text():
     """A status, an answer of `diagnose`, a finding, a column, an optimizer, a function, a key."""
-    answers = {*Status, "healthy", "no cause found", "chaotic", "vanishing-gradient", "95%", "|dw|/|w|"}
-    assert {*answers, "adam", "ravine", "relu", "optimizer.lr", "batch_size"} <= texts().keys()
+    answers = {
+        *Status,
+        "healthy",
+        "no cause found",
+        "chaotic",
+        "95%",
+        "|dw|/|w|",
+        "dead",
+        "sat.",
+        "std",
+        "verdict",
+    }
+    of_paths = {"f(w)", "w1", "distance", "theory", "measured", "stable up to", "best", "convergence rate"}
+    of_trainings = {"epoch", "train_loss", "val_acc", "last", "chance", "nats", "n", "baseline", "preset", "seed"}
+    findings = {check.name for check in (*CHECKS, *LOOP_CHECKS)}
+    keys = {"adam", "ravine", "relu", "optimizer.lr", "batch_size"}
+    assert {*answers, *of_paths, *of_trainings, *findings, *keys} <= texts().keys()
+
+
+@pytest.mark.parametrize("word", ["--confirm-seeds", "confirm_seeds"])
+def test_an_option_has_a_text(word, optilab):
+    assert "--confirm-seeds: New seeds for each of these K" in optilab("help", word).stdout
 
 
 def test_the_wheel_has_the_pages_of_all_topics():
