@@ -60,7 +60,7 @@ class Tree:
         """A file of YAML; ConfigError with the line for anything else."""
         tree = cls(source=source)
         try:
-            values = _Reader(_LOADER(_text(data)), tree).document()
+            values = tree._value(_parsed(_text(data)), ())
             if not isinstance(values, dict):
                 raise _Refused(1, f"expected a mapping, got {shown(values)}")
         except _Refused as refused:
@@ -81,6 +81,28 @@ class Tree:
     def of(cls, values: Mapping[str, Any], source: str = "the config") -> "Tree":
         """The keys of a mapping of Python."""
         return cls(_copied(values), source)
+
+    def _value(self, node: Any, path: Path) -> Any:
+        """The value of a node of YAML; its place, and those of its parts, are noted."""
+        line = node.start_mark.line + 1
+        if path:
+            self.places.setdefault(path, f"{self.source}:{line}")
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node.value, not node.style, line)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*path, n)) for n, item in enumerate(node.value)]
+        items: dict[str, Any] = {}
+        for key_node, item in node.value:
+            line = key_node.start_mark.line + 1
+            key = self._value(key_node, ()) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str) or not key:
+                got = shown(key) if isinstance(key_node, yaml.ScalarNode) else "a list or a mapping"
+                raise _Refused(line, f"expected text as a key, got {got}")
+            if key in items:
+                raise _Refused(line, f"{dotted((*path, key))}: given twice, first in {self.places[*path, key]}")
+            self.places[*path, key] = f"{self.source}:{line}"
+            items[key] = self._value(item, (*path, key))
+        return items
 
     def put(self, change: Override) -> None:
         """Set a dotted key; through a list of mappings, in each of them; `adam` is short for `{name: adam}`."""
@@ -171,70 +193,26 @@ class _Refused(Exception):
         self.line = line
 
 
-@dataclass
-class _Reader:
-    """The values of a YAML text by its events, whose number and depth are limited."""
-
-    loader: Any
-    tree: Tree
-    nodes: int = 0
-
-    def next(self) -> Any:
-        event = self.loader.get_event()
-        self.nodes += 1
+def _parsed(text: str) -> Any:
+    """The node of a YAML text, whose number of values and depth are limited before any is made."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, _LOADER)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         refused = ""
         if getattr(event, "anchor", None):  # an alias has the name of its anchor
             refused = "anchors and aliases (& and *) are not supported"
         elif getattr(event, "tag", None):
             refused = "tags (!) are not supported"
-        elif self.nodes > MAX_NODES:
+        elif count >= MAX_NODES:
             refused = f"more than {MAX_NODES:,} values"
+        elif depth > MAX_DEPTH:
+            refused = f"nested deeper than {MAX_DEPTH} levels"
         if refused:
             raise _Refused(event.start_mark.line + 1, refused)
-        return event
-
-    def document(self) -> Any:
-        self.next()  # the stream starts
-        if isinstance(self.next(), yaml.StreamEndEvent):
-            raise _Refused(1, "the config is empty")
-        values = self.node(self.next(), ())
-        self.next()  # the document ends
-        more: Any = self.next()
-        if not isinstance(more, yaml.StreamEndEvent):
-            raise _Refused(more.start_mark.line + 1, "a second document (---) is not supported")
-        return values
-
-    def node(self, event: Any, path: Path) -> Any:
-        line = event.start_mark.line + 1
-        if len(path) > MAX_DEPTH:
-            raise _Refused(line, f"nested deeper than {MAX_DEPTH} levels")
-        if path:
-            self.tree.places.setdefault(path, f"{self.tree.source}:{line}")
-        if isinstance(event, yaml.ScalarEvent):
-            return _scalar(event.value, event.implicit[0], line)
-        return self.sequence(path) if isinstance(event, yaml.SequenceStartEvent) else self.mapping(path)
-
-    def sequence(self, path: Path) -> list[Any]:
-        items: list[Any] = []
-        while not isinstance(event := self.next(), yaml.SequenceEndEvent):
-            items.append(self.node(event, (*path, len(items))))
-        return items
-
-    def mapping(self, path: Path) -> dict[str, Any]:
-        items: dict[str, Any] = {}
-        while not isinstance(event := self.next(), yaml.MappingEndEvent):
-            line = event.start_mark.line + 1
-            key = self.node(event, ()) if isinstance(event, yaml.ScalarEvent) else None
-            if not isinstance(key, str) or not key:
-                got = shown(key) if isinstance(event, yaml.ScalarEvent) else "a list or a mapping"
-                raise _Refused(line, f"expected text as a key, got {got}")
-            if key in items:
-                raise _Refused(
-                    line, f"{dotted((*path, key))}: given twice, first in {self.tree.places[*path, key]}"
-                )
-            self.tree.places[*path, key] = f"{self.tree.source}:{line}"
-            items[key] = self.node(self.next(), (*path, key))
-        return items
+    node = yaml.compose(text, _LOADER)
+    if node is None:
+        raise _Refused(1, "the config is empty")
+    return node
 
 
 def _scalar(text: str, plain: bool, line: int) -> Any:
