@@ -97,12 +97,7 @@ def _add(app: typer.Typer, name: str, line: str, called: str) -> None:
     app.add_typer(group, name=name, short_help=line)
 
 
-_registered: dict[str, "type[Request]"] = {}
-"""The command that is called, by its name."""
-
-
 def _register(app: typer.Typer, name: str, command: "type[Request]", line: str | None = None) -> None:
-    _registered[name] = command
     epilog = f"{_epilog(command.EXAMPLES)}\n{command.NOTES}"
     settings = {"ignore_unknown_options": name == "help"}  # which explains them
     app.command(name, cls=GroupedCommand, epilog=epilog, short_help=line, context_settings=settings)(
@@ -118,19 +113,7 @@ def usage_error(error: Exception) -> str | None:
         return None
     needed = "a command is needed\n\n" * (type(error).__name__ == "NoArgsIsHelpError")
     message: str = error.format_message()
-    if type(error).__name__ == "MissingParameter":
-        message = f"{message.rstrip('.')}{_missing_with(error)}."
     return f"{needed}{message}"
-
-
-def _missing_with(error: Any) -> str:
-    """The options that belong to a missing argument, and were not typed either."""
-    from optilab.commands.request import options_of
-
-    command = _registered[error.ctx.info_name]
-    typed = {name for name, value in error.ctx.params.items() if value not in (None, [], ())}
-    needs = [name for name, others in command.NEEDS.items() if error.param.name in others and name not in typed]
-    return "".join(f" and option '{options_of(command)[name].flag}'" for name in needs)
 
 
 # --- a request as the signature of a command ----------------------------------------------------------------

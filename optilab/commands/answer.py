@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from optilab.call import in_python
-from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable, shown
+from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
 from optilab.show import terminal
 from optilab.show.blocks import Block, lines, paint
 from optilab.show.chart import Chart
@@ -99,8 +99,6 @@ class Answer(ABC):
         """The chart as a figure of matplotlib. DataError where there is nothing to draw."""
         from optilab.show import chart_file
 
-        if not isinstance(dark, bool):
-            raise UsageError(f"dark: expected True or False, got {shown(dark)}")
         return chart_file.draw(self.chart(), dark)
 
     def frame(self) -> Any:
@@ -117,10 +115,6 @@ class Answer(ABC):
         """Write one self-contained HTML file. An older page of optilab is replaced, any other file is not."""
         from optilab.show.page import page_file, write_page
 
-        if not isinstance(path, str | os.PathLike):
-            raise UsageError(f"expected the name of a file, got {shown(path)}", "path")
-        if not isinstance(title, str | None):
-            raise UsageError(f"expected text, got {shown(title)}", "title")
         file = page_file(os.fspath(path))
         write_page(file, self.page(title))
         return file
@@ -216,26 +210,21 @@ def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
 
     `silent`: only what does not hold, on stderr.
     """
-    lines = claim_lines(judged)
-    for one, line in zip(judged, lines, strict=True):
+    for claim, line in zip(judged, claim_lines(judged), strict=True):
         if not silent:
-            terminal.say(line, STYLES[one.result])
-        elif not one.holds:
-            terminal.note(claim_sentence(one))
+            terminal.say(line, STYLES[claim.result])
+        elif not claim.holds:
+            terminal.note(claim_sentence(claim))
     annotate(f"{one.of}: {claim_sentence(one)}" for one in judged if not one.holds)
     return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
 
 
 def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
     """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`, in columns."""
-    columns = [[f"{one.result:11}" for one in judged], [one.claim for one in judged], [*map(_measured, judged)]]
-    columns.append([one.of for one in judged])
-    wide = [max(map(len, texts), default=0) for texts in columns]
-    lines = [
-        "   ".join(text.ljust(n) for text, n in zip([*row, one.why], [*wide, 0], strict=True) if n or text)
-        for *row, one in zip(*columns, judged, strict=True)
-    ]
-    return [line.rstrip() for line in lines]
+    rows = [[f"{one.result:11}", one.claim, _measured(one), one.of] for one in judged]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [[text.ljust(width) for text, width in zip(row, widths, strict=True) if width] for row in rows]
+    return ["   ".join([*row, claim.why]).rstrip() for row, claim in zip(padded, judged, strict=True)]
 
 
 def _measured(one: "ClaimResult") -> str:

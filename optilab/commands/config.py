@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +15,6 @@ from optilab.commands.options import QUIET, OutputOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import SCHEMAS
 from optilab.config.keys import ENTRY
-from optilab.config.tree import flow
 from optilab.errors import ExitCode, OptilabError, UsageError, shell, unknown
 from optilab.marks import Argument
 from optilab.runs import write_atomic
@@ -108,42 +107,24 @@ class ShowConfig(OutputOptions):
                 [Verbatim(text.removesuffix("\n"))], {**_facts(preset), "text": text}, [f"{preset.name}.yaml"]
             )
         keys = keys_of(name) if chosen is None else part(keys_of(name), chosen)
-        defaults = presets.rules() if name == "optimize" else {}
         facts = {"command": name, "keys": [asdict(key) for key in keys]}
-        return Printed(
-            list(_tables(keys, chosen is None, defaults)), facts, [*dict.fromkeys(key.key for key in keys)]
-        )
+        keys = sorted(keys, key=lambda key: bool(key.of))
+        return Printed([*_tables(keys, chosen is None)], facts, [*dict.fromkeys(key.key for key in keys)])
 
 
-def _tables(keys: "Sequence[Key]", whole: bool, defaults: Mapping[str, Mapping[str, Any]]) -> Iterator[Block]:
-    """A table of the keys of the sections, and one of those of each entry; of a `whole` config a line for an entry.
-
-    `defaults` has the settings of a rule's preset, by the name of the rule.
-    """
-    shared = [key for key in keys if not key.of]
-    if shared:
-        yield grid(["key", "default", "meaning"], [_row(key) for key in shared], left=range(3))
-    of_entries = groupby((key for key in keys if key.of), lambda key: (key.of, key.section))
-    for number, ((name, section), group) in enumerate(of_entries):
+def _tables(keys: "Sequence[Key]", whole: bool) -> Iterator[Block]:
+    """A table of the keys of the sections, and one of those of each entry; of a `whole` config a line for an entry."""
+    for number, ((name, section), group) in enumerate(groupby(keys, lambda key: (key.of, key.of and key.section))):
         settings = list(group)
-        if whole:
+        if name and whole:
             yield f"{section} {name}: {', '.join(f'{key.last} {key.default}' for key in settings)}"
             continue
-        preset = defaults.get(name, {})
-        columns = ["key", "default", *["preset"] * bool(preset), "meaning"]
-        rows = [
-            [key.key, key.default, *[flow(preset.get(key.last))] * bool(preset), _meaning(key)] for key in settings
-        ]
-        if shared or number:
+        if number:
             yield ""
-        yield Sentence(name, "bold")
-        yield grid(columns, rows, left=range(4))
-        if preset:
-            yield "preset: used by optimize, map and explain; default: of the literature, used by train and verify"
-
-
-def _row(key: "Key") -> list[str]:
-    return [key.key, key.default, _meaning(key)]
+        if name:
+            yield Sentence(name, "bold")
+        rows = [[key.key, key.default, _meaning(key)] for key in settings]
+        yield grid(["key", "default", "meaning"], rows, left=range(3))
 
 
 def _meaning(key: "Key") -> str:

@@ -4,12 +4,10 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from optilab import runs
 from optilab.config.keys import presets_folder, schema_file
 from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
@@ -99,13 +97,8 @@ def find(kind: str, config: str) -> Path:
 def _unknown(kind: str, config: str) -> str:
     if other := lookup("", config):
         return f"{shown(config)} is a preset of {other.kind}, not of {kind}"
-    run = runs.root(None) / config / "config.yaml"
-    names = {preset.name: preset.name for preset in presets(kind)}
-    names |= {_bare(str(file)): str(file) for file in Path(config).parent.glob("*.y*ml")}
-    close = get_close_matches(_bare(config), names, n=1, cutoff=0.75)
-    near = str(run) if os.path.isfile(run) else names[close[0]] if close else ""
-    instead = f'did you mean "{near}"?' if near else "expected a YAML file or a preset"
-    return f"unknown config {shown(config, 300)}; {instead}"
+    near = did_you_mean(_bare(config), (preset.name for preset in presets(kind)))
+    return f"unknown config {shown(config, 300)}{near or '; expected a YAML file or a preset'}"
 
 
 def named(name: str) -> Preset:
@@ -138,7 +131,17 @@ def is_config(value: Any) -> bool:
 def rules_named(where: str, text: str) -> list[Rule]:
     """The rules of `adam,my.py:Mine`, each once, with the defaults of the literature or of the code. UsageError for an
     unknown name and a file that makes no rule."""
-    return [_rule(where, name) for name in dict.fromkeys(algorithms(text, where))]
+    rules = []
+    for name in dict.fromkeys(algorithms(text, where)):
+        if name not in RULES and not is_formula(name) and not is_user_code(name):
+            raise UsageError(unknown("optimizer", name, RULES), where)
+        kind: Any = typed(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
+        usual = usual_settings(name)
+        needed = [field.name for field in fields(kind) if field.default is MISSING]
+        if missing := [setting for setting in needed if setting not in usual]:
+            raise UsageError(f"{kind.name}: no value of {', '.join(missing)}", where)
+        rules.append(kind(**usual))
+    return rules
 
 
 def usual_settings(name: str) -> dict[str, float]:
@@ -146,23 +149,6 @@ def usual_settings(name: str) -> dict[str, float]:
     kind: Any = typed(name) if is_formula(name) else None
     names = [field.name for field in fields(kind)] if kind else []
     return {name: USUAL_VALUES[name] for name in names if name in USUAL_VALUES}
-
-
-def _rule(where: str, name: str) -> Rule:
-    if is_formula(name):
-        kind: Any = typed(name)
-    elif is_user_code(name):
-        kind = rule_class(name)
-    elif name in RULES:
-        kind = RULES[name]
-    else:
-        raise UsageError(unknown("optimizer", name, RULES), where)
-    usual = usual_settings(name)
-    needed = [field.name for field in fields(kind) if field.default is MISSING]
-    if missing := [name for name in needed if name not in usual]:
-        raise UsageError(f"{kind.name}: no value of {', '.join(missing)}", where)
-    rule: Rule = kind(**usual)
-    return rule
 
 
 def filled(rule: Any) -> Any:

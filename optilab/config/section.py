@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationEr
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS
-from optilab.config.keys import Key, keys_of, number
+from optilab.config.keys import Key, keys_of
 from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
 from optilab.optimize import OBJECTIVES, RULES, Rule
@@ -295,19 +295,6 @@ def _follows(problem: Any, problems: Sequence[Any]) -> bool:
     )
 
 
-ACCEPTED = {
-    "int": "a whole number", "float": "a number", "finite": "a finite number", "string": "text",
-    "bool": "true or false", "tuple": "a list", "list": "a list", "model": "a mapping", "dict": "a mapping",
-    "dataclass": "a mapping",
-}  # fmt: skip
-"""By the first word of pydantic's type of problem, where the schema does not say what a key takes."""
-BOUNDS = {
-    "gt": "a number >", "ge": "a number >=", "lt": "a number <", "le": "a number <=", "min_length": "at least",
-    "max_length": "at most",
-}  # fmt: skip
-"""The same by what pydantic tells of a bound."""
-
-
 def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
     """A problem that pydantic has found, with its place, and what the key takes."""
     about, kind = found.get("ctx", {}), found["type"]
@@ -325,15 +312,9 @@ def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
     elif kind in ("refused", "value_error"):
         message = str(found["msg"]).removeprefix("Value error, ")
     else:
-        bounds = (f"{words} {number(about[bound])}" for bound, words in BOUNDS.items() if bound in about)
-        accepted = next(bounds, "") or ACCEPTED.get(kind.partition("_")[0], "")
-        if kind.startswith("too_"):
-            accepted += " values"
-        elif key and not inside:
-            accepted = key.takes
-        if kind == "literal_error" and not key:
-            accepted = str(about["expected"]).replace("'", "")
-        message = f"expected {accepted}, got {shown(found['input'])}" if accepted else found["msg"]
+        words = re.sub(r"^.* should (be|have) |, unable to .*| after .*|'", "", found["msg"])  # as pydantic says it
+        accepted = key.takes if key and not inside and not kind.startswith("too_") else words
+        message = f"expected {accepted}, got {shown(found['input'])}"
     if where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where):  # an option or a keyword
         own, option_key = path[:-1] if inside else path, where.partition(" ")[2]
         said = own in tree.places or (not option_key and any(at[: len(own)] == own for at in tree.places))

@@ -195,8 +195,9 @@ class _Refused(Exception):
 
 def _parsed(text: str) -> Any:
     """The node of a YAML text, whose number of values and depth are limited before any is made."""
+    events: Iterator[Any] = yaml.parse(text, _LOADER)
     depth = 0
-    for count, event in enumerate(yaml.parse(text, _LOADER)):
+    for count, event in enumerate(events):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         refused = ""
         if getattr(event, "anchor", None):  # an alias has the name of its anchor
