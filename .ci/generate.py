@@ -15,8 +15,9 @@ from typing import Literal, get_args, get_origin, get_type_hints
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import schema  # noqa: E402
+
 from docs.measured import figures  # noqa: E402
-from optilab.config import section  # noqa: E402
 from optilab.data.catalog import DATASETS  # noqa: E402
 from optilab.diagnose import checks  # noqa: E402
 from optilab.diagnose.loop_checks import LOOP_CHECKS  # noqa: E402
@@ -126,9 +127,9 @@ def written(name, table):
 
 def generated() -> dict[Path, str]:
     """Each generated file and the text that it has to have."""
-    texts = {figures.PAGE: figures.page(), SCHEMA / "optilab.schema.json": section.json_schema()}
+    texts = {figures.PAGE: figures.page(), SCHEMA / "optilab.schema.json": schema.json_schema()}
     for kind in SCHEMAS:
-        texts[SCHEMA / f"{kind}.schema.json"] = section.schema_of_kind(kind)
+        texts[SCHEMA / f"{kind}.schema.json"] = schema.schema_of_kind(kind)
     for page, tables in TABLES.items():
         path = ROOT / "docs" / f"{page}.md"
         text = path.read_text()

@@ -174,7 +174,7 @@ def _parameter(one: "Field", heading: str) -> inspect.Parameter:
     common: dict[str, Any] = {
         "help": _help(one),
         "show_default": False,
-        "autocompletion": completion.of(flag.complete),
+        "autocompletion": completion.of(flag.complete, one.choices),
     }
     if one.metavar:  # an argument that may be left out is written [RUN]; the usage line adds the brackets
         common["metavar"] = re.sub(r"^\[(.*)\]$", r"\1", one.metavar) if placed else one.metavar

@@ -27,7 +27,7 @@ class Flag:
     names: tuple[str, ...] = ()
     """Instead of `--` and the field's name."""
     complete: str = ""
-    """Its completion: a function of `commands.completion`, or NAME,NAME,..., of which an option takes one."""
+    """Its completion, where its type has no choices: a function of `commands.completion`, or NAME,NAME,..."""
     repeated: bool = False
     """It may be typed several times; a list without `Read` may always."""
     path: bool = False
@@ -140,10 +140,7 @@ class Field:
     @property
     def choices(self) -> tuple[str, ...]:
         """The words of which it takes one; none where it takes something else."""
-        words = tuple(str(word) for kind in self.kinds if get_origin(kind) is Literal for word in get_args(kind))
-        flag = self.mark(Flag)
-        listed = flag.complete if flag and not isinstance(flag, Argument) else ""
-        return words or tuple(listed.split(",") if "," in listed else ())
+        return tuple(str(word) for kind in self.kinds if get_origin(kind) is Literal for word in get_args(kind))
 
     @property
     def metavar(self) -> str:

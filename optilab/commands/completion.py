@@ -1,6 +1,6 @@
 """Shell completion of values: presets, runs, rules, functions, config keys and map axes; what a word is the name of."""
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import fields
 
 import typer
@@ -118,12 +118,14 @@ def config_kind(command: str | None) -> str:
     return "train" if command in ("train", "lr", "sweep", "remedy", "race", "diagnose", "check") else "optimize"
 
 
-def of(name: str) -> Completer | None:
-    """What `Flag.complete` names: a function of this module, `preset:KIND`, or one of several names."""
+def of(name: str, choices: Sequence[str] = ()) -> Completer | None:
+    """The completion of an option with these choices, else what `Flag.complete` names: a function of this module,
+    `preset:KIND`, or one of several names."""
+    names = name.split(",") if "," in name else choices
+    if names:
+        return lambda incomplete: _starting(names, incomplete)
     if not name:
         return None
-    if "," in name:
-        return lambda incomplete: _starting(name.split(","), incomplete)
     function, _, kind = name.partition(":")
     found: Completer = globals()[function]
     return preset(kind or None) if function == "preset" else found

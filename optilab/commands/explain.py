@@ -64,7 +64,7 @@ class Explain(SetOptions, OutputOptions):
     lr: LearningRate = None
     style: Annotated[
         Literal["text", "markdown", "latex"],
-        Flag("FORMAT", names=("--format",), complete="text,markdown,latex"),
+        Flag("FORMAT", names=("--format",)),
         Doc("text, markdown or latex"),
     ] = "text"
     quiet: Annotated[bool, QUIET, Doc("Print w after each step and nothing else")] = False

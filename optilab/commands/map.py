@@ -64,7 +64,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
     lr: LearningRate = None
     show: Annotated[
         Literal["value", "steps"],
-        Flag("WHAT", complete="value,steps"),
+        Flag("WHAT"),
         Doc("value (f above its minimum) or steps (until it converged)"),
     ] = "value"
 

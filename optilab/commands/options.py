@@ -53,6 +53,12 @@ Optimizer = Annotated[
 ]
 
 
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = Literal[FORMATS]
+
+
 class OutputOptions(Request):
     GROUP: ClassVar[str] = "Output"
     CONFLICTS: ClassVar[Conflicts] = (("json_", "quiet"),)
@@ -70,8 +76,8 @@ class FormatOptions(Request):
     CONFLICTS: ClassVar[Conflicts] = (("json_", "format"),)
 
     format: Annotated[
-        str,
-        Flag("FORMAT", complete=",".join(FORMATS)),
+        Format,
+        Flag("FORMAT"),
         Doc(listed(FORMATS, "or")),
     ] = "table"
 

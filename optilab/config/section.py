@@ -3,7 +3,6 @@
 `build` validates a `Tree` with it, and says every problem at once, each with the place where the value was written.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +41,6 @@ from optilab.words import some
 
 S = TypeVar("S", bound="Section")
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 OWN = {"type": "string", "pattern": r":|\.py$"}
 """Code of the user's own, as JSON Schema has to recognize it: FILE.py:NAME or package.module:NAME."""
 
@@ -164,7 +162,7 @@ class OneOf:
         )
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
-        """A name, or a mapping for each entry (`json_schema` has them); a rule of the user's own is FILE.py:NAME."""
+        """A name, or a mapping for each entry (`.ci/schema.py` has them); a rule of the user's own is FILE.py:NAME."""
         names = {"enum": list(self.offered)}
         if not self.own:  # a rule inside a rule: its keys are those of the rule outside
             needs = {} if self.default is not None else {"required": ["name"]}
@@ -312,9 +310,13 @@ def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
     elif kind in ("refused", "value_error"):
         message = str(found["msg"]).removeprefix("Value error, ")
     else:
-        words = re.sub(r"^.* should (be|have) |, unable to .*| after .*|'", "", found["msg"])  # as pydantic says it
+        words = re.sub(
+            r"^.* should (be|have) |, unable to .*| after .*|'", "", found["msg"]
+        )  # as pydantic says it
         accepted = key.takes if key and not inside and not kind.startswith("too_") else words
         message = f"expected {accepted}, got {shown(found['input'])}"
+        if kind == "literal_error" and isinstance(found["input"], str):
+            message += did_you_mean(found["input"], key.choices if key else ())
     if where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where):  # an option or a keyword
         own, option_key = path[:-1] if inside else path, where.partition(" ")[2]
         said = own in tree.places or (not option_key and any(at[: len(own)] == own for at in tree.places))
@@ -364,50 +366,3 @@ def dump(config: Section) -> dict[str, Any]:
 def to_yaml(config: Section) -> bytes:
     """A config as a file that is read back to an equal value."""
     return yaml_bytes(dump(config))
-
-
-# --- as JSON Schema ----------------------------------------------------------------------------------------
-
-
-def json_schema() -> str:
-    """The keys of all configs as one JSON Schema (draft 2020-12), for editors: a line for each class."""
-    definitions: dict[str, Any] = {}
-    for kind in SCHEMAS:
-        _define(schema_for(kind), definitions)
-    lines = ",\n".join(f'  "{name}": {json.dumps(one, allow_nan=False)}' for name, one in definitions.items())
-    return f'{{\n "$schema": "{DIALECT}",\n "title": "optilab",\n "$defs": {{\n{lines}\n }}\n}}\n'
-
-
-def schema_of_kind(kind: str) -> str:
-    """The keys of a command's configs, by reference to the file of all."""
-    reference = f"optilab.schema.json#/$defs/{SCHEMAS[kind][1]}"
-    return f"{json.dumps({'$schema': DIALECT, 'title': f'optilab {kind}', '$ref': reference})}\n"
-
-
-def _define(owner: Any, definitions: dict[str, Any]) -> dict[str, str]:
-    """A reference to a section or an entry of a registry, by the name of its class."""
-    name = owner.__name__
-    if name not in definitions:
-        definitions[name] = {}  # keeps the order of first use
-        entry = None if issubclass(owner, Section) else owner
-        schema = (schema_of(entry) if entry else owner).model_json_schema()
-        inner = schema.pop("$defs", {})
-        if entry is not None:  # it is chosen by its name
-            schema["properties"] = {"name": {"const": entry.name}, **schema.get("properties", {})}
-            schema["required"] = ["name", *schema.get("required", ())]
-            schema["description"] = schema.get("description", "").partition("\n")[0]
-        definitions[name] = _finished(schema, definitions)
-        definitions |= {one: _finished(inner[one], definitions) for one in inner if one not in definitions}
-    return {"$ref": f"#/$defs/{name}"}
-
-
-def _finished(node: Any, definitions: dict[str, Any]) -> Any:
-    """A schema without titles, whose entries are references to their definitions."""
-    if isinstance(node, list):
-        return [_finished(one, definitions) for one in node]
-    if not isinstance(node, dict):
-        return node
-    if "entry" in node:
-        return _define(node["entry"], definitions)
-    kept = {key: item for key, item in node.items() if key != "title" or not isinstance(item, str)}
-    return {key: _finished(item, definitions) for key, item in kept.items()}
