@@ -24,10 +24,7 @@ def __getattr__(name: str) -> Any:
         from optilab.lab import Lab
 
         return Lab
-    if name.endswith("Error"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; errors are in optilab.errors")
-    commands = 'commands are methods of optilab.Lab(), as in optilab.Lab().train("relu.yaml")'
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has Lab and watch; {commands}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has Lab and watch")
 
 
 class _Package(ModuleType):

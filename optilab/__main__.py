@@ -102,19 +102,9 @@ def _system_failure(error: Exception) -> str | None:
     """What the system refused, as text; None if this is another kind of exception."""
     from optilab.errors import system_text
 
-    if isinstance(error, ImportError) and _is_about_memory(str(error)):
-        return f"not enough memory to import {error.name or 'a library'}: {error}"
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _is_about_memory(str(error))):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "t allocate memory" in str(error)):
         return "not enough memory; a smaller model or batch would need less"
-    if isinstance(error, ValueError | OverflowError) and str(error).startswith(("year ", "timestamp ")):
-        return f"the clock of this machine is beyond the calendar: {error}"
     return system_text(error) if isinstance(error, OSError) else None
-
-
-def _is_about_memory(text: str) -> bool:
-    """Whether the loader's or torch's message says that memory could not be had."""
-    signs = ("failed to map segment", "cannot allocate memory", "can't allocate memory", "std::bad_alloc")
-    return any(sign in text.lower() for sign in signs)
 
 
 def _report(text: str, code: int, error: "OptilabError | None" = None) -> int:

@@ -79,9 +79,12 @@ def texts() -> dict[str, str]:
     """The text of each word: of topics the section, of terms, findings, metrics, options, entries and keys of configs a
     sentence."""
     glossary = {
-        term.strip("`").lower(): line.removeprefix("* ").replace("**", "")
-        for line in reversed(_readable(*TOPICS["glossary"]))
-        for term in re.findall(r"\*\*(.+?)\*\*", line)
+        term.strip("`").replace("\\|", "|").lower(): row.strip("| ")
+        .replace("**", "")
+        .replace(" | ", ": ")
+        .replace("\\|", "|")
+        for row in reversed(_readable(*TOPICS["glossary"]))
+        for term in re.findall(r"\*\*(.+?)\*\*", row)
     }
     checks = sorted([*CHECKS, *LOOP_CHECKS], key=lambda check: check.name)
     findings = {
@@ -128,18 +131,8 @@ def _of_configs() -> dict[str, str]:
 
 
 def _readable(page: str, heading: str) -> list[str]:
-    """A section without comments, with the page of each link in brackets, and a line for each row of a table."""
-    columns, lines = list[str](), list[str]()
-    for line in section(page, heading):
-        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if not line.startswith("|"):
-            columns = []
-            lines += [] if line.startswith("<!--") else [line]
-        elif not columns:
-            columns = cells
-        elif not cells[0].startswith("--"):
-            rest = (f"{name} {cell}" for name, cell in zip(columns[1:], cells[1:], strict=True) if cell)
-            lines.append(f"* {cells[0]}: {'; '.join(rest) if columns[2:] else cells[1]}")
+    """A section without comments, with the page of each link in brackets."""
+    lines = [line for line in section(page, heading) if not line.startswith("<!--")]
     return [re.sub(r"\[([^\]]*)\]\(([^\s)]*\.\w+)(#[^)]*)?\)", r"\1 (\2)", line) for line in lines]
 
 

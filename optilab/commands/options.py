@@ -2,18 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator
 
 from optilab import runs
 from optilab.commands.request import Conflicts, Request
-from optilab.config.section import refusal
 from optilab.config.tree import Override
 from optilab.errors import Problem, shell, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read, claim_doc
@@ -114,20 +113,20 @@ class FileOptions(Request):
         """The file of a kind that was asked for."""
         return next((file for file in self.out or () if Path(file).suffix.lower() in self.WRITES[kind]), None)
 
-    @model_validator(mode="after")
-    def _kinds_are_known(self) -> Self:
+    def misfits(self) -> Iterator[tuple[str, str]]:
+        yield from super().misfits()
         found = dict[str, str]()
         endings = [ending for each in self.WRITES.values() for ending in each]
         for file in self.out or ():
             ending = Path(file).suffix.lower()
             kind = next((kind for kind, own in self.WRITES.items() if ending in own), None)
             if kind is None:
-                raise refusal(f"expected a name that ends in {listed(endings, 'or')}, got {shown(file)}", "out")
+                yield f"expected a name that ends in {listed(endings, 'or')}, got {shown(file)}", "out"
+                continue
             if kind in found:
-                raise refusal(f"expected one file of a kind, got {found[kind]} and {file}", "out")
+                yield f"expected one file of a kind, got {found[kind]} and {file}", "out"
             runs.output_file(file, [ending], "--out")
             found[kind] = file
-        return self
 
 
 class PictureOptions(FileOptions):

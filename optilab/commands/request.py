@@ -103,7 +103,7 @@ class Request(Section):
             "algo" if cls.CONFIG == "optimize" else "optimizer",
         )
         is_setting = any(key.section == optimizer and key.last == name for key in keys)
-        near = did_you_mean(name, [*top, *options(cls)])
+        near = did_you_mean(name, [*(key.key for key in keys if not key.of), *options(cls)])
         return name if name in top or (near and not is_setting) else f"{optimizer}.{name}"
 
     @classmethod

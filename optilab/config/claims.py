@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal
@@ -167,26 +167,25 @@ class Claim(Section):
             raise refusal(_unfit(match["metric"], match["operator"], bound))
         return {**parts, OPERATORS[match["operator"]]: bound}
 
-    @model_validator(mode="after")
-    def _one_bound(self) -> "Claim":
+    def misfits(self) -> Iterator[tuple[str, str]]:
         bounds = [name for name in OPERATORS.values() if getattr(self, name) is not None]
         if len(set(bounds)) != 1:
             accepted = ", ".join(dict.fromkeys(OPERATORS.values()))
-            raise refusal(f"expected exactly one of {accepted}, got {listed(bounds) if bounds else 'none'}")
+            yield f"expected exactly one of {accepted}, got {listed(bounds) if bounds else 'none'}", ""
+            return
         word, exact = self.metric in WORDS, self.operator == "=="
         if any(self.metric in subject.metrics for subject in SUBJECTS.values()) and word != isinstance(
             self.bound, str
         ):
-            raise refusal(_unfit(self.metric, self.operator, self.bound))
+            yield _unfit(self.metric, self.operator, self.bound), ""
         if isinstance(self.bound, float) and (why := no_fraction(self.metric, self.bound)):
-            raise refusal(f"{self.metric}: {why}")
+            yield f"{self.metric}: {why}", ""
         if self.within is not None and (word or not exact):
-            raise refusal(f"+-: expected == and a number, got {self.text}")
+            yield f"+-: expected == and a number, got {self.text}", ""
         if self.within is not None and self.within >= 1 and metric_of(self.metric).is_fraction:
-            raise refusal(f"+-: expected less than 1 for an accuracy, got {self.within:g}")
+            yield f"+-: expected less than 1 for an accuracy, got {self.within:g}", ""
         if self.confidence is not None and (word or exact):
-            raise refusal(f"confidence: expected >, >=, < or <=, got {self.text}")
-        return self
+            yield f"confidence: expected >, >=, < or <=, got {self.text}", ""
 
     @property
     def operator(self) -> str:
@@ -253,10 +252,8 @@ class Expectations(Section):
     command: str
     expect: Claims = ()
 
-    @model_validator(mode="after")
-    def _claims_are_measured(self) -> "Expectations":
-        require_metrics(self.expect, SUBJECTS[self.command])
-        return self
+    def misfits(self) -> Iterator[tuple[str, str]]:
+        return unmeasured(self.expect, SUBJECTS[self.command])
 
 
 def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
@@ -265,18 +262,17 @@ def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
     return load(Expectations, {"command": command}, changes).expect if texts else ()
 
 
-def require_metrics(claims: Sequence[Claim], subject: Subject) -> None:
-    """A refusal of a claim on something that the command does not measure, or a word that it does not say."""
-    for claim in claims:
-        if why := subject.misfit(claim):
-            raise refusal(why, "expect")
+def unmeasured(claims: Sequence[Claim], subject: Subject) -> Iterator[tuple[str, str]]:
+    """The misfits of claims on something that the command does not measure, or a word that it does not say."""
+    return ((why, "expect") for claim in claims if (why := subject.misfit(claim)))
 
 
 def measured(subject: Subject) -> AfterValidator:
     """The mark of a config's claims: they are about what its command measures."""
 
     def require(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
-        require_metrics(claims, subject)
+        for why, key in unmeasured(claims, subject):
+            raise refusal(why, key)
         return claims
 
     return AfterValidator(require)
@@ -309,13 +305,11 @@ class Check(Section):
     slow: Annotated[bool, Doc("only checked with --slow")] = False
     expect: Claims = ()
 
-    @model_validator(mode="after")
-    def _one_command(self) -> "Check":
+    def misfits(self) -> Iterator[tuple[str, str]]:
         if len(asked := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
-            raise refusal(f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}")
+            yield f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}", ""
         if self.run is not None and self.set:
-            raise refusal("a run keeps its settings", "set")
-        return self
+            yield "a run keeps its settings", "set"
 
     @property
     def command(self) -> str:

@@ -1,14 +1,15 @@
 """The keys of `model`: the network. Layers are numbered from 1, the output layer comes last."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, make_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import Strict, model_validator
+from pydantic import Strict
 
 from optilab.config.flat import FLAT
-from optilab.config.section import OneOf, Section, refusal
+from optilab.config.section import OneOf, Section
 
 
 def _activation(name: str, formula: str, flat: property | None = None, **parameters: tuple[Any, Any]) -> type[Any]:
@@ -284,26 +285,18 @@ class ModelConfig(Section):
         """Inputs, the neurons of each hidden layer, and outputs."""
         return inputs, *self.hidden, classes
 
-    @model_validator(mode="after")
-    def _layers_exist(self) -> "ModelConfig":
+    def misfits(self) -> Iterator[tuple[str, str]]:
         layers = len(self.hidden)
         if missing := [number for number in self.gradient_norm if number > layers]:
-            raise refusal(f"expected layers from 1 to {layers}, got {missing[0]}", "gradient_norm")
+            yield f"expected layers from 1 to {layers}, got {missing[0]}", "gradient_norm"
         if self.bias_init is not None and self.bias == "none":
-            raise refusal("no layer has a bias (bias: none)", "bias_init")
+            yield "no layer has a bias (bias: none)", "bias_init"
         if not layers and self.bias == "hidden":
-            raise refusal("there is no hidden layer (hidden: []); expected output or none", "bias")
-        return self
-
-    @model_validator(mode="after")
-    def _skips_fit(self) -> "ModelConfig":
+            yield "there is no hidden layer (hidden: []); expected output or none", "bias"
         for start, end in self.skip:
-            if not start < end <= len(self.hidden):
-                layers = len(self.hidden)
+            if not start < end <= layers:
                 expected = f"expected two hidden layers (1 to {layers}), the first closer to the input"
-                raise refusal(f"{expected}, got [{start}, {end}]", "skip")
-            widths = self.hidden[start - 1], self.hidden[end - 1]
-            if widths[0] != widths[1]:
-                have = f"layers {start} and {end} have {widths[0]} and {widths[1]} units"
-                raise refusal(f"expected layers of equal widths; {have}", "skip")
-        return self
+                yield f"{expected}, got [{start}, {end}]", "skip"
+            elif (first := self.hidden[start - 1]) != (second := self.hidden[end - 1]):
+                have = f"layers {start} and {end} have {first} and {second} units"
+                yield f"expected layers of equal widths; {have}", "skip"

@@ -1,16 +1,16 @@
 """The keys of `optilab optimize`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from math import isfinite
 from typing import Annotated, Any, ClassVar
 
 from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len
-from pydantic import Strict, model_validator
+from pydantic import Strict
 
 from optilab.config.claims import PATH, Claims, measured
-from optilab.config.section import Listed, OneOf, Section, refusal
+from optilab.config.section import Listed, OneOf, Section
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
 from optilab.optimize.objective import called
@@ -84,19 +84,16 @@ class OptimizeConfig(Section):
         pairs = zip(self.labels, rates, strict=True)
         return [label if " lr " in label else _with_rate(label, rate) for label, rate in pairs]
 
-    @model_validator(mode="after")
-    def _start_fits(self) -> "OptimizeConfig":
+    def misfits(self) -> Iterator[tuple[str, str]]:
         dimension = len(self.function.start)
         if self.start is not None and len(self.start) != dimension:
             expected = f"expected {plural(dimension, 'coordinate')} for {called(self.function)}"
-            raise refusal(f"{expected}, got {plural(len(self.start), 'number')}", "start")
-        start = self.function.start if self.start is None else self.start
-        if not isfinite(value := self._value_at(start)):
-            raise refusal(f"expected a start where f is finite; it is {value} at {point_text(start)}", "start")
-        return self
-
-    def _value_at(self, point: Sequence[float]) -> float:
+            yield f"{expected}, got {plural(len(self.start), 'number')}", "start"
+            return
         import numpy as np
 
+        start = self.function.start if self.start is None else self.start
         with np.errstate(all="ignore"):
-            return float(self.function.value(np.array(point, dtype=float)))
+            value = float(self.function.value(np.array(start, dtype=float)))
+        if not isfinite(value):
+            yield f"expected a start where f is finite; it is {value} at {point_text(start)}", "start"

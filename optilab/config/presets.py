@@ -32,11 +32,6 @@ class Preset:
     path: Path
 
     @property
-    def is_remedy(self) -> bool:
-        """Whether it is a remedy of the vanishing-gradient study: a change of `sigmoid.yaml`."""
-        return self.path.parent.name == REMEDIES
-
-    @property
     def title(self) -> str:
         """What it is: the file's first comment line, behind the one for editors."""
         return self.path.read_text(encoding="utf-8").split("\n", 2)[1].lstrip("# ").rstrip()

@@ -11,14 +11,14 @@ from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 # Without this, pydantic searches every installed package for plugins at each start. It reads the
 # variable when it builds its first model, so this comes before its import; child processes may inherit it.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from annotated_doc import Doc
-from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError, create_model, model_validator
 from pydantic_core import PydanticCustomError, core_schema
 
 from optilab.config import SCHEMAS
@@ -66,6 +66,16 @@ class Section(BaseModel):
                 if isinstance(choice, OneOf) and "default" in properties.get(name, {}):
                     properties[name]["default"] = choice.dump(info.default)
         return schema
+
+    def misfits(self) -> Iterator[tuple[str, str]]:
+        """A message for each thing that does not fit the rest, with the dotted key, or "" for the whole."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for message, key in self.misfits():
+            raise refusal(message, key)
+        return self
 
     @classmethod
     def known_keys(cls) -> Sequence[Key]:

@@ -1,6 +1,6 @@
 """The keys of `optilab sweep`, `optilab remedy` and `optilab race --on`: a study, as its study.yaml repeats it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_doc import Doc
@@ -8,7 +8,7 @@ from annotated_types import Ge, Le, MinLen
 from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
 
-from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, require_metrics
+from optilab.config.claims import NETWORK_RACE, RACE, TRAINING, Claims, measured, unmeasured
 from optilab.config.presets import algorithms
 from optilab.config.section import Name, Section, refusal
 from optilab.errors import UsageError, shown
@@ -188,13 +188,12 @@ class RemedyConfig(Section):
     seed: Annotated[DrawSeed, Doc("With --tune: seed of the rates; not of the runs")] = 0
     expect: Claims = ()
 
-    @model_validator(mode="after")
-    def _claims_are_measured(self) -> "RemedyConfig":
+    def misfits(self) -> Iterator[tuple[str, str]]:
+        yield from super().misfits()
         for key, default in (("repeats", 1), ("seed", 0)):
             if self.tune is None and getattr(self, key) != default:
-                raise refusal("applies only with tune", key)
-        require_metrics(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
-        return self
+                yield "applies only with tune", key
+        yield from unmeasured(self.expect, TRAINING if self.tune is None else NETWORK_RACE)
 
 
 class FunctionRaceConfig(Section):

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
 from optilab.config.own_network import OrOwn, OwnNetwork
-from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump, refusal
+from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump
 from optilab.config.tree import flat, flow
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
@@ -131,26 +131,24 @@ class DataConfig(Section):
         return self.model_copy(update={"holdout": self.holdout or fits})
 
     def _too_few(self, images: int) -> tuple[str, str] | None:
-        """The key that asks for more than this number of training images, and why."""
+        """Why this number of training images is too small, and the key that asks for more."""
         used = images if self.images is None else self.images
         if used > images:
-            return "images", f"expected at most {images:,}, the training images of {self.dataset}, got {used:,}"
+            return f"expected at most {images:,}, the training images of {self.dataset}, got {used:,}", "images"
         if self.holdout is not None and self.holdout >= used:
-            return "holdout", f"expected fewer than the {used:,} images that are used, got {self.holdout:,}"
+            return f"expected fewer than the {used:,} images that are used, got {self.holdout:,}", "holdout"
         return None
 
     def require_enough(self, images: int) -> None:
         """UsageError where this number of training images is too small for `images` and `holdout`."""
         if problem := self._too_few(images):
-            raise UsageError(problem[1], f"data.{problem[0]}")
+            raise UsageError(problem[0], f"data.{problem[1]}")
 
-    @model_validator(mode="after")
-    def _enough(self) -> "DataConfig":
+    def misfits(self) -> Iterator[tuple[str, str]]:
         if self.dir is not None and self.info.form in ("drawn", "scikit-learn"):
-            raise refusal(f"{self.dataset} reads no directory", "dir")
+            yield f"{self.dataset} reads no directory", "dir"
         if not self.info.is_custom and (problem := self._too_few(self.info.train)):
-            raise refusal(problem[1], problem[0])
-        return self
+            yield problem
 
     @property
     def evaluated_at_once(self) -> int:
@@ -299,85 +297,55 @@ class TrainConfig(Section):
     def _without_former_keys(cls, tree: Any) -> Any:
         return without_former_keys(tree) if isinstance(tree, Mapping) else tree
 
-    @model_validator(mode="after")
-    def _fits_in_memory(self) -> "TrainConfig":
+    def misfits(self) -> Iterator[tuple[str, str]]:
         model, info = self.model, self.data.info
         if isinstance(model, ModelConfig) and (
             message := too_large(parameters(model.widths(info.inputs, len(info.classes))))
         ):
-            raise refusal(message, "model.hidden")
-        return self
-
-    @model_validator(mode="after")
-    def _own_network_fits(self) -> "TrainConfig":
-        if not isinstance(self.model, OwnNetwork):
-            return self
-        if self.stages:
-            raise refusal(f"optilab's own network grows in stages; {self.model.name} does not", "stages")
-        return self
-
-    @model_validator(mode="after")
-    def _numbers_fit_their_type(self) -> "TrainConfig":
+            yield message, "model.hidden"
+        if isinstance(model, OwnNetwork) and self.stages:
+            yield f"optilab's own network grows in stages; {model.name} does not", "stages"
         key, value = next(_beyond_float32(self, ""), ("", 0.0))
         if key and self.dtype == "float32":
-            largest = f"whose largest number is {FLOAT32_MAX:.4g}"
-            raise refusal(f"{value:g} does not fit in float32, {largest}", key)
-        return self
+            yield f"{value:g} does not fit in float32, whose largest number is {FLOAT32_MAX:.4g}", key
+        yield from self._misfits_of_optimizer()
+        if (count := len(self.replay.loaders_per_epoch)) not in (1, len(self.stages)):
+            expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
+            yield f"expected {expected}, got {count}", "replay.loaders_per_epoch"
+        if self.stages and isinstance(model, ModelConfig):
+            yield from self._misfits_of_stages(len(model.hidden))
 
-    @model_validator(mode="after")
-    def _optimizer_trains(self) -> "TrainConfig":
+    def _misfits_of_optimizer(self) -> Iterator[tuple[str, str]]:
         rule = self.optimizer
         while rule.name == "sam":  # around whatever trains by itself
             rule = rule.base  # type: ignore[attr-defined]
         if "grad" in rule.needs:
-            raise refusal(f"{rule.name} needs a second gradient, which only sam gets in training", "optimizer")
+            yield f"{rule.name} needs a second gradient, which only sam gets in training", "optimizer"
         for why in (NOT_IN_TRAINING[name] for name in rule.needs if name in NOT_IN_TRAINING):
-            raise refusal(f"{rule.name} {why}", "optimizer")
+            yield f"{rule.name} {why}", "optimizer"
         if not isinstance(self.schedule, Constant) and not learning_rates(rule):
-            raise refusal(f"{rule.name} has no learning rate for a schedule to change", "schedule")
+            yield f"{rule.name} has no learning rate for a schedule to change", "schedule"
         if self.plateau is not None and not learning_rates(rule):
-            raise refusal(f"{rule.name} has no learning rate to lower", "plateau")
-        return self
-
-    @model_validator(mode="after")
-    def _muon_has_matrices(self) -> "TrainConfig":
-        if isinstance(self.model, OwnNetwork):  # whose layers are known when it is built
-            return self
-        rule, last = self.optimizer, len(self.model.hidden) + 1
+            yield f"{rule.name} has no learning rate to lower", "plateau"
         while hasattr(rule, "base"):
             rule = rule.base
-        if getattr(rule, "matrices", "all") == "hidden" and last < 3:
-            raise refusal(
-                f"{rule.name} with `matrices: hidden` trains those between the first and the last, and fewer than two "
-                "hidden layers have none",
-                "optimizer",
-            )
-        return self
+        shallow = isinstance(self.model, ModelConfig) and len(self.model.hidden) < 2  # else known when it is built
+        if getattr(rule, "matrices", "all") == "hidden" and shallow:
+            between = "trains those between the first and the last, and fewer than two hidden layers have none"
+            yield f"{rule.name} with `matrices: hidden` {between}", "optimizer"
 
-    @model_validator(mode="after")
-    def _replay_fits(self) -> "TrainConfig":
-        if (count := len(self.replay.loaders_per_epoch)) not in (1, len(self.stages)):
-            expected = f"one number{f' or {len(self.stages)}, one per stage' if self.stages else ''}"
-            raise refusal(f"expected {expected}, got {count}", "replay.loaders_per_epoch")
-        return self
-
-    @model_validator(mode="after")
-    def _stages_grow(self) -> "TrainConfig":
-        if not self.stages or isinstance(self.model, OwnNetwork):
-            return self
-        depths, depth = [stage.layers for stage in self.stages], len(self.model.hidden)
+    def _misfits_of_stages(self, depth: int) -> Iterator[tuple[str, str]]:
+        depths = [stage.layers for stage in self.stages]
         if depths != sorted(depths) or depths[-1] != depth:
             expected = f"numbers of layers that rise to {depth}"
-            raise refusal(f"expected {expected}, got {', '.join(map(str, depths))}", "stages")
+            yield f"expected {expected}, got {', '.join(map(str, depths))}", "stages"
         if any(stage.epochs is None for stage in self.stages[:-1]):
-            raise refusal("every stage but the last needs its epochs", "stages")
+            yield "every stage but the last needs its epochs", "stages"
         if self.stages[-1].epochs is not None:
-            raise refusal("the last stage goes on to the end of the run, and has no epochs of its own", "stages")
-        if self.early_stopping is not None:
-            raise refusal("cannot be combined with stages", "early_stopping")
-        if self.plateau is not None:
-            raise refusal("cannot be combined with stages", "plateau")
-        return self
+            yield "the last stage goes on to the end of the run, and has no epochs of its own", "stages"
+        for key in ("early_stopping", "plateau"):
+            if getattr(self, key) is not None:
+                yield "cannot be combined with stages", key
 
 
 def changeable(config: TrainConfig) -> frozenset[str]:

@@ -10,7 +10,7 @@ from optilab.diagnose.remedies import remedies
 
 PRESETS = {preset.name: preset for preset in presets("train")}
 BASE = dump(load(TrainConfig, "sigmoid"))
-REMEDIES = [preset.name for preset in PRESETS.values() if preset.is_remedy]
+REMEDIES = [preset.name for preset in PRESETS.values() if preset.path.parent.name == "remedies"]
 
 
 def changes(name):
