@@ -1,5 +1,6 @@
 """Shell completion of values: presets, runs, rules, functions, config keys and map axes; what a word is the name of."""
 
+import os
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import fields
 
@@ -8,13 +9,15 @@ import typer
 Completer = Callable[[str], list[str]]
 GROUPS = ("runs", "config", "data")
 """Commands that have parts."""
+_PREFIX = "_OPTILAB_COMPLETED_PREFIX"
+"""Environment of a completion under bash: the `KEY=` before the value that is completed."""
 
 
 def words(environment: MutableMapping[str, str]) -> list[str] | None:
     """The words of the command line that a shell wants completed; None where no completion is asked for.
 
-    Bash breaks words at `=`; `--set KEY=VALUE` is put together again, in the environment that typer reads (a word per
-    line).
+    Bash breaks words at `=` and completes what follows; `--set KEY=VALUE` is put together again, in the environment
+    that typer reads (a word per line), except for a value that is being completed: its `KEY=` goes to _PREFIX.
     """
     if "_OPTILAB_COMPLETE" not in environment:
         return None
@@ -28,6 +31,9 @@ def words(environment: MutableMapping[str, str]) -> list[str] | None:
             joined[-1] += word
         else:
             joined.append(word)
+    key, equals, value = joined[-1].partition("=")
+    if equals and "=" in broken:
+        environment[_PREFIX], joined[-1] = key + equals, value
     environment.update(COMP_WORDS="\n".join(joined), COMP_CWORD=str(len(joined) - 1))
     return joined[1:]
 
@@ -85,13 +91,16 @@ def remedy(incomplete: str) -> list[str]:
 
 
 def key(ctx: typer.Context, incomplete: str) -> list[str]:
-    """`KEY=` of a config, and after it the values of a key that has a choice of them."""
+    """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
     from optilab.config.keys import keys_of
 
-    keys = keys_of(config_kind(ctx.info_name))
-    words = dict.fromkeys(f"{key.key}=" for key in keys)
-    values = [f"{key.key}={value}" for key in keys for value in key.choices if "=" in incomplete]
-    return _starting([*words, *values], incomplete)
+    keys = {one.key: one.choices for one in keys_of(config_kind(ctx.info_name))}
+    prefix = os.environ.get(_PREFIX, "")
+    name, equals, _ = (prefix + incomplete).partition("=")
+    if not equals:
+        return _starting(dict.fromkeys(f"{key}=" for key in keys), incomplete)
+    values = [f"{name}={value}" for value in keys.get(name, ())]
+    return _starting((value.removeprefix(prefix) for value in values), incomplete)
 
 
 def part(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -38,6 +38,7 @@ LINES = {
     "optilab train sigm": "sigmoid.yaml",
     "optilab train unlike-a-pre": "unlike-a-preset.yaml",  # a file beside presets
     "optilab train --set optimizer.weight_dec": "optimizer.weight_decay=",
+    "optilab train --set model.activation=tan": "model.activation=tanh",
     "optilab optimize --algo sgd,nest": "sgd,nesterov",
     "optilab runs show mine": "mine-7",
 }
