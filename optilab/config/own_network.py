@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from annotated_doc import Doc
 from pydantic import ConfigDict, create_model
@@ -20,7 +20,7 @@ from pydantic_core import core_schema
 
 from optilab.config.model import BIAS_INITS, INITS, ModelConfig
 from optilab.config.section import OWN, USER_CODE, OneOf, Section, executable, refusal
-from optilab.errors import UsageError, did_you_mean, shown
+from optilab.errors import UsageError, shown
 from optilab.optimize.own import UserCode, is_data, is_user_code, scalar_type
 
 OF_DATA = {
@@ -41,8 +41,6 @@ class Arguments(Section):
     """What is asked of a network of the user's own: the arguments of its constructor, and what fills its weights."""
 
     model_config = ConfigDict(protected_namespaces=())
-    takes: ClassVar[str]
-    """Its file, its name and its parameters, for messages."""
 
     init: Annotated[
         Any, OneOf(INITS, "initialization", optional=True), Doc("initial weights; null: those of its code")
@@ -112,9 +110,7 @@ def _arguments(code: UserCode) -> type[Arguments]:
     definitions: dict[str, Any] = {p.name: _definition(p) for p in code.parameters}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a parameter that is called as a method of pydantic's
-        kind = create_model(code.name, __base__=Arguments, **definitions)
-    kind.takes = f"{code.display_name}({', '.join(definitions)})"
-    return kind
+        return create_model(code.name, __base__=Arguments, **definitions)
 
 
 def _definition(parameter: Parameter) -> tuple[Any, Any]:
@@ -153,9 +149,6 @@ class OrOwn:
             kind = _arguments(code)
         except UsageError as error:
             raise refusal(str(error)) from None
-        for key in [key for key in tree if key not in kind.model_fields][:1]:
-            near = did_you_mean(str(key), [p.name for p in code.parameters])
-            raise refusal(f"unknown parameter{near or f'; {kind.takes}'}", str(key))
         value = kind.model_validate(tree)  # Pydantic adds the outer path to the problems that it raises
         arguments, of_data = [], []
         for p in code.parameters:

@@ -342,14 +342,16 @@ def _key_at(known: Sequence[Key], tree: Tree, path: Path) -> Key | None:
 
 def _accepted_keys(known: Sequence[Key], tree: Tree, path: Path) -> str:
     """The key that is near an unknown one, or what its entry or section has."""
-    section, entry = _bare(path[:-1]), (_names(tree.at(path[:-1])) if path[1:] else [None])[0]
+    section = _bare(path[:-1])
+    entry: Any = _names(tree.at(path[:-1]))[0] if path[1:] else None
     within = (section, section.partition(".")[0])  # of a rule around another one
     beside = [one.last for one in known if one.section in within and one.of == entry]
     if is_formula(entry) or is_user_code(entry):
-        kind: Any = typed(str(entry)) if is_formula(entry) else rule_class(entry or "")
-        beside = [one.name for one in fields(kind)]
+        of_network = section.rpartition(".")[2] == "model"
+        kind: Any = None if of_network else typed(entry) if is_formula(entry) else rule_class(entry)
+        beside = [one.name for one in (user_code(entry).parameters if of_network else fields(kind))]
     if beside or any(entry in one.choices for one in known if one.key == section):
-        accepted = f"; {entry} has {', '.join(beside) or 'no settings'}"
+        accepted = f"; {getattr(entry, '__name__', entry)} has {', '.join(beside) or 'no settings'}"
         return did_you_mean(str(path[-1]), beside) or accepted
     nearby = [one for one in known if not one.of or one.of in _names(tree.at(tuple(one.section.split("."))))]
     beside = [one.last for one in known if section and one.section == section]
