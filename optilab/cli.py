@@ -179,7 +179,7 @@ def _parameter(one: "Field", heading: str) -> inspect.Parameter:
     if one.metavar:  # an argument that may be left out is written [RUN]; the usage line adds the brackets
         common["metavar"] = re.sub(r"^\[(.*)\]$", r"\1", one.metavar) if placed else one.metavar
     if not placed:
-        common |= {"rich_help_panel": heading, "hidden": flag.hidden}
+        common |= {"rich_help_panel": heading}
     info: Any = typer.Argument(**common) if placed else typer.Option(*(flag.names or (one.flag,)), **common)
     both = any("/" in name for name in flag.names)
     kind: Any = (bool | None if both else bool) if switch else list[str] if one.repeated else str

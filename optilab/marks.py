@@ -36,8 +36,6 @@ class Flag:
     """Its name may be left out; a config in its place is the config of the command."""
     named: bool = False
     """In the library its name is always needed: what stands in its place belongs to the list before it."""
-    hidden: bool = False
-    """It is accepted, and no help text shows it."""
 
 
 @dataclass(frozen=True)

@@ -211,12 +211,6 @@ class StudyOptions(
     )
 
     batch_size: BatchSize = None
-    threads: Annotated[
-        int | None,
-        ConfigKey("threads"),
-        Flag("N", hidden=True),
-        Doc("CPU threads of each training, always 1; see --jobs"),
-    ] = None
     device: Annotated[
         str | None, ConfigKey("device"), Flag("DEVICE"), Doc("auto (the CPU), cpu, cuda, cuda:N or mps")
     ] = None
