@@ -97,14 +97,11 @@ class Request(Section):
     @classmethod
     def _config_key(cls, name: str) -> str:
         """The dotted key of a keyword that is no option: a key of the config, or a setting of the optimizer."""
-        keys = keys_of(cls.CONFIG)
-        top, optimizer = (
-            [key.key for key in keys if not key.section],
-            "algo" if cls.CONFIG == "optimize" else "optimizer",
-        )
-        is_setting = any(key.section == optimizer and key.last == name for key in keys)
-        near = did_you_mean(name, [*(key.key for key in keys if not key.of), *options(cls)])
-        return name if name in top or (near and not is_setting) else f"{optimizer}.{name}"
+        optimizer, keys = "algo" if cls.CONFIG == "optimize" else "optimizer", keys_of(cls.CONFIG)
+        shared, settings = [key.key for key in keys if not key.of], [key.key for key in keys if key.of]
+        is_near = name in shared or did_you_mean(name, [*shared, *options(cls)])
+        is_setting = name not in shared and f"{optimizer}.{name}" in settings
+        return name if is_near and not is_setting else f"{optimizer}.{name}"
 
     @classmethod
     def problems_of_changes(cls, changes: Sequence[Override]) -> Iterable[Problem]:

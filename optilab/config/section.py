@@ -25,7 +25,7 @@ from optilab.config import SCHEMAS
 from optilab.config.keys import Key, keys_of
 from optilab.config.tree import Path, Tree, decimal, dotted, yaml_bytes
 from optilab.errors import MAX_LISTED, ConfigError, Problem, UsageError, did_you_mean, shown, unknown
-from optilab.optimize import OBJECTIVES, RULES, Rule
+from optilab.optimize import RULES, Rule
 from optilab.optimize.own import (
     UserCode,
     UserRule,
@@ -139,7 +139,7 @@ class OneOf:
         name: Any = given["name"]
         settings = {key: item for key, item in given.items() if key != "name"}
         try:
-            if self.registry is OBJECTIVES and callable(name):
+            if self.what == "function" and callable(name):
                 name, settings = "expression", {"formula": formula_of(name)}
             entry: Any = self.registry.get(name) if isinstance(name, str) else None
             if self.registry is RULES and is_formula(name):
