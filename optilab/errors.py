@@ -160,6 +160,12 @@ def unknown(what: str, name: Any, accepted: Iterable[str]) -> str:
     return f"unknown {what} {shown(name)}{near or expected}"
 
 
+def none_of(value: Any, accepted: Sequence[str]) -> str:
+    """`expected one of text, latex, got 'tex'; did you mean "text"?`."""
+    near = did_you_mean(value, accepted) if isinstance(value, str) else ""
+    return f"expected {'one of ' * (len(accepted) > 1)}{', '.join(accepted)}, got {shown(value)}{near}"
+
+
 def chosen_names(where: str, text: str, what: str, accepted: Iterable[str]) -> list[str]:
     """The names of a comma-separated list of `accepted` names, in any case. UsageError for an unknown one."""
     known = {name.lower(): name for name in accepted}

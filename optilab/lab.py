@@ -191,6 +191,8 @@ def _answer(lab: Lab, name: str, values: tuple[Any, ...], given: Mapping[str, An
 
 def _shown(progress: bool | None) -> bool:
     """True where progress is shown: by default in a notebook only."""
+    if not isinstance(progress, bool | None):
+        raise UsageError(f"expected True or False, got {shown(progress)}", "progress")
     if progress is not None:
         return progress
     if "IPython" not in sys.modules:

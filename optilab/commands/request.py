@@ -19,7 +19,7 @@ from optilab.call import Call, Command, in_python
 from optilab.config.keys import Key, keys_of, type_of
 from optilab.config.section import Section, build
 from optilab.config.tree import Override, Tree, override, override_from_text
-from optilab.errors import ConfigError, OptilabError, Problem, UsageError, did_you_mean, shown
+from optilab.errors import ConfigError, OptilabError, Problem, UsageError, did_you_mean, none_of, shown
 from optilab.marks import Argument, ConfigKey, Field, Flag, InFile, Read
 from optilab.words import listed
 
@@ -254,6 +254,8 @@ def _read(one: Field, where: str, item: Any, typed: bool) -> Any:
             raise ConfigError("", [Problem(where, "", text)]) from None
     if typed and one.number and isinstance(item, str):
         return override(where, one.name, item).value
+    if one.choices and isinstance(item, str) and item not in one.choices:
+        raise ConfigError("", [Problem(where, "", none_of(item, one.choices))])
     if one.repeated and isinstance(item, str):  # one of a list
         return [item]
     if str in one.kinds and type(item) in (int, float) and not one.number:  # `step=2` for the text `2`

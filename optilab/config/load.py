@@ -18,6 +18,7 @@ from optilab.errors import ConfigError, OptilabError, Problem, SystemFailure, Us
 from optilab.runs import run_name
 
 S = TypeVar("S", bound=Section)
+STUDIES = ("sweep", "remedy", "race")
 Config = str | Mapping[str, Any] | Tree | None
 
 
@@ -52,6 +53,8 @@ def tree_of(kind: str, config: Config) -> Tree:
         raise UsageError(f"expected a YAML file, a preset or a mapping of keys, got {shown(config)}", "config")
     path = presets.find(kind, config)
     tree = read(path)
+    if kind in SCHEMAS and (other := _owner(kind, tree)) != kind:
+        raise UsageError(f"expected a config of `optilab {kind}`, got one of `optilab {other}`", tree.source)
     if kind == "train":
         tree.values.setdefault("name", _name_of(path))
         for key in ("model", "optimizer"):
@@ -69,6 +72,17 @@ def read(path: Path) -> Tree:
     except OSError as error:
         usual = isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError)
         raise (UsageError if usual else SystemFailure)(f"cannot read {path}: {error.strerror}") from None
+
+
+def _owner(kind: str, tree: Tree) -> str:
+    """The command whose config this is: `kind`, unless a key that it does not have is one of another command."""
+    tops = {one: {key.key for key in keys_of(one) if not key.section} for one in SCHEMAS}
+    own = len(tops[kind] & tree.values.keys())
+    needed = {key.key for key in keys_of(kind) if not key.section and key.default == "required"}
+    best = max(SCHEMAS, key=lambda one: (len(tops[one] & tree.values.keys()), one == kind))
+    more = len(tops[best] & tree.values.keys()) > own
+    whole = best in STUDIES and tops[best] >= tree.values.keys()
+    return best if more and (whole or not needed & tree.values.keys()) else kind
 
 
 def command_of(config: str) -> str:

@@ -92,7 +92,8 @@ def find(kind: str, config: str) -> Path:
 def _unknown(kind: str, config: str) -> str:
     if other := lookup("", config):
         return f"{shown(config)} is a preset of {other.kind}, not of {kind}"
-    near = did_you_mean(_bare(config), (preset.name for preset in presets(kind)))
+    files = (str(file) for file in Path(config).parent.glob("*.y*ml"))
+    near = did_you_mean(_bare(config), (preset.name for preset in presets(kind))) or did_you_mean(config, files)
     return f"unknown config {shown(config, 300)}{near or '; expected a YAML file or a preset'}"
 
 

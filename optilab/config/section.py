@@ -325,8 +325,6 @@ def _problem(known: Sequence[Key], tree: Tree, found: Any) -> Problem:
         )  # as pydantic says it
         accepted = key.takes if key and not inside and not kind.startswith("too_") else words
         message = f"expected {accepted}, got {shown(found['input'])}"
-        if kind == "literal_error" and isinstance(found["input"], str):
-            message += did_you_mean(found["input"], key.choices if key else ())
     if where != tree.source and not re.fullmatch(r"(?!--).*:\d+", where):  # an option or a keyword
         own, option_key = path[:-1] if inside else path, where.partition(" ")[2]
         said = own in tree.places or (not option_key and any(at[: len(own)] == own for at in tree.places))
