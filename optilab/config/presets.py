@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,11 @@ def find(kind: str, config: str) -> Path:
 def _unknown(kind: str, config: str) -> str:
     if other := lookup("", config):
         return f"{shown(config)} is a preset of {other.kind}, not of {kind}"
-    files = (str(file) for file in Path(config).parent.glob("*.y*ml"))
-    near = did_you_mean(_bare(config), (preset.name for preset in presets(kind))) or did_you_mean(config, files)
-    return f"unknown config {shown(config, 300)}{near or '; expected a YAML file or a preset'}"
+    names = {preset.name: preset.name for preset in presets(kind)}
+    names |= {_bare(str(file)): str(file) for file in Path(config).parent.glob("*.y*ml")}
+    close = get_close_matches(_bare(config), names, n=1, cutoff=0.75)
+    near = f'did you mean "{names[close[0]]}"?' if close else "expected a YAML file or a preset"
+    return f"unknown config {shown(config, 300)}; {near}"
 
 
 def named(name: str) -> Preset:
