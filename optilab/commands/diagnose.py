@@ -271,17 +271,17 @@ COLUMNS = (
 
 
 BARS = " ▏▎▍▌▋▊▉█"
-DECADES = 4.0
+WIDTH, DECADES = 8, 4.0
 """A bar is empty for a norm of 1e-4 of the largest one, and full for the largest."""
 
 
-def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
+def bar(norm: float | None, largest: float | None) -> str:
     """A norm next to the largest one, over DECADES, in eighths of a character; `#` without Unicode's blocks."""
     length = 1 + log10(norm / largest) / DECADES if norm and largest else 0.0
     length = min(1.0, max(0.0, length))
     if not terminal.out.encoding.startswith("utf"):
-        return "#" * round(length * width)
-    full, part = divmod(round(length * width * 8), 8)
+        return "#" * round(length * WIDTH)
+    full, part = divmod(round(length * WIDTH * 8), 8)
     return BARS[8] * full + (BARS[part] if part else "")
 
 
@@ -289,21 +289,8 @@ def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
     return max((layer["gradient_norm"] for layer in layers if layer["gradient_norm"] is not None), default=None)
 
 
-def thermometer(layers: Sequence[dict[str, Any]], width: int = 100) -> str:
-    """`gradient  1 ▎ 9e-09   2 ▌ 2e-07 ...`: a bar per layer; the middle of a deep network is left out."""
-    names = [*map(str, range(1, len(layers))), "out"]
-    cells = [
-        f"{name} {bar(layer['gradient_norm'], _largest(layers), 3)} {_short(layer['gradient_norm'], 0)}"
-        for name, layer in zip(names, layers, strict=True)
-    ]
-    room = max(2, (width - 9) // 14)
-    if len(cells) > room:
-        cells = [*cells[: room - 2], "...", cells[-1]]
-    return "gradient  " + "   ".join(cells)
-
-
-def _short(value: float | None, digits: int = 2) -> str:
-    return "none" if value is None else f"{value:.{digits}e}"
+def _short(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2e}"
 
 
 def _line(finding: Finding) -> str:

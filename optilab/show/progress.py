@@ -1,17 +1,11 @@
 """Progress of long work: a bar on a terminal, one line that is updated in place in a notebook."""
 
 import time
-from collections.abc import Callable, Sequence
 from html import escape
 from importlib import import_module
 from typing import Any
 
-from rich.console import Group
-from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from optilab.errors import printable
 from optilab.show import terminal
@@ -31,28 +25,6 @@ class Bar(Progress):
     def stop(self) -> None:
         if not self.disable:  # rich 14 prints a line all the same
             super().stop()
-
-
-class LiveView(Live):
-    """Lines on a terminal's stderr that are drawn again and again by a thread, with what is printed above them.
-
-    `view()` gives the cells of the first line, where a number is a bar filled to that fraction, and the lines below.
-    """
-
-    def __init__(self, view: Callable[[], tuple[Sequence[str | float], Sequence[str]]]) -> None:
-        self._view = view
-        super().__init__(get_renderable=self._lines, console=terminal.err, transient=True)
-
-    def above(self, text: str) -> None:
-        """Print a line that stays."""
-        self.console.print(Text(text))
-
-    def _lines(self) -> Group:
-        cells, lines = self._view()
-        width = max(10, min(40, terminal.err.width - 60))
-        first = Table.grid(padding=(0, 2))
-        first.add_row(*(c if isinstance(c, str) else ProgressBar(1.0, c, width) for c in cells))
-        return Group(first, *map(Text, lines))
 
 
 class ProgressLine:

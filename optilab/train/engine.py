@@ -101,9 +101,6 @@ class Training:
     first_loss: float = math.nan  # of the first batch, before any step
     last_rule: Any = None  # the optimizer with the learning rate of its last step
     losses: list[float] = field(default_factory=list)  # of the batches of the last epoch
-    cost: theory.MeasurementCost = field(
-        default_factory=theory.MeasurementCost
-    )  # of the measurements of the curvature
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
@@ -234,7 +231,7 @@ class Training:
         frozen = optimizers.frozen(self.optimizer, self.config.optimizer)
         limit = stability_limit(rule, frozen.step if frozen else None)
         divisor = frozen.preconditioner if frozen else None
-        return theory.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay, self.cost)
+        return theory.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay)
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
