@@ -103,10 +103,8 @@ class FetchDataset(DataOptions, OutputOptions):
 
     def run(self, place: Place) -> Printed:
         from optilab.data.fetch import fetch
-        from optilab.show.progress import Transfer
 
-        with Transfer() as transfer:
-            folder = fetch(self.name, transfer.report, _folder(self, place, self.name))
+        folder = fetch(self.name, _folder(self, place, self.name))
         if folder is None:
             return Printed([f"{self.name} has no files; nothing is fetched"], {"folder": None})
         return Printed([str(folder)], {"folder": str(folder)}, [str(folder)])

@@ -5,7 +5,7 @@ from html import escape
 from importlib import import_module
 from typing import Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from optilab.errors import printable
 from optilab.show import terminal
@@ -54,32 +54,3 @@ class ProgressLine:
             self._handle = import_module("IPython.display").display(content, raw=True, display_id=True)
         else:
             self._handle.update(content, raw=True)
-
-
-class Transfer:
-    """A progress bar that appears with the first report, so only if something is fetched."""
-
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> "Transfer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def report(self, label: str, done: int, total: int | None) -> None:
-        """`done` of `total` bytes of `label` have arrived."""
-        if label not in self._tasks:
-            if not terminal.err.is_terminal:
-                terminal.note(label)
-            if self._progress is None:
-                columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-                self._progress = Progress(*columns, console=terminal.err, transient=True)
-                if terminal.err.is_terminal:
-                    self._progress.start()
-            self._tasks[label] = self._progress.add_task(label, total=total)
-        if self._progress is not None:
-            self._progress.update(self._tasks[label], completed=done, total=total)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.config.model import BatchNorm, ModelConfig, Standardize
+from optilab.config.model import ModelConfig
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, too_large
 from optilab.data.read import Dataset, channels_first
@@ -120,16 +120,14 @@ class Training:
             validation, test = train.take(held_out), validation
         if used is not None:
             train = train.take(used)
-        sizes = [len(images) for images in (validation, test) if images]
-        _refuse_bad_batches(config, len(train), sizes)
         shuffler = draws.generator(replay.shuffle_seed)
         model: Network
         if isinstance(config.model, OwnNetwork):
             example = as_input(train.pixels[:2], config.data)
             model = OwnModel(config.model, arrays[0].shape[1:], dataset.classes, example)
-            _refuse_single_images(config, model, len(train), example[:1])
         else:
             model = _multilayer_perceptron(config, config.model, train.pixels.shape[1], dataset.classes)
+        _refuse_batches(config, model, train, [len(images) for images in (validation, test) if images])
         model.to(device)
         if replay.training_seed is not None:
             torch.manual_seed(replay.training_seed)
@@ -179,7 +177,7 @@ class Training:
         its DataLoader takes effect here.
         """
         sizes = [len(images) for images in (self.validation, self.test) if images]
-        _refuse_bad_batches(config, len(self.train), sizes)
+        _refuse_batches(config, self.model, self.train, sizes)
         before, replay = self.config, config.replay
         if replay.training_seed not in (None, before.replay.training_seed):
             torch.manual_seed(replay.training_seed)
@@ -207,8 +205,8 @@ class Training:
                 **self._row("val", self._validate()),
             }
             state = {} if own.is_user_optimizer(self.optimizer) else self.optimizer.state_dict()
-            if not all_finite([self.model.numbers(), state]):
-                number = "number of the optimizer's state" if all_finite(self.model.numbers()) else "weight"
+            if not all_finite([self.model.weights, state]):
+                number = "number of the optimizer's state" if all_finite(self.model.weights) else "weight"
                 raise DivergedError(f"diverged at epoch {row['epoch']}: a {number} is not finite")
             measured = self.config.curvature
             if measured is not None and row["epoch"] % measured.every == 0:
@@ -326,10 +324,11 @@ class Training:
     def _backward(self, loss: Tensor) -> None:
         """The gradients of a batch's loss in the place of those before."""
         self.optimizer.zero_grad()
-        if isinstance(self.model, OwnModel):
-            self.model.backward(loss)
-        else:
+        with self.model.running("in its backward pass", loss.device):
             loss.backward()  # type: ignore[no-untyped-call]
+        for parameter in self.model.trained:
+            if parameter.grad is None:  # no image of the batch reached it, and optimizers expect one everywhere
+                parameter.grad = torch.zeros_like(parameter)
 
     def set_rate(self, factor: float) -> None:
         """The learning rate of the next step, in multiples of the config's."""
@@ -408,35 +407,30 @@ def _stepped(rule: Any, factor: float) -> Any:
     return replace(rule, lr=rule.lr * factor) if hasattr(rule, "lr") and factor != 1 else rule
 
 
-def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
-    """UsageError for batch sizes that leave a one-image batch under batch statistics, or no batch with drop_last."""
-    data, network = config.data, config.model
-    if data.drop_last and train < data.batch_size:
-        raise UsageError(f"data.drop_last: {train} images do not fill one batch of {data.batch_size}")
-    if isinstance(network, OwnNetwork):
-        return
-    norm = network.norm
-    over_batch = isinstance(norm, BatchNorm) or (isinstance(norm, Standardize) and norm.over == "feature")
+def _refuse_batches(config: TrainConfig, model: Network, train: Images, evaluated: Sequence[int]) -> None:
+    """UsageError for no batch at all with drop_last, and for a batch of one image that the network cannot take."""
+    data, count = config.data, len(train)
+    if data.drop_last and count < data.batch_size:
+        raise UsageError(f"data.drop_last: {count} images do not fill one batch of {data.batch_size}")
     key = "batch_size" if data.validation_batch_size is None else "validation_batch_size"
-    passes = [(key, data.evaluated_at_once, images) for images in evaluated]
-    passes.append(("batch_size", data.batch_size, train - train % data.batch_size * data.drop_last))
-    for key, size, images in passes:
-        if over_batch and network.hidden and (images % size == 1 or size == 1):
+    passes = [(key, data.evaluated_at_once, images, False) for images in evaluated]
+    passes.append(("batch_size", data.batch_size, count - count % data.batch_size * data.drop_last, True))
+    for key, size, images, training in passes:
+        if (images % size == 1 or size == 1) and not _takes_one(model, as_input(train.pixels[:1], data), training):
             raise UsageError(
-                f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalization "
+                f"data.{key}: {size} leaves a batch of one of {images} images, and a normalization over batches "
                 "needs two"
             )
 
 
-def _refuse_single_images(config: TrainConfig, model: OwnModel, train: int, image: Tensor) -> None:
-    """UsageError for a batch size that leaves one image where the network normalizes over batches; `image` is one."""
-    data = config.data
-    left = train % data.batch_size * (not data.drop_last)
-    if (left == 1 or data.batch_size == 1) and not model.takes_single(image):
-        raise UsageError(
-            f"data.batch_size: {data.batch_size} leaves a batch of one of {train} images, and {model.config.name} "
-            "normalizes over batches"
-        )
+def _takes_one(model: Network, image: Tensor, training: bool) -> bool:
+    """Whether the network gives numbers for a batch of one image."""
+    with inside.undisturbed(model, image.device), torch.no_grad():
+        model.train(training)
+        try:
+            return bool(torch.isfinite(model(image)).all())
+        except (UsageError, ValueError):
+            return False
 
 
 # --- early stopping and plateaus: functions of the rows alone, so that a checkpoint needs no state of theirs ---
@@ -505,11 +499,10 @@ def before_training(training: Training) -> Record:
     if not training.config.probes:
         return {"epoch": 0, **curved}
     images, labels = as_input(train.pixels[: data.batch_size], data), train.labels[: data.batch_size]
-    running = model.running("in its backward pass", images.device) if isinstance(model, OwnModel) else None
     return {
         "epoch": 0,
         **curved,
         **inside.label_facts(train.labels, validation.labels),
         "input_rms": finite(images.square().mean().sqrt()),
-        **inside.first_batch(model, _probed_part(model), images, labels, running),
+        **inside.first_batch(model, _probed_part(model), images, labels),
     }

@@ -11,7 +11,7 @@ of their first call.
 import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -515,18 +515,12 @@ def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
         set_generators(device, states)
 
 
-def first_batch(
-    model: nn.Module,
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    running: AbstractContextManager[None] | None = None,
-) -> Record:
+def first_batch(model: Any, network: nn.Module, images: Tensor, labels: Tensor) -> Record:
     """The first batch before any step: its loss, the layers, and what the network is made of.
 
-    `model` takes the images, `network` is the part of it whose layers are probed; `running` is around the backward
-    pass. `sample_gradients`: of each layer, the root mean square over SINGLE images of the gradient of their losses.
-    Under batch norm that loss depends on the other images. Dropout is off.
+    `model` takes the images, `network` is the part of it whose layers are probed. `sample_gradients`: of each layer,
+    the root mean square over SINGLE images of the gradient of their losses. Under batch norm that loss depends on the
+    other images. Dropout is off.
     """
     images, labels = images[:MAX_IMAGES], labels[:MAX_IMAGES]
     with undisturbed(model, images.device):
@@ -538,7 +532,7 @@ def first_batch(
         try:
             logits = model(images)
             loss = nn.functional.cross_entropy(logits, labels)
-            with running or nullcontext():
+            with model.running("in its backward pass", images.device):
                 loss.backward()  # type: ignore[no-untyped-call]
         finally:
             probe.close()

@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -108,9 +109,9 @@ class MLP(nn.Module):
             ("the output layer", self.output),
         ]
 
-    def numbers(self) -> dict[str, Tensor]:
-        """Weights and buffers, which are to stay finite."""
-        return self.state_dict()
+    def running(self, at: str, device: torch.device | str) -> AbstractContextManager[None]:
+        """Around its passes, whose errors are not those of a user's code."""
+        return nullcontext()
 
     def _use(self, depth: int) -> None:
         # A plain list, because slicing a ModuleList for every batch would cost more than a layer.
