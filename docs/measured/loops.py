@@ -559,6 +559,7 @@ def rows() -> Iterator[figures.Row]:
         ("design half", "design", False, False),
         ("held-out half, when it was opened", "held-out", True, False),
         ("held-out half, with later rules", "held-out", False, False),
+        ("design half, `watch.step(loss.item())` alone", "design", False, True),
         ("held-out half, `watch.step(loss.item())` alone", "held-out", False, True),
     ):
         found = diagnosed(half, opened, bare)
