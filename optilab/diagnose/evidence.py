@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
+from optilab.config.flat import FLAT
 from optilab.config.load import load
 from optilab.config.model import ModelConfig
 from optilab.config.own_network import OwnNetwork
@@ -177,12 +178,11 @@ LOOP_FACTS = (
 
 def _network_of(model: ModelConfig) -> dict[str, Any]:
     """What optilab's own network is made of."""
-    flat = model.activation.flat
     return {
         "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
         "norm": model.norm.name,
         "activation": model.activation.name,
-        "saturates": flat is not None and max(map(abs, flat)) < 1e9,
+        "saturates": math.isfinite(FLAT.get(model.activation.name, (0.0, math.inf))[1]),
     }
 
 

@@ -1,10 +1,8 @@
 """The device of a training: which one it is, PyTorch's settings for it, its generator and its failures."""
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -13,8 +11,6 @@ import torch
 from torch import Tensor
 
 from optilab.errors import SystemFailure, UsageError
-
-NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def resolve_device(name: str, dtype: str = "float32") -> torch.device:
@@ -88,15 +84,7 @@ def numerics(device: torch.device) -> dict[str, Any]:
     """Versions that the last bits of a GPU's numbers depend on, for a run's manifest; empty for other devices."""
     if device.type != "cuda":
         return {}
-    return {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda, "driver": _driver()}
-
-
-def _driver() -> str | None:
-    """The version of NVIDIA's kernel driver, None where Linux does not report one."""
-    with contextlib.suppress(OSError):
-        match = re.search(r"Kernel Module(?: for \S+)?\s+([0-9.]+)", NVIDIA_DRIVER.read_text())
-        return match[1] if match else None
-    return None
+    return {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
 
 
 def generator_state(device: torch.device) -> Tensor | None:
@@ -144,8 +132,6 @@ def _explanation(error: RuntimeError, device: str) -> str | None:
     # The CPU's allocator raises a plain RuntimeError.
     if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in text or "out of memory" in text:
         return f"not enough memory on {device}; a smaller model.hidden or data.batch_size needs less"
-    if "no kernel image" in text:
-        return f"PyTorch {torch.__version__} has no code for the GPU {device}"
     if isinstance(error, torch.AcceleratorError):
         return f"{device} failed: {text.splitlines()[0]}; the run can be resumed from its last checkpoint"
     return None
