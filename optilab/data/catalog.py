@@ -215,11 +215,7 @@ def missing(info: DatasetInfo, place: Path) -> list[str]:
 
 
 def not_found(info: DatasetInfo, folder: Path | None) -> str:
-    """Where a dataset was searched for, and what each place lacks."""
-    lines = [f"dataset {info.name} was not found: four files, each as NAME or NAME.gz; searched:"]
-    for place in search_path(info, folder):
-        state = f"lacks {', '.join(missing(info, place))}" if place.is_dir() else "there is no such directory"
-        lines.append(f"  {place}: {state}")
-    if info.torchvision:
-        lines.append(f"optilab data fetch {info.name} downloads it")
-    return "\n".join(lines)
+    """Where a dataset was searched for."""
+    places = ", ".join(map(str, search_path(info, folder)))
+    names = ", ".join(info.digests or IDX_FILES)
+    return f"dataset {info.name} was not found in {places}; expected {names}, each as NAME or NAME.gz"

@@ -58,12 +58,10 @@ class Stability:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Stability | None":
         """That of an epoch; None where it was not measured, or there is no limit."""
-        measured = record.get("curvature")
-        if not isinstance(measured, Mapping):
-            return None
+        measured = record.get("curvature") or {}
         limit, scaled = measured.get("limit"), measured.get("preconditioned")
         value = measured.get("sharpness") if scaled is None else scaled
-        if not isinstance(value, int | float) or not isinstance(limit, int | float) or limit <= 0:
+        if value is None or limit is None or limit <= 0:
             return None
         return cls(record["epoch"], value, limit, scaled is not None)
 

@@ -277,12 +277,7 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     fall = run.fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
     course = "" if run.fall is None else f"; the training loss {fell} in the second half of the epochs"
-    if run.setup.norm == "batch" and run.steps <= TRIAL_BATCHES:
-        course += (
-            f"; {run.steps} steps are too few for the running averages of batch norm, which validation uses: "
-        )
-        course += "train longer"
-    elif run.steps < TRIAL_BATCHES and not run.beats_chance:
+    if run.steps < TRIAL_BATCHES and not run.beats_chance:
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
     verdict = f"{'no sign of trouble yet' if learning_still(run) else 'no cause found'}: "

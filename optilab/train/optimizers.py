@@ -319,21 +319,14 @@ def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, 
 
 
 def _parts(rule: Rule) -> Any:
-    """The optimizer of a rule and the names and types in its state after one step of a single weight."""
+    """The optimizer of a rule and the names in its state after one step of a single weight."""
     weight = nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)
     if isinstance(optimizer, RuleOptimizer):
-        return type(optimizer), _outline(optimizer.state_at_start())
+        return type(optimizer), [[*state] for state in optimizer.state_at_start()]
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    return type(optimizer), _outline(optimizer.state_dict()["state"])
-
-
-def _outline(tree: Any) -> Any:
-    """A tree of dicts and lists with types in the place of its values."""
-    if isinstance(tree, dict):
-        return {key: _outline(value) for key, value in tree.items()}
-    return [type(tree), *map(_outline, tree)] if isinstance(tree, list | tuple) else type(tree)
+    return type(optimizer), [*optimizer.state[weight]]
 
 
 # --- rules that look at the batch of a step more than once ---

@@ -16,7 +16,7 @@ from optilab.runs.provenance import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
 from optilab.train.images import Images, as_input
-from optilab.train.trees import from_bytes, leaves, to_bytes
+from optilab.train.trees import leaves
 from tests.data.idx import write_idx_dataset
 from tests.train.simulated import DEVICE, OnDevice, simulated
 
@@ -35,9 +35,6 @@ CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
     "hold-out": {"data__holdout": 16, "data__validation_batch_size": 8},
     "one cycle": {"schedule": "one-cycle", "schedule_by": "batch"},
 }
-
-MOST_WAITS = {"shampoo": 20, "soap": 20}
-"""Of an epoch, beside one per step: their tuples of matrices, two per side of a weight, are fetched one by one."""
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +71,20 @@ def places(training):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_training_stays_on_its_device_and_waits_once_per_step(case, small, monkeypatch):
-    """Uninterrupted, and resumed after each epoch: one device, one synchronisation per step, a handful per epoch."""
+    """Uninterrupted, and resumed after each epoch: one device, one synchronisation per step."""
     config = configured(**CASES[case])
     with simulated(monkeypatch) as simulation:
 
         def epochs(training):
-            """After each epoch: checkpoint, diagnostics, places; checks what the epoch waited for."""
+            """After each epoch: checkpoint, diagnostics, places; checks what its steps waited for."""
             waits = []
             batch = lambda done, total: waits.append(simulation.counts["synchronisations"])  # noqa: E731
-            before = simulation.counts["synchronisations"]
             results = []
             for _ in training.run(batch, lambda: False):
                 assert [after - now for now, after in pairwise(waits)] == [1] * (len(waits) - 1)
                 state = checkpoint.save(training)
-                assert simulation.counts["synchronisations"] - before - len(waits) <= MOST_WAITS.get(case, 12)
                 results.append((state, training.record, places(training)))
                 waits.clear()
-                before = simulation.counts["synchronisations"]
             return results
 
         training = started(config, small)
@@ -150,18 +144,6 @@ def test_nothing_is_computed_in_float64_on_a_device_without_it(small, monkeypatc
         assert row["epoch"] == 1
         with pytest.raises(TypeError, match="float64"):
             torch.ones(2, dtype=torch.float64).to(DEVICE)
-
-
-def test_a_checkpoint_of_a_device_waits_once(monkeypatch):
-    with simulated(monkeypatch) as simulation:
-        tree = {
-            "a": [torch.arange(3.0).to(DEVICE), torch.ones((), dtype=torch.int64).to(DEVICE)],
-            "b": torch.ones(2),
-        }
-        copy = from_bytes(to_bytes(tree))
-        assert simulation.counts["synchronisations"] == 1
-    assert [part.tolist() for part in (*copy["a"], copy["b"])] == [[0.0, 1.0, 2.0], 1, [1.0, 1.0]]
-    assert copy["a"][1].dtype == torch.int64
 
 
 # --- which device ----------------------------------------------------------------------------------------
