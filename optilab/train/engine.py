@@ -25,13 +25,13 @@ from optilab.optimize.rule import learning_rates
 from optilab.optimize.rules import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.runs.metrics import METRICS, QUANTITIES
-from optilab.train import draws, inside, optimizers, own, theory
+from optilab.train import curvature, inside, optimizers, own
+from optilab.train.batches import Images, as_input, draw_loaders, draw_order, end_order, generator, split
 from optilab.train.device import failures_explained, generators
-from optilab.train.images import Images, as_input
 from optilab.train.inside import Probe, Record, finite
 from optilab.train.model import MLP
+from optilab.train.network import Network, OwnModel
 from optilab.train.optimizers import Closure
-from optilab.train.own_model import Network, OwnModel
 from optilab.train.trees import all_finite
 
 Row = dict[str, Any]
@@ -115,12 +115,12 @@ class Training:
             arrays = [channels_first(images) for images in arrays]
         train = Images.of(arrays[0], dataset.train_labels)
         validation, test = Images.of(arrays[1], dataset.test_labels), None
-        used, held_out = draws.split(len(train), config.data, replay.split_seed)
+        used, held_out = split(len(train), config.data, replay.split_seed)
         if held_out is not None:
             validation, test = train.take(held_out), validation
         if used is not None:
             train = train.take(used)
-        shuffler = draws.generator(replay.shuffle_seed)
+        shuffler = generator(replay.shuffle_seed)
         model: Network
         if isinstance(config.model, OwnNetwork):
             example = as_input(train.pixels[:2], config.data)
@@ -182,7 +182,7 @@ class Training:
         if replay.training_seed not in (None, before.replay.training_seed):
             torch.manual_seed(replay.training_seed)
         if replay.shuffle_seed != before.replay.shuffle_seed:
-            self.shuffler = draws.generator(replay.shuffle_seed)
+            self.shuffler = generator(replay.shuffle_seed)
         old, self.config, self.optimizer = self.optimizer, config, optimizer_of(config, self.model)
         if optimizers.carry(old, before.optimizer, self.optimizer, config.optimizer):
             return True
@@ -221,7 +221,7 @@ class Training:
                 "batch; a smaller optimizer.lr may help"
             )
 
-    def measure_curvature(self, rule: Any) -> theory.Record:
+    def measure_curvature(self, rule: Any) -> curvature.Record:
         """The curvature of the loss over the first training images, and its limit for the rule of the last step."""
         count = self.config.curvature.images if self.config.curvature else 0
         images = self.train.take(torch.arange(min(count, len(self.train))))
@@ -229,7 +229,7 @@ class Training:
         frozen = optimizers.frozen(self.optimizer, self.config.optimizer)
         limit = stability_limit(rule, frozen.step if frozen else None)
         divisor = frozen.preconditioner if frozen else None
-        return theory.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay)
+        return curvature.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay)
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
@@ -243,12 +243,12 @@ class Training:
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels of one pass over the training images, in the order that is drawn for it."""
         data = self.config.data
-        order = draws.order(len(self.train), data.shuffle, self.shuffler)[: self._images_per_epoch].to(self.device)
+        order = draw_order(len(self.train), data.shuffle, self.shuffler)[: self._images_per_epoch].to(self.device)
         labels = self.train.labels.index_select(0, order)
         parts = (torch.split(tensor, data.batch_size) for tensor in (order, labels))
         for here, answers in zip(*parts, strict=True):
             yield as_input(self.train.pixels.index_select(0, here), data), answers
-        draws.order_ends(len(self.train), data.shuffle, self.shuffler)
+        end_order(len(self.train), data.shuffle, self.shuffler)
 
     def _closure(self, images: Tensor, labels: Tensor, draw: tuple[int, ...]) -> Closure:
         """The batch that is about to be trained on, for rules that look at it twice."""
@@ -336,7 +336,7 @@ class Training:
             group["lr"] = self.optimizer.defaults["lr"] * factor
 
     def _validate(self) -> Tally:
-        draws.loaders(self.config.replay.loaders(self.stage))
+        draw_loaders(self.config.replay.loaders(self.stage))
         return self._evaluated(self.validation)
 
     @torch.inference_mode()

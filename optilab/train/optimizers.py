@@ -40,10 +40,10 @@ from optilab.optimize.rules import (
 from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import FrozenStep, frozen_step, is_adaptive
 from optilab.train import own
+from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
-from optilab.train.own_model import Network
-from optilab.train.theory import Hessian
-from optilab.train.without_compiler import EagerOptimizer, without_compiler
+from optilab.train.eager import EagerOptimizer, without_compiler
+from optilab.train.network import Network
 
 Parameters = Iterable[nn.Parameter]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from optilab.errors import CheckpointError
 from optilab.optimize.own import UserRule, checked
+from optilab.train.eager import EagerOptimizer, without_compiler
 from optilab.train.trees import require_data
-from optilab.train.without_compiler import EagerOptimizer, without_compiler
 
 PLAIN = (type(None), bool, int, float, str)
 

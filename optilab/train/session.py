@@ -24,7 +24,7 @@ from optilab.train import checkpoint, engine
 from optilab.train.device import configure, failures_explained, numerics, resolve_device
 from optilab.train.engine import Stopped, Training
 from optilab.train.inside import undisturbed
-from optilab.train.own_model import OwnModel
+from optilab.train.network import OwnModel
 from optilab.train.resume import Branch
 
 COMPARED = 3

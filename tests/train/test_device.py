@@ -15,7 +15,7 @@ from optilab.optimize import RULES
 from optilab.runs.provenance import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
-from optilab.train.images import Images, as_input
+from optilab.train.batches import Images, as_input
 from optilab.train.trees import leaves
 from tests.data.idx import write_idx_dataset
 from tests.train.simulated import DEVICE, OnDevice, simulated

@@ -15,7 +15,7 @@ from optilab.data import fetch
 from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.train import checkpoint, engine, optimizers
-from optilab.train.images import Images, as_input
+from optilab.train.batches import Images, as_input
 from optilab.train.optimizers import Closure
 from optilab.train.trees import all_finite
 from tests.data.idx import write_idx_dataset

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from optilab.train.inside import DROPOUTS, finite
-from optilab.train.own_model import Network
+from optilab.train.network import Network
 
 Record = dict[str, Any]
 TOLERANCE = 1e-4
