@@ -286,7 +286,7 @@ COMMANDS = ("optimize", "train", "sweep", "remedy", "race", "lr", "run")
 """The commands whose results can be claimed, and a run or a study that is there."""
 
 
-class Check(Section):
+class ClaimsEntry(Section):
     """One command, or one run, and its claims; exactly one of COMMANDS."""
 
     name: Annotated[str, MinLen(1), Doc("where the numbers are stated, or what they show")]
@@ -310,7 +310,7 @@ class Check(Section):
     expect: Claims = ()
 
     @model_validator(mode="after")
-    def _one_command(self) -> "Check":
+    def _one_command(self) -> "ClaimsEntry":
         if len(asked := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
             raise refusal(f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}")
         if self.run is not None and self.set:
@@ -333,9 +333,9 @@ class CheckFile(Section):
 
     kind: ClassVar[str] = "check"
 
-    checks: Annotated[tuple[Check, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
+    checks: Annotated[tuple[ClaimsEntry, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 
-    def chosen(self, slow: bool, pattern: str) -> Sequence[tuple[int, Check]]:
+    def chosen(self, slow: bool, pattern: str) -> Sequence[tuple[int, ClaimsEntry]]:
         """Those whose names match the pattern, each with its place; the slow ones only if `slow`."""
         return [
             (number, check)

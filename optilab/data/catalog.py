@@ -215,7 +215,6 @@ def missing(info: DatasetInfo, place: Path) -> list[str]:
 
 
 def not_found(info: DatasetInfo, folder: Path | None) -> str:
-    """Where a dataset was searched for."""
-    places = ", ".join(map(str, search_path(info, folder)))
-    names = ", ".join(info.digests or IDX_FILES)
-    return f"dataset {info.name} was not found in {places}; expected {names}, each as NAME or NAME.gz"
+    """Where a dataset was searched for, and what each place lacks."""
+    places = [f"{place} lacks {', '.join(missing(info, place))}" for place in search_path(info, folder)]
+    return f"dataset {info.name} was not found: {'; '.join(places)} (each may be there as NAME.gz)"

@@ -63,23 +63,22 @@ class Tally:
         self.losses.append(loss.detach())
         self.scores.append(torch.stack([score(logits.detach(), labels) for score in SCORES.values()]))
 
-    def row(self, split: str, replay: Replay) -> Row:
-        """`SPLIT_loss` and `SPLIT_METRIC` of the pass.
+    def row(self, split: str, epoch: int, replay: Replay) -> Row:
+        """`SPLIT_loss` and `SPLIT_METRIC` of the pass. DivergedError where a loss is not finite.
 
         The loss is the mean of the batches' losses, each with the same weight or that of its size; a metric is the
         fraction of the images that score.
         """
+        losses = torch.stack(self.losses).tolist()
+        for batch, loss in enumerate(losses, 1):
+            if not math.isfinite(loss):
+                raise DivergedError(f"diverged at epoch {epoch}, {split} batch {batch}: loss is {loss}")
         weights = self.sizes if replay.loss_mean == "images" else [1] * len(self.sizes)
-        losses = zip(torch.stack(self.losses).tolist(), weights, strict=True)
-        row = {f"{split}_loss": sum(loss * weight for loss, weight in losses) / sum(weights)}
+        products = (loss * weight for loss, weight in zip(losses, weights, strict=True))
+        row = {f"{split}_loss": sum(products) / sum(weights)}
         scores = torch.stack(self.scores)
         values = [score / sum(self.sizes) for score in scores.sum(dim=0).tolist()]
         return row | {f"{split}_{name}": value for name, value in zip(SCORES, values, strict=True)}
-
-    def overflow(self) -> tuple[int, float] | None:
-        """Index and loss of the first batch whose loss is not finite."""
-        losses = enumerate(torch.stack(self.losses).tolist())
-        return next(((index, loss) for index, loss in losses if not math.isfinite(loss)), None)
 
 
 @dataclass
@@ -201,8 +200,8 @@ class Training:
                 self.enter(stage)
             row = {
                 "epoch": self.epoch + 1,
-                **self._row("train", self._train_epoch(on_batch, stop)),
-                **self._row("val", self._validate()),
+                **self._train_epoch(on_batch, stop).row("train", self.epoch + 1, self.config.replay),
+                **self._validate().row("val", self.epoch + 1, self.config.replay),
             }
             state = {} if own.is_user_optimizer(self.optimizer) else self.optimizer.state_dict()
             if not all_finite([self.model.weights, state]):
@@ -233,7 +232,7 @@ class Training:
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
-        return self._row("test", self._evaluated(self.test)) if self.test else {}
+        return self._evaluated(self.test).row("test", self.epoch, self.config.replay) if self.test else {}
 
     @property
     def _images_per_epoch(self) -> int:
@@ -353,13 +352,6 @@ class Training:
                 logits = self.model(as_input(pixels, self.config.data))
                 tally.add(loss_of(logits, labels), logits, labels)
         return tally
-
-    def _row(self, split: str, tally: Tally) -> Row:
-        """The part of a row that a pass gives; DivergedError where a loss is not finite."""
-        if (overflow := tally.overflow()) is not None:
-            batch, loss = overflow
-            raise DivergedError(f"diverged at epoch {self.epoch + 1}, {split} batch {batch + 1}: loss is {loss}")
-        return tally.row(split, self.config.replay)
 
 
 # --- what a config means for a step ---

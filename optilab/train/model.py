@@ -87,11 +87,6 @@ class MLP(nn.Module):
         return logits
 
     @property
-    def linears(self) -> list[nn.Linear]:
-        """The linear layers of the current stage, the output layer last."""
-        return [*_linears(self.active), self.output]
-
-    @property
     def weights(self) -> list[nn.Parameter]:
         """All parameters of the current stage."""
         return [p for layer in (*self.active, self.output) for p in layer.parameters()]
