@@ -38,6 +38,7 @@ REFINEMENTS: dict[str, tuple[str, float]] = {
     "rate: growth in probe runs": ("MAX_TRIAL_GROWTH", checks.MAX_GROWTH),
     "vanishing: still in probe runs": ("MIN_TRIAL_STEP", checks.MIN_STEP),
     "vanishing: still": ("MIN_STEP", math.inf),
+    "too low: short trainings": ("PATH_STEPS", 1.0),
     "overfitting: a loss that rises": ("MIN_RISE_OF_LOSS", 0.0),
     "through time: lost in training": ("MIN_EARLY_THROUGH_TIME", math.inf),
 }

@@ -728,16 +728,19 @@ def outputs_fade(run: Evidence) -> Seen | None:
 
 MIN_LARGEST_PATH, MIN_TRIAL_PATH = 0.1, 0.005
 """Sum of |dw|/|w| over all steps, of the layer that moves most: the way it could have gone; in a probe run."""
+PATH_STEPS = 400
+"""The steps of a training in which that is little; in fewer steps, it is a fraction of it."""
 
 
 @check("learning-rate-too-low", fix="a rate at which the first step has the usual size, or `optilab lr`")
 def learning_rate_too_low(run: Evidence) -> Seen | None:
-    """The sum of |dw|/|w| over all steps, of the layer that moves most, is {MIN_LARGEST_PATH} or less; in a
-    probe run {MIN_TRIAL_PATH}, and at its pace {MIN_LARGEST_PATH} in the whole training."""
+    """The sum of |dw|/|w| over all steps, of the layer that moves most, is {MIN_LARGEST_PATH} or less, before step
+    {PATH_STEPS} in proportion; in a probe run {MIN_TRIAL_PATH}, and at its pace {MIN_LARGEST_PATH} in the whole
+    training."""
     if not (steps := run.steps):
         return None
     path = max(run.relative_steps, default=math.inf) * steps
-    bound = MIN_TRIAL_PATH if run.trial else MIN_LARGEST_PATH
+    bound = MIN_TRIAL_PATH if run.trial else MIN_LARGEST_PATH * min(1.0, steps / PATH_STEPS)
     if path > bound or _warming(run) or (run.trial and path * run.planned_steps / steps > MIN_LARGEST_PATH):
         return None
     # Units that large steps have killed do not move either.
