@@ -199,7 +199,6 @@ class Probe:
         self.input: Tensor | None = None
         self.embedded: Tensor | None = None  # the network's inputs behind its first embedding
         self._entries = weights
-        self._output: Tensor | None = None  # of the last layer
         self._before: dict[str, list[Tensor]] = {}
         self._weights: dict[str, list[nn.Parameter]] = {}
         self._in_step = False
@@ -212,7 +211,6 @@ class Probe:
 
     def close(self) -> None:
         """Take the hooks away; the forward pass is done."""
-        self._measure_output()
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -242,17 +240,9 @@ class Probe:
                 self.axes[name] = [*(taken.shape[:2] if first else (taken.shape[1], taken.shape[0]))]
             if isinstance(module, nn.Embedding) and self.embedded is None and _same(taken, self.input):
                 self.embedded = made
-        self._measure_output()
+        if made is not None and made.is_floating_point():  # until an activation follows
+            row |= _moments(_some(made))
         self.rows[name] = row
-        self._output = made.detach() if made is not None and made.is_floating_point() else None
-
-    def _measure_output(self) -> None:
-        """For the last layer: moments of its own outputs, where no activation follows."""
-        if self._output is not None and "dead" not in (row := next(reversed(self.rows.values()))):
-            row["activation_std"], row["activation_mean"] = torch.std_mean(
-                precise(_some(self._output)), correction=0
-            )
-        self._output = None
 
     def _activation(self, module: nn.Module, values: Tensor, name: str, whole: bool) -> None:
         """For the last layer: moments of what it passes on, the fraction on a flat part, and that of dead units.
@@ -269,8 +259,7 @@ class Probe:
         flat = (some <= low) | (some >= high)
         units = 1 if isinstance(module, BY_CHANNEL) else flat.dim() - 1
         dead = flat.all(dim=[axis for axis in range(flat.dim()) if axis != units])
-        row["activation_std"], row["activation_mean"] = torch.std_mean(precise(some), correction=0)
-        row |= {"saturated": flat.float().mean(), "dead": dead.float().mean()}
+        row |= {**_moments(some), "saturated": flat.float().mean(), "dead": dead.float().mean()}
         if name not in _NEVER_FLAT:
             self.activations.append(name)
 
@@ -337,6 +326,11 @@ class Probe:
             row["gradient_norm"] = joint_norm(gradients) if gradients else None
             row["weight_norm"] = joint_norm(mine)
             row["common"] = common_share(module, mine[0])
+
+
+def _moments(values: Tensor) -> LayerRow:
+    std, mean = torch.std_mean(precise(values), correction=0)
+    return {"activation_std": std, "activation_mean": mean}
 
 
 def _some(values: Tensor) -> Tensor:
