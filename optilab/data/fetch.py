@@ -12,7 +12,7 @@ from pathlib import Path
 
 from optilab.data.catalog import DatasetInfo, destination, file_of, find, not_found
 from optilab.data.read import Dataset, info_of, load, one_line, read_content, require, sha256
-from optilab.errors import DataError, SystemFailure, UsageError
+from optilab.errors import DataError, UsageError, system_failures
 from optilab.files import write_atomic
 
 SECONDS = 10.0
@@ -73,8 +73,10 @@ def fetch(dataset: str, folder: Path | None = None) -> Path | None:
             except DataError as error:
                 failures += str(error).splitlines()
                 continue
+        with system_failures():
+            place.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            _write(place / name, content)
+            write_atomic(place / name, content)
         return place
     package = f", or install Debian's package {info.package}" if info.package else ""
     archives = ", ".join(f"{name.removesuffix('.gz')}.gz" for name in info.digests)
@@ -89,17 +91,6 @@ def _is_intact(info: DatasetInfo, place: Path, name: str) -> bool:
         return sha256(read_content(file_of(place, name), name)) == info.digests[name]
     except DataError:
         return False
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        file = next(filter(Path.is_file, path.parents))
-        raise SystemFailure(f"{file} is a file, not a directory") from None
-    except OSError as error:
-        raise SystemFailure(f"{error.filename or path.parent}: {error.strerror}") from error
-    write_atomic(path, content)
 
 
 def _by_torchvision(info: DatasetInfo, scratch: Path) -> Path:
