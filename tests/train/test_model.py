@@ -25,7 +25,7 @@ def network(inputs=20, classes=4, seed=0, **keys):
 
 
 def linears(model):
-    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return [*(layer.linear for layer in model.active), model.output]
 
 
 def sigmoid(z):
