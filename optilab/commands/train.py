@@ -122,12 +122,8 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
             _require_one_thread(self)
         if isinstance(continued := found, Continuation):
             if continued.complete:
-                more = f"--epochs {2 * continued.done} trains it to epoch {2 * continued.done}"
-                advice = more if continued.done == continued.config.epochs else "it stopped early"
                 if not place.library:
-                    terminal.note(
-                        f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')}); {advice}"
-                    )
+                    terminal.note(f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')})")
                 return _ended(continued.path, continued.config, self)
             return _trained(continued.path, continued.config, self, place)
         if self.seeds is not None:
@@ -150,8 +146,6 @@ def _begun(request: Train, place: Place) -> Any:
     """The rest of a run, a fork, or the config of a new run."""
     changes = request.changes
     config: Any = request.config if request.file is None else request.file
-    if request.fork and str(config).isdecimal():
-        raise UsageError(f"the epoch of a fork follows its run: write {request.fork}@{config}")
     if request.fork is not None:
         from optilab.train.resume import branch
 
@@ -232,10 +226,7 @@ def _run(
             where = (dataset, path.parent, path.name, provenance(place.argv, ["numpy", "torch"]))
             training, run = session.fork(fork, *where) if fork else session.start(config, *where)
         if not place.silent:
-            sizes = (len(training.train), len(training.validation))
-            header(
-                training.config, training.inputs, dataset.classes, *sizes, str(training.device), dataset.digests
-            )
+            header(training, dataset)
             if fork:
                 forked(run.manifest["fork"])
 
@@ -423,36 +414,25 @@ class SeedsAnswer(EndedStudy):
 # --- what is shown meanwhile --------------------------------------------------------------------------------
 
 
-def header(
-    config: "TrainConfig",
-    inputs: int,
-    classes: int,
-    train: int,
-    validation: int,
-    device: str,
-    digests: Mapping[str, str],
-) -> None:
+def header(training: "Training", dataset: "Dataset") -> None:
     """The network, the optimizer, the seed and the dataset, in two lines."""
     from optilab.config.own_network import OwnNetwork
 
-    optimizer = settings(config.optimizer).replace("   ", " ")
-    threads = f", {plural(config.threads, 'thread')}" if device == "cpu" else ""
+    config, device = training.config, str(training.device)
+    model, optimizer = config.model, settings(config.optimizer).replace("   ", " ")
     facts = [
         config.name,
-        config.model.name
-        if isinstance(config.model, OwnNetwork)
-        else _widths(config.model.widths(inputs, classes)),
+        model.name if isinstance(model, OwnNetwork) else _widths(model.widths(training.inputs, dataset.classes)),
         f"{config.optimizer.name} {optimizer}",
         f"batch {config.data.batch_size}",
         f"seed {config.seed}",
-        f"{device}{threads}",
+        f"{device}, {plural(config.threads, 'thread')}" if device == "cpu" else device,
     ]
     terminal.say("   ".join(facts), style="bold")
-    info = config.data.info
+    info, train, validation = config.data.info, len(training.train), len(training.validation)
     name, checked = info.name if info.is_custom else info.title, "checksums ok"
     if info.form == "npz":  # nobody has published a checksum to compare with
-        ((name, digest),) = digests.items()
-        checked = f"sha256 {digest[:16]}"
+        checked = f"sha256 {next(iter(dataset.digests.values()))[:16]}"
     terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
 
 
