@@ -87,33 +87,23 @@ def numerics(device: torch.device) -> dict[str, Any]:
     return {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
 
 
-def generator_state(device: torch.device) -> Tensor | None:
-    """The state of the device's own random generator; None for the CPU, whose generator is the global one."""
+def generators(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """The states of the global generator and of the device's own; None for the CPU, whose generator is the global."""
     if device.type == "mps":
-        return torch.mps.get_rng_state()
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return torch.get_rng_state(), torch.mps.get_rng_state()
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
-def set_generator_state(device: torch.device, state: Tensor | None) -> None:
-    """Restore a state. One of another kind of device is ignored: the draws there differ in any case."""
-    current = generator_state(device)
+def set_generators(device: torch.device, states: tuple[Tensor, Tensor | None]) -> None:
+    """Restore what `generators` has returned; for another kind of device, whose draws differ, the global one alone."""
+    torch.set_rng_state(states[0])
+    current, state = generators(device)[1], states[1]
     if current is None or state is None or state.shape != current.shape:
         return
     if device.type == "mps":
         torch.mps.set_rng_state(state)
     else:
         torch.cuda.set_rng_state(state, device)
-
-
-def generators(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """The states of the global generator and of the device's own."""
-    return torch.get_rng_state(), generator_state(device)
-
-
-def set_generators(device: torch.device, states: tuple[Tensor, Tensor | None]) -> None:
-    """Restore what `generators` has returned."""
-    torch.set_rng_state(states[0])
-    set_generator_state(device, states[1])
 
 
 @contextlib.contextmanager

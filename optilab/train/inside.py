@@ -494,18 +494,27 @@ def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
 
 
 @contextmanager
-def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Buffers, mode, gradients and random numbers of a training are afterwards what they were."""
-    buffers, states = [(buffer, buffer.clone()) for buffer in model.buffers()], generators(device)
-    training = model.training
+def kept(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """The tensors, weights or running statistics, have bit for bit the same values afterwards."""
+    before = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
     finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
+
+
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Buffers, mode, gradients and random numbers of a training are afterwards what they were."""
+    states, training = generators(device), model.training
+    try:
+        with kept([*model.buffers()]):
+            yield
+    finally:
         model.train(training)
         model.zero_grad()
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
         set_generators(device, states)
 
 

@@ -43,6 +43,7 @@ from optilab.train import own
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
 from optilab.train.eager import EagerOptimizer, without_compiler
+from optilab.train.inside import kept
 from optilab.train.network import Network
 
 Parameters = Iterable[nn.Parameter]
@@ -411,13 +412,3 @@ class Closure:
         set_generators(device, self.generators or now)
         yield
         set_generators(device, now)
-
-
-@contextmanager
-def kept(tensors: Sequence[Tensor]) -> Iterator[None]:
-    """The tensors, weights or running statistics, have bit for bit the same values afterwards."""
-    before = [tensor.detach().clone() for tensor in tensors]
-    yield
-    with torch.no_grad():
-        for tensor, value in zip(tensors, before, strict=True):
-            tensor.copy_(value)

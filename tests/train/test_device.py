@@ -195,13 +195,13 @@ def test_the_generator_of_mps_is_saved_and_restored(monkeypatch):
     monkeypatch.setattr(torch.mps, "get_rng_state", lambda: states[-1])
     monkeypatch.setattr(torch.mps, "set_rng_state", states.append)
     mps = torch.device("mps")
-    saved = device.generator_state(mps).clone()
-    device.set_generator_state(mps, saved + 1)
-    assert torch.equal(device.generator_state(mps), saved + 1)
-    device.set_generator_state(mps, torch.zeros(9, dtype=torch.uint8))  # of another kind of device
-    device.set_generator_state(mps, None)
+    here, saved = device.generators(mps)
+    device.set_generators(mps, (here, saved + 1))
+    assert torch.equal(device.generators(mps)[1], saved + 1)
+    for other in (torch.zeros(9, dtype=torch.uint8), None):  # of another kind of device
+        device.set_generators(mps, (here, other))
     assert len(states) == 2
-    assert device.generator_state(CPU) is None
+    assert device.generators(CPU)[1] is None
 
 
 FAILURES = {
