@@ -216,5 +216,8 @@ def missing(info: DatasetInfo, place: Path) -> list[str]:
 
 def not_found(info: DatasetInfo, folder: Path | None) -> str:
     """Where a dataset was searched for, and what each place lacks."""
-    places = [f"{place} lacks {', '.join(missing(info, place))}" for place in search_path(info, folder)]
-    return f"dataset {info.name} was not found: {'; '.join(places)} (each may be there as NAME.gz)"
+    places = [
+        f"{place} lacks {', '.join(missing(info, place))}" if place.is_dir() else f"there is no directory {place}"
+        for place in search_path(info, folder)
+    ]
+    return f"dataset {info.name} (four files, each as NAME or NAME.gz) was not found: {'; '.join(places)}"

@@ -198,7 +198,7 @@ def test_where_an_npz_may_be(tmp_path, monkeypatch):
     save(tmp_path / "b.npz", **four())
     with pytest.raises(DataError, match=r"expected one \.npz file, found 2"):
         data.load("npz", tmp_path)
-    with pytest.raises(DataError, match=r"a\.npz lacks train-images"):
+    with pytest.raises(DataError, match=r"there is no directory .*a\.npz"):
         data.load("mnist", tmp_path / "a.npz")
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "b.npz"))
     assert data.load("npz").folder == tmp_path / "b.npz"
