@@ -74,6 +74,7 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         ("config", "resume", "fork", "file"),
         ("resume", "seeds"),
         ("fork", "seeds"),
+        ("log", "seeds"),
         ("resume", "name"),
     )
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"seeds": ("cluster", "jobs")}
@@ -117,7 +118,9 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         from optilab.train.resume import Branch, Continuation
 
         if self.log is not None:
-            _require_tracker(self)
+            from optilab.study.export import require
+
+            require("tensorboard", "--log tensorboard", "tensorboard")
         if self.seeds is not None:
             _require_one_thread(self)
         if isinstance(continued := found, Continuation):
@@ -499,16 +502,6 @@ class TrainingDisplay:
             terminal.say(line_of(row, self._epochs, seconds, record))
         if self._log is not None:
             self._log.add({**row, "seconds": seconds})
-
-
-def _require_tracker(request: Train) -> None:
-    """UsageError for a tracker that does not exist or is not installed, and for several seeds."""
-    from optilab.study.export import require
-
-    where = request.flag("log")
-    require("tensorboard", "--log tensorboard", "tensorboard")
-    if request.seeds is not None:
-        raise UsageError("applies to one training, not to several seeds", where)
 
 
 class EventFile:
