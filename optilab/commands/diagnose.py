@@ -149,7 +149,7 @@ class Diagnosis(Answer):
         """A row per finding, most severe first."""
         return [
             {
-                "finding": finding.rule,
+                "finding": finding.name,
                 "severity": finding.severity.name.lower(),
                 "text": finding.text,
                 "threshold": finding.threshold,
@@ -236,7 +236,7 @@ class Diagnosis(Answer):
         if first.advice:
             yield f"  {first.advice}"
         if both := verdict.command_of_both(self.findings, self.config, self.changes):
-            yield Command(f"also {self.findings[1].rule}; for both at once: ", both)
+            yield Command(f"also {self.findings[1].name}; for both at once: ", both)
         if len(self.findings) > 1 or len(first.remedies) > 1:
             yield Command("  more: ", Call("diagnose", [self.config.removesuffix("/config.yaml")]))
 
@@ -296,7 +296,7 @@ def _short(value: float | None) -> str:
 def _line(finding: Finding) -> str:
     """A finding with its number, the bound that it crossed and what is normal."""
     bounds = f" (threshold: {finding.threshold}; normal: {finding.normal})" if finding.threshold else ""
-    return f"{finding.severity.name.lower()}: {finding.rule}: {finding.text}{bounds}"
+    return f"{finding.severity.name.lower()}: {finding.name}: {finding.text}{bounds}"
 
 
 def _layers(evidence: Evidence) -> Table:

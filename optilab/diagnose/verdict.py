@@ -38,7 +38,7 @@ class Severity(IntEnum):
 class Finding:
     """One cause: `text` has its number, `evidence` all of them, `remedies` are `key=value` settings, best first."""
 
-    rule: str
+    name: str
     severity: Severity
     text: str
     threshold: str
@@ -48,10 +48,6 @@ class Finding:
     advice: str = ""
     code: tuple[str, ...] = ()
     """For each remedy the line of PyTorch, where it stands in a user's code; empty where it is a setting."""
-
-    @property
-    def name(self) -> str:
-        return self.rule
 
     @property
     def remedy(self) -> str:
@@ -114,7 +110,7 @@ def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHAN
     that were set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
     code = finding.code or [""] * len(finding.remedies)
     found = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
-    rates = finding.severity > Severity.INFO and finding.rule in (
+    rates = finding.severity > Severity.INFO and finding.name in (
         "learning-rate-too-high",
         "learning-rate-too-low",
     )
@@ -255,7 +251,7 @@ def _chance_is_known(run: Evidence) -> bool:
 def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     """The verdict: `healthy`, or what is missing for that."""
     if sick(findings):
-        named = [finding.rule for finding in findings if finding.severity > Severity.INFO]
+        named = [finding.name for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
         part = f"; {missed}" if (missed := unwatched(run)) else ""
