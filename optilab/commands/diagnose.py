@@ -167,10 +167,9 @@ class Diagnosis(Answer):
         return [Command(other if number else first, step) for number, step in enumerate(steps)]
 
     @property
-    def _both(self) -> list[Command]:
+    def both(self) -> Call | None:
         """The command that tries the first remedies of two findings."""
-        both = verdict.command_of_both(self.findings, self.config, self.changes)
-        return [Command("for the first two at once: ", both)] if both else []
+        return verdict.both(self.findings, self.config, self.changes)
 
     @property
     def healthy(self) -> bool:
@@ -216,8 +215,8 @@ class Diagnosis(Answer):
                 yield _proposed("   or: " if number else "  try: ", command)
             if finding.advice:
                 yield f"  {finding.advice}"
-        for both in self._both:
-            yield from ("", both)
+        if self.both:
+            yield from ("", Command("for the first two at once: ", self.both))
 
     def brief(self) -> Iterator[Block]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
@@ -235,21 +234,20 @@ class Diagnosis(Answer):
             yield _proposed("  try: ", command)
         if first.advice:
             yield f"  {first.advice}"
-        if both := verdict.command_of_both(self.findings, self.config, self.changes):
-            yield Command(f"also {self.findings[1].name}; for both at once: ", both)
+        if self.both:
+            yield Command(f"also {self.findings[1].name}; for both at once: ", self.both)
         if len(self.findings) > 1 or len(first.remedies) > 1:
             yield Command("  more: ", Call("diagnose", [self.config.removesuffix("/config.yaml")]))
 
     def document(self) -> Mapping[str, Any]:
         """Verdict, findings, and the last epoch's layers at full precision."""
         evidence = self.evidence
-        both = verdict.command_of_both(self.findings, self.config, self.changes)
         return {
             "target": self.target,
             "trial": evidence.trial,
             "verdict": verdict.sentence(evidence, self.findings),
             "healthy": self.healthy,
-            "both": both and str(both),
+            "both": self.both and str(self.both),
             "stability": verdict.stability(evidence) or None,
             "measured_ratio": evidence.first_ratio,
             "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],

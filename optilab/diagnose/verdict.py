@@ -136,22 +136,15 @@ def _on(command: str, config: str, changes: Mapping[str, Any], **options: Any) -
     return Call(command, [config], {"set": changes, **options})
 
 
-def both(findings: Sequence[Finding]) -> Sets:
-    """The first remedies of the first two findings at once: of two causes, neither may help by itself. Empty where
-    there is one finding, or both remedies change the same key."""
-    if len(findings) < 2 or not (findings[0].remedies and findings[1].remedies):
-        return ()
-    first, second = _values(findings[0].remedies[0]), _values(findings[1].remedies[0])
+def both(findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES) -> Call | None:
+    """The first remedies of the first two findings at once: of two causes, neither may help by itself. None where there
+    is one finding, both remedies change the same key, or one is a line of code."""
+    if len(findings) < 2 or not all(finding.remedies and not any(finding.code[:1]) for finding in findings[:2]):
+        return None
+    sets = [finding.remedies[0] for finding in findings[:2]]
+    first, second = map(_values, sets)
     apart = _kept(first, second) == first and _kept(second, first) == second
-    return (*findings[0].remedies[0], *findings[1].remedies[0]) if apart else ()
-
-
-def command_of_both(
-    findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
-) -> Call | None:
-    """`both` as a command; None where there is none, and for a user's loop."""
-    sets = () if any(any(finding.code[:1]) for finding in findings[:2]) else both(findings)
-    return _train(sets, config, changes) if sets else None
+    return _train((*sets[0], *sets[1]), config, changes) if apart else None
 
 
 def _train(sets: Sequence[str], config: str, changes: Mapping[str, Any]) -> Call:

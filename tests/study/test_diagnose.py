@@ -387,14 +387,11 @@ def test_two_causes_are_both_named_with_one_command_for_both():
     findings = diagnose(seen)
     assert [finding.name for finding in findings[:2]] == ["inputs-out-of-scale", "learning-rate-too-low"]
     assert verdict.sentence(seen, findings) == "critical: inputs-out-of-scale and learning-rate-too-low"
-    sets = verdict.both(findings)
-    assert sets[0] == "data.normalize={scale: 255}"
-    assert sets[1] == "optimizer.lr=0.01"  # the default: gradients of such inputs are no measure
-    assert str(verdict.command_of_both(findings, "net.yaml")).startswith(
-        "optilab train --config net.yaml --set 'data.nor"
-    )
-    assert verdict.both(findings[:1]) == ()
-    assert verdict.both([findings[1], findings[1]]) == ()  # of the same key
+    # The default rate: gradients of such inputs are no measure.
+    sets = "--set 'data.normalize={scale: 255}' --set optimizer.lr=0.01"
+    assert str(verdict.both(findings, "net.yaml")) == f"optilab train --config net.yaml {sets}"
+    assert verdict.both(findings[:1], "net.yaml") is None
+    assert verdict.both([findings[1], findings[1]], "net.yaml") is None  # of the same key
 
 
 def test_no_remedy_is_what_the_training_has_already():
