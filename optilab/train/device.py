@@ -4,7 +4,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import torch
@@ -78,13 +77,6 @@ def alone() -> Iterator[None]:
         torch.set_rng_state(generator)
         torch.set_flush_denormal(flushed)
         _training.release()
-
-
-def numerics(device: torch.device) -> dict[str, Any]:
-    """Versions that the last bits of a GPU's numbers depend on, for a run's manifest; empty for other devices."""
-    if device.type != "cuda":
-        return {}
-    return {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
 
 
 def generators(device: torch.device) -> tuple[Tensor, Tensor | None]:

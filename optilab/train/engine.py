@@ -25,7 +25,7 @@ from optilab.optimize.rule import learning_rates
 from optilab.optimize.rules import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.runs.metrics import METRICS, QUANTITIES
-from optilab.train import curvature, inside, optimizers, own
+from optilab.train import curvature, inside, optimizers
 from optilab.train.batches import Images, as_input, draw_loaders, draw_order, end_order, generator, split
 from optilab.train.device import failures_explained, generators
 from optilab.train.inside import Probe, Record, finite
@@ -198,12 +198,11 @@ class Training:
             started = time.perf_counter()
             if (stage := self.config.stage_at(self.epoch + 1)) != self.stage:
                 self.enter(stage)
-            row = {
-                "epoch": self.epoch + 1,
-                **self._train_epoch(on_batch, stop).row("train", self.epoch + 1, self.config.replay),
-                **self._validate().row("val", self.epoch + 1, self.config.replay),
-            }
-            state = {} if own.is_user_optimizer(self.optimizer) else self.optimizer.state_dict()
+            row = {"epoch": self.epoch + 1}
+            row |= self._train_epoch(on_batch, stop).row("train", self.epoch + 1, self.config.replay)
+            draw_loaders(self.config.replay.loaders(self.stage))
+            row |= self._evaluated(self.validation).row("val", self.epoch + 1, self.config.replay)
+            state = {} if hasattr(self.optimizer, "is_user_optimizer") else self.optimizer.state_dict()
             if not all_finite([self.model.weights, state]):
                 number = "number of the optimizer's state" if all_finite(self.model.weights) else "weight"
                 raise DivergedError(f"diverged at epoch {row['epoch']}: a {number} is not finite")
@@ -333,10 +332,6 @@ class Training:
         """The learning rate of the next step, in multiples of the config's."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.optimizer.defaults["lr"] * factor
-
-    def _validate(self) -> Tally:
-        draw_loaders(self.config.replay.loaders(self.stage))
-        return self._evaluated(self.validation)
 
     @torch.inference_mode()
     def _evaluated(self, images: Images) -> Tally:

@@ -267,22 +267,16 @@ _STATE_NAMES = {
 """The entries of a torch optimizer's state by the names of the formula."""
 
 
-def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The state of a rule over the joined parameters, by the names of its formula, and `t`, the number of steps done;
-    empty before the first step."""
-    states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
-    if not states or not states[0] or states[0].get("step") == 0:
-        return {}
-    if isinstance(optimizer, RuleOptimizer):
-        return dict(states[0])
-    names = [name for name in states[0] if name in _STATE_NAMES]
-    return {_STATE_NAMES[name]: _joined([state[name] for state in states]) for name in names}
-
-
 def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
     """The `frozen_step` of the joined parameters; None before the first step, and for a rule that has no such thing."""
-    state = state_of(optimizer) if is_adaptive(rule) else {}
-    return frozen_step(rule, state, state["t"]) if state else None
+    states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
+    if not is_adaptive(rule) or not states or not states[0] or states[0].get("step") == 0:
+        return None
+    state = dict(states[0])
+    if not isinstance(optimizer, RuleOptimizer):
+        names = [name for name in states[0] if name in _STATE_NAMES]
+        state = {_STATE_NAMES[name]: _joined([one[name] for one in states]) for name in names}
+    return frozen_step(rule, state, state["t"])
 
 
 def _joined(values: Sequence[Any]) -> Any:

@@ -24,6 +24,9 @@ class UserOptimizer(EagerOptimizer):
     whose checkpoints could not hold it ends at once.
     """
 
+    is_user_optimizer = True
+    """Its state is the user's affair: of any shape, and finite or not."""
+
     def __init__(self, parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
         self.rule, self.interface, self.shaped = rule, rule.interface, rule.shaped
@@ -125,11 +128,6 @@ def build(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> 
     if isinstance(code, type) and issubclass(code, torch.optim.Optimizer):
         return torch_optimizer(parameters, rule, weight_decay)
     return UserOptimizer(parameters, rule, weight_decay)
-
-
-def is_user_optimizer(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether its state is the user's affair: of any shape, and finite or not."""
-    return isinstance(optimizer, UserOptimizer) or getattr(optimizer, "is_user_optimizer", False)
 
 
 def _named(memory: Any, like: Any) -> Any:

@@ -21,7 +21,7 @@ from optilab.errors import CheckpointError, DivergedError, OptilabError, RunErro
 from optilab.optimize.own import described, sources
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
-from optilab.train.device import configure, failures_explained, numerics, resolve_device
+from optilab.train.device import configure, failures_explained, resolve_device
 from optilab.train.engine import Stopped, Training
 from optilab.train.inside import undisturbed
 from optilab.train.network import OwnModel
@@ -313,11 +313,14 @@ def build(config: TrainConfig, dataset: Dataset) -> Training:
 
 def _numerics(training: Training) -> dict[str, Any]:
     """What the last bits depend on next to config and seed."""
+    device, gpu = training.device, dict[str, Any]()
+    if device.type == "cuda":
+        gpu = {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     return {
         "torch": torch.__version__,
-        "device": str(training.device),
+        "device": str(device),
         "device_name": platform.machine(),
         "threads": training.config.threads,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        **numerics(training.device),
+        **gpu,
     }
