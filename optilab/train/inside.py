@@ -345,17 +345,6 @@ def _same(one: Tensor, other: Tensor | None) -> bool:
 # --- records ---
 
 
-def read(rows: Sequence[LayerRow]) -> list[LayerRow]:
-    """The rows with numbers in the place of tensors: all of them are read from their device at once."""
-    tensors = dict[torch.device, dict[int, Tensor]]()
-    for value in (value for row in rows for value in row.values() if isinstance(value, Tensor)):
-        tensors.setdefault(value.device, {})[id(value)] = value
-    numbers = dict[int, float]()
-    for found in tensors.values():
-        numbers |= zip(found, torch.stack([*found.values()]).tolist(), strict=True)
-    return [{key: numbers.get(id(value), value) for key, value in row.items()} for row in rows]
-
-
 def epoch_record(
     epoch: int, probes: Sequence[Sequence[LayerRow]], lr: float | None, below_eps: float | None, named: bool = True
 ) -> Record:
@@ -363,12 +352,12 @@ def epoch_record(
 
     `eps_share`: the fraction of the parameters whose sqrt(v) is below eps. What is not finite, or not there, is null.
     """
-    layers, every = [], read([row for probe in probes for row in probe])
-    for last in every[-len(probes[-1]) :] if probes[-1] else ():
+    layers, every = [], [row for probe in probes for row in probe]
+    for last in probes[-1]:
         rows = [row for row in every if row["name"] == last["name"]]
         layer: LayerRow = {"name": last["name"], "kind": last["kind"]} if named else {}
         for key in (*MEASURED, "through_time") if named else MEASURED:
-            values = [value for row in rows if (value := row.get(key)) is not None]
+            values = [float(value) for row in rows if (value := row.get(key)) is not None]
             layer[key] = finite(sum(values) / len(values)) if values else None
         for key, part in (
             ("gradient_to_weight", layer["gradient_norm"]),
