@@ -17,7 +17,6 @@ from typing import Any
 from optilab import runs
 from optilab.config.flat import FLAT
 from optilab.config.load import load
-from optilab.config.model import ModelConfig
 from optilab.config.own_network import OwnNetwork
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
@@ -124,7 +123,13 @@ class Setup:
         while hasattr(rule, "base"):
             depth, rule = depth + 1, rule.base
         model, data = config.model, config.data
-        custom = isinstance(model, OwnNetwork)
+        if not isinstance(model, OwnNetwork):
+            network = {
+                "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
+                "norm": model.norm.name,
+                "activation": model.activation.name,
+                "saturates": math.isfinite(FLAT.get(model.activation.name, (0.0, math.inf))[1]),
+            }
         return cls(
             lr=getattr(rule, "lr", 0.0),
             rates={f"optimizer.{key}": rate for key, rate in learning_rates(config.optimizer).items()},
@@ -136,14 +141,11 @@ class Setup:
             train=data.info.train,
             validation=data.info.test,
             classes=len(data.info.classes),
-            **{
-                "normed_over": data.batch_size,
-                **(network if isinstance(model, OwnNetwork) else _network_of(model)),
-            },
+            **{"normed_over": data.batch_size, **network},
             bias_init=model.bias_init is not None,
             plateau=config.plateau is not None,
             subset=bool(data.images),
-            custom=custom,
+            custom=isinstance(model, OwnNetwork),
             optimizer=config.optimizer,
             epochs=config.epochs,
             settings=dump(config),
@@ -172,16 +174,6 @@ LOOP_FACTS = (
     *("saturates", "bias_init"),
 )
 """What the setup of a loop has besides its rates."""
-
-
-def _network_of(model: ModelConfig) -> dict[str, Any]:
-    """What optilab's own network is made of."""
-    return {
-        "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
-        "norm": model.norm.name,
-        "activation": model.activation.name,
-        "saturates": math.isfinite(FLAT.get(model.activation.name, (0.0, math.inf))[1]),
-    }
 
 
 @dataclass(frozen=True)
