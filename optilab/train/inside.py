@@ -483,7 +483,7 @@ def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
 
 
 @contextmanager
-def kept(tensors: Sequence[Tensor]) -> Iterator[None]:
+def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
     """The tensors, weights or running statistics, have bit for bit the same values afterwards."""
     before = [tensor.detach().clone() for tensor in tensors]
     try:
@@ -499,7 +499,7 @@ def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Buffers, mode, gradients and random numbers of a training are afterwards what they were."""
     states, training = generators(device), model.training
     try:
-        with kept([*model.buffers()]):
+        with restoring([*model.buffers()]):
             yield
     finally:
         model.train(training)

@@ -43,7 +43,7 @@ from optilab.train import own
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
 from optilab.train.eager import EagerOptimizer, without_compiler
-from optilab.train.inside import kept
+from optilab.train.inside import restoring
 from optilab.train.network import Network
 
 Parameters = Iterable[nn.Parameter]
@@ -291,7 +291,7 @@ def at_average(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """The network's weights at the average of the points, where the rule's result is that; afterwards where they were,
     to the bit."""
     averages = optimizer.averages() if isinstance(optimizer, RuleOptimizer) else []
-    with kept([parameter for parameter, _ in averages]):
+    with restoring([parameter for parameter, _ in averages]):
         settle(optimizer)
         yield
 
@@ -366,7 +366,7 @@ class Closure:
             ]  # by the network, since it was built
             for parameter in frozen:
                 parameter.grad = torch.zeros_like(parameter)
-            with kept(frozen):
+            with restoring(frozen):
                 optimizer.step()
 
     @torch.enable_grad()
@@ -389,7 +389,7 @@ class Closure:
         here = torch.cat([parameter.detach().flatten() for parameter in parameters])
         nearby, _ = compiled(f"{ASCENT};  w <- w + e").step(here, gradients, 1.0, (), rule)
         places = nearby.split([parameter.numel() for parameter in parameters])
-        with kept([*parameters, *self.model.buffers()]), self._repeated():
+        with restoring([*parameters, *self.model.buffers()]), self._repeated():
             with torch.no_grad():
                 for parameter, place in zip(parameters, places, strict=True):
                     parameter.copy_(place.view_as(parameter))
