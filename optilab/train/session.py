@@ -80,7 +80,7 @@ def fork(
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
             raise CheckpointError(str(checkpoint.at(branch.checkpoint, error))) from None
-        kept = training.change(config)
+        carried = training.change(config)
         if training.finished:
             reason = f"early_stopping ends the run after epoch {branch.epoch} already"
             raise UsageError(f"{reason}; fork from an earlier epoch, or --set early_stopping=null")
@@ -98,7 +98,7 @@ def fork(
         "epoch": branch.epoch,
         "sha256": hashlib.sha256(data).hexdigest(),
         "changed": branch.changed,
-        "optimizer_state": "kept" if kept else "fresh",
+        "optimizer_state": "kept" if carried else "fresh",
         "config": dump(branch.before),
         **({"fork": source.manifest["fork"]} if "fork" in source.manifest else {}),
     }
@@ -192,9 +192,8 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
     except Stopped:
         status = "interrupted"
     except DivergedError as error:
-        status, kept = "diverged", runs.checkpoints(run.path)
-        good = "" if training.finished else f"; last good checkpoint: {f'epoch {kept[0][0]}' if kept else 'none'}"
-        reason = f"{error}{good}"
+        status, last = "diverged", next((f"epoch {epoch}" for epoch, _ in runs.checkpoints(run.path)), "none")
+        reason = str(error) if training.finished else f"{error}; last good checkpoint: {last}"
         raise DivergedError(reason) from None
     except OSError as error:  # the run's own files raise SystemFailure; this was the output
         reason = f"cannot write the output: {error.strerror or error}"
