@@ -1,5 +1,6 @@
 """The dataset on disk: what is accepted, what is refused, and that a fetch leaves whole files or none."""
 
+import gc
 import gzip
 import hashlib
 import os
@@ -212,6 +213,7 @@ def web(small, tmp_path, monkeypatch):
         threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
         yield folder
         http.shutdown()
+        gc.collect()
 
 
 def test_fetch_keeps_what_is_whole(web, cache):
