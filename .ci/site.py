@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the generated pages."""
-    pages = {"commands": commands(), "keys": keys(), "api": api(), **topics()}
+    pages = {"commands": commands(), "keys": keys(), "api": api(), **topics(), "documents": documents()}
     for name, content in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content))
     return files
@@ -21,11 +21,13 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Links that lead out of docs/, which a code host follows, are words here."""
-    return re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)|\[([^\]]+)\]\([\w./-]+\.(?:ipynb|yaml|py)\)", r"\1\2", markdown)
+    return re.sub(
+        r"\[([^\]]+)\]\(\.\./[^)]*\)|\[([^\]]+)\]\([\w./-]+\.(?:ipynb|json|yaml|py)\)", r"\1\2", markdown
+    )
 
 
-def said(*words: str) -> str:
-    """What `optilab WORDS` prints, 80 columns wide."""
+def output_of(*words: str) -> str:
+    """The output of `optilab WORDS`, 80 columns wide."""
     from optilab.cli import build
 
     out = io.StringIO()
@@ -40,11 +42,11 @@ def commands() -> str:
 
     from optilab.cli import COMMANDS
 
-    parts = ["# Commands", "", "```text", said("--help"), "```"]
+    parts = ["# Commands", "", "```text", output_of("--help"), "```"]
     for name in COMMANDS:
         parts_of = getattr(import_module(f"optilab.commands.{name}"), "PARTS", {})
         for words in [(name,), *((name, part) for part in parts_of)]:
-            parts += ["", f"## optilab {' '.join(words)}", "", "```text", said(*words, "--help"), "```"]
+            parts += ["", f"## optilab {' '.join(words)}", "", "```text", output_of(*words, "--help"), "```"]
     return "\n".join(parts)
 
 
@@ -66,12 +68,18 @@ def topics() -> dict[str, str]:
     from optilab.commands.help import TOPICS, section
 
     pages = {}
-    for name in ("claims", "exit-codes", "documents", "diagnosis", "own"):
+    for name in ("claims", "exit-codes", "diagnosis", "own"):
         page, heading = TOPICS[name]
         text = "\n".join(section(page, heading))
         title = f"# {heading}\n\nFrom [{page}.md](../{page}.md), where it stands in its context.\n"
         pages[name] = title + re.sub(r"\]\((?=[\w.-]+\.(?:md|json))", "](../", text.partition("\n")[2])
     return pages
+
+
+def documents() -> str:
+    """Every document of `--json`: the commands that print it, and its keys."""
+    listed = (ROOT / "tests" / "golden" / "documents.txt").read_text()
+    return f"# JSON documents\n\n[What they promise](../ci.md#json-documents).\n\n```text\n{listed}```\n"
 
 
 def api() -> str:

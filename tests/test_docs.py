@@ -29,7 +29,7 @@ from tests.processes import SECONDS, missing_tools
 from tests.run import restored
 
 EXERCISE = json.loads((ROOT / "tests" / "reference" / "notebook.json").read_text())["optimize"]["cases"]
-DOCS = [page for page in PAGES if page.parent.name == "docs"]
+DOCS = [page for page in PAGES if page.parent == ROOT / "docs"]
 LONG = (
     "optilab race --out race.png",
     "--halving 3 --epochs 3",

@@ -596,5 +596,5 @@ def main(arguments: list[str]) -> None:
     if options.train:
         train_half(options.train, options.only, options.missing, options.jobs, options.bare)
     else:
-        columns = ["loops", "sick: flagged", "flagged: first cause right", "healthy: not flagged"]
+        columns = ["loops", "faulty: flagged", "flagged: first cause right", "healthy: not flagged"]
         figures.record("loops", "loops", columns, [*rows()], options.print)

@@ -334,11 +334,10 @@ def forms_with_switches(kind: Any) -> list[Any]:
 
 @cache
 def comparisons_of(rule: Any) -> list[Any]:
-    from optilab.optimize import Regime
     from optilab.verify.candidate import STEPS
     from optilab.verify.compare import comparisons
 
-    return comparisons(submission(rule), rule, (), STEPS, Regime(), ())
+    return comparisons(submission(rule), rule, (), STEPS, ())
 
 
 def is_noticed(rule: Any, program: Any) -> bool:

@@ -334,10 +334,10 @@ def main(arguments: list[str]) -> None:
     else:
         columns = [
             "tool",
-            "sick: flagged",
+            "faulty: flagged",
             "healthy: flagged",
-            "sick: first cause right",
-            "sick: some cause right",
+            "faulty: first cause right",
+            "faulty: some cause right",
         ]
         figures.record("tools", "peers", columns, [*rows(found)], options.print, STORED.name)
         plain = {name: 1000 * statistics.median(times["plain"]) for name, times in found["cost"].items()}

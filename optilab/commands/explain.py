@@ -4,24 +4,30 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from annotated_doc import Doc
 
 from optilab.commands.answer import Answer
 from optilab.commands.options import QUIET, OutputOptions, SetOptions
-from optilab.commands.paths import Algo, Function, LearningRate, Start, chosen, require_bare
+from optilab.commands.paths import Function, LearningRate, Start, chosen, require_bare
 from optilab.commands.request import Conflicts, Place
+from optilab.config.load import load
+from optilab.config.presets import algorithms
+from optilab.config.tree import Override, Tree
 from optilab.errors import UsageError, shown
-from optilab.marks import Flag
+from optilab.marks import ConfigKey, Flag, Read
+from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
-from optilab.optimize.own import UserRule
+from optilab.optimize.own import is_user_code
 from optilab.optimize.program import operations_of
-from optilab.optimize.rule import Typed
+from optilab.optimize.rule import Typed, is_formula
 from optilab.words import settings
 
 if TYPE_CHECKING:
+    from optilab import runs
+    from optilab.config.optimize import OptimizeConfig
     from optilab.optimize.path import EvaluatedStatement, WorkedStep
 
 LAST_STEP = 100_000
@@ -36,12 +42,19 @@ class Explain(SetOptions, OutputOptions):
         "optilab explain adam --step 2",
         "optilab explain sgd,momentum --step 1-3",
         "optilab explain momentum --step 3 --format markdown",
+        "optilab explain latest --step 3",
         'optilab explain rmsprop --function "w1^2 + w1*w2 + w2^2" --start 1,-2 --format latex',
     )
 
     CONFLICTS: ClassVar[Conflicts] = (("json_", "style"), ("quiet", "style"))
 
-    algo: Algo = None
+    algo: Annotated[
+        Any,
+        ConfigKey("algo"),
+        Read(algorithms),
+        Flag("NAME[,NAME...]|RUN", complete="rule", place=True),
+        Doc("One or more optimizers, with the settings of their presets, or a run of `optilab optimize`"),
+    ] = None
     step: Annotated[
         str, Flag("N,N-M"), Doc("Step numbers (starting at 1) and ranges, such as 2, 1-3 or 1,4-6")
     ] = "1"
@@ -58,7 +71,8 @@ class Explain(SetOptions, OutputOptions):
     def run(self, place: Place) -> "WorkedSteps":
         """The steps. UsageError for a step that is none, and for what changes more than the rule."""
         steps = _steps(self.step, self.flag("step"))
-        config = chosen(self)
+        run = self._run(place)
+        config = chosen(self) if run is None else _config_of(run, self.changes)
         require_bare(config, "explain")
         from optilab.optimize.path import worked_steps
 
@@ -66,6 +80,29 @@ class Explain(SetOptions, OutputOptions):
         return WorkedSteps(
             [one for path in paths for one in islice(path, steps[-1]) if one.t in steps], self.style
         )
+
+    def _run(self, place: Place) -> "runs.Record | None":
+        """The run that stands in the place of an optimizer. UsageError for that of another command."""
+        name = self.given.get("algo")
+        if not isinstance(name, str) or name in RULES or is_user_code(name) or is_formula(name):
+            return None
+        from optilab import runs  # which takes longer to import than a step takes
+
+        if name != "latest" and not runs.is_ours(place.folder / name):
+            return None
+        run = runs.read(runs.locate(place.folder, name, "optimize"))
+        if run.manifest["command"] != "optimize":
+            raise UsageError(f"expected a run of optimize, got {name}, one of {run.manifest['command']}")
+        return run
+
+
+def _config_of(run: "runs.Record", changes: Sequence[Override]) -> "OptimizeConfig":
+    """The config of a run, with what the request sets besides it."""
+    from optilab.config.optimize import OptimizeConfig
+    from optilab.runs.record import CONFIG
+
+    tree = Tree.read(run.config, str(run.path / CONFIG))
+    return load(OptimizeConfig, tree, [change for change in changes if change.key != "algo"])
 
 
 def _steps(text: Any, flag: str) -> list[int]:
@@ -151,28 +188,86 @@ def _lines(worked: "WorkedStep") -> list[dict[str, Any]]:
     ]
 
 
+# --- how it is written --------------------------------------------------------------------------------------
+
+
+class Style(NamedTuple):
+    """How a calculation is written: templates, and whether its formulas are LaTeX."""
+
+    title: str
+    sentence: str
+    statement: str
+    value: str
+    """Of the name of a coordinate and an equation."""
+    coordinate: str
+    is_latex: bool = True
+    begin: str = ""
+    end: str = ""
+    after: tuple[str, ...] = ()
+    """What follows a statement and its values."""
+
+    def assignment(self, line: "EvaluatedStatement") -> str:
+        """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
+        target = self.symbol(line.target)
+        if line.node == formulas.symbol(line.target):
+            return target
+        renews = r"\leftarrow" if self.is_latex else "<-"
+        return f"{target} {renews if line.is_state else '='} {self.formula(line.node, self.symbol)}"
+
+    def equation(self, name: str, equation: str) -> str:
+        """The value for a coordinate."""
+        return self.value.format(self.coordinate.format(self.symbol(name)) if name else "", equation)
+
+    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
+        return (formulas.latex if self.is_latex else formulas.text)(node, shown)
+
+    def symbol(self, name: str) -> str:
+        """A name; in LaTeX as a mathematician writes it: beta1 is a beta with an index."""
+        if not self.is_latex or name in _LETTERS:
+            return _LETTERS[name] if self.is_latex else name
+        letters = name.rstrip("0123456789")
+        index = name[len(letters) :]
+        words = letters.replace("_", r"\ ")
+        base = f"\\{letters}" if letters in _GREEK else letters if len(letters) == 1 else rf"\mathrm{{{words}}}"
+        return f"{base}_{{{index}}}" if index else base
+
+    def number(self, value: float) -> str:
+        digits, e, exponent = f"{value:.9g}".partition("e")
+        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if e and self.is_latex else digits + e + exponent
+
+
+_LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
+_GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
+STYLES: Mapping[str, Style] = {
+    "text": Style("{}", "{}", "{}", "    {:3} {}", "{}", is_latex=False),
+    "latex": Style(
+        "% {}", "% {}", r"& {} \\", r"& {}{} \\", r"{}:\quad ", begin=r"\begin{align*}", end=r"\end{align*}"
+    ),
+    "markdown": Style("### {}", "\n{}", "$${}$$\n", "- {}${}$", "${}$: ", after=("",)),
+}
+
 # --- the calculation ----------------------------------------------------------------------------------------
 
 _ACROSS = {"grad", "sum", "norm", "solve", "smallest"}
 """Functions of all coordinates at once: their numbers cannot be shown coordinate by coordinate."""
 
 
-def _written(worked: "WorkedStep", style: "_Text") -> Iterator[str]:
-    yield style.title(_title(worked))
-    yield from style.sentence(settings(worked.rule))
+def _written(worked: "WorkedStep", style: Style) -> Iterator[str]:
+    yield style.title.format(_title(worked))
+    sentences = [settings(worked.rule)]
     if not isinstance(worked.rule, Typed):  # whose name it is
-        yield from style.sentence(worked.rule.formula)
+        formula = worked.rule.formula
+        sentences.append(f"`{formula}`" if style is STYLES["markdown"] and "<-" in formula else formula)
     if worked.function.name == "expression" and (typed := formulas.coordinates(worked.function.formula)):
-        yield from style.sentence(typed)
+        sentences.append(typed)
+    yield from map(style.sentence.format, sentences)
     yield style.begin
     for line in (_given("w", worked.point), *_gradient(worked), *worked.statements):
         yield from _line(line, style)
-    if not worked.statements:
-        yield from _states(worked)
     if style.end:
         yield style.end
-    end = ", ".join(_Text().number(value) for value in worked.result)
-    yield from style.sentence(f"w after step {worked.t}: ({end})")
+    end = ", ".join(f"{value:.9g}" for value in worked.result)
+    yield style.sentence.format(f"w after step {worked.t}: ({end})")
 
 
 def _given(name: str, value: Any) -> "EvaluatedStatement":
@@ -199,12 +294,14 @@ def _gradient(worked: "WorkedStep") -> "Iterator[EvaluatedStatement]":
             yield EvaluatedStatement(f"g{i + 1}", slope, known, float(worked.gradient[i]), is_state=False)
 
 
-def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
+def _line(line: "EvaluatedStatement", style: Style) -> Iterator[str]:
     """A statement, and what it gives for each coordinate."""
     import numpy as np
 
-    yield style.statement(line)
+    yield style.statement.format(style.assignment(line))
     value = np.atleast_1d(line.value)
+    becomes = r" \to " if style.is_latex else " -> "
+    renewed = line.is_state and line.node == formulas.symbol(line.target)  # by code without a formula
     across = bool(operations_of(line.node) & _ACROSS) or value.ndim > 1 or line.node.op in ("symbol", "number")
     for i, result in enumerate(value.ravel()):
 
@@ -215,121 +312,10 @@ def _line(line: "EvaluatedStatement", style: "_Text") -> Iterator[str]:
             text = style.number(float(known.ravel()[i if known.size > 1 else 0]))
             return f"({text})" if text.startswith("-") else text
 
-        numbers = "" if across else f"{style.formula(line.node, number)} = "
-        yield style.value(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
+        numbers = f"{number(line.target).strip('()')}{becomes}" if renewed else ""
+        numbers = numbers if across else f"{style.formula(line.node, number)} = "
+        yield style.equation(f"w{i + 1}" if value.size > 1 else "", numbers + style.number(float(result)))
     yield from style.after
 
-
-def _states(worked: "WorkedStep") -> Iterator[str]:
-    import numpy as np
-
-    own = worked.rule if isinstance(worked.rule, UserRule) else None
-    for when, state in (("before", worked.state), ("after", worked.next_state)):
-        for name, value in (own.remembered(tuple(state.values())) if own else state).items():
-            if isinstance(value, tuple):  # of all points that SciPy went through
-                continue
-            yield f"{name} {when}: {np.asarray(value) if isinstance(value, list) else value}"
-
-
-# --- how it is written --------------------------------------------------------------------------------------
-
-
-class _Text:
-    """A calculation as plain text."""
-
-    begin, end = "", ""
-    after: tuple[str, ...] = ()
-    """What follows a statement and its values."""
-    renews = "<-"
-
-    def title(self, text: str) -> str:
-        return text
-
-    def sentence(self, text: str) -> Iterator[str]:
-        """A sentence next to the calculation."""
-        yield text
-
-    def statement(self, line: "EvaluatedStatement") -> str:
-        """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
-        target = self.symbol(line.target)
-        if line.node == formulas.symbol(line.target):
-            return target
-        return f"{target} {self.renews if line.is_state else '='} {self.formula(line.node, self.symbol)}"
-
-    def value(self, name: str, equation: str) -> str:
-        """The value for a coordinate."""
-        return f"    {name:3} {equation}"
-
-    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
-        return formulas.text(node, shown)
-
-    def symbol(self, name: str) -> str:
-        return name
-
-    def number(self, value: float) -> str:
-        return f"{value:.9g}"
-
-
-_LETTERS = {"lr": r"\eta", "eps": r"\varepsilon", "decay": r"\rho", "rho": r"\rho", "weight_decay": r"\lambda"}
-_GREEK = {"alpha", "beta", "gamma", "nu", "mu"}
-
-
-class _Latex(_Text):
-    """A calculation as LaTeX's `align*`; sentences are comments."""
-
-    begin, end = r"\begin{align*}", r"\end{align*}"
-    renews = r"\leftarrow"
-
-    def title(self, text: str) -> str:
-        return f"% {text}"
-
-    def sentence(self, text: str) -> Iterator[str]:
-        yield f"% {text}"
-
-    def statement(self, line: "EvaluatedStatement") -> str:
-        return rf"& {super().statement(line)} \\"
-
-    def value(self, name: str, equation: str) -> str:
-        where = rf"{self.symbol(name)}:\quad " if name else ""
-        return rf"& {where}{equation} \\"
-
-    def formula(self, node: Node, shown: Callable[[str], str]) -> str:
-        return formulas.latex(node, shown)
-
-    def symbol(self, name: str) -> str:
-        """A name as a mathematician writes it: beta1 is a beta with an index."""
-        if name in _LETTERS:
-            return _LETTERS[name]
-        letters = name.rstrip("0123456789")
-        index = name[len(letters) :]
-        words = letters.replace("_", r"\ ")
-        base = f"\\{letters}" if letters in _GREEK else letters if len(letters) == 1 else rf"\mathrm{{{words}}}"
-        return f"{base}_{{{index}}}" if index else base
-
-    def number(self, value: float) -> str:
-        digits, e, exponent = super().number(value).partition("e")
-        return rf"{digits} \cdot 10^{{{int(exponent)}}}" if e else digits
-
-
-class _Markdown(_Latex):
-    """A calculation as Markdown with formulas between dollars."""
-
-    begin, end = "", ""
-    after = ("",)
-
-    def title(self, text: str) -> str:
-        return f"### {text}"
-
-    def sentence(self, text: str) -> Iterator[str]:
-        yield from ("", f"`{text}`" if "<-" in text else text)
-
-    def statement(self, line: "EvaluatedStatement") -> str:
-        return f"$${_Text.statement(self, line)}$$\n"
-
-    def value(self, name: str, equation: str) -> str:
-        return f"- {f'${self.symbol(name)}$: ' if name else ''}${equation}$"
-
-
-STYLES: Mapping[str, _Text] = {"text": _Text(), "markdown": _Markdown(), "latex": _Latex()}
 
 COMMAND = Explain

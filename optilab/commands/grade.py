@@ -5,7 +5,6 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -85,11 +84,8 @@ class Grade(Against, FormatOptions):
 def _with_progress(rows: "Iterable[classroom.Graded]", count: int) -> "Iterator[classroom.Graded]":
     """Pass rows through; say how many there are, in a pipe every ten seconds and, after that, at the end."""
     last, noted = time.monotonic(), False
-    slow = f"grading {plural(count, 'submission')}: the first takes long on a busy machine"
-    with terminal.err.status(f"grading {count} submissions") as status, ExitStack() as waiting:
-        waiting.enter_context(terminal.after_silence(slow))
+    with terminal.err.status(f"grading {count} submissions") as status:
         for number, row in enumerate(rows, 1):
-            waiting.close()
             yield row
             status.update(f"graded {number} of {count}")
             if not terminal.err.is_terminal and time.monotonic() - last > (0 if noted and number == count else 10):

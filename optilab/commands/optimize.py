@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import inf, isclose
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from annotated_doc import Doc
 from annotated_types import Ge, Le
@@ -19,7 +19,7 @@ from optilab.commands.request import Conflicts, Place
 from optilab.config.load import load
 from optilab.config.section import dump, to_yaml
 from optilab.config.tree import Override
-from optilab.errors import ExitCode, UsageError
+from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Status
 from optilab.optimize.formula import coordinates
@@ -28,7 +28,7 @@ from optilab.optimize.rule import Rule, Typed, short_name
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid
-from optilab.words import listed, plural, setting, settings
+from optilab.words import plural, setting, settings
 
 if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
@@ -59,7 +59,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         "optilab optimize --algo sgd,momentum,adam --out paths.png --out paths.gif",
     )
     CONFLICTS: ClassVar[Conflicts] = (("name", "no_save"),)
-    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4", ".html")}
+    WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "animate": (".gif", ".mp4")}
 
     algo: Algo = None
     function: Function = None
@@ -80,7 +80,7 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     out: Annotated[
         list[str] | None,
         OUT,
-        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4) or a page (.html)"),
+        Doc("Write a plot (.png, .svg, .pdf), or the steps as a film (.gif, .mp4)"),
     ] = None
     fail_on_divergence: Annotated[bool, Doc("Exit with status 6 if a path diverges [report it, exit 0]")] = False
 
@@ -88,15 +88,9 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
     def animate(self) -> str | None:
         return self.file_of("animate")
 
-    @property
-    def _writes_page(self) -> bool:
-        return (self.animate or "").lower().endswith(".html")
-
     def run(self, place: Place) -> "LabPaths":
         """Follow the paths, write what is asked for, and the run; that of a script where it has a name."""
         config, note = chosen(self), ""
-        if self._writes_page:
-            _require_page(config, self.flag("out"))
         if self.tune:
             config, note = tuned(config, self.tune, self.changes)
         paths = follow(config)
@@ -116,18 +110,8 @@ class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
         )
 
 
-def _require_page(config: "OptimizeConfig", where: str) -> None:
-    """UsageError for a config that a page cannot run."""
-    from optilab.commands.play import require
-
-    try:
-        require(config, "a page")
-    except UsageError as error:
-        raise UsageError(f"{error}; expected {listed(PICTURES, 'or')}, got .html", where) from None
-
-
 def _draw(found: "LabPaths", request: Optimize) -> None:
-    """The picture files; matplotlib is imported only here. A film that ends in .html is a page."""
+    """The picture files; matplotlib is imported only here."""
     if not (request.plot or request.animate):
         return
     from optilab.commands.charts.paths import require_plane
@@ -135,9 +119,7 @@ def _draw(found: "LabPaths", request: Optimize) -> None:
 
     chart = found.chart()
     request.draw(lambda: chart)
-    if request.animate and request._writes_page:
-        found.report(request.animate)
-    elif request.animate:
+    if request.animate:
         require_plane(found.function)
         chart_file.animate(chart, request.animate, request.dark)
 
@@ -228,12 +210,6 @@ class LabPaths(Answer):
             zip(self.config.labels, self.config.algo, self.paths.values(), strict=True),
             key=lambda one: (order.index(one[2].status), float(one[2].values[-1])),
         )
-
-    def page(self, title: str | None) -> bytes:
-        """The page of `play`, on which the settings of the rules can be moved."""
-        from optilab.commands.play import page
-
-        return page(self.config, title or self.note)
 
     @property
     def code(self) -> ExitCode:
@@ -334,7 +310,8 @@ class LabPaths(Answer):
         if "default" in ours and len(set(whose)) > 1:
             yield "default settings are made for networks: tune all optimizers alike with --tune 50"
         yield ""
-        yield from _rates(config, ranked)
+        if known := _theory(config, *ranked[0][1:]):
+            yield from (_best_possible(known.bounds), "")
         yield from self._chaos()
         if self.options is not None:
             again = Call("optimize", options={"algo": ranked[0][1].name, **self.options})
@@ -440,94 +417,69 @@ def origin(rule: Any) -> str:
 # --- theory of quadratic functions --------------------------------------------------------------------------
 
 
-def _bounds(config: "OptimizeConfig") -> dict[str, float] | None:
-    """The best possible rates; None where the function is no quadratic, or something is around the rule."""
-    from optilab.optimize import Regime
-    from optilab.optimize.theory import best_rates
+class Theory(NamedTuple):
+    """The best possible rates on a quadratic, the measured rate of a path, and what theory predicts of its rule."""
 
-    return best_rates(config.function) if config.regime == Regime() else None
+    bounds: Mapping[str, float]
+    rate: float | None
+    prediction: Any
+
+    @property
+    def measured(self) -> str:
+        return "" if self.rate is None else f"x{self.rate:.4g}"
+
+
+def _theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> Theory | None:
+    """None where the function is no quadratic, or something is around the rule."""
+    from optilab.optimize import Regime
+    from optilab.optimize.path import measured_rate
+    from optilab.optimize.theory import best_rates, predict
+
+    bounds = best_rates(config.function) if config.regime == Regime() else None
+    if bounds is None:
+        return None
+    return Theory(bounds, measured_rate(path, config.function), predict(rule, config.function, config.start))
 
 
 def _theory_facts(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> dict[str, Any] | None:
-    from optilab.optimize.path import measured_rate
-    from optilab.optimize.theory import predict
-
-    bounds = _bounds(config)
-    if bounds is None:
+    known = _theory(config, rule, path)
+    if known is None:
         return None
-    prediction = predict(rule, config.function, config.start)
-    known = {} if prediction is None else {**asdict(prediction), "stable": prediction.stable}
-    return {**known, "measured_rate": measured_rate(path, config.function), "best_rates": bounds}
+    predicted = known.prediction and {**asdict(known.prediction), "stable": known.prediction.stable}
+    return {**(predicted or {}), "measured_rate": known.rate, "best_rates": known.bounds}
 
 
 def theory(config: "OptimizeConfig", rule: Any, path: "Trajectory") -> str | None:
     """One line: the prediction for a rule on a quadratic next to the measured rate; None on other functions."""
-    from optilab.optimize.path import measured_rate
-    from optilab.optimize.theory import predict
-
-    bounds = _bounds(config)
-    if bounds is None:
+    known = _theory(config, rule, path)
+    if known is None:
         return None
-    rate = measured_rate(path, config.function)
-    measured = f" (measured x{rate:.4g})" if rate is not None else ""
-    prediction = predict(rule, config.function, config.start)
+    prediction, measured = known.prediction, f" (measured {known.measured})" * bool(known.measured)
     if prediction is None:
-        own = f"; measured x{rate:.4g} per step" if rate is not None else ""
-        return f"theory: no formula for {rule.name}{own}; {_best_possible(bounds)}"
+        own = f"; measured {known.measured} per step" * bool(known.measured)
+        return f"theory: no formula for {rule.name}{own}; {_best_possible(known.bounds)}"
     if not prediction.stable and not prediction.unstable_share:
         return (
             f"theory: unstable above lr {prediction.largest_lr:.4g}, but this start has no part in the unstable "
             f"direction{measured}"
         )
-    best = _best(prediction)
+    best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
+    best = f"; best: {best} with x{prediction.best_rate:.4g}" if best else ""
+    # within what the steps of the path can tell
+    is_double = prediction.stable and prediction.eigenvalue_gap * len(path.points) < 1
+    slower = "; slower than that at first, as k*rate^k: the two eigenvalues coincide" if is_double else ""
     stable = "stable up to" if prediction.stable else "unstable, stable below"
     if isclose(rule.lr, prediction.largest_lr, rel_tol=1e-9):
         stable = "at the limit, where one direction neither shrinks nor grows: stable below"
     return (
         f"theory: {stable} lr {prediction.largest_lr:.4g}; distance x{prediction.rate:.4g} per step in the long run"
-        f"{measured}{_defect(prediction, path)}{f'; best: {best}' if best else ''}"
+        f"{measured}{slower}{best}"
     )
-
-
-def _best(prediction: Any) -> str:
-    best = ", ".join(f"{key} {value:.4g}" for key, value in prediction.best.items())
-    return f"{best} with x{prediction.best_rate:.4g}" if best else ""
-
-
-def _defect(prediction: Any, path: "Trajectory") -> str:
-    """Why the measured rate is slower where both eigenvalues coincide, within what the steps of the path can tell."""
-    double = prediction.stable and prediction.eigenvalue_gap * len(path.points) < 1
-    return "; slower than that at first, as k*rate^k: the two eigenvalues coincide" if double else ""
 
 
 def _best_possible(bounds: Mapping[str, float]) -> str:
     descent, momentum = bounds["sgd"], bounds["momentum"]
     return f"best possible per step: x{descent:.4g} with gradient descent, x{momentum:.4g} with momentum"
-
-
-def _rates(config: "OptimizeConfig", ranked: "Sequence[tuple[str, Any, Trajectory]]") -> Iterator[Block]:
-    """The rates of several rules on a quadratic as a table; nothing on other functions."""
-    from optilab.optimize.path import measured_rate
-    from optilab.optimize.theory import predict
-
-    bounds = _bounds(config)
-    if bounds is None:
-        return
-    shown, notes = [], []
-    for label, rule, path in ranked:
-        rate, prediction = measured_rate(path, config.function), predict(rule, config.function, config.start)
-        measured = f"x{rate:.4g}" if rate is not None else "-"
-        if prediction is None:
-            shown.append([label, "-", measured, "-", "-"])
-            continue
-        stable = f"lr {prediction.largest_lr:.4g}"
-        shown.append([label, f"x{prediction.rate:.4g}", measured, stable, _best(prediction) or "-"])
-        if not prediction.stable and not prediction.unstable_share:
-            notes.append(f"{label}: unstable, but this start has no part in the unstable direction")
-        elif defect := _defect(prediction, path):
-            notes.append(f"{label}{defect.replace(';', ':', 1)}")
-    yield grid(["convergence rate", "theory", "measured", "stable up to", "best"], shown, left=(0, 4))
-    yield from (*notes, _best_possible(bounds), "")
 
 
 COMMAND = Optimize

@@ -6,6 +6,7 @@ scripts are formula.js, which runs the formulas, and play.js.
 
 import json
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,8 @@ EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
 MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
+LARGEST = 1e30
+"""What a browser can draw, whose numbers have 32 bits."""
 
 
 class Play(SetOptions, OutputOptions):
@@ -118,11 +121,9 @@ class Playground(Answer):
         if self.note:
             terminal.note(self.note)
         if self.diverged:
+            verb = "diverges" if len(self.diverged) == 1 else "diverge"
             advice = "the page opens with another lr" if self.free else "the page shows the limits"
-            terminal.note(
-                f"at these settings {', '.join(self.diverged)} diverge{'s' * (len(self.diverged) == 1)}; {advice}"
-                f"{'' if self.note or self.free else ', and --tune 50 starts at better settings'}"
-            )
+            terminal.note(f"at these settings {', '.join(self.diverged)} {verb}; {advice}")
         yield f"open it in a browser: {Path(self.file).absolute().as_uri()}"
 
     def document(self) -> dict[str, Any]:
@@ -180,7 +181,8 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     data = {
         "functions": [function_data(function, trees["function"]), *map(function_data, alike)],
         "rules": [*rules, *_other_rules(keys)],
-        "fields": _page_fields(config.epochs),
+        "fields": _page_fields(config.epochs, len(function.start)),
+        "largest": LARGEST,
         "listed": len(rules),
         "free": free,
         "start": list(map(float, function.start if config.start is None else config.start)),
@@ -238,6 +240,7 @@ def function_data(function: Objective, tree: Mapping[str, Any] | None = None) ->
     return {
         "key": function.formula if function.name == "expression" else function.name,  # in the address
         "formula": function.formula,
+        "names": ["x", "y"][: len(names)] if re.search(r"\b[xy]\b", function.formula) else names,
         "settings": _settings(function),
         "box": function.box,
         "start": function.start,
@@ -300,39 +303,36 @@ def _steps(
     function, places = config.function, [quote(key, safe="") for key in keys]
     if theory.curvatures(function) is None:
         return
-    predictions = [theory.predict(rule, function) for rule in config.algo]
-    known: list[tuple[str, Any, Any]] = [
-        row for row in zip(places, config.algo, predictions, strict=True) if row[2] and 0 < row[2].largest_lr < inf
-    ]
-    for place, rule, prediction in known[:1]:
-        limit = prediction.largest_lr
+    predictions: list[Any] = [theory.predict(rule, function) for rule in config.algo]
+    known = zip(places, config.algo, predictions, strict=True)
+    limited: list[Any] = [row for row in known if row[2] and 0 < row[2].largest_lr < inf]
+    for place, rule, prediction in limited[:1]:
         for where, factor, change in (("below", 0.98, "shrinks"), ("above", 1.02, "grows")):
-            lr = float(f"{factor * limit:.3g}")
+            lr = float(f"{factor * prediction.largest_lr:.3g}")
             moved: Any = theory.predict(replace(rule, lr=lr), function)
-            yield (
-                f"just {where} the limit",
-                f"{place}.lr={lr:g}",
-                f"{rule.name} at lr {lr:g}; its limit is {limit:.4g}: along the steepest coordinate it jumps from one "
-                f"side to the other, and the distance {change} by ×{moved.rate:.3f} per step in the long run.",
+            about = f"{rule.name} at lr {lr:g}; its limit is {prediction.largest_lr:.4g}. The steepest coordinate jumps"
+            about += (
+                f" across the minimum, and the distance {change} by ×{moved.rate:.3f} per step in the long run."
             )
-    for place, rule, prediction in [row for row in known if "beta" in row[2].best][:1]:
+            yield f"just {where} the limit", f"{place}.lr={lr:g}", about
+    for place, rule, prediction in [row for row in limited if "beta" in row[2].best][:1]:
         lr, beta = prediction.best["lr"], prediction.best["beta"]
-        yield (
-            f"the best lr and beta of {rule.name}",
-            f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}",
+        about = (
             f"{rule.name} at lr {lr:.3g} and beta {beta:.3g}: the distance shrinks fastest in the long run, by "
-            f"×{prediction.best_rate:.3f} per step. With more beta the trajectory swings, with less it crawls.",
         )
+        about += (
+            f"×{prediction.best_rate:.3f} per step. With more beta the trajectory swings, with less it crawls."
+        )
+        yield f"the best lr and beta of {rule.name}", f"{place}.lr={lr:.6g}&{place}.beta={beta:.6g}", about
     for place, rule, path in zip(places, config.algo, paths, strict=True):
         away = path.points - np.array(function.minima[0])
         if rule.name == "adam" and (past := (-np.sign(away[0]) * away).max()) > 0.01 * np.abs(away[0]).max():
-            yield (
-                "why Adam overshoots",
-                "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places),
-                "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
-                f"points ahead when the minimum is reached: a coordinate goes past it by {past:.2g}. A smaller beta1 "
-                "turns sooner. The other optimizers are hidden.",
+            hidden = "&".join(f"{other}.shown={json.dumps(other == place)}" for other in places)
+            about = "Adam's steps are about lr long, however small the gradient is, and its average of gradients still "
+            about += (
+                f"points ahead at the minimum: a coordinate goes past it by {past:.2g}. Less beta1 turns sooner."
             )
+            yield "why Adam overshoots", hidden, about
 
 
 # --- a rule and its fields ------------------------------------------------------------------------------------
@@ -378,20 +378,20 @@ def fields_of(rule: Rule) -> list[dict[str, Any]]:
     """The fields of a rule that a page can move: numbers, also whole ones where a fraction may stand, and choices.
 
     A number has a slider from `low` to `high`. `scale` says how its positions become values. linear: evenly. log:
-    evenly in the logarithm. zero-log: 0 at the left end, then as log. to-one: from 0 towards 1, evenly in the logarithm
-    of the distance from 1. What is typed may lie beyond the slider, from the first to the second
-    number of `accepted`, where None means no limit.
+    evenly in the logarithm, from 0 where it is accepted. to-one: from 0 towards 1, evenly in the logarithm of the
+    distance from 1. What is typed may lie beyond the slider, from the first to the second number of `accepted`, where
+    None means no limit.
     """
-    hints, found = get_type_hints(type(rule), include_extras=True), []
+    hints, shown = get_type_hints(type(rule), include_extras=True), []
     for item in fields(rule):  # type: ignore[arg-type]
         field, value = Field(item.name, hints[item.name], item.default), getattr(rule, item.name)
         options: tuple[Any, ...] = (False, True) if field.is_switch else field.choices
         known = {"name": field.name, "value": value, "doc": field.doc}
         if isinstance(value, float) or (type(value) is int and float in field.kinds):
-            found.append(known | _slider(field, float(value)))
+            shown.append(known | _slider(field, float(value)))
         elif len(options) > 1:
-            found.append(known | {"options": options})
-    return found
+            shown.append(known | {"options": options})
+    return shown
 
 
 BOUNDS = {Gt: "greater than", Ge: "at least", Lt: "less than", Le: "at most"}
@@ -402,26 +402,25 @@ def _slider(field: Field, value: float) -> dict[str, Any]:
     marks = {kind: field.mark(kind) for kind in BOUNDS}
     bounds = {kind: float(getattr(mark, kind.__name__.lower())) for kind, mark in marks.items() if mark}
     least, most = bounds.get(Gt, bounds.get(Ge)), bounds.get(Lt, bounds.get(Le))
-    above, below = Gt in bounds or field.name == "lr", Lt in bounds
-    scale, low, high = "linear", value - 2 * abs(value), value + 2 * abs(value)
-    if least == 0 and most == 1 and below and not above:
+    if least == 0 and most == 1 and Ge in bounds and Lt in bounds:
         scale, low, high = "to-one", 0.0, max(0.99 if value <= 0.9 else 0.999 if value <= 0.99 else 0.9999, value)
-    elif least is not None and most is not None:
-        inset = (most - least) / 200
-        low, high = least + inset * above, most - inset * below
-    elif least and value > least:
-        low, high = least + (value - least) / 50, least + 5 * (value - least)
-    elif above and value > 0:
-        scale, low, high = "log", rounded(value / 100), rounded(value * 30)
-    elif least == 0 or value == 0:
-        scale, low, high = "zero-log", rounded(value / 1e4 or 1e-4), rounded(value * 100 or 1.0)
+    elif field.name == "lr" or (least == 0 and most is None):
+        scale, low, high = "log", rounded((value or 0.01) / 1000), rounded((value or 0.01) * 100)
+    else:
+        room = 2 * abs(value) or 1.0
+        scale, low, high = (
+            "linear",
+            value - room if least is None else least,
+            value + room if most is None else most,
+        )
+        inset = (high - low) / 200
+        low, high = low + inset * (Gt in bounds), high - inset * (Lt in bounds)
     limits = " and ".join(f"{BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items())
     ends = (
         nextafter(bounds[Gt], inf) if Gt in bounds else least,
         nextafter(bounds[Lt], -inf) if Lt in bounds else most,
     )
-    words = f"a number {limits}".strip()
-    return {"scale": scale, "low": low, "high": high, "accepted": ends, "range": words}
+    return {"scale": scale, "low": low, "high": high, "accepted": ends, "range": f"a number {limits}".strip()}
 
 
 def rounded(value: float) -> float:
@@ -429,19 +428,19 @@ def rounded(value: float) -> float:
     return float(f"{value:.0e}")
 
 
-def _page_fields(epochs: int) -> list[dict[str, Any]]:
-    """The fields of the page that have a slider, but for the start, whose range is that of the function."""
-    most, noise = (
-        min(MAX_EPOCHS, max(1000, 5 * epochs)),
-        "standard deviation of the normal noise on every gradient",
-    )
+def _page_fields(epochs: int, dimension: int) -> list[dict[str, Any]]:
+    """What is set for all optimizers; a field with a scale has a slider, and one with a size is several numbers."""
+    most = min(MAX_EPOCHS, max(1000, 5 * epochs))
     return [
         {"name": "epochs", "doc": "number of steps", "scale": "log", "low": 1, "high": most, "whole": True,
          "accepted": (1, MAX_EPOCHS), "range": f"1 to {MAX_EPOCHS:,}"},
-        {"name": "noise", "doc": noise, "scale": "zero-log", "low": 0.01, "high": 10,
-         "accepted": (0, None), "range": "a number at least 0"},
+        {"name": "noise", "doc": "standard deviation of the normal noise on every gradient", "scale": "log",
+         "low": 0.01, "high": 10, "accepted": (0, None), "range": "a number at least 0"},
         {"name": "seed", "doc": "seed of the noise", "scale": "linear", "low": 0, "high": 500, "whole": True,
          "accepted": (0, 2**32 - 1), "range": "a whole number"},
+        {"name": "start", "size": dimension, "accepted": (-LARGEST, LARGEST)},
+        {"name": "at", "accepted": (0, None), "whole": True},
+        {"name": "view", "size": 2 * dimension, "accepted": (-LARGEST, LARGEST)},
     ]  # fmt: skip
 
 

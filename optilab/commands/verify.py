@@ -14,7 +14,7 @@ from optilab import signals
 from optilab.call import Call, Command
 from optilab.commands.answer import Answer
 from optilab.commands.options import SetOptions, SilentOptions
-from optilab.commands.paths import read_function
+from optilab.commands.paths import read_function, require_bare
 from optilab.commands.request import Place
 from optilab.config.load import load
 from optilab.config.presets import is_config, usual_settings
@@ -26,7 +26,7 @@ from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
-from optilab.show.table import Table, grid
+from optilab.show.table import grid
 from optilab.verify import classroom
 from optilab.words import listed, plural
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.show.chart import Chart
     from optilab.verify import candidate as candidates
-    from optilab.verify.compare import Verdict
+    from optilab.verify.compare import Comparison
 
 SHOWN = 40
 """Steps of the two paths in a picture."""
@@ -157,7 +157,7 @@ class Exam:
     def of(cls, request: Against) -> "Exam":
         """ConfigError for a rule that does not exist, and for settings that it does not have.
 
-        UsageError for a function, or something around the rule, where it works on matrices.
+        UsageError for something around the rule, and for a function where it works on matrices.
         """
         from optilab.config.optimize import OptimizeConfig
         from optilab.verify.candidate import STEPS
@@ -170,22 +170,15 @@ class Exam:
             *changes,
         ]
         config = load(OptimizeConfig, None, asked, rules="literature")
+        require_bare(config, "verify")
         rule: Any = config.algo[0]
         other, named = load(OptimizeConfig, None, asked).algo[0], "the published exercise's settings"
         chosen = frozenset(change.key for change in changes)
         if rule.weights == "matrices":
-            beside = sorted(
-                key for key in chosen if not key.startswith(("algo.", "weight_decay")) and key != "epochs"
-            )
-            regime = config.regime
-            decays = hasattr(rule, "weight_decay") and regime.weight_decay_form == "decoupled"
-            if regime.weight_decay and not decays:
-                beside.append("weight_decay, which is not its own")
-            if rule.needs:
-                beside.append(f"the {rule.name} around it")
-            if beside:
+            around = sorted(key for key in chosen if not key.startswith(("algo.", "epochs")))
+            if around := around or [f"the {rule.name} around it"] * bool(rule.needs):
                 what = f"{rule.name} works on weight matrices, and is compared on matrices of its own"
-                raise UsageError(f"{what}, without {', '.join(beside)}")
+                raise UsageError(f"{what}, without {', '.join(around)}")
         if hasattr(rule, "precision") and "algo.precision" not in chosen:  # NumPy has no bfloat16
             rule, named = replace(rule, precision="full"), "the iteration as on tensors"
             config = config.model_copy(update={"algo": (rule,)})
@@ -195,7 +188,7 @@ class Exam:
     def rule(self) -> Any:
         return self.config.algo[0]
 
-    def compare(self, candidate: "candidates.Candidate") -> "Verdict":
+    def compare(self, candidate: "candidates.Candidate") -> "Comparison":
         """Both followed step by step. UsageError where the candidate's code fails."""
         from optilab.verify.compare import ProblemInstance, compare
         from optilab.verify.explain import explain
@@ -208,7 +201,6 @@ class Exam:
             self.rule,
             [problem] if chosen else (),
             config.epochs,
-            config.regime,
             [key.removeprefix("algo.") for key in keys if key.startswith("algo.")],
             self.other if self.other != self.rule else None,
             self.named,
@@ -220,9 +212,10 @@ class Exam:
 class LabVerification(Answer):
     """Whether an implementation is the rule that it is meant to be."""
 
+    schema_version = 2
     label: str
     exam: Exam
-    verdict: "Verdict"
+    verdict: "Comparison"
     candidate: "candidates.Candidate | None" = None
     """The code, where it runs in this process."""
     kind: type[UserRule] | None = None
@@ -260,15 +253,6 @@ class LabVerification(Answer):
             for i, (own, expected) in pairs
         ]
 
-    def table(self) -> Table:
-        shown, verdict = super().table(), self.verdict
-        fixed = [f"your code takes no {', '.join(verdict.fixed)}: written in"] if verdict.fixed else []
-        fixed += [self._unchecked] if verdict.unchecked else []
-        why = [f"explained by: {reason}" for reason in verdict.explanation]
-        settings = [f"equal with {', '.join(verdict.equal_with)}"] if verdict.equal_with else []
-        by_hand = [self._by_hand] if self._by_hand else []
-        return Table(shown.columns, shown.rows, [self._rule.formula, *fixed, *why, *settings, *by_hand])
-
     def chart(self) -> "Chart":
         """The two paths where they differ first, or on the first function."""
         from optilab.commands.charts.paths import paths_chart
@@ -284,9 +268,7 @@ class LabVerification(Answer):
         rule = with_settings(self.exam.rule, verdict.settings)
         rules = {rule.name: rule, self.label: self.kind(**self.candidate.values(verdict.settings))}
         steps = min(verdict.steps, SHOWN)
-        paths = {
-            name: descend(rule, objective, start, steps, regime=config.regime) for name, rule in rules.items()
-        }
+        paths = {name: descend(rule, objective, start, steps) for name, rule in rules.items()}
         return paths_chart(objective, paths)
 
     def document(self) -> dict[str, Any]:
@@ -314,17 +296,14 @@ class LabVerification(Answer):
         yield ""
         finite = all(map(isfinite, verdict.point))
         if not finite:
-            guess = "^t" in rule.formula and not verdict.explanation
-            counts = "; where it divides by 1 - beta^t, t begins with 1" if guess else ""
-            yield f"your code returns nan or inf at step {verdict.first_step}{counts}"
+            yield f"your code returns nan or inf at step {verdict.first_step}"
         if verdict.explanation:
             yield Sentence("explained by:", "bold")
             yield from (f"  {reason}" for reason in verdict.explanation)
         elif verdict.statement:
             yield f"no edit of the formula explains it; {verdict.statement}"
         elif finite:
-            above = "formula above, term by term" if rule.name in RULES else "two codes line by line"
-            yield f"no edit of the formula explains it: check the {above}"
+            yield "no edit of the formula explains it: check the formula above, term by term"
         if verdict.equal_with:
             yield "equal with " + " ".join(f"--set {setting}" for setting in verdict.equal_with)
         if self._by_hand:
@@ -358,14 +337,13 @@ class LabVerification(Answer):
         return Command("the numbers of the step: ", Call("explain", options=options))
 
 
-def outcome(verdict: "Verdict") -> str:
+def outcome(verdict: "Comparison") -> str:
     """Whether the two are equal; else from which step on they differ, by how much and where."""
     from optilab.verify.compare import TOLERANCE as AGREEMENT
 
     if verdict.equal:
         reading = f", with {verdict.reading}" if verdict.reading else ""
-        but = f"; on a bias it {verdict.on_biases}" if verdict.on_biases else ""
-        return f"equal to {AGREEMENT:g} at every step{' on matrices' if but else ''}{reading}{but}"
+        return f"equal to {AGREEMENT:g} at every step{reading}"
     assert verdict.difference is not None
     finite = isfinite(verdict.difference)
     far = f"by {verdict.difference:.3g} of the path's size" if finite else "where it is not finite"

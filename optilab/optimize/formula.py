@@ -1,8 +1,7 @@
 """Formulas as trees: parsed by a whitelist (never by `eval`), evaluated, differentiated, printed, written as code.
 
-Three things become trees: a function that a user types ("0.1*w1^2 + 2*w2^2"), the formula of every rule
-("V <- beta*V + g;  w <- w - lr*V"), which is executed in the tests and in `explain` to prove that it is the rule, and
-one step of a rule as it runs (`optilab.optimize.trace`).
+Two things become trees: a function that a user types ("0.1*w1^2 + 2*w2^2"), and the formula of every rule
+("V <- beta*V + g;  w <- w - lr*V"), which is the program that runs (`optilab.optimize.program`).
 """
 
 import ast
@@ -244,31 +243,31 @@ def statements(formula: str) -> list[Statement]:
 
     `NAME <- EXPRESSION` renews a state or w, `NAME = EXPRESSION` names an intermediate result, or the gradient g.
     """
-    found = list[Statement]()
-    for one, column in assignments(formula):
-        if one.target in GIVEN or one.target in RULE_FUNCTIONS:
-            raise FormulaError(formula, column, f"{one.target} cannot be assigned")
-        if one.arrow != {"w": "<-", "g": "="}.get(one.target, one.arrow):
+    program = list[Statement]()
+    for statement, column in assignments(formula):
+        if statement.target in GIVEN or statement.target in RULE_FUNCTIONS:
+            raise FormulaError(formula, column, f"{statement.target} cannot be assigned")
+        if statement.arrow != {"w": "<-", "g": "="}.get(statement.target, statement.arrow):
             raise FormulaError(formula, column, "expected w <- ..., and g = ...")
-        if _has_stray_matrix(one.node):
+        if _has_stray_matrix(statement.node):
             raise FormulaError(
                 formula, column, "the matrices H and I are accepted in solve(H, x) and smallest(H) alone"
             )
-        found.append(one)
-    if not any(one.target == "w" for one in found):
+        program.append(statement)
+    if not any(statement.target == "w" for statement in program):
         raise UsageError("expected a statement w <- ..., the next point")
-    if sum(_size(one.node) for one in found) > MAX_NODES:
+    if sum(_size(statement.node) for statement in program) > MAX_NODES:
         raise UsageError(f"expected a formula of at most {MAX_NODES:,} operations, names and numbers")
-    states = {one.target for one in found if one.arrow == "<-"}
-    assigned = {one.target for one in found} - {"w"}
+    states = {statement.target for statement in program if statement.arrow == "<-"}
+    assigned = {statement.target for statement in program} - {"w"}
     later = assigned - states - {"g"}
-    for one, column in assignments(formula):
-        is_start = one.arrow == "=" and one.target[-1] == "0" and one.target[:-1] in states
-        if early := sorted(symbols(one.node) & (assigned | {"g", "t", "f", "H"} if is_start else later)):
+    for statement, column in assignments(formula):
+        is_start = statement.arrow == "=" and statement.target[-1] == "0" and statement.target[:-1] in states
+        if early := sorted(symbols(statement.node) & (assigned | {"g", "t", "f", "H"} if is_start else later)):
             reason = "is not there before the first step" if is_start else "is used before it is assigned"
             raise FormulaError(formula, column, f"{early[0]} {reason}")
-        later.discard(one.target)
-    return found
+        later.discard(statement.target)
+    return program
 
 
 def _has_stray_matrix(node: Node, inside: bool = False) -> bool:
@@ -453,71 +452,60 @@ _SIGNS = {
     "multiply": "*",
     "divide": "/",
     "remainder": " % ",
-    "negative": "-",
     "power": "^",
 }
-_BINDING = dict(zip(_SIGNS, (1, 1, 2, 2, 3, 3, 3, 3, 4), strict=True))
+_BINDING = dict(zip((*_SIGNS, "negative"), (1, 1, 2, 2, 3, 3, 3, 4, 3), strict=True))
 _NAMES = {op: name for name, op in SMOOTH.items()}
+_TEXT = {op: f"{{}}{sign}{{}}" for op, sign in _SIGNS.items()}
+_TEXT |= {"negative": "-{}", "bracket": "({})", "call": "{name}({arguments})"}
+_LATEX = _TEXT | {
+    "multiply": r"{} \cdot {}",
+    "divide": r"\frac{{{}}}{{{}}}",
+    "remainder": r"{} \bmod {}",
+    "power": "{}^{{{}}}",
+    "sqrt": r"\sqrt{{{}}}",
+    "absolute": r"\left|{}\right|",
+    "where": r"\begin{{cases}}{1} & {0}\\{2} & \text{{else}}\end{{cases}}",
+    "bracket": r"\left({}\right)",
+    "call": r"\operatorname{{{name}}}\left({arguments}\right)",
+}
+_ENCLOSED = {("divide", 0), ("divide", 1), ("power", 1)}
+"""Operations, and the arguments that LaTeX encloses by its own shape."""
 
 
 def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
     """Plain text; `shown` maps a symbol to its name or its number (negative numbers in parentheses)."""
-    if node.op == "number":
-        return _digits(node.value)
-    if node.op == "symbol":
-        return shown(node.value)
-    if node.op not in _SIGNS:
-        parts = [_bare(child, text(child, shown)) for child in node.args]
-        return f"{_NAMES.get(node.op, node.op) if node.op != 'bracket' else ''}({', '.join(parts)})"
-    parts = [text(child, shown) for child in _bracketed(node)]
-    return f"-{parts[0]}" if node.op == "negative" else _SIGNS[node.op].join(parts)
+    return _written(node, shown, _TEXT)
+
+
+def latex(node: Node, shown: Callable[[str], str]) -> str:
+    """LaTeX; `shown` as in `text`."""
+    return _written(node, shown, _LATEX)
+
+
+def _written(node: Node, shown: Callable[[str], str], notation: Mapping[str, str]) -> str:
+    if not node.args:
+        return _digits(node.value) if node.op == "number" else shown(node.value)
+    parts = []
+    for index, child in enumerate(node.args):
+        part = _written(child, shown, notation)
+        if node.op not in _BINDING or (notation is _LATEX and (node.op, index) in _ENCLOSED):
+            part = part.strip("()") if child.op == "symbol" else part
+        elif _needs_brackets(node, index):
+            part = notation["bracket"].format(part)
+        parts.append(part)
+    template, name = notation.get(node.op, notation["call"]), _NAMES.get(node.op, node.op)
+    return template.format(*parts, name=name, arguments=", ".join(parts))
+
+
+def _needs_brackets(node: Node, index: int) -> bool:
+    """Whether precedence requires brackets around an argument of an operator."""
+    here, binding = _BINDING[node.op], _BINDING.get(node.args[index].op, 9)
+    # a - (b + c), a*(b/c), which rounds otherwise than a*b/c, and (a^b)^c
+    return binding < here or (binding == here and (index > 0) == (node.op != "power"))
 
 
 def _digits(value: float) -> str:
     """The shortest digits that give the number back."""
     short = f"{value:.15g}"
     return short if float(short) == value else repr(value)
-
-
-def _bare(node: Node, written: str) -> str:
-    """Without parentheses around a single number."""
-    return written.strip("()") if node.op == "symbol" else written
-
-
-def latex(node: Node, shown: Callable[[str], str]) -> str:
-    """LaTeX; `shown` as in `text`."""
-    if node.op == "number":
-        return f"{node.value:.15g}"
-    if node.op == "symbol":
-        return shown(node.value)
-    if node.op == "bracket":
-        return rf"\left({_bare(node.args[0], latex(node.args[0], shown))}\right)"
-    if node.op in ("divide", "sqrt", "absolute"):  # these bracket by their own shape
-        parts = [_bare(child, latex(child, shown)) for child in node.args]
-        return {"divide": r"\frac{%s}{%s}", "sqrt": r"\sqrt{%s}", "absolute": r"\left|%s\right|"}[node.op] % tuple(
-            parts
-        )
-    parts = [latex(child, shown) for child in _bracketed(node)]
-    if node.op == "where":
-        return rf"\begin{{cases}}{parts[1]} & {parts[0]}\\{parts[2]} & \text{{else}}\end{{cases}}"
-    if node.op == "negative":
-        return f"-{parts[0]}"
-    if node.op == "power":
-        return f"{parts[0]}^{{{latex(node.args[1], shown)}}}"
-    if node.op in _SIGNS:
-        joint = {"multiply": r" \cdot ", "remainder": r" \bmod "}.get(node.op, _SIGNS[node.op])
-        return joint.join(parts)
-    return rf"\operatorname{{{_NAMES.get(node.op, node.op)}}}\left({', '.join(parts)}\right)"
-
-
-def _bracketed(node: Node) -> list[Node]:
-    """The operands, in brackets where precedence requires them."""
-    here = _BINDING.get(node.op, 0)
-    operands = []
-    for index, child in enumerate(node.args):
-        binding = _BINDING.get(child.op, 9)
-        tight = index > 0 and node.op != "power"  # a - (b + c), and a*(b/c), which rounds otherwise than a*b/c
-        first_power = index == 0 and node.op == "power"
-        loose = binding < here or (tight and binding == here) or (first_power and binding == here)
-        operands.append(Node("bracket", (child,)) if loose else child)
-    return operands

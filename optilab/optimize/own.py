@@ -312,6 +312,16 @@ class Interface:
         """The parts of a memory by their names in the code; empty where they have none."""
         return {}
 
+    def numbers(self, memory: Any, shape: tuple[int, ...]) -> dict[str, list[float]]:
+        """Those parts of a memory that have a number for every coordinate, or one for all."""
+        import numpy as np
+
+        parts = dict[str, list[float]]()
+        for name, value in self.remembered(memory).items():
+            with contextlib.suppress(TypeError, ValueError):
+                parts[name] = np.broadcast_to(np.asarray(value, dtype=np.float64), shape).ravel().tolist()
+        return parts
+
 
 class Function(Interface):
     """`f(w, g, ...)`; the other parameters are hyperparameters, the number of the step, or state.
@@ -551,10 +561,6 @@ class UserRule(Rule):
             raise UsageError(f"{self.name}: `formula` has {', '.join(missing)}, which is no setting of the code")
         rule: Rule = kind(**{name: getattr(self, name) for name in names})
         return rule
-
-    def remembered(self, state: State) -> dict[str, Any]:
-        """What the code remembers of the first point, by the names that it has in the code."""
-        return self.interface.remembered(state[0][0])
 
     def arguments(self, cell: int = 0, shape: tuple[int, ...] = ()) -> dict[str, Any]:
         """The code's parameters; of settings that are arrays (..., 1), those of one point of `shape`."""

@@ -12,8 +12,9 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
+from optilab.optimize.own import UserRule
 from optilab.optimize.program import coordinates, evaluate, written_out
-from optilab.optimize.rule import RULES, Rule, quantities_for, settings_in_formula
+from optilab.optimize.rule import RULES, Rule, State, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
 
@@ -169,7 +170,7 @@ class EvaluatedStatement:
     """One statement of the formula at this step: `target` gets `value`, (d,) or a number.
 
     `known` are the values of its symbols before it: settings, states, w, g, t. `is_state` is true for a state and the
-    point, false for an intermediate result.
+    point, false for an intermediate result. What code without a formula does to a state is that state itself.
     """
 
     target: str
@@ -183,8 +184,7 @@ class EvaluatedStatement:
 class WorkedStep:
     """Step `t` of a rule from `point` to `result`, both (d,), with the gradient (d,) in between.
 
-    `statements` is empty for a rule without an executable formula (a line search, a user's code). `state` and
-    `next_state` are by name.
+    `statements` is empty for a line search, which has neither a formula nor states with a value for each coordinate.
     """
 
     rule: Rule
@@ -194,8 +194,6 @@ class WorkedStep:
     gradient: Floats
     statements: tuple[EvaluatedStatement, ...]
     result: Floats
-    state: Mapping[str, Any]
-    next_state: Mapping[str, Any]
     difference: float
     """Between the formula that a user's code states and the code, relative to max(1, |w|); 0 for a formula."""
 
@@ -216,26 +214,37 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
             w, state = rule.step(point, gradient, t, before, **quantities)
             if not np.isfinite(w).all():
                 raise UsageError(f"{rule.name} on {function.name} overflows at step {t}")
-            named, after = (dict(zip(rule.states, values, strict=True)) for values in (before, state))
-            known = {**settings_in_formula(shown), **quantities, **dict(zip(shown.states, own, strict=True))}
-            known = {name: in_float64(value) for name, value in known.items()}
-            statements = evaluated(shown, known | {"w": point, "g": gradient, "t": np.float64(t)})
+            if shown.text:
+                known = {**settings_in_formula(shown), **quantities, **dict(zip(shown.states, own, strict=True))}
+                known = {name: in_float64(value) for name, value in known.items()}
+                known |= {"w": point, "g": gradient, "t": np.float64(t)}
+                statements = tuple(_evaluated(shown.program.body, known))
+            else:
+                statements = tuple(_changes(rule, before, state, w.shape))
             reached, own = shown.step(point, gradient, t, own, **quantities) if stated else (w, state)
             gap = float(np.abs(reached - w).max() / max(1.0, np.abs(w).max()))
             if gap > AGREEMENT:
                 differs = f"at step {t} the formula reaches {reached}, the code {w}"
                 raise UsageError(f"{rule.name}: `formula` does not match the code: {differs}")
-        yield WorkedStep(rule, function, t, point, gradient, statements, w, named, after, gap)
+        yield WorkedStep(rule, function, t, point, gradient, statements, w, gap)
 
 
-def evaluated(rule: Rule, known: Mapping[str, Any]) -> tuple[EvaluatedStatement, ...]:
-    """The statements of a rule's formula with their values, one after the other; those of a rule in code are none."""
-    found, values = list[EvaluatedStatement](), dict(known)
-    for one in rule.program.body if rule.text else ():
-        value = evaluate(one.node, values)
-        found.append(EvaluatedStatement(one.target, one.node, dict(values), value, one.arrow == "<-"))
-        values[one.target] = value
-    return tuple(found)
+def _evaluated(body: Sequence[formulas.Statement], known: Mapping[str, Any]) -> Iterator[EvaluatedStatement]:
+    """The statements of a formula with their values, one after the other."""
+    for one in body:
+        value = evaluate(one.node, known)
+        yield EvaluatedStatement(one.target, one.node, known, value, one.arrow == "<-")
+        known = {**known, one.target: value}
+
+
+def _changes(rule: Any, before: State, after: State, shape: tuple[int, ...]) -> Iterator[EvaluatedStatement]:
+    """The states of a user's code before and after a step, those with a number for each coordinate."""
+    if not isinstance(rule, UserRule):
+        return
+    known, renewed = (rule.interface.numbers(memories[0][0], shape) for memories in (before, after))
+    for name, values in renewed.items():
+        if name in known:
+            yield EvaluatedStatement(name, formulas.symbol(name), known, np.array(values), is_state=True)
 
 
 def lowest(function: Objective) -> float | None:

@@ -63,26 +63,26 @@ class Program:
     @cached_property
     def states(self) -> tuple[str, ...]:
         """The names that the formula renews, in this order, besides w."""
-        renewed = dict.fromkeys(one.target for one in self.statements if one.arrow == "<-")
+        renewed = dict.fromkeys(statement.target for statement in self.statements if statement.arrow == "<-")
         return tuple(name for name in renewed if name != "w")
 
     @cached_property
     def starts(self) -> Mapping[str, Node]:
         """Where states start that do not start at zero: `S0 = ...`."""
-        return {one.target[:-1]: one.node for one in self.statements if self._is_start(one)}
+        return {s.target[:-1]: s.node for s in self.statements if self._is_start(s)}
 
     @cached_property
     def body(self) -> tuple[Statement, ...]:
         """The statements of a step."""
-        return tuple(one for one in self.statements if not self._is_start(one))
+        return tuple(statement for statement in self.statements if not self._is_start(statement))
 
-    def _is_start(self, one: Statement) -> bool:
-        return one.arrow == "=" and one.target.endswith("0") and one.target[:-1] in self.states
+    def _is_start(self, statement: Statement) -> bool:
+        return statement.arrow == "=" and statement.target.endswith("0") and statement.target[:-1] in self.states
 
     @cached_property
     def names(self) -> frozenset[str]:
         """All names that are read, and the operations that are quantities of the function."""
-        nodes = [one.node for one in self.statements]
+        nodes = [statement.node for statement in self.statements]
         return frozenset().union(
             *map(symbols, nodes), *(operations_of(node) & QUANTITIES.keys() for node in nodes)
         )
@@ -90,13 +90,13 @@ class Program:
     @property
     def settings(self) -> tuple[str, ...]:
         """The names that nothing defines, in the order of the alphabet."""
-        defined = {*self.states, *(one.target for one in self.body)}
+        defined = {*self.states, *(statement.target for statement in self.body)}
         return tuple(sorted(self.names - defined - _INPUTS.keys() - QUANTITIES.keys()))
 
     @property
     def is_joint(self) -> bool:
         """Whether a coordinate of the step depends on others."""
-        return any(operations_of(one.node) & {"sum", "norm", "solve"} for one in self.statements)
+        return any(operations_of(statement.node) & {"sum", "norm", "solve"} for statement in self.statements)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -110,8 +110,9 @@ class Program:
         known |= {name: self.size(self.starts.get(name, ZERO), known) for name in self.states}
         while True:
             before = dict(known)
-            for one in self.body:
-                known[one.target] = max(known.get(one.target, NUMBER), self.size(one.node, known))
+            for statement in self.body:
+                size = self.size(statement.node, known)
+                known[statement.target] = max(known.get(statement.target, NUMBER), size)
             if known == before:
                 return known
 
@@ -135,15 +136,15 @@ class Program:
             "def step(w, g, t, _state, _settings, f=None, H=None, grad=None, diagonal=None):",
             *([f"    {every}= _state"] if every else []),
             *read.values(),
-            *(f"    {one.target} = {self._assigned(one)}" for one in self.body),
+            *(f"    {statement.target} = {self._assigned(statement)}" for statement in self.body),
             f"    return w, ({every})",
         ]
         return "\n".join(lines)
 
-    def _assigned(self, one: Statement) -> str:
+    def _assigned(self, statement: Statement) -> str:
         """The expression of a statement; w is a vector, even where one of two numbers is chosen for it."""
-        chosen = one.target == "w" and "where" in operations_of(one.node)
-        return f"_zeros(w) + ({code(one.node)})" if chosen else code(one.node)
+        chosen = statement.target == "w" and "where" in operations_of(statement.node)
+        return f"_zeros(w) + ({code(statement.node)})" if chosen else code(statement.node)
 
     def _start(self, name: str) -> str:
         start, size = self.starts.get(name), self.sizes[name]
@@ -177,7 +178,7 @@ def compiled(formula: str) -> Program:
 
 def printed(program: Program) -> str:
     """The formula of a program; the same text for two that differ in nothing but spaces and superfluous parentheses."""
-    return "; ".join(f"{one.target} {one.arrow} {text(one.node)}" for one in program.statements)
+    return "; ".join(f"{s.target} {s.arrow} {text(s.node)}" for s in program.statements)
 
 
 def executed(source: str) -> dict[str, Any]:
@@ -361,7 +362,7 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
         for root, text in zip(roots, written, strict=True)
     ]
     # np.stack takes longer than the arithmetic of most steps.
-    joined = f"np.concatenate([{', '.join(f'{one}[..., None]' for one in results)}], axis=-1)"
+    joined = f"np.concatenate([{', '.join(f'{part}[..., None]' for part in results)}], axis=-1)"
     end = f"return {results[0] if isinstance(result, Node) else joined}"
     function: Callable[[Any], Any] = executed("\n    ".join(["def function(x):", *taken, *lines, end]))["function"]
     return function
@@ -426,7 +427,7 @@ def written_out(rule: Any, function: Any, settings: Mapping[str, Node]) -> Expan
     """The step of a rule on a function; None where one of them has no formula, or the step needs a matrix."""
     trees = function.nodes() if rule.text else None
     matrices = {"solve", "smallest", "diagonal"}
-    if trees is None or any(operations_of(one.node) & matrices for one in rule.program.statements):
+    if trees is None or any(operations_of(statement.node) & matrices for statement in rule.program.statements):
         return None
     program: Program = rule.program
     known: dict[int, Node] = {}
@@ -471,8 +472,8 @@ def written_out(rule: Any, function: Any, settings: Mapping[str, Node]) -> Expan
         return values[name] if sizes[name] == VECTOR else values[name][:1]
 
     names = tuple(str(node.value) for name in moving for node in each(name))
-    for one in program.body:
-        values[one.target] = [at(one.node, i) for i in range(dimension)]
+    for statement in program.body:
+        values[statement.target] = [at(statement.node, i) for i in range(dimension)]
     return Expansion(names, value, tuple(gradient), tuple(node for name in moving for node in each(name)))
 
 

@@ -82,7 +82,17 @@ ADAM_RATIOS = {
 
 
 @dataclass(frozen=True)
-class Adam(Rule):
+class Moments(Rule):
+    """Base of the rules with the four settings of Adam."""
+
+    lr: LearningRate = 0.001
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: Eps = 1e-8
+
+
+@dataclass(frozen=True)
+class Adam(Moments):
     """Adam (Kingma & Ba 2015, algorithm 1): momentum and RMSProp with bias correction.
 
     eps_placement: outside the root as in the paper, torch.optim and optax; inside it; added to the ratio as in the
@@ -93,10 +103,6 @@ class Adam(Rule):
     name = "adam"
     text = MOMENTS + ";  w <- w - lr*({eps_placement})"
     variants = {"eps_placement": ADAM_RATIOS}
-    lr: LearningRate = 0.001
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    eps: Eps = 1e-8
     eps_placement: Annotated[
         Literal["outside", "inside", "added", "uncorrected"],
         Doc("eps outside the root, inside it, added to the ratio, or to the uncorrected root"),
@@ -116,7 +122,7 @@ class AdamW(Adam):
 
 
 @dataclass(frozen=True)
-class NAdam(Rule):
+class NAdam(Moments):
     """NAdam (Dozat 2016): Adam that looks ahead along its velocity as Nesterov does. Two forms are in use.
 
     schedule: the momentum m of step t, n of the next one, and P, the product of all so far (torch.optim.NAdam, Keras);
@@ -141,15 +147,12 @@ class NAdam(Rule):
         }
     }
     lr: LearningRate = 0.002
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    eps: Eps = 1e-8
     form: Annotated[Literal["schedule", "constant"], Doc("momentum warmed up step by step, or beta1")] = "schedule"
     momentum_decay: Annotated[float, Ge(0), Doc("speed of the momentum's schedule")] = 0.004
 
 
 @dataclass(frozen=True)
-class RAdam(Rule):
+class RAdam(Moments):
     """Rectified Adam (Liu et al. 2020): division by the second moment only once its variance is bounded.
 
     uncorrected: torch.optim.RAdam; outside: optax.radam. The paper (algorithm 2) has r > 4 and no eps; torch.optim has
@@ -163,10 +166,6 @@ class RAdam(Rule):
         "d = where(r > 5, k*v/({eps_placement}), v);  w <- w - lr*d"
     )
     variants = {"eps_placement": {"uncorrected": "(sqrt(S) + eps)/sqrt(1-beta2^t)", "outside": "sqrt(s) + eps"}}
-    lr: LearningRate = 0.001
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    eps: Eps = 1e-8
     eps_placement: Annotated[
         Literal["uncorrected", "outside"], Doc("eps added to the root before or after its correction")
     ] = "uncorrected"
@@ -320,7 +319,7 @@ ADAM_ROOTS = {"outside": "sqrt(s) + eps", "uncorrected": "sqrt(s) + eps/sqrt(1-b
 
 
 @dataclass(frozen=True)
-class AMSGrad(Rule):
+class AMSGrad(Moments):
     """AMSGrad (Reddi, Kale & Kumar 2018): Adam divided by the largest second moment so far.
 
     raw: the largest before the correction (torch.optim.Adam(amsgrad=True), Keras); corrected: after it (optax.amsgrad);
@@ -337,10 +336,6 @@ class AMSGrad(Rule):
         },
         "eps_placement": ADAM_ROOTS,
     }
-    lr: LearningRate = 0.001
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    eps: Eps = 1e-8
     largest: Annotated[
         Literal["raw", "corrected", "paper"],
         Doc("largest second moment before or after the correction, or without any"),
@@ -349,7 +344,7 @@ class AMSGrad(Rule):
 
 
 @dataclass(frozen=True)
-class Adamax(Rule):
+class Adamax(Moments):
     """Adamax (Kingma & Ba 2015, algorithm 2): Adam with the infinity norm instead of the root mean square.
 
     inside: torch.optim.Adamax, optax.adamax; outside: Keras, TensorFlow. The paper has no eps.
@@ -364,14 +359,11 @@ class Adamax(Rule):
         }
     }
     lr: LearningRate = 0.002
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    eps: Eps = 1e-8
     eps_placement: Annotated[Literal["inside", "outside"], Doc("eps inside the maximum or added to it")] = "inside"
 
 
 @dataclass(frozen=True)
-class AdaBelief(Rule):
+class AdaBelief(Moments):
     """AdaBelief (Zhuang et al. 2020): large steps where the gradient is as the velocity predicts.
 
     eps enters twice, as in the paper and in optax.adabelief. V includes g; optax before version 0.2.4 used the V
@@ -383,14 +375,11 @@ class AdaBelief(Rule):
         "V <- beta1*V + (1-beta1)*g;  S <- beta2*S + (1-beta2)*(g - V)^2 + eps;  "
         "v = V/(1-beta1^t);  s = S/(1-beta2^t);  w <- w - lr*v/(sqrt(s) + eps)"
     )
-    lr: LearningRate = 0.001
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
     eps: Eps = 1e-16
 
 
 @dataclass(frozen=True)
-class Yogi(Rule):
+class Yogi(Moments):
     """Yogi (Zaheer et al. 2018): the second moment changes by a fraction of g^2, whatever its own size.
 
     The paper (algorithm 2) corrects neither moment for its start, bias_correction False; optax and TensorFlow Addons
@@ -413,8 +402,6 @@ class Yogi(Rule):
         "eps_placement": ADAM_ROOTS,
     }
     lr: LearningRate = 0.01
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
     eps: Eps = 1e-3
     initial_accumulator: Annotated[float, Ge(0), Doc("where the moments start")] = 1e-6
     accumulators: Annotated[Literal["both", "second"], Doc("moments that start there; others start at 0")] = "both"
@@ -423,7 +410,7 @@ class Yogi(Rule):
 
 
 @dataclass(frozen=True)
-class Adopt(Rule):
+class Adopt(Moments):
     """ADOPT (Taniguchi et al. 2024): the gradient over the root of the second moment before it, averaged.
 
     The first step moves nothing. Converges with any beta2 (the paper's theorem); Adam does not. As
@@ -441,15 +428,13 @@ class Adopt(Rule):
             False: "g/max(sqrt(S), eps)",
         }
     }
-    lr: LearningRate = 0.001
-    beta1: Decay = 0.9
     beta2: Decay = 0.9999
     eps: Eps = 1e-6
     clip: Annotated[bool, Doc("limit the scaled gradient to (t-1)^(1/4), as the paper's code does")] = True
 
 
 @dataclass(frozen=True)
-class LaProp(Rule):
+class LaProp(Moments):
     """LaProp (Ziyin, Wang & Ueda 2020): Adam with the division first and the averaging after it.
 
     An old gradient keeps the scale of its own time, so any beta1 is stable with any beta2.
@@ -461,8 +446,6 @@ class LaProp(Rule):
         "V <- beta1*V + (1-beta1)*(g/(sqrt(s) + eps));  w <- w - lr*V/(1-beta1^t)"
     )
     lr: LearningRate = 4e-4
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
     eps: Eps = 1e-15
 
 
@@ -658,7 +641,7 @@ class LARS(Rule):
 
 
 @dataclass(frozen=True)
-class LAMB(Rule):
+class LAMB(Moments):
     """LAMB (You et al. 2020, arXiv:1904.00962): AdamW whose steps have the length lr*|w| in each layer.
 
     In a network each weight matrix and each bias has its own r; on a function the point has one. `bias_correction`
@@ -677,9 +660,6 @@ class LAMB(Rule):
         "bias_correction": {True: "v = V/(1-beta1^t);  s = S/(1-beta2^t)", False: "v = V;  s = S"},
         "largest_norm": {0: "norm(w)", ...: "where(largest_norm > 0, min(norm(w), largest_norm), norm(w))"},
     }
-    lr: LearningRate = 0.001
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
     eps: Eps = 1e-6
     weight_decay: WeightDecay = 0.0
     bias_correction: Annotated[bool, Doc("correct both moments for their start at zero")] = True
@@ -687,7 +667,7 @@ class LAMB(Rule):
 
 
 @dataclass(frozen=True)
-class Prodigy(Rule):
+class Prodigy(Moments):
     """Prodigy (Mishchenko & Defazio 2023): Adam whose learning rate is D, an estimate of the distance to the minimum.
 
     bias_correction is off in the paper's algorithm and its code, always on in optax.contrib.prodigy.
@@ -702,9 +682,6 @@ class Prodigy(Rule):
     )
     variants = {"bias_correction": {True: "lr*D*sqrt(1-beta2^t)/(1-beta1^t)", False: "lr*D"}}
     lr: LearningRate = 1.0
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    eps: Eps = 1e-8
     d0: Annotated[float, Gt(0), Doc("first estimate of the distance; too small is safe")] = 1e-6
     d_coef: Annotated[float, Gt(0), Doc("factor of every estimate")] = 1.0
     weight_decay: WeightDecay = 0.0

@@ -41,6 +41,7 @@ from optilab.runs.record import (
     Study,
     confirms,
     directories,
+    is_ours,
     name_of,
     read,
     read_entry,

@@ -11,10 +11,10 @@ from typing import Any
 from optilab.call import Call
 from optilab.errors import DataError, shown
 from optilab.files import Row, read_ends, read_regular, text_of
-from optilab.runs.metrics import ROW, metric_of
+from optilab.runs.metrics import metric_of
 
-COLUMNS = ("epoch", *ROW)
-"""Those that metrics.csv of every training has."""
+COLUMNS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc")
+"""Columns of metrics.csv of a training of any version; metrics that were added later may be missing."""
 TIMINGS = ("epoch", "seconds")
 
 _TABLE_BYTES = 256 << 20

@@ -7,6 +7,7 @@ logarithmic axis their log10; y upwards is negative.
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from math import ceil, floor, isfinite, log10
 from typing import Any
@@ -30,9 +31,8 @@ from optilab.show.chart import (
 )
 from optilab.words import brief, percent
 
-HIGH = 200
-"""Pixels of the height of an area, and of a line of names next to it."""
-LINE = 14
+LINE = 7.0
+"""Percent of the height of an area that a line of names next to it needs."""
 MOST_SHOWN = 12
 """Series that are all shown at first; of more the first FIRST_SHOWN."""
 FIRST_SHOWN = 6
@@ -70,11 +70,12 @@ def is_shown(chart: Chart, series: int | None) -> bool:
     return series is None or len(chart.series) <= MOST_SHOWN or series < FIRST_SHOWN
 
 
-def has_lines(chart: Chart) -> bool:
-    """Whether there is something to be switched."""
-    return len(chart.series) > 1 and any(
-        isinstance(mark, Polyline) for panel in chart.panels for mark in panel.marks
-    )
+def switches(chart: Chart) -> list[tuple[str, bool]]:
+    """The series that a reader can switch, and whether each is shown at first; none where there is a single one."""
+    marks = [mark for panel in chart.panels for mark in panel.marks]
+    if len(chart.series) < 2 or not any(isinstance(mark, Polyline) for mark in marks):
+        return []
+    return [(name, is_shown(chart, i)) for i, name in enumerate(chart.series)]
 
 
 def signs(chart: Chart) -> Iterator[tuple[str, str]]:
@@ -115,8 +116,8 @@ class _Frame:
         return 100 * (x - self.x0) / (self.x1 - self.x0)
 
     def up(self, y: float) -> float:
-        """Pixels from the top of the area."""
-        return HIGH * (self.y1 - y) / (self.y1 - self.y0)
+        """Percent of the height, from the top of the area."""
+        return 100 * (self.y1 - y) / (self.y1 - self.y0)
 
 
 def _panel(panel: Panel, chart: Chart) -> Markup:
@@ -124,20 +125,21 @@ def _panel(panel: Panel, chart: Chart) -> Markup:
     marks = [
         mark for mark in panel.marks if len(chart.series) <= MOST_DETAILED or not getattr(mark, "detail", False)
     ]
-    painted = Markup().join(svg for mark in marks for svg in PAINTERS[type(mark)](mark, frame))
-    names, ramps = _names(frame), Markup().join(_ramps(marks))
+    parts = [part for mark in marks for part in PAINTERS[type(mark)](mark, frame)]
+    texts = [part for part in parts if isinstance(part, _Text)]
+    ramps = Markup().join(_ramps(marks))
     kinds = (
-        ("named", names),
+        ("named", any(text.x is None for text in texts)),
         ("valued", panel.is_layered),
         ("colored", ramps),
         ("wide", any(len(name) > SHORT for name in panel.y.names)),
     )
     return _svg(
         '<div class="chart{kinds}" role="img" tabindex="0" aria-label="{title}{over}" data-x="{x}" data-y="{y}">'
-        '<span class="caption">{title}</span><svg class="axes" width="100%" height="200"><g class="ticks">{ticks}</g>'
+        '<span class="caption">{title}</span><svg class="axes"><g class="ticks">{ticks}</g>'
         '<svg class="plot" width="100%" height="100%" viewBox="{view}" preserveAspectRatio="none">{marks}</svg>'
-        '<rect class="frame" width="100%" height="100%"/><g class="over">{texts}{names}</g>'
-        '<text class="label" x="50%" y="236">{label}</text>{ramps}</svg></div>',
+        '<rect class="frame" width="100%" height="100%"/><g class="over">{texts}</g>'
+        '<text class="label" x="50%" y="100%">{label}</text>{ramps}</svg></div>',
         kinds="".join(f" {kind}" for kind, is_so in kinds if is_so),
         title=_title(panel, chart),
         over=f" over {panel.x.label}" if panel.x.label else "",
@@ -145,9 +147,8 @@ def _panel(panel: Panel, chart: Chart) -> Markup:
         y=_kind(panel.y),
         ticks=Markup().join(_ticks(frame)),
         view=f"{frame.x0:.8g} {-frame.y1:.8g} {frame.x1 - frame.x0:.8g} {frame.y1 - frame.y0:.8g}",
-        marks=painted,
-        texts=Markup().join(_texts(frame)),
-        names=names,
+        marks=Markup().join(part for part in parts if isinstance(part, Markup)),
+        texts=Markup().join(_painted(texts, frame)),
         label=panel.x.label,
         ramps=ramps,
     )
@@ -221,49 +222,39 @@ def _text(scale: Scale, value: float) -> str:
 
 def _ticks(frame: _Frame) -> Iterator[Markup]:
     for at, text in _labels(frame.panel.x, frame.x0, frame.x1):
-        yield _svg('<text class="x" x="{x}%" y="216">{text}</text>', x=f"{frame.across(at):.2f}", text=text)
+        yield _svg('<text class="x" x="{x}%" y="100%">{text}</text>', x=f"{frame.across(at):.2f}", text=text)
     for at, text in _labels(frame.panel.y, frame.y0, frame.y1):
         y = f"{frame.up(at):.1f}"
         yield _svg(
-            '<line x2="100%" y1="{y}" y2="{y}"/><text class="y" x="-6" y="{y}">{text}</text>', y=y, text=text
+            '<line x2="100%" y1="{y}%" y2="{y}%"/><text class="y" x="-6" y="{y}%">{text}</text>', y=y, text=text
         )
 
 
 # --- texts over the marks ------------------------------------------------------------------------------------
 
 
-def _names(frame: _Frame) -> Markup:
-    """The names of the lines that are shown at first at their right ends, far enough from each other."""
-    ends: list[tuple[float, str, str]] = []
-    chart, bold = frame.chart, dict[int, Polyline]()
-    for mark in frame.panel.marks:
-        if (
-            isinstance(mark, Polyline)
-            and mark.series is not None
-            and not mark.detail
-            and len(mark.x)
-            and mark.dash == "series"
-        ):
-            if is_shown(chart, mark.series) and len(chart.series) > 1:
-                bold[mark.series] = mark
-        elif isinstance(mark, Threshold) and mark.y is not None and mark.name:
-            ends.append((frame.up(float(_own(frame.panel.y, mark.y)[0])), mark.name, "muted"))
-        elif isinstance(mark, Heatmap) and frame.panel.is_layered and len(mark.values) * LINE <= HIGH:
-            last = [(row, value) for row, value in enumerate(mark.values[:, -1].tolist(), 1) if isfinite(value)]
-            ends += [(frame.up(row), percent(v) if mark.scale.unit else f"{v:.1e}", "muted") for row, v in last]
-    for series, line in bold.items():
-        y = _own(frame.panel.y, line.y)
-        if (seen := y[np.isfinite(y)]).size:
-            ends.append(
-                (min(max(frame.up(seen[-1]), 0), HIGH), chart.series[series], f"n{series} {_look(series)}")
+@dataclass(frozen=True)
+class _Text:
+    """A text over the marks, at a place in the units of the axes; of `x` None at the right end of its height."""
+
+    kind: str
+    x: float | None
+    y: float
+    text: str
+
+
+def _painted(texts: Sequence[_Text], frame: _Frame) -> Iterator[Markup]:
+    """Texts, those at the right end far enough from each other; a series has the name of its last line."""
+    ends = {(text.kind, text.y if "muted" in text.kind else 0): text for text in texts if text.x is None}.values()
+    heights = sorted((min(max(frame.up(end.y), 0), 100), end.text, end.kind) for end in ends)
+    for y, (_, name, kind) in zip(spread([at for at, _, _ in heights], LINE, 100), heights, strict=True):
+        yield _svg('<text class="end {kind}" x="100%" y="{y}%">{name}</text>', kind=kind, y=f"{y:.1f}", name=name)
+    for text in texts:
+        if text.x is not None:
+            at = {"x": f"{frame.across(text.x):.2f}", "y": f"{frame.up(text.y):.1f}"}
+            yield _svg(
+                '<text class="{kind}" x="{x}%" y="{y}%">{text}</text>', kind=text.kind, text=text.text, **at
             )
-    placed = spread([at for at, _, _ in sorted(ends)], LINE, HIGH)
-    return Markup().join(
-        _svg(
-            '<text class="end {look}" x="100%" y="{y}">{name}</text>', look=look, y=f"{y:.1f}", name=_fitted(name)
-        )
-        for y, (_, name, look) in zip(placed, sorted(ends), strict=True)
-    )
 
 
 def _fitted(name: str) -> str:
@@ -283,30 +274,6 @@ def spread(places: Sequence[float], apart: float, most: float) -> list[float]:
         found[i] = min(found[i], limit)
         limit = found[i] - apart
     return found
-
-
-def _texts(frame: _Frame) -> Iterator[Markup]:
-    """The values in the cells of a small map, and the names of places."""
-    panel = frame.panel
-    for mark in panel.marks:
-        if isinstance(mark, Heatmap) and panel.x.names and _is_named(mark):
-            for (row, column), value in np.ndenumerate(mark.values):
-                text = percent(value) if mark.scale.unit == "fraction" else f"{value:.3g}"
-                if isfinite(value):
-                    shade = float(Scale("", *_ends(mark)).place(value))
-                    yield _placed(frame, "cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
-        elif isinstance(mark, Points) and mark.name and np.size(mark.x):
-            x, y = (float(_own(scale, at)[0]) for scale, at in ((panel.x, mark.x), (panel.y, mark.y)))
-            yield _placed(frame, "place before" if mark.before else "place", x, y, mark.name)
-        elif isinstance(mark, Threshold) and mark.x is not None:
-            yield _placed(
-                frame, "place", float(_own(panel.x, mark.x)[0]), frame.y1 - 0.06 * (frame.y1 - frame.y0), mark.name
-            )
-
-
-def _placed(frame: _Frame, kind: str, x: float, y: float, text: str) -> Markup:
-    return _svg('<text class="{kind}" x="{x}%" y="{y}">{text}</text>', kind=kind, x=f"{frame.across(x):.2f}",
-                y=f"{frame.up(y):.1f}", text=text)  # fmt: skip
 
 
 # --- marks ---------------------------------------------------------------------------------------------------
@@ -363,27 +330,23 @@ def _marked(frame: _Frame, series: int | None, more: str = "") -> Markup:
     )
 
 
-def _polyline(line: Polyline, frame: _Frame) -> Iterator[Markup]:
+def _polyline(line: Polyline, frame: _Frame) -> Iterator[Markup | _Text]:
     if not len(line.x):
         return
     if not line.width:  # points that nothing joins
         yield from _points(Points(line.x, line.y, "place", line.series), frame)
         return
-    kind = " ".join(
-        filter(
-            None,
-            (
-                "line",
-                line.dash if line.dash != "solid" else "",
-                "thin" * (line.width < 1.5),
-                "faint" * (line.alpha < 0.8),
-            ),
-        )
-    )
+    looks = line.dash.replace("solid", ""), "thin" * (line.width < 1.5), "faint" * (line.alpha < 0.8)
+    kind = " ".join(("line", *filter(None, looks)))
     series = frame.chart.series
     role = f", {line.role}" if line.role and (len(series) == 1 or line.role != "validation") else ""
     name = Markup() if line.series is None or line.detail else _svg(
         ' data-name="{name}"', name=(series[line.series] if series else frame.panel.y.label) + role)  # fmt: skip
+    if line.series is not None and not line.detail and line.dash == "series" and len(series) > 1:
+        y = _own(frame.panel.y, line.y)
+        if is_shown(frame.chart, line.series) and np.isfinite(y).any():
+            end, name_look = y[np.isfinite(y)][-1], f"n{line.series} {_look(line.series)}"
+            yield _Text(name_look, None, end, _fitted(series[line.series]))
     d = _path(frame, line.x, line.y, line.step, "" if line.detail else f".{5 + frame.panel.y.log}g")
     yield _svg('<path {marked}{name} d="{d}"/>', marked=_marked(frame, line.series, kind), name=name, d=d)
     if line.marker and len(line.x) <= MOST_MARKED and frame.panel.is_plane:
@@ -400,24 +363,33 @@ def _band(band: Band, frame: _Frame) -> Iterator[Markup]:
     yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, band.series, "band"), d=d)
 
 
-def _points(points: Points, frame: _Frame) -> Iterator[Markup]:
+def _points(points: Points, frame: _Frame) -> Iterator[Markup | _Text]:
     """A point is a line without length and with round ends, which is not stretched."""
     x, y = _own(frame.panel.x, points.x), _own(frame.panel.y, points.y)
     d = "".join(f"M{a:.5g} {-b:.5g}h0" for a, b in zip(x, y, strict=True) if isfinite(a) and isfinite(b))
     if d:
         yield _svg('<path {marked} d="{d}"/>', marked=_marked(frame, points.series, f"point {points.symbol}"), d=d)
+    if points.name and len(x):
+        yield _Text("place before" if points.before else "place", x[0], y[0], points.name)
 
 
-def _threshold(line: Threshold, frame: _Frame) -> Iterator[Markup]:
+def _threshold(line: Threshold, frame: _Frame) -> Iterator[Markup | _Text]:
     if line.y is not None:
-        d = f"M{frame.x0:.6g} {-_own(frame.panel.y, line.y)[0]:.6g}H{frame.x1:.6g}"
+        (y,) = _own(frame.panel.y, line.y)
+        d = f"M{frame.x0:.6g} {-y:.6g}H{frame.x1:.6g}"
+        name = _Text("muted", None, y, _fitted(line.name))
     else:
-        d = f"M{_own(frame.panel.x, line.x)[0]:.6g} {-frame.y0:.6g}V{-frame.y1:.6g}"
+        (x,) = _own(frame.panel.x, line.x)
+        d = f"M{x:.6g} {-frame.y0:.6g}V{-frame.y1:.6g}"
+        name = _Text("place", x, frame.y1 - 0.06 * (frame.y1 - frame.y0), line.name)
     yield _svg('<path class="threshold {look}" d="{d}"/>', look=_look(line.series), d=d)
+    if line.name:
+        yield name
 
 
-def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup]:
-    """A picture of a pixel for each cell, and what the ends of its colors mean."""
+def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
+    """A picture of a pixel for each cell, and the values of small ones."""
+    yield from _values(heat, frame.panel)
     rows, columns = (slice(None, None, ceil(count / MOST_CELLS)) for count in heat.values.shape)
     values = np.asarray(heat.values, float)[rows, columns]
     x, y = _own(frame.panel.x, heat.x), _own(frame.panel.y, heat.y)
@@ -444,6 +416,20 @@ def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup]:
     )
 
 
+def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
+    """The values of the cells of a small map, and those of layers at the end."""
+    if panel.x.names and _is_named(heat):
+        for (row, column), value in np.ndenumerate(heat.values):
+            if isfinite(value):
+                shade = float(Scale("", *_ends(heat)).place(value))
+                text = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
+                yield _Text("cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
+    if panel.is_layered and len(heat.values) * LINE <= 100:
+        for row, value in enumerate(heat.values[:, -1].tolist(), 1):
+            if isfinite(value):
+                yield _Text("muted", None, row, percent(value) if heat.scale.unit else f"{value:.1e}")
+
+
 def _ends(heat: Heatmap) -> tuple[float, float]:
     """The values of the ends of the colors."""
     if heat.scale.is_set:
@@ -459,7 +445,7 @@ def _ramps(marks: Sequence[Any]) -> Iterator[Markup]:
         low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in _ends(heat))
         blocks = Markup().join(_svg('<tspan fill="{color}">\u2588</tspan>', color=color) for color in VIRIDIS[::2])
         yield _svg(
-            '<text class="ramp" x="100%" y="258">{low} {blocks} {high}</text>', low=low, blocks=blocks, high=high
+            '<text class="ramp" x="100%" y="100%">{low} {blocks} {high}</text>', low=low, blocks=blocks, high=high
         )
 
 
@@ -501,7 +487,7 @@ def _contour(contour: Contour, frame: _Frame) -> Iterator[Markup]:
             yield _svg('<path class="{kind}" d="{d}"/>', kind="contour" if contour.level is None else "edge", d=d)
 
 
-PAINTERS: dict[type, Callable[[Any, _Frame], Iterator[Markup]]] = {
+PAINTERS: dict[type, Callable[[Any, _Frame], Iterator[Markup | _Text]]] = {
     Polyline: _polyline,
     Band: _band,
     Points: _points,

@@ -10,18 +10,19 @@ hash it does not list.
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from optilab import __version__
-from optilab.call import Command, in_python
+from optilab.call import in_python
 from optilab.errors import DataError, UsageError, printable
 from optilab.files import output_file, read_regular, write_atomic
-from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verbatim, Verdict
+from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verdict
 from optilab.show.chart import DARK_COLORS, LIGHT_COLORS, Chart
 from optilab.show.table import Column, Table
 from optilab.show.terminal import plain
@@ -41,25 +42,28 @@ _IN_SCRIPTS = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 def asset(name: str) -> str:
     """A script or style sheet of `optilab/show/assets`, without indentation and comments."""
     text = (_FOLDER / "assets" / name).read_text(encoding="utf-8")
+    if name.endswith(".css"):
+        text = re.sub(r"\s*([{};])\s*", r"\1", text)
     return re.sub(r"(?s:/\*.*?\*/)|^ +|^ *//.*\n|(?<=\n)\n+", "", text, flags=re.MULTILINE)
 
 
 def render(title: str, blocks: Iterable[Block]) -> bytes:
     """The page of an answer, as UTF-8."""
-    shown = [_shown(block) for block in blocks if not isinstance(block, Hint)]
-    shown = [block for block in shown if block.kind != "text" or block.text != title]
-    first = [block for block in shown if block.kind in ("verdict", "next")]
+    shown = [block for block in blocks if not (isinstance(block, Hint) or _repeats(block, title))]
+    first = [block for block in shown if isinstance(block, Verdict | NextStep)]
     rest = [block for block in shown if block not in first]
-    return document(
-        "page.html", None, [asset("page.js")], title=title, first=first, blocks=rest, looks=_names(shown)
-    )
+    return document("page.html", None, title=title, first=first, blocks=rest, looks=_looks(shown))
+
+
+def _repeats(block: Block, title: str) -> bool:
+    text = block.text if isinstance(block, Sentence) else block if isinstance(block, str) else ""
+    return bool(text.strip()) and title.endswith(text.strip())
 
 
 def fragment(blocks: Iterable[Block], most: int) -> str:
     """Blocks in the page of another program, such as a notebook, without scripts and style sheets: of details the
     charts, of tables `most` rows."""
-    shown = [_shown(block, most, in_python) for block in _essential(blocks)]
-    return _environment().get_template("notebook.html").render(blocks=shown)
+    return _environment().get_template("notebook.html").render(blocks=_essential(blocks), most=most)
 
 
 def _essential(blocks: Iterable[Block], charts: bool = False) -> Iterator[Block]:
@@ -70,55 +74,38 @@ def _essential(blocks: Iterable[Block], charts: bool = False) -> Iterator[Block]
             yield block
 
 
-def _shown(block: Block, most: int = 0, medium: Callable[[str | Command], str] = str) -> Any:
-    """What templates read of a block."""
-    match block:
-        case NextStep():
-            text = block.call.python() if most else block.call.shell()
-            return SimpleNamespace(kind="next", why=f"The next step {block.why}:", text=text)
-        case Command() if not most:
-            return SimpleNamespace(
-                kind="command", why=block.why.strip(), text=block.call.shell(), after=block.after
-            )
-        case Details():
-            inside = [_shown(one) for one in block.blocks]
-            return SimpleNamespace(kind="details", title=block.title, folded=block.folded, blocks=inside)
-        case Table():
-            columns, cells = block.texts(most, settings=not most and len(block.rows) > SORTED)
-            verdicts = [str(row.get("verdict", "")).replace(" ", "-") for row in block.rows]
-            places = _intervals(block)
-            if most or len(cells) < 2 or not any(places):
-                places = [None] * len(cells)
-            order = sorted(range(len(columns)), key=lambda i: _place(columns[i]) if i else -1)
-            rows = [
-                SimpleNamespace(verdict=verdict, cells=[_typeset(row[i]) for i in order], place=place)
-                for verdict, row, place in zip(verdicts if not most else cells, cells, places, strict=True)
-            ]
-            shown = [columns[i] for i in order]
-            split = sum(column.only != "values" for column in shown) if any(places) else 0
-            return SimpleNamespace(kind="table", columns=shown, rows=rows, header=block.header, split=split)
-        case Chart() if most:
-            from optilab.show import chart_file
+def _table(table: Table, most: int = 0) -> Any:
+    """What templates read of a table, in which the answer comes first; of a page, with the place of each interval."""
+    columns, cells = table.texts(most, settings=not most and len(table.rows) > SORTED)
+    order = sorted(range(len(columns)), key=lambda i: _place(columns[i]) if i else -1)
+    columns, cells = [columns[i] for i in order], [[_typeset(texts[i]) for i in order] for texts in cells]
+    if most:
+        return SimpleNamespace(columns=columns, rows=cells)
+    places = _intervals(table) if len(cells) > 1 else []
+    rows = [
+        SimpleNamespace(verdict=str(row.get("verdict", "")).replace(" ", "-"), cells=texts, place=place)
+        for row, texts, place in zip_longest(table.rows, cells, places)
+    ]
+    split = sum(column.only != "values" for column in columns) if any(places) else 0
+    return SimpleNamespace(columns=columns, rows=rows, split=split)
 
-            picture = b64encode(chart_file.png(chart_file.draw(block))).decode()
-            return SimpleNamespace(kind="picture", title=block.title, picture=picture)
-        case Chart():
-            from optilab.show import chart_svg  # NumPy is slow to import
 
-            series = [(name, chart_svg.is_shown(block, i)) for i, name in enumerate(block.series)]
-            series = series if chart_svg.has_lines(block) else []
-            panels, signs = chart_svg.figure(block), [*chart_svg.signs(block)]
-            return SimpleNamespace(
-                kind="chart", title=chart_svg.caption(block), panels=panels, series=series, signs=signs
-            )
-        case Verbatim():
-            return SimpleNamespace(kind="verbatim", text=str(block))
-        case Verdict():
-            return SimpleNamespace(kind="verdict", claim=block.claim, rest=block.rest)
-        case Sentence():
-            return SimpleNamespace(kind="text", text=block.text, style=block.style)
-        case _:
-            return SimpleNamespace(kind="text", text=medium(block), style="")
+def _chart(chart: Chart) -> Any:
+    """What templates read of a chart."""
+    from optilab.show import chart_svg  # NumPy is slow to import
+
+    return SimpleNamespace(
+        title=chart_svg.caption(chart),
+        panels=chart_svg.figure(chart),
+        series=chart_svg.switches(chart),
+        signs=list(chart_svg.signs(chart)),
+    )
+
+
+def _picture(chart: Chart) -> str:
+    from optilab.show import chart_file
+
+    return b64encode(chart_file.png(chart_file.draw(chart))).decode()
 
 
 SORTED = 12
@@ -149,26 +136,39 @@ def _typeset(text: str) -> str:
     return re.sub(r"(?<![\w.-])-(?=\d)", "\u2212", text)
 
 
-def _names(blocks: Iterable[Any]) -> dict[str, int]:
+def _looks(blocks: Iterable[Block]) -> dict[str, int]:
     """The series of all charts, by name, for the rows of tables that are about them."""
-    found = dict[str, int]()
+    looks = dict[str, int]()
     for block in blocks:
-        found |= _names(block.blocks) if block.kind == "details" else {}
-        if block.kind == "chart":
-            found |= {name: i for i, (name, _) in enumerate(block.series)}
-    return found
+        if isinstance(block, Details):
+            looks |= _looks(block.blocks)
+        elif isinstance(block, Chart):
+            from optilab.show import chart_svg
+
+            looks |= {name: i for i, (name, _) in enumerate(chart_svg.switches(block))}
+    return looks
+
+
+USES = {"page.js": ("sortable", "copy", "chart"), "charts.js": ("chart",)}
+"""The classes for which a page has a script."""
 
 
 def document(
     template: str, data: Any, scripts: Sequence[str] = (), styles: Sequence[str] = (), **content: Any
 ) -> bytes:
-    """A whole page from a template that extends `base.html`.
+    """A whole page from a template of its body.
 
     `data` is what the scripts read with `JSON.parse(document.getElementById("data").textContent)`; null stands for
-    numbers that are not finite. `scripts` and `styles` are source text, such as that of `asset`; `page.css` comes
-    before the styles. `content` holds the template's variables, `title` among them.
+    numbers that are not finite. `scripts` and `styles` are source text, such as that of `asset`, which come after what
+    every page has. `content` holds the template's variables, `title` among them.
     """
+    body = _environment().get_template(template).render(version=__version__, **content)
+    classes = {name for names in re.findall(r'class="([^"]*)"', body) for name in names.split()}
+    common = [asset(name) for name, uses in USES.items() if classes.intersection(uses)]
     sheets = [_palette(), asset("page.css"), *styles]
+    if not scripts:  # which may make elements of any class
+        sheets = [_used(sheet, "".join([body, *common])) for sheet in sheets]
+    scripts = [*common, *scripts]
     policy = {
         "default-src": "'none'",
         "script-src": _hashes("script", scripts),
@@ -179,17 +179,31 @@ def document(
     }
     text = (
         _environment()
-        .get_template(template)
+        .get_template("base.html")
         .render(
             policy="; ".join(f"{directive} {sources}" for directive, sources in policy.items()),
             version=__version__,
+            title=content["title"],
             styles=sheets,
             scripts=scripts,
             data=data and safe_json(data),
-            **content,
+            body=body,
         )
     )
     return text.encode("utf-8", "backslashreplace")
+
+
+def _used(sheet: str, page: str) -> str:
+    """The rules of a style sheet with a selector whose classes and identifiers all stand in a page."""
+    words = set(re.findall(r"[\w-]+", page))
+
+    def rule(match: re.Match[str]) -> str:
+        selectors = match[1].split(",")
+        return (
+            match[0] if any(words.issuperset(re.findall(r"[.#]([a-z][\w-]*)", one)) for one in selectors) else ""
+        )
+
+    return re.sub(r"([^{}]+)\{[^{}]*\}\n?", rule, sheet)
 
 
 def _palette() -> str:
@@ -205,7 +219,7 @@ def _palette() -> str:
 def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -213,6 +227,9 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
+    environment.globals |= {"table_of": _table, "chart_of": _chart, "picture_of": _picture, "in_python": in_python}
+    environment.filters["kind"] = lambda block: type(block).__name__
+    return environment
 
 
 def safe_json(tree: Any) -> str:

@@ -150,21 +150,7 @@ def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Wal
             w = np.asarray(checked(point, in_place, w, gradient, t))
         return w
 
-    def remembered() -> dict[str, list[float]]:
-        parts = {name: _numbers(value, w.shape) for name, value in interface.remembered(memory).items()}
-        return {name: numbers for name, numbers in parts.items() if numbers}
-
-    return Walk(advance, remembered)
-
-
-def _numbers(value: Any, shape: tuple[int, ...]) -> list[float]:
-    """The numbers of an array, or of a number for each coordinate; none of anything else."""
-    import numpy as np
-
-    try:
-        return np.ravel(np.broadcast_to(np.asarray(value, dtype=np.float64), shape)).tolist()
-    except (TypeError, ValueError):
-        return []
+    return Walk(advance, lambda: interface.numbers(memory, w.shape))
 
 
 def literals(code: UserCode) -> tuple[float, ...]:

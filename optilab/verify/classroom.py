@@ -17,7 +17,7 @@ from optilab.errors import OptilabError, UsageError, printable, shown
 
 if TYPE_CHECKING:
     from optilab.verify.candidate import Candidate
-    from optilab.verify.compare import Verdict
+    from optilab.verify.compare import Comparison
     from optilab.verify.sandbox import Sandbox
 
 VERDICTS = ("equal", "explained", "differs", "timeout", "error")
@@ -44,7 +44,7 @@ class Graded:
     seconds: float = 0.0
     name: str = ""
     """The class or function that was graded."""
-    compared: "Verdict | None" = None
+    compared: "Comparison | None" = None
 
 
 def is_pattern(spec: str) -> bool:
@@ -84,7 +84,7 @@ def _files(spec: str) -> dict[Path, str]:
 
 def grade_all(
     submissions: Mapping[Path, str],
-    compare: "Callable[[Candidate], Verdict]",
+    compare: "Callable[[Candidate], Comparison]",
     sandbox: "Sandbox",
     jobs: int,
     like: str = "",
@@ -111,7 +111,7 @@ def grade_file(
     path: Path,
     name: str,
     read: Callable[[], bytes],
-    compare: "Callable[[Candidate], Verdict]",
+    compare: "Callable[[Candidate], Comparison]",
     sandbox: "Sandbox",
     like: str = "",
 ) -> Graded:
@@ -135,9 +135,7 @@ def grade_file(
     except Exception as error:  # of whatever kind: the rows of the others follow
         explanation = f"{type(error).__name__}: {error}"
     if compared is not None:
-        biases = f"on a bias it {compared.on_biases}" if compared.on_biases else ""
-        reasons = (compared.reading, biases) if compared.equal else compared.explanation
-        explanation = "; ".join(filter(None, reasons))
+        explanation = compared.reading if compared.equal else "; ".join(compared.explanation)
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
     facts = (compared.first_step, compared.function) if compared else (None, None)
     explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from optilab.errors import UsageError
-from optilab.optimize import OBJECTIVES, Regime, descend
+from optilab.optimize import OBJECTIVES, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
 from optilab.verify.candidate import FAR, STEPS, Candidate, Start
@@ -23,7 +22,6 @@ TOLERANCE = 1e-11
 ROUNDING = 30.0
 """How many times farther apart two correct implementations may be than two paths that start one ulp apart."""
 EPSILON = 2.0**-52
-PLAIN = Regime()
 
 SETTINGS: Mapping[str, tuple[float, float, float]] = {
     "lr": (0.07, 0.013, 0.11),
@@ -157,24 +155,17 @@ def matrices() -> tuple[ProblemInstance, ...]:
     return tuple(ProblemInstance(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
 
 
-@cache
-def biases() -> tuple[ProblemInstance, ...]:
-    """Functions of a bias, and their starts."""
-    parts = matrix_functions(2, ((5,), (4,), (7,)))
-    return tuple(ProblemInstance(part, as_start(part.start)) for part in parts)
-
-
 SHORT = 5
 """Steps from such a start: rounding hardly separates two paths in so few."""
 
 
 @lru_cache(maxsize=8192)
-def followed(rule: Any, function: Any, start: Start, steps: int, regime: Regime) -> Floats:
+def followed(rule: Any, function: Any, start: Start, steps: int) -> Floats:
     """The path of a rule, `padded`; of a class of submissions each is calculated once."""
     if isinstance(function, MatrixFunction):
         return padded(followed_on_matrix(rule, function, start, steps), steps)
     vector: Any = start
-    return padded(descend(rule, function, vector, steps, regime=regime).points, steps)
+    return padded(descend(rule, function, vector, steps).points, steps)
 
 
 def followed_on_matrix(rule: Any, function: MatrixFunction, start: Start, steps: int) -> Floats:
@@ -201,26 +192,21 @@ class PathComparison:
     rule: Any
     problem: ProblemInstance
     steps: int
-    regime: Regime = PLAIN
 
     @cached_property
     def path(self) -> Floats:
-        return followed(self.rule, self.problem.function, self.problem.start, self.steps, self.regime)
+        return followed(self.rule, self.problem.function, self.problem.start, self.steps)
 
     @cached_property
     def horizon(self) -> int:
         """The first step at which paths that start one ulp apart differ by more than the tolerance allows."""
-        twin = followed(self.rule, self.problem.function, self.problem.nudged, self.steps, self.regime)
+        twin = followed(self.rule, self.problem.function, self.problem.nudged, self.steps)
         return rounding_horizon(self.path, twin)
 
     @property
-    def settings_for_candidate(self) -> dict[str, Any]:
-        """The hyperparameters for the candidate.
-
-        A decay around the rule is passed on only where it is asked for: a default of the candidate's is its own.
-        """
-        around = {"weight_decay": self.regime.weight_decay} if self.regime.weight_decay else {}
-        return hyperparameters(self.rule) | around
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters for the candidate, which keeps its defaults of others."""
+        return hyperparameters(self.rule)
 
     def differs(self, other: Floats) -> int | None:
         """The first step at which another path, (steps + 1, d), differs; None if none does."""
@@ -228,17 +214,12 @@ class PathComparison:
 
     def path_of(self, candidate: Candidate, **changed: Any) -> Floats:
         """The candidate's path from here, `padded`; `changed` are hyperparameters with other values."""
-        settings, problem = self.settings_for_candidate | changed, self.problem
+        settings, problem = self.settings | changed, self.problem
         return padded(candidate.path(settings, problem.function.gradient, problem.start, self.steps), self.steps)
 
 
 def comparisons(
-    candidate: Candidate,
-    rule: Any,
-    on: Sequence[ProblemInstance],
-    steps: int,
-    regime: Regime,
-    chosen: Sequence[str],
+    candidate: Candidate, rule: Any, on: Sequence[ProblemInstance], steps: int, chosen: Sequence[str]
 ) -> list[PathComparison]:
     """The rule on these problems, or on all, with the settings in turn; on a single problem with each of the three."""
     known = hyperparameters(rule)
@@ -247,17 +228,12 @@ def comparisons(
     on_matrices = rule.weights == "matrices"
     all_problems = on or (matrices() if on_matrices else problems())
     turns = enumerate(all_problems) if len(on) != 1 else ((number, on[0]) for number in range(3))
-    compared = [PathComparison(rules[number % 3], problem, steps, regime) for number, problem in turns]
+    compared = [PathComparison(rules[number % 3], problem, steps) for number, problem in turns]
     if not on and not on_matrices:
         few = min(steps, SHORT)
-        short = (PathComparison(rules[n % 3], problem, few, regime) for n, problem in enumerate(zeros()))
-        compared += [comparison for comparison in short if has_value(comparison)]
+        short = (PathComparison(rules[n % 3], problem, few) for n, problem in enumerate(zeros()))
+        compared += [each for each in short if rule.text and np.isfinite(each.path).all()]  # nothing in it is 0/0
     return compared
-
-
-def has_value(comparison: PathComparison) -> bool:
-    """Whether the formula of the rule is finite from here: nothing in it is 0/0."""
-    return bool(comparison.rule.text) and bool(np.isfinite(comparison.path).all())
 
 
 def with_distinct_settings(rule: Any, names: Sequence[str], number: int) -> Any:
@@ -319,25 +295,23 @@ def rounding_horizon(path: Floats, twin: Floats) -> int:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Comparison:
     """The result of a comparison; `first_step` and what follows are None where the two agree.
 
     `settings` are the rule's numbers where the two differ first (where they agree: the first of the three settings),
     `fixed` the names of those that the candidate does not take (it has them written in), `unchecked` those of the
     candidate's own that the rule does not have, so that nothing but their defaults was compared, `reading` names
-    the settings when they are not the textbook's, `on_biases` says what code that is equal on matrices does on a
-    bias, if the rule does not. `point` and `expected` are where the candidate and the rule are after the first step
-    at which they differ, on `function` from `start` (of a matrix None; the points row by row). `explanation` lists
-    what turns the rule into the candidate, () where nothing does, and then `statement` is the first of the formula's
-    whose value is off, where the candidate shows its values; `equal_with` the settings, as `algo.eps=1e-06`, with
-    which the two are equal, () where settings cannot say it.
+    the settings when they are not the textbook's. `point` and `expected` are where the candidate and the rule are after
+    the first step at which they differ, on `function` from `start` (of a matrix None; the points row by row).
+    `explanation` lists what turns the rule into the candidate, () where nothing does, and then `statement` is the first
+    of the formula's whose value is off, where the candidate shows its values; `equal_with` the settings, as
+    `algo.eps=1e-06`, with which the two are equal, () where settings cannot say it.
     """
 
     settings: Mapping[str, Any]
     steps: int
     functions: tuple[str, ...]
     reading: str = ""
-    on_biases: str = ""
     fixed: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     function: str | None = None
@@ -360,8 +334,8 @@ class Explanation:
     """In words, and as settings of the rule where those can say it; both empty where nothing explains, and then the
     first statement of the formula whose value is off, if the candidate shows it."""
 
-    words: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
+    equal_with: tuple[str, ...] = ()
     statement: str = ""
 
 
@@ -374,42 +348,28 @@ def compare(
     rule: Any,
     on: Sequence[ProblemInstance] = (),
     steps: int = STEPS,
-    regime: Regime = PLAIN,
     chosen: Sequence[str] = (),
     other: Any = None,
     other_name: str = "the published exercise's settings",
     explain: Explain | None = None,
-) -> Verdict:
+) -> Comparison:
     """Compare a candidate with `rule`, both in float64, on the problems `on` (default: `problems()`, or `matrices()`).
 
     Differences are relative to the largest coordinate of the rule's path so far. Hyperparameters that were `chosen`
     keep their values; the others get those of `SETTINGS` if the candidate takes them. A candidate that equals the rule
-    with `other` settings is equal, too, and the verdict says so; as it does of one that is equal on matrices, and on a
-    bias is not. `explain` gives the explanation of a difference.
+    with `other` settings is equal, too, and `reading` says so. `explain` gives the explanation of a difference.
     """
-    if regime.weight_decay and regime.weight_decay_form == "decoupled" and hasattr(rule, "weight_decay"):
-        decay = {"weight_decay": regime.weight_decay}  # it is the rule's own then
-        rule, other = (variant and replace(variant, **decay) for variant in (rule, other))
-        regime, chosen = replace(regime, weight_decay=0.0), [*chosen, *decay]
-    elif regime.weight_decay:
-        chosen = [*chosen, "weight_decay"]  # the candidate's is that around the rule
-    verdicts, textbook = list[Verdict](), None
+    results, textbook = list[Comparison](), None
     for variant in (rule, *([] if other is None else [other])):
-        compared = comparisons(candidate, variant, on, steps, regime, chosen)
+        compared = comparisons(candidate, variant, on, steps, chosen)
         reading = "" if textbook is None else f"{other_name} ({_changed(textbook[0][0].rule, compared[0].rule)})"
         paths = [comparison.path_of(candidate) for comparison in compared]
-        verdicts.append(replace(_verdict(candidate, compared, paths), reading=reading))
-        if verdicts[-1].equal:
-            return replace(verdicts[-1], on_biases=_on_biases(candidate, variant, steps, chosen))
+        results.append(replace(_compared(candidate, compared, paths), reading=reading))
+        if results[-1].equal:
+            return results[-1]
         textbook = textbook or (compared, paths)
     assert textbook is not None
-    explanation = explain(candidate, *textbook) if explain else Explanation()
-    return replace(
-        verdicts[0],
-        explanation=explanation.words,
-        statement=explanation.statement,
-        equal_with=explanation.settings,
-    )
+    return replace(results[0], **vars(explain(candidate, *textbook))) if explain else results[0]
 
 
 def _changed(rule: Any, variant: Any) -> str:
@@ -418,37 +378,25 @@ def _changed(rule: Any, variant: Any) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items() if value != getattr(rule, key))
 
 
-def _on_biases(candidate: Candidate, rule: Any, steps: int, chosen: Sequence[str]) -> str:
-    """What code that is equal on matrices does on a bias, where that is another rule."""
-    if rule.weights != "matrices" or rule.for_weights([(1,)])[0] is not rule:
-        return ""
-    try:
-        compared = comparisons(candidate, rule, biases(), steps, PLAIN, chosen)
-        first_steps = [step for each in compared if (step := each.differs(each.path_of(candidate)))]
-    except UsageError as error:
-        return f"fails: {error}"
-    return f"differs from step {min(first_steps)} on" if first_steps else ""
-
-
-def _verdict(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Verdict:
+def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Comparison:
     """Without an explanation."""
     first = compared[0]
     known = hyperparameters(first.rule)
     fixed = tuple(key for key in known if known[key] and not candidate.accepts(key, known))
     unchecked = tuple(name for name in candidate.parameters if name not in candidate.named(known))
     names = tuple(dict.fromkeys(comparison.problem.function.name for comparison in compared))
-    verdict = Verdict(known, first.steps, names, fixed=fixed, unchecked=unchecked)
+    equal = Comparison(known, first.steps, names, fixed=fixed, unchecked=unchecked)
     different = [
         (step, comparison, path)
         for comparison, path in zip(compared, paths, strict=True)
         if (step := comparison.differs(path))
     ]
     if not different:
-        return verdict
+        return equal
     step, comparison, path = min(different, key=lambda item: item[0])
     on_matrix = isinstance(comparison.problem.function, MatrixFunction)
     return replace(
-        verdict,
+        equal,
         settings=hyperparameters(comparison.rule),
         function=comparison.problem.function.name,
         start=None if on_matrix else tuple(np.array(comparison.problem.start).tolist()),

@@ -17,7 +17,8 @@ Values = Mapping[str, Node]
 LITERALS = ("lr", "eps", "weight_decay", "w", "g", "last_g", "late_g", "t", "size")
 """Names in a table that stand for themselves: `last_g` and `late_g` are the gradient of the previous point, in the
 first step g and 0; `size` is the number of coordinates. `x` is the state that the statement renews, `h` a
-hyperparameter, `m` a number of the formula, `n` one of the code; any other name stands for any expression."""
+hyperparameter, `q` and `r` a quantity of the formula or a hyperparameter, `m` a number of the formula, `n` one of the
+code; any other name stands for any expression."""
 FRACTIONS = ("beta", "beta1", "beta2", "beta3", "decay", "rho", "nu", "slow_step_size")
 """Hyperparameters that are mistaken for one minus themselves."""
 
@@ -65,39 +66,20 @@ no weight decay: a + lr*weight_decay*w -> a
 weight decay without lr: lr*weight_decay*w -> weight_decay*w
 weight decay without lr: w - lr*(a + weight_decay*w) -> w - lr*a - weight_decay*w
 """
+FAMILIES = ("add", "subtract"), ("multiply", "divide"), ("minimum", "maximum")
 OTHERS = """
-a + b -> a
-a - b -> a
-a - b -> b
-a + b -> a - b
-a - b -> a + b
 a - b -> -a - b
-a - b -> b - a
-a*b -> a
 a*b -> a*a*b
 a*(b + c) -> a*b + c
-a/b -> a
-a/b -> a*b
-a/b -> b/a
 a + b*c -> (a + b)*c
 a + b/c -> (a + b)/c
 a + b*(c/d) -> (a + b*c)/d
 a*b -> sum(a*b)
 a^b -> a*b
 an exponent without its parentheses: a^(b*c) -> a^b*c
-abs(a) -> a
 abs(a) -> sum(abs(a))
-max(a, b) -> a
-max(a, b) -> b
-max(a, b) -> min(a, b)
-min(a, b) -> a
-min(a, b) -> b
-min(a, b) -> max(a, b)
-where(a, b, c) -> b
-where(a, b, c) -> c
 where(a > b, c, d) -> where(a < b, d, c)
 where(a < b, c, d) -> where(a > b, d, c)
-clip(a, b, c) -> a
 sign(a) -> a/norm(a)
 norm(a) -> sum(abs(a))
 norm(a) -> norm(a)^2
@@ -113,6 +95,7 @@ a -> lr*a
 lr -> lr/sqrt(t)
 w - lr*(a + weight_decay*w) -> (1 - lr*weight_decay)*(w - lr*a)
 w - (lr*a + lr*weight_decay*w) -> (1 - lr*weight_decay)*(w - lr*a)
+q -> r
 """
 WITH_NUMBERS = """
 a weight decay of its own, in the gradient: g -> g + n*w
@@ -199,8 +182,8 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
     seen, named = {formula}, [*named_edits(formula, settings)]
     for edit in chain(
         (edit for edit in named if edit.name),
+        _operations(formula),
         _from_table(OTHERS, formula, settings, ()),
-        _with_other_names(formula, settings),
         _with_parts(formula),
         (edit for edit in named if not edit.name),
         _from_table(WITH_NUMBERS, formula, settings, numbers),
@@ -212,12 +195,13 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
 
 def _from_table(table: str, formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -> Iterator[Edit]:
     constants = dict.fromkeys(part for s in formula for part, _ in parts(s.node) if part.op == "number")
-    values = {"h": map(symbol, settings), "m": constants, "n": map(number, numbers)}
+    quantities = dict.fromkeys(s.target for s in formula if not s.target.endswith("0") and s.target != "w")
+    names = [*map(symbol, {"g": None, **quantities, **dict.fromkeys(settings)})]
+    values = {"h": map(symbol, settings), "q": names, "r": names, "m": constants, "n": map(number, numbers)}
     values = {name: tuple(nodes) for name, nodes in values.items()}
     for rewrite in rewrites(table):
-        names = rewrite.names
-        if names & {"lr", "weight_decay", "eps"} <= {*settings}:
-            used = [name for name in values if name in names]
+        if rewrite.names & {"lr", "weight_decay", "eps"} <= {*settings}:
+            used = [name for name in values if name in rewrite.names]
             for chosen in product(*(values[name] for name in used)):
                 yield from _edited(formula, rewrite, dict(zip(used, chosen, strict=True)))
 
@@ -230,7 +214,7 @@ def _edited(formula: Formula, rewrite: Rewrite, known: Values) -> Iterator[Edit]
         for n, statement in enumerate(formula)
         if statement.target != "w" or "x" not in rewrite.names
         for part, put in ([*parts(statement.node)][: 1 if rewrite.of_states else None])
-        for values in matches(before, part, {**known, "x": symbol(statement.target)})
+        for values in matches(before, part, {"x": symbol(statement.target), **known})
     ]
     new = [(part, put_in(after, values)) for _, part, _, values in matched]
     name = rewrite.name.partition("[")[0]
@@ -355,14 +339,15 @@ def _starts(formula: Formula) -> Iterator[Edit]:
                 yield Edit((first, *rest), f"{statement.target} starts at {text(start)}")
 
 
-def _with_other_names(formula: Formula, settings: Sequence[str]) -> Iterator[Edit]:
-    """One quantity in the place of another."""
-    quantities = dict.fromkeys(s.target for s in formula if not s.target.endswith("0") and s.target != "w")
-    names = {"g": None, **quantities, **dict.fromkeys(settings)}
-    for name, other in product(names, names):
-        if name != other:
-            rewrite = Rewrite("", ((symbol(name), symbol(other)),))
-            yield from _edited(formula, rewrite, {name: symbol(name)})
+def _operations(formula: Formula) -> Iterator[Edit]:
+    """One of its arguments in the place of an operation, another operation of its family, and exchanged arguments."""
+    for part in dict.fromkeys(part for statement in formula for part, _ in parts(statement.node) if part.args):
+        alike = [op for family in FAMILIES if part.op in family for op in family]
+        others = [Node(op, part.args[::-1] if op == part.op else part.args) for op in alike]
+        for new in (*(arg for arg in part.args if arg.op not in ("greater", "less")), *others):
+            yield from _edited(
+                formula, Rewrite("", ((part, new),)), {name: symbol(name) for name in symbols(part)}
+            )
 
 
 def _with_parts(formula: Formula) -> Iterator[Edit]:

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from optilab.errors import UsageError
-from optilab.optimize import RULES, Regime
+from optilab.optimize import RULES
 from optilab.optimize.arrays import in_float64
-from optilab.optimize.formula import Node, Statement, number, simplified, symbol, text
+from optilab.optimize.formula import simplified, text
 from optilab.optimize.objective import Floats
 from optilab.optimize.program import Program, evaluate
 from optilab.optimize.rule import is_formula, quantities_for, settings_in_formula
@@ -41,14 +41,6 @@ MOST_LINES = 2
 """Lines of a formula that are shown where an edit has a name that says it all."""
 NAMED_ALONE = "a weight decay of its own"
 """An edit whose number the path may not tell: of a sum with w, a sign may be all that counts."""
-WRITTEN_IN = {
-    "eps": (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12, 1e-16, 0.0),
-    "beta": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
-    "beta1": (0.5, 0.8, 0.9, 0.95, 0.99, 0.0),
-    "beta2": (0.9, 0.95, 0.98, 0.99, 0.999, 0.9999),
-    "decay": (0.9, 0.95, 0.99, 0.999),
-}
-"""Constants that implementations have written in."""
 LARGEST_EPS = 0.1
 """An eps above it would take the place of what it guards, which is another slip."""
 MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
@@ -68,10 +60,11 @@ Hypothesis = tuple[Callable[[], Explanation], Follow]
 def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
     """The smallest explanation of the difference between a rule and a candidate, whose paths are `paths`."""
     first = comparisons[0]
-    # As of code that divides by 0, or that makes no step whatever the gradient: that fits every slip.
-    if all(bool(np.isnan(path[1:]).all()) for path in paths) or _stands_still(candidate, first, paths):
+    if all(bool(np.isnan(path[1:]).all()) for path in paths):  # as of code that divides by 0: that fits every slip
         return Explanation()
     if _ignores_its_gradient(candidate, comparisons, paths):
+        if all(bool((path == path[0]).all()) for path in paths):  # so does a step of zero
+            return Explanation()
         return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
     if not np.array_equal(first.path_of(candidate), paths[0], equal_nan=True):
         where = "its state is in the class or the module and not in the object, or it draws random numbers"
@@ -129,49 +122,30 @@ def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
 def _ignores_its_gradient(
     candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
 ) -> bool:
-    """Whether its path stays the same on every ground when the gradients it is given are random: it has its own."""
-    if all(bool(np.isnan(path[1:]).all() or (path == path[0]).all()) for path in paths):
-        return False
+    """Whether its path stays the same everywhere when the gradients that it is given are random, some of them infinite:
+    0*g, as of a sum that is still 0, is a use of g."""
+    draw = np.random.default_rng(0).standard_normal
     for comparison, path in zip(comparisons, paths, strict=True):
-        draw = np.random.default_rng(0).standard_normal
+        settings, steps = comparison.settings, comparison.steps
         try:
             points = candidate.path(
-                comparison.settings_for_candidate,
-                partial(_random, draw),
-                comparison.problem.start,
-                comparison.steps,
+                settings, lambda w: draw(w.shape) / (draw() > -1), comparison.problem.start, steps
             )
         except UsageError:
             return False
-        if not np.array_equal(padded(points, comparison.steps), path, equal_nan=True):
+        if not np.array_equal(padded(points, steps), path, equal_nan=True):
             return False
     return True
 
 
-def _stands_still(candidate: Candidate, comparison: PathComparison, paths: Sequence[Floats]) -> bool:
-    """Whether it makes no step on any ground, and a gradient that is NaN does not reach w either."""
-    if not all(bool((path == path[0]).all()) for path in paths):
-        return False
-    settings, steps = comparison.settings_for_candidate, comparison.steps
-    try:
-        points = candidate.path(settings, lambda w: np.full(np.shape(w), np.nan), comparison.problem.start, steps)
-    except UsageError:
-        return False
-    return bool((padded(points, steps) == points[0]).all())
-
-
-def _random(draw: Callable[..., Floats], w: Floats) -> Floats:
-    return draw(w.shape)
-
-
 def _unused(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> list[str]:
     """The hyperparameters that the code takes and that change nothing in any of its paths."""
-    settings, pairs = comparisons[0].settings_for_candidate, list(zip(comparisons, paths, strict=True))
+    settings, pairs = comparisons[0].settings, list(zip(comparisons, paths, strict=True))
     finite = [(comparison, path) for comparison, path in pairs if np.isfinite(path[:2]).all()]
 
     def changes_nothing(key: str) -> bool:
         for comparison, path in finite:
-            other = next(value for value in SETTINGS[key] if value != comparison.settings_for_candidate[key])
+            other = next(value for value in SETTINGS[key] if value != comparison.settings[key])
             if not np.array_equal(comparison.path_of(candidate, **{key: other}), path, equal_nan=True):
                 return False
         return bool(finite)
@@ -205,7 +179,7 @@ def _as_rule(change: Callable[[Any], Any]) -> Follow:
     """The path of the rule after a change."""
 
     def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return followed(change(comparison.rule), comparison.problem.function, start, steps, comparison.regime)
+        return followed(change(comparison.rule), comparison.problem.function, start, steps)
 
     return path
 
@@ -229,8 +203,8 @@ def _forms(first: PathComparison) -> Iterator[Hypothesis]:
 
 
 def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
-    """Other values of the constants that the candidate has written in, one or two at a time."""
-    known, usual = first.settings_for_candidate, type(first.rule)()
+    """Other values of the constants that the candidate has written in, one at a time."""
+    known, usual = first.settings, type(first.rule)()
     written = {
         one.name: one.name in unused
         for one in fields(first.rule)
@@ -241,13 +215,9 @@ def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str
     if ignored:
         yield _constant(first, ignored, written)
     for key in written:
-        for value in dict.fromkeys([*_numbers_for(candidate, key), *WRITTEN_IN.get(key, ())]):
+        for value in _numbers_for(candidate, key):
             if value or not written[key]:  # 0 is a part of the formula that is missing
                 yield _constant(first, ignored | {key: value}, written)
-    names, numbers = list(written), {key: _numbers_for(candidate, key)[:12] for key in written}
-    for one, other in ((a, b) for i, a in enumerate(names) for b in names[i + 1 :]):
-        for values in product(numbers[one], numbers[other]):
-            yield _constant(first, ignored | dict(zip((one, other), values, strict=True)), written)
 
 
 def _numbers_for(candidate: Candidate, key: str) -> list[float]:
@@ -300,24 +270,8 @@ def formula_of(rule: Any) -> Formula:
     return rule.program.statements if rule.text else ()
 
 
-def _base(first: PathComparison) -> Formula:
-    """The formula under the weight decay of the regime; empty where nothing follows a formula."""
-    regime = first.regime
-    around = regime != Regime(weight_decay=regime.weight_decay, weight_decay_form=regime.weight_decay_form)
-    formula = () if around else formula_of(first.rule)
-    return with_decay(formula, regime.weight_decay, regime.weight_decay_form) if formula else ()
-
-
 def _edits(candidate: Candidate, first: PathComparison) -> Iterator[Hypothesis]:
-    base, decay = _base(first), first.regime.weight_decay
-    if not base:
-        return
-    if decay:
-        formula = formula_of(first.rule)
-        other = "decoupled" if first.regime.weight_decay_form == "coupled" else "coupled"
-        name = "weight decay in the gradient" if other == "coupled" else "weight decay in the step"
-        yield _edit(first, base, Edit(with_decay(formula, decay, other), name))
-        yield _edit(first, base, Edit(formula, "no weight decay"))
+    base = formula_of(first.rule)
     settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     for edit in edits(base, settings, [value for value in candidate.literals if value > 0]):
         yield _edit(first, base, edit)
@@ -325,7 +279,7 @@ def _edits(candidate: Candidate, first: PathComparison) -> Iterator[Hypothesis]:
 
 def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
     """Two edits that have a name."""
-    base = _base(first)
+    base = formula_of(first.rule)
     settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     pairs = (
         _edit(first, base, one, other)
@@ -348,7 +302,9 @@ def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
         return Explanation((f"{names[0]}: {lines}",) if len(made) == 1 and names else (*names, lines))
 
     def path(comparison: PathComparison, start: Start, steps: int) -> Floats:
-        return edited_path(made[-1].formula, comparison.rule, comparison.problem.function, start, steps)
+        w = np.array(start, dtype=np.float64)
+        known = values_of_steps(made[-1].formula, comparison.rule, comparison.problem.function, w)
+        return np.stack([w, *(values["w"] for values in islice(known, steps))])
 
     return explanation, path
 
@@ -364,25 +320,6 @@ def _lines(before: Formula, after: Formula, rule: Any) -> str:
     name = "the formula" if is_formula(rule.name) else rule.name
     has = f"; {name} has {theirs}" if theirs else ""
     return f"your code acts as {yours}{has}" if yours else ""
-
-
-def with_decay(formula: Formula, strength: float, form: str) -> Formula:
-    """The formula under a weight decay that is not the rule's own; `form` as in `Regime`."""
-    if not strength:
-        return formula
-    amount = number(strength) * symbol("w")
-    if form == "coupled":
-        return (Statement("g", "=", symbol("g") + amount), *formula)
-    start = Statement("start", "=", symbol("w"))
-    taken = symbol("lr") * (number(strength) * symbol("start"))
-    return (start, *formula, Statement("w", "<-", Node("subtract", (symbol("w"), taken))))
-
-
-def edited_path(formula: Formula, rule: Any, function: Any, start: Sequence[Any], steps: int) -> Floats:
-    """The points that a formula visits, (steps + 1, d), with the rule's numbers; fewer where one is not finite."""
-    points = [np.array(start, dtype=np.float64)]
-    points += (known["w"] for known in islice(values_of_steps(formula, rule, function, points[0]), steps))
-    return np.stack(points)
 
 
 def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:
@@ -412,29 +349,23 @@ def _first_statement(candidate: Candidate, target: _Target) -> str:
     """The first statement whose value is off, as a sentence, of those whose values the candidate has under the names
     of the formula; empty where it has none."""
     comparison, problem = target.comparison, target.comparison.problem
-    w, formula = np.array(problem.start, dtype=np.float64), _base(comparison)
+    w, formula = np.array(problem.start, dtype=np.float64), formula_of(comparison.rule)
     if not formula:
         return ""
-    walk = candidate.begin(candidate.values(comparison.settings_for_candidate), w)
+    walk = candidate.begin(candidate.values(comparison.settings), w)
     steps = values_of_steps(formula, comparison.rule, problem.function, w)
     for t, known in enumerate(islice(steps, comparison.differs(target.path)), 1):
         w = walk.advance(problem.function.gradient(w))
-        yours = {name: np.array(numbers) for name, numbers in walk.remembered().items()}
+        yours: dict[str, Any] = {**walk.remembered()}
         yours |= {"w": w} if yours.keys() >= {*Program(formula).states} else {}
         last = {s.target: s for s in formula if s.arrow == "<-"}
         expected = {name: np.broadcast_to(known[name], w.shape) for name in last}
         for name, statement in last.items():
-            under_other_names = any(_is_close(value, expected[name]) for value in yours.values())
-            if name in yours and not under_other_names:
-                yours_and_expected = f"{_shown(yours[name])}, not {_shown(expected[name])}"
+            close = (
+                np.allclose(value, expected[name], rtol=1e-9, atol=0.0, equal_nan=True) for value in yours.values()
+            )
+            if name in yours and not any(close):
+                wrong, right = (", ".join(f"{x:.12g}" for x in point) for point in (yours[name], expected[name]))
                 line = f"{name} {statement.arrow} {text(statement.node)}"
-                return f"the first value that is off is {name} at step {t}: {yours_and_expected}, in: {line}"
+                return f"the first value that is off is {name} at step {t}: ({wrong}), not ({right}), in: {line}"
     return ""
-
-
-def _is_close(a: Floats, b: Floats) -> bool:
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-9, atol=0.0, equal_nan=True))
-
-
-def _shown(point: Floats) -> str:
-    return f"({', '.join(f'{number:.12g}' for number in point)})"

@@ -7,7 +7,6 @@ gradient with the next point, in lines of JSON. The process that asks calculates
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import resource
@@ -183,7 +182,6 @@ def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandb
     here, there = socket.socketpair()
     try:
         with here, tempfile.TemporaryFile() as log:
-            fcntl.fcntl(log, fcntl.F_SETFL, os.O_APPEND)  # it is emptied while the process writes
             with there:
                 process = subprocess.Popen(
                     _command(sandbox.level, str(there.fileno())),
@@ -238,19 +236,13 @@ class Submission:
     used: float = 0.0
     """Seconds of all answers."""
     received: bytes = field(default=b"", init=False)
-    printed: bytes = field(default=b"", init=False)
 
     @property
     def output(self) -> str:
         """The end of what it printed."""
-        self._empty_log()
-        return self._shown(self.printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
-
-    def _empty_log(self) -> None:
-        """Keep the end of the log, which has a limit that what an honest submission prints in all does not have."""
         size, most = os.fstat(self.log).st_size, 4 * MAX_OUTPUT
-        self.printed = (self.printed + os.pread(self.log, most, max(0, size - most)))[-most:]
-        os.ftruncate(self.log, 0)
+        printed = os.pread(self.log, most, max(0, size - most))
+        return self._shown(printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
 
     def load(self) -> Candidate:
         """The candidate. Raises UsageError where its file cannot be loaded, and TimeLimit."""
@@ -267,7 +259,6 @@ class Submission:
         )
 
     def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
-        self._empty_log()
         self._ask({"values": values, "start": start.tolist()}, "making the optimizer")
         step = 0
 

@@ -17,6 +17,7 @@ import yaml
 
 from optilab.cli import COMMANDS
 from optilab.config.presets import named
+from optilab.runs.metrics import ROW
 from tests.run import run
 from tests.study.generated import training
 
@@ -112,7 +113,7 @@ def test_verdicts(arguments, status, word, optilab):
 def test_the_run_directory_of_train(optilab, small, tmp_path):
     run = tmp_path / optilab("train", "--config", small, "--quiet").stdout.strip()
     rows = table(run / "metrics.csv")
-    assert list(rows[0])[:5] == ["epoch", "train_loss", "train_acc", "val_loss", "val_acc"]
+    assert list(rows[0]) == ["epoch", *ROW]
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["status"] == "done"
     assert manifest["seed"] == 42

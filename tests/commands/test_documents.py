@@ -1,7 +1,7 @@
 """What `--json` prints: the keys of every document, their types and the words of verdicts (tests/golden/documents.txt).
 
-`pytest tests/commands/test_documents.py --accept` writes the file and the table of docs/ci.md again. It refuses where a
-key has gone or has another type while the `schema_version` of the document is the same.
+`pytest tests/commands/test_documents.py --accept` writes the file again. It refuses where a key has gone or has another
+type while the `schema_version` of the document is the same.
 """
 
 import json
@@ -21,7 +21,6 @@ from tests.run import run
 from tests.study.generated import training
 
 FILE = ROOT / "tests" / "golden" / "documents.txt"
-PAGE = ROOT / "docs" / "ci.md"
 FILES = {
     "own.py": "import numpy as np\n\ndef sgd(w, g, lr=0.1):\n    return w - lr * g\n",
     "classic.py": "def sgd(w, g, lr=0.1):\n    return w + lr * g\n",
@@ -141,20 +140,6 @@ def incompatible_keys(before, now):
     return [] if any(place.endswith(".schema_version") for place in found) else found
 
 
-def table(documents):
-    """The keys of every document, for docs/ci.md."""
-    lines = ["| document | version | keys |", "|---|---|---|"]
-    for name, keys in documents.items():
-        always = {}
-        for place, key in keys.items():
-            first = re.match(r"\w+", place.removeprefix(f"{name}."))[0]
-            always[first] = always.get(first, True) and key.always
-        (version,) = keys[f"{name}.schema_version"].kinds
-        cells = (f"`{key}`" if always[key] else f"`[{key}]`" for key in sorted(always.keys() - {"schema_version"}))
-        lines.append(f"| `{name}` | {version} | {', '.join(cells)} |")
-    return "\n".join(lines)
-
-
 # --- tests -------------------------------------------------------------------------------------------------
 
 
@@ -174,11 +159,7 @@ def test_keys_are_those_listed(documents, request):
             broken = incompatible_keys(read(line for line in block if line.startswith(f"{name}.")), now[name])
             assert not broken, f"raise the schema_version of this document, whose keys changed: {broken}"
         FILE.write_text(text + "\n")
-        page = PAGE.read_text()
-        before = page.partition("<!-- documents -->\n")[2].partition("<!-- end of documents -->")[0]
-        PAGE.write_text(page.replace(before, f"{table(now)}\n"))
     assert text + "\n" == FILE.read_text()
-    assert table(now) in PAGE.read_text()
 
 
 def test_changed_key_needs_another_version():

@@ -101,7 +101,7 @@ def server():
 
 @pytest.mark.parametrize("allowed", [False, True], ids=["page", "negative control"])
 def test_policy_forbids_network_and_foreign_scripts(allowed, page, server, tmp_path):
-    text = pages.document("base.html", {}, ["window.own = 1"], title="x")
+    text = pages.document("notebook.html", {}, ["window.own = 1"], title="x", blocks=[])
     (tmp_path / "page.html").write_bytes(text.replace(b"Content-Security-Policy", b"x") if allowed else text)
     address, asked = server
     page.open(tmp_path / "page.html")
@@ -124,7 +124,7 @@ def test_policy_forbids_network_and_foreign_scripts(allowed, page, server, tmp_p
 def test_data_of_a_page_is_safe():
     assert json.loads(pages.safe_json({"a": [1.5, float("nan"), float("inf")]})) == {"a": [1.5, None, None]}
     with pytest.raises(ValueError, match="cannot stand"):
-        pages.document("base.html", {}, ["'</SCRIPT>'"], title="x")
+        pages.document("notebook.html", {}, ["'</SCRIPT>'"], title="x", blocks=[])
 
 
 def test_only_own_pages_are_replaced(tmp_path):

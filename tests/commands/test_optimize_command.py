@@ -11,14 +11,6 @@ from optilab.optimize import OBJECTIVES, RULES, descend
 from optilab.study.tuning import RaceSettings, tune
 
 
-def test_origin_of_settings_is_shown(optilab):
-    shown = optilab("optimize", "--algo", "sgd,rmsprop,lion", "--epochs", 3).stdout
-    for name, origin in (("sgd", "preset: exercise"), ("rmsprop", "preset: exercise"), ("lion", "default")):
-        assert re.search(rf"^{name} .* {origin}$", shown, flags=re.MULTILINE)
-    shown = optilab("optimize", "--algo", "sgd,rmsprop", "--lr", "0.1", "--epochs", 3).stdout
-    assert shown.count("set here") == 2
-
-
 def test_tuned_rules_are_those_of_a_race(optilab):
     """Each rule has the best of the same number of settings, by the function that a race tunes with."""
     document = json.loads(optilab("optimize", "--algo", "sgd,lion", "--tune", 20, "--no-save", "--json").stdout)

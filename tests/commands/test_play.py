@@ -26,6 +26,10 @@ STATUSES = "return paths.map((path) => path.status)"
 VERDICTS = "return [...document.querySelectorAll('.card .verdict')].map((verdict) => verdict.textContent)"
 SETTINGS = "return state.rules.map(({rule, values}) => ({...rule.fixed, ...values}))"
 FRAGMENT = "return fragment()"
+CURVES = (
+    "return [...document.querySelectorAll(`${arguments[0]} .line[data-name]:not(.later)`)]"
+    ".map((line) => line.getAttribute('d'))"
+)
 RIGHT = "\ue014"
 
 
@@ -87,7 +91,7 @@ def test_functions_and_rules_are_chosen_in_the_page(opened, optilab, tmp_path):
     page.enter("#function", "branin")
     for name in ("adan", "sam"):
         page.enter("#rule", name)
-        click(page, "add")
+    page.script(FRAMES)
     assert page.text("#title") == "sgd, momentum, adan, sam on branin"
     assert "diverged" not in page.script(STATUSES)
     follows(page, OBJECTIVES["branin"]())
@@ -156,20 +160,6 @@ def test_custom_rule_runs_by_its_formula(opened, tmp_path):
         play.page(config([f"{tmp_path}/mine.py:plain"]))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"algo": ["sgd", "l-bfgs"]}, "l-bfgs has no formula that a page could run"),
-        ({"noise": 0.1, "clip_norm": 1}, "a page runs an optimizer as it is, without clip_norm and noise"),
-    ],
-)
-def test_optimize_refuses_a_page_before_the_work(changes, message, optilab, tmp_path):
-    words = [f"--set={key}={json.dumps(value)}" for key, value in ({"algo": ["sgd"]} | changes).items()]
-    refused = optilab("optimize", *words, "--out", "page.html", "--tune", "5", code=2)
-    assert f"--out: {message}; expected .png, .svg or .pdf, got .html" in " ".join(refused.stderr.split())
-    assert not list(tmp_path.iterdir())
-
-
 # --- formulas ----------------------------------------------------------------------------------------------
 
 
@@ -203,7 +193,7 @@ def test_typed_formula_is_an_optimizer_of_the_page(opened, optilab, tmp_path):
     assert page.script("return state.rules[1].values") == {"keep": 0.25, "beta": 0.8, "lr": 0.06}
     for wrong in ("w <- w - lr*(g", "V <- g", "w <- w - lr*H", "sgd <-", "w <- w - lr*v; v = g", "w - g"):
         enter(page, typed_rule=wrong)
-        assert page.script("return [state.rules.length, byId('message').className]") == [2, "theory wrong"], wrong
+        assert page.script("return [state.rules.length, byId('message').textContent !== '']") == [2, True], wrong
 
 
 def test_formula_of_the_command_is_an_optimizer_of_the_page(opened, optilab, tmp_path):
@@ -243,11 +233,10 @@ def test_formula_of_one_variable_is_a_curve(formula, opened):
     page, has_minimum = opened(settings), formula == "x^4 - x^2"
     for rule, path in zip(settings.algo, rows(page, 1), strict=True):
         agreeing(rule, settings.function, path, start=[2.0])
-    curves = "return [...document.querySelectorAll('[data-loss]')].map((line) => line.getAttribute('d'))"
-    assert [curve.count("M") for curve in page.script(curves)] == [1, 1]  # without holes
-    assert ("stable up to lr" in page.text("section.card:not(#common)")) == has_minimum
+    assert [curve.count("M") for curve in page.script(CURVES, "#losses")] == [1, 1]  # without holes
+    assert ("stable up to lr" in page.text("#cards section")) == has_minimum
     assert ("distance" in page.text("#results")) == has_minimum
-    page.drag("#ground .plane", (200, 100), (200, 100))
+    page.drag("#ground", (200, 100), (200, 100))
     assert page.script("return [state.start.length, isFinite(state.start[0])]") == [1, True]
 
 
@@ -256,33 +245,32 @@ def test_formula_of_one_variable_is_a_curve(formula, opened):
 
 def test_slider_moves_path_loss_and_theory(opened):
     page = opened(config(["momentum", "adam"]))
-    drawn = (
-        "return Object.fromEntries(['path', 'loss', 'rate', 'limit'].map((name) => [name,"
-        " [...document.querySelectorAll(`[data-${name}]`)].map((line) => line.getAttribute('d'))]))"
-    )
-    before = page.script(drawn)
-    assert {name: len(lines) for name, lines in before.items()} == {"path": 2, "loss": 2, "rate": 1, "limit": 1}
+    charts = {"#ground": 2, "#losses": 2, "#rates": 1}
+    before = {name: page.script(CURVES, name) for name in charts}
+    assert {name: len(lines) for name, lines in before.items()} == charts
     page.press("#rule0-beta", RIGHT)
     page.script(FRAMES)
-    after = page.script(drawn)
+    after = {name: page.script(CURVES, name) for name in charts}
     assert all(before[name][0] != after[name][0] for name in before)
-    assert [before[name][1] for name in ("path", "loss")] == [after[name][1] for name in ("path", "loss")]
+    assert [before[name][1] for name in ("#ground", "#losses")] == [
+        after[name][1] for name in ("#ground", "#losses")
+    ]
     predicted = theory.predict(config(page.script(SETTINGS)).algo[0], OBJECTIVES["ravine"]())
     limit = float(page.script("return document.querySelector('[data-limit]').dataset.limit"))
-    assert limit == predicted.largest_lr
+    assert limit == pytest.approx(predicted.largest_lr, rel=1e-12)
     assert f"×{predicted.rate:.4f} per step" in page.text("section[aria-label=momentum]")
     enter(page, rule0_lr_exact=str(limit * 1.01))
     assert "this lr is unstable" in page.text("section[aria-label=momentum]")
 
 
-CORNER = "const b = document.querySelector('#ground .plane').getBoundingClientRect(); return [b.left, b.top]"
+CORNER = "const b = document.querySelector('#ground .frame').getBoundingClientRect(); return [b.left, b.top]"
 
 
 def test_start_is_dragged_by_mouse_finger_and_keys(opened):
     page = opened(config(["sgd"]), width=800)
     middle = "const b = document.querySelector('#start').getBoundingClientRect(); return [b.left + 22, b.top + 22]"
     held = np.subtract(page.script(middle), page.script(CORNER))
-    page.drag("#ground .plane", held.tolist(), (250, 100))
+    page.drag("#ground", held.tolist(), (250, 100))
     page.script(FRAMES)
     moved = page.script("return state.start")
     assert np.subtract(page.script(middle), page.script(CORNER)) == pytest.approx([250, 100], abs=1)
@@ -305,14 +293,14 @@ def test_start_is_dragged_by_mouse_finger_and_keys(opened):
 
 
 def test_picture_is_moved_and_stretched(opened):
-    """By mouse, wheel and keys; what was under the hand stays under it."""
+    """By mouse, wheel and buttons; what was under the hand stays under it."""
     page = opened(config(["sgd", "adam"]), width=800)
-    sides = "return view()"
+    sides = "return sides()"
     at = f"const [left, top] = (() => {{ {CORNER} }})(); const [x, y] = arguments[0];" + (
-        "return under({clientX: left + x, clientY: top + y})"
+        "return under(ground, {clientX: left + x, clientY: top + y})"
     )
     whole, before = np.array(page.script(sides)), page.script(at, [200, 150])
-    page.drag("#ground .plane", (200, 150), (260, 190))
+    page.drag("#ground", (200, 150), (260, 190))
     assert page.script(at, [260, 190]) == pytest.approx(before)
     assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole))
     assert page.script("return [state.start, fragment().startsWith('view=')]") == [[-5, -2], True]
@@ -325,11 +313,11 @@ def test_picture_is_moved_and_stretched(opened):
     page.script(FRAMES)
     assert page.script(at, [200, 150]) == pytest.approx(before, abs=0.03)  # the wheel tells whole pixels
     assert np.diff(page.script(sides)) == pytest.approx(np.diff(whole) / 2**0.5)
-    page.press("body", "0", "+")
+    click(page, "whole", "closer")
     assert np.array(page.script(sides)) == pytest.approx(whole / 2)  # the minimum at 0 stays where it is
-    page.press("body", "0")
+    click(page, "whole")
     place = page.script(at, [300, 120])
-    page.drag("#ground .plane", (300, 120), (300, 120))  # a click moves the start
+    page.drag("#ground", (300, 120), (300, 120))  # a click moves the start
     assert page.script("return state.start") == pytest.approx(place, abs=0.05)  # in whole pixels
 
 
@@ -362,6 +350,11 @@ def test_wrong_numbers_and_addresses_change_nothing(opened):
             "",
             True,
         ]
+    for view in ("1,1.0000000000000002,1,1.0000000000000002", "-1e308,1e308,-1e308,1e308", "1e29,1e30,0,5e-324"):
+        assert (
+            opened(config(["sgd"]), f"view={view}&sgd.lr=1e308&start=1e99,2").text("#epoch") == "epoch 60 of 60"
+        ), view
+    page = opened(config(["sgd", "momentum"]))
     for number in ("-1", "0", "x", ""):
         enter(page, rule0_lr_exact=number)
         message = page.script("return document.querySelector('#rule0-lr-exact').validationMessage")
@@ -373,16 +366,13 @@ def test_wrong_numbers_and_addresses_change_nothing(opened):
 
 def test_time_runs_steps_and_stops(opened):
     page = opened(config(["sgd", "adam"]))
-    for control, epoch in {"first": 0, "forward": 1, "last": 60, "back": 59}.items():
-        click(page, control)
-        assert page.text("#epoch") == f"epoch {epoch} of 60"
-    page.script("document.querySelector('#speed').value = '4'; document.activeElement.blur(); show(30)")
-    page.press("body", " ")
-    page.script(UNTIL.format("!playing"))
-    assert page.script("return [shownEpoch(), playing]") == [60, 0]
-    page.press("body", "\ue012")  # the left arrow
+    page.press("#at", *["\ue012"] * 2)  # the left arrow
     page.script(FRAMES)
-    assert page.text("#epoch") == "epoch 59 of 60"
+    assert page.text("#epoch") == "epoch 58 of 60"
+    click(page, "play")
+    assert page.text("#play") == "pause"
+    page.script(UNTIL.format("!playing"))
+    assert page.script("return [shownEpoch(), state.at]") == [60, None]
 
 
 # --- texts and pictures ------------------------------------------------------------------------------------
@@ -429,15 +419,16 @@ def test_end_elsewhere_is_not_called_converged(function, lr, epochs, opened, opt
 
 
 def test_guided_steps_are_links_to_what_they_say(opened):
-    """Their sentences go when a setting is changed; on another function there are none."""
+    """On another function there are none."""
     page = opened(config(["sgd", "momentum", "adam"]), "sgd.lr=0.2")
 
     def step(name):
-        page.script(
-            "[...document.querySelectorAll('#steps a')].find((a) => a.textContent === arguments[0]).click()", name
+        find = (
+            "const link = [...document.querySelectorAll('#steps a')].find((a) => a.textContent === arguments[0]);"
         )
+        text = page.script(find + "link.click(); return link.parentElement.textContent", name)
         page.script(FRAMES)
-        return page.text("#about")
+        return text
 
     rate = "return theoryOf(state.rules[arguments[0]].rule, state.rules[arguments[0]].values, paths[arguments[0]]).rate"
     assert "sgd at lr 0.49; its limit is 0.5" in step("just below the limit")
@@ -445,11 +436,9 @@ def test_guided_steps_are_links_to_what_they_say(opened):
     assert page.script(rate, 0) == pytest.approx(1.04)
     assert "at lr 1.12 and beta 0.403" in step("the best lr and beta of momentum")
     assert page.script(rate, 1) == pytest.approx((20**0.5 - 1) / (20**0.5 + 1), rel=0.01)  # of heavy ball
-    past = float(re.search(r"goes past it by (\S+)\. A", step("why Adam overshoots"))[1])
+    past = float(re.search(r"goes past it by (\S+)\. ", step("why Adam overshoots"))[1])
     assert past == pytest.approx(np.max(rows(page)[2][:, :2]), rel=0.05)
-    assert page.script("return shownRules().map((one) => one.i)") == [2]
-    enter(page, rule0_lr_exact="0.1")
-    assert page.text("#about") == ""
+    assert page.script("return state.rules.map(({shown}) => shown)") == [False, False, True]
     assert not opened(config(["sgd"], "rosenbrock")).script("return document.querySelectorAll('#steps a').length")
 
 
@@ -466,17 +455,21 @@ def test_page_fits_every_width_and_stays_small(dark, opened, tmp_path):
         )
         assert max(page.script(rights)) <= width
         across, up = page.script(
-            "const [x, y] = view(), {width, height} = layout.ground;"
+            "const [x, y] = sides(), {width, height} = ground.querySelector('.frame').getBoundingClientRect();"
             "return [width / (x[1] - x[0]), height / (y[1] - y[0])]"
         )
         assert across == pytest.approx(up, rel=1e-6)  # so trajectories cross contours at right angles
-    darkest, lightest = page.script(
+    alpha = page.script(
         "const canvas = document.querySelector('canvas'), {width, height} = canvas;"
         "const image = canvas.getContext('2d').getImageData(0, 0, width, height).data;"
-        "const red = image.filter((_, i) => i % 4 === 0).sort(); return [red[0], red[red.length - 1]]"
+        "return [...new Set(image.filter((_, i) => i % 4 === 3))]"
     )
-    assert lightest - darkest > 50
-    assert (darkest < 40) is dark
+    assert max(alpha) - min(alpha) > 50
+    ground, ink = page.script(
+        "return [getComputedStyle(document.body).backgroundColor,"
+        " getComputedStyle(document.querySelector('canvas')).filter]"
+    )
+    assert (ground != "rgb(255, 255, 255)") == ("invert" in ink) == dark
 
 
 def test_printed_page_has_its_pictures(opened):
@@ -484,16 +477,14 @@ def test_printed_page_has_its_pictures(opened):
     page = opened(config(["sgd"]))
     page.script("document.querySelector('main').style.width = '500px'")
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    plane, canvas, star, head = page.script(
-        "return ['.plane', 'canvas', '.star', '#losses .mark'].map((name) => document.querySelector(name))"
-        ".map((e) => [e.getBoundingClientRect(), e.getAttribute('x')])"
-        ".map(([b, x]) => [b.left, b.top, b.right, b.bottom, x])"
+    frame, canvas, start = page.script(
+        "return ['#ground .frame', 'canvas', '#start'].map((name) => document.querySelector(name))"
+        ".map((e) => e.getBoundingClientRect()).map((b) => [b.left, b.top, b.right, b.bottom])"
     )
-    assert canvas[:4] == pytest.approx(plane[:4], abs=1.5)
-    assert plane[2] - plane[0] < 400
-    share = float(star[4].rstrip("%")) / 100
-    assert (star[0] + star[2]) / 2 == pytest.approx(plane[0] + share * (plane[2] - plane[0]), abs=1.5)
-    assert head[2] - head[0] == pytest.approx(head[3] - head[1], abs=0.5)  # not stretched
+    assert canvas == pytest.approx(frame, abs=1.5)
+    assert frame[2] - frame[0] < 400
+    share = page.script("return parseFloat(document.querySelector('#start').style.left)") / 100
+    assert (start[0] + start[2]) / 2 == pytest.approx(frame[0] + share * (frame[2] - frame[0]), abs=1.5)
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
@@ -522,6 +513,4 @@ def test_command_writes_a_page(optilab, tmp_path):
     assert (tmp_path / "a.html").read_bytes() == first
     document = json.loads(optilab("play", "--algo", "sgd", "--tune", "5", "--json").stdout)
     assert (document["file"], document["bytes"]) == ("play.html", (tmp_path / "play.html").stat().st_size)
-    optilab("optimize", "--algo", "sgd,lookahead", "--epochs", "12", "--out", "b.html", "--no-save")
-    assert (tmp_path / "b.html").stat().st_size < LIMIT
     assert not (tmp_path / "runs").exists()

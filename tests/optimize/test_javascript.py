@@ -292,7 +292,7 @@ def test_drawn_formulas_have_the_bits_of_the_engine():
 LIMITS = """
   return data.map(([text, settings, curvatures]) => {
     const step = Formula.linearStep(Formula.program(text, Object.keys(settings)));
-    return step && curvatures.map((curvature) => step(settings, curvature)).map(({ limit, rate }) => [limit, rate]);
+    return step && curvatures.map((curvature) => [step.limit(settings, curvature), step.rate(settings, curvature)]);
   });
 """
 
@@ -405,7 +405,9 @@ WRONG = {
 PROGRAMS = """
   const surface = Formula.surface(Formula.parse("x^2 + y^2"), 2);
   return data.map((text) => {
-    try { return Formula.pathOn(surface, Formula.program(text, ["lr"])); } catch (error) { return error.message; }
+    try {
+      Formula.pathOn(surface, Formula.program(text, ["lr"]))({ lr: 1 }, [1, 2], 1);
+    } catch (error) { return error.message; }
   });
 """
 

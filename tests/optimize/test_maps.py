@@ -1,6 +1,5 @@
 """A cell of a map is the path with that cell's setting, however it is calculated; what a map says, theory says."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -160,10 +159,3 @@ def test_converged_moving_and_diverged_cells_are_told_apart(optilab):
     row = next(line[10:] for line in lines if line[9:10] == "|")
     assert (row[0], row[-1]) == ("?", "x")
     assert "@" in row[:40]
-
-
-def test_the_command(optilab):
-    arguments = ["--x", "algo.lr=0.01:2:20", "--y", "algo.beta=0:0.9:10", "--epochs", "50", "--json"]
-    document = json.loads(optilab("map", "--algo", "momentum", *arguments).stdout)
-    assert np.shape(document["f"]) == (10, 20)
-    assert document["f"][0][-1] is None

@@ -23,14 +23,6 @@ MINIMUM = {  # as the sources print it
     "logistic-regression": 0.18445980,
 }
 UNBOUNDED = {"saddle", "monkey-saddle"}
-DOMAINS = {
-    "sphere": (5.12, 5.12), "booth": (10, 10), "matyas": (10, 10), "beale": (4.5, 4.5), "dixon-price": (10, 10),
-    "himmelblau": (5, 5), "three-hump-camel": (5, 5), "six-hump-camel": (3, 2), "goldstein-price": (2, 2),
-    "styblinski-tang": (5, 5), "rastrigin": (5.12, 5.12), "levy13": (10, 10),
-    "zakharov": ((-5, 10), (-5, 10)), "branin": ((-5, 10), (0, 15)), "mccormick": ((-1.5, 4), (-3, 4)),
-    "michalewicz": ((0, np.pi), (0, np.pi)),
-}  # fmt: skip
-"""Where the functions are usually looked at (Surjanovic and Bingham 2013; Himmelblau: Jamil and Yang 2013)."""
 TYPED = [
     "w1^3*w2 - w2^2/(w1 + 9)",
     "exp(sin(w1)*w2) + log(2 + w1^2)",
@@ -153,12 +145,6 @@ def test_functions_without_trees():
 def test_enough_functions_are_tested():
     assert len(OBJECTIVES) >= 31
     assert len(PRINTED) >= 24
-
-
-@pytest.mark.parametrize("name", DOMAINS)
-def test_box_is_the_published_domain(name):
-    sides = [side if isinstance(side, tuple) else (-side, side) for side in DOMAINS[name]]
-    assert OBJECTIVES[name]().box == tuple(sides)
 
 
 def test_quadratic_has_its_condition_and_rotation():

@@ -16,7 +16,6 @@ from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend, maps
 from optilab.optimize.maps import run_grid
 from optilab.optimize.own import rule_class
-from optilab.optimize.path import worked_steps
 
 ADAM = """
 import numpy as np
@@ -260,14 +259,3 @@ def test_installed_module_is_found_without_its_package(tmp_path, monkeypatch):
     assert dump(config)["algo"][0]["name"] == "somewhere.inner.rules:f"
     both = [descend(rule, OBJECTIVES["ravine"]()).points for rule in (*config.algo, RULES["sgd"](lr=0.5))]
     np.testing.assert_allclose(*both, rtol=1e-12)
-
-
-def test_own_formula_is_worked_out(own):
-    source = """
-class F:
-    formula = 'w <- w - lr*g'
-    def __init__(self, lr=0.1): self.lr = lr
-    def update(self, w, g): return w - self.lr*g
-"""
-    step = next(worked_steps(own("F", source)(), OBJECTIVES["ravine"]()))
-    assert [one.target for one in step.statements] == ["w"]

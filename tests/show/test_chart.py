@@ -153,7 +153,7 @@ def test_curve_of_thousands_of_points_keeps_its_peaks():
 def test_names_at_the_ends_of_lines_do_not_overlap():
     many = tuple(f"group {i}" for i in range(10))
     drawn = chart(*(Polyline(X, X / (1 + i / 100), i, dash="series") for i in range(10)), series=many)
-    places = [float(y) for y in re.findall(r'class="end[^>]*y="([\d.-]+)">group', chart_svg.figure(drawn))]
+    places = [float(y) for y in re.findall(r'class="end[^>]*y="([\d.-]+)%">group', chart_svg.figure(drawn))]
     assert len(places) == 10
     assert min(np.diff(sorted(places))) >= chart_svg.LINE - 0.11
 

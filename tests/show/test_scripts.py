@@ -1,5 +1,5 @@
 """The scripts of the pages under TypeScript's checker, which reads their JSDoc: no unknown name, no call with too many
-arguments; page.js in strict mode.
+arguments; those of all pages in strict mode.
 """
 
 import os
@@ -14,8 +14,8 @@ from tests.pages import ROOT
 pytestmark = pytest.mark.nightly
 ASSETS = ROOT / "optilab" / "show" / "assets"
 PAGES = {
-    "answer": ("page.js",),
-    "playground": ("formula.js", "play.js"),
+    "answer": ("page.js", "charts.js"),
+    "playground": ("page.js", "charts.js", "formula.js", "play.js"),
 }
 TYPESCRIPT = Path(os.environ.get("TYPESCRIPT", ROOT / "node_modules" / "typescript")) / "bin" / "tsc"
 INSTALL = "npm install --no-save --ignore-scripts typescript"
@@ -37,7 +37,7 @@ def complaints(folder, *scripts, strict):
 
 
 def test_what_pages_share_has_types(tmp_path):
-    assert complaints(tmp_path, "page.js", strict=True) == []
+    assert complaints(tmp_path, "page.js", "charts.js", strict=True) == []
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -46,6 +46,6 @@ def test_every_name_is_defined_and_every_call_fits(page, tmp_path):
 
 
 def test_a_wrong_name_would_be_noticed(tmp_path):
-    (tmp_path / "wrong.js").write_text('"use strict";\nFormula.surface(); missing();\n')
+    (tmp_path / "wrong.js").write_text('"use strict";\nFormula.surface(1, 2, 3, 4); missing();\n')
     found = complaints(tmp_path, "formula.js", tmp_path / "wrong.js", strict=False)
     assert {code for code, _ in found} & WRONG == {"TS2304", "TS2554"}

@@ -15,7 +15,7 @@ from tests.pages import ROOT
 from tests.study.generated import training
 
 FORMATS = (".csv", ".parquet")
-PAGE = ROOT / "docs" / "plots-and-export.md"
+PAGE = ROOT / "docs" / "report.md"
 
 
 @pytest.fixture

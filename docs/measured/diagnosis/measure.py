@@ -18,7 +18,7 @@ from tests.diagnosis.stored import Case
 
 PERCEPTRONS, OWN = ("design", "held-out"), ("own-design", "own-held-out")
 """The causes were made for the design halves; the others were drawn by chance, and opened once these were finished."""
-COLUMNS = ["trainings", "sick: flagged", "flagged: first cause right", "healthy: not flagged"]
+COLUMNS = ["trainings", "faulty: flagged", "flagged: first cause right", "healthy: not flagged"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ const Formula = (() => {
   const MAX_CHARACTERS = 2000,
     MAX_NODES = 1000,
     MAX_DEPTH = 100, // of parentheses, signs, powers and calls
-    MAX_VARIANTS = 10, // inside each other
     MAX_PRODUCT = 64; // whole powers of a function up to it are products
   const words = (text) => text.split(" ");
   const arities = (text, count) => words(text).map((name) => [name, count]);
@@ -40,13 +39,6 @@ const Formula = (() => {
       return known.get(tree);
     };
     return become;
-  }
-
-  /** The names in a tree. */
-  function namesIn(tree) {
-    const names = new Set();
-    walk((part) => typeof part === "string" && names.add(part))(tree);
-    return names;
   }
 
   // --- the language --------------------------------------------------------------------------------------------
@@ -130,19 +122,12 @@ const Formula = (() => {
   }
 
   /** The text of an optimizer with the variants of its settings put in, in which other settings may have theirs. */
-  function filled(text, variants, settings) {
-    const variant = (_, name) => {
-      if (!Object.hasOwn(variants, name)) throw new Error(`unknown name "${name}"`);
-      const setting = name.split(".")[0], // form.k is another part of the text for the setting form
-        value = Object.hasOwn(settings, setting) ? String(settings[setting]) : "else";
-      return variants[name][Object.hasOwn(variants[name], value) ? value : "else"];
-    };
-    for (let depth = 0; text.includes("{") && depth < MAX_VARIANTS; depth++) {
-      text = text.replace(/\{([\w.]+)\}/g, variant);
-      requireShort(text);
-    }
-    return text;
-  }
+  const filled = (text, variants, settings) =>
+    text.replace(/\{([\w.]+)\}/g, (whole, name) => {
+      if (!Object.hasOwn(variants, name)) return whole; // which the parser refuses
+      const value = String(settings[name.split(".")[0]]); // form.k is another part of the text for the setting form
+      return filled(variants[name][Object.hasOwn(variants[name], value) ? value : "else"], variants, settings);
+    });
 
   /** The names in the formula of an optimizer that stand for nothing else: its settings. */
   function settingsOf(text) {
@@ -172,7 +157,7 @@ const Formula = (() => {
       named = (names) => new Map(names.map((name) => [name, name])),
       early = named(["w", ...settings]), // what a start may read
       names = named(["w", "g", "t", "f", "H", "I", ...settings, ...states]),
-      starts = new Map(),
+      starts = new Map(states.map((name) => [name, 0])),
       statements = [],
       uses = new Set();
     for (const { target, renews, expression, offset } of parts) {
@@ -180,7 +165,7 @@ const Formula = (() => {
       if (renewed.has(state)) {
         starts.set(state, parse(expression, early, RULE_FUNCTIONS, offset, uses));
       } else {
-        statements.push({ target, tree: parse(expression, names, RULE_FUNCTIONS, offset, uses) });
+        statements.push([target, parse(expression, names, RULE_FUNCTIONS, offset, uses)]);
         names.set(target, target);
       }
     }
@@ -237,7 +222,37 @@ const Formula = (() => {
       throw new Error(`${op} has no derivative here`);
     })(tree);
 
-  // --- trees as steps --------------------------------------------------------------------------------------------
+  // --- values: numbers, vectors and matrices, which are arrays ----------------------------------------------------
+
+  const isArray = (value) => typeof value === "object";
+  const isMatrix = (value) => isArray(value) && isArray(value[0]);
+
+  /** A vector: a number stands in all places. */
+  function vector(value, length = 1) {
+    if (isMatrix(value)) throw new Error("a matrix stands where a vector is needed");
+    return isArray(value) ? value : Array(length).fill(value);
+  }
+
+  /** An operation of numbers on all places of arrays, as in NumPy: a vector stands in every row of a matrix. */
+  function everywhere(run) {
+    const apply = (a, b, c) => {
+      if (!isArray(a) && !isArray(b) && !isArray(c)) return run(a, b, c);
+      const isPart = isMatrix(a) || isMatrix(b) || isMatrix(c) ? isMatrix : isArray,
+        { length } = isPart(a) ? a : isPart(b) ? b : c,
+        result = [];
+      for (let i = 0; i < length; i++)
+        result.push(apply(isPart(a) ? a[i] : a, isPart(b) ? b[i] : b, isPart(c) ? c[i] : c));
+      return result;
+    };
+    return apply;
+  }
+
+  /** The entries a, b, c of a symmetric matrix [[a, b], [b, c]]; of one variable it stands there twice. */
+  function symmetric(value) {
+    if (!isMatrix(value)) throw new Error("a vector stands where a matrix is needed");
+    const [first, last = [0, first[0]]] = value;
+    return [first[0], first[1] ?? 0, last[1]];
+  }
 
   /** The first coordinate of the shortest solution of [[a, b], [b, c]] x = (u, v). */
   function solution(a, b, c, u, v) {
@@ -250,62 +265,76 @@ const Formula = (() => {
     return along((1 + p) * u + q * v, mean + radius) + along((1 - p) * u - q * v, mean - radius);
   }
 
-  /** Operations on cells of a memory, as functions that calculate the cell `to`. */
-  const step =
-    (run) =>
-    (m, to, a, b = a, c = a, u = a, v = a) =>
-    () =>
-      (m[to] = run(m[a], m[b], m[c], m[u], m[v]));
-  const OPERATIONS = new Map(
-    Object.entries({
-      add: (m, to, a, b) => () => (m[to] = m[a] + m[b]),
-      subtract: (m, to, a, b) => () => (m[to] = m[a] - m[b]),
-      multiply: (m, to, a, b) => () => (m[to] = m[a] * m[b]),
-      divide: (m, to, a, b) => () => (m[to] = m[a] / m[b]),
-      // As in NumPy: a remainder has the sign of b, some powers are other operations, and a NaN is the smaller and the larger.
-      remainder: step((a, b) => (a % b) + (Math.sign(a % b) * Math.sign(b) < 0 ? b : 0)),
-      power: step((a, b) => (b === 2 ? a * a : b === 0.5 ? Math.sqrt(a) : b === -1 ? 1 / a : a ** b)),
-      min: step((a, b) => (a <= b || a !== a ? a : b)),
-      max: step((a, b) => (a >= b || a !== a ? a : b)),
-      less: step((a, b) => Number(a < b)),
-      greater: step((a, b) => Number(a > b)),
-      negative: step((a) => -a),
-      sign: step((a) => (a > 0 ? 1 : a < 0 ? -1 : a - a)),
-      where: step((a, b, c) => (a !== 0 ? b : c)),
-      solve: step(solution),
-      smallest: step((a, b, c) => (a + c) / 2 - Math.hypot((a - c) / 2, b)),
-      ...Object.fromEntries(["abs", ...SMOOTH].map((name) => [name, step(Math[name])])),
-    }),
-  );
+  /** The solution for a right side of one or two coordinates. */
+  function solve(matrix, right) {
+    const [a, b, c] = symmetric(matrix),
+      [u, v = 0] = vector(right, matrix.length);
+    return [solution(a, b, c, u, v), solution(c, b, a, v, u)].slice(0, matrix.length);
+  }
 
-  /** Trees as steps on the cells of a memory: what several trees contain is calculated once.
-   *
-   * `cells` has the cell of every name; `run[k]()` calculates group k of the trees into the cells `results[k]`, from those of the
-   * names and from what the groups before it have left. */
-  function compiled(groups, names) {
-    const cells = new Map(names.map((name, i) => [name, i])), // also of numbers, after a #, and of operations
-      numbers = names.map(() => 0),
-      steps = groups.map(() => []);
-    const cellOf = (key, number) => {
-      if (!cells.has(key)) cells.set(key, numbers.push(number) - 1);
-      return cells.get(key);
-    };
-    const results = groups.map((trees, k) => {
-      const place = walk((tree, ...parts) => {
-        if (isNumber(tree)) return cellOf(`#${Object.is(tree, -0) ? "-0" : tree}`, tree);
-        if (!Array.isArray(tree)) return cells.get(tree);
-        const key = `${tree[0]} ${parts}`;
-        if (!cells.has(key)) steps[k].push([OPERATIONS.get(tree[0]), cellOf(key, 0), ...parts]);
-        return cells.get(key);
+  const total = (values) => values.reduce((a, b) => a + b);
+  const NUMBERS = {
+    add: (a, b) => a + b,
+    subtract: (a, b) => a - b,
+    multiply: (a, b) => a * b,
+    divide: (a, b) => a / b,
+    // As in NumPy: a remainder has the sign of b, some powers are other operations, and a NaN is the smaller and the larger.
+    remainder: (a, b) => (a % b) + (Math.sign(a % b) * Math.sign(b) < 0 ? b : 0),
+    power: (a, b) => (b === 2 ? a * a : b === 0.5 ? Math.sqrt(a) : b === -1 ? 1 / a : a ** b),
+    min: (a, b) => (a <= b || a !== a ? a : b),
+    max: (a, b) => (a >= b || a !== a ? a : b),
+    less: (a, b) => Number(a < b),
+    greater: (a, b) => Number(a > b),
+    negative: (a) => -a,
+    sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : a - a),
+    where: (a, b, c) => (a !== 0 ? b : c),
+    clip: (a, b, c) => NUMBERS.min(NUMBERS.max(a, b), c),
+    ...Object.fromEntries(["abs", ...SMOOTH].map((name) => [name, Math[name]])),
+  };
+  const OPERATIONS = {
+    ...Object.fromEntries(Object.entries(NUMBERS).map(([name, run]) => [name, everywhere(run)])),
+    sum: (a) => total(vector(a)),
+    norm: (a) => Math.sqrt(total(vector(a).map((x) => x * x))),
+    smallest: (matrix) => (([a, b, c]) => (a + c) / 2 - Math.hypot((a - c) / 2, b))(symmetric(matrix)),
+    solve,
+  };
+
+  const ARITHMETIC = {
+    // of cells, without a call: a picture has hundreds of thousands of places
+    add: (m, to, a, b) => () => (m[to] = m[a] + m[b]),
+    subtract: (m, to, a, b) => () => (m[to] = m[a] - m[b]),
+    multiply: (m, to, a, b) => () => (m[to] = m[a] * m[b]),
+    divide: (m, to, a, b) => () => (m[to] = m[a] / m[b]),
+  };
+
+  /** Statements (target, tree) as a function of the values of `names`, which gives those of `results` after the statements.
+   * What several trees contain is calculated once. */
+  function compiled(names, statements, results, operations = OPERATIONS) {
+    const cells = new Map(), // of numbers and of operations on cells
+      scope = new Map(names.map((name, i) => [name, i])),
+      values = names.map(() => 0),
+      steps = [];
+    for (const [target, tree] of statements) {
+      const place = walk((part, ...parts) => {
+        if (typeof part === "string") return scope.get(part);
+        const key = isNumber(part) ? `#${Object.is(part, -0) ? "-0" : part}` : `${part[0]} ${parts}`;
+        if (cells.has(key)) return cells.get(key);
+        const cell = values.push(isNumber(part) ? part : 0) - 1,
+          [a, b = a, c = a] = parts;
+        const operation = operations[part[0]],
+          direct = operations === NUMBERS && ARITHMETIC[part[0]];
+        if (direct) steps.push(direct(values, cell, a, b));
+        else if (operation) steps.push(() => (values[cell] = operation(values[a], values[b], values[c])));
+        return cells.set(key, cell).get(key);
       });
-      return trees.map(place);
-    });
-    const memory = Float64Array.from(numbers),
-      groupsOfSteps = steps.map((group) => group.map(([operation, ...places]) => operation(memory, ...places)));
-    const run = groupsOfSteps.map((group) => () => {
-      for (let i = 0; i < group.length; i++) group[i]();
-    });
-    return { memory, cells, results, run };
+      scope.set(target, place(tree));
+    }
+    const ends = results.map((name) => scope.get(name));
+    return (given) => {
+      for (let i = 0; i < given.length; i++) values[i] = given[i];
+      for (let i = 0; i < steps.length; i++) steps[i]();
+      return ends.map((cell) => values[cell]);
+    };
   }
 
   // --- functions -----------------------------------------------------------------------------------------------
@@ -327,154 +356,71 @@ const Formula = (() => {
       return isProduct ? wholePower(x, n) : [part[0], ...parts];
     })(tree);
 
-  /** A function of w1, or of w1 and w2, by its trees; the gradient is by default that of calculus. */
+  /** A function of w1, or of w1 and w2, by its trees: `local` gives f and the gradient at a point, `hessian` the rows of the
+   * second derivatives. The gradient is by default that of calculus. */
   function surface(value, dimension, gradient = range(dimension).map((i) => derivative(value, `w${i + 1}`))) {
-    const second = (i, j) => derivative(gradient[i], `w${j + 1}`),
-      mean = (i, j) => (i === j ? second(i, i) : over(plus(second(i, j), second(j, i)), 2));
-    return {
-      dimension,
-      value: expanded(value),
-      gradient: gradient.map(expanded),
-      hessian: () => range(dimension).map((i) => range(dimension).map((j) => expanded(mean(i, j)))),
+    const names = range(dimension).map((i) => `w${i + 1}`),
+      mean = (a, b) => over(plus(a, b), 2);
+    const at = (trees) =>
+      compiled(
+        names,
+        trees.map((tree, i) => [`.${i}`, expanded(tree)]),
+        trees.map((_, i) => `.${i}`),
+        NUMBERS,
+      );
+    const second = (i, j) => derivative(gradient[i], names[j]),
+      rows = (entry) => range(dimension).map((i) => range(dimension).map((j) => entry(i, j)));
+    const hessian = () => {
+      const local = at(rows((i, j) => (i === j ? second(i, i) : mean(second(i, j), second(j, i)))).flat());
+      return (w) => (([a, b, ...rest]) => (dimension < 2 ? [[a]] : [[a, b], rest]))(local(w));
     };
+    return { dimension, value: at([value]), local: at([value, ...gradient]), hessian };
   }
 
   /** The value of a function at a point. */
-  function valueOf({ value }) {
-    const { memory, results, run } = compiled([[value]], ["w1", "w2"]);
-    return (x, y = 0) => {
-      memory[0] = x;
-      memory[1] = y;
-      run[0]();
-      return memory[results[0][0]];
-    };
-  }
-
-  /** A tree of w1 and w2 with the trees of a point in their place. */
-  const substituted = (tree, point) =>
-    walk((part, ...parts) => {
-      if (Array.isArray(part)) return [part[0], ...parts];
-      return isNumber(part) ? part : point[part.slice(1) - 1];
-    })(tree);
+  const valueOf =
+    ({ value }) =>
+    (...w) =>
+      value(w)[0];
 
   /** How many coordinates a tree has. */
-  const dimensionOf = (tree) => (namesIn(tree).has("w2") ? 2 : 1);
+  function dimensionOf(tree) {
+    const names = new Set();
+    walk((part) => names.add(part))(tree);
+    return names.has("w2") ? 2 : 1;
+  }
 
   // --- optimizers ----------------------------------------------------------------------------------------------
-
-  /** The names of the `count` cells of a quantity; no name of a formula has a dot. */
-  const cells = (name, count) => range(count).map((i) => `${name}.${i}`);
-
-  /** A program over single coordinates: `moving` are the cells of w and of its states, `first` the trees of the states at the
-   * start, `after` those of all that moves after a step. They name these cells, those of g, `.t`, `.f` and the settings.
-   *
-   * A quantity is the list of its cells, one for each coordinate or one for all of them; a matrix is {matrix: rows}. */
-  function writtenOut({ settings, states, starts, statements, uses }, { dimension, gradient, hessian }) {
-    const w = cells("w", dimension),
-      second = uses.has("H") || uses.has("diagonal") ? hessian() : [];
-    let scope = new Map(settings.map((name) => [name, [name]])).set("w", w);
-    const cell = (quantity, i, j = i) => (quantity.matrix ? quantity.matrix[i][j] : (quantity[j] ?? quantity[0]));
-    const rows = (entry) => range(dimension).map((i) => range(dimension).map((j) => entry(i, j)));
-    const vector = (quantity, length = dimension) => {
-      if (quantity.matrix) throw new Error("a matrix stands where a vector is needed");
-      return range(length).map((i) => cell(quantity, i));
-    };
-    const symmetric = ({ matrix }) => {
-      if (!matrix) throw new Error("a vector stands where a matrix is needed");
-      const [first, last = [0, first[0]]] = matrix; // of one variable: twice
-      return [first[0], first[1] ?? 0, last[1]];
-    };
-    const total = (trees) => trees.reduce((a, b) => ["add", a, b]);
-    const quantity = (tree) => walk(visit)(tree);
-    const visit = (tree, ...parts) => {
-      if (isNumber(tree)) return [tree];
-      if (!Array.isArray(tree)) return scope.get(tree);
-      const [op] = tree,
-        [x, y, z] = parts,
-        length = Math.max(...parts.map((part) => part.length ?? 0));
-      if (op === "sum") return [total(vector(x, length))];
-      if (op === "norm") return [["sqrt", total(vector(x, length).map((tree) => ["multiply", tree, tree]))]];
-      if (op === "grad") return gradient.map((slope) => substituted(slope, vector(x)));
-      if (op === "diagonal") return second.map((row, i) => substituted(row[i], vector(x)));
-      if (op === "smallest") return [["smallest", ...symmetric(x)]];
-      if (op === "solve") {
-        const [a, b, c] = symmetric(x),
-          [u, v = 0] = vector(y);
-        return [
-          ["solve", a, b, c, u, v],
-          ["solve", c, b, a, v, u],
-        ].slice(0, dimension);
-      }
-      if (op === "clip") return range(length).map((i) => ["min", ["max", cell(x, i), cell(y, i)], cell(z, i)]);
-      const entry = (i, j) => [op, ...parts.map((part) => cell(part, i, j))];
-      return parts.some((part) => part.matrix) ? { matrix: rows(entry) } : range(length).map((i) => entry(i, i));
-    };
-    const first = states.map((name) => (starts.has(name) ? quantity(starts.get(name)) : [0]));
-    const before = scope
-      .set("g", cells("g", dimension))
-      .set("t", [".t"])
-      .set("f", [".f"])
-      .set("I", { matrix: rows((i, j) => Number(i === j)) })
-      .set("H", { matrix: second.map((row) => row.map((tree) => substituted(tree, w))) });
-    // A state has one cell unless a value that it gets has more.
-    function after(lengths) {
-      scope = new Map(before);
-      states.forEach((name, k) => scope.set(name, cells(name, lengths[k])));
-      for (const { target, tree } of statements) scope.set(target, quantity(tree));
-      const longest = states.map((name, k) => Math.max(lengths[k], scope.get(name).length ?? 0));
-      if (longest.some((length, k) => length > lengths[k])) return after(longest);
-      const ofStates = (value) => states.flatMap((name, k) => vector(value(name, k), lengths[k]));
-      return {
-        moving: [...w, ...ofStates((name, k) => cells(name, lengths[k]))],
-        first: ofStates((_, k) => first[k]),
-        after: [...vector(scope.get("w")), ...ofStates((name) => scope.get(name))],
-      };
-    }
-    return after(first.map((start) => start.length ?? 0));
-  }
 
   /** A program on a function, as (settings, start, steps, noise) => {rows, count}.
    *
    * `rows` has w, f and the gradient of every step up to the last one that is finite; `noise` is added to the gradients that the
    * optimizer gets, one number after the other. */
-  function pathOn(surface, program) {
-    const { dimension, value, gradient } = surface,
-      { settings } = program,
-      { moving, first, after } = writtenOut(program, surface),
-      [w, g] = ["w", "g"].map((name) => cells(name, dimension)),
-      here = [value, ...gradient].map((tree) => substituted(tree, w)),
-      start = compiled([first], [...w, ...settings]),
-      step = compiled([here, after], [...moving, ...g, ".t", ".f", ...settings]),
-      { memory } = step,
-      [evaluate, update] = step.run,
-      [local, ends] = step.results,
-      [slope, t, f] = [g[0], ".t", ".f"].map((name) => step.cells.get(name)),
-      seen = [...range(dimension), ...local],
-      next = new Float64Array(moving.length);
+  function pathOn({ dimension, local, hessian }, { settings, states, starts, statements, uses }) {
+    const second = uses.has("H") || uses.has("diagonal") ? hessian() : () => 0,
+      operations = {
+        ...OPERATIONS,
+        grad: (w) => local(vector(w, dimension)).slice(1),
+        diagonal: (w) => second(vector(w, dimension)).map((row, i) => row[i]),
+      };
+    const first = compiled(["w", ...settings], [...starts], states, operations),
+      step = compiled(["w", "g", "t", "f", "H", ...states, ...settings, "I"], statements, ["w", ...states], operations),
+      identity = range(dimension).map((i) => range(dimension).map((j) => Number(i === j)));
     return (values, point, steps, noise = null) => {
-      const rows = new Float64Array((steps + 1) * seen.length);
-      for (const { memory, cells } of [start, step]) {
-        memory.set(point);
-        for (const name of settings) memory[cells.get(name)] = values[name];
-      }
-      start.run[0]();
-      start.results[0].forEach((cell, i) => (memory[dimension + i] = start.memory[cell]));
+      const constants = settings.map((name) => values[name]),
+        rows = new Float64Array((steps + 1) * (2 * dimension + 1));
+      let w = [...point],
+        moving = first([w, ...constants]);
       for (let row = 0; ; row++) {
-        evaluate();
-        let isFinite = true;
-        for (let i = 0; i < seen.length; i++) {
-          rows[row * seen.length + i] = memory[seen[i]];
-          isFinite &&= Number.isFinite(memory[seen[i]]);
-        }
-        if (row && !isFinite) return { rows, count: row };
+        const here = local(w),
+          seen = [...w, ...here];
+        if (row && !seen.every(Number.isFinite)) return { rows, count: row };
+        rows.set(seen, row * seen.length);
         if (row === steps) return { rows, count: steps + 1 };
-        memory[t] = row + 1;
-        memory[f] = memory[local[0]];
-        for (let i = 0; i < dimension; i++)
-          memory[slope + i] = memory[local[1 + i]] + (noise ? noise[row * dimension + i] : 0);
-        update();
-        for (let i = 0; i < next.length; i++) next[i] = memory[ends[i]];
-        memory.set(next);
+        const [f, ...slopes] = here,
+          g = slopes.map((slope, i) => slope + (noise ? noise[row * dimension + i] : 0));
+        [w, ...moving] = step([w, g, row + 1, f, second(w), ...moving, ...constants, identity]);
+        w = vector(w, dimension);
       }
     };
   }
@@ -485,38 +431,49 @@ const Formula = (() => {
     "sum norm grad diagonal solve smallest H I f sign abs min max where clip less greater remainder",
   );
 
+  const STATES = [
+    [1, 0],
+    [0, 1],
+    [1.3, -0.7],
+    [-2.1, 0.4],
+  ]; // w and the state where a step is compared with its matrix
+  const agree = (a, b) => Math.abs(a - b) <= 1e-9 * (1 + Math.abs(a));
+
   /** The theory of an optimizer whose step is linear in w, the gradient and at most one state, and whose stability is linear in
    * lr; null for another one. On a quadratic it multiplies (w, state) by a matrix for each curvature:
-   * (settings, curvature) => {limit, rate}, the largest stable lr (Infinity where there is none) and the spectral radius. */
-  function linearStep(program) {
-    const { settings, states, uses } = program;
+   * `limit` is the largest stable lr (Infinity where there is none), `rate` the spectral radius, of (settings, curvature). */
+  function linearStep({ settings, states, statements, uses }) {
     if (!settings.includes("lr") || states.length > 1 || NOT_LINEAR.some((name) => uses.has(name))) return null;
-    const { after } = writtenOut(program, { dimension: 1, gradient: [] }),
-      inputs = ["w.0", "g.0", ...states.map((name) => `${name}.0`)],
-      slopes = after.map((tree) => inputs.map((name) => derivative(tree, name))),
-      isConstant = (tree) => [...inputs, ".t"].every((name) => !namesIn(tree).has(name));
-    if (!slopes.flat().every(isConstant)) return null;
-    const [[ww, wg, wv = 0], [vw, vg, vv] = [0, 0, 0]] = slopes,
-      along = (slope, byGradient) => plus(slope, times(".a", byGradient)), // the gradient is the curvature times w
-      matrix = [along(ww, wg), wv, along(vw, vg), vv],
-      trace = plus(matrix[0], vv),
-      determinant = minus(times(matrix[0], vv), times(wv, matrix[2]));
-    // At a bound of stability an eigenvalue is -1, is 1, or has the absolute value 1 with its conjugate.
-    const bounds = [plus(plus(1, trace), determinant), plus(minus(1, trace), determinant), minus(1, determinant)],
-      changes = bounds.map((bound) => derivative(bound, "lr"));
-    if (changes.some((change) => namesIn(change).has("lr"))) return null;
-    const { memory, cells, results, run } = compiled([[...bounds, ...changes], matrix], [...settings, ".a"]),
-      at = (lr) => (memory.fill(lr, cells.get("lr"), cells.get("lr") + 1), run.forEach((group) => group()));
-    return (values, curvature) => {
-      for (const name of settings) memory[cells.get(name)] = values[name];
-      memory[cells.get(".a")] = curvature;
-      at(0);
-      const numbers = results[0].map((cell) => memory[cell]),
-        zeros = [0, 1, 2].map((i) => (Math.abs(numbers[i]) > 1e-12 ? -numbers[i] / numbers[i + 3] : 0));
-      at(values.lr);
-      const rate = spectralRadius(...results[1].map((cell) => memory[cell]));
-      return { limit: Math.min(...zeros.filter((lr) => lr > 0)), rate };
+    const step = compiled(["w", "g", "t", ...settings, ...states], statements, ["w", ...states]);
+    const moved = (values, curvature, [w, state], t = 1) =>
+      step([w, curvature * w, t, ...settings.map((name) => values[name]), ...states.map(() => state)]);
+    const matrixOf = (values, curvature) => {
+      const [[a, c = 0], [b, d = 0]] = STATES.slice(0, 2).map((place) => moved(values, curvature, place));
+      return [a, b, c, d];
     };
+    // At a bound of stability an eigenvalue is -1, is 1, or has the absolute value 1 with its conjugate.
+    const boundsAt = (lr, values, curvature) => {
+      const [a, b, c, d] = matrixOf({ ...values, lr }, curvature),
+        determinant = a * d - b * c;
+      return [1 + (a + d) + determinant, 1 - (a + d) + determinant, 1 - determinant];
+    };
+    const trial = Object.fromEntries(settings.map((name, i) => [name, 0.6 / (i + 1)])),
+      [a, b, c, d] = matrixOf(trial, 3),
+      [first, second, third] = [0, 1, 2].map((lr) => boundsAt(lr, trial, 3));
+    const isLinear = STATES.every(([w, v]) =>
+      [1, 2].every((t) => {
+        const [next, state = 0] = moved(trial, 3, [w, v], t);
+        return agree(next, a * w + b * v) && agree(state, c * w + d * v);
+      }),
+    );
+    if (!isLinear || !first.every((bound, i) => agree(bound + third[i], 2 * second[i]))) return null;
+    const limit = (values, curvature) => {
+      const unit = 1 / curvature,
+        [before, after] = [0, unit].map((lr) => boundsAt(lr, values, curvature)),
+        zeros = before.map((bound, i) => (Math.abs(bound) > 1e-12 ? (unit * bound) / (bound - after[i]) : 0));
+      return Math.min(...zeros.filter((lr) => lr > 0));
+    };
+    return { limit, rate: (values, curvature) => spectralRadius(...matrixOf(values, curvature)) };
   }
 
   /** The largest |eigenvalue| of [[a, b], [c, d]], scaled, so that no square overflows. */
