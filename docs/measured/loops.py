@@ -548,7 +548,7 @@ def diagnosed(half: str, opened: bool = False, bare: bool = False) -> list[Outco
         case = stored.Case(loop.name, loop.change, truth(loop, entry["skill"], unchanged), ())
         if case.truth != "unclear":
             findings = diagnose(stored.evidence(case, entry))
-            named = tuple(one.rule for one in findings if one.severity > Severity.INFO)
+            named = tuple(one.name for one in findings if one.severity > Severity.INFO)
             found.append(Outcome(loop, case.truth, OPENED.get(loop.name, named) if opened else named))
     return found
 
@@ -559,6 +559,7 @@ def rows() -> Iterator[figures.Row]:
         ("design half", "design", False, False),
         ("held-out half, when it was opened", "held-out", True, False),
         ("held-out half, with later rules", "held-out", False, False),
+        ("design half, `watch.step(loss.item())` alone", "design", False, True),
         ("held-out half, `watch.step(loss.item())` alone", "held-out", False, True),
     ):
         found = diagnosed(half, opened, bare)

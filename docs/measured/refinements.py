@@ -74,7 +74,7 @@ def counts(labeled: list[Labeled]) -> Counter[str]:
             verdict, "_changes", return_value=True
         ):  # which remedies are proposed does not matter here
             findings = diagnose(evidence)
-        flagged, names = verdict.sick(findings), [finding.rule for finding in findings[:2]]
+        flagged, names = verdict.sick(findings), [finding.name for finding in findings[:2]]
         if truth == "healthy":
             found["false"] += flagged
         else:

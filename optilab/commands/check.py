@@ -18,7 +18,7 @@ from optilab.commands.answer import STYLES, Printed, annotate, claim_lines, clai
 from optilab.commands.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets
-from optilab.config.claims import Check, CheckFile, Claim, expectations
+from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
 from optilab.config.load import at_place, command_of, load, read
 from optilab.config.presets import algorithms
 from optilab.config.section import dump, schema_for
@@ -232,7 +232,7 @@ class Checker:
         for number, entry in chosen:
             yield _judged(entry.name, partial(self._entry, entry, tree, number))
 
-    def _entry(self, check: Check, tree: Tree, number: int) -> Question:
+    def _entry(self, check: ClaimsEntry, tree: Tree, number: int) -> Question:
         try:
             if check.run is not None:
                 return self._read(runs.locate(self.place.folder, check.run), dump(check)["expect"])

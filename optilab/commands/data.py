@@ -1,7 +1,7 @@
 """`optilab data`: the datasets, their directories, whether they are intact, and their download."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_doc import Doc
 
@@ -12,9 +12,6 @@ from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import DataError, UsageError
 from optilab.marks import Argument
 from optilab.show.table import Column, Table
-
-if TYPE_CHECKING:
-    from optilab.data.read import DatasetStatus
 
 _Name = Annotated[str, Argument("NAME", complete=",".join(DATASETS)), Doc("Name of a dataset")]
 _DEFAULT = "fashion-mnist"
@@ -31,7 +28,7 @@ class ListDatasets(DataOptions, OutputOptions):
         from optilab.data import read
 
         folder = _folder(self, place)
-        rows = [_row(info, read.status(info, folder)) for info in DATASETS.values()]
+        rows = [_row(info, *read.status(info, folder)) for info in DATASETS.values()]
         available = [row["dataset"] for row in rows if row["here"]]
         return Printed([Table(_DATASETS, rows)], {"datasets": rows}, available)
 
@@ -47,7 +44,7 @@ _DATASETS = (
 )
 
 
-def _row(info: DatasetInfo, status: "DatasetStatus") -> dict[str, Any]:
+def _row(info: DatasetInfo, state: str, place: Path | None) -> dict[str, Any]:
     """A dataset; the sizes of the user's images are unknown until they are read."""
     sizes = {"shape": list(info.shape), "classes": list(info.classes), "train": info.train, "test": info.test}
     return {
@@ -56,9 +53,9 @@ def _row(info: DatasetInfo, status: "DatasetStatus") -> dict[str, Any]:
         "source": info.source,
         **(dict.fromkeys(sizes) if info.is_custom else sizes),
         "sha256": dict(info.digests),
-        "state": status.state,
-        "here": status.available,
-        "folder": None if status.folder is None else str(status.folder),
+        "state": state,
+        "here": state in ("ok", "built in"),
+        "folder": None if place is None else str(place),
     }
 
 
@@ -103,10 +100,8 @@ class FetchDataset(DataOptions, OutputOptions):
 
     def run(self, place: Place) -> Printed:
         from optilab.data.fetch import fetch
-        from optilab.show.progress import Transfer
 
-        with Transfer() as transfer:
-            folder = fetch(self.name, transfer.report, _folder(self, place, self.name))
+        folder = fetch(self.name, _folder(self, place, self.name))
         if folder is None:
             return Printed([f"{self.name} has no files; nothing is fetched"], {"folder": None})
         return Printed([str(folder)], {"folder": str(folder)}, [str(folder)])

@@ -149,7 +149,7 @@ class Diagnosis(Answer):
         """A row per finding, most severe first."""
         return [
             {
-                "finding": finding.rule,
+                "finding": finding.name,
                 "severity": finding.severity.name.lower(),
                 "text": finding.text,
                 "threshold": finding.threshold,
@@ -167,10 +167,9 @@ class Diagnosis(Answer):
         return [Command(other if number else first, step) for number, step in enumerate(steps)]
 
     @property
-    def _both(self) -> list[Command]:
+    def both(self) -> Call | None:
         """The command that tries the first remedies of two findings."""
-        both = verdict.command_of_both(self.findings, self.config, self.changes)
-        return [Command("for the first two at once: ", both)] if both else []
+        return verdict.both(self.findings, self.config, self.changes)
 
     @property
     def healthy(self) -> bool:
@@ -216,8 +215,8 @@ class Diagnosis(Answer):
                 yield _proposed("   or: " if number else "  try: ", command)
             if finding.advice:
                 yield f"  {finding.advice}"
-        for both in self._both:
-            yield from ("", both)
+        if self.both:
+            yield from ("", Command("for the first two at once: ", self.both))
 
     def brief(self) -> Iterator[Block]:
         """The end of a training: what it has learned, the gravest finding and what to try, or the verdict."""
@@ -235,21 +234,20 @@ class Diagnosis(Answer):
             yield _proposed("  try: ", command)
         if first.advice:
             yield f"  {first.advice}"
-        if both := verdict.command_of_both(self.findings, self.config, self.changes):
-            yield Command(f"also {self.findings[1].rule}; for both at once: ", both)
+        if self.both:
+            yield Command(f"also {self.findings[1].name}; for both at once: ", self.both)
         if len(self.findings) > 1 or len(first.remedies) > 1:
             yield Command("  more: ", Call("diagnose", [self.config.removesuffix("/config.yaml")]))
 
     def document(self) -> Mapping[str, Any]:
         """Verdict, findings, and the last epoch's layers at full precision."""
         evidence = self.evidence
-        both = verdict.command_of_both(self.findings, self.config, self.changes)
         return {
             "target": self.target,
             "trial": evidence.trial,
             "verdict": verdict.sentence(evidence, self.findings),
             "healthy": self.healthy,
-            "both": both and str(both),
+            "both": self.both and str(self.both),
             "stability": verdict.stability(evidence) or None,
             "measured_ratio": evidence.first_ratio,
             "layers": list(evidence.epochs[-1]["layers"]) if evidence.epochs else [],
@@ -271,17 +269,17 @@ COLUMNS = (
 
 
 BARS = " ▏▎▍▌▋▊▉█"
-DECADES = 4.0
+WIDTH, DECADES = 8, 4.0
 """A bar is empty for a norm of 1e-4 of the largest one, and full for the largest."""
 
 
-def bar(norm: float | None, largest: float | None, width: int = 8) -> str:
+def bar(norm: float | None, largest: float | None) -> str:
     """A norm next to the largest one, over DECADES, in eighths of a character; `#` without Unicode's blocks."""
     length = 1 + log10(norm / largest) / DECADES if norm and largest else 0.0
     length = min(1.0, max(0.0, length))
     if not terminal.out.encoding.startswith("utf"):
-        return "#" * round(length * width)
-    full, part = divmod(round(length * width * 8), 8)
+        return "#" * round(length * WIDTH)
+    full, part = divmod(round(length * WIDTH * 8), 8)
     return BARS[8] * full + (BARS[part] if part else "")
 
 
@@ -289,27 +287,14 @@ def _largest(layers: Sequence[dict[str, Any]]) -> float | None:
     return max((layer["gradient_norm"] for layer in layers if layer["gradient_norm"] is not None), default=None)
 
 
-def thermometer(layers: Sequence[dict[str, Any]], width: int = 100) -> str:
-    """`gradient  1 ▎ 9e-09   2 ▌ 2e-07 ...`: a bar per layer; the middle of a deep network is left out."""
-    names = [*map(str, range(1, len(layers))), "out"]
-    cells = [
-        f"{name} {bar(layer['gradient_norm'], _largest(layers), 3)} {_short(layer['gradient_norm'], 0)}"
-        for name, layer in zip(names, layers, strict=True)
-    ]
-    room = max(2, (width - 9) // 14)
-    if len(cells) > room:
-        cells = [*cells[: room - 2], "...", cells[-1]]
-    return "gradient  " + "   ".join(cells)
-
-
-def _short(value: float | None, digits: int = 2) -> str:
-    return "none" if value is None else f"{value:.{digits}e}"
+def _short(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2e}"
 
 
 def _line(finding: Finding) -> str:
     """A finding with its number, the bound that it crossed and what is normal."""
     bounds = f" (threshold: {finding.threshold}; normal: {finding.normal})" if finding.threshold else ""
-    return f"{finding.severity.name.lower()}: {finding.rule}: {finding.text}{bounds}"
+    return f"{finding.severity.name.lower()}: {finding.name}: {finding.text}{bounds}"
 
 
 def _layers(evidence: Evidence) -> Table:

@@ -21,7 +21,7 @@ from optilab.errors import RunError, UsageError, shown
 from optilab.runs import Record
 from optilab.runs.metrics import metric_of
 from optilab.show import terminal
-from optilab.show.progress import Bar, ProgressLine, Transfer
+from optilab.show.progress import Bar, ProgressLine
 from optilab.show.table import Table
 from optilab.words import duration, pace, plural
 
@@ -167,11 +167,10 @@ def completed(ran: "StudyResult") -> list[Record]:
 
 
 def dataset_of(config: "DataConfig") -> "Dataset":
-    """The verified dataset of a config; fetched first, with a progress bar, if this machine lacks it."""
+    """The verified dataset of a config; fetched first if this machine lacks it."""
     from optilab.data import fetch
 
-    with Transfer() as transfer:
-        return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None, transfer.report)
+    return fetch.ensure(config.dataset, Path(config.dir) if config.dir else None)
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,11 +1,9 @@
 """`optilab train`: one network, trained epoch by epoch."""
 
-import os
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -43,9 +41,9 @@ from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.blocks import Block
-from optilab.show.progress import LiveView, ProgressLine
+from optilab.show.progress import EVERY, Bar, ProgressLine
 from optilab.show.table import grid
-from optilab.words import decimals, duration, pace, percent, plural, settings
+from optilab.words import decimals, duration, pace, plural, settings
 
 if TYPE_CHECKING:
     from optilab.config.training import TrainConfig
@@ -55,9 +53,6 @@ if TYPE_CHECKING:
     from optilab.train.resume import Branch
 
 Row = Mapping[str, Any]
-
-TIMED, MINUTE = 10, 60.0
-"""Batches after which the time of all epochs is estimated, and the seconds from which a pipe is told."""
 
 
 class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions, OutputOptions):
@@ -79,6 +74,7 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         ("config", "resume", "fork", "file"),
         ("resume", "seeds"),
         ("fork", "seeds"),
+        ("log", "seeds"),
         ("resume", "name"),
     )
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"seeds": ("cluster", "jobs")}
@@ -121,17 +117,15 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
         from optilab.train.resume import Branch, Continuation
 
         if self.log is not None:
-            _require_tracker(self)
+            from optilab.study.export import require
+
+            require("tensorboard", "--log tensorboard", "tensorboard")
         if self.seeds is not None:
             _require_one_thread(self)
         if isinstance(continued := found, Continuation):
             if continued.complete:
-                more = f"--epochs {2 * continued.done} trains it to epoch {2 * continued.done}"
-                advice = more if continued.done == continued.config.epochs else "it stopped early"
                 if not place.library:
-                    terminal.note(
-                        f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')}); {advice}"
-                    )
+                    terminal.note(f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')})")
                 return _ended(continued.path, continued.config, self)
             return _trained(continued.path, continued.config, self, place)
         if self.seeds is not None:
@@ -154,8 +148,6 @@ def _begun(request: Train, place: Place) -> Any:
     """The rest of a run, a fork, or the config of a new run."""
     changes = request.changes
     config: Any = request.config if request.file is None else request.file
-    if request.fork and str(config).isdecimal():
-        raise UsageError(f"the epoch of a fork follows its run: write {request.fork}@{config}")
     if request.fork is not None:
         from optilab.train.resume import branch
 
@@ -171,14 +163,6 @@ def _begun(request: Train, place: Place) -> Any:
     from optilab.config.training import TrainConfig
 
     return load(TrainConfig, studies.training(config), changes)
-
-
-def _other_threads(threads: int) -> str:
-    """A sentence where the environment names another number of threads: that of a run is part of its config."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if not asked.isdecimal() or int(asked) == threads:
-        return ""
-    return f"threads: {threads}, as in the config; OMP_NUM_THREADS={asked} is not read, --threads {asked} is"
 
 
 # --- one training -------------------------------------------------------------------------------------------
@@ -214,13 +198,6 @@ def _trained(
         terminal.note(f"stopped after epoch {training.epoch}; continue with: {runs.resume_command(path)}")
         if request.plot is not None:  # a signal is answered at once
             terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
-    if not place.silent:
-        cost = training.cost
-        if cost.measurements:
-            times = plural(cost.measurements, "time")
-            terminal.say(
-                f"curvature measured {times}: {cost.products:,} Hessian-vector products, {cost.seconds:.1f} s"
-            )
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         if not place.library and (request.json_ or not stopped):
             present(_ended(path, config, request, drawn=not stopped), request)
@@ -244,8 +221,6 @@ def _run(
         from optilab.train import session  # torch comes in here, after everything that can be refused without it
         from optilab.train.device import alone
 
-    if terminal.err.is_terminal and not place.silent and (advice := _other_threads(config.threads)):
-        terminal.note(advice)
     with alone():
         if request.resume is not None:
             training, run = session.resume(path, config, dataset, terminal.note)
@@ -253,19 +228,13 @@ def _run(
             where = (dataset, path.parent, path.name, provenance(place.argv, ["numpy", "torch"]))
             training, run = session.fork(fork, *where) if fork else session.start(config, *where)
         if not place.silent:
-            sizes = (len(training.train), len(training.validation))
-            header(
-                training.config, training.inputs, dataset.classes, *sizes, str(training.device), dataset.digests
-            )
+            header(training, dataset)
             if fork:
                 forked(run.manifest["fork"])
 
-        with TrainingDisplay(config.epochs, training.rows, place.silent) as display:
-            logged = request.log is not None
-            listener = LoggedDisplay(display, run.path, training.config, training.epoch) if logged else display
-            status = session.proceed(training, run, listener, stop)
-            if isinstance(listener, LoggedDisplay):
-                listener.close()
+        log = EventFile(run.path, training.config, training.epoch) if request.log is not None else None
+        with TrainingDisplay(config.epochs, training.rows, place.silent, log) as display:
+            status = session.proceed(training, run, display, stop)
     if request.resume is None and (inexact := run.manifest.get("inexact")):
         terminal.note(f"resume will not be bit-exact: {inexact}")
     return training, status
@@ -447,36 +416,25 @@ class SeedsAnswer(EndedStudy):
 # --- what is shown meanwhile --------------------------------------------------------------------------------
 
 
-def header(
-    config: "TrainConfig",
-    inputs: int,
-    classes: int,
-    train: int,
-    validation: int,
-    device: str,
-    digests: Mapping[str, str],
-) -> None:
+def header(training: "Training", dataset: "Dataset") -> None:
     """The network, the optimizer, the seed and the dataset, in two lines."""
     from optilab.config.own_network import OwnNetwork
 
-    optimizer = settings(config.optimizer).replace("   ", " ")
-    threads = f", {plural(config.threads, 'thread')}" if device == "cpu" else ""
+    config, device = training.config, str(training.device)
+    model, optimizer = config.model, settings(config.optimizer).replace("   ", " ")
     facts = [
         config.name,
-        config.model.name
-        if isinstance(config.model, OwnNetwork)
-        else _widths(config.model.widths(inputs, classes)),
+        model.name if isinstance(model, OwnNetwork) else _widths(model.widths(training.inputs, dataset.classes)),
         f"{config.optimizer.name} {optimizer}",
         f"batch {config.data.batch_size}",
         f"seed {config.seed}",
-        f"{device}{threads}",
+        f"{device}, {plural(config.threads, 'thread')}" if device == "cpu" else device,
     ]
     terminal.say("   ".join(facts), style="bold")
-    info = config.data.info
+    info, train, validation = config.data.info, len(training.train), len(training.validation)
     name, checked = info.name if info.is_custom else info.title, "checksums ok"
     if info.form == "npz":  # nobody has published a checksum to compare with
-        ((name, digest),) = digests.items()
-        checked = f"sha256 {digest[:16]}"
+        checked = f"sha256 {next(iter(dataset.digests.values()))[:16]}"
     terminal.say(f"{name}, {train:,} train, {validation:,} validation ({checked})")
 
 
@@ -507,156 +465,76 @@ def line_of(row: Row, epochs: int, seconds: float, record: Row | None = None) ->
 
 
 class TrainingDisplay:
-    """Progress of a training run: one line per epoch, and a live display where stderr and stdout are a terminal.
+    """A line per epoch, and a bar on a terminal and in a notebook; `quiet` shows nothing."""
 
-    In a notebook it is a line that is updated. `quiet` shows nothing. The live display is
-    drawn by a thread, so a batch costs a few assignments. A pipe gets a line after ten seconds without an epoch.
-    """
-
-    def __init__(self, epochs: int, rows: Sequence[Row], quiet: bool = False) -> None:
-        self._epochs, self._rows, self._first = epochs, list(rows), len(rows)
-        self._batch = (0, 1)
-        self._layers: Sequence[dict[str, Any]] = []
-        self._started = time.perf_counter()
-        live = not quiet and terminal.err.is_terminal and sys.stdout.isatty()
-        self._live = LiveView(self._view) if live else None
-        self._line = ProgressLine(quiet)
-        self._plain = not quiet and not live and not self._line.live
-        self._began: float | None = None
-        self._silence = threading.Timer(terminal.SILENCE, self._unfinished)
-        self._silence.daemon = True
+    def __init__(
+        self, epochs: int, rows: Sequence[Row], quiet: bool = False, log: "EventFile | None" = None
+    ) -> None:
+        self._epochs, self._done, self._first, self._log = epochs, len(rows), len(rows), log
+        self._bar, self._line = Bar(quiet or not sys.stdout.isatty()), ProgressLine(quiet)
+        self._task = self._bar.add_task("", total=epochs, left="")
+        self._quiet = quiet or self._line.live
+        self._started = self._drawn = time.monotonic()
 
     def __enter__(self) -> "TrainingDisplay":
-        if self._plain:
-            self._silence.start()
-        if self._live is not None:
-            self._live.start()
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._silence.cancel()
-        if self._live is not None:
-            self._live.stop()
+        self._bar.stop()
         self._line.close()
+        if self._log is not None:
+            self._log.close()
 
     def batch(self, done: int, total: int) -> None:
-        self._batch = (done, total)
-        if self._plain and len(self._rows) == self._first:
-            self._tell_cost(done, total)
-        if self._line.live:
-            share = (len(self._rows) * total + done) / (self._epochs * total)
-            self._line.draw(share, f"epoch {len(self._rows) + 1}/{self._epochs}   {self._latest()}")
+        if (now := time.monotonic()) - self._drawn < EVERY:
+            return
+        self._drawn, epochs = now, self._done + done / total
+        left = (self._epochs - epochs) * (now - self._started) / (epochs - self._first)
+        text = f"epoch {self._done + 1}/{self._epochs}   batch {done}/{total}"
+        self._bar.update(self._task, completed=epochs, description=text, left=f"{duration(left)} left")
+        self._line.draw(epochs / self._epochs, f"{text}   {duration(left)} left")
 
     def epoch(self, row: Row, seconds: float, record: Row) -> None:
-        self._rows.append(row)
-        self._layers = record.get("layers", [])
-        self._batch = (0, self._batch[1])
-        line = line_of(row, self._epochs, seconds, record)
-        if self._plain:
-            terminal.say(line)
-        elif self._live is not None:
-            self._live.above(line)  # above the display, so that the history stays
-
-    def _tell_cost(self, done: int, total: int) -> None:
-        """The line of a pipe about a training that takes minutes, in its first epoch: a live display shows the time."""
-        if done == 1:
-            self._began = time.perf_counter()
-        elif self._began is not None and done == min(TIMED, total):
-            epochs = self._epochs - self._first
-            each = (time.perf_counter() - self._began) / (done - 1) * total
-            if each * epochs > MINUTE:
-                terminal.note(
-                    f"{plural(epochs, 'epoch')}, about {duration(each * epochs)} ({each:.2g} s per epoch)"
-                )
-
-    def _unfinished(self) -> None:
-        """The line of a pipe that has had none for a while."""
-        if len(self._rows) > self._first:
-            return
-        batch, batches = self._batch
-        progress = f"batch {batch} of {batches}" if batch else "no batch is done"
-        left = f"; an epoch takes about {duration(terminal.SILENCE / batch * batches)}" if batch else ""
-        terminal.note(f"epoch {self._first + 1}/{self._epochs}: {progress} after {terminal.SILENCE:.0f} s{left}")
-
-    def _view(self) -> tuple[list[str | float], list[str]]:
-        from optilab.commands.diagnose import thermometer
-
-        done, (batch, batches) = len(self._rows), self._batch
-        fraction = (done + batch / batches) / self._epochs
-        elapsed = time.perf_counter() - self._started
-        fresh = done - self._first + batch / batches
-        speed = fresh / elapsed if elapsed else 0.0
-        left = (self._epochs - done - batch / batches) / speed if speed else 0.0
-        cells: list[str | float] = [
-            f"epoch {min(done + 1, self._epochs)}/{self._epochs}",
-            fraction,
-            f"{fraction:.0%}",
-            f"batch {batch}/{batches}",
-            pace(fresh, elapsed),
-            f"{duration(left)} left",
-        ]
-        return cells, [self._latest(), *([thermometer(self._layers, terminal.err.width)] if self._layers else [])]
-
-    def _latest(self) -> str:
-        if not self._rows:
-            return ""
-        row, top = self._rows[-1], best(self._rows)
-        train = f"train {decimals(row['train_loss'])}  {percent(row['train_acc'])}"
-        validation = f"validation {decimals(row['val_loss'])}  {percent(row['val_acc'])}"
-        return f"{train}     {validation}     best {percent(top['val_acc'])} at epoch {top['epoch']}"
+        self._done += 1
+        if not self._quiet:
+            terminal.say(line_of(row, self._epochs, seconds, record))
+        if self._log is not None:
+            self._log.add({**row, "seconds": seconds})
 
 
-def _require_tracker(request: Train) -> None:
-    """UsageError for a tracker that does not exist or is not installed, and for several seeds."""
-    from optilab.study.export import require
+class EventFile:
+    """The event file of TensorBoard in a run's directory; an error is reported once, and ends the file, not the
+    training."""
 
-    where = request.flag("log")
-    require("tensorboard", "--log tensorboard", "tensorboard")
-    if request.seeds is not None:
-        raise UsageError("applies to one training, not to several seeds", where)
-
-
-class LoggedDisplay:
-    """A display of a training that also writes an event file of TensorBoard into the run directory.
-
-    Whatever goes wrong with that file is reported once, and ends the logging, never the training.
-    """
-
-    def __init__(self, display: TrainingDisplay, folder: Path, config: "TrainConfig", done: int) -> None:
-        """Begin the file; `done` epochs were trained before."""
+    def __init__(self, folder: Path, config: "TrainConfig", done: int) -> None:
+        """`done` epochs were trained before."""
         from optilab.study.export import EventLog
 
-        self._display = display
-        self._events: EventLog | None = None
-        try:
-            self._events = EventLog(folder, flat(dump(config)), done + 1)
-        except Exception as error:
-            self._give_up(error)
+        self._log: EventLog | None = None
+        with self._reported():
+            self._log = EventLog(folder, flat(dump(config)), done + 1)
 
-    def batch(self, done: int, total: int) -> None:
-        """A batch was trained."""
-        self._display.batch(done, total)
-
-    def epoch(self, row: Row, seconds: float, record: Row) -> None:
-        """An epoch is on disk."""
-        self._display.epoch(row, seconds, record)
-        if self._events is not None:
-            try:
-                self._events.add({**row, "seconds": seconds})
-            except Exception as error:
-                self._give_up(error)
+    def add(self, row: dict[str, Any]) -> None:
+        if self._log is not None:
+            with self._reported():
+                self._log.add(row)
 
     def close(self) -> None:
         """End the thread that writes."""
-        if self._events is not None:
-            self._events.close()
+        if self._log is not None:
+            self._log.close()
 
-    def _give_up(self, error: Exception) -> None:
-        self._events = None
-        reason = getattr(error, "strerror", None) or error
-        terminal.note(
-            f"the event file of TensorBoard cannot be written ({reason}); the training goes on without it"
-        )
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._log = None
+            reason = getattr(error, "strerror", None) or error
+            terminal.note(
+                f"the event file of TensorBoard cannot be written ({reason}); the training goes on without it"
+            )
 
 
 COMMAND = Train

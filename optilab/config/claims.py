@@ -282,7 +282,7 @@ COMMANDS = ("optimize", "train", "sweep", "remedy", "race", "lr", "run")
 """The commands whose results can be claimed, and a run or a study that is there."""
 
 
-class Check(Section):
+class ClaimsEntry(Section):
     """One command, or one run, and its claims; exactly one of COMMANDS."""
 
     name: Annotated[str, MinLen(1), Doc("where the numbers are stated, or what they show")]
@@ -327,9 +327,9 @@ class CheckFile(Section):
 
     kind: ClassVar[str] = "check"
 
-    checks: Annotated[tuple[Check, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
+    checks: Annotated[tuple[ClaimsEntry, ...], Strict(False), MinLen(1), Doc("commands and their claims")]
 
-    def chosen(self, slow: bool, pattern: str) -> Sequence[tuple[int, Check]]:
+    def chosen(self, slow: bool, pattern: str) -> Sequence[tuple[int, ClaimsEntry]]:
         """Those whose names match the pattern, each with its place; the slow ones only if `slow`."""
         return [
             (number, check)

@@ -8,17 +8,13 @@ from annotated_doc import Doc
 from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import Strict
 
-from optilab.config.flat import FLAT
 from optilab.config.section import OneOf, Section
 
 
-def _activation(name: str, formula: str, flat: property | None = None, **parameters: tuple[Any, Any]) -> type[Any]:
-    """The class of an activation phi: its name, its formula, and its parameters with their defaults, which are torch's.
-
-    `flat` are the bounds of `FLAT`, None where there are none, or what they become by the parameters.
-    """
+def _activation(name: str, formula: str, **parameters: tuple[Any, Any]) -> type[Any]:
+    """The class of an activation phi: its name, its formula, and its parameters with torch's defaults."""
     fields = [(key, hint, field(default=default)) for key, (hint, default) in parameters.items()]
-    members = {"__doc__": formula, "name": name, "flat": flat or FLAT.get(name), "__module__": __name__}
+    members = {"__doc__": formula, "name": name, "__module__": __name__}
     return make_dataclass(name.title().replace("-", ""), fields, frozen=True, namespace=members)
 
 
@@ -41,24 +37,14 @@ ACTIVATIONS: dict[str, type[Any]] = {
         _activation(
             "prelu", "x, below 0 a*x with one trained a per layer (He et al. 2015)", slope=(_StartSlope, 0.25)
         ),
-        _activation(
-            "elu",
-            "x, below 0 alpha*(exp(x) - 1) (Clevert et al. 2016)",
-            property(lambda elu: (FLAT["elu"][0] * elu.alpha, FLAT["elu"][1])),
-            alpha=(_Alpha, 1.0),
-        ),
+        _activation("elu", "x, below 0 alpha*(exp(x) - 1) (Clevert et al. 2016)", alpha=(_Alpha, 1.0)),
         _activation("selu", "1.0507*elu(x) with alpha 1.6733 (Klambauer et al. 2017)"),
         _activation(
             "gelu", "x*Phi(x), Phi the normal distribution (Hendrycks & Gimpel 2016)", approximate=(_Phi, "none")
         ),
         _activation("silu", "x*sigmoid(x), also called swish"),
         _activation("mish", "x*tanh(softplus(x)) (Misra 2019)"),
-        _activation(
-            "softplus",
-            "log(1 + exp(beta*x))/beta",
-            property(lambda phi: (FLAT["softplus"][0] / phi.beta, FLAT["softplus"][1])),
-            beta=(_Beta, 1.0),
-        ),
+        _activation("softplus", "log(1 + exp(beta*x))/beta", beta=(_Beta, 1.0)),
     )
 }
 

@@ -216,10 +216,8 @@ def missing(info: DatasetInfo, place: Path) -> list[str]:
 
 def not_found(info: DatasetInfo, folder: Path | None) -> str:
     """Where a dataset was searched for, and what each place lacks."""
-    lines = [f"dataset {info.name} was not found: four files, each as NAME or NAME.gz; searched:"]
-    for place in search_path(info, folder):
-        state = f"lacks {', '.join(missing(info, place))}" if place.is_dir() else "there is no such directory"
-        lines.append(f"  {place}: {state}")
-    if info.torchvision:
-        lines.append(f"optilab data fetch {info.name} downloads it")
-    return "\n".join(lines)
+    places = [
+        f"{place} lacks {', '.join(missing(info, place))}" if place.is_dir() else f"there is no directory {place}"
+        for place in search_path(info, folder)
+    ]
+    return f"dataset {info.name} (four files, each as NAME or NAME.gz) was not found: {'; '.join(places)}"

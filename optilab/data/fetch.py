@@ -1,26 +1,18 @@
-"""Fetch a dataset from its mirrors or Debian's package; files are verified and written atomically."""
+"""Fetch a dataset by torchvision or from Debian's package; files are verified and written atomically."""
 
+import io
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from optilab.data.catalog import DatasetInfo, destination, file_of, find, not_found
-from optilab.data.read import (
-    Dataset,
-    info_of,
-    load,
-    one_line,
-    read_content,
-    require,
-    require_size,
-    sha256,
-    unzip,
-)
-from optilab.errors import DataError, SystemFailure, UsageError
+from optilab.data.read import Dataset, info_of, load, one_line, read_content, require, sha256
+from optilab.errors import DataError, UsageError, system_failures
 from optilab.files import write_atomic
 
 SECONDS = 10.0
@@ -39,13 +31,8 @@ Acquire::Languages "none";
 """
 """Read after the system's settings; it clears their hooks, which concern the system's own lists and may need root."""
 
-Report = Callable[[str, int, int | None], None]
-"""report(label, bytes done, bytes in total or None if unknown)"""
-Source = Callable[[DatasetInfo, Sequence[str], Report], Iterator[tuple[str, bytes]]]
-"""Yields (name, verified content) of the files that are asked for; DataError at the first that it lacks."""
 
-
-def ensure(dataset: str, folder: Path | None, report: Report) -> Dataset:
+def ensure(dataset: str, folder: Path | None = None) -> Dataset:
     """`load` a dataset; `fetch` a published one first if it is not on this machine and the user named no directory.
 
     Raises what `load` and `fetch` raise. A damaged dataset is reported, not replaced.
@@ -53,22 +40,20 @@ def ensure(dataset: str, folder: Path | None, report: Report) -> Dataset:
     info, is_named = info_of(dataset), folder or os.environ.get("OPTILAB_DATA")
     if info.torchvision and not is_named and find(info) is None:
         try:
-            fetch(dataset, report)
+            fetch(dataset)
         except DataError as error:
             raise DataError(f"{not_found(info, folder)}\n{error}") from None
     return load(dataset, folder)
 
 
-def fetch(
-    dataset: str, report: Report, folder: Path | None = None, mirrors: Sequence[str] | None = None
-) -> Path | None:
+def fetch(dataset: str, folder: Path | None = None) -> Path | None:
     """Put the files of a dataset into a directory and return it; intact files are kept. None where there are no files.
 
     The directory is `catalog.destination`: in the argument, in OPTILAB_DATA, or in the user's cache. The sources are
-    the mirrors of torchvision (or `mirrors`) and, where there is a package and apt-get exists, Debian's package; none
-    needs root. A file gets its name only once it is complete, verified and on disk, so a kill or a concurrent fetch
-    does no harm. Raises DataError that lists every attempt and its failure, UsageError for the user's images,
-    SystemFailure if the directory cannot be written.
+    torchvision and, where there is a package and apt-get exists, Debian's package; none needs root. A file gets its
+    name only once all are verified and it is on disk, so a kill or a concurrent fetch does no harm. Raises DataError
+    that lists every attempt and its failure, UsageError for the user's images, SystemFailure if the directory cannot
+    be written.
     """
     info = info_of(dataset)
     if info.is_custom:
@@ -76,15 +61,23 @@ def fetch(
     if not info.torchvision:
         return None
     place, failures = destination(info, folder), list[str]()
-    sources: list[Source] = [partial(_from_mirrors, _mirrors(info) if mirrors is None else mirrors)]
-    for source in [*sources, _from_debian] if info.package else sources:
-        lacking = [name for name in info.digests if not _is_intact(info, place, name)]
-        try:
-            for name, content in source(info, lacking, report) if lacking else ():
-                _write(place / name, content)
-            return place
-        except DataError as error:
-            failures += str(error).splitlines()
+    if not (lacking := [name for name in info.digests if not _is_intact(info, place, name)]):
+        return place
+    for source in [_by_torchvision, *[_from_debian] * bool(info.package)]:
+        with tempfile.TemporaryDirectory(prefix="optilab-fetch-") as scratch:
+            try:
+                fetched = source(info, Path(scratch))
+                contents = {name: read_content(file_of(fetched, name), name) for name in lacking}
+                for name, content in contents.items():
+                    require(f"{info.title}: {name}", f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}")
+            except DataError as error:
+                failures += str(error).splitlines()
+                continue
+        with system_failures():
+            place.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            write_atomic(place / name, content)
+        return place
     package = f", or install Debian's package {info.package}" if info.package else ""
     archives = ", ".join(f"{name.removesuffix('.gz')}.gz" for name in info.digests)
     raise DataError(
@@ -100,101 +93,48 @@ def _is_intact(info: DatasetInfo, place: Path, name: str) -> bool:
         return False
 
 
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        file = next(filter(Path.is_file, path.parents))
-        raise SystemFailure(f"{file} is a file, not a directory") from None
-    except OSError as error:
-        raise SystemFailure(f"{error.filename or path.parent}: {error.strerror}") from error
-    write_atomic(path, content)
-
-
-def _mirrors(info: DatasetInfo) -> Sequence[str]:
+def _by_torchvision(info: DatasetInfo, scratch: Path) -> Path:
+    """The directory of what torchvision downloads from its mirrors; its bars are for a terminal."""
     from torchvision import datasets  # type: ignore[import-untyped]
 
-    mirrors: Sequence[str] = getattr(datasets, info.torchvision).mirrors
-    return mirrors
-
-
-def _from_mirrors(
-    mirrors: Sequence[str], info: DatasetInfo, names: Sequence[str], report: Report
-) -> Iterator[tuple[str, bytes]]:
-    """From directories on the web that have the files as NAME.gz, each from the first that has it intact."""
-    for name in names:
-        failures: list[str] = []
-        for mirror in mirrors:
-            url = f"{mirror.rstrip('/')}/{name.removesuffix('.gz')}.gz"
-            try:
-                archive = _download(url, report)
-                content = archive if name.endswith(".gz") else unzip(url, archive)
-                require(url, f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}")
-            except DataError as error:
-                failures.append(str(error))
-            else:
-                yield name, content
-                break
-        else:
-            raise DataError("\n".join(failures) or "mirrors: none is known")
-
-
-def _download(url: str, report: Report) -> bytes:
-    """The body at an address; DataError on every failure of the network or the server."""
-    from http.client import HTTPException
-    from urllib.request import urlopen
-
-    label, body = url.rpartition("/")[2], bytearray()
-    report(label, 0, None)
+    seconds = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SECONDS)
     try:
-        with urlopen(url, timeout=SECONDS) as response:
-            total = response.length
-            while chunk := response.read1(1 << 18):
-                body += chunk
-                require_size(url, len(body))
-                report(label, len(body), total)
-    except (OSError, HTTPException) as error:
-        raise DataError(f"{url}: {one_line(error) or type(error).__name__}") from None
-    if total is not None:
-        require(url, f"{total} bytes", f"{len(body)} bytes")
-    return bytes(body)
+        with redirect_stderr(sys.stderr if sys.stderr.isatty() else io.StringIO()):
+            getattr(datasets, info.torchvision)(scratch, download=True)
+    except Exception as error:  # of the network, of the server, or of torchvision's reading of other bytes
+        raise DataError("\n".join(map(one_line, str(error).splitlines())) or type(error).__name__) from None
+    finally:
+        socket.setdefaulttimeout(seconds)
+    return scratch / info.torchvision / "raw"
 
 
-def _from_debian(info: DatasetInfo, names: Sequence[str], report: Report) -> Iterator[tuple[str, bytes]]:
-    """From Debian's package, unpacked in a temporary directory without root.
+def _from_debian(info: DatasetInfo, scratch: Path) -> Path:
+    """The directory of Debian's package, unpacked without root.
 
     Nothing of the package is executed: `dpkg-deb -x` unpacks its files and runs no script.
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise DataError("apt-get and dpkg-deb: not on this machine")
+    for part in ("lists/partial", "cache/archives/partial"):
+        (scratch / part).mkdir(parents=True)
+    (scratch / "apt.conf").write_text(APT_CONFIG.format(scratch=scratch), encoding="utf-8")
+    apt = ["apt-get", "-c", "apt.conf"]
+    try:
+        _run([*apt, "download", info.package], scratch)
+    except DataError as error:
+        if "Unable to locate package" not in str(error):
+            raise
+        # A fresh machine has no package lists: fetch them into the temporary directory, which needs no root.
+        apt += ["-o", f"Dir::State::lists={scratch}/lists"]
+        _run([*apt, "update"], scratch)
+        _run([*apt, "download", info.package], scratch)
+    _run(["dpkg-deb", "-x", *map(str, scratch.glob("*.deb")), str(scratch)], scratch)
     assert info.package_folder is not None
-    label = f"{info.package}.deb"
-    report(label, 0, None)
-    with tempfile.TemporaryDirectory(prefix="optilab-fetch-") as folder:
-        scratch = Path(folder)
-        for part in ("lists/partial", "cache/archives/partial"):
-            (scratch / part).mkdir(parents=True)
-        (scratch / "apt.conf").write_text(APT_CONFIG.format(scratch=scratch), encoding="utf-8")
-        apt = ["apt-get", "-c", "apt.conf"]
-        try:
-            _run([*apt, "download", info.package], scratch)
-        except DataError as error:
-            if "Unable to locate package" not in str(error):
-                raise
-            # A fresh machine has no package lists: fetch them into the temporary directory, which needs no root.
-            apt += ["-o", f"Dir::State::lists={scratch}/lists"]
-            _run([*apt, "update"], scratch)
-            _run([*apt, "download", info.package], scratch)
-        archive = next(scratch.glob("*.deb"), scratch / label)
-        report(label, archive.stat().st_size, archive.stat().st_size)
-        _run(["dpkg-deb", "-x", str(archive), str(scratch)], scratch)
-        for name in names:
-            content = read_content(file_of(scratch / info.package_folder.relative_to("/"), name), name)
-            require(f"{label}: {name}", f"SHA-256 {info.digests[name]}", f"SHA-256 {sha256(content)}")
-            yield name, content
+    return scratch / info.package_folder.relative_to("/")
 
 
-def _run(command: Sequence[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path) -> None:
     """Run a program in `folder`; DataError with its error output, or if it takes too long."""
     try:
         done = subprocess.run(

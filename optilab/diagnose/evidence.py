@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from optilab import runs
+from optilab.config.flat import FLAT
 from optilab.config.load import load
-from optilab.config.model import ModelConfig
 from optilab.config.own_network import OwnNetwork
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
@@ -57,12 +57,10 @@ class Stability:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Stability | None":
         """That of an epoch; None where it was not measured, or there is no limit."""
-        measured = record.get("curvature")
-        if not isinstance(measured, Mapping):
-            return None
+        measured = record.get("curvature") or {}
         limit, scaled = measured.get("limit"), measured.get("preconditioned")
         value = measured.get("sharpness") if scaled is None else scaled
-        if not isinstance(value, int | float) or not isinstance(limit, int | float) or limit <= 0:
+        if value is None or limit is None or limit <= 0:
             return None
         return cls(record["epoch"], value, limit, scaled is not None)
 
@@ -125,7 +123,13 @@ class Setup:
         while hasattr(rule, "base"):
             depth, rule = depth + 1, rule.base
         model, data = config.model, config.data
-        custom = isinstance(model, OwnNetwork)
+        if not isinstance(model, OwnNetwork):
+            network = {
+                "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
+                "norm": model.norm.name,
+                "activation": model.activation.name,
+                "saturates": math.isfinite(FLAT.get(model.activation.name, (0.0, math.inf))[1]),
+            }
         return cls(
             lr=getattr(rule, "lr", 0.0),
             rates={f"optimizer.{key}": rate for key, rate in learning_rates(config.optimizer).items()},
@@ -137,14 +141,11 @@ class Setup:
             train=data.info.train,
             validation=data.info.test,
             classes=len(data.info.classes),
-            **{
-                "normed_over": data.batch_size,
-                **(network if isinstance(model, OwnNetwork) else _network_of(model)),
-            },
+            **{"normed_over": data.batch_size, **network},
             bias_init=model.bias_init is not None,
             plateau=config.plateau is not None,
             subset=bool(data.images),
-            custom=custom,
+            custom=isinstance(model, OwnNetwork),
             optimizer=config.optimizer,
             epochs=config.epochs,
             settings=dump(config),
@@ -173,17 +174,6 @@ LOOP_FACTS = (
     *("saturates", "bias_init"),
 )
 """What the setup of a loop has besides its rates."""
-
-
-def _network_of(model: ModelConfig) -> dict[str, Any]:
-    """What optilab's own network is made of."""
-    flat = model.activation.flat
-    return {
-        "dropouts": {"model.dropout": model.dropout, "model.input_dropout": model.input_dropout},
-        "norm": model.norm.name,
-        "activation": model.activation.name,
-        "saturates": flat is not None and max(map(abs, flat)) < 1e9,
-    }
 
 
 @dataclass(frozen=True)

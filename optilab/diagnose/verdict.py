@@ -38,7 +38,7 @@ class Severity(IntEnum):
 class Finding:
     """One cause: `text` has its number, `evidence` all of them, `remedies` are `key=value` settings, best first."""
 
-    rule: str
+    name: str
     severity: Severity
     text: str
     threshold: str
@@ -48,10 +48,6 @@ class Finding:
     advice: str = ""
     code: tuple[str, ...] = ()
     """For each remedy the line of PyTorch, where it stands in a user's code; empty where it is a setting."""
-
-    @property
-    def name(self) -> str:
-        return self.rule
 
     @property
     def remedy(self) -> str:
@@ -114,7 +110,7 @@ def commands(finding: Finding, config: str, changes: Mapping[str, Any] = NO_CHAN
     that were set besides. For a learning rate there is a range test, too: first where no remedy names a rate."""
     code = finding.code or [""] * len(finding.remedies)
     found = [line or _train(sets, config, changes) for line, sets in zip(code, finding.remedies, strict=True)]
-    rates = finding.severity > Severity.INFO and finding.rule in (
+    rates = finding.severity > Severity.INFO and finding.name in (
         "learning-rate-too-high",
         "learning-rate-too-low",
     )
@@ -140,22 +136,15 @@ def _on(command: str, config: str, changes: Mapping[str, Any], **options: Any) -
     return Call(command, [config], {"set": changes, **options})
 
 
-def both(findings: Sequence[Finding]) -> Sets:
-    """The first remedies of the first two findings at once: of two causes, neither may help by itself. Empty where
-    there is one finding, or both remedies change the same key."""
-    if len(findings) < 2 or not (findings[0].remedies and findings[1].remedies):
-        return ()
-    first, second = _values(findings[0].remedies[0]), _values(findings[1].remedies[0])
+def both(findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES) -> Call | None:
+    """The first remedies of the first two findings at once: of two causes, neither may help by itself. None where there
+    is one finding, both remedies change the same key, or one is a line of code."""
+    if len(findings) < 2 or not all(finding.remedies and not any(finding.code[:1]) for finding in findings[:2]):
+        return None
+    sets = [finding.remedies[0] for finding in findings[:2]]
+    first, second = map(_values, sets)
     apart = _kept(first, second) == first and _kept(second, first) == second
-    return (*findings[0].remedies[0], *findings[1].remedies[0]) if apart else ()
-
-
-def command_of_both(
-    findings: Sequence[Finding], config: str, changes: Mapping[str, Any] = NO_CHANGES
-) -> Call | None:
-    """`both` as a command; None where there is none, and for a user's loop."""
-    sets = () if any(any(finding.code[:1]) for finding in findings[:2]) else both(findings)
-    return _train(sets, config, changes) if sets else None
+    return _train((*sets[0], *sets[1]), config, changes) if apart else None
 
 
 def _train(sets: Sequence[str], config: str, changes: Mapping[str, Any]) -> Call:
@@ -255,7 +244,7 @@ def _chance_is_known(run: Evidence) -> bool:
 def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     """The verdict: `healthy`, or what is missing for that."""
     if sick(findings):
-        named = [finding.rule for finding in findings if finding.severity > Severity.INFO]
+        named = [finding.name for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
         part = f"; {missed}" if (missed := unwatched(run)) else ""
@@ -277,12 +266,7 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     fall = run.fall or 0.0
     fell = f"fell by {fall:.0%}" if fall >= 0.005 else "fell by less than 1%" if fall > 0 else "did not fall"
     course = "" if run.fall is None else f"; the training loss {fell} in the second half of the epochs"
-    if run.setup.norm == "batch" and run.steps <= TRIAL_BATCHES:
-        course += (
-            f"; {run.steps} steps are too few for the running averages of batch norm, which validation uses: "
-        )
-        course += "train longer"
-    elif run.steps < TRIAL_BATCHES and not run.beats_chance:
+    if run.steps < TRIAL_BATCHES and not run.beats_chance:
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
     verdict = f"{'no sign of trouble yet' if learning_still(run) else 'no cause found'}: "

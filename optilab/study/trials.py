@@ -146,11 +146,9 @@ def cost(
         if measured and measured.get("code") == ExitCode.USAGE:
             problem = f"{first.label}: {measured['reason']}"
         return Cost(*size, None, None, None, problem)
-    per_epoch, checkpoint, start, each = (measured[key] for key in ("seconds", "bytes", "start", "each"))
+    per_epoch, checkpoint = measured["seconds"], measured["bytes"]
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
-    # The process that measured has started; others start as it did, all at once.
-    seconds = (per_epoch * work * epochs / sum(lengths) + each * len(missing)) / size[-1]
-    seconds += start if min(size[-1], len(missing)) > 1 else 0.0
+    seconds = per_epoch * work * epochs / sum(lengths) / size[-1]
     one_each = keep not in ("none", "all")
     return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if one_each else None)
 

@@ -7,12 +7,10 @@ compared with its run, not searched for forgeries.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
-
 from optilab import runs
 from optilab.config.training import TrainConfig, digest
 from optilab.errors import CheckpointError, OptilabError, RunError
-from optilab.train.device import generator_state, set_generator_state
+from optilab.train.device import generators, set_generators
 from optilab.train.trees import from_bytes, to_bytes
 
 if TYPE_CHECKING:
@@ -23,6 +21,7 @@ MAX_BYTES = 1 << 34
 
 def save(training: "Training") -> bytes:
     """Model, optimizer, history and all generators as bytes, which depend on nothing else."""
+    generator, device_generator = generators(training.device)
     return to_bytes(
         {
             "config": digest(training.config),
@@ -31,8 +30,8 @@ def save(training: "Training") -> bytes:
             "rows": training.rows,
             "model": training.model.state_dict(),
             "optimizer": training.optimizer.state_dict(),
-            "generator": torch.get_rng_state(),
-            "device_generator": generator_state(training.device),
+            "generator": generator,
+            "device_generator": device_generator,
             "shuffler": training.shuffler and training.shuffler.get_state(),
         }
     )
@@ -57,10 +56,9 @@ def restore(training: "Training", data: bytes, written_by: TrainConfig | None = 
         training.model.load_state_dict(state["model"])
         training.optimizer.load_state_dict(state["optimizer"])
         # Last, because building and loading may draw.
-        torch.set_rng_state(state["generator"])
+        set_generators(training.device, (state["generator"], state["device_generator"]))
         if training.shuffler:
             training.shuffler.set_state(state["shuffler"])
-        set_generator_state(training.device, state["device_generator"])
     except OptilabError:
         raise
     except Exception as error:  # torch raises half a dozen types for a state of another network or optimizer

@@ -1,20 +1,15 @@
 """The device of a training: which one it is, PyTorch's settings for it, its generator and its failures."""
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from optilab.errors import SystemFailure, UsageError
-
-NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def resolve_device(name: str, dtype: str = "float32") -> torch.device:
@@ -84,48 +79,23 @@ def alone() -> Iterator[None]:
         _training.release()
 
 
-def numerics(device: torch.device) -> dict[str, Any]:
-    """Versions that the last bits of a GPU's numbers depend on, for a run's manifest; empty for other devices."""
-    if device.type != "cuda":
-        return {}
-    return {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda, "driver": _driver()}
-
-
-def _driver() -> str | None:
-    """The version of NVIDIA's kernel driver, None where Linux does not report one."""
-    with contextlib.suppress(OSError):
-        match = re.search(r"Kernel Module(?: for \S+)?\s+([0-9.]+)", NVIDIA_DRIVER.read_text())
-        return match[1] if match else None
-    return None
-
-
-def generator_state(device: torch.device) -> Tensor | None:
-    """The state of the device's own random generator; None for the CPU, whose generator is the global one."""
+def generators(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """The states of the global generator and of the device's own; None for the CPU, whose generator is the global."""
     if device.type == "mps":
-        return torch.mps.get_rng_state()
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return torch.get_rng_state(), torch.mps.get_rng_state()
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
-def set_generator_state(device: torch.device, state: Tensor | None) -> None:
-    """Restore a state. One of another kind of device is ignored: the draws there differ in any case."""
-    current = generator_state(device)
+def set_generators(device: torch.device, states: tuple[Tensor, Tensor | None]) -> None:
+    """Restore what `generators` has returned; for another kind of device, whose draws differ, the global one alone."""
+    torch.set_rng_state(states[0])
+    current, state = generators(device)[1], states[1]
     if current is None or state is None or state.shape != current.shape:
         return
     if device.type == "mps":
         torch.mps.set_rng_state(state)
     else:
         torch.cuda.set_rng_state(state, device)
-
-
-def generators(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """The states of the global generator and of the device's own."""
-    return torch.get_rng_state(), generator_state(device)
-
-
-def set_generators(device: torch.device, states: tuple[Tensor, Tensor | None]) -> None:
-    """Restore what `generators` has returned."""
-    torch.set_rng_state(states[0])
-    set_generator_state(device, states[1])
 
 
 @contextlib.contextmanager
@@ -144,8 +114,6 @@ def _explanation(error: RuntimeError, device: str) -> str | None:
     # The CPU's allocator raises a plain RuntimeError.
     if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in text or "out of memory" in text:
         return f"not enough memory on {device}; a smaller model.hidden or data.batch_size needs less"
-    if "no kernel image" in text:
-        return f"PyTorch {torch.__version__} has no code for the GPU {device}"
     if isinstance(error, torch.AcceleratorError):
         return f"{device} failed: {text.splitlines()[0]}; the run can be resumed from its last checkpoint"
     return None

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optilab.config.model import BatchNorm, ModelConfig, Standardize
+from optilab.config.model import ModelConfig
 from optilab.config.own_network import OwnNetwork
 from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, too_large
 from optilab.data.read import Dataset, channels_first
@@ -25,13 +25,13 @@ from optilab.optimize.rule import learning_rates
 from optilab.optimize.rules import SAM
 from optilab.optimize.theory import stability_limit
 from optilab.runs.metrics import METRICS, QUANTITIES
-from optilab.train import draws, inside, optimizers, own, theory
+from optilab.train import curvature, inside, optimizers
+from optilab.train.batches import Images, as_input, draw_loaders, draw_order, end_order, generator, split
 from optilab.train.device import failures_explained, generators
-from optilab.train.images import Images, as_input
 from optilab.train.inside import Probe, Record, finite
 from optilab.train.model import MLP
+from optilab.train.network import Network, OwnModel
 from optilab.train.optimizers import Closure
-from optilab.train.own_model import Network, OwnModel
 from optilab.train.trees import all_finite
 
 Row = dict[str, Any]
@@ -63,23 +63,22 @@ class Tally:
         self.losses.append(loss.detach())
         self.scores.append(torch.stack([score(logits.detach(), labels) for score in SCORES.values()]))
 
-    def row(self, split: str, replay: Replay) -> Row:
-        """`SPLIT_loss` and `SPLIT_METRIC` of the pass.
+    def row(self, split: str, epoch: int, replay: Replay) -> Row:
+        """`SPLIT_loss` and `SPLIT_METRIC` of the pass. DivergedError where a loss is not finite.
 
         The loss is the mean of the batches' losses, each with the same weight or that of its size; a metric is the
         fraction of the images that score.
         """
+        losses = torch.stack(self.losses).tolist()
+        for batch, loss in enumerate(losses, 1):
+            if not math.isfinite(loss):
+                raise DivergedError(f"diverged at epoch {epoch}, {split} batch {batch}: loss is {loss}")
         weights = self.sizes if replay.loss_mean == "images" else [1] * len(self.sizes)
-        losses = zip(torch.stack(self.losses).tolist(), weights, strict=True)
-        row = {f"{split}_loss": sum(loss * weight for loss, weight in losses) / sum(weights)}
+        products = (loss * weight for loss, weight in zip(losses, weights, strict=True))
+        row = {f"{split}_loss": sum(products) / sum(weights)}
         scores = torch.stack(self.scores)
         values = [score / sum(self.sizes) for score in scores.sum(dim=0).tolist()]
         return row | {f"{split}_{name}": value for name, value in zip(SCORES, values, strict=True)}
-
-    def overflow(self) -> tuple[int, float] | None:
-        """Index and loss of the first batch whose loss is not finite."""
-        losses = enumerate(torch.stack(self.losses).tolist())
-        return next(((index, loss) for index, loss in losses if not math.isfinite(loss)), None)
 
 
 @dataclass
@@ -101,9 +100,6 @@ class Training:
     first_loss: float = math.nan  # of the first batch, before any step
     last_rule: Any = None  # the optimizer with the learning rate of its last step
     losses: list[float] = field(default_factory=list)  # of the batches of the last epoch
-    cost: theory.MeasurementCost = field(
-        default_factory=theory.MeasurementCost
-    )  # of the measurements of the curvature
 
     @classmethod
     def start(cls, config: TrainConfig, dataset: Dataset, device: torch.device) -> "Training":
@@ -118,21 +114,19 @@ class Training:
             arrays = [channels_first(images) for images in arrays]
         train = Images.of(arrays[0], dataset.train_labels)
         validation, test = Images.of(arrays[1], dataset.test_labels), None
-        used, held_out = draws.split(len(train), config.data, replay.split_seed)
+        used, held_out = split(len(train), config.data, replay.split_seed)
         if held_out is not None:
             validation, test = train.take(held_out), validation
         if used is not None:
             train = train.take(used)
-        sizes = [len(images) for images in (validation, test) if images]
-        _refuse_bad_batches(config, len(train), sizes)
-        shuffler = draws.generator(replay.shuffle_seed)
+        shuffler = generator(replay.shuffle_seed)
         model: Network
         if isinstance(config.model, OwnNetwork):
             example = as_input(train.pixels[:2], config.data)
             model = OwnModel(config.model, arrays[0].shape[1:], dataset.classes, example)
-            _refuse_single_images(config, model, len(train), example[:1])
         else:
             model = _multilayer_perceptron(config, config.model, train.pixels.shape[1], dataset.classes)
+        _refuse_batches(config, model, train, [len(images) for images in (validation, test) if images])
         model.to(device)
         if replay.training_seed is not None:
             torch.manual_seed(replay.training_seed)
@@ -182,12 +176,12 @@ class Training:
         its DataLoader takes effect here.
         """
         sizes = [len(images) for images in (self.validation, self.test) if images]
-        _refuse_bad_batches(config, len(self.train), sizes)
+        _refuse_batches(config, self.model, self.train, sizes)
         before, replay = self.config, config.replay
         if replay.training_seed not in (None, before.replay.training_seed):
             torch.manual_seed(replay.training_seed)
         if replay.shuffle_seed != before.replay.shuffle_seed:
-            self.shuffler = draws.generator(replay.shuffle_seed)
+            self.shuffler = generator(replay.shuffle_seed)
         old, self.config, self.optimizer = self.optimizer, config, optimizer_of(config, self.model)
         if optimizers.carry(old, before.optimizer, self.optimizer, config.optimizer):
             return True
@@ -204,14 +198,13 @@ class Training:
             started = time.perf_counter()
             if (stage := self.config.stage_at(self.epoch + 1)) != self.stage:
                 self.enter(stage)
-            row = {
-                "epoch": self.epoch + 1,
-                **self._row("train", self._train_epoch(on_batch, stop)),
-                **self._row("val", self._validate()),
-            }
-            state = {} if own.is_user_optimizer(self.optimizer) else self.optimizer.state_dict()
-            if not all_finite([self.model.numbers(), state]):
-                number = "number of the optimizer's state" if all_finite(self.model.numbers()) else "weight"
+            row = {"epoch": self.epoch + 1}
+            row |= self._train_epoch(on_batch, stop).row("train", self.epoch + 1, self.config.replay)
+            draw_loaders(self.config.replay.loaders(self.stage))
+            row |= self._evaluated(self.validation).row("val", self.epoch + 1, self.config.replay)
+            state = {} if hasattr(self.optimizer, "is_user_optimizer") else self.optimizer.state_dict()
+            if not all_finite([self.model.weights, state]):
+                number = "number of the optimizer's state" if all_finite(self.model.weights) else "weight"
                 raise DivergedError(f"diverged at epoch {row['epoch']}: a {number} is not finite")
             measured = self.config.curvature
             if measured is not None and row["epoch"] % measured.every == 0:
@@ -226,7 +219,7 @@ class Training:
                 "batch; a smaller optimizer.lr may help"
             )
 
-    def measure_curvature(self, rule: Any) -> theory.Record:
+    def measure_curvature(self, rule: Any) -> curvature.Record:
         """The curvature of the loss over the first training images, and its limit for the rule of the last step."""
         count = self.config.curvature.images if self.config.curvature else 0
         images = self.train.take(torch.arange(min(count, len(self.train))))
@@ -234,11 +227,11 @@ class Training:
         frozen = optimizers.frozen(self.optimizer, self.config.optimizer)
         limit = stability_limit(rule, frozen.step if frozen else None)
         divisor = frozen.preconditioner if frozen else None
-        return theory.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay, self.cost)
+        return curvature.measure_curvature(self.model, batch, limit, divisor, self.config.weight_decay)
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
-        return self._row("test", self._evaluated(self.test)) if self.test else {}
+        return self._evaluated(self.test).row("test", self.epoch, self.config.replay) if self.test else {}
 
     @property
     def _images_per_epoch(self) -> int:
@@ -248,12 +241,12 @@ class Training:
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels of one pass over the training images, in the order that is drawn for it."""
         data = self.config.data
-        order = draws.order(len(self.train), data.shuffle, self.shuffler)[: self._images_per_epoch].to(self.device)
+        order = draw_order(len(self.train), data.shuffle, self.shuffler)[: self._images_per_epoch].to(self.device)
         labels = self.train.labels.index_select(0, order)
         parts = (torch.split(tensor, data.batch_size) for tensor in (order, labels))
         for here, answers in zip(*parts, strict=True):
             yield as_input(self.train.pixels.index_select(0, here), data), answers
-        draws.order_ends(len(self.train), data.shuffle, self.shuffler)
+        end_order(len(self.train), data.shuffle, self.shuffler)
 
     def _closure(self, images: Tensor, labels: Tensor, draw: tuple[int, ...]) -> Closure:
         """The batch that is about to be trained on, for rules that look at it twice."""
@@ -329,19 +322,16 @@ class Training:
     def _backward(self, loss: Tensor) -> None:
         """The gradients of a batch's loss in the place of those before."""
         self.optimizer.zero_grad()
-        if isinstance(self.model, OwnModel):
-            self.model.backward(loss)
-        else:
+        with self.model.running("in its backward pass", loss.device):
             loss.backward()  # type: ignore[no-untyped-call]
+        for parameter in self.model.trained:
+            if parameter.grad is None:  # no image of the batch reached it, and optimizers expect one everywhere
+                parameter.grad = torch.zeros_like(parameter)
 
     def set_rate(self, factor: float) -> None:
         """The learning rate of the next step, in multiples of the config's."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.optimizer.defaults["lr"] * factor
-
-    def _validate(self) -> Tally:
-        draws.loaders(self.config.replay.loaders(self.stage))
-        return self._evaluated(self.validation)
 
     @torch.inference_mode()
     def _evaluated(self, images: Images) -> Tally:
@@ -357,13 +347,6 @@ class Training:
                 logits = self.model(as_input(pixels, self.config.data))
                 tally.add(loss_of(logits, labels), logits, labels)
         return tally
-
-    def _row(self, split: str, tally: Tally) -> Row:
-        """The part of a row that a pass gives; DivergedError where a loss is not finite."""
-        if (overflow := tally.overflow()) is not None:
-            batch, loss = overflow
-            raise DivergedError(f"diverged at epoch {self.epoch + 1}, {split} batch {batch + 1}: loss is {loss}")
-        return tally.row(split, self.config.replay)
 
 
 # --- what a config means for a step ---
@@ -411,35 +394,30 @@ def _stepped(rule: Any, factor: float) -> Any:
     return replace(rule, lr=rule.lr * factor) if hasattr(rule, "lr") and factor != 1 else rule
 
 
-def _refuse_bad_batches(config: TrainConfig, train: int, evaluated: Sequence[int]) -> None:
-    """UsageError for batch sizes that leave a one-image batch under batch statistics, or no batch with drop_last."""
-    data, network = config.data, config.model
-    if data.drop_last and train < data.batch_size:
-        raise UsageError(f"data.drop_last: {train} images do not fill one batch of {data.batch_size}")
-    if isinstance(network, OwnNetwork):
-        return
-    norm = network.norm
-    over_batch = isinstance(norm, BatchNorm) or (isinstance(norm, Standardize) and norm.over == "feature")
+def _refuse_batches(config: TrainConfig, model: Network, train: Images, evaluated: Sequence[int]) -> None:
+    """UsageError for no batch at all with drop_last, and for a batch of one image that the network cannot take."""
+    data, count = config.data, len(train)
+    if data.drop_last and count < data.batch_size:
+        raise UsageError(f"data.drop_last: {count} images do not fill one batch of {data.batch_size}")
     key = "batch_size" if data.validation_batch_size is None else "validation_batch_size"
-    passes = [(key, data.evaluated_at_once, images) for images in evaluated]
-    passes.append(("batch_size", data.batch_size, train - train % data.batch_size * data.drop_last))
-    for key, size, images in passes:
-        if over_batch and network.hidden and (images % size == 1 or size == 1):
+    passes = [(key, data.evaluated_at_once, images, False) for images in evaluated]
+    passes.append(("batch_size", data.batch_size, count - count % data.batch_size * data.drop_last, True))
+    for key, size, images, training in passes:
+        if (images % size == 1 or size == 1) and not _takes_one(model, as_input(train.pixels[:1], data), training):
             raise UsageError(
-                f"data.{key}: {size} leaves a batch of one of {images} images, and {norm.name} normalization "
+                f"data.{key}: {size} leaves a batch of one of {images} images, and a normalization over batches "
                 "needs two"
             )
 
 
-def _refuse_single_images(config: TrainConfig, model: OwnModel, train: int, image: Tensor) -> None:
-    """UsageError for a batch size that leaves one image where the network normalizes over batches; `image` is one."""
-    data = config.data
-    left = train % data.batch_size * (not data.drop_last)
-    if (left == 1 or data.batch_size == 1) and not model.takes_single(image):
-        raise UsageError(
-            f"data.batch_size: {data.batch_size} leaves a batch of one of {train} images, and {model.config.name} "
-            "normalizes over batches"
-        )
+def _takes_one(model: Network, image: Tensor, training: bool) -> bool:
+    """Whether the network gives numbers for a batch of one image."""
+    with inside.undisturbed(model, image.device), torch.no_grad():
+        model.train(training)
+        try:
+            return bool(torch.isfinite(model(image)).all())
+        except (UsageError, ValueError):
+            return False
 
 
 # --- early stopping and plateaus: functions of the rows alone, so that a checkpoint needs no state of theirs ---
@@ -508,11 +486,10 @@ def before_training(training: Training) -> Record:
     if not training.config.probes:
         return {"epoch": 0, **curved}
     images, labels = as_input(train.pixels[: data.batch_size], data), train.labels[: data.batch_size]
-    running = model.running("in its backward pass", images.device) if isinstance(model, OwnModel) else None
     return {
         "epoch": 0,
         **curved,
         **inside.label_facts(train.labels, validation.labels),
         "input_rms": finite(images.square().mean().sqrt()),
-        **inside.first_batch(model, _probed_part(model), images, labels, running),
+        **inside.first_batch(model, _probed_part(model), images, labels),
     }

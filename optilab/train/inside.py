@@ -11,7 +11,7 @@ of their first call.
 import functools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -199,7 +199,6 @@ class Probe:
         self.input: Tensor | None = None
         self.embedded: Tensor | None = None  # the network's inputs behind its first embedding
         self._entries = weights
-        self._output: Tensor | None = None  # of the last layer
         self._before: dict[str, list[Tensor]] = {}
         self._weights: dict[str, list[nn.Parameter]] = {}
         self._in_step = False
@@ -212,7 +211,6 @@ class Probe:
 
     def close(self) -> None:
         """Take the hooks away; the forward pass is done."""
-        self._measure_output()
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -242,17 +240,9 @@ class Probe:
                 self.axes[name] = [*(taken.shape[:2] if first else (taken.shape[1], taken.shape[0]))]
             if isinstance(module, nn.Embedding) and self.embedded is None and _same(taken, self.input):
                 self.embedded = made
-        self._measure_output()
+        if made is not None and made.is_floating_point():  # until an activation follows
+            row |= _moments(_some(made))
         self.rows[name] = row
-        self._output = made.detach() if made is not None and made.is_floating_point() else None
-
-    def _measure_output(self) -> None:
-        """For the last layer: moments of its own outputs, where no activation follows."""
-        if self._output is not None and "dead" not in (row := next(reversed(self.rows.values()))):
-            row["activation_std"], row["activation_mean"] = torch.std_mean(
-                precise(_some(self._output)), correction=0
-            )
-        self._output = None
 
     def _activation(self, module: nn.Module, values: Tensor, name: str, whole: bool) -> None:
         """For the last layer: moments of what it passes on, the fraction on a flat part, and that of dead units.
@@ -269,8 +259,7 @@ class Probe:
         flat = (some <= low) | (some >= high)
         units = 1 if isinstance(module, BY_CHANNEL) else flat.dim() - 1
         dead = flat.all(dim=[axis for axis in range(flat.dim()) if axis != units])
-        row["activation_std"], row["activation_mean"] = torch.std_mean(precise(some), correction=0)
-        row |= {"saturated": flat.float().mean(), "dead": dead.float().mean()}
+        row |= {**_moments(some), "saturated": flat.float().mean(), "dead": dead.float().mean()}
         if name not in _NEVER_FLAT:
             self.activations.append(name)
 
@@ -339,6 +328,11 @@ class Probe:
             row["common"] = common_share(module, mine[0])
 
 
+def _moments(values: Tensor) -> LayerRow:
+    std, mean = torch.std_mean(precise(values), correction=0)
+    return {"activation_std": std, "activation_mean": mean}
+
+
 def _some(values: Tensor) -> Tensor:
     return values.detach()[: max(MIN_SAMPLES, ENTRIES * len(values) // max(1, values.numel()))]
 
@@ -351,17 +345,6 @@ def _same(one: Tensor, other: Tensor | None) -> bool:
 # --- records ---
 
 
-def read(rows: Sequence[LayerRow]) -> list[LayerRow]:
-    """The rows with numbers in the place of tensors: all of them are read from their device at once."""
-    tensors = dict[torch.device, dict[int, Tensor]]()
-    for value in (value for row in rows for value in row.values() if isinstance(value, Tensor)):
-        tensors.setdefault(value.device, {})[id(value)] = value
-    numbers = dict[int, float]()
-    for found in tensors.values():
-        numbers |= zip(found, torch.stack([*found.values()]).tolist(), strict=True)
-    return [{key: numbers.get(id(value), value) for key, value in row.items()} for row in rows]
-
-
 def epoch_record(
     epoch: int, probes: Sequence[Sequence[LayerRow]], lr: float | None, below_eps: float | None, named: bool = True
 ) -> Record:
@@ -369,12 +352,12 @@ def epoch_record(
 
     `eps_share`: the fraction of the parameters whose sqrt(v) is below eps. What is not finite, or not there, is null.
     """
-    layers, every = [], read([row for probe in probes for row in probe])
-    for last in every[-len(probes[-1]) :] if probes[-1] else ():
+    layers, every = [], [row for probe in probes for row in probe]
+    for last in probes[-1]:
         rows = [row for row in every if row["name"] == last["name"]]
         layer: LayerRow = {"name": last["name"], "kind": last["kind"]} if named else {}
         for key in (*MEASURED, "through_time") if named else MEASURED:
-            values = [value for row in rows if (value := row.get(key)) is not None]
+            values = [float(value) for row in rows if (value := row.get(key)) is not None]
             layer[key] = finite(sum(values) / len(values)) if values else None
         for key, part in (
             ("gradient_to_weight", layer["gradient_norm"]),
@@ -500,33 +483,36 @@ def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:
 
 
 @contextmanager
-def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Buffers, mode, gradients and random numbers of a training are afterwards what they were."""
-    buffers, states = [(buffer, buffer.clone()) for buffer in model.buffers()], generators(device)
-    training = model.training
+def restoring(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """The tensors, weights or running statistics, have bit for bit the same values afterwards."""
+    before = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
     finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
+
+
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Buffers, mode, gradients and random numbers of a training are afterwards what they were."""
+    states, training = generators(device), model.training
+    try:
+        with restoring([*model.buffers()]):
+            yield
+    finally:
         model.train(training)
         model.zero_grad()
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
         set_generators(device, states)
 
 
-def first_batch(
-    model: nn.Module,
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    running: AbstractContextManager[None] | None = None,
-) -> Record:
+def first_batch(model: Any, network: nn.Module, images: Tensor, labels: Tensor) -> Record:
     """The first batch before any step: its loss, the layers, and what the network is made of.
 
-    `model` takes the images, `network` is the part of it whose layers are probed; `running` is around the backward
-    pass. `sample_gradients`: of each layer, the root mean square over SINGLE images of the gradient of their losses.
-    Under batch norm that loss depends on the other images. Dropout is off.
+    `model` takes the images, `network` is the part of it whose layers are probed. `sample_gradients`: of each layer,
+    the root mean square over SINGLE images of the gradient of their losses. Under batch norm that loss depends on the
+    other images. Dropout is off.
     """
     images, labels = images[:MAX_IMAGES], labels[:MAX_IMAGES]
     with undisturbed(model, images.device):
@@ -538,7 +524,7 @@ def first_batch(
         try:
             logits = model(images)
             loss = nn.functional.cross_entropy(logits, labels)
-            with running or nullcontext():
+            with model.running("in its backward pass", images.device):
                 loss.backward()  # type: ignore[no-untyped-call]
         finally:
             probe.close()

@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -86,11 +87,6 @@ class MLP(nn.Module):
         return logits
 
     @property
-    def linears(self) -> list[nn.Linear]:
-        """The linear layers of the current stage, the output layer last."""
-        return [*_linears(self.active), self.output]
-
-    @property
     def weights(self) -> list[nn.Parameter]:
         """All parameters of the current stage."""
         return [p for layer in (*self.active, self.output) for p in layer.parameters()]
@@ -108,9 +104,9 @@ class MLP(nn.Module):
             ("the output layer", self.output),
         ]
 
-    def numbers(self) -> dict[str, Tensor]:
-        """Weights and buffers, which are to stay finite."""
-        return self.state_dict()
+    def running(self, at: str, device: torch.device | str) -> AbstractContextManager[None]:
+        """Around its passes, whose errors are not those of a user's code."""
+        return nullcontext()
 
     def _use(self, depth: int) -> None:
         # A plain list, because slicing a ModuleList for every batch would cost more than a layer.

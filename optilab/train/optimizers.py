@@ -40,10 +40,11 @@ from optilab.optimize.rules import (
 from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import FrozenStep, frozen_step, is_adaptive
 from optilab.train import own
+from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
-from optilab.train.own_model import Network
-from optilab.train.theory import Hessian
-from optilab.train.without_compiler import EagerOptimizer, without_compiler
+from optilab.train.eager import EagerOptimizer, without_compiler
+from optilab.train.inside import restoring
+from optilab.train.network import Network
 
 Parameters = Iterable[nn.Parameter]
 
@@ -266,22 +267,16 @@ _STATE_NAMES = {
 """The entries of a torch optimizer's state by the names of the formula."""
 
 
-def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The state of a rule over the joined parameters, by the names of its formula, and `t`, the number of steps done;
-    empty before the first step."""
-    states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
-    if not states or not states[0] or states[0].get("step") == 0:
-        return {}
-    if isinstance(optimizer, RuleOptimizer):
-        return dict(states[0])
-    names = [name for name in states[0] if name in _STATE_NAMES]
-    return {_STATE_NAMES[name]: _joined([state[name] for state in states]) for name in names}
-
-
 def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
     """The `frozen_step` of the joined parameters; None before the first step, and for a rule that has no such thing."""
-    state = state_of(optimizer) if is_adaptive(rule) else {}
-    return frozen_step(rule, state, state["t"]) if state else None
+    states = [optimizer.state.get(p, {}) for group in optimizer.param_groups for p in group["params"]]
+    if not is_adaptive(rule) or not states or not states[0] or states[0].get("step") == 0:
+        return None
+    state = dict(states[0])
+    if not isinstance(optimizer, RuleOptimizer):
+        names = [name for name in states[0] if name in _STATE_NAMES]
+        state = {_STATE_NAMES[name]: _joined([one[name] for one in states]) for name in names}
+    return frozen_step(rule, state, state["t"])
 
 
 def _joined(values: Sequence[Any]) -> Any:
@@ -296,7 +291,7 @@ def at_average(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """The network's weights at the average of the points, where the rule's result is that; afterwards where they were,
     to the bit."""
     averages = optimizer.averages() if isinstance(optimizer, RuleOptimizer) else []
-    with kept([parameter for parameter, _ in averages]):
+    with restoring([parameter for parameter, _ in averages]):
         settle(optimizer)
         yield
 
@@ -319,21 +314,14 @@ def carry(old: torch.optim.Optimizer, before: Rule, new: torch.optim.Optimizer, 
 
 
 def _parts(rule: Rule) -> Any:
-    """The optimizer of a rule and the names and types in its state after one step of a single weight."""
+    """The optimizer of a rule and the names in its state after one step of a single weight."""
     weight = nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)
     if isinstance(optimizer, RuleOptimizer):
-        return type(optimizer), _outline(optimizer.state_at_start())
+        return type(optimizer), [[*state] for state in optimizer.state_at_start()]
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    return type(optimizer), _outline(optimizer.state_dict()["state"])
-
-
-def _outline(tree: Any) -> Any:
-    """A tree of dicts and lists with types in the place of its values."""
-    if isinstance(tree, dict):
-        return {key: _outline(value) for key, value in tree.items()}
-    return [type(tree), *map(_outline, tree)] if isinstance(tree, list | tuple) else type(tree)
+    return type(optimizer), [*optimizer.state[weight]]
 
 
 # --- rules that look at the batch of a step more than once ---
@@ -378,7 +366,7 @@ class Closure:
             ]  # by the network, since it was built
             for parameter in frozen:
                 parameter.grad = torch.zeros_like(parameter)
-            with kept(frozen):
+            with restoring(frozen):
                 optimizer.step()
 
     @torch.enable_grad()
@@ -401,7 +389,7 @@ class Closure:
         here = torch.cat([parameter.detach().flatten() for parameter in parameters])
         nearby, _ = compiled(f"{ASCENT};  w <- w + e").step(here, gradients, 1.0, (), rule)
         places = nearby.split([parameter.numel() for parameter in parameters])
-        with kept([*parameters, *self.model.buffers()]), self._repeated():
+        with restoring([*parameters, *self.model.buffers()]), self._repeated():
             with torch.no_grad():
                 for parameter, place in zip(parameters, places, strict=True):
                     parameter.copy_(place.view_as(parameter))
@@ -418,13 +406,3 @@ class Closure:
         set_generators(device, self.generators or now)
         yield
         set_generators(device, now)
-
-
-@contextmanager
-def kept(tensors: Sequence[Tensor]) -> Iterator[None]:
-    """The tensors, weights or running statistics, have bit for bit the same values afterwards."""
-    before = [tensor.detach().clone() for tensor in tensors]
-    yield
-    with torch.no_grad():
-        for tensor, value in zip(tensors, before, strict=True):
-            tensor.copy_(value)

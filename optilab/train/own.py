@@ -10,8 +10,8 @@ from torch import Tensor
 
 from optilab.errors import CheckpointError
 from optilab.optimize.own import UserRule, checked
+from optilab.train.eager import EagerOptimizer, without_compiler
 from optilab.train.trees import require_data
-from optilab.train.without_compiler import EagerOptimizer, without_compiler
 
 PLAIN = (type(None), bool, int, float, str)
 
@@ -23,6 +23,9 @@ class UserOptimizer(EagerOptimizer):
     matrix and bias is a call of its own, in its own shape. The memory is checked after the first step, so that a run
     whose checkpoints could not hold it ends at once.
     """
+
+    is_user_optimizer = True
+    """Its state is the user's affair: of any shape, and finite or not."""
 
     def __init__(self, parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
@@ -125,11 +128,6 @@ def build(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> 
     if isinstance(code, type) and issubclass(code, torch.optim.Optimizer):
         return torch_optimizer(parameters, rule, weight_decay)
     return UserOptimizer(parameters, rule, weight_decay)
-
-
-def is_user_optimizer(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether its state is the user's affair: of any shape, and finite or not."""
-    return isinstance(optimizer, UserOptimizer) or getattr(optimizer, "is_user_optimizer", False)
 
 
 def _named(memory: Any, like: Any) -> Any:

@@ -1,18 +1,16 @@
 """Whether a run may be resumed or forked, and with which config. Every refusal here comes before torch is imported."""
 
-import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from optilab import __version__, runs
 from optilab.config.load import load
 from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changeable, changed_keys, edited
-from optilab.config.tree import Override, flat
+from optilab.config.tree import Override, flat, flow
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
 from optilab.optimize.own import user_code
 
@@ -47,9 +45,8 @@ def continuation(path: Path, changes: Sequence[Override]) -> Continuation:
         done = max(done, latest.manifest["epoch"])  # a finished run may have lost its checkpoints
     if config.epochs < done:
         raise UsageError(f"--epochs {config.epochs} is below the {done} epochs already done")
-    ended_early = done < current.epochs
-    complete = latest.state == "done" and (done == config.epochs or ended_early) and _is_readable(latest)
-    return Continuation(path, config, done, complete)
+    ended = latest.state == "done" and (done == config.epochs or done < current.epochs)
+    return Continuation(path, config, done, ended and _is_readable(latest))
 
 
 def _is_readable(record: runs.Record) -> bool:
@@ -64,24 +61,13 @@ def require_alike(path: Path, changes: Sequence[Override]) -> None:
     study = path.parent
     if not changes or not (study / runs.STUDY).is_file():
         return
-    command = runs.read_study(study).manifest["command"]
-    again = (
-        runs.resume_command(study, command=command)
-        if command != "train"
-        else f"its command with --name {study.name}"
-    )
-    raise RunError(f"{path.name} is a trial of the study {study.name}, which is changed as a whole: {again}")
+    raise RunError(f"{path.name} is a trial of the study {study.name}, which is changed as a whole")
 
 
 def config_of(record: runs.Record) -> TrainConfig:
     """The config of a training that nobody has edited. RunError, or CheckpointError where the manifest is damaged."""
-    if (command := record.manifest.get("command")) != "train":
-        if command == "watch":
-            raise RunError(
-                f"{record.name} was recorded by optilab.watch, whose loop is yours; only a training can be resumed or "
-                "forked"
-            )
-        raise RunError(f"{record.name} is a run of `optilab {command}`; only a training can be resumed or forked")
+    if record.manifest.get("command") != "train":
+        raise RunError(f"{record.name} is not a run of `optilab train`; only those can be resumed or forked")
     _require_same_code(record)
     started, file = _started(record), record.path / "config.yaml"
     try:
@@ -124,16 +110,13 @@ def _started(record: runs.Record) -> TrainConfig:
 
 
 def _refusal(record: runs.Record, changed: Sequence[str], config: TrainConfig) -> str:
-    """Which changes are refused, which keys may change, and why `epochs` may not next to a schedule."""
+    """Which changes are refused, and which keys may change."""
     allowed = sorted(key for key in changeable(config) if not key.startswith("curvature."))
-    reason = ""
-    if "epochs" not in allowed:
-        reason = f"; epochs may not, because the schedule {config.schedule.name} can depend on their number"
-    accepted = f"{', '.join(allowed[:-1])} and {allowed[-1]}"
-    return (
-        f"{record.name} cannot be resumed with changed settings: {'; '.join(changed)}. Only {accepted} may "
-        f"change{reason}"
+    reason = (
+        f"; the schedule {config.schedule.name} depends on the number of epochs" if "epochs" not in allowed else ""
     )
+    accepted = f"only {', '.join(allowed)} may change{reason}"
+    return f"{record.name} cannot be resumed with changed settings: {'; '.join(changed)}; {accepted}"
 
 
 # --- forks ---
@@ -198,12 +181,7 @@ def _changes(before: TrainConfig, after: TrainConfig) -> dict[str, str]:
     """Of every key that differs `key: old -> new`, not of one that follows from an entry's name and only one has."""
     old, new = flat(dump(before)), flat(dump(after))
     keys = (key for key in old if key in new and old[key] != new[key])
-    return {key: f"{key}: {_text(old[key])} -> {_text(new[key])}" for key in keys}
-
-
-def _text(value: Any) -> str:
-    """A value as a person types it after `KEY=`."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return {key: f"{key}: {flow(old[key])} -> {flow(new[key])}" for key in keys}
 
 
 def _checkpoint(source: runs.Record, config: TrainConfig, epoch: int | None) -> tuple[int, Path]:
@@ -213,9 +191,7 @@ def _checkpoint(source: runs.Record, config: TrainConfig, epoch: int | None) -> 
     if chosen in there:
         return chosen, there[chosen]
     listed = " and ".join(map(str, sorted(there))) or "none"
-    missing = (
-        f"{source.name} has no checkpoint"
-        if epoch is None
-        else f"{source.name} has no checkpoint of epoch {epoch}"
+    which = "" if epoch is None else f" of epoch {epoch}"
+    raise CheckpointError(
+        f"{source.name} has no checkpoint{which}; there are: {listed} (a run keeps the last two and the best)"
     )
-    raise CheckpointError(f"{missing}; there are: {listed} (a run keeps the last two and the best)")

@@ -21,10 +21,10 @@ from optilab.errors import CheckpointError, DivergedError, OptilabError, RunErro
 from optilab.optimize.own import described, sources
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
-from optilab.train.device import configure, failures_explained, numerics, resolve_device
+from optilab.train.device import configure, failures_explained, resolve_device
 from optilab.train.engine import Stopped, Training
 from optilab.train.inside import undisturbed
-from optilab.train.own_model import OwnModel
+from optilab.train.network import OwnModel
 from optilab.train.resume import Branch
 
 COMPARED = 3
@@ -80,7 +80,7 @@ def fork(
                 raise CheckpointError(f"it holds epoch {training.epoch}")
         except CheckpointError as error:
             raise CheckpointError(str(checkpoint.at(branch.checkpoint, error))) from None
-        kept = training.change(config)
+        carried = training.change(config)
         if training.finished:
             reason = f"early_stopping ends the run after epoch {branch.epoch} already"
             raise UsageError(f"{reason}; fork from an earlier epoch, or --set early_stopping=null")
@@ -98,7 +98,7 @@ def fork(
         "epoch": branch.epoch,
         "sha256": hashlib.sha256(data).hexdigest(),
         "changed": branch.changed,
-        "optimizer_state": "kept" if kept else "fresh",
+        "optimizer_state": "kept" if carried else "fresh",
         "config": dump(branch.before),
         **({"fork": source.manifest["fork"]} if "fork" in source.manifest else {}),
     }
@@ -196,9 +196,8 @@ def proceed(training: Training, run: runs.Run, listener: Listener, stop: Callabl
     except Stopped:
         status = "interrupted"
     except DivergedError as error:
-        status, kept = "diverged", runs.checkpoints(run.path)
-        good = "" if training.finished else f"; last good checkpoint: {f'epoch {kept[0][0]}' if kept else 'none'}"
-        reason = f"{error}{good}"
+        status, last = "diverged", next((f"epoch {epoch}" for epoch, _ in runs.checkpoints(run.path)), "none")
+        reason = str(error) if training.finished else f"{error}; last good checkpoint: {last}"
         raise DivergedError(reason) from None
     except OSError as error:  # the run's own files raise SystemFailure; this was the output
         reason = f"cannot write the output: {error.strerror or error}"
@@ -317,11 +316,14 @@ def build(config: TrainConfig, dataset: Dataset) -> Training:
 
 def _numerics(training: Training) -> dict[str, Any]:
     """What the last bits depend on next to config and seed."""
+    device, gpu = training.device, dict[str, Any]()
+    if device.type == "cuda":
+        gpu = {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     return {
         "torch": torch.__version__,
-        "device": str(training.device),
+        "device": str(device),
         "device_name": platform.machine(),
         "threads": training.config.threads,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        **numerics(training.device),
+        **gpu,
     }

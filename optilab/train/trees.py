@@ -6,7 +6,7 @@ reading runs no code.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,43 +33,22 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 
 def all_finite(tree: Any) -> bool:
-    """No tensor and no number of a tree holds an infinity or a NaN; each device is synchronised once."""
-    checks: dict[torch.device, list[Tensor]] = {}
-    for leaf in leaves(tree):
-        if isinstance(leaf, Tensor):
-            checks.setdefault(leaf.device, []).append(torch.isfinite(leaf).all())
-        elif isinstance(leaf, float) and not math.isfinite(leaf):
-            return False
-    return all(bool(torch.stack(results).all()) for results in checks.values())
-
-
-def is_on_a_device(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor) and leaf.device.type != "cpu"
-
-
-def fetched(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Copies of a device's tensors on the CPU, in one transfer, because each transfer waits for the device."""
-    if tensors:
-        data = torch.cat([tensor.detach().flatten().view(torch.uint8) for tensor in tensors]).cpu()
-        parts = torch.split(data, [tensor.numel() * tensor.element_size() for tensor in tensors])
-        for tensor, part in zip(tensors, parts, strict=True):
-            yield part.clone().view(tensor.dtype).view(tensor.shape)
+    """No tensor and no number of a tree holds an infinity or a NaN."""
+    numbers = (leaf for leaf in leaves(tree) if isinstance(leaf, Tensor | float))
+    return all(
+        bool(torch.isfinite(leaf).all()) if isinstance(leaf, Tensor) else math.isfinite(leaf) for leaf in numbers
+    )
 
 
 # --- bytes -------------------------------------------------------------------------------------------------
 
 
 def to_bytes(tree: Any) -> bytes:
-    """A tree of dicts, lists and tuples with tensors, NumPy's arrays and plain values. UsageError for other content.
-
-    Tensors on a device come in one transfer, because each transfer waits for the device.
-    """
+    """A tree of dicts, lists and tuples with tensors, NumPy's arrays and plain values. UsageError for other content."""
     tensors: dict[str, Tensor] = {}
-    on_device = fetched([leaf for leaf in leaves(tree) if is_on_a_device(leaf)])
 
     def add(tensor: Tensor) -> str:
-        copy = next(on_device) if is_on_a_device(tensor) else tensor.detach().clone()
-        tensors[key := f"{len(tensors):06d}"] = copy.contiguous()
+        tensors[key := f"{len(tensors):06d}"] = tensor.detach().cpu().clone().contiguous()
         return key
 
     content = {"format": FORMAT, "tree": _packed(tree, "", add)}

@@ -31,7 +31,7 @@ from optilab.config.tree import Override
 from optilab.data import read as data
 from optilab.errors import DivergedError, OptilabError, RunError, WriteFailure
 from optilab.runs.provenance import study_versions
-from optilab.train import checkpoint, engine, session
+from optilab.train import checkpoint, session
 from optilab.train.resume import continuation
 
 _LOCKED_SECONDS = 10.0  # in which another process that was told to stop writing a run ends
@@ -140,20 +140,10 @@ def build(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], boo
 
 
 def cost(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool]) -> dict[str, Any]:
-    """`seconds` of an epoch, from some batches of one, and `bytes` of a checkpoint. Writes nothing.
-
-    `start` are the seconds that the first trial of a process takes longer than others, `each` those of any trial
-    besides its epochs.
-    """
-    began, asked = time.perf_counter(), TrainConfig.model_validate(config)
-    images_of = _dataset(config["data"]["dataset"], dataset)
-    engine.before_training(session.build(asked, images_of))  # with all that libraries load for it
-    built = time.perf_counter()
-    training = session.build(asked, images_of)
-    engine.before_training(training)
-    each = time.perf_counter() - built
-    size, images = training.config.data.batch_size, training.train
-    seconds = []
+    """`seconds` of an epoch, from some batches of one, and `bytes` of a checkpoint. Writes nothing."""
+    asked = TrainConfig.model_validate(config)
+    training = session.build(asked, _dataset(config["data"]["dataset"], dataset))
+    size, images, seconds = asked.data.batch_size, training.train, []
     for batches in _BATCHES:
         training.train = images.take(torch.arange(min(batches * size, len(images))))
         _, duration = next(training.run(_Silent().batch, stop))
@@ -161,12 +151,11 @@ def cost(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool
         seconds.append(duration)
     few, more = _BATCHES[1:]
     per_batch = max(0.0, seconds[2] - seconds[1]) / (more - few)
-    epoch = seconds[1] + per_batch * (len(images) / size - few)
-    start = max(0.0, built - began - each) + max(0.0, seconds[0] - seconds[1])
     saving = time.perf_counter()
     size_of_one = len(checkpoint.save(training))
-    epoch += (time.perf_counter() - saving) / max(1, training.config.checkpoint_every)
-    return {"seconds": max(epoch, 0.0), "start": start, "each": each, "bytes": size_of_one}
+    epoch = seconds[1] + per_batch * (len(images) / size - few)
+    epoch += (time.perf_counter() - saving) / max(1, asked.checkpoint_every)
+    return {"seconds": max(epoch, 0.0), "bytes": size_of_one}
 
 
 _CALLS: Mapping[str, Callable[..., dict[str, Any]]] = {"run": run, "build": build, "cost": cost}

@@ -15,16 +15,6 @@ NAMES = ("eval_loss", "eval_accuracy", "val_loss", "val_acc")
 """What of the metrics of Hugging Face an epoch has."""
 
 
-class _NotYet:
-    """The watch of a callback, before the training."""
-
-    def __init__(self, call: str) -> None:
-        self.call = call
-
-    def __get__(self, callback: Any, owner: type) -> Any:
-        raise AttributeError(f"nothing is watched yet; the callback has its watch after {self.call}")
-
-
 def _package(names: tuple[str, ...], extra: str) -> Any:
     for name in names:
         try:
@@ -42,7 +32,7 @@ def lightning(watch: Watching) -> Any:
     kind: Any = _package(("lightning.pytorch", "pytorch_lightning"), "lightning").Callback
 
     class LightningWatch(kind):  # type: ignore[misc]
-        watch: Any = _NotYet("Trainer(callbacks=[watched]).fit(module, loader)")
+        watch: Any = None
         loss: Tensor | None = None
 
         def on_before_backward(self, trainer: Any, module: Any, loss: Tensor) -> None:
@@ -77,7 +67,7 @@ def transformers(watch: Watching) -> Any:
     kind: Any = _package(("transformers",), "transformers").TrainerCallback
 
     class TrainerWatch(kind):  # type: ignore[misc]
-        watch: Any = _NotYet("Trainer(..., callbacks=[watched]).train()")
+        watch: Any = None
         _metrics: dict[str, Any] | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:

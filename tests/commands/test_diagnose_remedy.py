@@ -209,22 +209,10 @@ def descendants(process):
     return found - {process}
 
 
-@pytest.mark.parametrize(
-    ("changes", "advice"),
-    [
-        # After four steps the loss is still that of the initial weights, a little above the chance level.
-        (
-            ["data.images=1000", "model.hidden=[16,16]", "seed=7"],
-            "; only 4 steps in all: train longer before you look for a cause",
-        ),
-        # Batch norm learns its images, and validates at chance with the running averages that it began with.
-        (["data.images=4000", "model.norm=batch"], "16 steps are too few for the running averages of batch norm"),
-    ],
-)
-def test_few_steps_are_no_finding(optilab, changes, advice):
-    arguments = [
-        word for change in ("data.dataset=synthetic", "threads=1", *changes) for word in ("--set", change)
-    ]
+def test_few_steps_are_no_finding(optilab):
+    """After four steps the loss is still that of the initial weights, a little above the chance level."""
+    changes = ("data.dataset=synthetic", "threads=1", "data.images=1000", "model.hidden=[16,16]", "seed=7")
+    arguments = [word for change in changes for word in ("--set", change)]
     shown = " ".join(optilab("train", "sigmoid.yaml", *arguments, "--lr", "0.1", "--epochs", "2").stdout.split())
-    assert advice in shown
+    assert "; only 4 steps in all: train longer before you look for a cause" in shown
     assert "labels-unrelated" not in shown

@@ -23,10 +23,6 @@ from optilab.errors import DataError, UsageError
 from tests.data.idx import NAMES, write_idx_dataset
 
 
-def silent(label, done, total):
-    pass
-
-
 def four(train=40, test=12, shape=(6, 5), classes=3):
     random = np.random.default_rng(1)
     labels = [np.arange(count) % classes for count in (train, test)]
@@ -49,7 +45,7 @@ def arrays_of(found: data.Dataset) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", ["synthetic", "digits"])
 def test_what_needs_no_files_is_what_its_entry_says(name, monkeypatch):
     monkeypatch.setenv("OPTILAB_DATA", "/nowhere")  # of no concern to it
-    info, found = DATASETS[name], fetch.ensure(name, None, silent)
+    info, found = DATASETS[name], fetch.ensure(name)
     images, labels, test_images, test_labels = arrays_of(found)
     assert (images.shape, test_images.shape) == ((info.train, *info.shape), (info.test, *info.shape))
     assert {array.dtype for array in arrays_of(found)} == {np.dtype(np.uint8)}
@@ -58,7 +54,7 @@ def test_what_needs_no_files_is_what_its_entry_says(name, monkeypatch):
     assert [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays_of(found)] == [*info.digests.values()]
     assert (found.folder, list(found.digests)) == (None, list(ARRAYS))
     assert not images.flags.writeable
-    assert fetch.fetch(name, silent) is None
+    assert fetch.fetch(name) is None
 
 
 def test_another_scikit_learn_is_noticed_and_none_is_named(monkeypatch):
@@ -202,12 +198,12 @@ def test_where_an_npz_may_be(tmp_path, monkeypatch):
     save(tmp_path / "b.npz", **four())
     with pytest.raises(DataError, match=r"expected one \.npz file, found 2"):
         data.load("npz", tmp_path)
-    with pytest.raises(DataError, match=r"a\.npz: there is no such directory"):
+    with pytest.raises(DataError, match=r"there is no directory .*a\.npz"):
         data.load("mnist", tmp_path / "a.npz")
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "b.npz"))
     assert data.load("npz").folder == tmp_path / "b.npz"
     with pytest.raises(UsageError, match="npz is your images"):
-        fetch.fetch("npz", silent)
+        fetch.fetch("npz")
 
 
 # Several datasets on one machine

@@ -21,15 +21,15 @@ class Diagnosed(NamedTuple):
     @property
     def named(self):
         """The findings that are more than a note."""
-        return [finding.rule for finding in self.findings if finding.severity > Severity.INFO]
+        return [finding.name for finding in self.findings if finding.severity > Severity.INFO]
 
     @property
     def right(self):
         """The first finding names the cause."""
-        return self.findings[0].rule in frozenset().union(*self.case.accepted)
+        return self.findings[0].name in frozenset().union(*self.case.accepted)
 
     def __str__(self):
-        found = [f"{finding.severity.name.lower()} {finding.rule}" for finding in self.findings]
+        found = [f"{finding.severity.name.lower()} {finding.name}" for finding in self.findings]
         remedy = (*self.findings[0].remedies, ())[0]
         return f"{self.case.name} -> {', '.join(found)}" + (f"; {' '.join(remedy)}" if remedy else "")
 

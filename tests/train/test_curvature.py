@@ -15,7 +15,7 @@ from optilab.diagnose import Evidence, Setup, verdict
 from optilab.optimize import RULES
 from optilab.optimize.theory import frozen_step, is_adaptive, stability_limit
 from optilab.train import optimizers, session
-from optilab.train.images import as_input
+from optilab.train.batches import as_input
 from tests.data.idx import arrays
 
 CHOSEN_RULES = {

@@ -15,8 +15,8 @@ from optilab.optimize import RULES
 from optilab.runs.provenance import provenance
 from optilab.study import remedy
 from optilab.train import checkpoint, device, engine, session
-from optilab.train.images import Images, as_input
-from optilab.train.trees import from_bytes, leaves, to_bytes
+from optilab.train.batches import Images, as_input
+from optilab.train.trees import leaves
 from tests.data.idx import write_idx_dataset
 from tests.train.simulated import DEVICE, OnDevice, simulated
 
@@ -35,9 +35,6 @@ CASES = {name: {"optimizer": name} for name in TRAINABLE} | {
     "hold-out": {"data__holdout": 16, "data__validation_batch_size": 8},
     "one cycle": {"schedule": "one-cycle", "schedule_by": "batch"},
 }
-
-MOST_WAITS = {"shampoo": 20, "soap": 20}
-"""Of an epoch, beside one per step: their tuples of matrices, two per side of a weight, are fetched one by one."""
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +71,20 @@ def places(training):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_training_stays_on_its_device_and_waits_once_per_step(case, small, monkeypatch):
-    """Uninterrupted, and resumed after each epoch: one device, one synchronisation per step, a handful per epoch."""
+    """Uninterrupted, and resumed after each epoch: one device, one synchronisation per step."""
     config = configured(**CASES[case])
     with simulated(monkeypatch) as simulation:
 
         def epochs(training):
-            """After each epoch: checkpoint, diagnostics, places; checks what the epoch waited for."""
+            """After each epoch: checkpoint, diagnostics, places; checks what its steps waited for."""
             waits = []
             batch = lambda done, total: waits.append(simulation.counts["synchronisations"])  # noqa: E731
-            before = simulation.counts["synchronisations"]
             results = []
             for _ in training.run(batch, lambda: False):
                 assert [after - now for now, after in pairwise(waits)] == [1] * (len(waits) - 1)
                 state = checkpoint.save(training)
-                assert simulation.counts["synchronisations"] - before - len(waits) <= MOST_WAITS.get(case, 12)
                 results.append((state, training.record, places(training)))
                 waits.clear()
-                before = simulation.counts["synchronisations"]
             return results
 
         training = started(config, small)
@@ -152,18 +146,6 @@ def test_nothing_is_computed_in_float64_on_a_device_without_it(small, monkeypatc
             torch.ones(2, dtype=torch.float64).to(DEVICE)
 
 
-def test_a_checkpoint_of_a_device_waits_once(monkeypatch):
-    with simulated(monkeypatch) as simulation:
-        tree = {
-            "a": [torch.arange(3.0).to(DEVICE), torch.ones((), dtype=torch.int64).to(DEVICE)],
-            "b": torch.ones(2),
-        }
-        copy = from_bytes(to_bytes(tree))
-        assert simulation.counts["synchronisations"] == 1
-    assert [part.tolist() for part in (*copy["a"], copy["b"])] == [[0.0, 1.0, 2.0], 1, [1.0, 1.0]]
-    assert copy["a"][1].dtype == torch.int64
-
-
 # --- which device ----------------------------------------------------------------------------------------
 
 
@@ -213,29 +195,13 @@ def test_the_generator_of_mps_is_saved_and_restored(monkeypatch):
     monkeypatch.setattr(torch.mps, "get_rng_state", lambda: states[-1])
     monkeypatch.setattr(torch.mps, "set_rng_state", states.append)
     mps = torch.device("mps")
-    saved = device.generator_state(mps).clone()
-    device.set_generator_state(mps, saved + 1)
-    assert torch.equal(device.generator_state(mps), saved + 1)
-    device.set_generator_state(mps, torch.zeros(9, dtype=torch.uint8))  # of another kind of device
-    device.set_generator_state(mps, None)
+    here, saved = device.generators(mps)
+    device.set_generators(mps, (here, saved + 1))
+    assert torch.equal(device.generators(mps)[1], saved + 1)
+    for other in (torch.zeros(9, dtype=torch.uint8), None):  # of another kind of device
+        device.set_generators(mps, (here, other))
     assert len(states) == 2
-    assert device.generator_state(CPU) is None
-
-
-def test_the_manifest_names_the_versions_of_a_gpu(monkeypatch, tmp_path):
-    file = tmp_path / "version"
-    file.write_text(
-        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC 12\n"
-    )
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
-    monkeypatch.setattr(torch.version, "cuda", "12.8")
-    monkeypatch.setattr(device, "NVIDIA_DRIVER", file)
-    assert device.numerics(DEVICE) == {"device_name": "NVIDIA H100", "cuda": "12.8", "driver": "550.54.15"}
-    file.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.10  Release Build\n")
-    assert device.numerics(DEVICE)["driver"] == "570.86.10"
-    file.unlink()
-    assert device.numerics(DEVICE)["driver"] is None
-    assert device.numerics(CPU) == {}
+    assert device.generators(CPU)[1] is None
 
 
 FAILURES = {
@@ -246,12 +212,6 @@ FAILURES = {
     "memory of the machine": (
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory"),
         "not enough memory on cpu; a smaller model.hidden or data.batch_size needs less",
-    ),
-    "another GPU": (
-        torch.AcceleratorError(
-            "CUDA error: no kernel image is available for execution on the device\nCompile with"
-        ),
-        "has no code for the GPU cpu",
     ),
     "a broken GPU": (
         torch.AcceleratorError(

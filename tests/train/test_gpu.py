@@ -98,7 +98,6 @@ def test_a_step_synchronises_once(images):
         finally:
             torch.cuda.set_sync_debug_mode("default")
     assert [after - before for before, after in pairwise(counts)] == [1] * (len(counts) - 1)
-    assert len(caught) - counts[-1] <= 12
 
 
 def test_a_divergence_ends_with_code_6(images, tmp_path):

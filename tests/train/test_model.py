@@ -24,6 +24,10 @@ def network(inputs=20, classes=4, seed=0, **keys):
     return MLP(configured(**keys), inputs, classes)
 
 
+def linears(model):
+    return [*(layer.linear for layer in model.active), model.output]
+
+
 def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
@@ -102,7 +106,7 @@ def test_an_initialisation_draws_as_torch_draws(case):
         expected(layer.weight)
         if case != "default":
             nn.init.zeros_(layer.bias)
-    for ours, theirs in zip(model.linears, layers, strict=True):
+    for ours, theirs in zip(linears(model), layers, strict=True):
         # kaiming computes its bound in another order than we do
         torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-6, atol=0)
         assert torch.equal(ours.bias, theirs.bias)
@@ -127,7 +131,7 @@ def test_a_bias_is_drawn_after_its_layers_weights(case):
     expected(hidden.bias)
     nn.init.xavier_uniform_(output.weight)
     expected(output.bias)
-    for ours, theirs in zip(model.linears, [hidden, output], strict=True):
+    for ours, theirs in zip(linears(model), [hidden, output], strict=True):
         assert torch.equal(ours.weight, theirs.weight)
         assert torch.equal(ours.bias, theirs.bias)
     assert set(BIASES) == set(BIAS_INITS)
@@ -172,7 +176,7 @@ def test_a_normalisation_is_its_formula(case, position):
         norm = {**({"name": norm} if isinstance(norm, str) else norm), "position": position}
     model = network(hidden=[16], norm=norm)
     x = torch.rand(50, 20)
-    first, output = model.linears
+    first, output = linears(model)
     z = first(x)
     hidden = torch.sigmoid(formula(z)) if position == "before" else formula(torch.sigmoid(z))
     torch.testing.assert_close(model(x), output(hidden), rtol=1e-4, atol=1e-5)
@@ -185,7 +189,7 @@ def test_what_batch_norm_does_in_validation(statistics):
     first, other = torch.rand(50, 20), torch.rand(40, 20)
     model(first)
     model.eval()
-    z, seen = model.linears[0](other), model.linears[0](first)
+    z, seen = linears(model)[0](other), linears(model)[0](first)
     source = seen if statistics == "running" else z
     var = source.var(0, unbiased=statistics == "running")  # torch keeps the unbiased variance
     expected = model.output(torch.sigmoid((z - source.mean(0)) / torch.sqrt(var + 1e-5)))
@@ -198,7 +202,7 @@ def test_what_batch_norm_does_in_validation(statistics):
 def test_skips_add_the_output_of_one_layer_to_that_of_another():
     model = network(hidden=[16, 8, 16, 16], skip=[[1, 3], [1, 4], [3, 4]])
     x = torch.rand(5, 20)
-    l1, l2, l3, l4, output = model.linears
+    l1, l2, l3, l4, output = linears(model)
     h1 = torch.sigmoid(l1(x))
     h3 = torch.sigmoid(l3(torch.sigmoid(l2(h1)))) + h1
     h4 = torch.sigmoid(l4(h3)) + h1 + h3
@@ -208,18 +212,18 @@ def test_skips_add_the_output_of_one_layer_to_that_of_another():
 def test_gradient_normalisation_changes_the_gradient_alone():
     model = network(hidden=[16, 16], gradient_norm=[1])
     plain = network(hidden=[16, 16])
-    x, l1 = torch.rand(5, 20), plain.linears[0]
+    x, l1 = torch.rand(5, 20), linears(plain)[0]
     assert torch.equal(model(x), plain(x))
 
     z1 = l1(x)
     h1 = torch.sigmoid(z1)
-    logits = plain.output(torch.sigmoid(plain.linears[1](h1)))
+    logits = plain.output(torch.sigmoid(linears(plain)[1](h1)))
     g = torch.autograd.grad(logits.square().sum(), h1, retain_graph=True)[0]
     g = (g - g.mean()) / (g.std() + 1e-6)
     expected = torch.autograd.grad(h1, l1.weight, g)[0]
 
     model(x).square().sum().backward()
-    torch.testing.assert_close(model.linears[0].weight.grad, expected)
+    torch.testing.assert_close(linears(model)[0].weight.grad, expected)
 
 
 def test_a_stage_uses_its_layers_under_a_new_output_layer():
@@ -234,7 +238,7 @@ def test_a_stage_uses_its_layers_under_a_new_output_layer():
         nn.init.normal_(layer.weight, 0, 0.1)
     head = nn.Linear(16, 4)
     nn.init.normal_(head.weight, 0, 0.1)
-    assert all(torch.equal(a.weight, b.weight) for a, b in zip(model.linears, [*first, head], strict=True))
+    assert all(torch.equal(a.weight, b.weight) for a, b in zip(linears(model), [*first, head], strict=True))
 
     state = torch.get_rng_state()
     model.enter(3)
@@ -242,5 +246,5 @@ def test_a_stage_uses_its_layers_under_a_new_output_layer():
     head = nn.Linear(8, 4)
     nn.init.normal_(head.weight, 0, 0.1)
     expected = [*first, *later, head]
-    assert all(torch.equal(a.weight, b.weight) for a, b in zip(model.linears, expected, strict=True))
+    assert all(torch.equal(a.weight, b.weight) for a, b in zip(linears(model), expected, strict=True))
     assert [p.shape[0] for p in model.trained] == [16, 16, 8, 8, 8, 8, 4, 4]

@@ -15,7 +15,7 @@ from optilab.data import fetch
 from optilab.data import read as data
 from optilab.optimize import RULES
 from optilab.train import checkpoint, engine, optimizers
-from optilab.train.images import Images, as_input
+from optilab.train.batches import Images, as_input
 from optilab.train.optimizers import Closure
 from optilab.train.trees import all_finite
 from tests.data.idx import write_idx_dataset
@@ -166,7 +166,12 @@ def test_muon_keeps_to_the_matrices_between_the_first_and_the_last(small):
     optimizer, model = training.optimizer, training.model
     parts = optimizer._parts(optimizer.rule)
     trained = {id(parameter): part.name for parameter, part in zip(model.trained, parts, strict=True)}
-    assert [trained[id(linear.weight)] for linear in model.linears] == ["adamw", "muon", "muon", "adamw"]
+    assert [trained[id(linear.weight)] for linear in model.modules() if isinstance(linear, torch.nn.Linear)] == [
+        "adamw",
+        "muon",
+        "muon",
+        "adamw",
+    ]
 
 
 def test_a_schedule_and_a_plateau_reach_the_rule_inside_lookahead(small):
@@ -285,7 +290,7 @@ def short_training(rule, dataset, activation="relu", batch=32, steps=50):
         "model": {"hidden": [64, 32, 32], "activation": activation, "init": SUITED[activation]},
     }
     config = load(TrainConfig, None, [Override("", key, value) for key, value in keys.items()])
-    training = engine.Training.start(config, fetch.ensure(dataset, None, lambda *_: None), CPU)
+    training = engine.Training.start(config, fetch.ensure(dataset), CPU)
     return list(training.ramp([1.0] * steps)), training
 
 

@@ -163,7 +163,7 @@ def test_npz_with_channels_before_height_and_width(train, optilab, project):
 
 
 def test_initial_weights_reach_every_layer(project):
-    from optilab.train.own_model import OwnModel
+    from optilab.train.network import OwnModel
 
     def weights(**keys):
         config = load(

@@ -36,7 +36,7 @@ class Diagnosed:
     @property
     def right(self) -> bool:
         """The first finding names the cause."""
-        return self.flagged and any(self.findings[0].rule in names for names in self.case.accepted)
+        return self.flagged and any(self.findings[0].name in names for names in self.case.accepted)
 
     @property
     def remedy(self) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def remedies() -> list[figures.Row]:
         rows.append([f"{title}: the first remedy ends better", better(one, file_of(half))])
     two = [entry for entry in sick(diagnosed("held-out")) if len(entry.case.accepted) == 2]
     named = sum(
-        all(names & {f.rule for f in entry.findings[:2]} for names in entry.case.accepted) for entry in two
+        all(names & {f.name for f in entry.findings[:2]} for names in entry.case.accepted) for entry in two
     )
     rows.append(["two causes: the first two findings name them", [named, len(two)]])
     rows.append(["two causes: both remedies end better", better(two, file_of("held-out"))])

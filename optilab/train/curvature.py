@@ -11,9 +11,7 @@ measured.
 
 import copy
 import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,20 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from optilab.train.inside import DROPOUTS, finite
-from optilab.train.own_model import Network
+from optilab.train.network import Network
 
 Record = dict[str, Any]
 TOLERANCE = 1e-4
 """Residual of the eigenvector over the eigenvalue; the error of the eigenvalue is of the order of its square."""
-
-
-@dataclass
-class MeasurementCost:
-    """What the measurements of a training have cost so far, in this process."""
-
-    measurements: int = 0
-    products: int = 0
-    seconds: float = 0.0
 
 
 def measure_curvature(
@@ -43,7 +32,6 @@ def measure_curvature(
     limit: float | None,
     divisor: Tensor | None,
     weight_decay: float,
-    cost: MeasurementCost,
 ) -> Record:
     """The curvature of the mean loss over a batch of inputs and labels, which includes the L2 penalty.
 
@@ -54,7 +42,6 @@ def measure_curvature(
     null for a rule without a formula. Dropout is off, batch norm takes its statistics from the batch. A number that
     is not finite is null.
     """
-    began = time.perf_counter()
     hessian = Hessian(model, batch, weight_decay)
     scale = None if divisor is None else torch.where(divisor > 0, divisor, math.inf).rsqrt()
     sharpness = largest_eigenvalue(hessian)
@@ -62,9 +49,6 @@ def measure_curvature(
     direction = hessian.gradient if scale is None else hessian.gradient * scale
     length = float(direction.square().sum())
     along = float(direction @ hessian.times(direction, scale)) / length if length > 0 else math.nan
-    cost.measurements += 1
-    cost.products += hessian.products
-    cost.seconds += time.perf_counter() - began
     return {
         "sharpness": finite(sharpness),
         "preconditioned": finite(preconditioned),
@@ -82,7 +66,7 @@ class Hessian:
             if isinstance(module, DROPOUTS):
                 module.eval()
         self._weights: Sequence[Tensor] = network.trained
-        self._weight_decay, self.products = weight_decay, 0
+        self._weight_decay = weight_decay
         images, labels = batch
         loss = nn.functional.cross_entropy(network(images), labels)
         self._slope = self._joined(
@@ -92,7 +76,6 @@ class Hessian:
 
     def times(self, vector: Tensor, scale: Tensor | None = None) -> Tensor:
         """H times a vector, or S H S times it, where S is the diagonal matrix of `scale` (Pearlmutter 1994)."""
-        self.products += 1
         scaled = vector if scale is None else vector * scale
         product = torch.autograd.grad(
             self._slope, self._weights, grad_outputs=scaled, retain_graph=True, materialize_grads=True

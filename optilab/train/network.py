@@ -11,9 +11,9 @@ from optilab.config.own_network import OwnNetwork
 from optilab.config.training import too_large
 from optilab.errors import UsageError
 from optilab.train.device import failures_explained
-from optilab.train.inside import BATCH_NORMS, EMBEDDINGS, Probe, by_unit, layers_of, matrices, undisturbed
+from optilab.train.inside import EMBEDDINGS, Probe, by_unit, layers_of, matrices
 from optilab.train.model import MLP, fill
-from optilab.train.trees import all_finite, require_data
+from optilab.train.trees import require_data
 
 
 class OwnModel(nn.Module):
@@ -50,8 +50,6 @@ class OwnModel(nn.Module):
                 f"{config.code.place} has an empty state_dict(), so a checkpoint would not hold its weights"
             )
         require_data(state, f"{config.code.place}: its state_dict()")
-        self.constant = {name for name, value in state.items() if not all_finite([value])}
-        """Tensors that are not finite from the start, such as the mask of an attention."""
 
     def forward(self, images: Tensor) -> Tensor:
         with self.running("in its forward pass", images.device):
@@ -78,18 +76,6 @@ class OwnModel(nn.Module):
     def named_parts(self) -> list[tuple[str, nn.Module]]:
         """The layers with their names, in the order of the module."""
         return list(layers_of(self.network))
-
-    def numbers(self) -> dict[str, Tensor]:
-        """Weights and buffers that are to stay finite."""
-        return {name: tensor for name, tensor in self.state_dict().items() if name not in self.constant}
-
-    def backward(self, loss: Tensor) -> None:
-        """The gradients of a loss; zero for what a batch did not reach, because optimizers expect one everywhere."""
-        with self.running("in its backward pass", loss.device):
-            loss.backward()  # type: ignore[no-untyped-call]
-        for parameter in self.trained:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
 
     def _tried(self, example: Tensor, classes: int) -> list[str]:
         """The activations that two images pass through; UsageError where no logits come out."""
@@ -133,18 +119,6 @@ class OwnModel(nn.Module):
                 for name, parameter in module.named_parameters():
                     if parameter.dim() == 1 and "bias" in name:
                         fill(biases, parameter, phi)
-
-    def takes_single(self, images: Tensor) -> bool:
-        """Whether it can be trained on a batch of one image, (1, inputs): a norm over a batch may need more."""
-        if not any(isinstance(module, BATCH_NORMS) for module in self.modules()):
-            return True
-        with undisturbed(self, images.device):
-            self.train()
-            try:
-                self(images)
-            except UsageError:
-                return False
-        return True
 
 
 Network = MLP | OwnModel
