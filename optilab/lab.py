@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optilab.commands.map import Map
     from optilab.commands.optimize import LabPaths
     from optilab.commands.play import Play
-    from optilab.commands.race import LabRace
+    from optilab.commands.race_tables import LabRace
     from optilab.commands.remedy import TryRemedies
     from optilab.commands.report import Report
     from optilab.commands.request import Place, Request

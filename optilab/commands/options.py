@@ -20,6 +20,7 @@ from optilab.show.table import FORMATS
 from optilab.words import listed
 
 if TYPE_CHECKING:
+    from optilab.commands.answer import Answer
     from optilab.show.chart import Chart
 
 
@@ -157,6 +158,10 @@ class PictureOptions(FileOptions):
             command = shell(*sys.argv[1:]) if self.typed else ""
             chart_file.save(chart(), self.plot, self.dark, self.size, command)
             self.saved.append(self.plot)
+
+    def save(self, answer: "Answer") -> None:
+        """Write the files that were asked for."""
+        self.draw(answer.chart)
 
 
 class SetOptions(Request):

@@ -130,15 +130,16 @@ def tuned(config: "OptimizeConfig", budget: int, changes: Sequence[Override] = (
     """
     import numpy as np
 
+    from optilab.config.study import FunctionRaceConfig
     from optilab.study import search_space
-    from optilab.study.tuning import RaceSettings, tune
+    from optilab.study.tuning import tune
 
     require_bare(config, "--tune")
     searched = {f"algo.{name}" for rule in config.algo for name in search_space.tuned(rule)}
     for change in changes:
         if change.key in searched:
             raise UsageError(f"--tune searches {change.key.removeprefix('algo.')}", change.where)
-    conditions = RaceSettings(budget=budget, gradients=config.epochs)
+    conditions = FunctionRaceConfig.model_construct(budget=budget, gradients=config.epochs)
     start = np.array([config.function.start if config.start is None else config.start], dtype=float)
     rules = tuple(tune(rule, config.function, conditions, start) for rule in config.algo)
     cost = f"{plural(budget, 'path')} of {plural(config.epochs, 'epoch')} each"

@@ -4,8 +4,8 @@ All verdicts are those of `study.judge`.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Any
@@ -13,20 +13,25 @@ from typing import Any
 import numpy as np
 
 from optilab.call import Call
+from optilab.commands.answer import Answer
 from optilab.commands.charts.races import race_chart
 from optilab.commands.comparison_tables import Units, further_seeds, more_advice, what_they_show
+from optilab.config.study import FunctionRaceConfig
 from optilab.errors import shell
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
 from optilab.optimize.objective import minima_inside
 from optilab.runs import Study, resume_command
 from optilab.show.blocks import Block, Details, Hint, NextStep, Sentence, Verbatim, Verdict
+from optilab.show.chart import Chart
 from optilab.show.table import Column, Table, grid, interval_columns, interval_values
+from optilab.study import function_race
+from optilab.study.claims import ClaimResult
 from optilab.study.comparison import looked_before
-from optilab.study.function_race import ENOUGH_FUNCTIONS, Race, standings
+from optilab.study.function_race import CONDITIONS, ENOUGH_FUNCTIONS, Race, standings
 from optilab.study.judge import confidence_of, level_after
 from optilab.study.network_race import Raced, RaceResult, RaceTable
-from optilab.study.search_space import drawn, space, tuned, untuned
-from optilab.study.tuning import UNSOLVED, RaceSettings, extra_knowledge, gradients_per_step
+from optilab.study.search_space import of_rule, untuned
+from optilab.study.tuning import UNSOLVED, extra_knowledge, gradients_per_step
 from optilab.words import listed, plural, some
 
 # --- on test functions --------------------------------------------------------------------------------------
@@ -67,7 +72,7 @@ BEST = " \u2605"
 def heading(race: Race) -> str:
     """What raced, and under which conditions."""
     counts = plural(len(race.rules), "optimizer"), plural(len(race.functions), "function")
-    return f"{' on '.join(counts)}   {race.conditions}"
+    return f"{' on '.join(counts)}   {race.conditions.sizes}"
 
 
 def standing_rows(race: Race, rules: Sequence[Rule]) -> list[dict[str, Any]]:
@@ -98,7 +103,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
         "x lowest: cost relative to the cheapest optimizer; the 95% intervals and verdicts "
         "hold for all optimizers at once, with the functions as a random sample",
         *(note for rule in rules if (note := _extra(rule, functions))),
-        *(note for rule in rules for note in untuned(rule.name, vars(rule), tuned(rule))),
+        *(note for rule in rules for note in untuned(rule.name, vars(rule), of_rule(rule, conditions.over))),
         *_ends(race),
     ]
 
@@ -141,7 +146,9 @@ def next_race(race: Race) -> NextStep | None:
         or not set(possible) <= RULES.keys()
     ):
         return None
-    now, usual = asdict(race.conditions), asdict(RaceSettings())
+    now, usual = (
+        {key: getattr(asked, key) for key in CONDITIONS} for asked in (race.conditions, FunctionRaceConfig())
+    )
     now |= {"budget": 2 * now["budget"]} if beyond else {}
     changed = {name: value for name, value in now.items() if value != usual[name]}
     options = {"algo": tuple(possible), "function": tuple(race.functions if beyond else others), **changed}
@@ -185,10 +192,8 @@ def settings_of(race: Race, order: Sequence[str], every: bool) -> Table:
     return grid(["optimizer", "tuned", "median", "over functions and repeats"], rows, left=(0, 1))
 
 
-def race_details(
-    race: Race, functions: Sequence[Objective], rules: Sequence[Rule], origin: Mapping[str, Any]
-) -> Iterator[Block]:
-    """The curves, the cost on each function, every setting, the conditions, and the command."""
+def race_details(race: Race, argv: Sequence[str]) -> Iterator[Block]:
+    """The curves, the cost on each function, every setting, and the command."""
     names = [row["rule"] for row in standings(race)]
     about = (
         "The profile is the fraction of the problems, each a function with a start, that an optimizer solves within a "
@@ -204,24 +209,7 @@ def race_details(
     about = f"Geometric mean over starts and repeats;{BEST} the lowest on the function."
     yield Details("Cost on each function", [Sentence(about, "dim"), grid(["function", *names], rows)])
     yield Details("Every tuned setting", [settings_of(race, names, every=True)], folded=True)
-    spaces = [[function.name, _space(function, rules)] for function in functions]
-    yield Details("Tuned in", [grid(["function", "distributions"], spaces, left=(0, 1))], folded=True)
-    facts = {**asdict(race.conditions), **{f"versions.{key}": value for key, value in origin["versions"].items()}}
-    conditions = grid(["", ""], [[key, str(value)] for key, value in facts.items()], left=(0, 1), header=False)
-    yield Details("Conditions", [conditions], folded=True)
-    yield Details("Repeat it", [Verbatim(shell(*origin["argv"][1:]))])
-
-
-def _space(function: Objective, rules: Sequence[Rule]) -> str:
-    """The distributions of what these rules are tuned in."""
-    draws = space(function)
-    words = {"LogUniform": "log-uniform", "OneMinus": "1 minus log-uniform", "Uniform": "uniform"}
-    fields = dict.fromkeys(name for rule in rules for name in tuned(rule))
-    return "; ".join(
-        f"{name} {words[type(draw).__name__]} {draw.low:.4g} to {draw.high:.4g}"
-        for name in fields
-        for draw in [drawn(name, draws)]
-    )
+    yield Details("Repeat it", [Verbatim(shell(*argv[1:]))])
 
 
 def _text(settings: dict[str, float]) -> str:
@@ -467,3 +455,81 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
         "worst": {str(seed): why for seed, why in raced.accuracy.worst.items()},
         "runs": {str(seed): str(record.path) for seed, record in raced.runs.items()},
     }
+
+
+# --- answers -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class LabRace(Answer):
+    """What a race on test functions found."""
+
+    race: Race
+    rules: Sequence[Rule]
+    functions: Sequence[Objective]
+    argv: Sequence[str]
+    """The command that finds the same."""
+    settings: bool = False
+    """Whether the tuned settings of every function are shown."""
+    judged: Sequence[ClaimResult] = ()
+
+    @property
+    def may_be_best(self) -> list[str]:
+        """The rules that no verdict excludes, lowest cost first."""
+        return self.race.comparison.possible_best
+
+    @property
+    def headline(self) -> str:
+        return heading(self.race)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per rule, lowest cost first: rule, cost, ratio to the lowest, its interval, p, solved, verdict."""
+        keys = [column.key for column in COLUMNS if column.only != "text"]
+        return [{key: row[key] for key in keys} for row in standing_rows(self.race, self.rules)]
+
+    def blocks(self) -> Iterable[Block]:
+        """The standings, what they measure, and the tuned settings."""
+        race, rules, functions = self.race, self.rules, self.functions
+        table = standing_rows(race, rules)
+        yield Sentence(heading(race), "bold")
+        yield ""
+        yield self.table()
+        yield ""
+        yield from race_notes(race, rules, functions)
+        yield ""
+        claim, *limits = race_verdict(race)
+        yield Verdict(claim, "".join(f"; {limit}" for limit in limits))
+        yield ""
+        yield settings_of(race, [row["rule"] for row in table], self.settings)
+        if not self.settings:
+            yield Hint("add --settings to see them for each function")
+        if step := next_race(race):
+            yield step
+
+    def details(self) -> Iterable[Block]:
+        return race_details(self.race, self.argv)
+
+    @property
+    def question(self) -> str:
+        return f"Which of {plural(len(self.rules), 'optimizer')} is the best after the same tuning?"
+
+    def table(self) -> Table:
+        """The standings."""
+        sentences = [
+            *race_verdict(self.race),
+            *race_notes(self.race, self.rules, self.functions),
+        ]
+        return Table(COLUMNS, standing_rows(self.race, self.rules), sentences)
+
+    def document(self) -> Mapping[str, Any]:
+        step = next_race(self.race)
+        result = function_race.document(self.race, self.rules, self.functions)
+        return {**result, "next_step": step and step.document()}
+
+    def short(self) -> Iterable[str]:
+        return self.may_be_best
+
+    def chart(self) -> Chart:
+        """The performance profile, and the cost after more and more tuning."""
+        return race_chart(self.race)

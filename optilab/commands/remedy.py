@@ -1,13 +1,12 @@
 """`optilab remedy`: every remedy of the study on one network, side by side."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_doc import Doc
 
-from optilab import runs
 from optilab.commands import studies
 from optilab.commands.options import (
     LearningRate,
@@ -49,29 +48,13 @@ class TryRemedies(StudyOptions, RemedyConfig):  # type: ignore[misc]  # `set` is
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
         from optilab.commands.race import NetworkRaceAnswer
-        from optilab.study import claims
-        from optilab.study import network_race as races
         from optilab.study import remedy as plans
 
         started = {"finalists": FINALISTS} if self.tune is not None else {}
-        tree, name = studies.source("remedy", self, self.config, place, **started)
-        asked = studies.placed(tree, plans.resolve, studies.asked(self, tree), self.changes)
-        plan = plans.plan(asked)
-        name = runs.chosen_name(name, f"{asked.config.name}-remedies")
-        if self.dry_run:
-            return studies.dry_run(plan, name, self, place)
-        ran = studies.run(plan, name, self, place)
-        study = runs.read_study(ran.path)
-        judged = claims.judge_claims(asked.expect, claims.of_study(study)) if asked.expect else []
-        if isinstance(plan, plans.RemedySpec):
-            results = plans.results(plan.variants, ran.outcomes, ran.path)
-            answer: LabStudy = RemedyAnswer(study, ran, plan, results, judged=judged)
-        else:
-            result = races.read(study)
-            assert result is not None
-            answer = NetworkRaceAnswer(study, ran, plan, result, judged=judged)
-        self.draw(answer.chart)
-        return answer
+        source = studies.source("remedy", self, self.config, place, **started)
+        tuned = source[0].values.get("tune") is not None or self.tune is not None
+        answer = NetworkRaceAnswer if tuned else RemedyAnswer
+        return studies.answered(self, place, source, plans, "remedies", answer)
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +62,13 @@ class RemedyAnswer(EndedStudy):
     """Remedies at their end, each with the learning rate of the config."""
 
     plan: "plans.RemedySpec"
-    results: "Sequence[Result]"
+
+    @cached_property
+    def results(self) -> "list[Result]":
+        """One per remedy, in the order of the plan."""
+        from optilab.study.remedy import results
+
+        return results(self.plan.variants, self.ran.outcomes, self.ran.path)
 
     @property
     def heading(self) -> str:

@@ -259,6 +259,8 @@ class EndedStudy(LabStudy):
     """A study at the end of the command that ran it."""
 
     ran: "StudyResult"
+    plan: Any
+    """Its `study.StudySpec`."""
     judged: "Sequence[ClaimResult]" = field(default=(), kw_only=True)
 
     @property

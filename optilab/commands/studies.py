@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from optilab import runs
 from optilab.call import Command
@@ -55,7 +56,7 @@ def source(
     return tree_of(request.STUDY.kind, request.file), request.name
 
 
-def asked(request: StudyOptions, tree: Tree) -> Any:
+def written(request: StudyOptions, tree: Tree) -> Any:
     """The keys of the study's file: those of its start, changed by what was given; a mapping adds to one."""
     assert request.STUDY is not None
     for change in request.kept():
@@ -71,7 +72,8 @@ def placed(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return call(*arguments)
     except UsageError as error:
-        raise at_place(error, tree) from None
+        located = at_place(error, tree)
+        raise (error if str(located) == str(error) else located) from None
 
 
 def training(config: Any) -> str | Mapping[str, Any]:
@@ -103,6 +105,38 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
 
 
 # --- the study runs -----------------------------------------------------------------------------------------
+
+
+A = TypeVar("A", bound=Answer)
+
+
+def answered(
+    request: StudyOptions,
+    place: Place,
+    source: tuple[Tree, str | None],
+    plans: ModuleType,
+    label: str,
+    answer: Callable[..., A],
+) -> "A | PlannedStudy":
+    """The study that a request makes of its `source`, planned by `plans` and run, as an `answer`; or its cost.
+
+    `label` ends the name of a study that is given none.
+    """
+    from optilab.study.claims import judge_claims, of_study
+
+    tree, name = source
+    asked = placed(tree, plans.resolve, written(request, tree), request.changes)
+    spec = placed(tree, plans.plan, asked)
+    of = getattr(asked, "name", None) or asked.config.name
+    name = runs.chosen_name(name, f"{of}-{label}")
+    if request.dry_run:
+        return dry_run(spec, name, request, place)
+    ran = run(spec, name, request, place)
+    study = runs.read_study(ran.path)
+    judged = judge_claims(asked.expect, of_study(study)) if asked.expect else []
+    ended = answer(study, ran, spec, judged=judged)
+    request.save(ended)
+    return ended
 
 
 def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "StudyResult":
@@ -159,11 +193,6 @@ def starting(name: str, soon: bool = True) -> Iterator[None]:
     else:
         with terminal.after_silence(text):
             yield
-
-
-def completed(ran: "StudyResult") -> list[Record]:
-    """The trials that ran to their end, a divergence included."""
-    return [runs.read(path) for path in ran.completed]
 
 
 def dataset_of(config: "DataConfig") -> "Dataset":

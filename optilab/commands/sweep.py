@@ -1,7 +1,7 @@
 """`optilab sweep`: one training over axes of settings and several seeds, on every core."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -22,7 +22,6 @@ from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import EndedStudy, LabStudy
 from optilab.commands.studies import PlannedStudy
 from optilab.config.study import SweepConfig
-from optilab.errors import UsageError
 from optilab.marks import ConfigKey, Flag
 from optilab.runs import Record
 from optilab.show.blocks import Block, Hint, Sentence
@@ -63,27 +62,10 @@ class Sweep(StudyOptions, SweepConfig):
     fail_fast: Annotated[bool, Doc("Stop at the first trial that fails")] = False
 
     def run(self, place: Place) -> "LabStudy | PlannedStudy":
-        tree, name = studies.source("sweep", self, self.config, place)
-        from optilab.study import claims
+        source = studies.source("sweep", self, self.config, place)
         from optilab.study import sweep as plans
 
-        written = studies.asked(self, tree)
-        asked = studies.placed(tree, plans.resolve, written, self.changes)
-        if not (written.over or self.resume) and written.seeds == 1:
-            raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
-        plan = studies.placed(tree, plans.plan, asked)
-        name = runs.chosen_name(name, f"{asked.name}-sweep")
-        if self.dry_run:
-            return studies.dry_run(plan, name, self, place)
-        ran = studies.run(plan, name, self, place)
-        study, through = runs.read_study(ran.path), studies.completed(ran)
-        results = claims.of_trainings(through, plan.points, study.earlier_looks)
-        if ran.confirmation and (again := studies.completed(ran.confirmation)):
-            results = claims.of_trainings(again, looks=runs.read_study(ran.confirmation.path).earlier_looks)
-        judged = claims.judge_claims(asked.expect, results)
-        answer = SweepAnswer(study, ran, plan, through, judged=judged)
-        self.draw(answer.chart)
-        return answer
+        return studies.answered(self, place, source, plans, "sweep", SweepAnswer)
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,7 +75,11 @@ class SweepAnswer(EndedStudy):
     schema_version: ClassVar[int] = 2
 
     plan: "plans.SweepSpec"
-    through: Sequence[Record]
+
+    @cached_property
+    def through(self) -> list[Record]:
+        """The trials that ran to their end, a divergence included."""
+        return self.entry.completed()
 
     @cached_property
     def comparison(self) -> LabComparison:
@@ -108,8 +94,8 @@ class SweepAnswer(EndedStudy):
     @cached_property
     def confirmation(self) -> LabComparison | None:
         """The best settings from new seeds."""
-        again = self.ran.confirmation
-        return LabStudy(runs.read_study(again.path)).comparison if again and studies.completed(again) else None
+        again = self.ran.confirmation and runs.read_study(self.ran.confirmation.path)
+        return LabStudy(again).comparison if again and again.completed() else None
 
     @property
     def answer(self) -> LabComparison:

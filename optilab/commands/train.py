@@ -359,10 +359,10 @@ def _trained_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     asked = sweeps.resolve(SweepConfig(config=trained, seeds=request.seeds or 1))
     plan = sweeps.plan(asked, "train")
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
-    through = studies.completed(ran)
-    written = [*_draw(request, through), str(ran.path)]
-    judged = claims.judge_claims(plan.asked.expect, claims.of_trainings(through))
-    return SeedsAnswer(runs.read_study(ran.path), ran, written, request.picture, judged=judged)
+    study = runs.read_study(ran.path)
+    written = [*_draw(request, study.completed()), str(ran.path)]
+    judged = claims.judge_claims(plan.asked.expect, claims.of_study(study))
+    return SeedsAnswer(study, ran, plan, written, request.picture, judged=judged)
 
 
 @dataclass(frozen=True, repr=False)

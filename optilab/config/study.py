@@ -13,11 +13,11 @@ from optilab.config.presets import algorithms
 from optilab.config.section import Name, Section, refusal
 from optilab.errors import UsageError, shown
 from optilab.marks import RANGE, Argument, Flag, InFile, Read, claim_doc
+from optilab.words import plural
 
 MAX_SEEDS = 1000
 FINALISTS = 3
 """The number of the best settings that a second seed decides between, where a command starts the tuning."""
-EXAMPLE = "optimizer.lr=1e-3:10:9:log"
 
 
 def read_axes(texts: str | Sequence[str]) -> dict[str, str]:
@@ -88,6 +88,12 @@ TrainingKeys = Annotated[
 Keep = Literal["last", "best", "none", "all"]
 """Which checkpoints remain of a trial that has ended."""
 Tried = Annotated[int, Ge(1), Le(10_000), Flag("N")]
+Ranges = Annotated[
+    dict[str, Any],
+    Flag("AXIS", repeated=True),
+    Read(read_axes),
+    Doc("Also tune a hyperparameter: KEY=LOW:HIGH[:log]"),
+]
 Repeats = Annotated[int, Ge(1), Le(1000), Flag("N")]
 Seeds = Annotated[int, Ge(1), Le(MAX_SEEDS), Flag("N")]
 Finalists = Annotated[
@@ -216,6 +222,7 @@ class FunctionRaceConfig(Section):
         Doc("Test functions with a known minimum [16 of them]"),
     ] = None
     budget: Annotated[Tried, Doc("Random settings per optimizer [50; --on: 10]")] = 50
+    over: Ranges = Field(default_factory=dict)
     starts: Annotated[
         Tried, Doc("Starting points used for tuning; the same number of new ones is used for evaluation")
     ] = 20
@@ -232,6 +239,13 @@ class FunctionRaceConfig(Section):
     ] = 1e-3
     seed: Annotated[DrawSeed, Doc("Seed of the settings and the starts")] = 0
     expect: Annotated[Claims, measured(RACE), claim_doc("adam: verdict == best")] = ()
+
+    @property
+    def sizes(self) -> str:
+        """Of tuning and of evaluation, in words."""
+        settings, starts = plural(self.budget, "setting"), plural(self.starts, "start")
+        repeats, gradients = plural(self.repeats, "repeat"), plural(self.gradients, "gradient evaluation")
+        return f"{settings} tuned on {starts}, evaluated on the same number of new ones; {repeats}; {gradients}"
 
 
 Trainings = Annotated[
@@ -259,6 +273,7 @@ class RaceConfig(Section):
     on: Trainings
     algos: TrainingRules
     budget: Annotated[Tried, Doc("Random settings tried per optimizer and training, from one seed each")] = 10
+    over: Ranges = Field(default_factory=dict)
     seeds: Annotated[Seeds, Doc("New seeds for the chosen setting")] = 5
     repeats: Annotated[Repeats, Doc("Repeats of tuning and judging with other draws and seeds")] = 3
     holdout: Holdout = 10_000

@@ -36,10 +36,8 @@ from optilab.runs.record import (
     CONFIRMED,
     PLAN,
     STUDY,
-    TRIALS,
     Record,
     Study,
-    confirms,
     directories,
     is_ours,
     name_of,
@@ -51,4 +49,4 @@ from optilab.runs.record import (
     root,
     sweep_of,
 )
-from optilab.runs.tables import again, best, outcome, read_metrics, read_records, read_table, read_timings, score
+from optilab.runs.tables import best, outcome, read_metrics, read_records, read_table, read_timings, score

@@ -19,7 +19,6 @@ import hashlib
 import os
 import re
 import secrets
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optilab.errors import CheckpointError, DataError, RunError, SystemFailure, shown
+from optilab.errors import CheckpointError, DataError, RunError, SystemFailure
 from optilab.files import (
     FOLDER_MODE,
     Row,
@@ -57,7 +56,6 @@ from optilab.runs.record import (
     read,
     read_entry,
     read_study,
-    resume_command,
 )
 from optilab.runs.tables import read_records, read_timings, record_line
 
@@ -78,7 +76,7 @@ _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 def require_free(path: Path) -> None:
     """RunError if a run of that name exists. `claim` checks again; this check only comes sooner."""
     if path.exists() or path.is_symlink():
-        raise RunError(taken(path))
+        raise RunError(f"{path} already exists")
 
 
 @dataclass
@@ -158,10 +156,7 @@ class Run:
     def _require_lock(self) -> None:
         """RunError if run.lock was deleted or replaced: another process may be writing this run now."""
         if not self.lock.is_of(self.path):
-            raise RunError(
-                f"{self.path / 'run.lock'} was deleted while the run was being written; the run is left as it is; "
-                f"resume it: {resume_command(self.path)}"
-            )
+            raise RunError(f"{self.path / 'run.lock'} was deleted while the run was being written")
 
     def prune(self, newest: Path, best: int | None) -> None:
         """Delete the checkpoints up to `newest` except it, the one before it and that of epoch `best`.
@@ -224,23 +219,10 @@ def publish(staging: Path, path: Path) -> None:
         require_free(path)
         try:
             os.rename(staging, path)
-        except OSError as error:
-            if path.exists():  # ENOTEMPTY: another process was faster
-                raise RunError(taken(path)) from error
+        except OSError:
+            require_free(path)  # ENOTEMPTY: another process was faster
             raise
         sync_directory(path.parent)
-
-
-def taken(path: Path) -> str:
-    """The message for a name that is in use."""
-    with contextlib.suppress(Exception):
-        entry = read_entry(path)
-        if isinstance(entry, Record):
-            stopped = entry.state == "interrupted" and entry.manifest["command"] == "train"
-            advice = f"; continue it with: {resume_command(path)}" if stopped else ""
-            started = entry.manifest.get("created", "?")
-            return f"run {shown(path.name)} already exists ({entry.state}, started {started}){advice}"
-    return f"{path} already exists"
 
 
 def write(
@@ -315,10 +297,7 @@ def reopen(path: Path) -> tuple[Run, "Record"]:
 def require_ours(path: Path) -> None:
     """RunError for a directory that optilab did not make."""
     if not is_ours(path):
-        raise RunError(
-            f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed; to delete it all the "
-            f"same: rm -r {shlex.quote(str(path))}"
-        )
+        raise RunError(f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed")
 
 
 def remove(path: Path) -> None:
@@ -512,4 +491,4 @@ def _require_continuable(path: Path, command: str) -> None:
                 return
         except CheckpointError as error:
             raise RunError(str(error)) from None
-    raise RunError(taken(path))
+    require_free(path)

@@ -25,7 +25,6 @@ from optilab.files import Row, is_regular, read_json, read_regular
 from optilab.runs.lock import is_held
 from optilab.runs.metrics import TESTED
 from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics, read_table
-from optilab.words import plural
 
 SCHEMA_VERSION = 2
 """That of manifests. Of version 1, by optilab 0.2, runs are read, and studies, whose plan is in trials.csv."""
@@ -155,15 +154,10 @@ class Record(Entry):
             return [{key: value for key, value in row.items() if value is not None} for row in read_table(file)]
         if not self.is_training:
             return read_table(file)
-        try:
-            rows = read_metrics(file)
-            # Read again where they differ: a process may have continued the run since.
-            if _mismatch(rows, self.manifest) and (wrong := _mismatch(rows, _manifest(self.path)[0])):
-                raise DataError(f"{file} is damaged or missing: {MANIFEST} records {wrong}")
-        except DataError as error:
-            if os.path.lexists(self.path.parent / STUDY):  # which is continued as a whole
-                raise
-            raise DataError(f"{error}; `{resume_command(self.path)}` writes it again") from None
+        rows = read_metrics(file)
+        # Read again where they differ: a process may have continued the run since.
+        if _mismatch(rows, self.manifest) and (wrong := _mismatch(rows, _manifest(self.path)[0])):
+            raise DataError(f"{file} is damaged or missing: {MANIFEST} records {wrong}")
         return rows
 
     def last_row(self) -> Row | None:
@@ -213,49 +207,34 @@ class Study(Entry):
         return path if os.path.lexists(path / STUDY) else None
 
     @property
-    def confirming(self) -> list[Row]:
-        """The lines of the trials that earlier versions confirmed its best settings by; no part of `trials`, `runs`."""
-        return [line for line in self.planned().values() if confirms(line)]
-
-    @property
     def notes(self) -> list[str]:
         """Where the trials are that confirm its best settings."""
-        if self.confirmation:
-            compare = Call("runs compare", [f"{self.name}/{CONFIRMED}"], in_folder(self.path))
-            return [f"{self.name}: the best settings were trained again from new seeds: {compare}"]
-        if not (again := self.confirming):
+        if not self.confirmation:
             return []
-        count = f"{plural(len(again), 'run')} of --confirm by an earlier version"
-        pattern = f"'{self.name}/*-s{again[0]['seed'] // 1000}???-*'"
-        return [f"{self.name}: left out: {count}, which the pattern {pattern} names"]
-
-    @property
-    def _plan(self) -> Path:
-        return self.path / (
-            TRIALS if self.manifest["schema_version"] == 1 else PLAN
-        )  # optilab 0.2 had no other file
+        compare = Call("runs compare", [f"{self.name}/{CONFIRMED}"], in_folder(self.path))
+        return [f"{self.name}: the best settings were trained again from new seeds: {compare}"]
 
     def planned(self) -> dict[str, Row]:
         """By trial, in the order of the plan: its settings, seed and checksum; of one that stopped or failed, `status`
-        and `reason`. DataError, with the line, if the file is damaged.
+        and `reason`. DataError, with the line, if the file is damaged or cut.
+
+        optilab 0.2 had no plan but trials.csv, where a sweep also had the trials that confirmed its best settings.
         """
-        file = self._plan
-        lines = read_lines(file) if file.name == PLAN else read_table(file)
-        for number, line in enumerate(lines, start=1 if file.name == PLAN else 2):
+        earlier = self.manifest["schema_version"] == 1
+        file = self.path / (TRIALS if earlier else PLAN)
+        lines = read_table(file) if earlier else read_lines(file)
+        for number, line in enumerate(lines, start=1 + earlier):
             if not is_plain(line.get("trial")) or line.get("status") not in (None, *STATUSES):
                 got = f"{shown(line.get('trial'))} and {shown(line.get('status'))}"
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
-        return {line["trial"]: line for line in lines}
+        if self.state == "done" and len(lines) < self.manifest.get("trials", 0):
+            raise DataError(f"{file}: expected {self.manifest['trials']} trials, got {len(lines)}")
+        return {line["trial"]: line for line in lines if line.get("stage") != "confirmation"}
 
     def _trials(self) -> Iterator[tuple[str, Row | None, Record | str]]:
         """Of each trial, in the order of the plan: its row where it has ended, and its run, or why it has none."""
-        planned = self.planned()
-        for name, line in planned.items():
-            if not confirms(line):
-                yield name, *self._trial(line)
-        for path in directories(self.path):  # and what no plan knows
-            if path.name not in planned and not os.path.lexists(path / STUDY):
-                yield path.name, None, self._trial({"trial": path.name})[1]
+        for name, line in self.planned().items():
+            yield name, *self._trial(line)
 
     def _trial(self, line: Row) -> tuple[Row | None, Record | str]:
         path, status, reason, outcome = self.path / line["trial"], line.get("status"), line.get("reason"), Row()
@@ -276,11 +255,6 @@ class Study(Entry):
         first_line = printable(str(reason or "").partition("\n")[0]) or None
         return {**line, "status": status, "reason": first_line, **outcome} if status else None, run
 
-    @property
-    def count(self) -> int:
-        """The number of `trials` at its end."""
-        return int(self.manifest.get("trials", 0)) - len(self.confirming)
-
     def trials(self) -> list[Row]:
         """The rows of trials.csv, by the plan and the manifests of the runs: the trials that have ended.
 
@@ -291,8 +265,6 @@ class Study(Entry):
     @cached_property
     def _rows(self) -> list[Row]:
         rows = [row for _, row, _ in self._trials() if row]
-        if self.state == "done" and len(rows) < self.count:
-            raise DataError(f"{self._plan}: expected {self.count} trials, got {len(rows)}")
         columns = dict.fromkeys(key for row in rows for key in row if (key, row[key]) != ("stage", None))
         return [{key: row.get(key) for key in columns} for row in rows]
 
@@ -319,11 +291,6 @@ class Study(Entry):
             if row["trial"] in left_out and row["status"] != "failed":
                 raise DataError(f"{self.name}: the run of a trial cannot be judged: {left_out[row['trial']]}")
         return [record for record in readable if record.state in ("done", "diverged")]
-
-
-def confirms(line: Row) -> bool:
-    """Whether a trial confirms the best settings of its sweep: earlier versions had it in one study with the others."""
-    return bool(line.get("stage") == "confirmation")
 
 
 def _mismatch(rows: Sequence[Row], manifest: Mapping[str, Any]) -> str:

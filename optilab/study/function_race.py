@@ -5,7 +5,7 @@ draws of settings and starts. Verdicts take the functions as the sample and hold
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import comb
@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from optilab.config.study import FunctionRaceConfig
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats, Objective, called, minima_inside
 from optilab.optimize.rule import Rule, reject_matrix_rule
 from optilab.study import search_space
 from optilab.study.judge import Comparison, judge
-from optilab.study.tuning import RaceSettings, Tuning, extra_knowledge, log_costs, measure
+from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
+CONDITIONS = ("budget", "starts", "repeats", "gradients", "accuracy", "seed", "over")
+"""What is the same for every rule."""
 ENOUGH_FUNCTIONS = 6
 """With fewer functions even a rule twice as slow is rarely called slower (docs/measured.md has the power)."""
 
@@ -28,21 +31,14 @@ ENOUGH_FUNCTIONS = 6
 class Race:
     """All tunings, and their costs as tables."""
 
-    conditions: RaceSettings
+    conditions: FunctionRaceConfig
     rules: list[str]
     functions: list[str]
     tunings: list[Tuning]
 
     def of(self, rule: str, function: str) -> list[Tuning]:
         """The repeats of one rule on one function."""
-        return self._groups[rule, function]
-
-    @cached_property
-    def _groups(self) -> dict[tuple[str, str], list[Tuning]]:
-        groups: dict[tuple[str, str], list[Tuning]] = {}
-        for tuning in self.tunings:
-            groups.setdefault((tuning.rule, tuning.function), []).append(tuning)
-        return groups
+        return [tuning for tuning in self.tunings if (tuning.rule, tuning.function) == (rule, function)]
 
     def _array(self, values: Callable[[Tuning], Sequence[float]]) -> Floats:
         """Numbers of each tuning: (rules, functions, repeats, n)."""
@@ -81,8 +77,8 @@ class Race:
 # --- running ---------------------------------------------------------------------------------------------------
 
 
-def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
-    """UsageError with every rule and function that cannot take part."""
+def check(rules: Sequence[Rule], functions: Sequence[Objective], over: Mapping[str, Any]) -> None:
+    """UsageError with every rule and function that cannot take part, and for a range that no rule can take."""
     problems = list[str]()
     for rule in rules:
         if "function" in getattr(rule, "needs", ()):
@@ -97,12 +93,13 @@ def check(rules: Sequence[Rule], functions: Sequence[Objective]) -> None:
     problems += [f"{name}: two optimizers have that name" for name, count in names.items() if count > 1]
     if problems:
         raise UsageError("\n".join(problems))
+    search_space.require_tunable(over, rules)
 
 
 def run(
     rules: Sequence[Rule],
     functions: Sequence[Objective],
-    conditions: RaceSettings,
+    conditions: FunctionRaceConfig,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Race:
     """Every tuning of what `check` accepts; `progress(done)` is called after each."""
@@ -143,14 +140,15 @@ def standings(race: Race) -> list[dict[str, Any]]:
 def document(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> dict[str, Any]:
     """Everything that was found, as the tree of `--json`."""
     expected = dict(zip(race.rules, race.best_of.tolist(), strict=True))
-    spaces = {function.name: search_space.space(function) for function in functions}
+    over = race.conditions.over
+    spaces = {f.name: search_space.space(f) | search_space.ranges(over) for f in functions}
     return {
-        "conditions": asdict(race.conditions),
+        "conditions": {key: getattr(race.conditions, key) for key in CONDITIONS},
         "functions": race.functions,
         "rules": [
             {
                 "name": rule.name,
-                "tuned": list(search_space.tuned(rule)),
+                "tuned": list(search_space.of_rule(rule, over)),
                 "uses": ["gradient", *extra_knowledge(rule)],
             }
             for rule in rules

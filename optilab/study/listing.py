@@ -226,9 +226,9 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     rows = study.trials()
     base, nothing = _without(_base(study), axes_of(rows)), PresetDiff("", {})
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
-    names = {*(str(row["trial"]) for row in rows), *(line["trial"] for line in study.confirming)}
-    others = [runs.read_entry(path) for path in runs.directories(study.path) if path.name not in names]
-    running = [_run(entry) for entry in others if isinstance(entry, Record)]
+    names = {str(row["trial"]) for row in rows}
+    there = (study.path / name for name in study.planned() if name not in names)
+    running = [_run(runs.read(path)) for path in there if path.is_dir()]
     for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
         own = flat(line.config)
         line.about.update({key: own[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in own})
@@ -274,7 +274,9 @@ def _study(study: Study) -> ListedRun:
         return ListedRun(about, base, variant_of("train", base), study, problem=str(error))
     variant = variant_of("train", base)
     counts = Counter(str(row["status"]) for row in rows)
-    about["trials"] = max(study.count, counts.total())
+    about["trials"] = counts.total()
+    if study.state != "done":
+        about["trials"] = max(study.manifest.get("trials", 0), counts.total())
     trials = [_trial_facts(row) for row in rows]
     for key in ("val_acc", "best_val_acc"):
         if values := [trial[key] for trial in trials if key in trial]:

@@ -4,20 +4,15 @@ Settings are drawn from one space (`search_space.network_space`) and chosen by t
 the best of them from two seeds; the chosen ones train again from new seeds and are judged on the test set. All rules
 share their uniform numbers, their seeds and the order of images. Repeats draw settings and seeds again. They are the
 sample, so the luck of tuning is part of every interval, and one repeat has no verdict.
-
-`tuned` is one candidate in one repeat: the plan of a race follows it with trainings, its result with the rows of the
-study.
 """
 
 import zlib
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from math import inf
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from optilab import runs
 from optilab.config.load import load
@@ -51,34 +46,6 @@ Settings = Mapping[str, Any]
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
-class RaceTraining(NamedTuple):
-    """A training of a candidate: of the setting of that number, counted from 1."""
-
-    stage: str
-    setting: int
-    seed: int
-
-
-Stages = Generator[list[RaceTraining], Sequence[runs.Row], None]
-
-
-def tuned(first: int, budget: int, finalists: int, seeds: int) -> Stages:
-    """The stages of one candidate in one repeat, whose first seed is `first`; each is sent its rows of trials.csv.
-
-    Every setting is trained from one seed; the best `finalists` of them from one more seed, which is the same for all;
-    the one with the highest mean over its seeds from new ones. There is none where no setting has a score.
-    """
-    rows = yield [RaceTraining("tuning", number, first + number - 1) for number in range(1, budget + 1)]
-    scores = [*map(score_of, rows)]
-    best = ranked(scores)[:finalists]
-    undecided = best if len(best) > 1 else []
-    rows = yield [RaceTraining("finalist", place + 1, first + SPAN - 1) for place in undecided]
-    for place, row in zip(undecided, rows, strict=True):
-        scores[place] += score_of(row)
-    chosen = [max(best, key=scores.__getitem__)] if best else []
-    yield [RaceTraining("final", place + 1, seed) for place in chosen for seed in final_seeds(first, seeds)]
-
-
 def score_of(row: runs.Row) -> float:
     """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
     value = row.get("val_acc")
@@ -86,7 +53,7 @@ def score_of(row: runs.Row) -> float:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Entrant:
     """What races on a network, a rule or a remedy: a training, and the fields of it that are tuned."""
 
     race: RaceConfig
@@ -101,28 +68,28 @@ class Candidate:
     fields: Mapping[str, Any]
     """What is tuned, each field with the rule that has it."""
     option: str
-    """The one that names the candidate, where a patched training is refused."""
+    """The one that names the entrant, where a patched training is refused."""
     columns: Sequence[str] = ()
-    """The fields of all candidates, which trials.csv has for each."""
+    """The fields of all entrants, which trials.csv has for each."""
     repeat: int = 0
 
-    def stages(self) -> Stages:
-        race = self.race
-        return tuned(self.config.seed + self.repeat * SPAN, race.budget, race.finalists, race.seeds)
+    @property
+    def first(self) -> int:
+        """The first seed of the repeat."""
+        return self.config.seed + self.repeat * SPAN
 
     @cached_property
     def tuning(self) -> list[Trial]:
         """One trial per setting."""
-        return [self.trial(entry) for entry in next(self.stages())]
+        return [self.trial("tuning", place, self.first + place) for place in range(self.race.budget)]
 
-    def trial(self, entry: RaceTraining) -> Trial:
-        config, settings = self._drawn[entry.setting - 1]
-        axes = {**self.axes, "repeat": self.repeat + 1, "setting": entry.setting}
-        axes |= {**{key: settings.get(key) for key in self.columns}, "stage": entry.stage}
-        label = f"{self.label}-{entry.setting}"
-        if entry.stage != "tuning":
-            label = f"{self.network}-{self.name}-{entry.stage}"
-        return Trial(label, config.model_copy(update={"seed": entry.seed}), axes)
+    def trial(self, stage: str, place: int, seed: int) -> Trial:
+        """A training of the setting at that place."""
+        config, settings = self._drawn[place]
+        axes = {**self.axes, "repeat": self.repeat + 1, "setting": place + 1}
+        axes |= {**{key: settings.get(key) for key in self.columns}, "stage": stage}
+        label = f"{self.label}-{place + 1}" if stage == "tuning" else f"{self.network}-{self.name}-{stage}"
+        return Trial(label, config.model_copy(update={"seed": seed}), axes)
 
     @cached_property
     def _drawn(self) -> list[tuple[TrainConfig, Settings]]:
@@ -138,18 +105,33 @@ class Candidate:
         return drawn
 
 
-def race_plan(candidates: Sequence[Candidate]) -> Plan:
-    """Tune every candidate with its own settings, choose, and train the chosen one of each from new seeds."""
-    stages = [candidate.stages() for candidate in candidates]
-    entries = [next(stage) for stage in stages]
-    outcomes: Mapping[str, Any] = {}
-    with suppress(StopIteration):
-        while True:
-            trials = [[*map(c.trial, asked)] for c, asked in zip(candidates, entries, strict=True)]
-            if any(trials):
-                outcomes = yield Batch([*chain(*trials)])
-            rows = [[outcomes[trial.name].row for trial in group] for group in trials]
-            entries = [stage.send(group) for stage, group in zip(stages, rows, strict=True)]
+def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
+    """Tune every entrant with its own settings, choose, and train the chosen one of each from new seeds.
+
+    Every setting is trained from one seed; the best `finalists` of an entrant from one more seed, which is the same for
+    all; the one with the highest mean over its seeds from new ones. There is none where no setting has a score.
+    """
+    outcomes = yield Batch([trial for entrant in entrants for trial in entrant.tuning])
+    scores = [[score_of(outcomes[trial.name].row) for trial in entrant.tuning] for entrant in entrants]
+    best = [ranked(of_entrant)[:finalists] for of_entrant in scores]
+    undecided = [
+        (scored, place, entrant.trial("finalist", place, entrant.first + SPAN - 1))
+        for entrant, scored, places in zip(entrants, scores, best, strict=True)
+        for place in places
+        if len(places) > 1
+    ]
+    if undecided:
+        outcomes = yield Batch([trial for _, _, trial in undecided])
+    for scored, place, trial in undecided:
+        scored[place] += score_of(outcomes[trial.name].row)
+    finals = [
+        entrant.trial("final", max(places, key=scored.__getitem__), seed)
+        for entrant, scored, places in zip(entrants, scores, best, strict=True)
+        for seed in final_seeds(entrant.first, seeds)
+        if places
+    ]
+    if finals:
+        yield Batch(finals)
 
 
 @dataclass(frozen=True)
@@ -157,41 +139,36 @@ class RaceSpec(StudySpec):
     """What a race trains; its trials are those of the tuning."""
 
     race: RaceConfig = field(kw_only=True)
-    candidates: tuple[Candidate, ...] = field(kw_only=True)
+    entrants: tuple[Entrant, ...] = field(kw_only=True)
     """In every repeat."""
-
-    @property
-    def epochs(self) -> dict[str, int]:
-        """Of the trainings on each network."""
-        return {candidate.network: candidate.config.epochs for candidate in self.candidates}
 
 
 def race_of(
     race: RaceConfig,
-    entered: Sequence[Candidate],
+    entered: Sequence[Entrant],
     kinds: tuple[str, str],
     command: str,
     asked: RaceConfig | RemedyConfig,
 ) -> RaceSpec:
-    """A race of these candidates, each tuned and judged in every repeat; `asked` is what its study.yaml keeps."""
-    names = list(dict.fromkeys(candidate.name for candidate in entered))
-    by_name = (candidate for name in names for candidate in entered if candidate.name == name)
-    columns = list(dict.fromkeys(key for candidate in by_name for key in candidate.fields))
-    candidates = tuple(replace(c, columns=columns, repeat=r) for c in entered for r in range(race.repeats))
-    trials = tuple(trial for candidate in candidates for trial in candidate.tuning)
-    networks = list(dict.fromkeys(candidate.network for candidate in candidates))
+    """A race of these entrants, each tuned and judged in every repeat; `asked` is what its study.yaml keeps."""
+    names = list(dict.fromkeys(entrant.name for entrant in entered))
+    by_name = (entrant for name in names for entrant in entered if entrant.name == name)
+    columns = list(dict.fromkeys(key for entrant in by_name for key in entrant.fields))
+    entrants = tuple(replace(c, columns=columns, repeat=r) for c in entered for r in range(race.repeats))
+    trials = tuple(trial for entrant in entrants for trial in entrant.tuning)
+    networks = list(dict.fromkeys(entrant.network for entrant in entrants))
     counts = [f"{len(names)} {kinds[1]}", plural(len(networks), "network")]
     counts += [f"{race.repeats} repeats"] if race.repeats > 1 else []
     each = [plural(race.budget, "setting"), *([f"{race.second} finalists"] if race.second else [])]
     each.append(plural(race.seeds, "seed"))
     notes = dict.fromkeys(
-        note for c in candidates for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
+        note for c in entrants for note in untuned(c.name, vars(c.tuning[0].config.optimizer), c.fields)
     )
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return RaceSpec(
         command,
         asked,
-        lambda study, dry: race_plan(candidates),
+        lambda study, dry: race_plan(entrants, race.finalists, race.seeds),
         trials,
         " x ".join([*counts, f"({' + '.join(each)})"]),
         keep=race.keep,
@@ -200,7 +177,7 @@ def race_of(
         unit="repeats",
         notes=[*notes],
         race=race,
-        candidates=candidates,
+        entrants=entrants,
     )
 
 
@@ -223,11 +200,12 @@ def plan(asked: RaceConfig) -> RaceSpec:
     if len(rules) < 2 or len(labels) < len(rules):
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
         raise UsageError(text, "--algo")
+    search_space.require_tunable(asked.over, rules.values())
     count = len(rules) * len(asked.on) * asked.repeats * (asked.budget + asked.second + asked.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
-    candidates = [
-        Candidate(
+    entrants = [
+        Entrant(
             asked,
             config.name,
             rule.name,
@@ -241,12 +219,12 @@ def plan(asked: RaceConfig) -> RaceSpec:
         for config in asked.on
         for name, rule in rules.items()
     ]
-    return race_of(asked, candidates, OPTIMIZERS, "race", asked)
+    return race_of(asked, entrants, OPTIMIZERS, "race", asked)
 
 
 def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
     """What is tuned besides: not what the training has already."""
-    more = {key for key in search_space.ON_NETWORKS if getattr(asked, key)}
+    more = {*asked.over, *(key for key in search_space.ON_NETWORKS if getattr(asked, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
 
@@ -266,7 +244,8 @@ def draw(asked: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int
         generator = np.random.default_rng(
             [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
         )
-        values = search_space.network_space(rule)[name](search_space.even(asked.budget, stream, generator))
+        draws = search_space.network_space(rule) | search_space.ranges(asked.over)
+        values = search_space.drawn(key, draws)(search_space.even(asked.budget, stream, generator, asked.over))
         columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
     return [{key: column[k] for key, column in columns.items()} for k in range(asked.budget)]
 
@@ -368,8 +347,8 @@ def read(study: runs.Study) -> RaceResult | None:
         return None
     records = {record.name: record for record in study.completed()}
     asked = asked_of(study)
-    sizes = ("budget" if race else "tune", "finalists", "seeds", "repeats")
-    budget, finalists, seeds, repeats = (int(asked.get(key) or 1) for key in sizes)
+    sizes = ("budget" if race else "tune", "finalists", "seeds")
+    budget, finalists, seeds = (int(asked.get(key) or 1) for key in sizes)
     only = (asked["config"] if isinstance(asked.get("config"), dict) else {}).get("name", study.name)
     networks: dict[str, dict[str, list[runs.Row]]] = {}
     for row in rows:
@@ -379,9 +358,7 @@ def read(study: runs.Study) -> RaceResult | None:
     level = level_after(study.earlier_looks)
     tables = []
     for network, rules in networks.items():
-        raced = {
-            rule: _raced(trained, records, repeats, (budget, finalists, seeds)) for rule, trained in rules.items()
-        }
+        raced = {rule: _raced(trained, records, budget, seeds) for rule, trained in rules.items()}
         means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
         edges = {rule: result.edges for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())
@@ -390,57 +367,36 @@ def read(study: runs.Study) -> RaceResult | None:
     return RaceResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
 
 
-def _raced(
-    rows: Sequence[runs.Row],
-    records: Mapping[str, runs.Record],
-    repeats: int,
-    sizes: tuple[int, int, int],
-) -> Raced:
-    """The result of the rows of a rule or a remedy on a network, whose stages have `sizes`.
+def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget: int, seeds: int) -> Raced:
+    """The result of the rows of a rule or a remedy on a network, of `budget` settings, judged from `seeds` seeds.
 
-    A repeat of which every setting diverged has the accuracy of the chance level, as has a judged training.
+    A race that has grown may have chosen other settings before; the rows of its plan now come first. A repeat of which
+    every setting diverged has the accuracy of the chance level, as has a judged training.
     """
-    settings, judged, edges, failed = list[Settings](), dict[int, runs.Record](), dict[int, str](), 0
+    settings, judged, edges = list[Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, worst, means = dict[int, float](), dict[int, str](), dict[int, float]()
     chance = next((_chance(records[row["trial"]]) for row in rows if row["trial"] in records), 0.0)
-    for repeat in range(1, repeats + 1):
-        there = {
-            RaceTraining(row["stage"], row["setting"], row["seed"]): row
-            for row in rows
-            if int(row.get("repeat") or 1) == repeat
-        }
-        first = next((seed - setting + 1 for stage, setting, seed in there if stage == "tuning"), 0)
-        tuning, *more = _replayed(tuned(first, *sizes), there)
-        finals = more[1] if len(more) > 1 else {}
-        ran = [row for row in finals.values() if row and row["status"] in ("done", "diverged")]
+    repeats: dict[int, list[runs.Row]] = {}
+    for row in rows:
+        repeats.setdefault(int(row.get("repeat") or 1), []).append(row)
+    for repeat, of_repeat in sorted(repeats.items()):
+        tuning, finals = ([row for row in of_repeat if row["stage"] == stage] for stage in ("tuning", "final"))
+        finals = [row for row in finals if row["setting"] == finals[0]["setting"]]
+        ran = [row for row in finals if row["status"] in ("done", "diverged")]
         diverged = {row["seed"]: "diverged" for row in ran if row["status"] == "diverged"}
         if finals:
-            tried = {entry.setting: row for entry, row in tuning.items() if row}
-            chosen = tried[next(iter(finals)).setting]
-            settings.append(_tuned(chosen))
-            edges |= _edge(repeat, chosen, [*tried.values()])
-        elif more and all(row and row["status"] == "diverged" for row in tuning.values()):
-            diverged = dict.fromkeys(final_seeds(first, sizes[-1]), "every setting diverged")
+            settings.append(_tuned(finals[0]))
+            edges |= _edge(repeat, finals[0], tuning)
+        elif sum(row["status"] == "diverged" for row in tuning) == budget:
+            first = tuning[0]["seed"] - tuning[0]["setting"] + 1
+            diverged = dict.fromkeys(final_seeds(first, seeds), "every setting diverged")
         reached = {row["seed"]: row["test_acc"] for row in ran} | dict.fromkeys(diverged, chance)
         means |= {repeat: fmean(reached.values())} if reached else {}
         judged |= {row["seed"]: records[row["trial"]] for row in ran}
         accuracy |= reached
         worst |= diverged
-        failed += sum(
-            row is not None and row["status"] == "failed" for row in chain(*(s.values() for s in (tuning, *more)))
-        )
+    failed = sum(row["status"] == "failed" for row in rows)
     return Raced(settings, judged, GroupValues(accuracy, worst, chance=chance), means, edges, failed)
-
-
-def _replayed(stages: Stages, rows: Mapping[RaceTraining, runs.Row]) -> list[dict[RaceTraining, runs.Row | None]]:
-    """What each stage asks for, with the rows that are there, up to the first stage that lacks one."""
-    asked = list[dict[RaceTraining, runs.Row | None]]()
-    with suppress(StopIteration, KeyError):
-        entries = next(stages)
-        while True:
-            asked.append({entry: rows.get(entry) for entry in entries})
-            entries = stages.send([rows[entry] for entry in entries])
-    return asked
 
 
 def _tuned(row: runs.Row) -> Settings:

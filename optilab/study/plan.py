@@ -9,7 +9,7 @@ its plan, with the runs that are there in place of trainings.
 """
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +20,6 @@ from typing import Any, TypeAlias
 from optilab.config.tree import flow
 from optilab.runs import Row
 from optilab.runs.metrics import ROW, metric_of
-from optilab.study.groups import STAGE
 from optilab.study.trials import Outcome, Trial
 
 
@@ -156,12 +155,6 @@ def mean_score(rows: Sequence[Row], metric: str) -> float:
     if any(row["status"] in ("failed", "diverged") for row in rows):
         return -inf
     return fmean(row[metric] for row in rows) * metric_of(metric).sign
-
-
-def again(trial: Trial, seeds: Iterable[int], stage: str, label: str = "") -> list[Trial]:
-    """A trial from other seeds."""
-    settings, label = {**trial.settings, STAGE: stage}, label or trial.label
-    return [Trial(label, trial.config.model_copy(update={"seed": seed}), settings) for seed in seeds]
 
 
 def _by_point(trials: Sequence[Trial]) -> list[list[Trial]]:

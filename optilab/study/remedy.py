@@ -18,7 +18,7 @@ from optilab.errors import ConfigError, UsageError
 from optilab.study.groups import Group
 from optilab.study.judge import Row, judge
 from optilab.study.measure import Measure, values_of
-from optilab.study.network_race import REMEDIES, Candidate, RaceSpec, race_of
+from optilab.study.network_race import REMEDIES, Entrant, RaceSpec, race_of
 from optilab.study.plan import grid
 from optilab.study.study import StudySpec
 from optilab.study.trials import Outcome, Trial, as_trial
@@ -144,8 +144,8 @@ def _tuned(asked: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
         raise UsageError(reason, "--tune")
     shared = {key: getattr(asked, key) for key in ("seeds", "repeats", "holdout", "finalists", "seed")}
     race = RaceConfig(on=[next(iter(configs.values()))], algos=list(configs), budget=asked.tune, **shared)
-    candidates = [
-        Candidate(
+    entrants = [
+        Entrant(
             race,
             asked.config.name,
             name,
@@ -158,7 +158,7 @@ def _tuned(asked: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
         )
         for name, config in configs.items()
     ]
-    return race_of(race, candidates, REMEDIES, "remedy", asked)
+    return race_of(race, entrants, REMEDIES, "remedy", asked)
 
 
 # --- results ---------------------------------------------------------------------------------------------------

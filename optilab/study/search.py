@@ -59,7 +59,8 @@ def tpe(
             line = tuple(map(shown_setting, point.values()))
             if line not in lines and unused:  # another version of Optuna, or none was asked
                 line = next(iter(unused))
-                suggested.params = dict(zip(keys, line, strict=True))
+                values = zip(axes, line, strict=True)
+                suggested.params = {axis.key: _suggestion(axis, value) for axis, value in values}
                 point = _point(axes, suggested.params)
             unused.pop(line, None)
             asked.append(suggested)
@@ -124,5 +125,10 @@ def _point(axes: Sequence[Axis | Choices], params: Mapping[str, Any]) -> dict[st
 
 def _setting(axis: Axis | Choices, suggestion: Any) -> Any:
     if isinstance(axis, Choices):
-        return next(value for value in axis.values if suggestion in (flow(value), value))
+        return next(value for value in axis.values if suggestion == flow(value))
     return axis.setting(suggestion)
+
+
+def _suggestion(axis: Axis | Choices, shown: Any) -> Any:
+    """What Optuna suggests for a value that a plan shows: a listed one by its text."""
+    return shown if isinstance(axis, Axis) or isinstance(shown, str) else flow(shown)

@@ -5,13 +5,15 @@ purpose: the tuning that a rule needs is part of its price (Choi et al. 2019; Si
 `lr` and `damping` follow the scale of the function, since no fixed range fits a curvature of 1 and one of a million.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from annotated_types import Le, Lt
 
+from optilab.config.axes import read_range
+from optilab.errors import UsageError, unknown
 from optilab.optimize.objective import Floats, Objective
 from optilab.optimize.own import UserRule, is_user_code
 from optilab.optimize.rule import ALIASES, learning_rates
@@ -161,16 +163,42 @@ def network_space(rule: Any) -> dict[str, Any]:
     return draws
 
 
-def even(budget: int, field: str, generator: "np.random.Generator") -> Floats:
+def ranges(over: Mapping[str, Any]) -> dict[str, Draw]:
+    """The ranges that `--over` gives to hyperparameters. UsageError for what is not one."""
+    draws = dict[str, Draw]()
+    for key, span in over.items():
+        axis = read_range(f"--over {key}", key, str(span), 0)
+        if axis.count:
+            raise UsageError(f"expected {key}=LOW:HIGH[:log], got a COUNT", "--over")
+        draws[key] = (LogUniform if axis.log else Uniform)(axis.low, axis.high)
+    return draws
+
+
+def require_tunable(over: Mapping[str, Any], rules: Iterable[Any]) -> None:
+    """UsageError for a range of a hyperparameter that no rule has."""
+    known = dict.fromkeys(key for rule in rules for key in _numbers(rule))
+    for key in ranges(over):
+        if key not in known:
+            raise UsageError(unknown("hyperparameter", key, known), "--over")
+
+
+def _numbers(rule: Any) -> list[str]:
+    """The hyperparameters of a rule, and of the one that it wraps, which can have any value of a range."""
+    kinds = (int, float) if isinstance(rule, UserRule) else (float,)
+    names = [field.name for field in fields(rule) if type(getattr(rule, field.name)) in kinds]
+    return names + (_numbers(rule.base) if hasattr(rule, "base") else [])
+
+
+def even(budget: int, field: str, generator: "np.random.Generator", others: Iterable[str] = ()) -> Floats:
     """`budget` numbers in [0, 1) that cover it evenly, whatever the budget: one dimension of a Sobol sequence (1967),
-    another one for every field, shifted by a random number (Cranley & Patterson 1976).
+    another one for every field, `others` among them, shifted by a random number (Cranley & Patterson 1976).
 
     Independent numbers leave gaps of 1.6 of four decades between five rates, in the median; these leave 1.0.
     """
     import numpy as np
     from scipy.stats import qmc
 
-    names = ("lr", "others.lr", "damping", *FIXED, *ON_NETWORKS)
+    names = list(dict.fromkeys(("lr", "others.lr", "damping", *FIXED, *ON_NETWORKS, *others)))
     points = qmc.Sobol(len(names), scramble=False).random_base2(int(budget - 1).bit_length())
     return np.asarray((points[:budget, names.index(field)] + generator.random()) % 1.0)
 
@@ -179,11 +207,11 @@ def tuned(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     """The fields that are searched, each with the rule that has it: `base.lr` is in the rule that this one wraps. For a
     rule that trains other weights, `others`, its learning rate is searched.
 
-    `more` of ON_NETWORKS, where they matter: `weight_decay` is that of the training, an L2 penalty, where no rule has
-    its own; a `schedule` is for rules with a learning rate that do not average their own points in its place (Defazio
-    et al. 2024).
+    `more` are names of fields that are searched, too; of ON_NETWORKS, where they matter: `weight_decay` is that of the
+    training, an L2 penalty, where no rule has its own; a `schedule` is for rules with a learning rate that do not
+    average their own points in its place (Defazio et al. 2024).
     """
-    searched = _own(rule, more)
+    searched = of_rule(rule, more)
     if "weight_decay" in more and "weight_decay" not in map(name_in_space, searched):
         searched["weight_decay"] = rule
     free = hasattr(rule, "averaged") and not hasattr(rule, "base")
@@ -197,15 +225,17 @@ def of_training(rule: Any, field: str) -> bool:
     return field in ON_NETWORKS and not hasattr(rule, field)
 
 
-def _own(rule: Any, more: Collection[str]) -> dict[str, Any]:
+def of_rule(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a rule that are searched on a function; see `tuned`."""
     from optilab.optimize.theory import root_power
 
     names = _ranged(rule) if isinstance(rule, UserRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
     names |= {"eps"} if "eps" in more and root_power(rule) else set()
+    names |= {*more} - {*ON_NETWORKS}
     names |= {key for key in _DECAYS if "weight_decay" in more and type(getattr(rule, key, None)) in (int, float)}
     searched = {field.name: rule for field in fields(rule) if field.name in names}
     if hasattr(rule, "base"):
-        searched |= {f"base.{name}": inner for name, inner in _own(rule.base, more).items()}
+        searched |= {f"base.{name}": inner for name, inner in of_rule(rule.base, more).items()}
     if hasattr(rule, "others"):
         searched |= {f"others.{key}": rule.others for key in learning_rates(rule.others)}
     return searched
@@ -259,12 +289,14 @@ def _not_shares(kind: type[Any]) -> set[str]:
     return {n for n in shares if bounds.get(n) and not any(isinstance(mark, Lt | Le) for mark in bounds[n])}
 
 
-def drawn(field: str, draws: Mapping[str, Draw]) -> Draw:
+def drawn(field: str, draws: Mapping[str, Any]) -> Any:
     """The distribution of a field, which may be that of a wrapped rule."""
-    return draws[name_in_space(field)]
+    return draws.get(field.rpartition(".")[2]) or draws[name_in_space(field)]
 
 
-def draw(rule: Any, function: Objective, budget: int, generator: "np.random.Generator") -> dict[str, Floats]:
+def draw(
+    rule: Any, function: Objective, budget: int, generator: "np.random.Generator", over: Mapping[str, Any]
+) -> dict[str, Floats]:
     """`budget` random settings of the rule for the function, one array (budget,) per tuned field."""
-    draws = space(function)
-    return {name: drawn(name, draws)(generator.random(budget)) for name in tuned(rule)}
+    draws = space(function) | ranges(over)
+    return {name: drawn(name, draws)(generator.random(budget)) for name in of_rule(rule, over)}

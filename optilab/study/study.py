@@ -125,12 +125,6 @@ class StudyResult:
     """What trained the best settings of a sweep again."""
 
     @property
-    def completed(self) -> list[Path]:
-        """The run directories of the trials that ran to their end, a divergence included."""
-        ended = ("done", "diverged")
-        return [self.path / outcome.trial.name for outcome in self.outcomes if outcome.status in ended]
-
-    @property
     def code(self) -> ExitCode:
         return ExitCode.SWEEP if any(outcome.failed for outcome in self.all) else ExitCode.OK
 
@@ -268,7 +262,7 @@ def require_kept(spec: StudySpec, path: Path) -> None:
     planned, lines = ahead(spec, path), list[runs.Row]()
     with suppress(DataError):  # a damaged plan is made again
         written = study.planned().items()
-        lines = [line for name, line in written if (path / name).is_dir() and not runs.confirms(line)]
+        lines = [line for name, line in written if (path / name).is_dir()]
     by_mark = {trial.mark: trial for trial in planned.trials}
     by_place = {_place(trial.planned): trial for trial in planned.trials}
     trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]

@@ -145,6 +145,8 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
 
 def plan(asked: SweepConfig, command: str = "sweep") -> SweepSpec:
     """What a resolved sweep trains. UsageError for axes that do not fit, ConfigError for their values."""
+    if command == "sweep" and not asked.over and asked.seeds == 1:
+        raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
     base, axes = asked.config, [read_axis(*axis) for axis in asked.over.items()]
     assert isinstance(base, TrainConfig)
     _require_options(asked, base, axes)

@@ -5,7 +5,7 @@ and whose f - f_min is less than `accuracy` of what it was at the start (More & 
 gradients until then. One measure decides, while tuning and afterwards: the mean of log cost, where a problem that is
 not solved costs `UNSOLVED` times the gradients allowed. Its exponential is the geometric mean of the costs.
 
-    rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), RaceSettings(budget=100))
+    rule = tune(RULES["adam"](), OBJECTIVES["rosenbrock"](), FunctionRaceConfig(budget=100))
 """
 
 import hashlib
@@ -14,37 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from optilab.config.study import FunctionRaceConfig
 from optilab.optimize.maps import run_grid
 from optilab.optimize.objective import Floats, Objective, minima_inside
 from optilab.optimize.path import lowest
 from optilab.optimize.rule import Rule, with_settings
 from optilab.study import search_space
-from optilab.words import plural
 
 UNSOLVED = 2
 """A problem that is not solved costs this many times the gradients allowed (as PAR2 of the SAT competitions)."""
-
-
-@dataclass(frozen=True)
-class RaceSettings:
-    """What is the same for every rule."""
-
-    budget: int = 50
-    """Random settings tried."""
-    starts: int = 20
-    """Starting points used for tuning; the same number of new ones is used for evaluation."""
-    repeats: int = 3
-    """Independent draws of settings and starts."""
-    gradients: int = 200
-    """Gradients until a path is given up."""
-    accuracy: float = 1e-3
-    """Fraction of the initial f - f_min at which a problem is solved."""
-    seed: int = 0
-
-    def __str__(self) -> str:
-        settings, starts = plural(self.budget, "setting"), plural(self.starts, "start")
-        repeats, gradients = plural(self.repeats, "repeat"), plural(self.gradients, "gradient evaluation")
-        return f"{settings} tuned on {starts}, evaluated on the same number of new ones; {repeats}; {gradients}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +42,7 @@ class Tuning:
     """Whether its learning rate is the lowest or the highest of those that were tried."""
 
 
-def measure(rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> Tuning:
+def measure(rule: Rule, function: Objective, repeat: int, conditions: FunctionRaceConfig) -> Tuning:
     """Tune on one half of the starts, judge every setting on the other half.
 
     The starts depend on the function and the repeat, the settings on the rule too: no rule depends on who else takes
@@ -84,7 +62,7 @@ def measure(rule: Rule, function: Objective, repeat: int, conditions: RaceSettin
     return Tuning(rule.name, function.name, repeat, chosen, scores.tolist(), costs[half:, best].tolist(), at_end)
 
 
-def tune(rule: Rule, function: Objective, conditions: RaceSettings, starts: Floats | None = None) -> Rule:
+def tune(rule: Rule, function: Objective, conditions: FunctionRaceConfig, starts: Floats | None = None) -> Rule:
     """The rule with the best of `conditions.budget` random settings on `starts` (n, d), drawn from the box if None.
 
     Where no setting solves more than another, the one whose paths end nearer to f_min is better, or where no minimum is
@@ -100,7 +78,7 @@ def tune(rule: Rule, function: Objective, conditions: RaceSettings, starts: Floa
     return tuned
 
 
-def log_costs(costs: Any, conditions: RaceSettings) -> Floats:
+def log_costs(costs: Any, conditions: FunctionRaceConfig) -> Floats:
     """log cost; -1 is not solved, and a start that is solved already costs 1."""
     return np.log(np.where(np.asarray(costs) < 0, UNSOLVED * conditions.gradients, np.maximum(costs, 1)))
 
@@ -115,17 +93,17 @@ def extra_knowledge(rule: Rule) -> list[str]:
     return list(rule.needs) + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 
-def _starts(function: Objective, repeat: int, count: int, conditions: RaceSettings) -> Floats:
+def _starts(function: Objective, repeat: int, count: int, conditions: FunctionRaceConfig) -> Floats:
     low, high = np.array(function.box, dtype=float).T
     return _generator(conditions, function.name, repeat).uniform(low, high, (count, len(low)))
 
 
-def _settings(rule: Rule, function: Objective, repeat: int, conditions: RaceSettings) -> dict[str, Floats]:
+def _settings(rule: Rule, function: Objective, repeat: int, conditions: FunctionRaceConfig) -> dict[str, Floats]:
     generator = _generator(conditions, function.name, repeat, rule.name)
-    return search_space.draw(rule, function, conditions.budget, generator)
+    return search_space.draw(rule, function, conditions.budget, generator, conditions.over)
 
 
-def _generator(conditions: RaceSettings, *names: str | int) -> np.random.Generator:
+def _generator(conditions: FunctionRaceConfig, *names: str | int) -> np.random.Generator:
     digest = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
     return np.random.default_rng([conditions.seed, *digest[:8]])
 
@@ -138,13 +116,13 @@ def _with_known_minimum(rule: Rule, function: Objective) -> Rule:
     return replace(rule, f_min=floor)  # type: ignore[type-var]
 
 
-def _best_first(costs: Any, left: Floats, conditions: RaceSettings) -> Any:
+def _best_first(costs: Any, left: Floats, conditions: FunctionRaceConfig) -> Any:
     """Settings by mean log cost; where that is equal, the one that came nearer on average is better."""
     return np.lexsort((left.mean(axis=0), log_costs(costs, conditions).mean(axis=0)))
 
 
 def _solve(
-    rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: RaceSettings
+    rule: Rule, function: Objective, starts: Floats, settings: dict[str, Floats], conditions: FunctionRaceConfig
 ) -> tuple[Any, Floats]:
     """Gradients until solved (-1: not), and how much of the way is left at the end, log10, both (starts, settings).
 

@@ -372,12 +372,7 @@ def at_worker(task: Task, paths: Sequence[str]) -> Answer | None:
 
 def _connect(address: str) -> "Client":
     """A client of the scheduler. UsageError or SystemFailure where there is none."""
-    to = {"address": address}
-    if not re.fullmatch(r"(tcp|tls)://[^/]+:\d+", address):
-        if not Path(address).is_file():
-            raise UsageError(f"expected tcp://HOST:PORT or a scheduler file, got {shown(address)}", "--cluster")
-        _require_scheduler_file(Path(address))
-        to = {"scheduler_file": address}
+    to = address if re.fullmatch(r"(tcp|tls)://[^/]+:\d+", address) else _address_in(Path(address))
     try:
         from distributed import Client
     except ImportError:
@@ -398,19 +393,17 @@ def _connect(address: str) -> "Client":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about other versions of Python and dask, which change no result
-            return Connection(**to, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+            return Connection(to, timeout=_CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError):
-        raise SystemFailure(f"no dask scheduler answers at {address}; start one with: dask scheduler") from None
+        raise SystemFailure(f"no dask scheduler answers at {address}") from None
     except Exception as error:
         raise UsageError(f"{shown(address)} is not the address of a scheduler: {error}", "--cluster") from None
 
 
-def _require_scheduler_file(path: Path) -> None:
-    """UsageError for another file, or one that is not whole yet: dask would wait for it, and then say nothing."""
+def _address_in(file: Path) -> str:
+    """The address in a scheduler file. UsageError for another file, or one that is not whole yet."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("address"), str):
-        made = "dask scheduler --scheduler-file FILE"
-        raise UsageError(f"{path} is not a scheduler file with an address; one is written by: {made}", "--cluster")
+        return str(json.loads(file.read_bytes())["address"])
+    except (OSError, ValueError, TypeError, LookupError):
+        accepted = "expected tcp://HOST:PORT or the file of `dask scheduler --scheduler-file`"
+        raise UsageError(f"{accepted}, got {shown(str(file))}", "--cluster") from None

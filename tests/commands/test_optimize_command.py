@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from optilab.commands.charts.paths import gaps
+from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES, descend
-from optilab.study.tuning import RaceSettings, tune
+from optilab.study.tuning import tune
 
 
 def test_tuned_rules_are_those_of_a_race(optilab):
@@ -17,7 +18,7 @@ def test_tuned_rules_are_those_of_a_race(optilab):
     ravine = OBJECTIVES["ravine"]()
     for result in document["results"]:
         rule = RULES[result["algo"]]()
-        best = tune(rule, ravine, RaceSettings(budget=20, gradients=30), np.array([ravine.start]))
+        best = tune(rule, ravine, FunctionRaceConfig(budget=20, gradients=30), np.array([ravine.start]))
         assert result["params"]["lr"] == best.lr
         assert result["values"][-1] < 1  # both get near; lion's default lr does not move
 

@@ -4,15 +4,16 @@ import json
 
 from optilab import runs
 from optilab.commands import play
-from optilab.commands.race import LabRace
+from optilab.commands.race_tables import LabRace
 from optilab.commands.results import LabStudy
 from optilab.config.load import load
 from optilab.config.optimize import OptimizeConfig
+from optilab.config.study import FunctionRaceConfig
 from optilab.errors import printable
 from optilab.lab import Lab
 from optilab.optimize.functions import Booth
 from optilab.optimize.rules import SGD
-from optilab.study.function_race import Race, RaceSettings
+from optilab.study.function_race import Race
 from optilab.study.tuning import Tuning
 from tests.contracts import PageContract
 from tests.study.generated import layered, planned, training
@@ -40,7 +41,12 @@ class TestFunctionRace(PageContract):
             for n, rule in enumerate(rules)
             for function in functions
         ]
-        race = Race(RaceSettings(2, 2, 1), [r.name for r in rules], [f.name for f in functions], tunings)
+        race = Race(
+            FunctionRaceConfig(budget=2, starts=2, repeats=1),
+            [r.name for r in rules],
+            [f.name for f in functions],
+            tunings,
+        )
         return LabRace(race, rules, functions, ["optilab", text]).page(text)
 
 

@@ -21,7 +21,7 @@ from optilab.config.tree import Override
 from optilab.errors import ConfigError
 from optilab.optimize import RULES
 from optilab.study import claims, network_race, remedy, search_space
-from optilab.study.network_race import RaceTraining, tuned
+from optilab.study.network_race import race_plan
 from tests.run import run
 
 OWN = """
@@ -53,7 +53,7 @@ def plan(**settings):
 
 def test_the_settings_of_a_wrapped_rule_are_tuned():
     """And of muon both learning rates."""
-    sgd, sam, muon, lookahead = plan(on=["relu"], algos=["sgd", "sam", "muon", "lookahead"]).candidates
+    sgd, sam, muon, lookahead = plan(on=["relu"], algos=["sgd", "sam", "muon", "lookahead"]).entrants
     rates = [trial.config.optimizer.lr for trial in sgd.tuning]
     assert len(set(rates)) == 4
     assert [trial.config.optimizer.base.lr for trial in sam.tuning] == rates
@@ -70,7 +70,7 @@ def test_own_hyperparameters_are_tuned_by_their_names(tmp_path):
     """`rho` of 0.05 is no decay."""
     (tmp_path / "own.py").write_text(OWN)
     planned = plan(on=["relu"], algos=["momentum", f"{tmp_path}/own.py:momentum"], holdout=100)
-    known, own = planned.candidates
+    known, own = planned.entrants
     both = zip(known.tuning, own.tuning, strict=True)
     assert all(a.config.optimizer.beta == b.config.optimizer.momentum for a, b in both)
     assert [*own.fields] == ["lr", "momentum"]
@@ -86,14 +86,14 @@ def test_a_small_dataset_holds_out_a_fifth(key, value, held):
 
 def test_rules_share_budget_seeds_and_uniform_numbers():
     planned = plan(repeats=2)
-    assert len(planned.candidates) == 2 * 3 * 2
-    for own in planned.candidates:
+    assert len(planned.entrants) == 2 * 3 * 2
+    for own in planned.entrants:
         first = 42 + own.repeat * network_race.SPAN
         assert [trial.config.seed for trial in own.tuning] == list(range(first, first + 4))
         assert {trial.config.data.holdout for trial in own.tuning} == {10_000}
     sgd, adam, rmsprop = (
         [trial.settings["lr"] for trial in own.tuning]
-        for own in planned.candidates
+        for own in planned.entrants
         if own.network == "relu" and own.repeat == 0
     )
     assert adam == rmsprop  # of the same space
@@ -123,11 +123,21 @@ def rows_at(*scores):
 )
 def test_a_second_seed_decides_between_finalists(first, count, finalists, second, chosen):
     """By the mean of both seeds; one that diverges from the second seed loses to any that does not."""
-    stages = tuned(42, budget=len(first), finalists=count, seeds=2)
-    assert next(stages) == [RaceTraining("tuning", n, 41 + n) for n in range(1, len(first) + 1)]
-    assert stages.send(rows_at(*first)) == [RaceTraining("finalist", number, 20_041) for number in finalists]
-    finals = [] if chosen is None else [RaceTraining("final", chosen, seed) for seed in (10_042, 10_043)]
-    assert stages.send(rows_at(*second)) == finals
+    entrant = plan(on=["relu"], budget=len(first)).entrants[0]
+    stages = race_plan([entrant], count, 2)
+    batches = [("tuning", [*range(1, len(first) + 1)], [*range(42, 42 + len(first))], first)]
+    batches += [("finalist", finalists, [20_041] * len(finalists), second)] if finalists else []
+    batches += [("final", [chosen] * 2, [10_042, 10_043], [None, None])] if chosen else []
+    outcomes = None
+    for stage, settings, seeds, scores in batches:
+        trials = stages.send(outcomes).trials
+        assert [trial.settings["stage"] for trial in trials] == [stage] * len(trials)
+        assert [trial.settings["setting"] for trial in trials] == settings
+        assert [trial.config.seed for trial in trials] == seeds
+        rows = zip(trials, rows_at(*scores), strict=True)
+        outcomes = {trial.name: SimpleNamespace(row=row) for trial, row in rows}
+    with pytest.raises(StopIteration):
+        stages.send(outcomes)
 
 
 ADAM_DEFAULT, MUON = RULES["adam"](), RULES["muon"]()
@@ -181,13 +191,13 @@ def test_decays_and_schedules_change_no_other_draw(tmp_path):
     (tmp_path / "own.py").write_text("def mine(w, g, lr=0.1, wd=0.0):\n    return w - lr * (g + wd * w)\n")
     asked = {"on": ["sigmoid"], "algos": ["sgd", "adamw", f"{tmp_path}/own.py:mine"], "budget": 12}
     before, now = plan(**asked), plan(**asked, **more)
-    for old, new in zip(before.candidates, now.candidates, strict=True):
+    for old, new in zip(before.entrants, now.entrants, strict=True):
         common = [{key: v for key, v in t.settings.items() if key not in (*more, "wd")} for t in new.tuning]
         assert [trial.settings for trial in old.tuning] == common
         names = [trial.config.schedule.name for trial in new.tuning]
         assert all(3 <= names.count(name) <= 5 for name in ("constant", "cosine", "one-cycle"))
         assert all((t.config.schedule_by == "batch") == (t.settings["schedule"] != "constant") for t in new.tuning)
-    sgd, adamw, own = ([trial.config for trial in one.tuning] for one in now.candidates)
+    sgd, adamw, own = ([trial.config for trial in one.tuning] for one in now.entrants)
     assert [c.weight_decay for c in sgd] == [c.optimizer.wd for c in own]
     assert {c.weight_decay for c in (*adamw, *own)} == {0.0}
     changes = [Override("--set", "schedule", "cosine"), Override("--set", "weight_decay", 0.5)]
@@ -228,7 +238,7 @@ def test_another_seed_draws_other_settings():
 def test_files_of_earlier_versions_are_planned_as_before():
     """`finalists` and `eps` are 1 and false where a study.yaml does not have them; a target is refused."""
     before, now = plan(on=["relu"]), plan(on=["relu"], finalists=3, eps=True)
-    for old, new in zip(before.candidates, now.candidates, strict=True):
+    for old, new in zip(before.entrants, now.entrants, strict=True):
         fields = [{key: v for key, v in trial.settings.items() if key != "eps"} for trial in new.tuning]
         assert [trial.settings for trial in old.tuning] == fields
     assert before.race.finalists == 1
@@ -242,8 +252,8 @@ def test_remedies_are_tuned_at_the_same_rates():
     asked = RemedyConfig(config="sigmoid", only=["batchnorm", "relu", "tanh", "lr"], pairs=True, tune=2, seeds=2)
     planned = remedy.plan(remedy.resolve(asked))
     rates: dict[str, list[float]] = {}
-    for candidate in planned.candidates:
-        for trial in candidate.tuning:
+    for entrant in planned.entrants:
+        for trial in entrant.tuning:
             rates.setdefault(trial.settings["remedy"], []).append(trial.config.optimizer.lr)
     pairs = {"batchnorm-and-relu", "batchnorm-and-tanh"}  # of other keys
     assert {*rates} == {"as it is", "batchnorm", "relu", "tanh", *pairs}  # lr is no remedy here
@@ -308,8 +318,10 @@ def test_the_repeats_are_the_sample(raced, study):
     ]
     assert [*table.raced["sgd"].repeats.values()] == pytest.approx(blocks)
     assert (own["n"], own["mean"]) == (3, pytest.approx(fmean(blocks)))
-    asked = study.path / "study.yaml"
-    asked.write_text(asked.read_text().replace("repeats: 3", "repeats: 1"))
+    lines = (study.path / "plan.jsonl").read_text().splitlines(keepends=True)
+    (study.path / "plan.jsonl").write_text("".join(line for line in lines if '"repeat": 1,' in line))
+    manifest = study.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"status": "done"', '"status": "interrupted"'))
     result = network_race.read(runs.read_study(study.path))
     sentence = "no verdict from one repeat: the repeats are the sample, and --repeats 3 would judge"
     assert race_tables.answer_of(result).startswith(sentence)
@@ -333,7 +345,7 @@ def test_what_always_diverges_has_the_chance_level(raced):
         {**final, "seed": 10_000, "test_acc": 0.6},
         {**tuning, "repeat": 2, "seed": 20_000, "status": "diverged"},
     ]
-    result = network_race._raced(rows, {"t": record}, repeats=2, sizes=(1, 1, 1))
+    result = network_race._raced(rows, {"t": record}, budget=1, seeds=1)
     assert (result.repeats, result.accuracy.worst) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
 
 

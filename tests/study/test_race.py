@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from optilab.commands import race_tables
+from optilab.config.study import FunctionRaceConfig
 from optilab.optimize import OBJECTIVES, RULES
 from optilab.study.function_race import Race, expected_best, profile, run, standings
-from optilab.study.tuning import RaceSettings, Tuning, measure
+from optilab.study.tuning import Tuning, measure
 
-CONDITIONS = RaceSettings(budget=7, starts=5, repeats=2, gradients=60)
+CONDITIONS = FunctionRaceConfig(budget=7, starts=5, repeats=2, gradients=60)
 CHOSEN_RULES = [RULES[name]() for name in ("sgd", "momentum", "adam")]
 WHERE = [OBJECTIVES[name]() for name in ("ravine", "rosenbrock")]
 
@@ -20,7 +21,7 @@ def test_a_race_repeats_whatever_the_company():
     """Starts depend on the function and settings on the optimizer, whoever else takes part; another seed differs."""
     race = run(CHOSEN_RULES, WHERE, CONDITIONS)
     assert race == run(CHOSEN_RULES, WHERE, CONDITIONS)
-    assert not {str(t) for t in run(CHOSEN_RULES, WHERE, replace(CONDITIONS, seed=1)).tunings} & {
+    assert not {str(t) for t in run(CHOSEN_RULES, WHERE, CONDITIONS.model_copy(update={"seed": 1})).tunings} & {
         str(t) for t in race.tunings
     }
     assert run(CHOSEN_RULES[2:], WHERE[1:], CONDITIONS).tunings[0] in race.tunings
@@ -57,7 +58,12 @@ def made(costs, gradients=200):
         for rule, table in zip(rules, costs, strict=True)
         for function, row in zip(functions, table, strict=True)
     ]
-    return Race(RaceSettings(1, costs.shape[2], 1, gradients), rules, functions, tunings)
+    return Race(
+        FunctionRaceConfig(budget=1, starts=costs.shape[2], repeats=1, gradients=gradients),
+        rules,
+        functions,
+        tunings,
+    )
 
 
 def test_a_clear_winner_and_a_draw():
@@ -79,9 +85,12 @@ def test_a_rate_at_an_end_is_a_tie():
         (note,) = race_tables.race_notes(found, [], [])[2:]
         assert note.startswith("a better rate may lie beyond those that were tried")
     assert race_tables.race_verdict(found)[1] == "may be the best: r1, r0"
-    ends = [measure(RULES["sgd"](), WHERE[0], repeat, replace(CONDITIONS, budget=3)) for repeat in range(6)]
+    ends = [
+        measure(RULES["sgd"](), WHERE[0], repeat, CONDITIONS.model_copy(update={"budget": 3}))
+        for repeat in range(6)
+    ]
     assert {one.at_end for one in ends} == {True, False}
-    assert not measure(RULES["sgd"](), WHERE[0], 0, replace(CONDITIONS, budget=2)).at_end
+    assert not measure(RULES["sgd"](), WHERE[0], 0, CONDITIONS.model_copy(update={"budget": 2})).at_end
 
 
 def test_unsolved_problems_count_twice_in_the_cost():

@@ -73,10 +73,11 @@ def test_the_points_are_those_of_an_unbroken_search_by_optuna():
 
 def test_points_that_are_planned_are_not_chosen_again():
     """Whatever another version of Optuna would choose."""
-    space = plan({"optimizer.lr": "1e-6:1:log", "model.norm": "none,batch"}, samples=20, search="tpe")
+    over = {"optimizer.lr": "1e-6:1:log", "model.norm": "none,batch", "data.batch_size": "16,32"}
+    space = plan(over, samples=20, search="tpe")
     alone, _ = followed(space)
     assert followed(space, planned=alone[:13])[0] == alone
-    others = [{"optimizer.lr": 10.0**-n, "model.norm": "batch"} for n in range(1, 6)]
+    others = [{"optimizer.lr": 10.0**-n, "model.norm": "batch", "data.batch_size": 32} for n in range(1, 6)]
     points, _ = followed(space, planned=others)
     assert points[:5] == others
     assert len({str(point) for point in points}) == 20

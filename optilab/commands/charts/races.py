@@ -46,7 +46,7 @@ def race_chart(result: Race) -> Chart:
         Scale("expected cost (gradients, geometric mean)", low, high, log=True, margin=0.05, ticks=costs),
         "tuning: the right ends are the table's costs",
     )
-    title = f"{', '.join(result.functions)}; {result.conditions}"
+    title = f"{', '.join(result.functions)}; {result.conditions.sizes}"
     return Chart((PanelRow((speed, expected), 4.6),), tuple(rules), title)
 
 
