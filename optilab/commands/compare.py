@@ -36,6 +36,13 @@ Metric = Annotated[
 ]
 
 
+Labels = Annotated[
+    list[str] | None,
+    Flag("LABEL=NAME"),
+    Doc("Another name for the group with such a label, or a part of it; may be repeated"),
+]
+
+
 class ComparisonOptions(Request):
     """What groups of runs are compared by."""
 
@@ -55,6 +62,7 @@ class ComparisonOptions(Request):
         str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
     ] = None
     best: Annotated[bool, Doc("With --by: each row at its best other settings, which other seeds choose")] = False
+    label: Labels = None
 
     @model_validator(mode="after")
     def _measure_is_known(self) -> Self:
@@ -106,7 +114,9 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
         studies = [e for e in selection.entries if isinstance(e, Study) and e.manifest.get("looks")]
         ended = (study for study in studies if study.state == "done" and study.manifest["command"] != "train")
         looks = max([looks, *(study.earlier_looks + 1 for study in ended)])
-    side = compare_runs(selection.records, measure, options.baseline, by, options.best, selection.notes, looks)
+    side = compare_runs(
+        selection.records, measure, options.baseline, by, options.best, selection.notes, looks, options.label or ()
+    )
     return LabComparison(side, selection.entries)
 
 

@@ -441,6 +441,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         Flag("PART"),
         Doc("Draw only the loss, accuracy, curvature or layers of the runs"),
     ] = None
+    label: compare.Labels = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
     def run(self, place: Place) -> Printed:
@@ -455,7 +456,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
         left_out: Mapping[str, Sequence[Record]] = {}
         if chart is None:
-            found = histories(selection.records)
+            found = histories(selection.records, self.label or ())
             if not found.groups:
                 raise compare.no_epoch(found.without_epochs)
             chart, facts = training_chart(found, self.panel), _plot_document(found, file)
