@@ -77,7 +77,7 @@ class ColumnOptions(Request):
         list[str] | None,
         AfterValidator(_names),
         Flag("NAME,..."),
-        Doc("Columns of the table, in this order: their headings, or keys of --format csv"),
+        Doc("Columns of the table, by their headings or keys of CSV"),
     ] = None
 
 

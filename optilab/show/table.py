@@ -30,7 +30,8 @@ class Column:
     left: bool = False
     """Text, not numbers."""
     detail: int = 0
-    """On a terminal that is too narrow, the columns with the highest detail are left out first; 0: never."""
+    """On a terminal that is too narrow, the columns with the highest detail are left out first; 0: never, and below 0
+    not even where no row has a value."""
     only: Literal["", "text", "values"] = ""
     """Leave it out of formats that hold values, or of those that show text."""
     plain: str = ""
@@ -83,7 +84,7 @@ class Table:
             shown = list(dict.fromkeys(column.title or column.key for column in self.columns))
             near = did_you_mean(wrong[0], list(known))
             raise UsageError(f"expected names of columns ({', '.join(shown)}), got {wrong[0]!r}{near}", where)
-        chosen = [replace(c, title=c.title or c.key, detail=0, only="") for c in map(known.__getitem__, names)]
+        chosen = [replace(c, title=c.title or c.key, detail=-1, only="") for c in map(known.__getitem__, names)]
         return replace(self, columns=chosen)
 
     def write(self, format: str) -> None:
@@ -92,9 +93,9 @@ class Table:
 
     def texts(self, most: int = 0, settings: bool = False) -> tuple[list[Column], list[list[str]]]:
         """The columns of formats that show text, and the cells, of a table of more than `most` rows without those in
-        the middle; with the `settings` that are values only. Details without a value are left out."""
+        the middle; with the `settings` that are values only. A column without a value is left out."""
         columns = [c for c in self.columns if c.only != "values" or (settings and c.title)]
-        columns = [c for c in columns if not c.detail or any(cell(c, row) for row in self.rows)]
+        columns = [c for c in columns if c.detail < 0 or not self.rows or any(cell(c, row) for row in self.rows)]
         cells = [[cell(column, row) for column in columns] for row in self.rows]
         if most and len(cells) > most + 1:
             cells[most // 2 : -most // 2] = [["..."] * len(columns)]
@@ -142,7 +143,7 @@ def _terminal(table: Table) -> None:
     shown = list(range(len(columns)))
     widths = [max(len(_heading(column)), *(len(row[i]) for row in cells), 0) for i, column in enumerate(columns)]
     for i in sorted(shown, key=lambda i: -columns[i].detail):
-        if sum(widths[j] + GAP for j in shown) - GAP <= terminal.out.width or not columns[i].detail:
+        if sum(widths[j] + GAP for j in shown) - GAP <= terminal.out.width or columns[i].detail <= 0:
             break
         shown.remove(i)
     drawn = rich_table.Table(
