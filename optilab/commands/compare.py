@@ -223,10 +223,8 @@ class LabComparison(Answer):
 
     def chart(self) -> "Chart":
         """The curves of the groups, the best MOST of them."""
-        order = list(self.side.comparison.order) if self.side.comparison else []
-        order += [i for i in range(len(self.side.candidates)) if i not in order]
-        ranked = [self.side.candidates[i].groups for i in order[:MOST]]
-        return curves([run for groups in ranked for group in groups for run in group.runs.values()])
+        groups = [group for row in tables.ranked(self.side)[:MOST] for group in row.groups]
+        return curves([run for group in groups for run in group.runs.values()])
 
     def document(self) -> Mapping[str, Any]:
         side, comparison = self.side, self.side.comparison
@@ -235,12 +233,10 @@ class LabComparison(Answer):
             facts: dict[str, Any] = {
                 "group": candidate.label,
                 "settings": dict(candidate.settings),
-                "runs": {
-                    str(seed): str(run.path) for group in candidate.groups for seed, run in group.runs.items()
-                },
-                "outcomes": {str(seed): value for seed, value in candidate.outcomes.values.items()},
-                "worst": {str(seed): why for seed, why in candidate.outcomes.worst.items()},
-                "absent": {str(seed): why for seed, why in candidate.outcomes.absent.items()},
+                "runs": {str(n): str(run.path) for group in candidate.groups for n, run in group.runs.items()},
+                "outcomes": _by_seed(candidate.outcomes.values),
+                "worst": _by_seed(candidate.outcomes.worst),
+                "absent": _by_seed(candidate.outcomes.absent),
             }
             if comparison is not None:
                 own = comparison.rows[i]
@@ -269,6 +265,10 @@ class LabComparison(Answer):
             "notes": self._notes,
             "next_step": step.document() if (step := self.next_step) else None,
         }
+
+
+def _by_seed(values: Mapping[int, Any]) -> dict[str, Any]:
+    return {str(seed): value for seed, value in values.items()}
 
 
 def no_epoch(records: Sequence[Record]) -> DataError:

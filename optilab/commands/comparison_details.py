@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from optilab.call import Call
-from optilab.commands.charts.settings import Tried, importance_table, settings_chart
+from optilab.commands.charts.settings import importance_table, outcomes, settings_chart, tried_axes
 from optilab.commands.charts.training import curvature_chart, curves_chart, layers_chart
+from optilab.commands.comparison_tables import ranked
 from optilab.errors import shell
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.metrics import ROW, TESTED, metric_of
@@ -54,9 +55,7 @@ def question(side: RunComparison) -> str:
 
 def details(side: RunComparison, entries: Sequence[Record | Study]) -> Iterator[Block]:
     """The settings, the curves, what the trainings differ in and share, each of them, and how to repeat them."""
-    order = list(side.comparison.order) if side.comparison else []
-    order += [i for i in range(len(side.candidates)) if i not in order]
-    chosen = [group for i in order for group in side.candidates[i].groups]
+    chosen = [group for row in ranked(side) for group in row.groups]
     yield Sentence(_facts(side.records, len(chosen)), "dim")
     if blocks := [*_settings(side)]:
         yield Details("Settings", blocks)
@@ -95,11 +94,11 @@ def of_groups(
 
 def _settings(side: RunComparison) -> Iterator[Block]:
     """Which setting mattered, and the outcomes over the settings."""
-    tried, chart = Tried(side), settings_chart(side)
+    axes, chart = tried_axes(side), settings_chart(side)
     if chart is None:
         return
-    enough = len(tried.axes) > 1 and len(tried.rows) >= MIN_GROUPS * len(tried.axes)
-    if enough and (found := sorted(effects(tried.outcomes), key=lambda effect: -effect.part)):
+    enough = len(axes) > 1 and len(side.candidates) >= MIN_GROUPS * len(axes)
+    if enough and (found := sorted(effects(outcomes(side, axes)), key=lambda effect: -effect.part)):
         yield importance_table(found, side.measure)
     yield chart
 

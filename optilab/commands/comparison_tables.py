@@ -50,6 +50,12 @@ def to_confirm(comparison: "Comparison[int]") -> int:
     return min(MOST_CONFIRMED, max([2, *open_]))
 
 
+def ranked(side: "RunComparison") -> "list[ComparedRuns]":
+    """The rows, best first, then those without an outcome."""
+    order = list(side.comparison.order) if side.comparison else []
+    return [side.candidates[i] for i in [*order, *(i for i in range(len(side.candidates)) if i not in order)]]
+
+
 # --- what differs ------------------------------------------------------------------------------------------
 
 
