@@ -145,14 +145,14 @@ def _figure(chart: Chart, palette: Palette, size: PaperSize | None) -> "Figure":
             _frame(axes, panel, last=number == len(rows) - 1, first=place == 0)
     for scale, images in colored.items():
         _color_bar(figure, scale, images, below=any(panel.is_layered for panel in chart.panels))
-    thin = points / 11  # lines and signs are as large as the texts
-    for line in figure.findobj(Line2D):
-        line.set(linewidth=thin * line.get_linewidth(), markersize=thin * line.get_markersize())
     if labels:
         handles, names = zip(*labels, strict=True)
         figure.legend(handles, names, loc="outside lower center", ncols=across)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
+    factor = points / 11  # lines and signs are as large as the texts
+    for line in figure.findobj(Line2D):
+        line.set(linewidth=factor * line.get_linewidth(), markersize=factor * line.get_markersize())
     return figure
 
 
