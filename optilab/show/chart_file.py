@@ -45,7 +45,7 @@ MIN_NUMBERED, MAX_NAME = 1.5, 10
 """Inches of a panel that has room for these numbers; in a narrower one, letters of a line of what its colors mean."""
 MAX_HEIGHTS = 500
 """Points of an axis at which the height of a plane is computed: more than a file shows."""
-MAX_FRAMES, SECONDS = 120, 8
+MAX_FRAMES, SECONDS, DPI = 120, 8, 82
 """For a moving picture."""
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
@@ -463,14 +463,14 @@ def animate(chart: Chart, file: str, dark: bool = False) -> None:
             line.set_data(x[:step], y[:step])
         count.set_text(f"{last.get_xlabel()} {step - 1}")
 
-    figure.set_dpi(90)
+    figure.set_dpi(DPI)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the layout of one frame is the layout of all
     moments = [*steps, *[longest] * rate]
     with write_errors(path):
         if path.suffix == ".mp4":
             writer = FFMpegWriter(fps=rate)
-            with writer.saving(figure, path, 90):
+            with writer.saving(figure, path, DPI):
                 for step in moments:
                     frame(step)
                     writer.grab_frame()
