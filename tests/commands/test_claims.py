@@ -190,7 +190,9 @@ def test_targets_of_a_check_do_not_hang_together(optilab, small, tmp_path):
     assert document["summary"] == "1 claim: 1 holds; 2 errors"
     (trained,), _ = runs.read_study(tmp_path / document["checks"][0]["runs"][0]).runs()
     assert trained.manifest["config"]["optimizer"]["lr"] == 0.02
-    suites = [(suite.get("name"), suite.get("errors")) for suite in ElementTree.parse(tmp_path / "out.xml").getroot()]
+    suites = [
+        (suite.get("name"), suite.get("errors")) for suite in ElementTree.parse(tmp_path / "out.xml").getroot()
+    ]
     assert suites == [(str(small), "0"), ("wrong.yaml", "1"), ("nothing", "1")]
 
 
