@@ -171,8 +171,8 @@ def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
     from matplotlib.lines import Line2D
 
     marks = [mark for panel in chart.panels for mark in panel.marks]
-    lines = sorted((mark for mark in marks if isinstance(mark, Polyline)), key=lambda line: line.width)
-    widest = {line.series: line for line in lines}
+    lines = [mark for mark in marks if isinstance(mark, Polyline)]
+    widest = {line.series: line for line in sorted(lines, key=lambda line: line.width)}
     for series, name in enumerate(chart.series):
         if series in widest:
             yield Line2D([], [], **_style(widest[series], palette)), fill(name, 100)
