@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from optilab.call import in_python
 from optilab.errors import DataError, ExitCode, OptilabError, UsageError, printable
 from optilab.show import terminal
-from optilab.show.blocks import Block, lines, paint
+from optilab.show.blocks import Block, lines, paint, with_columns
 from optilab.show.chart import Chart
 from optilab.show.table import Column, Table
 
@@ -68,7 +68,7 @@ class Answer(ABC):
         with suppress(OptilabError):  # nothing to draw
             yield self.chart()
 
-    def _painted(self) -> "list[Block]":
+    def painted(self) -> "list[Block]":
         """The blocks of a page: charts are where the details have them."""
         return [*(block for block in self.blocks() if not isinstance(block, Chart)), *self.details()]
 
@@ -78,10 +78,6 @@ class Answer(ABC):
         keys = list(dict.fromkeys(key for row in rows for key in row))
         texts = {key for row in rows for key, value in row.items() if isinstance(value, str)}
         return Table([Column(key, key, cell, left=key in texts) for key in keys], rows)
-
-    def write(self, format: str) -> None:
-        """Print the table in a format of documents."""
-        self.table().write(format)
 
     def document(self) -> Mapping[str, Any]:
         """What `--json` prints."""
@@ -123,13 +119,13 @@ class Answer(ABC):
         """The page of `report`, as UTF-8."""
         from optilab.show.page import render
 
-        return render(title or self.question, self._painted())
+        return render(title or self.question, self.painted())
 
     def _repr_html_(self) -> str:
         """In a notebook: with every name escaped, and without what a page folds."""
         from optilab.show.page import fragment
 
-        return fragment(self._painted(), MOST_ROWS)
+        return fragment(self.painted(), MOST_ROWS)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.headline}>"
@@ -178,16 +174,18 @@ class Printed(Answer):
 def present(answer: Answer, request: object) -> int:
     """Print an answer as `json`, `quiet` and `format` of a request ask; return the exit status, claims included."""
     json, quiet = getattr(request, "json_", False), getattr(request, "quiet", False)
-    format = "json" if json else getattr(request, "format", "table")
+    format, columns = "json" if json else getattr(request, "format", "table"), getattr(request, "columns", None)
+    columns = columns if hasattr(request, "format") else None  # those of a page are in the page
     if format == "json":
         judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}
         terminal.document({**answer.document(), **judgement}, answer.schema_version)
     elif quiet:
         paint(answer.short())
     elif format != "table":
-        answer.write(format)
+        table = answer.table()
+        (table.choose(columns) if columns else table).write(format)
     else:
-        paint(answer.blocks())
+        paint(with_columns(answer.blocks(), answer.table(), columns) if columns else answer.blocks())
         paint(file for file in getattr(request, "saved", ()) if file not in answer.written)
     return max(answer.code, after(answer.judged, silent=quiet or format != "table"))
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from optilab.config.claims import CheckFile, Claim, ClaimsEntry, expectations
 from optilab.config.load import at_place, command_of, load, read
 from optilab.config.presets import algorithms
 from optilab.config.section import dump, schema_for
-from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, RaceConfig, RemedyConfig, SweepConfig
+from optilab.config.study import NETWORK_ALGOS, FunctionRaceConfig, SweepConfig
 from optilab.config.tree import Override, Tree
 from optilab.errors import (
     ConfigError,
@@ -74,8 +75,9 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
 
     def run(self, place: Place) -> Printed:
         """Each target is shown when it has been judged; an error of one leaves the others."""
-        for name, (kinds, what) in CONCERNS.items():
-            if name in self.given and not any(_may_be(target, kinds) for target in self.targets):
+        kinds = {_kind(target) for target in self.targets}
+        for name, (accepted, what) in CONCERNS.items():
+            if name in self.given and not kinds & {*accepted, ""}:
                 raise UsageError(f"applies to {what}, not to {listed(self.targets)}", self.flag(name))
         for target in self.targets:
             if re.search(r"\w *[<>=]", target) and not Path(target).exists():
@@ -117,19 +119,14 @@ CONCERNS = {
 """The options that mean nothing for other targets: the kinds of files that they are for."""
 
 
-def _is_file(target: str) -> bool:
-    """Whether a target is a file, and no run or study."""
-    return target.endswith((".yaml", ".yml")) or Path(target).is_file()
-
-
-def _may_be(target: str, kinds: Sequence[str]) -> bool:
-    """Whether a target is a file of such a kind, or one that is refused when it is read."""
-    if not _is_file(target):
-        return False
-    try:
-        return command_of(target) in kinds
-    except OptilabError:
-        return True
+def _kind(target: str) -> str:
+    """The command of a config or a study's file, `run` for a run or a study, nothing for a file that cannot be read,
+    which is refused in its turn."""
+    if not (target.endswith((".yaml", ".yml")) or Path(target).is_file()):
+        return "run"
+    with suppress(OptilabError):
+        return command_of(target)
+    return ""
 
 
 # --- what is judged ----------------------------------------------------------------------------------------
@@ -207,7 +204,7 @@ class Checker:
     def checks(self, target: str) -> Iterator[CheckedTarget]:
         """The claims of a target, judged; those of a file of claims one command at a time."""
         try:
-            if not _is_file(target):
+            if _kind(target) == "run":
                 for path in runs.select(self.place.folder, [target]):
                     yield _judged(runs.name_of(path), partial(self._read, path))
                 return
@@ -291,23 +288,17 @@ class Checker:
         from optilab.study import network_race, remedy, sweep
         from optilab.study.claims import of_study
 
-        asked: Any
-        plan: Any
-        if kind == "remedy":
-            asked = remedy.resolve(load(RemedyConfig, source, claimed), changes)
-            plan, label = remedy.plan(asked), asked.config.name
-        elif kind == "race":
-            raced = {"algos": algorithms(NETWORK_ALGOS), **source} if isinstance(source, dict) else source
-            asked = network_race.resolve(load(RaceConfig, raced, claimed), changes)
-            plan, label = network_race.plan(asked), asked.name
+        plans: Any = {"remedy": remedy, "race": network_race}.get(kind, sweep)
+        if kind == "train":
+            trained = load(TrainConfig, source, [*changes, *claimed])
+            asked = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
         else:
-            if kind == "sweep":
-                asked = sweep.resolve(load(SweepConfig, source, claimed), changes)
-            else:
-                trained = load(TrainConfig, source, [*changes, *claimed])
-                asked = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
-            plan, label = sweep.plan(asked, kind), asked.name
+            if kind == "race" and isinstance(source, dict):
+                source = {"algos": algorithms(NETWORK_ALGOS), **source}
+            asked = plans.resolve(load(schema_for(kind), source, claimed), changes)
+        plan = sweep.plan(asked, kind) if plans is sweep else plans.plan(asked)
         claims = _require(asked.expect)
+        label = asked.config.name if kind == "remedy" else asked.name
         jobs = JobOptions.of({"jobs": self.request.jobs})
         ran = studies.run(plan, runs.new_name(f"{label}-check"), jobs, self.place)
         if failed := next((outcome for outcome in ran.all if outcome.failed), None):

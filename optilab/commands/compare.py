@@ -36,6 +36,13 @@ Metric = Annotated[
 ]
 
 
+Labels = Annotated[
+    list[str] | None,
+    Flag("LABEL=NAME"),
+    Doc("Another name for the group with such a label, or a part of it; may be repeated"),
+]
+
+
 class ComparisonOptions(Request):
     """What groups of runs are compared by."""
 
@@ -55,6 +62,7 @@ class ComparisonOptions(Request):
         str | None, Flag("KEY,..."), Doc("Rows differ in these keys; average over the other settings")
     ] = None
     best: Annotated[bool, Doc("With --by: each row at its best other settings, which other seeds choose")] = False
+    label: Labels = None
 
     @model_validator(mode="after")
     def _measure_is_known(self) -> Self:
@@ -106,7 +114,9 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
         studies = [e for e in selection.entries if isinstance(e, Study) and e.manifest.get("looks")]
         ended = (study for study in studies if study.state == "done" and study.manifest["command"] != "train")
         looks = max([looks, *(study.earlier_looks + 1 for study in ended)])
-    side = compare_runs(selection.records, measure, options.baseline, by, options.best, selection.notes, looks)
+    side = compare_runs(
+        selection.records, measure, options.baseline, by, options.best, selection.notes, looks, options.label or ()
+    )
     return LabComparison(side, selection.entries)
 
 
@@ -213,10 +223,8 @@ class LabComparison(Answer):
 
     def chart(self) -> "Chart":
         """The curves of the groups, the best MOST of them."""
-        order = list(self.side.comparison.order) if self.side.comparison else []
-        order += [i for i in range(len(self.side.candidates)) if i not in order]
-        ranked = [self.side.candidates[i].groups for i in order[:MOST]]
-        return curves([run for groups in ranked for group in groups for run in group.runs.values()])
+        groups = [group for row in tables.ranked(self.side)[:MOST] for group in row.groups]
+        return curves([run for group in groups for run in group.runs.values()])
 
     def document(self) -> Mapping[str, Any]:
         side, comparison = self.side, self.side.comparison
@@ -225,12 +233,10 @@ class LabComparison(Answer):
             facts: dict[str, Any] = {
                 "group": candidate.label,
                 "settings": dict(candidate.settings),
-                "runs": {
-                    str(seed): str(run.path) for group in candidate.groups for seed, run in group.runs.items()
-                },
-                "outcomes": {str(seed): value for seed, value in candidate.outcomes.values.items()},
-                "worst": {str(seed): why for seed, why in candidate.outcomes.worst.items()},
-                "absent": {str(seed): why for seed, why in candidate.outcomes.absent.items()},
+                "runs": {str(n): str(run.path) for group in candidate.groups for n, run in group.runs.items()},
+                "outcomes": _by_seed(candidate.outcomes.values),
+                "worst": _by_seed(candidate.outcomes.worst),
+                "absent": _by_seed(candidate.outcomes.absent),
             }
             if comparison is not None:
                 own = comparison.rows[i]
@@ -259,6 +265,10 @@ class LabComparison(Answer):
             "notes": self._notes,
             "next_step": step.document() if (step := self.next_step) else None,
         }
+
+
+def _by_seed(values: Mapping[int, Any]) -> dict[str, Any]:
+    return {str(seed): value for seed, value in values.items()}
 
 
 def no_epoch(records: Sequence[Record]) -> DataError:

@@ -1,12 +1,13 @@
 """What a page adds to a comparison of trainings: charts, conditions, configs, and the commands that repeat them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf
 from typing import Any
 
 from optilab.call import Call
-from optilab.commands.charts.settings import Tried, importance_table, is_number, settings_chart
-from optilab.commands.charts.training import curvature_chart, curves_chart, layers_chart, shortened
+from optilab.commands.charts.settings import importance_table, outcomes, settings_chart, tried_axes
+from optilab.commands.charts.training import curvature_chart, curves_chart, layers_chart
+from optilab.commands.comparison_tables import ranked
 from optilab.errors import shell
 from optilab.runs import STUDY, Record, Study
 from optilab.runs.metrics import ROW, TESTED, metric_of
@@ -54,9 +55,7 @@ def question(side: RunComparison) -> str:
 
 def details(side: RunComparison, entries: Sequence[Record | Study]) -> Iterator[Block]:
     """The settings, the curves, what the trainings differ in and share, each of them, and how to repeat them."""
-    order = list(side.comparison.order) if side.comparison else []
-    order += [i for i in range(len(side.candidates)) if i not in order]
-    chosen = [group for i in order for group in side.candidates[i].groups]
+    chosen = [group for row in ranked(side) for group in row.groups]
     yield Sentence(_facts(side.records, len(chosen)), "dim")
     if blocks := [*_settings(side)]:
         yield Details("Settings", blocks)
@@ -95,11 +94,11 @@ def of_groups(
 
 def _settings(side: RunComparison) -> Iterator[Block]:
     """Which setting mattered, and the outcomes over the settings."""
-    tried, chart = Tried(side), settings_chart(side)
+    axes, chart = tried_axes(side), settings_chart(side)
     if chart is None:
         return
-    enough = len(tried.axes) > 1 and len(tried.rows) >= MIN_GROUPS * len(tried.axes)
-    if enough and (found := sorted(effects(tried.outcomes), key=lambda effect: -effect.part)):
+    enough = len(axes) > 1 and len(side.candidates) >= MIN_GROUPS * len(axes)
+    if enough and (found := sorted(effects(outcomes(side, axes)), key=lambda effect: -effect.part)):
         yield importance_table(found, side.measure)
     yield chart
 
@@ -123,7 +122,7 @@ def _training(chosen: Sequence[Group], grouping: Grouping, against: Group | None
             "scale; above the dashed limit of stability, steps along that direction grow on a quadratic. Thin: the "
             "curvature along the gradient, where it is positive."
         )
-        yield Details("Curvature", [Sentence(about, "dim"), curvature_chart(drawn), _last_curvature(drawn)])
+        yield Details("Curvature", [Sentence(about, "dim"), curvature_chart(drawn)])
     if layered := [own for own in drawn if own.layers]:
         about = (
             "Layer 1 is next to the input. A gradient that falls by orders of magnitude from the output to layer 1 "
@@ -133,19 +132,6 @@ def _training(chosen: Sequence[Group], grouping: Grouping, against: Group | None
         shown = [own for name in pair if (own := found.get(name)) is not None and own.layers] or layered[:1]
         table = Details("Every layer after its last epoch", [_last_layers(layered)], folded=True)
         yield Details("Layers", [Sentence(about, "dim"), layers_chart(shown), table])
-
-
-def _last_curvature(drawn: Sequence[History]) -> Table:
-    rows = [
-        [
-            own.name,
-            f"{last.epochs[-1]:g}",
-            *(f"{values[-1]:.3g}" for values in (last.sharpness, last.limit, last.along_gradient)),
-        ]
-        for own in drawn
-        if (last := own.curvature)
-    ]
-    return grid(["group", "epoch", "sharpness", "limit of stability", "along the gradient"], rows)
 
 
 def _last_layers(drawn: Sequence[History]) -> Table:
@@ -163,29 +149,21 @@ def _last_layers(drawn: Sequence[History]) -> Table:
 
 
 def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block]:
-    """How much was trained, what differed, and what was equal."""
+    """What was equal; what differed stands above the table."""
     around = [circumstances(record) for record in records]
     varied = varying(around)
     equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA]
     machine = [[key, value] for key, value in (around[0] if around else {}).items() if key not in varied]
-    blocks = list[Block]()
-    if differing := [*_differing(grouping)]:
-        blocks.append(grid(["setting", "values"], differing, left=(0, 1)))
-    if varied:
-        counted = [[key, _counted(counts)] for key, counts in varied.items()]
-        blocks.append(grid(["environment", "values"], counted, left=(0, 1)))
-    blocks.append(f"Equal in all: {title(grouping)}" if records else "")
-    for what, rows in (("settings", equal), ("facts of data, versions and machine", machine)):
-        table = grid(["", ""], rows, left=(0, 1), header=False)
-        blocks.append(Details(f"{len(rows)} equal {what}", [table], folded=True))
-    yield Details("Differences and common settings", blocks)
+    folded = [
+        Details(f"{len(rows)} equal {what}", [grid(["", ""], rows, left=(0, 1), header=False)], folded=True)
+        for what, rows in (("settings", equal), ("facts of data, versions and machine", machine))
+    ]
+    yield Details("Common settings", [f"Equal in all: {title(grouping)}" if records else "", *folded])
 
 
 def _facts(records: Sequence[Record], groups: int) -> str:
     """How much was trained, on which data, when."""
-    states: dict[str, int] = {}
-    for record in records:
-        states[record.state] = states.get(record.state, 0) + 1
+    states = Counter(record.state for record in records)
     ended = "" if states.keys() <= {"done"} else f" ({', '.join(f'{n:,} {state}' for state, n in states.items())})"
     parts = [plural(len(records), "training") + ended, plural(groups, "group")]
     for name, key in (("seeds", "seed"), ("epochs", "epochs")):
@@ -193,31 +171,7 @@ def _facts(records: Sequence[Record], groups: int) -> str:
         parts.append(f"{name} {ranges(numbers, MAX_NAMED)}")
     data = sorted({str(record.manifest.get("data", {}).get("dataset", "")) for record in records})
     days = sorted({str(record.manifest.get("created", ""))[:10] for record in records})
-    return ", ".join(
-        [*parts, f"data {', '.join(data)}", f"trained {' to '.join(dict.fromkeys((days[0], days[-1])))}"]
-    )
-
-
-def _differing(grouping: Grouping) -> Iterator[list[str]]:
-    """Every setting that differs: its values, numbers in ascending order, and how many runs have each."""
-    for key in grouping.differing:
-        counts: dict[str, int] = {}
-        sizes: dict[str, float] = {}
-        for group in grouping.groups:
-            value: Any = group.settings.get(key)
-            if value is not None:  # a hyperparameter of another optimizer
-                counts[text(value)] = counts.get(text(value), 0) + len(group.runs)
-                sizes[text(value)] = value if is_number(value) else inf
-        names = dict(zip(counts, shortened([*counts]), strict=True))
-        if counts:
-            yield [
-                key,
-                _counted({names[word]: counts[word] for word in sorted(counts, key=lambda word: sizes[word])}),
-            ]
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{value} in {plural(count, 'run')}" for value, count in counts.items())
+    return ", ".join([*parts, f"data {', '.join(data)}", f"trained {' to '.join(sorted({days[0], days[-1]}))}"])
 
 
 # --- runs and commands -------------------------------------------------------------------------------------

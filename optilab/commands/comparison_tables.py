@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from optilab.call import Call
 from optilab.runs import Record, Study, resume_command, sweep_of
-from optilab.runs.tables import again
 from optilab.show.blocks import NextStep
 from optilab.show.table import Column, Interval, interval_columns, interval_values
 from optilab.words import percent, plural, points, ranges, some
@@ -49,6 +48,12 @@ def to_confirm(comparison: "Comparison[int]") -> int:
     verdicts = [row.verdict for row in comparison.ranked if not row.diverged]
     open_ = [place for place, verdict in enumerate(verdicts, 1) if verdict != "worse"]
     return min(MOST_CONFIRMED, max([2, *open_]))
+
+
+def ranked(side: "RunComparison") -> "list[ComparedRuns]":
+    """The rows, best first, then those without an outcome."""
+    order = list(side.comparison.order) if side.comparison else []
+    return [side.candidates[i] for i in [*order, *(i for i in range(len(side.candidates)) if i not in order)]]
 
 
 # --- what differs ------------------------------------------------------------------------------------------
@@ -285,19 +290,16 @@ def _measured(side: "RunComparison") -> str:
 def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
     """How far the best row is from the next."""
     assert side.comparison is not None
-    best, second = (
-        side.comparison.baseline,
-        next(r for r in side.comparison.ranked if r.key != side.comparison.baseline.key),
-    )
-    own = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
-    if not own:
+    best = side.comparison.baseline
+    second = next(row for row in side.comparison.ranked if row.key != best.key)
+    apart = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
+    if not apart:
         return f"the same as {labels[second.key]}"
-    apart = f"{points(abs(own))} percentage points" if side.measure.share else f"{abs(own):.3g}"
-    both = second.difference
-    shared = ""
+    size = f"{points(abs(apart))} percentage points" if side.measure.share else f"{abs(apart):.3g}"
+    both, shared = second.difference, ""
     if both and both.paired and both.n < max(second.summary.n, best.summary.n):
         shared = f" on the {plural(both.n, 'shared seed')}"
-    return f"{apart} {'below' if own > 0 else 'above'} {labels[second.key]}{shared}"
+    return f"{size} {'below' if apart > 0 else 'above'} {labels[second.key]}{shared}"
 
 
 def at_stake(side: "RunComparison") -> list[str]:
@@ -350,40 +352,21 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
     diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
     if learned_nothing([candidate.outcomes for candidate in side.candidates], side.measure.rises):
         return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
-    limits = NextStep(diagnose, f"says what limits {'the best' if len(found.order) > 1 else 'it'}")
-    more, seeds = further_seeds(found), max(len(group.runs) for group in side.grouping.groups)
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
-    if better or len(found.possible_best) < 2:
-        return limits
-    if study is None:
-        return _further_of_one(side, found, more) or limits
-    plain = (
-        study.state == "done" and not side.problems and side.measure.at == "last" and side.measure.target is None
-    )
-    again = partial(resume_command, study.path, "resume", str(study.manifest["command"]))
-    if plain and study.manifest["command"] == "sweep" and sweep_of(study.path) is None and not study.confirmation:
-        count, new = to_confirm(found), new_seeds(asked_of(study))
-        what = f"trains the {count} settings with the best means again, each from {new} new seeds"
-        return NextStep(again(confirm=count), f"{what}: {plural(count * new, 'training')}")
-    option = "confirm_seeds" if sweep_of(study.path) else "seeds"
-    if plain and study.manifest["command"] in ("sweep", "remedy") and more and seeds + more <= MAX_SEEDS:
-        what = f"trains {plural(more, 'more seed')} of each of these {len(side.candidates)}"
-        larger: Any = {option: seeds + more}
-        return NextStep(again(**larger), f"{what} to {what_they_show(found, dict(enumerate(_labels(side))))}")
-    return limits
-
-
-def _further_of_one(side: "RunComparison", found: "Comparison[int]", more: int) -> NextStep | None:
-    """More seeds of the row with the fewest among those that may be the best; None where no number would tell."""
-    groups = [side.candidates[i].groups[0] for i in found.possible_best]
-    if not more or any(not group.runs for group in groups):
-        return None
-    group = min(groups, key=lambda group: len(group.runs))
-    record, after = next(iter(group.runs.values())), max(max(group.runs) for group in groups) + 1
-    what = (
-        f"trains {plural(more, 'more seed')} of {group.label}, which the other rows that may be the best need, too"
-    )
-    return NextStep(again(record.path, seed=after, seeds=more), what)
+    plain = side.measure.at == "last" and side.measure.target is None and not side.problems
+    if study and plain and study.state == "done" and not better and len(found.possible_best) > 1:
+        command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
+        again = partial(resume_command, study.path, "resume", command)
+        if command == "sweep" and not confirmed and not study.confirmation:
+            count, new = to_confirm(found), new_seeds(asked_of(study))
+            what = f"trains the {count} settings with the best means again, each from {new} new seeds"
+            return NextStep(again(confirm=count), f"{what}: {plural(count * new, 'training')}")
+        more, seeds = further_seeds(found), max(len(group.runs) for group in side.grouping.groups)
+        if command in ("sweep", "remedy") and more and seeds + more <= MAX_SEEDS:
+            what = f"trains {plural(more, 'more seed')} of each of these {len(side.candidates)}"
+            larger: Any = {"confirm_seeds" if confirmed else "seeds": seeds + more}
+            return NextStep(again(**larger), f"{what} to {what_they_show(found, dict(enumerate(_labels(side))))}")
+    return NextStep(diagnose, f"says what limits {'the best' if len(found.order) > 1 else 'it'}")
 
 
 def _closest(comparison: "Comparison[Any]") -> "tuple[Any, int] | None":

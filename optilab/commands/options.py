@@ -71,15 +71,37 @@ class SilentOptions(OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print nothing; the exit status is the result")] = False
 
 
-class FormatOptions(Request):
+def _names(texts: list[str] | None) -> list[str] | None:
+    """The names of comma-separated lists."""
+    return texts and [name.strip() for text in texts for name in text.split(",")]
+
+
+class ColumnOptions(Request):
     GROUP: ClassVar[str] = "Output"
-    CONFLICTS: ClassVar[Conflicts] = (("json_", "format"),)
+
+    columns: Annotated[
+        list[str] | None,
+        AfterValidator(_names),
+        Flag("NAME,..."),
+        Doc("Columns of the table, by their headings or keys of CSV"),
+    ] = None
+
+
+class FormatOptions(ColumnOptions):
+    GROUP: ClassVar[str] = "Output"
+    CONFLICTS: ClassVar[Conflicts] = (("json_", "format"), ("json_", "columns"))
 
     format: Annotated[
         Format,
         Flag("FORMAT"),
         Doc(listed(FORMATS, "or")),
     ] = "table"
+
+    @model_validator(mode="after")
+    def _json_is_whole(self) -> Self:
+        if self.columns and self.format == "json":
+            raise refusal("expected another format than json, whose documents are whole", "columns")
+        return self
 
 
 class FolderOptions(Request):

@@ -13,6 +13,7 @@ from optilab.commands.options import (
     OUT,
     PICTURES,
     QUIET,
+    FormatOptions,
     OutputOptions,
     PictureOptions,
     StudyOptions,
@@ -50,7 +51,7 @@ EXAMPLES = (
 )
 
 
-class RaceOptions(PictureOptions, OutputOptions):
+class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
     """What both kinds of races have."""
 
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}

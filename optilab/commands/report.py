@@ -10,17 +10,17 @@ from pydantic import Field
 
 from optilab.commands.answer import Printed
 from optilab.commands.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
-from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, OutputOptions
+from optilab.commands.options import QUIET, RUN_NAMES, ColumnOptions, FolderOptions, OutputOptions
 from optilab.commands.request import Place, options_of
 from optilab.commands.results import LabStudy
 from optilab.marks import Argument, Flag
 from optilab.runs import Record, Study
 from optilab.show import terminal
-from optilab.show.blocks import Block, Verbatim, Verdict
-from optilab.show.page import page_file, write_page
+from optilab.show.blocks import Block, Verbatim, Verdict, with_columns
+from optilab.show.page import page_file, render, write_page
 
 
-class Report(ComparisonOptions, FolderOptions, OutputOptions):
+class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
     """Write runs and studies as one HTML page: verdict, table, curves, layers, settings, configs, commands.
 
     The page is self-contained. The command overwrites its own pages only. For a race on trainings, the report covers
@@ -44,15 +44,17 @@ class Report(ComparisonOptions, FolderOptions, OutputOptions):
         path = page_file(self.out, self.flag("out"))
         with terminal.busy("reading the runs"):
             answer, left_out = _answer(self, place)
-            content = answer.page(self.title)
+            blocks = answer.painted()
+            blocks = with_columns(blocks, answer.table(), self.columns) if self.columns else blocks
+            content = render(self.title or answer.question, blocks)
         write_page(path, content)
         shown: dict[str, Any] = {"comparison": answer.document()}
         if isinstance(answer, LabStudy) and answer.heats is not None:
             from optilab.commands.race_tables import document  # with NumPy
 
             shown = {"race": document(answer.heats, answer.entry)}
-        blocks: list[Block] = [Verdict(answer.verdict), *(f"note: {one}" for one in left_out), str(path)]
-        return Written(blocks, {"page": str(path), "bytes": len(content), **shown}, [Verbatim(path)])
+        shown_blocks: list[Block] = [Verdict(answer.verdict), *(f"note: {text}" for text in left_out), str(path)]
+        return Written(shown_blocks, {"page": str(path), "bytes": len(content), **shown}, [Verbatim(path)])
 
 
 class Written(Printed):

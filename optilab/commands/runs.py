@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from optilab.study.curves import Curve, Histories
     from optilab.study.diff import Diff, Pairs
     from optilab.study.groups import Selection
-    from optilab.study.listing import Condition, ListedRun
+    from optilab.study.listing import ListedRun
 
 _RUN = "20261124-143512-sigmoid-1c2d9e05"  # a name as `train` makes them
 
@@ -75,21 +75,15 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
     quiet: Annotated[bool, QUIET, Doc("Print the names and nothing else")] = False
 
     def run(self, place: Place) -> Answer:
-        names, where = self.names or [], self.where or []
+        names = self.names or []
         if self.runs_dir is not None and not place.folder.is_dir():
             near = did_you_mean(place.folder.name, [path.name for path in place.folder.parent.glob("*/")])
             raise RunError(f"no runs in {place.folder}: there is no such directory{near}", "--runs-dir")
         paths = runs.select(place.folder, names)
-        conditions: list[Condition] = []
-        if where:
-            from optilab.study.listing import read_conditions
-
-            conditions = read_conditions(where)
-        entries, unreadable = _read(paths) if names else runs.entries(place.folder)
-        if self.quiet and not (where or self.sort or names):
-            return Printed([], {}, [Verbatim(entry.name) for entry in entries])
         from optilab.study import listing
 
+        conditions = listing.read_conditions(self.where or [])
+        entries, unreadable = _read(paths) if names else runs.entries(place.folder)
         axes = None
         if names and len(entries) == 1 and isinstance(study := entries[0], Study):
             found, axes = listing.trials(study)
@@ -101,8 +95,8 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
         if unreadable and not self.quiet:
             terminal.note(_skipped(unreadable, place.folder))
         empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
-        if found and where:
-            empty = f"no run in {place.folder} meets {' and '.join(where)}"
+        if found and self.where:
+            empty = f"no run in {place.folder} meets {' and '.join(self.where)}"
         return RunList(lines, axes, empty)
 
 
@@ -441,6 +435,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         Flag("PART"),
         Doc("Draw only the loss, accuracy, curvature or layers of the runs"),
     ] = None
+    label: compare.Labels = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
     def run(self, place: Place) -> Printed:
@@ -455,7 +450,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
         left_out: Mapping[str, Sequence[Record]] = {}
         if chart is None:
-            found = histories(selection.records)
+            found = histories(selection.records, self.label or ())
             if not found.groups:
                 raise compare.no_epoch(found.without_epochs)
             chart, facts = training_chart(found, self.panel), _plot_document(found, file)

@@ -1,6 +1,6 @@
 """What an answer is made of, before a terminal, a page or a notebook paints it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,17 @@ class Details:
 
 
 Block = str | Command | Sentence | Verdict | NextStep | Table | Chart | Details
+
+
+def with_columns(blocks: Iterable[Block], table: Table, names: Sequence[str]) -> list[Block]:
+    """The blocks with the named columns alone in every table that has them all; in none, the columns of `table`, the
+    answer's, come first. UsageError for a column that `table` lacks."""
+    first, blocks = table.choose(names), [*blocks]
+    chosen = [
+        block.choose(names) if isinstance(block, Table) and set(names) <= block.names.keys() else block
+        for block in blocks
+    ]
+    return chosen if chosen != blocks else [first, *blocks]
 
 
 def paint(blocks: Iterable[Block]) -> None:

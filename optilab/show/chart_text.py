@@ -5,7 +5,7 @@ Contours, bands and details need a file or a page.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from string import ascii_lowercase
 from typing import Any
 
@@ -126,20 +126,21 @@ class _Canvas:
 def _panel(panel: Panel, keys: Sequence[str], columns: int, braille: bool) -> Text:
     """The marks in a frame with a title and the values at its ends; below a map what its shades mean."""
     canvas = _Canvas(panel, keys, columns, braille)
-    for mark in panel.marks:
-        if not getattr(mark, "detail", False):
-            PAINTERS[type(mark)](mark, canvas)
-    side, corner, floor = "│└─" if braille else "|+-"
-    heats = [mark.scale.label for mark in panel.marks if isinstance(mark, Heatmap)]
+    marks = [mark for mark in panel.marks if not getattr(mark, "detail", False)]
+    for mark in marks:
+        PAINTERS[type(mark)](mark, canvas)
+    edge, corner, floor = "│└─" if braille else "|+-"
+    heats = [mark.scale.label for mark in marks if isinstance(mark, Heatmap)]
     title = ", ".join(filter(None, (panel.title, *heats))) or panel.y.label * (not panel.is_plane)
     title += ", log scale" * (panel.y.log and not heats)
-    title = "   ".join(filter(None, (title, *_named(panel, braille))))
-    lines = [Text(f"{'':{GUTTER}} {title}")]
+    named = [mark for mark in marks if isinstance(mark, Points | Threshold) and mark.name and _sign(mark, braille)]
+    title = "   ".join(filter(None, (title, *(f"{_sign(mark, braille)} {mark.name}" for mark in named))))
     labels = _row_labels(panel.y, canvas.lines)
     if panel.is_plane and not panel.y.names:
         labels[canvas.lines // 2] = panel.y.label
+    lines = [Text(f"{'':{GUTTER}} {title}")]
     for row, line in enumerate(canvas.rows()):
-        lines.append(Text(f"{labels.get(row, '')[: GUTTER - 1]:>{GUTTER - 1}} {side}", "bright_black") + line)
+        lines.append(Text(f"{labels.get(row, '')[: GUTTER - 1]:>{GUTTER - 1}} {edge}", "bright_black") + line)
     low, high = (panel.x.names[0], panel.x.names[-1]) if panel.x.names else _ends(panel.x)
     between = f"{panel.x.label}{', log scale' * panel.x.log}".center(max(columns - len(low) - len(high), 1))
     lines.append(Text(f"{'':{GUTTER}}{corner}{floor * columns}", "bright_black"))
@@ -147,17 +148,11 @@ def _panel(panel: Panel, keys: Sequence[str], columns: int, braille: bool) -> Te
     return Text("\n").join([*lines, *([Text(f"{'':{GUTTER}} {canvas.below}")] if canvas.below else [])])
 
 
-def _named(panel: Panel, braille: bool) -> Iterator[str]:
-    """What the signs of places mean."""
-    for mark in panel.marks:
-        if isinstance(mark, Points) and mark.name and not mark.detail:
-            yield f"{_sign(mark, braille)} {mark.name}"
-        elif isinstance(mark, Threshold) and mark.x is not None:
-            yield f"{mark.name[:1].upper()} {mark.name}"
-
-
-def _sign(points: Points, braille: bool) -> str:
-    return SYMBOLS.get(points.symbol, (points.name[:1],) * 2)[not braille]
+def _sign(mark: Points | Threshold, braille: bool) -> str:
+    """The symbol of a place, or the first letter of its name; a line across at a value of x has a capital."""
+    if isinstance(mark, Threshold):
+        return "" if mark.x is None else mark.name[:1].upper()
+    return SYMBOLS.get(mark.symbol, (mark.name[:1],) * 2)[not braille]
 
 
 def _row_labels(scale: Scale, lines: int) -> dict[int, str]:
@@ -207,35 +202,32 @@ def _threshold(line: Threshold, canvas: _Canvas) -> None:
         for x in np.arange(0, 1, 4 / canvas.columns):
             canvas.sign(x, float(canvas.panel.y.place(line.y)), ".", "bright_black")
     elif line.x is not None:
-        canvas.sign(float(canvas.panel.x.place(line.x)), 1.0, line.name[:1].upper(), "bold")
+        canvas.sign(float(canvas.panel.x.place(line.x)), 1.0, _sign(line, canvas.braille), "bold")
 
 
 def _heatmap(heat: Heatmap, canvas: _Canvas) -> None:
     """A shade for the cell in the middle of a character, or the letter of its kind."""
-    height, width = heat.values.shape
     rows, columns = (
         ((np.arange(n) + 0.5) / n * size).astype(int)
-        for n, size in ((canvas.lines, height), (canvas.columns, width))
+        for n, size in zip((canvas.lines, canvas.columns), heat.values.shape, strict=True)
     )
     values = np.asarray(heat.values, float)
-    gone = np.isnan(values) if heat.gone is None else np.asarray(heat.gone)
+    gone = np.zeros(values.shape, bool) if heat.gone is None else np.asarray(heat.gone)
     known = values[np.isfinite(values) & ~gone]
-    ends = heat.scale.ends if heat.scale.is_set else (known.min(), known.max()) if known.size else (0.0, 1.0)
-    scale = Scale("", float(ends[0]), float(ends[1]), heat.scale.log, heat.scale.unit)
+    low, high = heat.scale.ends if heat.scale.is_set else (known.min(), known.max()) if known.size else (0.0, 1.0)
+    scale = replace(heat.scale, low=float(low), high=float(high))
     for (row, column), at in np.ndenumerate(scale.place(values[np.ix_(rows, columns)])):
         value, is_gone = values[rows[row], columns[column]], gone[rows[row], columns[column]]
         if heat.kinds:
             cell = (".", "bright_black") if value < 0 else (_letter(int(value)), _color(int(value)))
         elif is_gone or not np.isfinite(value):
-            cell = ("x", "red") if heat.gone is not None and is_gone else ("?", "bright_black")
+            cell = ("x", "red") if is_gone else ("?", "bright_black")
         else:
             cell = RAMP[int(min(1.0, max(0.0, at)) * 9)], ""
         canvas.cells[canvas.lines - 1 - row, column] = cell
     if not heat.kinds:
-        low, high = _ends(scale)
-        canvas.below = f"'{RAMP[0]}' {low}   '{RAMP[-1]}' {high}" + "   x diverged" * bool(
-            heat.gone is not None and gone.any()
-        )
+        low_text, high_text = _ends(scale)
+        canvas.below = f"'{RAMP[0]}' {low_text}   '{RAMP[-1]}' {high_text}" + "   x diverged" * bool(gone.any())
 
 
 def _nothing(mark: Any, canvas: _Canvas) -> None:

@@ -115,7 +115,9 @@ ANSWER = {"mean": 0, "cost": 1, "verdict": 2}
 
 
 def _place(column: Column) -> int:
-    """The answer comes first, and settings, which the name of a row has, come last."""
+    """The answer comes first, and settings, which the name of a row has, come last; chosen columns have their order."""
+    if column.detail < 0:
+        return 0
     return len(ANSWER) + 1 if column.only == "values" else ANSWER.get(column.key, len(ANSWER))
 
 

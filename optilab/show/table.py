@@ -7,7 +7,7 @@ themselves. Each writer escapes what its format would act on: a name is text in 
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rich import table as rich_table
@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from optilab.call import Command
-from optilab.errors import printable
+from optilab.errors import UsageError, did_you_mean, printable
 from optilab.files import table as csv_table
 from optilab.show import terminal
 
@@ -30,7 +30,8 @@ class Column:
     left: bool = False
     """Text, not numbers."""
     detail: int = 0
-    """On a terminal that is too narrow, the columns with the highest detail are left out first; 0: never."""
+    """On a terminal that is too narrow, the columns with the highest detail are left out first; 0: never, and below 0
+    not even where no row has a value."""
     only: Literal["", "text", "values"] = ""
     """Leave it out of formats that hold values, or of those that show text."""
     plain: str = ""
@@ -70,18 +71,31 @@ class Table:
     notes: Sequence[str | Command] = ()
     header: bool = True
 
+    @property
+    def names(self) -> dict[str, Column]:
+        """The columns by the names that choose them: the keys of their values, and their headings."""
+        headed = {column.title: column for column in self.columns if column.title}
+        return {**headed, **{column.key: column for column in self.columns}}
+
+    def choose(self, names: Sequence[str], where: str = "--columns") -> "Table":
+        """The same with these columns alone, in this order, in every format. UsageError for an unknown one."""
+        known = self.names
+        if wrong := [name for name in names if name not in known]:
+            shown = list(dict.fromkeys(column.title or column.key for column in self.columns))
+            near = did_you_mean(wrong[0], list(known))
+            raise UsageError(f"expected names of columns ({', '.join(shown)}), got {wrong[0]!r}{near}", where)
+        chosen = [replace(c, title=c.title or c.key, detail=-1, only="") for c in map(known.__getitem__, names)]
+        return replace(self, columns=chosen)
+
     def write(self, format: str) -> None:
         """Print it in any format but `json`; the notes belong to the medium."""
-        if self.header:
-            write(format, self.columns, self.rows)
-        else:
-            _terminal(self.columns, self.rows, header=False)
+        WRITERS[format](self)
 
     def texts(self, most: int = 0, settings: bool = False) -> tuple[list[Column], list[list[str]]]:
-        """The columns that have a value, and the cells as text, of a table of more than `most` rows without those in
-        the middle; with the `settings` that are values only."""
-        columns = [column for column in self.columns if column.only != "values" or (settings and column.title)]
-        columns = [column for column in columns if any(cell(column, row) for row in self.rows)]
+        """The columns of formats that show text, and the cells, of a table of more than `most` rows without those in
+        the middle; with the `settings` that are values only. A column without a value is left out."""
+        columns = [c for c in self.columns if c.only != "values" or (settings and c.title)]
+        columns = [c for c in columns if c.detail < 0 or not self.rows or any(cell(c, row) for row in self.rows)]
         cells = [[cell(column, row) for column in columns] for row in self.rows]
         if most and len(cells) > most + 1:
             cells[most // 2 : -most // 2] = [["..."] * len(columns)]
@@ -90,7 +104,15 @@ class Table:
     def lines(self, most: int = 0) -> Iterator[str]:
         """Rows as lines of text."""
         columns, cells = self.texts(most)
-        return _lines(columns, cells, self.header)
+        rows = [[printable(text).replace("\n", " ") for text in row] for row in cells]
+        rows = [[*map(_heading, columns)], *rows] if self.header else rows
+        widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
+        for row in rows:
+            padded = []
+            for column, text, width in zip(columns, row, widths, strict=True):
+                room = " " * (width - cell_len(text))
+                padded.append(text + room if column.left else room + text)
+            yield (" " * GAP).join(padded).rstrip()
 
 
 def grid(
@@ -99,20 +121,6 @@ def grid(
     """A table of texts; the columns in `left` are no numbers."""
     columns = [Column(str(i), heading, left=i in left) for i, heading in enumerate(headings)]
     return Table(columns, [{str(i): text for i, text in enumerate(row)} for row in rows], header=header)
-
-
-def write(format: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a table in any format but `json`, which is the business of `terminal.document`.
-
-    A value that a row lacks, or that is None, is an empty cell.
-    """
-    WRITERS[format](columns, rows)
-
-
-def _texts(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> tuple[list[Column], list[list[str]]]:
-    """The columns of a format that shows text, and their cells."""
-    columns = [column for column in columns if column.only != "values"]
-    return columns, [[cell(column, row) for column in columns] for row in rows]
 
 
 def cell(column: Column, row: Mapping[str, Any]) -> str:
@@ -126,71 +134,53 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _terminal(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], header: bool = True) -> None:
+def _terminal(table: Table) -> None:
     """For people: aligned, with the columns that the terminal has room for; in a pipe a row is one line, for grep."""
-    columns, cells = _texts(columns, rows)
-    shown = _fitting(columns, cells)
-    columns, cells = [columns[i] for i in shown], [[row[i] for i in shown] for row in cells]
     if not terminal.out.is_terminal:  # rich would take half a minute for 100,000 rows
-        terminal.out.out("\n".join(_lines(columns, cells, header)), highlight=False)
+        terminal.out.out("\n".join(table.lines()), highlight=False)
         return
-    table = rich_table.Table(
-        box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=header
+    columns, cells = table.texts()
+    shown = list(range(len(columns)))
+    widths = [max(len(_heading(column)), *(len(row[i]) for row in cells), 0) for i, column in enumerate(columns)]
+    for i in sorted(shown, key=lambda i: -columns[i].detail):
+        if sum(widths[j] + GAP for j in shown) - GAP <= terminal.out.width or columns[i].detail <= 0:
+            break
+        shown.remove(i)
+    drawn = rich_table.Table(
+        box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=table.header
     )
-    for index, column in enumerate(columns):
-        justify: Literal["left", "right"] = "left" if column.left else "right"
+    for i in shown:
+        justify: Literal["left", "right"] = "left" if columns[i].left else "right"
         # What stands first is a name, to be typed again: it is never folded.
-        table.add_column(Text(_heading(column)), justify=justify, overflow="fold", no_wrap=index == 0)
+        drawn.add_column(Text(_heading(columns[i])), justify=justify, overflow="fold", no_wrap=i == shown[0])
     for row in cells:
-        table.add_row(*(Text(printable(text)) for text in row))
-    terminal.out.print(table)
+        drawn.add_row(*(Text(printable(row[i])) for i in shown))
+    terminal.out.print(drawn)
 
 
 def _heading(column: Column) -> str:
     return printable(column.title).replace("\n", " ")
 
 
-def _lines(columns: Sequence[Column], cells: Sequence[Sequence[str]], header: bool) -> Iterator[str]:
-    rows = [[printable(text).replace("\n", " ") for text in row] for row in cells]
-    rows = [[*map(_heading, columns)], *rows] if header else rows
-    widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
-    for row in rows:
-        padded = []
-        for column, text, width in zip(columns, row, widths, strict=True):
-            room = " " * (width - cell_len(text))
-            padded.append(text + room if column.left else room + text)
-        yield (" " * GAP).join(padded).rstrip()
-
-
-def _fitting(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
-    """The columns that a terminal has room for; all of them in a pipe."""
-    shown = [i for i in range(len(columns)) if any(row[i] for row in cells) or not columns[i].detail]
-    if not terminal.out.is_terminal:
-        return shown
-    widths = [max(len(columns[i].title), *(len(row[i]) for row in cells), 0) for i in range(len(columns))]
-    for i in sorted(shown, key=lambda i: -columns[i].detail):
-        if sum(widths[j] + GAP for j in shown) - GAP <= terminal.out.width or not columns[i].detail:
-            break
-        shown.remove(i)
-    return shown
-
-
 # --- documents ---------------------------------------------------------------------------------------------
 
 
-def _csv(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
-    """The values themselves, a line for each row."""
-    keys = [column.key for column in columns if column.only != "text"]
-    values = [{key: row.get(key) for key in keys} for row in rows]
-    safe = [
-        {printable(key): printable(v) if isinstance(v, str) else v for key, v in row.items()} for row in values
-    ]
-    _print(csv_table(safe).decode())
+def _csv(table: Table) -> None:
+    """The values themselves, a line for each row; an interval that was chosen is one text."""
+    columns = [column for column in table.columns if column.only != "text"]
+    rows = [{printable(column.key): _value(column, row) for column in columns} for row in table.rows]
+    _print(csv_table(rows).decode())
 
 
-def _markdown(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
+def _value(column: Column, row: Mapping[str, Any]) -> Any:
+    value = row.get(column.key)
+    value = cell(column, row) if isinstance(value, tuple) else value
+    return printable(value) if isinstance(value, str) else value
+
+
+def _markdown(table: Table) -> None:
     """A table of GitHub's Markdown."""
-    columns, cells = _texts(columns, rows)
+    columns, cells = table.texts()
     rules = [":--" if column.left else "--:" for column in columns]
     lines = [[markdown(column.title) for column in columns], rules, *([markdown(c) for c in row] for row in cells)]
     _print("".join(f"| {' | '.join(line)} |\n" for line in lines))
@@ -217,9 +207,9 @@ _LATEX = {
 }
 
 
-def _latex(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
+def _latex(table: Table) -> None:
     """A tabular environment with the rules of the package booktabs."""
-    columns, cells = _texts(columns, rows)
+    columns, cells = table.texts()
     places = "".join("l" if column.left else "r" for column in columns)
     heading = " & ".join(latex(column.title) for column in columns)
     lines = [
@@ -249,7 +239,7 @@ def _number(cell: str) -> str:
     return re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", latex(cell)).replace(" \\%", "\\,\\%")
 
 
-WRITERS: Mapping[str, Callable[[Sequence[Column], Sequence[Mapping[str, Any]]], None]] = {
+WRITERS: Mapping[str, Callable[[Table], None]] = {
     "table": _terminal,
     "csv": _csv,
     "markdown": _markdown,

@@ -16,6 +16,7 @@ from optilab.study.groups import (
     Grouping,
     distinguishing_keys,
     groups,
+    relabeled,
     settings_label,
     short,
     text,
@@ -87,21 +88,24 @@ def compare_runs(
     best: bool = False,
     left_out: Sequence[str] = (),
     looks: int = 0,
+    labels: Sequence[str] = (),
 ) -> RunComparison:
     """Compare the runs by `measure`, each group with `baseline` (a label, a config's or run's name) or the best.
 
     `by` names the keys, sections or words of labels (`lr`) that tell rows apart; each row is then averaged over the
     settings that differ otherwise and that all rows have. With `best` each row has at each seed the setting that is the
     best of its own on the other seeds. `left_out` has a note for each run that is not among them. `looks`: how often
-    their study was compared before; see `level_after`. UsageError for keys, names and metrics that do not exist; see
-    also `groups` and `values_of`.
+    their study was compared before; see `level_after`. `labels` rename rows; see `relabeled`. UsageError for keys,
+    names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
+    grouping = grouping if by else replace(grouping, groups=relabeled(grouping.groups, labels))
     values = values_of(grouping.groups, measure)
     if isinstance(measure.at, int) and all(group.values.keys() == group.worst.keys() for group in values):
         longest = max((len(record.rows()) for record in records), default=0)
         raise UsageError(f"--at: expected an epoch from 1 to {longest}, got {measure.at}")
     rows, problems = _rows(grouping, values, by, best, measure.higher)
+    rows = [*relabeled(rows, labels)] if by else rows
     outcomes = {i: row.outcomes.values for i, row in enumerate(rows)}
     reference = None if baseline is None else _named(rows, baseline)
     if best and not any(outcomes.values()):

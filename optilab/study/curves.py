@@ -14,7 +14,7 @@ import numpy as np
 from optilab.optimize.objective import Floats
 from optilab.runs import Record, Row, read_records, score
 from optilab.runs.metrics import ROW, metric_of
-from optilab.study.groups import Grouping, groups, short, text
+from optilab.study.groups import Grouping, groups, relabeled, short, text
 from optilab.study.listing import config_of, variant_of
 from optilab.study.measure import bounds
 
@@ -104,17 +104,17 @@ class Histories:
     repeated: tuple[Record, ...]
 
 
-def histories(records: Sequence[Record]) -> Histories:
-    """The curves of runs, by group. Groups without an epoch are left out of the labels as well."""
+def histories(records: Sequence[Record], labels: Sequence[str] = ()) -> Histories:
+    """The curves of runs, by group, relabeled. Groups without an epoch are left out of the labels as well."""
     grouping = groups(records)
     found = [history(group.label, group.runs) for group in grouping.groups]
     pairs = list(zip(grouping.groups, found, strict=True))
     empty = [record for group, curves in pairs if curves is None for record in group.runs.values()]
     if empty and any(found):
         return replace(
-            histories([record for record in records if record not in empty]), without_epochs=tuple(empty)
+            histories([record for record in records if record not in empty], labels), without_epochs=tuple(empty)
         )
-    drawn = tuple(curves for curves in found if curves is not None)
+    drawn = relabeled([curves for curves in found if curves is not None], labels)
     return Histories(drawn, title(grouping), tuple(empty), grouping.repeated)
 
 

@@ -10,9 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from optilab import runs
 from optilab.config.section import dump
@@ -22,7 +22,7 @@ from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, 
 from optilab.optimize.own import is_user_code
 from optilab.runs import Record, Row, Study
 from optilab.runs.record import MANIFEST
-from optilab.words import listed, plural
+from optilab.words import listed, plural, some
 
 _MEASURED = ("probes", "curvature", "curvature.every", "curvature.images")
 NOT_SETTINGS = frozenset(
@@ -37,6 +37,11 @@ STAGE = "stage"
 """The column of trials.csv of a race: tuning, finalist or final."""
 
 _LABEL_CHARACTERS = 48
+MAX_LISTED = 6
+"""Labels that a refusal lists."""
+
+L = TypeVar("L", bound=Any)
+"""A group, or another dataclass with a label."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,22 @@ def groups(records: Iterable[Record], by: Iterable[str] = ()) -> Grouping:
     )
 
 
+def relabeled(items: Sequence[L], labels: Sequence[str]) -> tuple[L, ...]:
+    """Groups or rows with other labels: each of `labels` is LABEL=NAME, with a part of the label of exactly one of
+    them. UsageError for another text."""
+    names = {item.label: item.label for item in items}
+    for text in labels:
+        part, sign, name = text.partition("=")
+        matches = [label for label in names if label == part] or [label for label in names if part in label]
+        if not (sign and part and name and len(matches) == 1):
+            near = did_you_mean(part, list(names))
+            known = some([shown(label) for label in names], MAX_LISTED)
+            accepted = f"LABEL=NAME with a part of exactly one label of {known}"
+            raise UsageError(f"expected {accepted}, got {shown(text)}{near}", "--label")
+        names[matches[0]] = name
+    return tuple(replace(item, label=names[item.label]) for item in items)
+
+
 def planned_labels(configs: Iterable[TrainConfig]) -> list[str]:
     """The labels of the groups that trainings of these configs, on the same images, will make."""
     distinct = _Distinct()
@@ -265,11 +286,19 @@ def asked_of(study: Study) -> dict[str, Any]:
 
 
 def _labels(different: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """One label per group: its settings with short keys; the configs' names where those are shorter."""
+    """One label per group: its settings with short keys; where those are long, the configs' names, or where names are
+    the same the first settings that tell all groups apart."""
     keys = distinguishing_keys(list(dict.fromkeys(key for tree in different for key in tree)), different)
     labels = [settings_label(tree, keys) or name for tree, name in zip(different, names, strict=True)]
-    distinct = len(set(names)) == len(names)
-    return list(names) if distinct and max(map(len, labels), default=0) > _LABEL_CHARACTERS else labels
+    if max(map(len, labels), default=0) <= _LABEL_CHARACTERS:
+        return labels
+    if len(set(names)) == len(names):
+        return list(names)
+    counts = [
+        len({json.dumps([tree.get(key) for key in keys[:n]]) for tree in different}) for n in range(len(keys) + 1)
+    ]
+    telling = [key for key, fewer, more in zip(keys, counts, counts[1:], strict=False) if more > fewer]
+    return [settings_label(tree, telling) or name for tree, name in zip(different, names, strict=True)]
 
 
 def settings_label(tree: Mapping[str, Any], keys: Sequence[str]) -> str:

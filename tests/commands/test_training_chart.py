@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from matplotlib.collections import QuadMesh
 from PIL import Image
 
 from optilab import runs
@@ -85,7 +86,8 @@ def test_few_seeds_have_no_band(tmp_path, seeds):
 
 def layers(drawn):
     """The heat maps in the order of their columns: per quantity, from the first group to the last."""
-    images = [axes.images[0] for axes in drawn.axes if axes.images]
+    maps = [axes for axes in drawn.axes if axes.texts]
+    images = [mesh for axes in maps for mesh in axes.collections if isinstance(mesh, QuadMesh)]
     return [image for column in range(3) for image in images[column::3]]
 
 
@@ -94,7 +96,6 @@ def test_layers_stand_from_the_input_up_on_one_scale(two):
     images = layers(drawn)
     assert len(images) == 6
     stuck, good = images[:2]
-    assert stuck.origin == "lower"
     assert stuck.get_array().data[:, 0] == pytest.approx(VANISHING)
     assert [label.get_text() for label in stuck.axes.get_yticklabels()] == ["1", "2", "3", "4", "5", "out"]
     assert stuck.norm.vmin == good.norm.vmin == pytest.approx(1e-5)

@@ -9,8 +9,9 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from optilab.errors import UsageError
 from optilab.show import terminal
-from optilab.show.table import Column, latex, markdown, write
+from optilab.show.table import Column, Table, latex, markdown
 from tests.hostile import HOSTILE, LIVE
 
 COLUMNS = [
@@ -26,7 +27,7 @@ ROWS = [
 
 
 def written(capsys, format, rows=ROWS, columns=COLUMNS):
-    write(format, columns, rows)
+    Table(columns, rows).write(format)
     return capsys.readouterr().out
 
 
@@ -43,6 +44,18 @@ def test_formats(capsys):
         "% needs \\usepackage{booktabs}\n\\begin{tabular}{lrr}\n\\toprule\nname & value & in words \\\\\n\\midrule\n"
         "a\\_b \\& 50\\% & $-$1.2\\,\\% & low \\\\\nplain &  & none \\\\\n\\bottomrule\n\\end{tabular}\n"
     )
+
+
+def test_columns_are_chosen_and_ordered(capsys):
+    """By key or by heading, in every format; also those that the format does not show otherwise."""
+    table = Table(COLUMNS, ROWS).choose(["in words", "exact", "name"])
+    table.write("csv")
+    table.write("markdown")
+    csv_lines, markdown_lines = capsys.readouterr().out.split("| in", 1)
+    assert csv_lines == "words,exact,name\nlow,0.30000000000000004,a_b & 50%\nnone,,plain\n"
+    assert markdown_lines.startswith(" words | exact | name |\n| --: | --: | :-- |\n| low | 0.3000")
+    with pytest.raises(UsageError, match="got 'valu'; did you mean \"value\""):
+        Table(COLUMNS, ROWS).choose(["name", "valu"])
 
 
 @pytest.mark.parametrize("payload", HOSTILE)

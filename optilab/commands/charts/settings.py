@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -48,77 +48,61 @@ class TriedAxis:
         return self.is_numeric and self.values[0] > 0 and self.values[-1] > LOG_FROM * self.values[0]
 
 
-@dataclass(frozen=True)
-class Tried:
-    """The settings of a comparison and what came of them."""
-
-    side: RunComparison
-
-    @cached_property
-    def rows(self) -> list[Mapping[str, Any]]:
-        return [candidate.settings for candidate in self.side.candidates]
-
-    @cached_property
-    def axes(self) -> list[TriedAxis]:
-        """What differs; settings that follow from another are left out."""
-        keys = distinguishing_keys(list(dict.fromkeys(key for row in self.rows for key in row)), self.rows)
-        words = short(keys)
-        return [TriedAxis(key, words[key], _values(key, self.rows)) for key in keys]
-
-    @cached_property
-    def is_grid(self) -> bool:
-        """Whether every combination of values was tried, once."""
-        return int(np.prod([len(axis.values) for axis in self.axes], dtype=float)) == len(self.rows)
-
-    @cached_property
-    def outcomes(self) -> list[tuple[Point, Mapping[int, float]]]:
-        """The settings of every candidate that has an outcome, and its outcomes by seed."""
-        keys = [axis.key for axis in self.axes]
-        return [
-            ({key: row.get(key) for key in keys}, candidate.outcomes.values)
-            for row, candidate in zip(self.rows, self.side.candidates, strict=True)
-            if candidate.outcomes.values
-        ]
-
-    def levels(self, axis: TriedAxis) -> list[Level]:
-        measure = self.side.measure
-        values = [value for _, own in self.outcomes for value in own.values()]
-        return levels(
-            axis.key, self.outcomes, measure.limits if measure.target else bounds(measure.metric, values)
-        )
+def tried_axes(side: RunComparison) -> list[TriedAxis]:
+    """What differs between the settings; settings that follow from another are left out."""
+    rows = [candidate.settings for candidate in side.candidates]
+    keys = distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    axes = []
+    for key, word in short(keys).items():
+        values = list[Any]()
+        for row in rows:
+            if row.get(key) not in values:
+                values.append(row.get(key))
+        axes.append(TriedAxis(key, word, tuple(sorted(values) if all(map(is_number, values)) else values)))
+    return axes
 
 
-def _values(key: str, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
-    found: list[Any] = []
-    for row in rows:
-        if row.get(key) not in found:
-            found.append(row.get(key))
-    return tuple(sorted(found) if all(map(is_number, found)) else found)
+def outcomes(side: RunComparison, axes: Sequence[TriedAxis]) -> list[tuple[Point, Mapping[int, float]]]:
+    """The settings of every candidate that has an outcome, and its outcomes by seed."""
+    return [
+        ({axis.key: candidate.settings.get(axis.key) for axis in axes}, candidate.outcomes.values)
+        for candidate in side.candidates
+        if candidate.outcomes.values
+    ]
 
 
 def settings_chart(side: RunComparison) -> Chart | None:
     """The picture of a study's settings; None of fewer than three, where a table says it all."""
-    tried = Tried(side)
-    if side.comparison is None or len(tried.rows) < 3 or not tried.axes:
+    axes, measure = tried_axes(side), side.measure
+    if side.comparison is None or len(side.candidates) < 3 or not axes:
         return None
-    better = "higher" if side.measure.higher else "lower"
-    y = Scale(f"{side.measure.name} ({better} is better)", unit="fraction" if side.measure.share else "")
-    title = f"{side.measure.name} over {', '.join(axis.word for axis in tried.axes)}"
-    if len(tried.axes) == 2 and tried.is_grid and all(len(axis.values) <= MOST_VALUES for axis in tried.axes):
-        panel = _map(tried, y)
+    better = "higher" if measure.higher else "lower"
+    y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.share else "")
+    title = f"{measure.name} over {', '.join(axis.word for axis in axes)}"
+    sizes = [len(axis.values) for axis in axes]
+    if len(axes) == 2 and prod(sizes) == len(side.candidates) and max(sizes) <= MOST_VALUES:  # a whole grid
+        panel = _map(side, axes, y)
         return Chart((PanelRow((panel,), max(3.0, 1.4 + 0.45 * len(panel.y.names))),), title=title)
-    found = [tried.levels(axis) for axis in tried.axes]
-    ends = [end for own in found for level in own for end in (level.summary.interval or (level.summary.mean,) * 2)]
+    tried = outcomes(side, axes)
+    values = [value for _, by_seed in tried for value in by_seed.values()]
+    limits = measure.limits if measure.target else bounds(measure.metric, values)
+    found = [levels(axis.key, tried, limits) for axis in axes]
+    ends = [end for own in found for level in own for end in (level.summary.mean, *(level.summary.interval or ()))]
     room = 0.05 * (max(ends) - min(ends)) or 0.05 * abs(ends[0]) or 1.0
     y = replace(y, low=min(ends) - room, high=max(ends) + room)
-    panels = [_means(tried, axis, own, y) for axis, own in zip(tried.axes, found, strict=True)]
+    panels = [_means(axis, own, y, measure.higher) for axis, own in zip(axes, found, strict=True)]
     rows = [tuple(panels[start : start + WIDEST]) for start in range(0, len(panels), WIDEST)]
     return Chart(tuple(PanelRow(row, 3.2) for row in rows), title=title)
 
 
-def _means(tried: Tried, axis: TriedAxis, found: Sequence[Level], y: Scale) -> Panel:
-    """The mean at every value of an axis, over all other settings, with its interval."""
-    x = [center(level, axis) for level in found] if axis.is_numeric else list(range(1, len(found) + 1))
+def _means(axis: TriedAxis, found: Sequence[Level], y: Scale, higher: bool) -> Panel:
+    """The mean at every value of an axis, or in the middle of a bin of them, over all other settings, with its
+    interval."""
+    ends = [(level.low, level.high) for level in found]
+    if axis.is_numeric:
+        x = [float((low * high) ** 0.5 if axis.is_log else (low + high) / 2) for low, high in ends]
+    else:
+        x = [float(place) for place in range(1, len(found) + 1)]
     marks: list[Mark] = [
         Polyline([at, at], level.summary.interval, 0, width=1.2)
         for at, level in zip(x, found, strict=True)
@@ -126,50 +110,33 @@ def _means(tried: Tried, axis: TriedAxis, found: Sequence[Level], y: Scale) -> P
     ]
     means = [level.summary.mean for level in found]
     marks.append(Polyline(x, means, 0, width=1.8 if axis.is_numeric else 0, marker=5))
-    best = int(np.argmax(np.array(means) * (1 if tried.side.measure.higher else -1)))
+    best = int(np.argmax(np.array(means) * (1 if higher else -1)))
     marks.append(Points([x[best]], [means[best]], "best", 0))
     if not axis.is_numeric:
-        return Panel(tuple(marks), _named(axis, [level_name(level) for level in found]), y)
+        return Panel(tuple(marks), _named(axis, [level.low for level in found]), y)
     room = 0.05 * (x[-1] - x[0]) or 1.0
     low, high = (x[0] / 1.3, x[-1] * 1.3) if axis.is_log else (x[0] - room, x[-1] + room)
     ticks = tuple(x) if len(x) <= MOST_TICKS and len(axis.values) == len(x) else ()
     return Panel(tuple(marks), Scale(axis.word, low, high, axis.is_log, ticks=ticks), y)
 
 
-def _named(axis: TriedAxis, names: Sequence[str]) -> Scale:
-    return Scale(axis.word, 0.5, len(names) + 0.5, names=tuple(names))
+def _named(axis: TriedAxis, values: Sequence[Any]) -> Scale:
+    """An axis with the name of each value; numbers have three digits."""
+    names = tuple(f"{value:.3g}" if isinstance(value, float) else text(value) for value in values)
+    return Scale(axis.word, 0.5, len(names) + 0.5, names=names)
 
 
-def center(level: Level, axis: TriedAxis) -> float:
-    """The place of a level on a numeric axis: in the middle of a bin."""
-    return float((level.low * level.high) ** 0.5 if axis.is_log else (level.low + level.high) / 2)
-
-
-def level_name(level: Level) -> str:
-    """A value, or the ends of a bin."""
-    if level.low == level.high:
-        return brief(level.low)
-    return f"{level.low:.2g} to {level.high:.2g}"
-
-
-def brief(value: Any) -> str:
-    """A setting on an axis: numbers with three digits."""
-    return f"{value:.3g}" if isinstance(value, float) else text(value)
-
-
-def _map(tried: Tried, y: Scale) -> Panel:
+def _map(side: RunComparison, axes: Sequence[TriedAxis], y: Scale) -> Panel:
     """Every mean of a grid of two settings."""
-    down, across = sorted(tried.axes, key=lambda axis: (len(axis.values), axis.is_numeric))
+    down, across = sorted(axes, key=lambda axis: (len(axis.values), axis.is_numeric))
     values = np.full((len(down.values), len(across.values)), np.nan)
-    assert tried.side.comparison is not None
-    for index, row in enumerate(tried.rows):
-        summary = tried.side.comparison.rows[index].summary
-        place = down.values.index(row.get(down.key)), across.values.index(row.get(across.key))
-        values[place] = summary.mean if summary.n else np.nan
+    assert side.comparison is not None
+    for candidate, row in zip(side.candidates, side.comparison.rows, strict=True):
+        place = tuple(axis.values.index(candidate.settings.get(axis.key)) for axis in (down, across))
+        values[place] = row.summary.mean if row.summary.n else np.nan
     places = [np.arange(1.0, count + 1) for count in values.shape]
     heat = Heatmap(values, places[1], places[0], y, gone=~np.isfinite(values))
-    x, y = (_named(axis, [brief(value) for value in axis.values]) for axis in (across, down))
-    return Panel((heat,), x, y)
+    return Panel((heat,), _named(across, across.values), _named(down, down.values))
 
 
 # --- importance --------------------------------------------------------------------------------------------

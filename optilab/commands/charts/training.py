@@ -21,8 +21,7 @@ from optilab.show.chart import (
     Scale,
     Threshold,
 )
-from optilab.study.curves import MEASURED, Curve, Histories, History
-from optilab.words import brief
+from optilab.study.curves import MEASURED, Histories, History
 
 HEADINGS = {
     "gradient_norm": "gradient |g|",
@@ -33,7 +32,7 @@ MOST_LOSS = 100.0
 """Times the chance-level loss: a spike above it leaves the range."""
 MOST_LAYERED = 4
 """Groups that all have their layers below their curves; of more the first half as many."""
-FEWEST_BANDED = 3
+MIN_SEEDS = 3
 """Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
 DECADES = 4.0
 """The least range of a scale of norms, so that a network whose layers hardly differ looks even."""
@@ -107,58 +106,36 @@ def tame(histories: Sequence[History]) -> Sequence[History]:
 
 
 def _metric(histories: Sequence[History], what: str) -> Panel:
-    """One metric of every group: training thin, validation bold with the band of the mean, single runs faint."""
-    marks: list[Mark] = []
+    """One metric of every group: training thin, validation bold with the band of the mean, or single runs faint where
+    the band would say nothing: of fewer than MIN_SEEDS seeds, or wider than half the axis.
+    """
+    marks, scale = list[Mark](), metric_scale(histories, what)
+    low, high = scale.ends
     for number, history in enumerate(histories):
         training, validation = history.curves[f"train_{what}"], history.curves[f"val_{what}"]
-        several = len(histories) > 1
-        marks.append(_over_epochs(training.mean, number, role="training", width=0.9, detail=several))
-        if validation.interval is not None and says_something(validation, metric_scale(histories, what)):
-            marks.append(Band(np.arange(1, len(validation.mean) + 1), *validation.interval, number))
-        elif validation.interval is not None:
-            marks += [
-                _over_epochs(run, number, width=0.6, alpha=0.4, detail=True) for run in validation.runs.values()
-            ]
+        marks.append(_over_epochs(training.mean, number, role="training", width=0.9, detail=len(histories) > 1))
+        if validation.interval is not None:
+            ends, runs = validation.interval, validation.runs
+            width = np.nanmedian(ends[1] - ends[0]) if len(ends[0]) else np.inf
+            if len(runs) >= MIN_SEEDS and width < (high - low) / 2:
+                marks.append(Band(np.arange(1, len(validation.mean) + 1), *ends, number))
+            else:
+                marks += [_over_epochs(run, number, width=0.6, alpha=0.4, detail=True) for run in runs.values()]
         best = validation.mean[history.best - 1]
         marks.append(_over_epochs(validation.mean, number, role="validation", width=2.2, marker=5))
         marks.append(Points([history.best], [best], "best", number, label="best validation accuracy"))
-    marks += _guessing(histories, what)
+    classes = {history.classes for history in histories}
+    chance = (
+        QUANTITIES[what].chance(max(classes)) if min(classes) > 1 else None
+    )  # targets of a loop may be unknown
+    if len(classes) == 1 and low < (chance or 0.0) < high:
+        marks.append(Threshold(chance or 0.0, name="chance level", detail=True))
     epochs = max(history.epochs for history in histories)
-    return Panel(
-        tuple(marks),
-        Scale("epoch", 1, epochs, unit="epochs"),
-        metric_scale(histories, what),
-        QUANTITIES[what].title,
-    )
-
-
-def says_something(curve: Curve, scale: Scale) -> bool:
-    """Whether the band of a mean is drawn: of at least FEWEST_BANDED seeds, and mostly narrower than half the axis."""
-    if curve.interval is None or len(curve.runs) < FEWEST_BANDED:
-        return False
-    low, high = curve.interval
-    return bool(np.nanmedian(high - low) < (scale.ends[1] - scale.ends[0]) / 2) if len(low) else False
-
-
-def shortened(names: Sequence[str]) -> list[str]:
-    """Names with numbers of three digits, where those tell them apart."""
-    found = [brief(name) for name in names]
-    return found if len(set(found)) == len(set(names)) else [*names]
+    return Panel(tuple(marks), Scale("epoch", 1, epochs, unit="epochs"), scale, QUANTITIES[what].title)
 
 
 def _over_epochs(values: Floats, series: int, **options: Any) -> Polyline:
     return Polyline(np.arange(1, len(values) + 1), values, series, dash="series", **options)
-
-
-def _guessing(histories: Sequence[History], what: str) -> list[Mark]:
-    """The loss or accuracy of the chance level, where all groups have the same number of classes and the scale
-    shows it."""
-    classes, scale = {history.classes for history in histories}, metric_scale(histories, what)
-    if max(classes) < 2:  # of a loop whose targets are unknown
-        return []
-    guess = QUANTITIES[what].chance(max(classes)) or 0.0
-    low, high = scale.ends
-    return [Threshold(guess, name="chance level", detail=True)] if len(classes) == 1 and low < guess < high else []
 
 
 def metric_scale(histories: Sequence[History], metric: str) -> Scale:
