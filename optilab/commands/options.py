@@ -97,11 +97,10 @@ class FormatOptions(ColumnOptions):
         Doc(listed(FORMATS, "or")),
     ] = "table"
 
-    @model_validator(mode="after")
-    def _json_is_whole(self) -> Self:
+    def misfits(self) -> Iterator[tuple[str, str]]:
+        yield from super().misfits()
         if self.columns and self.format == "json":
-            raise refusal("expected another format than json, whose documents are whole", "columns")
-        return self
+            yield "expected another format than json, whose documents are whole", "columns"
 
 
 class FolderOptions(Request):
