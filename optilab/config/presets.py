@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from functools import cache
@@ -127,9 +127,9 @@ def is_config(value: Any) -> bool:
     return not is_optimizer and (os.path.exists(value) or lookup("", value) is not None)
 
 
-def rules_named(where: str, text: str) -> list[Rule]:
+def rules_named(where: str, text: str, tuned: Iterable[str] = ()) -> list[Rule]:
     """The rules of `adam,my.py:Mine`, each once, with the defaults of the literature or of the code. UsageError for an
-    unknown name and a file that makes no rule."""
+    unknown name and a file that makes no rule. Settings that are `tuned` need no default: a value is drawn for them."""
     rules = []
     for name in dict.fromkeys(algorithms(text, where)):
         if name not in RULES and not is_formula(name) and not is_user_code(name):
@@ -137,6 +137,7 @@ def rules_named(where: str, text: str) -> list[Rule]:
         kind: Any = typed(name) if is_formula(name) else RULES[name] if name in RULES else rule_class(name)
         usual = usual_settings(name)
         needed = [field.name for field in fields(kind) if field.default is MISSING]
+        usual |= {setting: 1.0 for setting in needed if setting in tuned and setting not in usual}
         if missing := [setting for setting in needed if setting not in usual]:
             raise UsageError(f"{kind.name}: no value of {', '.join(missing)}", where)
         rules.append(kind(**usual))

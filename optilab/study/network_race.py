@@ -195,7 +195,7 @@ def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
 def plan(asked: RaceConfig) -> RaceSpec:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
     names = dict.fromkeys(asked.algos)
-    rules = dict(zip(names, rules_named("--algo", ",".join(names)), strict=True))
+    rules = dict(zip(names, rules_named("--algo", ",".join(names), asked.over), strict=True))
     labels = {rule.name for rule in rules.values()}
     if len(rules) < 2 or len(labels) < len(rules):
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
