@@ -23,7 +23,7 @@ from optilab.show import terminal
 from optilab.show.blocks import Block, lines
 from optilab.show.table import Column, Table
 from optilab.verify import classroom
-from optilab.words import plural
+from optilab.words import plural, some
 
 
 class Grade(Against, FormatOptions):
@@ -51,6 +51,8 @@ class Grade(Against, FormatOptions):
         """A row for each submission."""
         files = classroom.files(self.submissions)
         exam = Exam.of(self)
+        if skipped := classroom.unsearched(self.submissions):
+            terminal.note(f"not searched: {some([printable(name) for name in skipped], 5)}")
         folder = self._feedback_folder()
         from optilab.verify.sandbox import Sandbox, strongest_level  # with NumPy, which no refusal needs
 

@@ -429,7 +429,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     )
 
     names: RunNames
-    curves: Annotated[bool, Doc("For a sweep, draw the curves of its runs")] = False
+    curves: Annotated[bool, Doc("For a sweep, draw the curves of its runs, as --panel and --label do")] = False
     panel: Annotated[
         Literal["loss", "accuracy", "curvature", "layers"] | None,
         Flag("PART"),
@@ -446,7 +446,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         selection, file = select(place.folder, self.names), self.plot
         for note in selection.notes:
             terminal.note(note)
-        chart = None if self.curves or self.panel else _of_settings(selection)
+        chart = None if self.curves or self.panel or self.label else _of_settings(selection)
         facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
         left_out: Mapping[str, Sequence[Record]] = {}
         if chart is None:

@@ -226,6 +226,8 @@ def relabeled(items: Sequence[L], labels: Sequence[str]) -> tuple[L, ...]:
             known = some([shown(label) for label in names], MAX_LISTED)
             accepted = f"LABEL=NAME with a part of exactly one label of {known}"
             raise UsageError(f"expected {accepted}, got {shown(text)}{near}", "--label")
+        if name in names.values():
+            raise UsageError(f"expected a name that no other group has, got {shown(name)}", "--label")
         names[matches[0]] = name
     return tuple(replace(item, label=names[item.label]) for item in items)
 

@@ -5,6 +5,7 @@ verdict is calculated here, from the points that it returns.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -82,6 +83,12 @@ def _files(spec: str) -> dict[Path, str]:
     raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}")
 
 
+def unsearched(specs: Sequence[str]) -> list[str]:
+    """The directories inside those that are named: only the files of a directory itself are graded."""
+    inside = [path for spec in specs if (folder := Path(split(spec)[0])).is_dir() for path in folder.iterdir()]
+    return sorted(str(path) for path in inside if path.is_dir() and not path.name.startswith((".", "__")))
+
+
 def grade_all(
     submissions: Mapping[Path, str],
     compare: "Callable[[Candidate], Comparison]",
@@ -137,6 +144,8 @@ def grade_file(
     if compared is not None:
         explanation = compared.reading if compared.equal else "; ".join(compared.explanation)
         verdict = "equal" if compared.equal else "explained" if compared.explanation else "differs"
+        if not explanation and not all(map(math.isfinite, compared.point or ())):
+            explanation = "returns nan or inf"
     facts = (compared.first_step, compared.function) if compared else (None, None)
     explanation, seconds = printable(explanation)[:MAX_EXPLANATION], round(time.monotonic() - started, 2)
     return Graded(str(path), verdict, *facts, explanation, output, seconds, graded_name, compared)

@@ -62,8 +62,13 @@ def test_files_patterns_and_directories_together(optilab, tmp_path):
     for name in ("a1", "a2", "b1", "[c]", "sub/d", "sub/below/e"):
         (tmp_path / f"{name}.py").write_text(RULE)
     (tmp_path / "sub" / "notes.txt").write_text("no submission")
-    done = optilab("grade", "b*.py:SGD", "a*.py", "a1.py:SGD", "[c].py", "sub", "--against", "sgd", "--json")
-    assert verdicts(done) == [(f"{name}.py", "equal") for name in ("[c]", "a1", "a2", "b1", "sub/d")]
+    (tmp_path / "sub" / "nan.py").write_text('def SGD(w, g, lr=0.01):\n    return w * float("nan")\n')
+    line = ["grade", "b*.py:SGD", "a*.py", "a1.py:SGD", "[c].py", "sub", "--against", "sgd", "--json"]
+    done = optilab(*line, code=9)
+    equal = [(f"{name}.py", "equal") for name in ("[c]", "a1", "a2", "b1", "sub/d")]
+    assert verdicts(done) == [*equal, ("sub/nan.py", "differs")]
+    assert json.loads(done.stdout)["submissions"][-1]["explanation"] == "returns nan or inf"
+    assert "not searched: sub/below" in done.stderr
 
 
 def test_file_without_a_name(optilab, tmp_path):
