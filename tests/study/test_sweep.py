@@ -213,8 +213,8 @@ def test_seeds_of_one_training_are_a_study(optilab, small, tmp_path):
 
 
 def test_failed_and_diverged_trials_are_results(optilab, small):
-    """100 images in batches of 33 leave a batch of one, which has no batch statistics."""
-    axes = ["--over", "data.batch_size=33,50,20", "--over", "optimizer.lr=0.1,0.2,1e30", "--zip"]
+    """200 images in batches of 199 leave a batch of one, which has no batch statistics."""
+    axes = ["--over", "data.batch_size=199,50,20", "--over", "optimizer.lr=0.1,0.2,1e30", "--zip"]
     command = ["sweep", small, *axes, "--set", "model.norm=batch", "--jobs", 1, "--json"]
     trials = json.loads(optilab(*command, code=8).stdout)["trials"]
     assert [trial["status"] for trial in trials] == ["failed", "done", "diverged"]
