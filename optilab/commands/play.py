@@ -103,8 +103,8 @@ class Playground(Answer):
 
     @property
     def headline(self) -> str:
-        what = f"{', '.join(self.config.labels)} on {self.config.function.name}"
-        return f"{what}, {plural(self.config.epochs, 'epoch')}, {self.size // 1000} KB: {self.file}"
+        subject = f"{', '.join(self.config.labels)} on {self.config.function.name}"
+        return f"{subject}, {plural(self.config.epochs, 'epoch')}, {self.size // 1000} KB: {self.file}"
 
     @cached_property
     def diverged(self) -> list[str]:
@@ -138,12 +138,12 @@ class Playground(Answer):
 # --- the page -----------------------------------------------------------------------------------------------
 
 
-def require(config: "OptimizeConfig", what: str) -> None:
+def require(config: "OptimizeConfig", subject: str) -> None:
     """UsageError for a config that a page cannot run; `what` is what would run it, in the message."""
-    require_bare(config, what)
+    require_bare(config, subject)
     function = config.function
     if config.epochs > MAX_EPOCHS:
-        raise UsageError(f"{what} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
+        raise UsageError(f"{subject} computes at most {MAX_EPOCHS:,} epochs, got {config.epochs:,}")
     if (count := len(function.start)) > 2:
         raise UsageError(f"{called(function)} has {count} variables, and a page needs one or two")
     without = [] if function.nodes() else [called(function)]
@@ -177,9 +177,11 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     names = _numbered([rule.name for rule in config.algo], " #")
     rules = [rule_data(*parts) for parts in zip(keys, names, config.algo, trees["algo"], strict=True)]
     others = [OBJECTIVES[name]() for name in OBJECTIVES if name not in (function.name, "expression")]
-    alike = [one for one in others if len(one.start) == len(function.start) and one.nodes()]
+    choices = [
+        candidate for candidate in others if len(candidate.start) == len(function.start) and candidate.nodes()
+    ]
     data = {
-        "functions": [function_data(function, trees["function"]), *map(function_data, alike)],
+        "functions": [function_data(function, trees["function"]), *map(function_data, choices)],
         "rules": [*rules, *_other_rules(keys)],
         "fields": _page_fields(config.epochs, len(function.start)),
         "largest": LARGEST,
@@ -268,10 +270,10 @@ def _minimum(function: Objective, point: Sequence[float]) -> dict[str, Any]:
     with np.errstate(all="ignore"):
         hessian = function.hessian(place)
         slopes = function.gradient(place + around) - function.gradient(place - around)
-    found = np.linalg.eigvalsh(hessian) if np.isfinite(hessian).all() else np.zeros(1)
+    eigenvalues = np.linalg.eigvalsh(hessian) if np.isfinite(hessian).all() else np.zeros(1)
     smooth = np.allclose(slopes, 2 * around @ hessian, rtol=0, atol=1e-2 * np.abs(2 * around @ hessian).max())
-    bowl = smooth and found[0] > 1e-9 * found[-1] > 0
-    return {"point": list(map(float, point)), "curvatures": found.tolist() if bowl else None}
+    bowl = smooth and eigenvalues[0] > 1e-9 * eigenvalues[-1] > 0
+    return {"point": list(map(float, point)), "curvatures": eigenvalues.tolist() if bowl else None}
 
 
 def _command(function: Objective, tree: Mapping[str, Any]) -> str:
@@ -382,16 +384,16 @@ def fields_of(rule: Rule) -> list[dict[str, Any]]:
     distance from 1. What is typed may lie beyond the slider, from the first to the second number of `accepted`, where
     None means no limit.
     """
-    hints, shown = get_type_hints(type(rule), include_extras=True), []
+    hints, rows = get_type_hints(type(rule), include_extras=True), []
     for item in fields(rule):  # type: ignore[arg-type]
         field, value = Field(item.name, hints[item.name], item.default), getattr(rule, item.name)
         options: tuple[Any, ...] = (False, True) if field.is_switch else field.choices
         known = {"name": field.name, "value": value, "doc": field.doc}
         if isinstance(value, float) or (type(value) is int and float in field.kinds):
-            shown.append(known | _slider(field, float(value)))
+            rows.append(known | _slider(field, float(value)))
         elif len(options) > 1:
-            shown.append(known | {"options": options})
-    return shown
+            rows.append(known | {"options": options})
+    return rows
 
 
 BOUNDS = {Gt: "greater than", Ge: "at least", Lt: "less than", Le: "at most"}

@@ -90,7 +90,7 @@ _BINARY: dict[type[ast.AST], str] = {
     ast.Mod: "remainder",
 }
 _COMPARED: dict[type[ast.AST], str] = {ast.Gt: "greater", ast.Lt: "less"}
-SMOOTH = {name: name for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
+FUNCTIONS = {name: name for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
     "abs": "absolute",
     "sign": "sign",
     "min": "minimum",
@@ -115,7 +115,7 @@ class FormulaError(UsageError):
         super().__init__(f"column {column}: {reason}\n    {part}\n    {' ' * (column - 1 - start)}^")
 
 
-def parse(text: str, functions: Mapping[str, str] = SMOOTH, names: Mapping[str, str] = COORDINATES) -> Node:
+def parse(text: str, functions: Mapping[str, str] = FUNCTIONS, names: Mapping[str, str] = COORDINATES) -> Node:
     """Parse an expression of + - * / ^ (or **), parentheses, numbers, names and `functions`.
 
     As on paper, two factors need no sign between them: `0.1 w1^2`, `2(w1 + 1)`. `names` are replaced. Raises
@@ -160,15 +160,15 @@ _TOKEN = re.compile(r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[jJ]?)|(?P<
 
 def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     """The columns at which a factor begins that only stands next to the one before it."""
-    found, before = set(), None
+    columns, before = set(), None
     for token in _TOKEN.finditer(text):
         if before is not None and not keyword.iskeyword(before[0]) and (token["name"] or token[0] == "("):
             called = token[0] == "(" and before["name"] and not re.fullmatch(r"w\d|x|y|pi", before[0])
             ends = before["number"] or (before["name"] and before[0] not in functions) or before[0] == ")"
             if ends and not called and not keyword.iskeyword(token[0]):
-                found.add(token.start() + 1)
+                columns.add(token.start() + 1)
         before = token
-    return found
+    return columns
 
 
 DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
@@ -213,12 +213,12 @@ def _node(
             if len(args) != (count := _ARITY.get(name, 1)):
                 raise refused(tree, f"{name} takes {count} argument{'s' * (count > 1)}, got {len(args)}")
             return Node(functions[name], tuple(map(below, args)))
-    what = shown(ast.unparse(tree).replace("**", "^"))
-    raise refused(tree, f"{what} is not accepted; {accepted(functions)}")
+    part = shown(ast.unparse(tree).replace("**", "^"))
+    raise refused(tree, f"{part} is not accepted; {accepted(functions)}")
 
 
-RULE_FUNCTIONS = SMOOTH | RULE_ONLY
-GIVEN = ("t", "f", "H", "I", "pi")
+RULE_FUNCTIONS = FUNCTIONS | RULE_ONLY
+RESERVED_NAMES = ("t", "f", "H", "I", "pi")
 """Names in the formula of a rule that have their values from elsewhere."""
 _STATEMENT = re.compile(r"\s*([A-Za-z]\w*)\s*(<-|=)(?!=)", re.ASCII)
 
@@ -248,7 +248,7 @@ def statements(formula: str) -> list[Statement]:
     """
     program = list[Statement]()
     for statement, column in assignments(formula):
-        if statement.target in GIVEN or statement.target in RULE_FUNCTIONS:
+        if statement.target in RESERVED_NAMES or statement.target in RULE_FUNCTIONS:
             raise FormulaError(formula, column, f"{statement.target} cannot be assigned")
         if statement.arrow != {"w": "<-", "g": "="}.get(statement.target, statement.arrow):
             raise FormulaError(formula, column, "expected w <- ..., and g = ...")
@@ -323,24 +323,24 @@ def put_in(node: Node, values: Mapping[str, Node]) -> Node:
 
 def coordinates(formula: str) -> str:
     """`x is w1 and y is w2`, of those that a typed function names; empty for one of w1, w2, ..."""
-    typed = (own for own in COORDINATES if re.search(rf"(?<![A-Za-z_]){own}(?!\w)", formula))
-    return " and ".join(f"{own} is {COORDINATES[own]}" for own in typed)
+    names = (name for name in COORDINATES if re.search(rf"(?<![A-Za-z_]){name}(?!\w)", formula))
+    return " and ".join(f"{name} is {COORDINATES[name]}" for name in names)
 
 
 def symbols(node: Node) -> set[str]:
     """The names in an expression."""
-    found: set[str] = set()
+    names: set[str] = set()
     seen: set[int] = set()  # a derivative holds parts of its function many times
 
     def visit(node: Node) -> None:
         if id(node) not in seen:
             seen.add(id(node))
-            found.update({node.value} if node.op == "symbol" else ())
+            names.update({node.value} if node.op == "symbol" else ())
             for child in node.args:
                 visit(child)
 
     visit(node)
-    return found
+    return names
 
 
 def is_smooth(node: Node) -> bool:
@@ -458,7 +458,7 @@ _SIGNS = {
     "power": "^",
 }
 _BINDING = dict(zip((*_SIGNS, "negative"), (1, 1, 2, 2, 3, 3, 3, 4, 3), strict=True))
-_NAMES = {op: name for name, op in SMOOTH.items()}
+_NAMES = {op: name for name, op in FUNCTIONS.items()}
 _TEXT = {op: f"{{}}{sign}{{}}" for op, sign in _SIGNS.items()}
 _TEXT |= {"negative": "-{}", "bracket": "({})", "call": "{name}({arguments})"}
 _LATEX = _TEXT | {
@@ -476,22 +476,22 @@ _ENCLOSED = {("divide", 0), ("divide", 1), ("power", 1)}
 """Operations, and the arguments that LaTeX encloses by its own shape."""
 
 
-def text(node: Node, shown: Callable[[str], str] = lambda name: name) -> str:
+def text(node: Node, leaf_text: Callable[[str], str] = lambda name: name) -> str:
     """Plain text; `shown` maps a symbol to its name or its number (negative numbers in parentheses)."""
-    return _written(node, shown, _TEXT)
+    return _written(node, leaf_text, _TEXT)
 
 
-def latex(node: Node, shown: Callable[[str], str]) -> str:
+def latex(node: Node, leaf_text: Callable[[str], str]) -> str:
     """LaTeX; `shown` as in `text`."""
-    return _written(node, shown, _LATEX)
+    return _written(node, leaf_text, _LATEX)
 
 
-def _written(node: Node, shown: Callable[[str], str], notation: Mapping[str, str]) -> str:
+def _written(node: Node, leaf_text: Callable[[str], str], notation: Mapping[str, str]) -> str:
     if not node.args:
-        return _digits(node.value) if node.op == "number" else shown(node.value)
+        return _digits(node.value) if node.op == "number" else leaf_text(node.value)
     parts = []
     for index, child in enumerate(node.args):
-        part = _written(child, shown, notation)
+        part = _written(child, leaf_text, notation)
         if node.op not in _BINDING or (notation is _LATEX and (node.op, index) in _ENCLOSED):
             part = part.strip("()") if child.op == "symbol" else part
         elif _needs_brackets(node, index):
@@ -503,9 +503,9 @@ def _written(node: Node, shown: Callable[[str], str], notation: Mapping[str, str
 
 def _needs_brackets(node: Node, index: int) -> bool:
     """Whether precedence requires brackets around an argument of an operator."""
-    here, binding = _BINDING[node.op], _BINDING.get(node.args[index].op, 9)
+    outer, inner = _BINDING[node.op], _BINDING.get(node.args[index].op, 9)
     # a - (b + c), a*(b/c), which rounds otherwise than a*b/c, and (a^b)^c
-    return binding < here or (binding == here and (index > 0) == (node.op != "power"))
+    return inner < outer or (inner == outer and (index > 0) == (node.op != "power"))
 
 
 def _digits(value: float) -> str:

@@ -34,7 +34,7 @@ from optilab.optimize.rule import (
 )
 
 BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
-OWN_BLOCK = 64  # cells, where a user's code runs in each of them by itself
+USER_BLOCK = 64  # cells, where a user's code runs in each of them by itself
 CHECKED_STEPS = 200
 
 Watch = Literal["gradient", "solved"]
@@ -103,8 +103,8 @@ class PathGrid:
             chosen = fixed | {key.rpartition(".")[2]: array for key, array in settings.items()}
             state = with_settings(rule, _by_cell(settings)).init(starts)
             moving = [
-                np.array(one) if np.ndim(one) else np.float64(one)
-                for one in coordinates(rule.program, starts, state)
+                np.array(value) if np.ndim(value) else np.float64(value)
+                for value in coordinates(rule.program, starts, state)
             ]
             return steps([in_float64(chosen[name]) for name in symbols], *moving)
 
@@ -154,7 +154,7 @@ class PathGrid:
         if not isinstance(self.rule, UserRule):
             return self.written_out() or self.on_arrays(self.rule), BLOCK
         whole, single = self.on_arrays(self.rule.on_blocks()), self.on_arrays(self.rule)
-        return (whole, BLOCK) if self._agree(whole, single) else (single, OWN_BLOCK)
+        return (whole, BLOCK) if self._agree(whole, single) else (single, USER_BLOCK)
 
     def _agree(self, whole: Kernel, single: Kernel) -> bool:
         """Whether a user's code takes the same steps on a block as on each point by itself, in a few cells.
@@ -219,11 +219,11 @@ def run_grid(
     workers = 1 if isinstance(rule, UserRule) else min(workers or os.cpu_count() or 1, len(blocks))
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(grid.ends, blocks, repeat(kernel)))
+            results = list(pool.map(grid.ends, blocks, repeat(kernel)))
     else:
-        found = [grid.ends(block, kernel) for block in blocks]
-    names = [one.name for one in fields(GridResult)]
-    return GridResult(*(np.concatenate([getattr(part, name) for part in found]) for name in names))
+        results = [grid.ends(block, kernel) for block in blocks]
+    names = [field.name for field in fields(GridResult)]
+    return GridResult(*(np.concatenate([getattr(result, name) for result in results]) for name in names))
 
 
 def _by_cell(settings: Mapping[str, Floats]) -> dict[str, Floats]:

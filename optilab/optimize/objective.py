@@ -205,14 +205,14 @@ def find_minima(function: Objective) -> tuple[Point, ...]:
             inside &= np.diff(values, axis=axis, prepend=np.nan) <= 0
             inside &= np.diff(values, axis=axis, append=np.nan) >= 0
         starts = grid[inside][np.argsort(values[inside], kind="stable")][: 4 * _MOST_MINIMA]
-        found = [_refined(function, start, (high - low) / (_GRID - 1)) for start in starts]
-        depths = [float(function.value(point)) for point in found]
-    if not found or not min(depths) <= np.nanmin(values):
+        candidates = [_refined(function, start, (high - low) / (_GRID - 1)) for start in starts]
+        depths = [float(function.value(point)) for point in candidates]
+    if not candidates or not min(depths) <= np.nanmin(values):
         return ()
     minima: list[Floats] = []
-    for point, depth in sorted(zip(found, depths, strict=True), key=lambda pair: tuple(pair[0])):
-        apart = all(np.linalg.norm((point - other) / (high - low)) > 1e-3 for other in minima)
-        if depth - min(depths) <= 1e-12 * np.nanmax(np.abs(values)) and apart:
+    for point, depth in sorted(zip(candidates, depths, strict=True), key=lambda pair: tuple(pair[0])):
+        is_new = all(np.linalg.norm((point - other) / (high - low)) > 1e-3 for other in minima)
+        if depth - min(depths) <= 1e-12 * np.nanmax(np.abs(values)) and is_new:
             minima.append(point)
     return () if len(minima) > _MOST_MINIMA else tuple(tuple(map(float, point)) for point in minima)
 

@@ -68,7 +68,7 @@ class UserCode:
     sha256: str = ""
     source: bytes = field(default=b"", repr=False, compare=False)
     module: str = ""
-    given: Any = None
+    definition: Any = None
     executed: ModuleType | None = field(default=None, repr=False, compare=False)
     directory: str = field(default="", repr=False, compare=False)
     """The working directory that the code has changed to."""
@@ -90,7 +90,7 @@ class UserCode:
     @property
     def display_name(self) -> str:
         """For tables and messages: `my_adam.py:Adam`."""
-        if self.given is not None:
+        if self.definition is not None:
             return self.name
         return self.reference if self.module else f"{self.path.name}:{self.name}"
 
@@ -116,15 +116,15 @@ class UserCode:
     def parameters(self) -> list[inspect.Parameter]:
         """The parameters of the class or function that have a name of their own."""
         try:
-            found = inspect.signature(self.load()).parameters.values()
+            parameters = inspect.signature(self.load()).parameters.values()
         except (TypeError, ValueError):
             return []
-        return [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        return [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
     def load(self) -> Any:
         """The class or function. UsageError where the file cannot be executed or has no such name."""
-        if self.given is not None:
-            return self.given
+        if self.definition is not None:
+            return self.definition
         code = getattr(self._module(), self.name, None)
         if not callable(code):
             near = did_you_mean(self.name, self.defined) or f"; it has {', '.join(self.defined) or 'none'}"
@@ -244,7 +244,7 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
     UsageError where there is no such file or module, or the object is no class or function.
     """
     if not isinstance(reference, str):
-        return _given(reference)
+        return _code_of_object(reference)
     place, _, name = reference.rpartition(":")
     if not place or not name.isidentifier():
         if not reference.endswith(".py"):
@@ -252,7 +252,7 @@ def user_code(reference: str | Callable[..., Any]) -> UserCode:
         names = user_code(f"{reference}:NAME").defined
         raise UsageError(f"expected {reference}:NAME; it has {', '.join(names) or 'no class and no function'}")
     if place == "__main__" and callable(item := getattr(sys.modules[place], name, None)):
-        return _given(item)  # the same cell or script resumes its run
+        return _code_of_object(item)  # the same cell or script resumes its run
     path, module = Path(place), ""
     if not path.is_file() and path.suffix != ".py" and all(part.isidentifier() for part in place.split(".")):
         path, module = _file_of_module(place), place
@@ -273,15 +273,15 @@ def _file_of_module(name: str) -> Path:
     """The source of an installed module; its packages are not imported."""
     first, *rest = name.split(".")
     with contextlib.suppress(ImportError, ValueError):
-        found = importlib.util.find_spec(first)
+        spec = importlib.util.find_spec(first)
         for part in rest:
-            found = found and PathFinder.find_spec(f"{found.name}.{part}", found.submodule_search_locations or [])
-        if found and str(found.origin).endswith(".py"):
-            return Path(str(found.origin))
+            spec = spec and PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations or [])
+        if spec and str(spec.origin).endswith(".py"):
+            return Path(str(spec.origin))
     raise UsageError(f"there is no file {name} and no installed module of that name with Python source")
 
 
-def _given(item: Callable[..., Any]) -> UserCode:
+def _code_of_object(item: Callable[..., Any]) -> UserCode:
     name = printable(getattr(item, "__name__", ""))
     if not callable(item) or not name:
         raise UsageError(f"expected a class, a function or FILE.py:NAME, got {shown(item)}")
@@ -435,10 +435,10 @@ class Stateful(Interface):
     def follow(self, w: Array, g: Array, t: int, memory: Any, arguments: Arguments) -> tuple[Any, Any]:
         import numpy as np
 
-        given, attributes = memory
+        written, attributes = memory
         for name, value in arguments.items():
-            if value is not given[name] and not np.array_equal(value, given[name]):  # a schedule's
-                if not np.array_equal(attributes.get(name, np.nan), given[name]):
+            if value is not written[name] and not np.array_equal(value, written[name]):  # a schedule's
+                if not np.array_equal(attributes.get(name, np.nan), written[name]):
                     raise UsageError(f"keeps no attribute {name} that a schedule could change")
                 attributes[name] = value
         instance = self.call.__new__(self.call)
@@ -447,8 +447,8 @@ class Stateful(Interface):
         return point, (dict(arguments), vars(instance))
 
     def remembered(self, memory: Any) -> dict[str, Any]:
-        given, attributes = memory
-        return {name: value for name, value in attributes.items() if name not in given}
+        written, attributes = memory
+        return {name: value for name, value in attributes.items() if name not in written}
 
 
 class StepInterface(Interface):
@@ -488,7 +488,7 @@ class TorchInterface(Interface):
         import torch
 
         parameter, optimizer = memory
-        usual = torch.get_default_dtype()
+        default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)  # for numbers that an optimizer keeps next to its tensors
         try:
             with torch.no_grad():
@@ -499,7 +499,7 @@ class TorchInterface(Interface):
             parameter.grad = torch.from_numpy(g)
             optimizer.step()
         finally:
-            torch.set_default_dtype(usual)
+            torch.set_default_dtype(default)
         return parameter.detach().numpy().copy(), memory
 
     def copied(self, memory: Any) -> Any:
@@ -541,8 +541,8 @@ def _settings(parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str, A
         default = USUAL_VALUES.get(p.name, MISSING) if p.default is EMPTY else p.default
         default = tuple(default) if isinstance(default, list) else default
         renamed = p.name in ("learning_rate", "eta", "step_size") and all(q.name != "lr" for q in parameters)
-        usual = {int: int | float, float: float, bool: bool, str: str, type(MISSING): float}
-        kind = scalar_type(p) or usual.get(type(default), Any)  # `weight_decay=0` may become 0.1
+        types = {int: int | float, float: float, bool: bool, str: str, type(MISSING): float}
+        kind = scalar_type(p) or types.get(type(default), Any)  # `weight_decay=0` may become 0.1
         if p.name == "betas":
             pair = default if isinstance(default, tuple) else (0.9, 0.999)
             yield from ((f"beta{n}", p.name, float, value) for n, value in enumerate(pair, 1))
@@ -587,7 +587,7 @@ class UserRule(Rule):
         if not is_formula(self.formula):
             return None
         kind: Any = typed(self.formula)
-        names = [one.name for one in fields(kind)]
+        names = [field.name for field in fields(kind)]
         if missing := [name for name in names if not hasattr(self, name)]:
             raise UsageError(f"{self.name}: `formula` has {', '.join(missing)}, which is no setting of the code")
         rule: Rule = kind(**{name: getattr(self, name) for name in names})
@@ -672,9 +672,9 @@ def rule_class(code: str | Callable[..., Any] | UserCode) -> type[UserRule]:
 @cache
 def _rule_class(code: UserCode) -> type[UserRule]:
     interface, definitions, parameters = _interface(code), [], {}
-    taken = {"name", "sha256", *dir(UserRule), *UserRule.__annotations__}
+    reserved = {"name", "sha256", *dir(UserRule), *UserRule.__annotations__}
     for key, parameter, kind, default in _settings(interface.parameters):
-        if key in taken:
+        if key in reserved:
             raise UsageError(f"{code.place}: a parameter cannot be called {key}")
         default = field(kw_only=True) if default is MISSING else field(default=default, kw_only=True)
         definitions.append((key, kind, default))
@@ -700,16 +700,16 @@ def recorded_rule(tree: Mapping[str, Any]) -> UserRule:
 
 def sources(parts: Iterable[Any]) -> dict[str, UserCode]:
     """The user's code of these rules and networks, rules inside rules included, by the name of its copy."""
-    found: dict[str, UserCode] = {}
+    codes: dict[str, UserCode] = {}
     for part in parts:
         if isinstance(code := getattr(part, "code", None), UserCode):
-            name = code.path.name if code.given is None else f"{code.name}.py"
-            if found.get(name, code).sha256 != code.sha256:
+            name = code.path.name if code.definition is None else f"{code.name}.py"
+            if codes.get(name, code).sha256 != code.sha256:
                 name = f"{code.sha256[:8]}-{name}"
-            found[name] = code
+            codes[name] = code
         elif hasattr(part, "base"):
-            found |= sources([part.base])
-    return found
+            codes |= sources([part.base])
+    return codes
 
 
 def described(codes: Iterable[UserCode], files: Mapping[str, UserCode]) -> dict[str, Any]:

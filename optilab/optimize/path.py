@@ -77,10 +77,10 @@ def descend(
     are the function's own, before any of it. Stops early only where a point, a value or a gradient is not finite;
     overflow is a result, not a warning.
     """
-    for given, table, known in ((rule, "RULES", RULES), (function, "OBJECTIVES", OBJECTIVES)):
-        if isinstance(given, str | type):
-            name = given if given in known else getattr(given, "name", next(iter(known)))
-            raise UsageError(f'expected {table}["{name}"](), got {shown(given)}')
+    for argument, table, known in ((rule, "RULES", RULES), (function, "OBJECTIVES", OBJECTIVES)):
+        if isinstance(argument, str | type):
+            name = argument if argument in known else getattr(argument, "name", next(iter(known)))
+            raise UsageError(f'expected {table}["{name}"](), got {shown(argument)}')
     start = function.start if start is None else start
     rows = _written_out(rule, function, start, steps) if regime == _PLAIN and steps >= WRITTEN_FROM else None
     points, values, gradients = rows or _stepwise(rule, function, start, steps, regime)
@@ -106,7 +106,7 @@ def _written_out(rule: Rule, function: Objective, start: Sequence[float], steps:
     if expansion is None:
         return None
     d, x = len(start), np.array([start], dtype=np.float64)
-    moving = [float(np.ravel(one)[0]) for one in coordinates(rule.program, x, rule.init(x))]
+    moving = [float(np.ravel(value)[0]) for value in coordinates(rule.program, x, rule.init(x))]
     row = [*map(formulas.symbol, expansion.moving[:d]), expansion.value, *expansion.gradient]
     rows = islice(expansion.steps(row)((), *moving), steps + 1)
     try:
@@ -145,7 +145,7 @@ def _status(path: Trajectory, function: Objective, tolerance: float) -> Status:
     return Status.MOVING
 
 
-def beside(path: Trajectory, function: Objective, tolerance: float) -> str:
+def status_note(path: Trajectory, function: Objective, tolerance: float) -> str:
     """What the status of a path leaves out: `not at the minimum`, `below f_min`; empty if nothing.
 
     A path that has converged is at a known minimum if the distance to it is at most CLOSE of the widest side of the
@@ -205,8 +205,8 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
     """
     w = np.array(function.start if start is None else start, dtype=np.float64)
     state, stated = rule.init(w), getattr(rule, "stated", None)
-    shown = stated or rule  # of a user's code the formula that it states, next to it
-    own = shown.init(w)
+    formula_rule = stated or rule  # of a user's code the formula that it states, next to it
+    formula_state = formula_rule.init(w)
     for t in count(1):
         with np.errstate(all="ignore"):
             point, before, gradient = w, state, function.gradient(w)
@@ -214,14 +214,20 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
             w, state = rule.step(point, gradient, t, before, **quantities)
             if not np.isfinite(w).all():
                 raise UsageError(f"{rule.name} on {function.name} overflows at step {t}")
-            if shown.text:
-                known = {**settings_in_formula(shown), **quantities, **dict(zip(shown.states, own, strict=True))}
+            if formula_rule.text:
+                known = {
+                    **settings_in_formula(formula_rule),
+                    **quantities,
+                    **dict(zip(formula_rule.states, formula_state, strict=True)),
+                }
                 known = {name: in_float64(value) for name, value in known.items()}
                 known |= {"w": point, "g": gradient, "t": np.float64(t)}
-                statements = tuple(_evaluated(shown.program.body, known))
+                statements = tuple(_evaluated(formula_rule.program.body, known))
             else:
                 statements = tuple(_changes(rule, before, state, w.shape))
-            reached, own = shown.step(point, gradient, t, own, **quantities) if stated else (w, state)
+            reached, formula_state = (
+                formula_rule.step(point, gradient, t, formula_state, **quantities) if stated else (w, state)
+            )
             gap = float(np.abs(reached - w).max() / max(1.0, np.abs(w).max()))
             if gap > AGREEMENT:
                 differs = f"at step {t} the formula reaches {reached}, the code {w}"
@@ -231,10 +237,10 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
 
 def _evaluated(body: Sequence[formulas.Statement], known: Mapping[str, Any]) -> Iterator[EvaluatedStatement]:
     """The statements of a formula with their values, one after the other."""
-    for one in body:
-        value = evaluate(one.node, known)
-        yield EvaluatedStatement(one.target, one.node, known, value, one.arrow == "<-")
-        known = {**known, one.target: value}
+    for statement in body:
+        value = evaluate(statement.node, known)
+        yield EvaluatedStatement(statement.target, statement.node, known, value, statement.arrow == "<-")
+        known = {**known, statement.target: value}
 
 
 def _changes(rule: Any, before: State, after: State, shape: tuple[int, ...]) -> Iterator[EvaluatedStatement]:
@@ -285,15 +291,15 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
     """
     start = path.points[0]
     scale = np.where(start == 0, 1.0, np.abs(start))
-    beside = start + NUDGE * scale
+    shifted = start + NUDGE * scale
     steps = min(len(path.points) - 1, LONGEST)
     # A schedule depends on the number of steps, so only a path of all its steps can be compared.
     if steps < 1 or (steps < len(path.points) - 1 and replace(regime, schedule=Regime().schedule) != regime):
         return None
-    neighbor = descend(rule, function, beside.tolist(), steps, regime=regime).points
+    neighbor = descend(rule, function, shifted.tolist(), steps, regime=regime).points
     points = path.points[: len(neighbor)]
     with np.errstate(all="ignore"):
-        apart = np.linalg.norm(points - neighbor[: len(points)], axis=-1)
+        distances = np.linalg.norm(points - neighbor[: len(points)], axis=-1)
         size = np.maximum.accumulate(np.linalg.norm(points, axis=-1))
-        parted = np.flatnonzero(apart > PARTED * np.maximum(size, np.linalg.norm(scale)))
+        parted = np.flatnonzero(distances > PARTED * np.maximum(size, np.linalg.norm(scale)))
     return int(parted[0]) if parted.size else None

@@ -356,7 +356,7 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     lines, written = assignments(roots, ON_ARRAYS)
     read = set().union(*map(symbols, roots))
     texts = names if isinstance(names, Mapping) else {name: f"x[..., {i}]" for i, name in enumerate(names)}
-    taken = [f"{name} = {text}" for name, text in texts.items() if name in read]
+    loads = [f"{name} = {text}" for name, text in texts.items() if name in read]
     results = [
         f"np.full(x.shape[:-1], {text})" if root.op == "number" else text
         for root, text in zip(roots, written, strict=True)
@@ -364,7 +364,7 @@ def function_of(result: Node | Sequence[Node], names: Sequence[str] | Mapping[st
     # np.stack takes longer than the arithmetic of most steps.
     joined = f"np.concatenate([{', '.join(f'{part}[..., None]' for part in results)}], axis=-1)"
     end = f"return {results[0] if isinstance(result, Node) else joined}"
-    function: Callable[[Any], Any] = executed("\n    ".join(["def function(x):", *taken, *lines, end]))["function"]
+    function: Callable[[Any], Any] = executed("\n    ".join(["def function(x):", *loads, *lines, end]))["function"]
     return function
 
 
@@ -395,7 +395,7 @@ class Expansion:
         """
         count = len(outputs)
         lines, written = assignments([*outputs, *self.after], ON_ARRAYS if on_arrays else ON_NUMBERS)
-        shown, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
+        yielded, after = ("".join(f"{end}, " for end in part) for part in (written[:count], written[count:]))
         moving = "".join(f"{name}, " for name in self.moving)
         source = [
             f"def steps(settings, {moving}):",
@@ -405,7 +405,7 @@ class Expansion:
             "    t += 1.0",
             *([f"    if t % {FLUSH_EVERY} == 0: {moving} = map(_flushed, ({moving}))"] if on_arrays else []),
             *(f"    {line}" for line in lines),
-            f"    yield ({shown})",
+            f"    yield ({yielded})",
             f"    {moving} = {after}",
         ]
         steps: Callable[..., Any] = executed("\n    ".join(source))["steps"]
@@ -414,13 +414,13 @@ class Expansion:
 
 def coordinates(program: Program, w: Array, state: Sequence[Array]) -> list[Array]:
     """A point (..., d) and the state there as `Expansion.moving` has them."""
-    found = [w[..., i] for i in range(w.shape[-1])]
+    numbers = [w[..., i] for i in range(w.shape[-1])]
     for name, value in zip(program.states, state, strict=True):
         if program.sizes[name] == VECTOR:
-            found += [value[..., i] for i in range(w.shape[-1])]
+            numbers += [value[..., i] for i in range(w.shape[-1])]
         else:  # one for each point, or a number
-            found.append(value[..., 0] if getattr(value, "ndim", 0) else value)
-    return found
+            numbers.append(value[..., 0] if getattr(value, "ndim", 0) else value)
+    return numbers
 
 
 def written_out(rule: Any, function: Any, settings: Mapping[str, Node]) -> Expansion | None:

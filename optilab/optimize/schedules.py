@@ -30,9 +30,9 @@ class Schedule(Protocol):
         """The factor of step t, 0 <= t < total."""
 
 
-def _cosine(start: float, end: float, share: float) -> float:
+def _cosine(start: float, end: float, fraction: float) -> float:
     """From start (share 0) to end (share 1) along half a cosine."""
-    return end + (start - end) * (1 + cos(pi * share)) / 2
+    return end + (start - end) * (1 + cos(pi * fraction)) / 2
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -
     """
     import numpy as np
 
-    coupled = beside = 0.0
+    coupled = decoupled = 0.0
     if regime.weight_decay and regime.weight_decay_form == "coupled":
         coupled = regime.weight_decay
         function = _Penalised(function, coupled)  # type: ignore[assignment]  # has all that a rule needs
@@ -222,7 +222,7 @@ def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -
         moves_from_w = rule.text and derivative(inlined(rule.formula)["w"], "w") == ONE
         if not moves_from_w or not hasattr(rule, "lr"):
             raise UsageError(f"weight_decay_form: expected coupled for {rule.name}, got decoupled")
-        beside = regime.weight_decay
+        decoupled = regime.weight_decay
     changed = [key for key in ("clip_norm", "clip_value", "noise") if getattr(regime, key)]
     if changed and {"function", "grad"} & set(rule.needs):
         keys = " and ".join(changed)
@@ -237,8 +237,8 @@ def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -
             gradient = gradient + coupled * w
         now = scheduled(rule, regime.schedule.factor(t, steps))
         after, state = now.step(w, gradient, t + 1, state, **quantities_for(rule, function, w))
-        if beside:
-            after = after - now.lr * beside * w  # type: ignore[attr-defined]
+        if decoupled:
+            after = after - now.lr * decoupled * w  # type: ignore[attr-defined]
         return after, state
 
     return step

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 GENERATOR = '<meta name="generator" content="optilab'
 """In the head of every page: a file with this mark may be replaced."""
 
-_FOLDER = Path(__file__).parent
+_PACKAGE = Path(__file__).parent
 _LARGEST = 64 << 20  # bytes, far more than a page has
 _HEAD = 2_000  # bytes within which the mark stands
 _IN_SCRIPTS = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
@@ -41,7 +41,7 @@ _IN_SCRIPTS = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 def asset(name: str) -> str:
     """A script or style sheet of `optilab/show/assets`, without indentation and comments."""
-    text = (_FOLDER / "assets" / name).read_text(encoding="utf-8")
+    text = (_PACKAGE / "assets" / name).read_text(encoding="utf-8")
     if name.endswith(".css"):
         text = re.sub(r"\s*([{};])\s*", r"\1", text)
     return re.sub(r"(?s:/\*.*?\*/)|^ +|^ *//.*\n|(?<=\n)\n+", "", text, flags=re.MULTILINE)
@@ -49,10 +49,10 @@ def asset(name: str) -> str:
 
 def render(title: str, blocks: Iterable[Block]) -> bytes:
     """The page of an answer, as UTF-8."""
-    shown = [block for block in blocks if not (isinstance(block, Hint) or _repeats(block, title))]
-    first = [block for block in shown if isinstance(block, Verdict | NextStep)]
-    rest = [block for block in shown if block not in first]
-    return document("page.html", None, title=title, first=first, blocks=rest, looks=_looks(shown))
+    visible = [block for block in blocks if not (isinstance(block, Hint) or _repeats(block, title))]
+    first = [block for block in visible if isinstance(block, Verdict | NextStep)]
+    rest = [block for block in visible if block not in first]
+    return document("page.html", None, title=title, first=first, blocks=rest, looks=_looks(visible))
 
 
 def _repeats(block: Block, title: str) -> bool:
@@ -123,14 +123,14 @@ def _place(column: Column) -> int:
 
 def _intervals(table: Table) -> list[tuple[float, ...] | None]:
     """Where the interval of each row and its middle lie in the range of all, in percent; None without one."""
-    found = []
+    intervals = []
     for row in table.rows:
         middle = next((row[key] for key in ("mean", "ratio", "part") if key in row), None)
         ends = [end for end in (row.get("low"), middle, row.get("high")) if end is not None]
-        found.append(ends if len(ends) == 3 else [])
-    low, high = (pick((end for ends in found for end in ends), default=0.0) for pick in (min, max))
+        intervals.append(ends if len(ends) == 3 else [])
+    low, high = (pick((end for ends in intervals for end in ends), default=0.0) for pick in (min, max))
     span = high - low or 1.0
-    return [tuple(round(100 * (end - low) / span, 1) for end in ends) or None for ends in found]
+    return [tuple(round(100 * (end - low) / span, 1) for end in ends) or None for ends in intervals]
 
 
 def _typeset(text: str) -> str:
@@ -202,7 +202,9 @@ def _used(sheet: str, page: str) -> str:
     def rule(match: re.Match[str]) -> str:
         selectors = match[1].split(",")
         return (
-            match[0] if any(words.issuperset(re.findall(r"[.#]([a-z][\w-]*)", one)) for one in selectors) else ""
+            match[0]
+            if any(words.issuperset(re.findall(r"[.#]([a-z][\w-]*)", selector)) for selector in selectors)
+            else ""
         )
 
     return re.sub(r"([^{}]+)\{[^{}]*\}\n?", rule, sheet)
@@ -211,7 +213,7 @@ def _used(sheet: str, page: str) -> str:
 def _palette() -> str:
     """The colors of series as properties c0, c1, ..., those of picture files; dark as the reader's system asks."""
     light, dark = (
-        " ".join(f"--c{i}: {color};" for i, color in enumerate(own)) for own in (LIGHT_COLORS, DARK_COLORS)
+        " ".join(f"--c{i}: {color};" for i, color in enumerate(colors)) for colors in (LIGHT_COLORS, DARK_COLORS)
     )
     screen = "@media screen and (prefers-color-scheme: dark)"
     return f":root {{ {light} }}\n{screen} {{ :root {{ {dark} }} }}\n"
@@ -222,7 +224,7 @@ def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
+        loader=FileSystemLoader(_PACKAGE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -269,12 +271,12 @@ def page_file(file: str, where: str = "") -> Path:
     """
     path = output_file(file, (".html", ".htm"), where)
     try:
-        ours = GENERATOR.encode() in read_regular(path, _LARGEST)[:_HEAD]
+        is_optilab_page = GENERATOR.encode() in read_regular(path, _LARGEST)[:_HEAD]
     except FileNotFoundError:
-        ours = True
+        is_optilab_page = True
     except DataError:
-        ours = False
-    if not ours:
+        is_optilab_page = False
+    if not is_optilab_page:
         raise UsageError(f"{file} exists and is not a page of optilab, so it is not replaced")
     return path
 

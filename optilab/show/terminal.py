@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
 
 MIN_WIDTH = 40
-SIDE_BY_SIDE = 100  # columns that two pictures need
+MIN_WIDTH_FOR_TWO = 100  # columns that two pictures need
 PIPE_WIDTH = 80  # columns of pictures in a pipe
 
 
@@ -46,7 +46,7 @@ err = _console(stderr=True)
 
 def is_wide() -> bool:
     """Whether pictures are shown by default: on a terminal with room for two."""
-    return out.is_terminal and out.width >= SIDE_BY_SIDE
+    return out.is_terminal and out.width >= MIN_WIDTH_FOR_TWO
 
 
 def say(text: str = "", style: str | None = None) -> None:
@@ -81,7 +81,7 @@ SILENCE = 10.0
 
 
 @contextmanager
-def after_silence(text: str) -> Iterator[None]:
+def note_if_slow(text: str) -> Iterator[None]:
     """Note a text if what is done inside takes longer than SILENCE."""
     timer = threading.Timer(SILENCE, note, [text])
     timer.daemon = True
@@ -93,7 +93,7 @@ def after_silence(text: str) -> Iterator[None]:
 
 
 @contextmanager
-def busy(text: str) -> Iterator[None]:
+def spinner(text: str) -> Iterator[None]:
     """A spinner on a terminal's stderr while something takes seconds; nothing in a pipe."""
     if err.is_terminal:
         with err.status(Text(text)):

@@ -79,8 +79,10 @@ def _files(spec: str) -> dict[Path, str]:
     if path.is_dir():
         raise UsageError(f"the directory {printable(pattern)} has no .py and no {NOTEBOOK} file")
     parents = [parent for parent in path.parents if not set(str(parent)) & set("*?[")]
-    gone = [f": there is no directory {printable(str(parent))}" for parent in parents if not parent.is_dir()][-1:]
-    raise UsageError(f"no file matches {shown(pattern)}{''.join(gone)}")
+    missing = [f": there is no directory {printable(str(parent))}" for parent in parents if not parent.is_dir()][
+        -1:
+    ]
+    raise UsageError(f"no file matches {shown(pattern)}{''.join(missing)}")
 
 
 def unsearched(specs: Sequence[str]) -> list[str]:

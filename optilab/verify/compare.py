@@ -16,7 +16,7 @@ import numpy as np
 from optilab.optimize import OBJECTIVES, descend
 from optilab.optimize.objective import Floats
 from optilab.optimize.rule import settings_of, with_settings
-from optilab.verify.candidate import FAR, STEPS, Candidate, Start
+from optilab.verify.candidate import MAX_LITERAL, STEPS, Candidate, Start
 
 TOLERANCE = 1e-11
 ROUNDING = 30.0
@@ -130,8 +130,8 @@ def problems() -> tuple[ProblemInstance, ...]:
     Gradients of both signs, curvature of both signs, a flat start, and paths on which clipping and switches act.
     """
     named = ("ravine", "himmelblau", "beale", "plateau", "saddle", "rosenbrock")
-    own = [ProblemInstance(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
-    return (*own, ProblemInstance(own[0].function, (3.0, 1.0)))
+    instances = [ProblemInstance(function := OBJECTIVES[name](), tuple(function.start)) for name in named]
+    return (*instances, ProblemInstance(instances[0].function, (3.0, 1.0)))
 
 
 @cache
@@ -242,14 +242,14 @@ def with_distinct_settings(rule: Any, names: Sequence[str], number: int) -> Any:
     A hyperparameter that is usually 0, which turns a part of the rule off, is 0 in one of the three: in the second or,
     where the rule has several, not all in the same.
     """
-    usual, values = settings_of(rule), dict[str, Any]()
+    defaults, values = settings_of(rule), dict[str, Any]()
     settings = {**SETTINGS, **OF_A_RULE.get(rule.name, {})}
-    off = [key for key in names if not usual[key]]
+    off = [key for key in names if not defaults[key]]
     for key in names:
         choices = settings.get(key.rpartition(".")[2], ())
         if (
             choices
-            and type(usual[key]) is not bool
+            and type(defaults[key]) is not bool
             and not (key in off and (off.index(key) + 1) % 3 == number % 3)
         ):
             values[key] = choices[number % 3]
@@ -262,9 +262,9 @@ def hyperparameters(rule: Any) -> dict[str, Any]:
 
 
 def padded(points: Floats, steps: int) -> Floats:
-    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `FAR`."""
+    """A path as (steps + 1, d), with NaN from its first point that is not finite or beyond `MAX_LITERAL`."""
     with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(points) < FAR).all(axis=1)
+        bad = ~(np.abs(points) < MAX_LITERAL).all(axis=1)
     end = int(np.argmax(bad)) if bad.any() else len(points)
     return np.concatenate([points[:end], np.full((steps + 1 - end, points.shape[1]), np.nan)])
 
@@ -286,8 +286,8 @@ def first_difference(a: Floats, b: Floats) -> int | None:
 def rounding_horizon(path: Floats, twin: Floats) -> int:
     """The first step at which rounding may separate two correct implementations; `twin` started one ulp away."""
     with np.errstate(invalid="ignore"):
-        apart = np.abs(path - twin).max(axis=1) * ROUNDING
-    bad = ~(apart <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
+        distances = np.abs(path - twin).max(axis=1) * ROUNDING
+    bad = ~(distances <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
     return int(np.argmax(bad)) if bad.any() else len(path)
 
 

@@ -204,14 +204,14 @@ def _forms(first: PathComparison) -> Iterator[Hypothesis]:
 
 def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str]) -> Iterator[Hypothesis]:
     """Other values of the constants that the candidate has written in, one at a time."""
-    known, usual = first.settings, type(first.rule)()
+    known, defaults = first.settings, type(first.rule)()
     written = {
-        one.name: one.name in unused
-        for one in fields(first.rule)
-        if isinstance(known.get(one.name), float)
-        and (one.name in unused or not candidate.accepts(one.name, known))
+        field.name: field.name in unused
+        for field in fields(first.rule)
+        if isinstance(known.get(field.name), float)
+        and (field.name in unused or not candidate.accepts(field.name, known))
     }
-    ignored = {key: getattr(usual, key) for key in written if written[key]}
+    ignored = {key: getattr(defaults, key) for key in written if written[key]}
     if ignored:
         yield _constant(first, ignored, written)
     for key in written:
@@ -229,7 +229,7 @@ def _numbers_for(candidate: Candidate, key: str) -> list[float]:
 
 def _constant(first: PathComparison, values: Mapping[str, float], written: Mapping[str, bool]) -> Hypothesis:
     """`written`: name -> whether the candidate takes it, too, and does not use it."""
-    usual = type(first.rule)()
+    defaults = type(first.rule)()
     changed = {key: value for key, value in values.items() if written[key] or value != getattr(first.rule, key)}
 
     def words(key: str, value: float) -> str:
@@ -237,7 +237,7 @@ def _constant(first: PathComparison, values: Mapping[str, float], written: Mappi
             return f"{key} is taken and not used: there is no such limit" if written[key] else f"{key} is missing"
         if written[key]:
             return f"{key} is taken and not used: your code acts as with {value:g}"
-        return f"{key} {value:g} is written in; {first.rule.name} has {getattr(usual, key):g}"
+        return f"{key} {value:g} is written in; {first.rule.name} has {getattr(defaults, key):g}"
 
     def explanation() -> Explanation:
         settings = tuple(f"algo.{key}={value:g}" for key, value in changed.items())
@@ -282,10 +282,10 @@ def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
     base = formula_of(first.rule)
     settings = [name for name in settings_in_formula(first.rule) if name in Program(base).settings]
     pairs = (
-        _edit(first, base, one, other)
-        for one in named_edits(base, settings)
-        for other in named_edits(one.formula, settings)
-        if one.name and other.name and not {*other.formula} & ({*base} - {*one.formula})  # which it takes back
+        _edit(first, base, edit, other)
+        for edit in named_edits(base, settings)
+        for other in named_edits(edit.formula, settings)
+        if edit.name and other.name and not {*other.formula} & ({*base} - {*edit.formula})  # which it takes back
     )
     yield from islice(pairs, MOST_PAIRS)
 
@@ -313,13 +313,17 @@ def _lines(before: Formula, after: Formula, rule: Any) -> str:
     """The lines that changed, as a sentence; empty where only their order did."""
 
     def printed(formula: Formula, other: Formula) -> str:
-        lines = (f"{one.target} {one.arrow} {text(simplified(one.node))}" for one in formula if one not in other)
+        lines = (
+            f"{statement.target} {statement.arrow} {text(simplified(statement.node))}"
+            for statement in formula
+            if statement not in other
+        )
         return "; ".join(lines)
 
-    yours, theirs = printed(after, before), printed(before, after)
+    code_lines, library_lines = printed(after, before), printed(before, after)
     name = "the formula" if is_formula(rule.name) else rule.name
-    has = f"; {name} has {theirs}" if theirs else ""
-    return f"your code acts as {yours}{has}" if yours else ""
+    has = f"; {name} has {library_lines}" if library_lines else ""
+    return f"your code acts as {code_lines}{has}" if code_lines else ""
 
 
 def values_of_steps(formula: Formula, rule: Any, function: Any, w: Floats) -> Iterator[Mapping[str, Any]]:

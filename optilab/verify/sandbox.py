@@ -30,7 +30,7 @@ import numpy as np
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
 from optilab.optimize.own import exception_text, rule_class
-from optilab.verify.candidate import FAR, Candidate, Walk, begun, find_optimizer, literals, parameters
+from optilab.verify.candidate import MAX_LITERAL, Candidate, Walk, begun, find_optimizer, literals, parameters
 
 LEVELS = {
     "bubblewrap": "isolated by bubblewrap",
@@ -56,11 +56,11 @@ DIRECTORY = "/tmp/submission"
 PYTHON = (sys.prefix, sys.base_prefix)
 EXECUTED = str(Path(sys.executable).resolve().parents[1])
 INSTALLED = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-HERE = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[2])
 PATHS = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts"),
     *(f"{prefix}/{part}" for prefix in (*PYTHON, EXECUTED) for part in ("bin", "lib", "lib64", "pyvenv.cfg")),
-    *("/proc/cpuinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", *INSTALLED, f"{HERE}/optilab"),
+    *("/proc/cpuinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", *INSTALLED, f"{ROOT}/optilab"),
 )
 """What an isolated submission sees: the system's libraries, Python and its packages, no home and no other process."""
 NEW_ROOT = f"""set -e
@@ -154,7 +154,7 @@ def _command(level: str, *arguments: str) -> list[str]:
 
 def _environment(directory: str | None) -> dict[str, str]:
     """The variables of a submission that works in a directory, nothing of the grader's; None: the user's own."""
-    packages = {"PYTHONPATH": os.pathsep.join(p for p in (HERE, *INSTALLED) if not p.startswith(PYTHON))}
+    packages = {"PYTHONPATH": os.pathsep.join(p for p in (ROOT, *INSTALLED) if not p.startswith(PYTHON))}
     if directory is None:
         return {**os.environ, **packages}
     language = {key: os.environ[key] for key in ("LANG", "LD_LIBRARY_PATH") if key in os.environ}
@@ -179,23 +179,23 @@ def running(file: Path, code: bytes | None, name: str, like: str, sandbox: Sandb
     directory = str(path.parent) if sandbox.level else None
     text = None if code is None else code.decode("latin-1")  # bytes as JSON
     request = {"path": str(path), "code": text, "directory": directory, "limits": sandbox.limits}
-    here, there = socket.socketpair()
+    parent_socket, child_socket = socket.socketpair()
     try:
-        with here, tempfile.TemporaryFile() as log:
-            with there:
+        with parent_socket, tempfile.TemporaryFile() as log:
+            with child_socket:
                 process = subprocess.Popen(
-                    _command(sandbox.level, str(there.fileno())),
+                    _command(sandbox.level, str(child_socket.fileno())),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=[there.fileno()],
+                    pass_fds=[child_socket.fileno()],
                     env=_environment(directory),
                     start_new_session=True,
                 )
             _processes.add(process)
             try:
                 request |= {"name": name, "like": like}
-                yield Submission(file, path, request, sandbox.seconds, here, log.fileno(), process)
+                yield Submission(file, path, request, sandbox.seconds, parent_socket, log.fileno(), process)
             finally:
                 _kill(process)
                 process.wait()
@@ -242,7 +242,7 @@ class Submission:
         """The end of what it printed."""
         size, most = os.fstat(self.log).st_size, 4 * MAX_OUTPUT
         printed = os.pread(self.log, most, max(0, size - most))
-        return self._shown(printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
+        return self._printable(printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
 
     def load(self) -> Candidate:
         """The candidate. Raises UsageError where its file cannot be loaded, and TimeLimit."""
@@ -253,9 +253,9 @@ class Submission:
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
         if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
             raise self._wrong()
-        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < FAR]
+        numbers = [n for n in numbers[:1000] if isinstance(n, float) and abs(n) < MAX_LITERAL]
         return Candidate(
-            self._shown(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
+            self._printable(name), {str(key): bool(value) for key, value in known.items()}, numbers, self._begin
         )
 
     def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
@@ -272,7 +272,7 @@ class Submission:
             parts = self._ask({"remembered": True}, "reading the state").get("remembered")
             if not isinstance(parts, dict) or len(parts) > MAX_PARTS:
                 raise self._wrong()
-            return {self._shown(name): self._numbers(numbers, start.size) for name, numbers in parts.items()}
+            return {self._printable(name): self._numbers(numbers, start.size) for name, numbers in parts.items()}
 
         return Walk(advance, remembered)
 
@@ -281,7 +281,7 @@ class Submission:
             raise self._wrong()
         return values
 
-    def _ask(self, message: Mapping[str, Any], what: str) -> dict[str, Any]:
+    def _ask(self, message: Mapping[str, Any], label: str) -> dict[str, Any]:
         started, whole = time.monotonic(), TOTAL * self.seconds
         limit = max(min(self.seconds, whole - self.used), 0.001)
         try:
@@ -289,9 +289,9 @@ class Submission:
             self.channel.sendall(json.dumps(message).encode() + b"\n")
             line = self._line(started + limit)
         except TimeoutError:
-            took = f"{what} took more than {self.seconds:g} s"
+            took = f"{label} took more than {self.seconds:g} s"
             if limit < self.seconds:
-                took = f"all answers up to {what} together took more than {whole:g} s"
+                took = f"all answers up to {label} together took more than {whole:g} s"
             raise TimeLimit(f"{self.file}: {took} (--timeout)") from None
         except OSError:
             line = b""
@@ -305,7 +305,7 @@ class Submission:
         if not isinstance(reply, dict):
             raise self._wrong()
         if "error" in reply:
-            raise UsageError(self._shown(str(reply["error"])[:MAX_ERROR]))
+            raise UsageError(self._printable(str(reply["error"])[:MAX_ERROR]))
         return reply
 
     def _line(self, deadline: float) -> bytes:
@@ -332,7 +332,7 @@ class Submission:
     def _wrong(self) -> UsageError:
         return UsageError(f"{self.file}: the code wrote to the connection that returns its points")
 
-    def _shown(self, text: str) -> str:
+    def _printable(self, text: str) -> str:
         """Text of the submission with its file's own name, safe for a terminal."""
         if self.path != self.file:
             text = text.replace(str(self.path), self.file.name).replace(self.path.name, self.file.name)

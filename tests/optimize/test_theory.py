@@ -119,7 +119,7 @@ def test_start_without_an_unstable_part_converges(rule):
     for start, share in (((-5.0, 0.0), 0.0), ((-3.0, 4.0), 0.8)):
         prediction = predict(rule, RAVINE, start)
         assert not prediction.stable
-        assert prediction.unstable_share == pytest.approx(share)
+        assert prediction.unstable_fraction == pytest.approx(share)
         status = descend(rule, RAVINE, start, steps=1000).status
         assert status is (Status.DIVERGED if share else Status.CONVERGED)
 
