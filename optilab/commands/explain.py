@@ -193,19 +193,19 @@ def _lines(worked: "WorkedStep") -> list[dict[str, Any]]:
 
 
 class Style(NamedTuple):
-    """How a calculation is written: templates, and whether its formulas are LaTeX."""
+    """The notation of a calculation: templates, and `is_latex` for formulas in LaTeX."""
 
     title: str
     sentence: str
     statement: str
     value: str
-    """Of the name of a coordinate and an equation."""
+    """Template of the name of a coordinate and an equation."""
     coordinate: str
     is_latex: bool = True
     begin: str = ""
     end: str = ""
     after: tuple[str, ...] = ()
-    """What follows a statement and its values."""
+    """Lines that follow a statement and its values."""
 
     def assignment(self, line: "EvaluatedStatement") -> str:
         """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""

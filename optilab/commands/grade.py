@@ -102,9 +102,9 @@ class Grades(Answer):
     graded: Sequence[classroom.Graded]
     setup: ComparisonSetup
     named: bool
-    """Whether the line named what is graded, so that no column does."""
+    """True if the command names the class or function, so that no column does."""
     level: str
-    """What isolated the submissions: a key of `sandbox.LEVELS`."""
+    """The level of isolation: a key of `sandbox.LEVELS`."""
     written: Sequence[str] = ()
 
     @property

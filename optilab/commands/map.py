@@ -84,7 +84,7 @@ class Map(SetOptions, PictureOptions, SilentOptions):
             raise UsageError("a map needs two axes, --x and --y, or --basins")
         axes = _box(config) if self.basins else [*read.values()]
         if self.start is not None and not any(setting_of(axis.key) for axis in axes):
-            raise UsageError("every cell has a starting point of its own", self.flag("start"))
+            raise UsageError("each cell has another starting point", self.flag("start"))
         require_bare(config, "map")
         x, y = (axis.key for axis in axes)
         if x == y:
@@ -141,12 +141,12 @@ def _axis(request: Map, config: "OptimizeConfig", flag: str, text: str) -> Axis:
 
 @dataclass(frozen=True, repr=False)
 class LabMap(Answer):
-    """A map: what every cell came to."""
+    """A map: the end of the path of every cell."""
 
     map: "MapResult"
     axes: Sequence[Axis]
-    what: str = "value"
-    """What the picture shows: value or steps."""
+    quantity: str = "value"
+    """The quantity of the plot: value or steps."""
     written: list[str] | tuple[()] = ()
 
     @property
@@ -176,7 +176,7 @@ class LabMap(Answer):
 
     def chart(self) -> Chart:
         """The map as a picture, with the limits of theory where they are known."""
-        return _chart(self.map, self.axes, self.what)
+        return _chart(self.map, self.axes, self.quantity)
 
     def blocks(self) -> Iterator[Any]:
         """The picture, then the numbers."""
@@ -191,7 +191,7 @@ class LabMap(Answer):
         yield from self.written
 
     def _counted(self) -> Iterator[str]:
-        """How many cells diverged and converged, the best one, and what theory says is best."""
+        """The numbers of cells that diverged and converged, the best cell, and the optimum by theory."""
         numbers, cells = self.map.summary, self.map.summary["cells"]
         percentages = f"{numbers['diverged'] / cells:.1%} diverged, {numbers['converged'] / cells:.1%}"
         yield f"{cells:,} cells: {percentages} converged (|grad| < {self.map.tolerance:g} at some epoch)"

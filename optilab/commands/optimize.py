@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 HEAD, TAIL = 12, 8
 """Rows shown of a path that is longer than both."""
 STYLES = {Status.CONVERGED: "green", Status.MOVING: "yellow", Status.DIVERGED: "red"}
-"""In the order in which the paths of a comparison stand."""
+"""Colors of a status; a comparison lists its paths in this order."""
 
 
 class Optimize(SetOptions, SaveOptions, OutputOptions, PictureOptions):
@@ -152,15 +152,15 @@ class LabPaths(Answer):
     config: "OptimizeConfig"
     paths: "Mapping[str, Trajectory]"
     note: str = ""
-    """How the rules were tuned, if they were."""
+    """The way in which the rules were tuned, if they were."""
     run: str | None = None
     judged: "Sequence[ClaimResult]" = ()
     picture: bool | None = None
-    """Whether the terminal shows a picture; None: where there is room."""
+    """True if the terminal shows a plot; None: if there is room."""
     written: Sequence[str] = ()
     fail_on_divergence: bool = False
     options: Mapping[str, Any] | None = None
-    """Those that run one of several alone, next to --algo; None where --algo alone would be another rule."""
+    """Options that run one of several rules alone, besides --algo; None where --algo alone would be another rule."""
 
     @property
     def function(self) -> Any:
@@ -177,12 +177,12 @@ class LabPaths(Answer):
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """How each path ended: converged, moving or diverged."""
+        """The end of each path: converged, moving or diverged."""
         return {label: path.status.value for label, path in self.paths.items()}
 
     @property
     def sentences(self) -> dict[str, str]:
-        """How each path ended, where, and how far from the minimum, in one sentence."""
+        """A sentence for each path: the way it ended, its last point, and the distance to the minimum."""
         return {label: verdict(self.config, path) for label, path in self.paths.items()}
 
     def chart(self) -> "Chart":

@@ -47,7 +47,7 @@ EPOCHS = 60
 MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
 LARGEST = 1e30
-"""What a browser can draw, whose numbers have 32 bits."""
+"""The largest number that a browser can draw: its numbers have 32 bits."""
 
 
 class Play(SetOptions, OutputOptions):
@@ -97,7 +97,7 @@ class Playground(Answer):
     size: int
     """Bytes."""
     note: str = ""
-    """Where the settings come from, if they are not those of the request."""
+    """The source of the settings, if it is not the request."""
     free: bool = False
     """True where no setting of an optimizer was given: one that diverges opens with another learning rate."""
 
@@ -230,7 +230,7 @@ def _other_rules(known: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def function_data(function: Objective, tree: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a page knows of a function that has trees; its gradient only where it is not that of calculus."""
+    """The data of a function that has trees, for a page; its gradient only where calculus gives another one."""
     from optilab.optimize import theory
     from optilab.optimize.path import lowest
 
@@ -341,7 +341,7 @@ def _steps(
 
 
 def rule_data(key: str, name: str, rule: Rule, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What a page knows of a rule: its text with its variants, and its settings, some of which can be moved.
+    """The data of a rule for a page: its text with its variants, and its settings, some with a slider.
 
     `key` stands in the address of the page; `settings` are the numbers of the formula by their names there; `fixed` are
     the keys of its config that stay as they are.
@@ -431,7 +431,7 @@ def rounded(value: float) -> float:
 
 
 def _page_fields(epochs: int, dimension: int) -> list[dict[str, Any]]:
-    """What is set for all optimizers; a field with a scale has a slider, and one with a size is several numbers."""
+    """The fields of all optimizers; a field with a scale has a slider, and a field with a size is several numbers."""
     most = min(MAX_EPOCHS, max(1000, 5 * epochs))
     return [
         {"name": "epochs", "doc": "number of steps", "scale": "log", "low": 1, "high": most, "whole": True,

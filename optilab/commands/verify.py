@@ -41,7 +41,7 @@ STEPS_DRAWN = 40
 
 
 class Against(SetOptions, SilentOptions):
-    """What an implementation is compared with, and for how long it may run."""
+    """Options of `verify` and `grade`: the reference, and the limits of the time."""
 
     against: Annotated[str | None, Flag("NAME", complete="rule"), Doc("The reference optimizer")] = None
     function: Annotated[
@@ -123,7 +123,7 @@ Exit status 9: something differs.
 
 
 def _verify_file(file: Path, name: str, setup: "ComparisonSetup", request: Verify) -> "LabVerification":
-    """One file, in a process of its own; what it prints goes to stderr."""
+    """One file, in a separate process; its output goes to stderr."""
     from optilab.verify.sandbox import Sandbox, running
 
     program = classroom.read_program(file) if file.suffix == classroom.NOTEBOOK else None
@@ -143,13 +143,13 @@ def _verify_file(file: Path, name: str, setup: "ComparisonSetup", request: Verif
 
 @dataclass(frozen=True)
 class ComparisonSetup:
-    """What a candidate is compared with: the rule, where and for how long, as the options of `verify` ask for."""
+    """The rule, the function and the number of steps of a comparison, by the options of `verify`."""
 
     config: "OptimizeConfig"
     other: Any
     """The rule with other settings that are right, too; the same where there are none."""
     named: str
-    """What these are called."""
+    """The name of these other settings."""
     chosen: frozenset[str]
     """The keys that were set."""
 
@@ -177,7 +177,7 @@ class ComparisonSetup:
         if rule.weights == "matrices":
             around = sorted(key for key in chosen if not key.startswith(("algo.", "epochs")))
             if around := around or [f"the {rule.name} around it"] * bool(rule.needs):
-                problem = f"{rule.name} works on weight matrices, and is compared on matrices of its own"
+                problem = f"{rule.name} works on weight matrices, and is compared on its own matrices"
                 raise UsageError(f"{problem}, without {', '.join(around)}")
         if hasattr(rule, "precision") and "algo.precision" not in chosen:  # NumPy has no bfloat16
             rule, named = replace(rule, precision="full"), "the iteration as on tensors"
@@ -210,7 +210,7 @@ class ComparisonSetup:
 
 @dataclass(frozen=True, repr=False)
 class LabVerification(Answer):
-    """Whether an implementation is the rule that it is meant to be."""
+    """The answer of `verify`: a comparison of an implementation with a rule."""
 
     schema_version = 2
     label: str
@@ -225,12 +225,12 @@ class LabVerification(Answer):
 
     @property
     def equal(self) -> bool:
-        """Whether the candidate is the rule."""
+        """True if the candidate takes the steps of the rule."""
         return self.verdict.equal
 
     @property
     def explanation(self) -> tuple[str, ...]:
-        """What turns the rule into the candidate; empty where they are equal, or nothing known does."""
+        """The change that turns the rule into the candidate; empty where they are equal, or no known change does."""
         return self.verdict.explanation
 
     @property
@@ -276,7 +276,7 @@ class LabVerification(Answer):
         return {**facts, **asdict(self.verdict)}
 
     def blocks(self) -> Iterator[Block]:
-        """Whether the candidate is the rule; else where they part, by how much, and why."""
+        """The verdict; where the two differ, the first step that differs, the difference and its cause."""
         verdict, rule = self.verdict, self.setup.rule
         places = ", ".join(verdict.functions)
         yield Sentence(f"{self.label} against {rule.name}, {plural(verdict.steps, 'step')} on {places}", "bold")
@@ -338,7 +338,7 @@ class LabVerification(Answer):
 
 
 def outcome(verdict: "Comparison") -> str:
-    """Whether the two are equal; else from which step on they differ, by how much and where."""
+    """The verdict in words: equal, or the first step that differs, with the difference and the coordinate."""
     from optilab.verify.compare import TOLERANCE as AGREEMENT
 
     if verdict.equal:

@@ -98,9 +98,11 @@ FUNCTIONS = {name: name for name in ("sqrt", "exp", "log", "sin", "cos", "tan", 
 }
 """Functions in a test function, each with its operation; each has a derivative, at a kink on both of its sides."""
 
-RULE_ONLY = {name: name for name in ("where", "clip", "grad", "diagonal", "sum", "norm", "solve", "smallest")}
-"""Functions in the formula of a rule besides; `grad` and `diagonal`, of the function's gradient and of the diagonal
-of its Hessian, are values."""
+RULE_FUNCTIONS = FUNCTIONS | {
+    name: name for name in ("where", "clip", "grad", "diagonal", "sum", "norm", "solve", "smallest")
+}
+"""Functions in the formula of a rule, each with its operation; `grad` and `diagonal`, of the function's gradient and of
+the diagonal of its Hessian, are values."""
 
 _ARITY = {"min": 2, "max": 2, "where": 3, "clip": 3, "solve": 2}
 
@@ -175,7 +177,7 @@ DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and o
 
 
 def accepted(functions: Mapping[str, str]) -> str:
-    """What a formula may consist of, for messages."""
+    """The end of a message: the parts that a formula may have."""
     names = "names" if "where" in functions else "w1, w2, ... (or x, y)"
     return f"accepted are numbers, {names}, + - * / ^, parentheses, pi and {', '.join(functions)}"
 
@@ -217,7 +219,6 @@ def _node(
     raise refused(tree, f"{part} is not accepted; {accepted(functions)}")
 
 
-RULE_FUNCTIONS = FUNCTIONS | RULE_ONLY
 RESERVED_NAMES = ("t", "f", "H", "I", "pi")
 """Names in the formula of a rule that have their values from elsewhere."""
 _STATEMENT = re.compile(r"\s*([A-Za-z]\w*)\s*(<-|=)(?!=)", re.ASCII)
@@ -274,7 +275,7 @@ def statements(formula: str) -> list[Statement]:
 
 
 def _has_stray_matrix(node: Node, inside: bool = False) -> bool:
-    """Whether H or I stands where no matrix may stand."""
+    """True if H or I stands where no matrix is accepted."""
     if node.op == "symbol":
         return node.value in ("H", "I") and not inside
     matrices = {"solve": (True, False), "smallest": (True,)}.get(node.op, (inside,) * len(node.args))
@@ -344,7 +345,7 @@ def symbols(node: Node) -> set[str]:
 
 
 def is_smooth(node: Node) -> bool:
-    """Whether the expression is free of abs, sign, min and max, whose derivatives jump."""
+    """True without abs, sign, min and max, whose derivatives jump."""
     return node.op not in ("absolute", "sign", "minimum", "maximum") and all(map(is_smooth, node.args))
 
 
@@ -372,7 +373,7 @@ DERIVATIVES = {
 }
 """The derivative of each operation f(u, v, x), by the derivatives of its arguments."""
 POWER = "v*u^(v - 1)*du"
-"""That of a power whose exponent is constant."""
+"""The derivative of a power whose exponent is constant."""
 
 
 @cache
@@ -502,7 +503,7 @@ def _written(node: Node, leaf_text: Callable[[str], str], notation: Mapping[str,
 
 
 def _needs_brackets(node: Node, index: int) -> bool:
-    """Whether precedence requires brackets around an argument of an operator."""
+    """True if precedence requires brackets around an argument of an operator."""
     outer, inner = _BINDING[node.op], _BINDING.get(node.args[index].op, 9)
     # a - (b + c), a*(b/c), which rounds otherwise than a*b/c, and (a^b)^c
     return inner < outer or (inner == outer and (index > 0) == (node.op != "power"))

@@ -60,7 +60,7 @@ class AnyDimension(Objective):
     interval: ClassVar[tuple[float, float]]
     """(low, high) of the box in every coordinate."""
     lowest: ClassVar[float] = 0.0
-    """Every coordinate of the minimum."""
+    """The value of every coordinate of the minimum."""
 
     @property
     def start(self) -> Point:
@@ -628,7 +628,7 @@ class Expression(Formula):
         return (tuple(minimum.tolist()),)
 
     def nodes(self) -> Trees:
-        """In all dimensions."""
+        """The trees, in every dimension."""
         return trees_of(self)
 
     def value(self, x: Floats) -> Floats:

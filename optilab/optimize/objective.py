@@ -118,7 +118,7 @@ class Formula(Objective):
 
 
 def called(function: Objective) -> str:
-    """What messages call a function: its name, or the formula that was typed."""
+    """The name of a function in messages; of a typed function, its formula."""
     return function.formula if function.name == "expression" else function.name
 
 
@@ -168,7 +168,7 @@ def _compiled(function: Formula) -> tuple[Callable[[Floats], Floats], Callable[[
 
 
 def second_derivatives(function: Objective) -> list[Node]:
-    """Row by row."""
+    """The entries of the Hessian, row by row."""
     _, gradient = function.nodes() or (None, ())
     return [formulas.derivative(slope, name) for slope in gradient for name in _names(function)]
 
@@ -252,7 +252,7 @@ def minima_inside(function: Objective) -> tuple[Point, ...]:
 
 
 def is_near_minimum(function: Objective, points: Sequence[Floats]) -> Any:
-    """Whether points, by coordinate, are near a known minimum in the box; see `NEAR`."""
+    """True where points, by coordinate, are near a known minimum in the box; see `NEAR`."""
     import numpy as np
 
     near: Any = False

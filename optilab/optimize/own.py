@@ -37,14 +37,14 @@ from typing import Any, ClassVar
 from optilab.errors import Interrupted, SystemFailure, UsageError, did_you_mean, printable, shown
 from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import Array
-from optilab.optimize.rule import USUAL_VALUES, Rule, State, is_formula, typed
+from optilab.optimize.rule import COMMON_VALUES, Rule, State, is_formula, typed
 
 CHDIR = os.chdir
 MAX_ERROR, MAX_LINE = 500, 80
 """Characters of an exception and of a line of code that are repeated."""
 STEP_NUMBER = {"t", "step", "epoch", "k", "iteration"}
 """Parameters of a function that receive the number of the step, from 1."""
-HYPERPARAMETERS = {*USUAL_VALUES, "alpha", "beta3", "nu", "damping"}
+HYPERPARAMETERS = {*COMMON_VALUES, "alpha", "beta3", "nu", "damping"}
 """Parameters of a function that are no state."""
 TORCH_IMPLEMENTATION_FLAGS = ("foreach", "capturable", "differentiable", "fused")
 """Parameters of torch's optimizers that choose how the numbers are computed, not which."""
@@ -78,18 +78,18 @@ class UserCode:
 
     @classmethod
     def recorded(cls, tree: Mapping[str, Any]) -> "UserCode":
-        """As a run's config has it, whatever has become of its file."""
+        """Read the code that a run's config names; its file need not exist any more."""
         place, _, name = str(tree["name"]).rpartition(":")
         return cls(Path(place), name, str(tree.get("sha256", "")))
 
     @property
     def reference(self) -> str:
-        """What a config contains; its path is absolute."""
+        """The name of the code in a config; its path is absolute."""
         return f"{self.module or self.path}:{self.name}"
 
     @property
     def display_name(self) -> str:
-        """For tables and messages: `my_adam.py:Adam`."""
+        """The name in tables and messages: `my_adam.py:Adam`."""
         if self.definition is not None:
             return self.name
         return self.reference if self.module else f"{self.path.name}:{self.name}"
@@ -114,7 +114,7 @@ class UserCode:
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """The parameters of the class or function that have a name of their own."""
+        """The parameters of the class or function, except *args and **kwargs."""
         try:
             parameters = inspect.signature(self.load()).parameters.values()
         except (TypeError, ValueError):
@@ -190,7 +190,7 @@ class UserCode:
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
-        """Where the code prints, and the directory that it works in."""
+        """Run the code with stdout on stderr, and in its directory."""
         stdout, chdir, outside = sys.stdout, os.chdir, ""
 
         def change(path: Any) -> None:  # asking for the directory at each step would take too long
@@ -210,7 +210,7 @@ class UserCode:
                 CHDIR(outside)
 
     def failure(self, error: BaseException, at: int | str | None) -> UsageError:
-        """What the code raised, with its line and where it was."""
+        """The error that the code raised, with the line that raised it."""
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(self.path)]
         line = frames[-1].lineno if frames else None
         if isinstance(error, SyntaxError) and error.filename == str(self.path):
@@ -234,7 +234,7 @@ def exception_text(error: BaseException) -> str:
 
 
 def is_user_code(name: Any) -> bool:
-    """Whether a rule or a network is FILE.py:NAME, package.module:NAME, or a class or function of this process."""
+    """True for FILE.py:NAME, package.module:NAME, and a class or function of this process."""
     return callable(name) or (isinstance(name, str) and (":" in name or name.endswith(".py")))
 
 
@@ -322,7 +322,7 @@ Arguments = Mapping[str, Any]
 
 
 class Interface:
-    """How the code of a rule is called. `parameters` are its hyperparameters."""
+    """The way to call the code of a rule. `parameters` are its hyperparameters."""
 
     def __init__(self, code: UserCode) -> None:
         self.call, self.parameters = code.load(), code.parameters
@@ -344,7 +344,7 @@ class Interface:
         return {}
 
     def numbers(self, memory: Any, shape: tuple[int, ...]) -> dict[str, list[float]]:
-        """Those parts of a memory that have a number for every coordinate, or one for all."""
+        """The parts of a memory that have a number for every coordinate, or one for all."""
         import numpy as np
 
         parts = dict[str, list[float]]()
@@ -404,12 +404,12 @@ def scalar_type(parameter: inspect.Parameter) -> type | None:
 def _returned_states(code: UserCode, others: list[inspect.Parameter], states: set[str]) -> set[str]:
     """The parameters with the default 0 or None that are state; one call without them tells how many are returned."""
     zero = [p.name for p in others if p.default is None or (type(p.default) in (int, float) and not p.default)]
-    if not (zero := [name for name in zero if name not in USUAL_VALUES]):
+    if not (zero := [name for name in zero if name not in COMMON_VALUES]):
         return set()
     import numpy as np
 
     w, result = np.ones(2), None
-    arguments: dict[str, Any] = {p.name: USUAL_VALUES.get(p.name, 0.5) for p in others if p.default is EMPTY}
+    arguments: dict[str, Any] = {p.name: COMMON_VALUES.get(p.name, 0.5) for p in others if p.default is EMPTY}
     arguments |= dict.fromkeys(STEP_NUMBER & arguments.keys(), 1) | {name: _zeros(name, w) for name in states}
     with (
         contextlib.suppress(UsageError),
@@ -518,7 +518,7 @@ def _interface(code: UserCode) -> Interface:
     if not hasattr(loaded, "init"):
         return Stateful(code)
     if isinstance(needs := getattr(loaded, "needs", ()), tuple) and needs:
-        raise UsageError(f"{code.place} needs {', '.join(needs)}; an optimizer of your own gets gradients only")
+        raise UsageError(f"{code.place} needs {', '.join(needs)}; a custom optimizer gets gradients only")
     return StepInterface(code)
 
 
@@ -526,7 +526,7 @@ def _interface(code: UserCode) -> Interface:
 
 
 def is_data(value: Any) -> bool:
-    """Whether a config can hold a value."""
+    """True if a config can hold the value."""
     if isinstance(value, list | tuple):
         return all(map(is_data, value))
     return value is None or isinstance(value, bool | int | float | str)
@@ -538,7 +538,7 @@ def _settings(parameters: list[inspect.Parameter]) -> Iterator[tuple[str, str, A
     A parameter whose default is no data stays what the code says.
     """
     for p in parameters:
-        default = USUAL_VALUES.get(p.name, MISSING) if p.default is EMPTY else p.default
+        default = COMMON_VALUES.get(p.name, MISSING) if p.default is EMPTY else p.default
         default = tuple(default) if isinstance(default, list) else default
         renamed = p.name in ("learning_rate", "eta", "step_size") and all(q.name != "lr" for q in parameters)
         types = {int: int | float, float: float, bool: bool, str: str, type(MISSING): float}
@@ -563,13 +563,13 @@ class UserRule(Rule):
     parameters: ClassVar[Mapping[str, str]]
     """Setting -> the parameter of the code that gets it; two make `betas`."""
     on_arrays: ClassVar[bool] = False
-    """Whether the code sees all points (..., d) at once, and each setting as an array (..., 1)."""
+    """True if the code sees all points (..., d) at once, and each setting as an array (..., 1)."""
     states = ("memories",)
     needs = ()
 
     @property
     def shaped(self) -> bool:
-        """Whether the code asks for each weight as it is shaped, by an attribute `shaped = True`."""
+        """True if an attribute `shaped = True` of the code requests each weight in its shape."""
         return bool(getattr(self.code.load(), "shaped", False))
 
     @property
@@ -589,7 +589,9 @@ class UserRule(Rule):
         kind: Any = typed(self.formula)
         names = [field.name for field in fields(kind)]
         if missing := [name for name in names if not hasattr(self, name)]:
-            raise UsageError(f"{self.name}: `formula` has {', '.join(missing)}, which is no setting of the code")
+            raise UsageError(
+                f"{self.name}: `formula` has {', '.join(missing)}, which is not a setting of the code"
+            )
         rule: Rule = kind(**{name: getattr(self, name) for name in names})
         return rule
 
@@ -642,7 +644,7 @@ class UserRule(Rule):
 
 
 def checked(point: Any, in_place: Array, w: Array, g: Array, t: int) -> Array:
-    """What the user's code returned for w, as an array like it; UsageError where it is none.
+    """The w that the user's code returned, as an array like w; UsageError for anything else.
 
     `in_place` is the copy of w that the code was called with: the next point where it returned nothing. It may be w: a
     step may be zero, and the first may only prepare; if the second has left w alone, too, a `return` is missing.

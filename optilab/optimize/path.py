@@ -23,7 +23,7 @@ DIVERGENCE_FACTOR = 10.0
 CLOSE = 0.02
 """A path that has converged is at a minimum if it is within this fraction of the widest side of the box."""
 ROUNDING = 1e-9
-"""What f at a minimum may be off by, relative to max(1, |f|): its coordinates are rounded."""
+"""The largest error of f at a minimum, relative to max(1, |f|): its coordinates are rounded."""
 
 WRITTEN_FROM = 200
 """Steps from which on writing a formula out (a millisecond) is faster than stepping on arrays."""
@@ -146,7 +146,7 @@ def _status(path: Trajectory, function: Objective, tolerance: float) -> Status:
 
 
 def status_note(path: Trajectory, function: Objective, tolerance: float) -> str:
-    """What the status of a path leaves out: `not at the minimum`, `below f_min`; empty if nothing.
+    """A note to the status of a path: `not at the minimum`, `below f_min`; empty if there is nothing to add.
 
     A path that has converged is at a known minimum if the distance to it is at most CLOSE of the widest side of the
     box, and f - f_min at most tolerance times that distance, as it is wherever f is convex in between.
@@ -162,7 +162,7 @@ def status_note(path: Trajectory, function: Objective, tolerance: float) -> str:
 
 
 AGREEMENT = 1e-9
-"""How far the formula that a user's code states may be from the code."""
+"""The largest difference between a user's code and the formula that it states."""
 
 
 @dataclass(frozen=True)

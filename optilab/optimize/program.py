@@ -25,8 +25,8 @@ from optilab.optimize.formula import ONE, ZERO, Node, Statement, number, put_in,
 NUMBER, ROW, VECTOR = range(3)
 """Sizes of a quantity: one number; one for each point, (..., 1); one for each coordinate, (..., d)."""
 QUANTITIES = {"f": ROW, "H": VECTOR, "grad": VECTOR, "diagonal": VECTOR}
-"""What a step may need besides the gradient: the value (..., 1) and the Hessian (..., d, d) at w, the gradient at
-another point, and the diagonal of the Hessian, both as functions of a point."""
+"""The quantities that a step may need besides the gradient: the value (..., 1) and the Hessian (..., d, d) at w, the
+gradient at another point, and the diagonal of the Hessian, both as functions of a point."""
 _INPUTS = {"w": VECTOR, "g": VECTOR, "t": NUMBER, "I": VECTOR}
 _SIZES = QUANTITIES | {"sum": ROW, "norm": ROW, "smallest": ROW, "solve": VECTOR}
 
@@ -68,7 +68,7 @@ class Program:
 
     @cached_property
     def starts(self) -> Mapping[str, Node]:
-        """Where states start that do not start at zero: `S0 = ...`."""
+        """The starts of the states that do not start at zero: `S0 = ...`."""
         return {s.target[:-1]: s.node for s in self.statements if self._is_start(s)}
 
     @cached_property
@@ -95,7 +95,7 @@ class Program:
 
     @property
     def is_joint(self) -> bool:
-        """Whether a coordinate of the step depends on others."""
+        """True if a coordinate of the step depends on others."""
         return any(operations_of(statement.node) & {"sum", "norm", "solve"} for statement in self.statements)
 
     @property
@@ -232,7 +232,7 @@ def _expression(source: str) -> CodeType:
 
 
 def is_finite(node: Node) -> bool:
-    """Whether every constant in an expression is a finite number."""
+    """True if every constant in an expression is a finite number."""
     if node.args and not symbols(node) and not operations_of(node) & QUANTITIES.keys():
         try:
             return math.isfinite(evaluate(node, {}))
@@ -242,7 +242,7 @@ def is_finite(node: Node) -> bool:
 
 
 def divides_by_zero(node: Node) -> bool:
-    """Whether a divisor in the expression is the number 0."""
+    """True if a divisor in the expression is the number 0."""
     divisor = node.args[1] if node.op == "divide" else ONE
     zero = not symbols(divisor) and in_products(divisor, {}) == ZERO
     return zero or any(map(divides_by_zero, node.args))
@@ -384,7 +384,7 @@ class Expansion:
     value: Node
     gradient: tuple[Node, ...]
     after: tuple[Node, ...]
-    """What is moving, after the step."""
+    """The coordinates of w and the states, after the step."""
 
     def steps(
         self, outputs: Sequence[Node], settings: Sequence[str] = (), on_arrays: bool = False

@@ -50,8 +50,8 @@ class Rule:
     variants: ClassVar[Mapping[str, Mapping[Any, str]]] = {}
     """The part of the text for each value of a setting, `...` for all others; a second part is `setting.part`."""
     weights: ClassVar[Literal["joined", "each", "matrices"]] = "joined"
-    """What the rule gets of a network: all weights as one vector ("joined"); each weight as a vector of its own
-    ("each"); or each weight as it is shaped ("matrices"), and then no function of a vector can be its function."""
+    """The form in which the rule gets the weights of a network: all in one vector ("joined"); a vector per weight
+    ("each"); or each weight in its shape ("matrices"), and then no function of a vector can be its function."""
 
     @cached_property
     def formula(self) -> str:
@@ -81,9 +81,9 @@ class Rule:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What `step` gets by name besides the gradient: `f`, the value (..., 1), and `H`, the Hessian (..., d, d), at
-        w; `grad(point)`, the gradient elsewhere; `diagonal(w)`, the Hessian's diagonal, in training an estimate of it;
-        `function`, the test function itself."""
+        """The arguments that `step` gets by name besides the gradient: `f`, the value (..., 1), and `H`, the Hessian
+        (..., d, d), at w; `grad(point)`, the gradient elsewhere; `diagonal(w)`, the Hessian's diagonal, in training an
+        estimate of it; `function`, the test function itself."""
         return self.program.needs
 
     def init(self, w: Array) -> State:
@@ -131,7 +131,7 @@ def reject_matrix_rule(rule: Any) -> None:
 
 
 def quantities_for(rule: Any, function: Any, w: Array) -> dict[str, Any]:
-    """What `rule.needs` at w, as arguments of `step`. Raises what `reject_matrix_rule` raises."""
+    """The quantities that `rule.needs` at w, as arguments of `step`. Raises what `reject_matrix_rule` raises."""
     reject_matrix_rule(rule)
     quantities: dict[str, Any] = {}
     for name in rule.needs:
@@ -194,7 +194,7 @@ class UnknownName(UsageError, KeyError):
 
 
 class Registry(Mapping[str, Any]):
-    """The classes of `modules` that have a name of their own, by that name; the modules are imported when it is first
+    """The classes of `modules` that have a `name`, by name; the modules are imported when it is first
     asked for. `what` is what an entry is called in the sentence of UnknownName."""
 
     def __init__(self, kind: str, *modules: str) -> None:
@@ -234,14 +234,14 @@ literature's."""
 
 # --- a rule that a user types -----------------------------------------------------------------------------------
 
-USUAL_SETTINGS: Mapping[str, Any] = {
+COMMON_SETTINGS: Mapping[str, Any] = {
     "lr": LearningRate,
     **dict.fromkeys(("beta", "beta1", "beta2", "beta3", "decay", "rho", "momentum"), Decay),
     "eps": Eps,
     "weight_decay": WeightDecay,
 }
 """Settings of a typed formula that are named like those of known rules, with their ranges."""
-USUAL_VALUES: Mapping[str, float] = {
+COMMON_VALUES: Mapping[str, float] = {
     **dict.fromkeys(("lr", "learning_rate", "eta", "step_size"), 0.01),
     **dict.fromkeys(("beta", "momentum", "gamma", "mu", "beta1", "b1", "beta_1", "decay", "rho"), 0.9),
     **dict.fromkeys(("beta2", "b2", "beta_2"), 0.999),
@@ -258,7 +258,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "eps": ("epsilon",),
     "weight_decay": ("wd",),
 }
-"""What a hyperparameter is called elsewhere."""
+"""Other names of a hyperparameter, in other libraries."""
 
 
 class Typed(Rule):
@@ -273,7 +273,7 @@ def short_name(rule: Any) -> str:
 
 
 def is_formula(name: Any) -> bool:
-    """Whether the name of a rule is meant as a formula."""
+    """True if the name of a rule is a formula."""
     return isinstance(name, str) and "<-" in name
 
 
@@ -298,6 +298,6 @@ def typed(formula: str) -> type[Typed]:
     reserved = sorted({*program.settings} & {"name", *dir(Typed)})
     if reserved:
         raise UsageError(f"a setting cannot be called {', '.join(reserved)}")
-    definitions = [(name, USUAL_SETTINGS.get(name, float), field(kw_only=True)) for name in program.settings]
+    definitions = [(name, COMMON_SETTINGS.get(name, float), field(kw_only=True)) for name in program.settings]
     namespace = {"name": text, "text": text, "weights": "each" if program.is_joint else "joined"}
     return make_dataclass("Formula", definitions, bases=(Typed,), frozen=True, namespace=namespace)

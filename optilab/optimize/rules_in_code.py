@@ -340,7 +340,7 @@ class LineSearch(Rule):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of scipy.optimize.minimize, besides its tolerance."""
+        """Options of scipy.optimize.minimize besides its tolerance."""
         return {}
 
     def init(self, w: Array) -> State:

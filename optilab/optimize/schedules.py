@@ -31,7 +31,7 @@ class Schedule(Protocol):
 
 
 def _cosine(start: float, end: float, fraction: float) -> float:
-    """From start (share 0) to end (share 1) along half a cosine."""
+    """A value between start (fraction 0) and end (fraction 1), along half a cosine."""
     return end + (start - end) * (1 + cos(pi * fraction)) / 2
 
 
@@ -208,14 +208,14 @@ def modified_step(rule: Rule, function: Objective, regime: Regime, steps: int) -
     """`rule.step` under the regime, as a function of (t, w, gradient, state) with t from 0.
 
     UsageError where the regime does not fit the rule: decoupled decay, if the rule reads w or chooses its own step
-    length, and has no weight_decay of its own; clipping and noise, if the rule evaluates gradients itself.
+    length, and has no setting weight_decay; clipping and noise, if the rule evaluates gradients itself.
     """
     import numpy as np
 
     coupled = decoupled = 0.0
     if regime.weight_decay and regime.weight_decay_form == "coupled":
         coupled = regime.weight_decay
-        function = _Penalised(function, coupled)  # type: ignore[assignment]  # has all that a rule needs
+        function = _WithL2Penalty(function, coupled)  # type: ignore[assignment]  # has all that a rule needs
     elif regime.weight_decay and hasattr(rule, "weight_decay"):
         rule = replace(rule, weight_decay=regime.weight_decay)  # type: ignore[type-var]
     elif regime.weight_decay:
@@ -258,7 +258,7 @@ def _changed(gradient: Floats, regime: Regime, generator: "np.random.Generator |
 
 
 @dataclass(frozen=True)
-class _Penalised:
+class _WithL2Penalty:
     """f(w) + strength/2*|w|^2: what coupled decay minimizes, for rules that need more than the gradient."""
 
     function: Objective

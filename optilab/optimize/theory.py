@@ -39,7 +39,7 @@ class ConvergenceRate:
     largest_lr: float
     """The limit of stability with the rule's other settings; beyond it all starts but those of a subspace diverge."""
     best: dict[str, float]
-    """For sgd the best lr; for momentum the best lr and beta together."""
+    """The best lr of sgd; the best pair of lr and beta of momentum."""
     best_rate: float
     eigenvalue_gap: float
     """The relative distance of the two eigenvalues that decide the rate; 0 is a defective matrix, whose distance
@@ -219,7 +219,7 @@ class FrozenStep(NamedTuple):
 
 
 def is_adaptive(rule: Any) -> bool:
-    """Whether the rule has a `frozen_step`, and no linear one."""
+    """True if the rule has a `frozen_step`, and no linear one."""
     if not rule.text or not hasattr(rule, "lr") or linear_step(rule) is not None:
         return False
     slopes = slopes_of(rule.program)
@@ -276,14 +276,14 @@ def _best(rule: Any, smallest: float, largest: float) -> tuple[dict[str, float],
 
 
 def is_scale_invariant(rule: Any) -> bool:
-    """Whether a hundred times the gradient makes the rule's steps less than ten times as long, after ten steps."""
+    """True if a gradient times 100 makes the tenth step less than 10 times as long."""
     return _tenth_step(rule, 100.0) < 10 * _tenth_step(rule, 1.0)
 
 
 def has_decoupled_decay(rule: Any, key: str = "weight_decay") -> bool:
-    """Whether the rule's weight decay stands next to steps whose length does not depend on the gradient.
+    """True if weight decay adds the same to a step for a small and for a large gradient.
 
-    Measured: a hundred times the gradient leaves what the decay adds to a step as it is.
+    Measured: a gradient times 100 does not change the part of a step that is due to the decay.
     """
     if not hasattr(rule, key) or not is_scale_invariant(rule):
         return False

@@ -34,7 +34,7 @@ from optilab.words import brief, percent
 LINE = 7.0
 """Percent of the height of an area that a line of names next to it needs."""
 MAX_ALL_VISIBLE = 12
-"""Series that are all shown at first; of more the first FIRST_SHOWN."""
+"""Up to this number of series, all are visible at first; else the first MAX_VISIBLE."""
 MAX_VISIBLE = 6
 MOST_DETAILED = 24
 """Series that colors and dashes tell apart; of more no thin lines are drawn."""
@@ -66,7 +66,7 @@ def figure(chart: Chart) -> Markup:
 
 
 def is_visible(chart: Chart, series: int | None) -> bool:
-    """Whether a series is shown before a reader switches it."""
+    """True if a series is visible when the page opens."""
     return series is None or len(chart.series) <= MAX_ALL_VISIBLE or series < MAX_VISIBLE
 
 
@@ -155,7 +155,7 @@ def _panel(panel: Panel, chart: Chart) -> Markup:
 
 
 def _kind(scale: Scale) -> str:
-    """What a script has to know of an axis."""
+    """Properties of an axis that the script of the page reads."""
     return " ".join(filter(None, ("log" * scale.log, scale.unit, "names" * bool(scale.names))))
 
 
@@ -265,7 +265,7 @@ def _fitted(name: str) -> str:
 
 
 def separate(places: Sequence[float], distance: float, most: float) -> list[float]:
-    """Ascending places, moved until they are `apart` and, where there is room, below `most`."""
+    """Ascending places, moved until they are at least `distance` apart and, where there is room, below `most`."""
     moved: list[float] = []
     for place in places:
         moved.append(max([place, *(before + distance for before in moved[-1:])]))
@@ -303,7 +303,7 @@ def _path(frame: _Frame, x: Any, y: Any, step: bool = False, digits: str = "") -
 
 
 def _downsampled(x: Any, y: Any, columns: int) -> tuple[Any, Any]:
-    """Of many points the lowest and the highest of each column."""
+    """The lowest and the highest point of each column, where there are many points."""
     if len(x) <= 3 * columns:
         return x, y
     filled = np.where(np.isfinite(y), y, 0.0)
@@ -440,7 +440,7 @@ def _ends(heat: Heatmap) -> tuple[float, float]:
 
 
 def _ramps(marks: Sequence[Any]) -> Iterator[Markup]:
-    """What the colors of a map mean."""
+    """Color scales of the maps, with the values at both ends."""
     for heat in (mark for mark in marks if isinstance(mark, Heatmap) and not mark.kinds):
         low, high = (_text(heat.scale, float(f"{end:.3g}")) for end in _ends(heat))
         blocks = Markup().join(_svg('<tspan fill="{color}">\u2588</tspan>', color=color) for color in VIRIDIS[::2])

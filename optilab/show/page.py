@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 GENERATOR = '<meta name="generator" content="optilab'
-"""In the head of every page: a file with this mark may be replaced."""
+"""A mark in the head of every page: a file with this mark may be replaced."""
 
 _PACKAGE = Path(__file__).parent
 _LARGEST = 64 << 20  # bytes, far more than a page has
@@ -52,7 +52,9 @@ def render(title: str, blocks: Iterable[Block]) -> bytes:
     visible = [block for block in blocks if not (isinstance(block, Hint) or _repeats(block, title))]
     first = [block for block in visible if isinstance(block, Verdict | NextStep)]
     rest = [block for block in visible if block not in first]
-    return document("page.html", None, title=title, first=first, blocks=rest, looks=_looks(visible))
+    return document(
+        "page.html", None, title=title, first=first, blocks=rest, series_numbers=_series_numbers(visible)
+    )
 
 
 def _repeats(block: Block, title: str) -> bool:
@@ -75,7 +77,7 @@ def _essential(blocks: Iterable[Block], charts: bool = False) -> Iterator[Block]
 
 
 def _table(table: Table, most: int = 0) -> Any:
-    """What templates read of a table, in which the answer comes first; of a page, with the place of each interval."""
+    """A table for templates: the columns of the answer come first; on a page, each interval has a place."""
     columns, cells = table.texts(most, settings=not most and len(table.rows) > SORTED)
     order = sorted(range(len(columns)), key=lambda i: _place(columns[i]) if i else -1)
     columns, cells = [columns[i] for i in order], [[_typeset(texts[i]) for i in order] for texts in cells]
@@ -91,7 +93,7 @@ def _table(table: Table, most: int = 0) -> Any:
 
 
 def _chart(chart: Chart) -> Any:
-    """What templates read of a chart."""
+    """A chart for templates."""
     from optilab.show import chart_svg  # NumPy is slow to import
 
     return SimpleNamespace(
@@ -122,7 +124,7 @@ def _place(column: Column) -> int:
 
 
 def _intervals(table: Table) -> list[tuple[float, ...] | None]:
-    """Where the interval of each row and its middle lie in the range of all, in percent; None without one."""
+    """The interval of each row and its middle, in percent of the range of all intervals; None without an interval."""
     intervals = []
     for row in table.rows:
         middle = next((row[key] for key in ("mean", "ratio", "part") if key in row), None)
@@ -138,17 +140,17 @@ def _typeset(text: str) -> str:
     return re.sub(r"(?<![\w.-])-(?=\d)", "\u2212", text)
 
 
-def _looks(blocks: Iterable[Block]) -> dict[str, int]:
+def _series_numbers(blocks: Iterable[Block]) -> dict[str, int]:
     """The series of all charts, by name, for the rows of tables that are about them."""
-    looks = dict[str, int]()
+    series_numbers = dict[str, int]()
     for block in blocks:
         if isinstance(block, Details):
-            looks |= _looks(block.blocks)
+            series_numbers |= _series_numbers(block.blocks)
         elif isinstance(block, Chart):
             from optilab.show import chart_svg
 
-            looks |= {name: i for i, (name, _) in enumerate(chart_svg.switches(block))}
-    return looks
+            series_numbers |= {name: i for i, (name, _) in enumerate(chart_svg.switches(block))}
+    return series_numbers
 
 
 USES = {"page.js": ("sortable", "copy", "chart"), "charts.js": ("chart",)}
@@ -241,15 +243,17 @@ def safe_json(tree: Any) -> str:
 
     Invisible and control characters of its texts are visible escapes, as in templates.
     """
-    return json.dumps(_visible(plain(tree)), allow_nan=False, separators=(",", ":")).translate(_IN_SCRIPTS)
+    return json.dumps(_escape_control_characters(plain(tree)), allow_nan=False, separators=(",", ":")).translate(
+        _IN_SCRIPTS
+    )
 
 
-def _visible(tree: Any) -> Any:
+def _escape_control_characters(tree: Any) -> Any:
     if isinstance(tree, str):
         return printable(tree)
     if isinstance(tree, dict):
-        return {_visible(key): _visible(value) for key, value in tree.items()}
-    return [_visible(item) for item in tree] if isinstance(tree, list) else tree
+        return {_escape_control_characters(key): _escape_control_characters(value) for key, value in tree.items()}
+    return [_escape_control_characters(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def _hashes(element: str, texts: Sequence[str]) -> str:

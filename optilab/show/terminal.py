@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optilab.show.chart import Chart
 
 MIN_WIDTH = 40
-MIN_WIDTH_FOR_TWO = 100  # columns that two pictures need
+MIN_WIDTH_FOR_TWO = 100  # columns that two plots need
 PIPE_WIDTH = 80  # columns of pictures in a pipe
 
 
@@ -45,7 +45,7 @@ err = _console(stderr=True)
 
 
 def is_wide() -> bool:
-    """Whether pictures are shown by default: on a terminal with room for two."""
+    """True if stdout is a terminal with room for two plots: charts are then shown by default."""
     return out.is_terminal and out.width >= MIN_WIDTH_FOR_TWO
 
 

@@ -19,7 +19,7 @@ STEPS = 100
 MAX_LITERAL = 1e30
 """A path is over where a coordinate is larger: its values and gradients overflow soon."""
 GRADIENTS = {"g", "grad", "gradient", "dw", "dW", "dx", "gradients", "grads"}
-"""What the second parameter of a function is called that is an optimizer."""
+"""Names of the second parameter, the gradient, of a function that is an optimizer."""
 
 Start = tuple[float, ...] | tuple[tuple[float, ...], ...]
 """A point as a vector, or as the rows of a matrix."""
@@ -49,7 +49,7 @@ class Candidate:
     begin: Callable[[Mapping[str, Any], Floats], Walk]
 
     def accepts(self, setting: str, settings: Mapping[str, Any]) -> bool:
-        """Whether the code takes this hyperparameter."""
+        """True if the code has a parameter for this setting."""
         return setting in self.named(settings).values()
 
     def path(
@@ -131,12 +131,12 @@ def load(code: str | Callable[..., Any] | UserCode) -> Candidate:
 
 
 def parameters(kind: type[UserRule]) -> dict[str, bool]:
-    """As in a candidate."""
+    """The parameters of a user's optimizer, as in `Candidate.parameters`."""
     return {field.name: field.default is not MISSING for field in fields(kind)}
 
 
 def begun(kind: type[UserRule], values: Mapping[str, Any], start: Floats) -> Walk:
-    """As `begin` of a candidate; the code sees the whole point, in its shape."""
+    """Start a walk as `Candidate.begin` does; the code sees the whole point, in its shape."""
     import numpy as np
 
     rule = kind(**values)

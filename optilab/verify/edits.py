@@ -67,7 +67,7 @@ weight decay without lr: lr*weight_decay*w -> weight_decay*w
 weight decay without lr: w - lr*(a + weight_decay*w) -> w - lr*a - weight_decay*w
 """
 FAMILIES = ("add", "subtract"), ("multiply", "divide"), ("minimum", "maximum")
-OTHERS = """
+OTHER_EDITS = """
 a - b -> -a - b
 a*b -> a*a*b
 a*(b + c) -> a*b + c
@@ -135,7 +135,7 @@ class Rewrite:
     name: str
     changes: tuple[tuple[Node, Node], ...]
     of_states: bool = False
-    """Whether it is the whole expression of a state that changes."""
+    """True if the edit applies to the whole expression of a state alone."""
 
     @cached_property
     def names(self) -> set[str]:
@@ -183,7 +183,7 @@ def edits(formula: Formula, settings: Sequence[str], numbers: Sequence[float]) -
     for edit in chain(
         (edit for edit in named if edit.name),
         _operations(formula),
-        _from_table(OTHERS, formula, settings, ()),
+        _from_table(OTHER_EDITS, formula, settings, ()),
         _with_parts(formula),
         (edit for edit in named if not edit.name),
         _from_table(WITH_NUMBERS, formula, settings, numbers),

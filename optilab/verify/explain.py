@@ -1,4 +1,4 @@
-"""What explains the difference between an implementation and a rule: the edit of its formula that is the code.
+"""Find the edit of a rule's formula that explains the difference between an implementation and the rule.
 
 A hypothesis counts only where its path is the code's everywhere, with every setting, as far as rounding allows. So an
 explanation is never a guess, and nobody is told of a slip that was not made.
@@ -54,7 +54,7 @@ FORM_NAMES = {
 
 Follow = Callable[[PathComparison, Start, int], Floats]
 Hypothesis = tuple[Callable[[], Explanation], Follow]
-"""What may explain a difference, and the path from a start that it claims for a comparison."""
+"""A possible explanation of a difference, and the path from a start that it predicts for a comparison."""
 
 
 def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]) -> Explanation:
@@ -65,7 +65,7 @@ def explain(candidate: Candidate, comparisons: Sequence[PathComparison], paths: 
     if _ignores_its_gradient(candidate, comparisons, paths):
         if all(bool((path == path[0]).all()) for path in paths):  # so does a step of zero
             return Explanation()
-        return Explanation(("your code does not use the gradient it is given: it follows a function of its own",))
+        return Explanation(("your code does not use the gradient it is given: it follows another function",))
     if not np.array_equal(first.path_of(candidate), paths[0], equal_nan=True):
         where = "its state is in the class or the module and not in the object, or it draws random numbers"
         return Explanation((f"your code takes another path when it starts again from the same point: {where}",))
@@ -95,7 +95,7 @@ class _Target:
 
 
 def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
-    """Whether a hypothesis's path is the candidate's everywhere, as far as rounding allows."""
+    """True if the path of a hypothesis is the path of the candidate everywhere, up to rounding."""
     try:
         for target in targets:
             comparison, counted = target.comparison, target.counted
@@ -108,7 +108,9 @@ def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
         for target in targets:
             problem, steps = target.comparison.problem, target.comparison.steps
             whole = padded(path(target.comparison, problem.start, steps), steps)
-            horizon = rounding_horizon(whole, padded(path(target.comparison, problem.nudged, steps), steps))
+            horizon = rounding_horizon(
+                whole, padded(path(target.comparison, problem.neighbor_start, steps), steps)
+            )
             if first_difference(target.path[:horizon], whole[:horizon]) is not None:
                 return False
     except (UsageError, ValueError, KeyError, np.linalg.LinAlgError):  # the hypothesis does not apply here
@@ -122,8 +124,7 @@ def _is_the_code(path: Follow, targets: Sequence[_Target]) -> bool:
 def _ignores_its_gradient(
     candidate: Candidate, comparisons: Sequence[PathComparison], paths: Sequence[Floats]
 ) -> bool:
-    """Whether its path stays the same everywhere when the gradients that it is given are random, some of them infinite:
-    0*g, as of a sum that is still 0, is a use of g."""
+    """True if random gradients, some of them infinite, change no path; 0*g, as of a sum that is 0, is a use of g."""
     draw = np.random.default_rng(0).standard_normal
     for comparison, path in zip(comparisons, paths, strict=True):
         settings, steps = comparison.settings, comparison.steps

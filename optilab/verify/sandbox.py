@@ -1,4 +1,4 @@
-"""A submission in a process of its own: its points come back, and only those.
+"""A submission in a separate process: its points come back, and only those.
 
     python -P -m optilab.verify.sandbox DESCRIPTOR
 
@@ -37,9 +37,9 @@ LEVELS = {
     "namespaces": "isolated by namespaces of the system (unshare)",
     "limits": "not isolated: install bubblewrap, or use a container",
 }
-"""What isolates a submission, the strongest first, as a report says it."""
+"""Levels of isolation, the strongest first, with the words of a report."""
 ENCLOSED = ("bubblewrap", "namespaces")
-"""The levels with a file system of their own."""
+"""The levels with a separate file system."""
 TOTAL = 10
 """The time limit of all answers of a submission, in time limits of one answer."""
 START = 120.0
@@ -49,10 +49,10 @@ MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
 MAX_PARTS = 100
 """Parts of a state that are read."""
 MAX_FILE, MAX_FILES, MAX_PROCESSES = 16 << 20, 64 << 20, 256
-"""Bytes of a file, and of all files of a file system of its own; processes of a submission."""
+"""Bytes of a file, and of all files of its separate file system; processes of a submission."""
 
 DIRECTORY = "/tmp/submission"
-"""The working directory in a file system of its own."""
+"""The working directory in the separate file system."""
 PYTHON = (sys.prefix, sys.base_prefix)
 EXECUTED = str(Path(sys.executable).resolve().parents[1])
 INSTALLED = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
@@ -62,7 +62,7 @@ PATHS = (
     *(f"{prefix}/{part}" for prefix in (*PYTHON, EXECUTED) for part in ("bin", "lib", "lib64", "pyvenv.cfg")),
     *("/proc/cpuinfo", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", *INSTALLED, f"{ROOT}/optilab"),
 )
-"""What an isolated submission sees: the system's libraries, Python and its packages, no home and no other process."""
+"""Paths that an isolated submission sees: the system's libraries, Python and its packages; no home directory."""
 NEW_ROOT = f"""set -e
 mount -t tmpfs -o size={MAX_FILES},nr_inodes=10000 tmpfs /mnt
 cd /mnt
@@ -86,10 +86,10 @@ class TimeLimit(UsageError):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What isolates a submission, and what it may use.
+    """The isolation of a submission, and the limits of its resources.
 
     `seconds` for one answer: loading the file, making the optimizer, a step. `memory`: MiB of each process. `level`:
-    a key of LEVELS; empty for a file of the user's own, which sees what the user sees.
+    a key of LEVELS; empty for the user's file, which sees what the user sees.
     """
 
     seconds: float
@@ -98,7 +98,7 @@ class Sandbox:
 
     @property
     def limits(self) -> dict[str, int]:
-        """Those that the system enforces on each process, by their names there."""
+        """The limits that the system enforces on each process, by the system's names."""
         limits = {"CORE": 0, "FSIZE": MAX_FILE, "CPU": round(min(TOTAL * self.seconds + START, 1e8))}
         if self.memory is not None:
             limits["AS"] = self.memory << 20
@@ -126,7 +126,7 @@ def strongest_level() -> str:
 
 @cache
 def works(level: str) -> bool:
-    """Whether a process starts that is isolated so."""
+    """True if a process starts at this level of isolation."""
     if level == "limits":
         return True
     with contextlib.suppress(OSError):  # no such program
@@ -321,7 +321,7 @@ class Submission:
         return line
 
     def _status(self) -> str:
-        """How its process has ended; what isolates it states a signal as 128 more than its number."""
+        """The end of the process: a signal or an exit status; the isolation adds 128 to the number of a signal."""
         try:
             code = self.process.wait(2.0)
         except subprocess.TimeoutExpired:
