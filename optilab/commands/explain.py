@@ -20,9 +20,9 @@ from optilab.marks import ConfigKey, Flag, Read
 from optilab.optimize import RULES
 from optilab.optimize import formula as formulas
 from optilab.optimize.formula import Node
-from optilab.optimize.own import is_user_code
 from optilab.optimize.program import operations_of
 from optilab.optimize.rule import Typed, is_formula
+from optilab.optimize.user_code import is_user_code
 from optilab.words import settings
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from optilab.errors import ExitCode
 from optilab.marks import ConfigKey, Flag, claim_doc
 from optilab.optimize import Status
 from optilab.optimize.formula import coordinates
-from optilab.optimize.own import UserRule, described, sources
 from optilab.optimize.rule import Rule, Typed, short_name
+from optilab.optimize.user_code import UserRule, described, sources
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence, Verbatim
 from optilab.show.table import Column, Table, grid

@@ -22,8 +22,8 @@ from optilab.config.tree import Override
 from optilab.errors import ExitCode, UsageError, shown
 from optilab.marks import Argument, ConfigKey, Flag, Read
 from optilab.optimize import OBJECTIVES, RULES
-from optilab.optimize.own import UserRule, rule_class, user_code
 from optilab.optimize.rule import is_formula, settings_of, with_settings
+from optilab.optimize.user_code import UserRule, rule_class, user_code
 from optilab.show import terminal
 from optilab.show.blocks import Block, Sentence
 from optilab.show.table import grid

@@ -14,8 +14,8 @@ from optilab.config.tree import Tree
 from optilab.errors import UsageError, did_you_mean, shown, unknown
 from optilab.optimize import RULES, Rule
 from optilab.optimize.formula import outside_brackets
-from optilab.optimize.own import is_user_code, rule_class
 from optilab.optimize.rule import COMMON_VALUES, is_formula, typed
+from optilab.optimize.user_code import is_user_code, rule_class
 
 REMEDIES = "remedies"
 """The directory of the remedies; their names leave it out."""

@@ -12,8 +12,8 @@ from typing import Any
 from optilab.diagnose.check import Check, Seen, Sets, check
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, TRIAL_BATCHES, Evidence
 from optilab.diagnose.remedies import remedies
-from optilab.optimize.own import UserRule
 from optilab.optimize.rule import rules_with_lr
+from optilab.optimize.user_code import UserRule
 from optilab.words import percent, plural, points
 
 

@@ -20,7 +20,6 @@ from optilab.optimize import theory
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.formula import ZERO, Node, symbol
 from optilab.optimize.objective import Floats, Objective, is_near_minimum
-from optilab.optimize.own import UserRule
 from optilab.optimize.path import DIVERGENCE_FACTOR, lowest
 from optilab.optimize.program import coordinates, written_out
 from optilab.optimize.rule import (
@@ -32,6 +31,7 @@ from optilab.optimize.rule import (
     settings_of,
     with_settings,
 )
+from optilab.optimize.user_code import UserRule
 
 BLOCK = 32_768  # cells: 256 KiB an array, a handful of arrays in the L2 cache
 USER_BLOCK = 64  # cells, where a user's code runs in each of them by itself

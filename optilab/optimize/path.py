@@ -12,11 +12,11 @@ from optilab.optimize import formula as formulas
 from optilab.optimize.arrays import in_float64
 from optilab.optimize.functions import OBJECTIVES
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import UserRule
 from optilab.optimize.program import coordinates, evaluate, written_out
 from optilab.optimize.rule import RULES, Rule, State, quantities_for, settings_in_formula
 from optilab.optimize.schedules import Regime, modified_step
 from optilab.optimize.status import Status
+from optilab.optimize.user_code import UserRule
 
 DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged."""

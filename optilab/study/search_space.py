@@ -15,8 +15,8 @@ from annotated_types import Le, Lt
 from optilab.config.axes import read_range
 from optilab.errors import UsageError, unknown
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import UserRule, is_user_code
 from optilab.optimize.rule import ALIASES, learning_rates
+from optilab.optimize.user_code import UserRule, is_user_code
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,8 @@ from typing import Any
 
 from optilab.errors import UsageError
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import UserCode, UserRule, checked, rule_class, user_code
 from optilab.optimize.rule import ALIASES
+from optilab.optimize.user_code import UserCode, UserRule, checked, rule_class, user_code
 
 STEPS = 100
 """Steps that are compared."""

@@ -29,7 +29,7 @@ import numpy as np
 
 from optilab.errors import SystemFailure, UsageError, printable
 from optilab.optimize.objective import Floats
-from optilab.optimize.own import exception_text, rule_class
+from optilab.optimize.user_code import exception_text, rule_class
 from optilab.verify.candidate import MAX_LITERAL, Candidate, Walk, begun, find_optimizer, literals, parameters
 
 LEVELS = {

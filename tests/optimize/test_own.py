@@ -15,7 +15,7 @@ from optilab.config.tree import Override, override_from_text
 from optilab.errors import ConfigError, UsageError
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Regime, descend, maps
 from optilab.optimize.maps import run_grid
-from optilab.optimize.own import rule_class
+from optilab.optimize.user_code import rule_class
 
 ADAM = """
 import numpy as np
