@@ -65,8 +65,8 @@ def test_function_of_one_variable_is_drawn(optilab, tmp_path):
 )
 def test_chaotic_path_is_called_so(optilab, lr, function, start, epoch):
     line = ("optimize", "sgd", "--lr", lr, "--function", function, "--start", start, "--epochs", 80)
-    found = re.search(r"chaotic: sgd from epoch (\d+)", optilab(*line).stdout)
-    assert (found and int(found[1])) == epoch
+    match = re.search(r"chaotic: sgd from epoch (\d+)", optilab(*line).stdout)
+    assert (match and int(match[1])) == epoch
 
 
 def test_loss_curve_ends_at_rounding():
