@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from optilab.config.optimize import OptimizeConfig
     from optilab.optimize.path import EvaluatedStatement, WorkedStep
 
-LAST_STEP = 100_000
-MOST = 100
+MAX_STEP = 100_000
+MAX_STEPS = 100
 """Steps of one optimizer that are worked out at once."""
 
 
@@ -114,12 +114,12 @@ def _steps(text: Any, flag: str) -> list[int]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if first > last:
             raise UsageError(f"expected FIRST <= LAST, got {part.strip()}", flag)
-        if not 1 <= first <= last <= LAST_STEP:
-            accepted = f"steps from 1 to {LAST_STEP:,}, such as 2, 1-3 or 1,4-6"
+        if not 1 <= first <= last <= MAX_STEP:
+            accepted = f"steps from 1 to {MAX_STEP:,}, such as 2, 1-3 or 1,4-6"
             raise UsageError(f"expected {accepted}, got {shown(text)}", flag)
         steps |= set(range(first, last + 1))
-    if len(steps) > MOST:
-        raise UsageError(f"expected at most {MOST} steps, got {len(steps):,}", flag)
+    if len(steps) > MAX_STEPS:
+        raise UsageError(f"expected at most {MAX_STEPS} steps, got {len(steps):,}", flag)
     return sorted(steps)
 
 

@@ -46,7 +46,7 @@ EPOCHS = 60
 """Steps where neither the command line nor a config says how many."""
 MAX_EPOCHS = 10_000
 """Epochs that a page computes."""
-LARGEST = 1e30
+MAX_DRAWN = 1e30
 """The largest number that a browser can draw: its numbers have 32 bits."""
 
 
@@ -168,7 +168,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
     `free`: an optimizer that diverges opens with another learning rate. Raises what `require` raises.
     """
     from optilab.commands.charts.paths import paths_chart
-    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, ROUNDING
+    from optilab.optimize.path import CLOSE, DIVERGENCE_FACTOR, MAX_ROUNDING_ERROR
     from optilab.show import chart_svg
 
     require(config, "a page")
@@ -184,14 +184,14 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         "functions": [function_data(function, trees["function"]), *map(function_data, choices)],
         "rules": [*rules, *_other_rules(keys)],
         "fields": _page_fields(config.epochs, len(function.start)),
-        "largest": LARGEST,
+        "largest": MAX_DRAWN,
         "listed": len(rules),
         "free": free,
         "start": list(map(float, function.start if config.start is None else config.start)),
         "epochs": config.epochs,
         "tolerance": config.tolerance,
         "diverged": DIVERGENCE_FACTOR,
-        "rounding": ROUNDING,
+        "rounding": MAX_ROUNDING_ERROR,
         "close": CLOSE,
     }
     return document(
@@ -440,9 +440,9 @@ def _page_fields(epochs: int, dimension: int) -> list[dict[str, Any]]:
          "low": 0.01, "high": 10, "accepted": (0, None), "range": "a number at least 0"},
         {"name": "seed", "doc": "seed of the noise", "scale": "linear", "low": 0, "high": 500, "whole": True,
          "accepted": (0, 2**32 - 1), "range": "a whole number"},
-        {"name": "start", "size": dimension, "accepted": (-LARGEST, LARGEST)},
+        {"name": "start", "size": dimension, "accepted": (-MAX_DRAWN, MAX_DRAWN)},
         {"name": "at", "accepted": (0, None), "whole": True},
-        {"name": "view", "size": 2 * dimension, "accepted": (-LARGEST, LARGEST)},
+        {"name": "view", "size": 2 * dimension, "accepted": (-MAX_DRAWN, MAX_DRAWN)},
     ]  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def parse(text: str, functions: Mapping[str, str] = FUNCTIONS, names: Mapping[st
             raise FormulaError(text, columns[at], f'unmatched "{rest[0]}"') from None
         raise FormulaError(text, columns[at], f"{message}; {accepted(functions)}") from None
     except (ValueError, MemoryError, RecursionError):
-        raise UsageError(DEEP) from None
+        raise UsageError(TOO_DEEP) from None
 
     def refused(node: Any, reason: str) -> FormulaError:
         return FormulaError(text, columns[node.col_offset + lead], reason)
@@ -173,7 +173,9 @@ def _second_factors(text: str, functions: Mapping[str, str]) -> set[int]:
     return columns
 
 
-DEEP = f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
+TOO_DEEP = (
+    f"the formula is nested too deeply; at most {MAX_DEPTH} parentheses and operations may be inside each other"
+)
 
 
 def accepted(functions: Mapping[str, str]) -> str:
@@ -190,7 +192,7 @@ def _node(
     depth: int,
 ) -> Node:
     if depth > MAX_DEPTH:
-        raise UsageError(DEEP)
+        raise UsageError(TOO_DEEP)
 
     def below(child: Any) -> Node:
         return _node(child, functions, names, refused, depth + 1)

@@ -184,7 +184,7 @@ _GRID = 201
 """Points of an axis of the box at which a search for minima begins."""
 _ROUNDS = 60
 """Each round looks at a grid around the lowest point so far, which becomes finer where no other point is lower."""
-_MOST_MINIMA = 8
+_MAX_MINIMA = 8
 
 
 def find_minima(function: Objective) -> tuple[Point, ...]:
@@ -204,7 +204,7 @@ def find_minima(function: Objective) -> tuple[Point, ...]:
         for axis in range(values.ndim):
             inside &= np.diff(values, axis=axis, prepend=np.nan) <= 0
             inside &= np.diff(values, axis=axis, append=np.nan) >= 0
-        starts = grid[inside][np.argsort(values[inside], kind="stable")][: 4 * _MOST_MINIMA]
+        starts = grid[inside][np.argsort(values[inside], kind="stable")][: 4 * _MAX_MINIMA]
         candidates = [_refined(function, start, (high - low) / (_GRID - 1)) for start in starts]
         depths = [float(function.value(point)) for point in candidates]
     if not candidates or not min(depths) <= np.nanmin(values):
@@ -214,7 +214,7 @@ def find_minima(function: Objective) -> tuple[Point, ...]:
         is_new = all(np.linalg.norm((point - other) / (high - low)) > 1e-3 for other in minima)
         if depth - min(depths) <= 1e-12 * np.nanmax(np.abs(values)) and is_new:
             minima.append(point)
-    return () if len(minima) > _MOST_MINIMA else tuple(tuple(map(float, point)) for point in minima)
+    return () if len(minima) > _MAX_MINIMA else tuple(tuple(map(float, point)) for point in minima)
 
 
 def _refined(function: Objective, point: Floats, width: Floats) -> Floats:

@@ -22,10 +22,10 @@ DIVERGENCE_FACTOR = 10.0
 """A path that ends this many times higher above the minimum than it started has diverged."""
 CLOSE = 0.02
 """A path that has converged is at a minimum if it is within this fraction of the widest side of the box."""
-ROUNDING = 1e-9
+MAX_ROUNDING_ERROR = 1e-9
 """The largest error of f at a minimum, relative to max(1, |f|): its coordinates are rounded."""
 
-WRITTEN_FROM = 200
+MIN_STEPS_WRITTEN_OUT = 200
 """Steps from which on writing a formula out (a millisecond) is faster than stepping on arrays."""
 
 
@@ -82,7 +82,9 @@ def descend(
             name = argument if argument in known else getattr(argument, "name", next(iter(known)))
             raise UsageError(f'expected {table}["{name}"](), got {shown(argument)}')
     start = function.start if start is None else start
-    rows = _written_out(rule, function, start, steps) if regime == _PLAIN and steps >= WRITTEN_FROM else None
+    rows = (
+        _written_out(rule, function, start, steps) if regime == _PLAIN and steps >= MIN_STEPS_WRITTEN_OUT else None
+    )
     points, values, gradients = rows or _stepwise(rule, function, start, steps, regime)
     with np.errstate(all="ignore"):
         finite = np.isfinite(points).all(axis=-1) & np.isfinite(values) & np.isfinite(gradients).all(axis=-1)
@@ -154,14 +156,14 @@ def status_note(path: Trajectory, function: Objective, tolerance: float) -> str:
     nearest, least = path.distance(function.minima), lowest(function)
     if nearest is None or least is None or path.status is Status.DIVERGED:
         return ""
-    above, rounding = float(path.values[-1]) - least, ROUNDING * max(1.0, abs(least))
+    above, rounding = float(path.values[-1]) - least, MAX_ROUNDING_ERROR * max(1.0, abs(least))
     if path.status is Status.CONVERGED:
         is_far = nearest[0] > CLOSE * max(high - low for low, high in function.box)
         return "not at the minimum" if is_far or abs(above) > tolerance * nearest[0] + rounding else ""
     return "below f_min" if above < -rounding else ""
 
 
-AGREEMENT = 1e-9
+MAX_FORMULA_ERROR = 1e-9
 """The largest difference between a user's code and the formula that it states."""
 
 
@@ -229,7 +231,7 @@ def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None 
                 formula_rule.step(point, gradient, t, formula_state, **quantities) if stated else (w, state)
             )
             gap = float(np.abs(reached - w).max() / max(1.0, np.abs(w).max()))
-            if gap > AGREEMENT:
+            if gap > MAX_FORMULA_ERROR:
                 differs = f"at step {t} the formula reaches {reached}, the code {w}"
                 raise UsageError(f"{rule.name}: `formula` does not match the code: {differs}")
         yield WorkedStep(rule, function, t, point, gradient, statements, w, gap)
@@ -276,10 +278,10 @@ def measured_rate(path: Trajectory, function: Objective) -> float | None:
 
 
 NUDGE = 64 * np.finfo(float).eps
-PARTED = 1e-6
+MIN_SEPARATION = 1e-6
 """Two paths have parted when they differ by this fraction of the largest |w| so far, or of the start's scale, about 1e8
 times the nudge."""
-LONGEST = 10_000
+MAX_CHECKED_STEPS = 10_000
 """Steps that are checked."""
 
 
@@ -292,7 +294,7 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
     start = path.points[0]
     scale = np.where(start == 0, 1.0, np.abs(start))
     shifted = start + NUDGE * scale
-    steps = min(len(path.points) - 1, LONGEST)
+    steps = min(len(path.points) - 1, MAX_CHECKED_STEPS)
     # A schedule depends on the number of steps, so only a path of all its steps can be compared.
     if steps < 1 or (steps < len(path.points) - 1 and replace(regime, schedule=Regime().schedule) != regime):
         return None
@@ -301,5 +303,5 @@ def chaotic_from(rule: Rule, function: Objective, path: Trajectory, regime: Regi
     with np.errstate(all="ignore"):
         distances = np.linalg.norm(points - neighbor[: len(points)], axis=-1)
         size = np.maximum.accumulate(np.linalg.norm(points, axis=-1))
-        parted = np.flatnonzero(distances > PARTED * np.maximum(size, np.linalg.norm(scale)))
+        parted = np.flatnonzero(distances > MIN_SEPARATION * np.maximum(size, np.linalg.norm(scale)))
     return int(parted[0]) if parted.size else None

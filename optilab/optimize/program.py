@@ -263,7 +263,7 @@ def power(x: Any, n: int) -> Any:
     return squared * x if n > 1 and n % 2 else squared
 
 
-WHOLE = range(1, 65)
+MULTIPLIED_EXPONENTS = range(1, 65)
 """Exponents in a function that are computed by multiplication."""
 
 
@@ -275,7 +275,7 @@ def in_products(node: Node, known: dict[int, Node]) -> Node:
         args = tuple(in_products(child, known) for child in node.args)
         changed = Node(node.op, args)
         constant = all(arg.op == "number" for arg in args)
-        if node.op == "power" and args[1].value in WHOLE:
+        if node.op == "power" and args[1].value in MULTIPLIED_EXPONENTS:
             base, exponent = args[0], int(args[1].value)
             changed = number(power(base.value, exponent)) if constant else power(base, exponent)
         elif constant:
@@ -308,7 +308,7 @@ ON_NUMBERS = {
     "minimum": "_minimum({}, {})",
     "": "float(np.{op}({args}))",
 }
-NESTED = 50
+MAX_NESTED = 50
 """Operations in one line: Python parses 100 parentheses inside each other."""
 
 
@@ -334,7 +334,7 @@ def assignments(roots: Sequence[Node], templates: Mapping[str, str]) -> tuple[li
     lines, inside = list[str](), dict[str, str]()
     for (op, *args), result in names.items():
         expression = operation(op, [inside.get(arg, arg) for arg in args], templates)
-        if reads[result] == 1 and expression.count("(") < NESTED:
+        if reads[result] == 1 and expression.count("(") < MAX_NESTED:
             inside[result] = expression
         else:
             lines.append(f"{result} = {expression}")

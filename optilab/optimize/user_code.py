@@ -57,7 +57,7 @@ EMPTY = inspect.Parameter.empty
 
 @dataclass(unsafe_hash=True)
 class UserCode:
-    """A class or function: `name` of a file, of an installed `module`, or `given` as an object of this process.
+    """A class or function: `name` of a file, of an installed `module`, or `definition`, an object of this process.
 
     `source` is the content of the file when it was read, and `sha256` its checksum; an object has them where Python
     knows its source, such as the cell of a notebook.

@@ -31,26 +31,26 @@ from optilab.show.chart import (
 )
 from optilab.words import brief, percent
 
-LINE = 7.0
+LINE_HEIGHT = 7.0
 """Percent of the height of an area that a line of names next to it needs."""
 MAX_ALL_VISIBLE = 12
 """Up to this number of series, all are visible at first; else the first MAX_VISIBLE."""
 MAX_VISIBLE = 6
-MOST_DETAILED = 24
+MAX_DETAILED = 24
 """Series that colors and dashes tell apart; of more no thin lines are drawn."""
-MOST_POINTS = 60_000
+MAX_POINTS = 60_000
 """Points of the lines of a panel. Of longer lines the extremes of columns are drawn, of which there are at least
-LEAST_COLUMNS."""
-LEAST_COLUMNS = 50
-MOST_CELLS = 320
+MIN_COLUMNS."""
+MIN_COLUMNS = 50
+MAX_CELLS = 320
 """Rows and columns of a map."""
 SHADES = 48
 """Colors of a map."""
-WRITTEN = 120
+MAX_WRITTEN_CELLS = 120
 """Cells of a map that has its values written."""
-SHORT = 4
+MAX_SHORT_NAME = 4
 """Letters of a name left of a row for which a number's room is enough."""
-LONGEST = 22
+MAX_NAME_LENGTH = 22
 """Letters of a name next to a line."""
 
 
@@ -94,7 +94,7 @@ def signs(chart: Chart) -> Iterator[tuple[str, str]]:
 
 
 def _is_named(heat: Heatmap) -> bool:
-    return bool(heat.values.size <= WRITTEN)
+    return bool(heat.values.size <= MAX_WRITTEN_CELLS)
 
 
 def _svg(template: str, **values: Any) -> Markup:
@@ -109,7 +109,7 @@ class _Frame:
         self.panel, self.chart = panel, chart
         (self.x0, self.x1), (self.y0, self.y1) = (_range(scale) for scale in (panel.x, panel.y))
         lines = sum(isinstance(mark, Polyline) for mark in panel.marks)
-        self.columns = max(LEAST_COLUMNS, MOST_POINTS // (3 * max(lines, 1)))
+        self.columns = max(MIN_COLUMNS, MAX_POINTS // (3 * max(lines, 1)))
 
     def across(self, x: float) -> float:
         """Percent of the width of the area."""
@@ -123,7 +123,7 @@ class _Frame:
 def _panel(panel: Panel, chart: Chart) -> Markup:
     frame = _Frame(panel, chart)
     marks = [
-        mark for mark in panel.marks if len(chart.series) <= MOST_DETAILED or not getattr(mark, "detail", False)
+        mark for mark in panel.marks if len(chart.series) <= MAX_DETAILED or not getattr(mark, "detail", False)
     ]
     parts = [part for mark in marks for part in PAINTERS[type(mark)](mark, frame)]
     texts = [part for part in parts if isinstance(part, _Text)]
@@ -132,7 +132,7 @@ def _panel(panel: Panel, chart: Chart) -> Markup:
         ("named", any(text.x is None for text in texts)),
         ("valued", panel.is_layered),
         ("colored", ramps),
-        ("wide", any(len(name) > SHORT for name in panel.y.names)),
+        ("wide", any(len(name) > MAX_SHORT_NAME for name in panel.y.names)),
     )
     return _svg(
         '<div class="chart{kinds}" role="img" tabindex="0" aria-label="{title}{over}" data-x="{x}" data-y="{y}">'
@@ -247,7 +247,7 @@ def _painted(texts: Sequence[_Text], frame: _Frame) -> Iterator[Markup]:
     """Texts, those at the right end far enough from each other; a series has the name of its last line."""
     ends = {(text.kind, text.y if "muted" in text.kind else 0): text for text in texts if text.x is None}.values()
     heights = sorted((min(max(frame.up(end.y), 0), 100), end.text, end.kind) for end in ends)
-    for y, (_, name, kind) in zip(separate([at for at, _, _ in heights], LINE, 100), heights, strict=True):
+    for y, (_, name, kind) in zip(separate([at for at, _, _ in heights], LINE_HEIGHT, 100), heights, strict=True):
         yield _svg('<text class="end {kind}" x="100%" y="{y}%">{name}</text>', kind=kind, y=f"{y:.1f}", name=name)
     for text in texts:
         if text.x is not None:
@@ -261,7 +261,7 @@ def _fitted(name: str) -> str:
     """A name, of several settings only their values, that fits next to a line."""
     parts = brief(name).split(", ")
     short = ", ".join(part.partition(" ")[2] or part for part in parts) if len(parts) > 1 else brief(name)
-    return short if len(short) <= LONGEST else f"{short[: LONGEST - 1]}\u2026"
+    return short if len(short) <= MAX_NAME_LENGTH else f"{short[: MAX_NAME_LENGTH - 1]}\u2026"
 
 
 def separate(places: Sequence[float], distance: float, most: float) -> list[float]:
@@ -349,11 +349,11 @@ def _polyline(line: Polyline, frame: _Frame) -> Iterator[Markup | _Text]:
             yield _Text(name_style, None, end, _fitted(series[line.series]))
     d = _path(frame, line.x, line.y, line.step, "" if line.detail else f".{5 + frame.panel.y.log}g")
     yield _svg('<path {marked}{name} d="{d}"/>', marked=_marked(frame, line.series, kind), name=name, d=d)
-    if line.marker and len(line.x) <= MOST_MARKED and frame.panel.is_plane:
+    if line.marker and len(line.x) <= MAX_MARKED and frame.panel.is_plane:
         yield from _points(Points(line.x, line.y, "dot", line.series), frame)
 
 
-MOST_MARKED = 61
+MAX_MARKED = 61
 """Points of a path that are shown one by one."""
 
 
@@ -390,7 +390,7 @@ def _threshold(line: Threshold, frame: _Frame) -> Iterator[Markup | _Text]:
 def _heatmap(heat: Heatmap, frame: _Frame) -> Iterator[Markup | _Text]:
     """A picture of a pixel for each cell, and the values of small ones."""
     yield from _values(heat, frame.panel)
-    rows, columns = (slice(None, None, ceil(count / MOST_CELLS)) for count in heat.values.shape)
+    rows, columns = (slice(None, None, ceil(count / MAX_CELLS)) for count in heat.values.shape)
     values = np.asarray(heat.values, float)[rows, columns]
     x, y = _on_axis(frame.panel.x, heat.x), _on_axis(frame.panel.y, heat.y)
     wide, high = (float(at[1] - at[0]) if len(at) > 1 else 1.0 for at in (x, y))
@@ -424,7 +424,7 @@ def _values(heat: Heatmap, panel: Panel) -> Iterator[_Text]:
                 shade = float(Scale("", *_ends(heat)).place(value))
                 text = percent(value) if heat.scale.unit == "fraction" else f"{value:.3g}"
                 yield _Text("cell" if shade < 0.6 else "cell light", column + 1, row + 1, text)
-    if panel.is_layered and len(heat.values) * LINE <= 100:
+    if panel.is_layered and len(heat.values) * LINE_HEIGHT <= 100:
         for row, value in enumerate(heat.values[:, -1].tolist(), 1):
             if isfinite(value):
                 yield _Text("muted", None, row, percent(value) if heat.scale.unit else f"{value:.1e}")

@@ -34,7 +34,7 @@ GENERATOR = '<meta name="generator" content="optilab'
 """A mark in the head of every page: a file with this mark may be replaced."""
 
 _PACKAGE = Path(__file__).parent
-_LARGEST = 64 << 20  # bytes, far more than a page has
+_MAX_BYTES = 64 << 20  # bytes, far more than a page has
 _HEAD = 2_000  # bytes within which the mark stands
 _IN_SCRIPTS = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
@@ -78,7 +78,7 @@ def _essential(blocks: Iterable[Block], charts: bool = False) -> Iterator[Block]
 
 def _table(table: Table, most: int = 0) -> Any:
     """A table for templates: the columns of the answer come first; on a page, each interval has a place."""
-    columns, cells = table.texts(most, settings=not most and len(table.rows) > SORTED)
+    columns, cells = table.texts(most, settings=not most and len(table.rows) > MIN_ROWS_SORTED)
     order = sorted(range(len(columns)), key=lambda i: _place(columns[i]) if i else -1)
     columns, cells = [columns[i] for i in order], [[_typeset(texts[i]) for i in order] for texts in cells]
     if most:
@@ -110,7 +110,7 @@ def _picture(chart: Chart) -> str:
     return b64encode(chart_file.png(chart_file.draw(chart))).decode()
 
 
-SORTED = 12
+MIN_ROWS_SORTED = 12
 """Rows from which a table has the settings, too, to be sorted by them."""
 ANSWER = {"mean": 0, "cost": 1, "verdict": 2}
 """Columns that stand behind the name of a row, where a phone shows them."""
@@ -275,7 +275,7 @@ def page_file(file: str, where: str = "") -> Path:
     """
     path = output_file(file, (".html", ".htm"), where)
     try:
-        is_optilab_page = GENERATOR.encode() in read_regular(path, _LARGEST)[:_HEAD]
+        is_optilab_page = GENERATOR.encode() in read_regular(path, _MAX_BYTES)[:_HEAD]
     except FileNotFoundError:
         is_optilab_page = True
     except DataError:

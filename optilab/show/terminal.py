@@ -76,14 +76,14 @@ def note(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-SILENCE = 10.0
+MAX_SILENCE_SECONDS = 10.0
 """Seconds after which a pipe gets a line, where there is nothing to tell yet."""
 
 
 @contextmanager
 def note_if_slow(text: str) -> Iterator[None]:
-    """Note a text if what is done inside takes longer than SILENCE."""
-    timer = threading.Timer(SILENCE, note, [text])
+    """Note a text if what is done inside takes longer than MAX_SILENCE_SECONDS."""
+    timer = threading.Timer(MAX_SILENCE_SECONDS, note, [text])
     timer.daemon = True
     timer.start()
     try:

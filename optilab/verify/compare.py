@@ -19,7 +19,7 @@ from optilab.optimize.rule import settings_of, with_settings
 from optilab.verify.candidate import MAX_LITERAL, STEPS, Candidate, Start
 
 TOLERANCE = 1e-11
-ROUNDING = 30.0
+MAX_ROUNDING_RATIO = 30.0
 """The largest accepted distance of two implementations, in distances of two paths that start one ulp apart."""
 EPSILON = 2.0**-52
 
@@ -155,7 +155,7 @@ def matrices() -> tuple[ProblemInstance, ...]:
     return tuple(ProblemInstance(part, as_start(part.start)) for part in (*first, *second[1:], second[0]))
 
 
-SHORT = 5
+FEW_STEPS = 5
 """Steps from such a start: rounding hardly separates two paths in so few."""
 
 
@@ -230,7 +230,7 @@ def comparisons(
     turns = enumerate(all_problems) if len(on) != 1 else ((number, on[0]) for number in range(3))
     compared = [PathComparison(rules[number % 3], problem, steps) for number, problem in turns]
     if not on and not on_matrices:
-        few = min(steps, SHORT)
+        few = min(steps, FEW_STEPS)
         short = (PathComparison(rules[n % 3], problem, few) for n, problem in enumerate(zeros()))
         compared += [each for each in short if rule.text and np.isfinite(each.path).all()]  # nothing in it is 0/0
     return compared
@@ -286,7 +286,7 @@ def first_difference(a: Floats, b: Floats) -> int | None:
 def rounding_horizon(path: Floats, neighbor: Floats) -> int:
     """The first step at which rounding may separate two correct implementations; `neighbor` started one ulp away."""
     with np.errstate(invalid="ignore"):
-        distances = np.abs(path - neighbor).max(axis=1) * ROUNDING
+        distances = np.abs(path - neighbor).max(axis=1) * MAX_ROUNDING_RATIO
     bad = ~(distances <= TOLERANCE * sizes(path)) & np.isfinite(path).all(axis=1)
     return int(np.argmax(bad)) if bad.any() else len(path)
 

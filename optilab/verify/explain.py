@@ -35,13 +35,13 @@ from optilab.verify.edits import Edit, Formula, edits, named_edits
 
 PREFIX = 1
 """Steps after the first difference that an explanation must reproduce before its whole path is computed."""
-MOST_PAIRS = 8000
+MAX_PAIRS = 8000
 """Pairs of edits that are tried."""
-MOST_LINES = 2
+MAX_LINES = 2
 """Lines of a formula that are shown where an edit has a name that says it all."""
 NAMED_ALONE = "a weight decay of its own"
 """An edit whose number the path may not tell: of a sum with w, a sign may be all that counts."""
-LARGEST_EPS = 0.1
+MAX_EPS = 0.1
 """An eps above it would take the place of what it guards, which is another slip."""
 MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
 """Values with which a constant does nothing."""
@@ -224,7 +224,7 @@ def _constants(candidate: Candidate, first: PathComparison, unused: Sequence[str
 def _numbers_for(candidate: Candidate, key: str) -> list[float]:
     """The numbers in its file; of a limit first that there is none, which any large number would be."""
     if key == "eps":
-        return [value for value in candidate.literals if value <= LARGEST_EPS]
+        return [value for value in candidate.literals if value <= MAX_EPS]
     return [*([MISSING[key]] if key in MISSING else []), *candidate.literals]
 
 
@@ -288,7 +288,7 @@ def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
         for other in named_edits(edit.formula, settings)
         if edit.name and other.name and not {*other.formula} & ({*base} - {*edit.formula})  # which it takes back
     )
-    yield from islice(pairs, MOST_PAIRS)
+    yield from islice(pairs, MAX_PAIRS)
 
 
 def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
@@ -297,7 +297,7 @@ def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
     def explanation() -> Explanation:
         names = tuple(edit.name for edit in made if edit.name)
         lines = _lines(base, made[-1].formula, first.rule)
-        few = lines.count(" = ") + lines.count(" <- ") <= 2 * MOST_LINES * len(made)
+        few = lines.count(" = ") + lines.count(" <- ") <= 2 * MAX_LINES * len(made)
         if names and (not few or not lines or names[0].startswith(NAMED_ALONE)):
             return Explanation(names)
         return Explanation((f"{names[0]}: {lines}",) if len(made) == 1 and names else (*names, lines))

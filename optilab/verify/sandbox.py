@@ -40,9 +40,9 @@ LEVELS = {
 """Levels of isolation, the strongest first, with the words of a report."""
 ENCLOSED = ("bubblewrap", "namespaces")
 """The levels with a separate file system."""
-TOTAL = 10
+TOTAL_LIMITS = 10
 """The time limit of all answers of a submission, in time limits of one answer."""
-START = 120.0
+START_SECONDS = 120.0
 """Seconds in which Python and NumPy start, on a busy machine, too."""
 MAX_OUTPUT, MAX_ERROR, MAX_REPLY = 4000, 1000, 1 << 20
 """Characters of a submission's output that are kept, the last ones; of an error; bytes of a reply."""
@@ -99,7 +99,11 @@ class Sandbox:
     @property
     def limits(self) -> dict[str, int]:
         """The limits that the system enforces on each process, by the system's names."""
-        limits = {"CORE": 0, "FSIZE": MAX_FILE, "CPU": round(min(TOTAL * self.seconds + START, 1e8))}
+        limits = {
+            "CORE": 0,
+            "FSIZE": MAX_FILE,
+            "CPU": round(min(TOTAL_LIMITS * self.seconds + START_SECONDS, 1e8)),
+        }
         if self.memory is not None:
             limits["AS"] = self.memory << 20
         if self.level:
@@ -247,7 +251,7 @@ class Submission:
     def load(self) -> Candidate:
         """The candidate. Raises UsageError where its file cannot be loaded, and TimeLimit."""
         with contextlib.suppress(TimeoutError):
-            if not self._line(time.monotonic() + START):
+            if not self._line(time.monotonic() + START_SECONDS):
                 raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
         reply = self._ask(self.request, "loading the file")
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
@@ -282,7 +286,7 @@ class Submission:
         return values
 
     def _ask(self, message: Mapping[str, Any], label: str) -> dict[str, Any]:
-        started, whole = time.monotonic(), TOTAL * self.seconds
+        started, whole = time.monotonic(), TOTAL_LIMITS * self.seconds
         limit = max(min(self.seconds, whole - self.used), 0.001)
         try:
             self.channel.settimeout(limit)
