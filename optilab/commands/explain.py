@@ -208,12 +208,12 @@ class Style(NamedTuple):
     """Lines that follow a statement and its values."""
 
     def assignment(self, line: "EvaluatedStatement") -> str:
-        """`V <- beta1*V + (1 - beta1)*g`; what is given is its name alone."""
+        """`V <- beta1*V + (1 - beta1)*g`; a value without a formula is its name alone."""
         target = self.symbol(line.target)
         if line.node == formulas.symbol(line.target):
             return target
-        renews = r"\leftarrow" if self.is_latex else "<-"
-        return f"{target} {renews if line.is_state else '='} {self.formula(line.node, self.symbol)}"
+        arrow = r"\leftarrow" if self.is_latex else "<-"
+        return f"{target} {arrow if line.is_state else '='} {self.formula(line.node, self.symbol)}"
 
     def equation(self, name: str, equation: str) -> str:
         """The value for a coordinate."""

@@ -204,7 +204,7 @@ def page(config: "OptimizeConfig", note: str = "", free: bool = False) -> bytes:
         note=note,
         plane=len(function.start) == 2,
         steps=list(_steps(config, keys, paths)),
-        still=chart_svg.figure(paths_chart(function, dict(zip(config.labels, paths, strict=True)))),
+        static_svg=chart_svg.figure(paths_chart(function, dict(zip(config.labels, paths, strict=True)))),
     )
 
 

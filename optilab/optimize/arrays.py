@@ -92,7 +92,7 @@ def _where(condition: Any, x: Callable[[], Array], y: Callable[[], Array], like:
 
 
 def _sum(x: Array) -> Array:
-    """Over the coordinates, (..., 1); a number is its own sum."""
+    """The sum over the coordinates, (..., 1); of a number, the number."""
     return x.sum(-1)[..., None] if getattr(x, "ndim", 0) else x
 
 
@@ -102,7 +102,7 @@ def _norm(x: Array) -> Array:
 
 
 def _finite(matrices: Array) -> Array:
-    """LAPACK rejects NaN and infinity; the caller detects a path that overflowed."""
+    """Zero in the place of NaN and infinity, which LAPACK rejects; the caller detects a path that overflowed."""
     import numpy as np
 
     return np.where(np.isfinite(matrices), matrices, 0.0)
@@ -124,7 +124,7 @@ def _smallest(matrices: Array) -> Array:
 
 
 def _identity(x: Array, like: Array) -> Array:
-    """x, (..., 1), times the identity matrix."""
+    """The identity matrix times x, (..., 1)."""
     import numpy as np
 
     return np.asarray(x)[..., None] * np.eye(like.shape[-1])

@@ -83,7 +83,7 @@ class PathGrid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(rows, columns)."""
+        """The numbers of rows and columns."""
         return np.broadcast_shapes(self.starts.shape[:-1], *(array.shape for array in self.settings.values()))
 
     def written_out(self) -> Kernel | None:
@@ -331,7 +331,7 @@ class MapResult:
         return np.broadcast_to(np.ravel(theory.largest_lr(rule, eigenvalues)), len(values))
 
     def radius(self, x: Floats, y: Floats) -> Floats | None:
-        """Over x (columns) and y (rows): the spectral radius of the update matrix, which is below 1 where it is stable.
+        """The spectral radius of the update matrix over x (columns) and y (rows); below 1 the rule is stable.
 
         None without a theory, and where no axis is a setting.
         """

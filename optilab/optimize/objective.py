@@ -104,7 +104,7 @@ class Formula(Objective):
 
     @cached_property
     def trees(self) -> dict[str, Node]:
-        """f, and what `slope` defines."""
+        """The trees of f and of the names that `slope` defines."""
         return formulas.inlined("; ".join(filter(None, [f"f = {self.formula}", self.slope])))
 
     def nodes(self) -> Trees | None:

@@ -54,7 +54,7 @@ class Trajectory:
         return int(below[0]) if below.size else None
 
     def distance(self, minima: Sequence[Sequence[float]]) -> tuple[float, tuple[float, ...]] | None:
-        """From the last point to the nearest of the minima: (distance, that minimum); None without minima."""
+        """The distance from the last point to the nearest minimum, and that minimum; None without minima."""
         if not minima:
             return None
         return min((float(np.linalg.norm(self.points[-1] - np.array(m))), tuple(m)) for m in minima)
@@ -197,7 +197,7 @@ class WorkedStep:
     statements: tuple[EvaluatedStatement, ...]
     result: Floats
     difference: float
-    """Between the formula that a user's code states and the code, relative to max(1, |w|); 0 for a formula."""
+    """The difference between the formula that a user's code states and the code, relative to max(1, |w|); else 0."""
 
 
 def worked_steps(rule: Rule, function: Objective, start: Sequence[float] | None = None) -> Iterator[WorkedStep]:

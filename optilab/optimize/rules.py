@@ -597,7 +597,7 @@ class Lookahead(Wrapper):
 
 
 ASCENT = "m = norm(g);  e = where(m > 0, radius*g/m, 0*g)"
-"""From the point to the worst one nearby, where SAM takes the gradient."""
+"""The step from the point to the worst point nearby, where SAM takes the gradient."""
 
 
 @dataclass(frozen=True)

@@ -373,13 +373,13 @@ def compare(
 
 
 def _changed(rule: Any, variant: Any) -> str:
-    """The settings with which the variant was followed, where those of the rule were others."""
+    """The settings in which a variant differs from the rule, as text."""
     values = {f.name: getattr(variant, f.name) for f in fields(variant)}
     return ", ".join(f"{key} {value}" for key, value in values.items() if value != getattr(rule, key))
 
 
 def _compared(candidate: Candidate, compared: Sequence[PathComparison], paths: Sequence[Floats]) -> Comparison:
-    """Without an explanation."""
+    """The comparison of a candidate by its paths, without an explanation."""
     first = compared[0]
     known = hyperparameters(first.rule)
     fixed = tuple(key for key in known if known[key] and not candidate.accepts(key, known))

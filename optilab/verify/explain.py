@@ -42,7 +42,7 @@ MAX_LINES = 2
 NAMED_ALONE = "a weight decay of its own"
 """An edit whose number the path may not tell: of a sum with w, a sign may be all that counts."""
 MAX_EPS = 0.1
-"""An eps above it would take the place of what it guards, which is another slip."""
+"""A larger eps would replace the quantity that it guards, which is another slip."""
 MISSING = {"eps": 0.0, "clip": 1e9, "step_max": 1e9}
 """Values with which a constant does nothing."""
 FORM_NAMES = {
@@ -292,7 +292,7 @@ def _pairs(first: PathComparison) -> Iterator[Hypothesis]:
 
 
 def _edit(first: PathComparison, base: Formula, *made: Edit) -> Hypothesis:
-    """One edit, or one after the other."""
+    """The formula after one edit, or after two."""
 
     def explanation() -> Explanation:
         names = tuple(edit.name for edit in made if edit.name)

@@ -139,7 +139,7 @@ def works(level: str) -> bool:
 
 
 def _command(level: str, *arguments: str) -> list[str]:
-    """The command that answers, inside what isolates it; without arguments it shows that Python starts there."""
+    """The command of the isolated process that answers; without arguments it tests that Python starts there."""
     python = [sys.executable, "-P", "-m", "optilab.verify.sandbox", *arguments]
     paths = [path for path in dict.fromkeys(PATHS) if os.path.exists(path)]
     if level == "bubblewrap":
@@ -157,7 +157,7 @@ def _command(level: str, *arguments: str) -> list[str]:
 
 
 def _environment(directory: str | None) -> dict[str, str]:
-    """The variables of a submission that works in a directory, nothing of the grader's; None: the user's own."""
+    """The environment of a submission, without variables of the grader; None: the environment of the user."""
     packages = {"PYTHONPATH": os.pathsep.join(p for p in (ROOT, *INSTALLED) if not p.startswith(PYTHON))}
     if directory is None:
         return {**os.environ, **packages}
@@ -243,7 +243,7 @@ class Submission:
 
     @property
     def output(self) -> str:
-        """The end of what it printed."""
+        """The end of the output of the submission."""
         size, most = os.fstat(self.log).st_size, 4 * MAX_OUTPUT
         printed = os.pread(self.log, most, max(0, size - most))
         return self._printable(printed.decode("utf-8", "replace"))[-MAX_OUTPUT:]
@@ -253,7 +253,7 @@ class Submission:
         with contextlib.suppress(TimeoutError):
             if not self._line(time.monotonic() + START_SECONDS):
                 raise SystemFailure(f"the process of {self.file} does not start: {self.output or self._status()}")
-        reply = self._ask(self.request, "loading the file")
+        reply = self._request(self.request, "loading the file")
         name, known, numbers = reply.get("name"), reply.get("parameters"), reply.get("literals")
         if not (isinstance(name, str) and isinstance(known, dict) and isinstance(numbers, list)):
             raise self._wrong()
@@ -263,17 +263,17 @@ class Submission:
         )
 
     def _begin(self, values: Mapping[str, Any], start: Floats) -> Walk:
-        self._ask({"values": values, "start": start.tolist()}, "making the optimizer")
+        self._request({"values": values, "start": start.tolist()}, "making the optimizer")
         step = 0
 
         def advance(gradient: Floats) -> Floats:
             nonlocal step
             step += 1
-            point = self._ask({"gradient": gradient.tolist()}, f"step {step}").get("point")
+            point = self._request({"gradient": gradient.tolist()}, f"step {step}").get("point")
             return np.array(self._numbers(point, start.size)).reshape(start.shape)
 
         def remembered() -> dict[str, list[float]]:
-            parts = self._ask({"remembered": True}, "reading the state").get("remembered")
+            parts = self._request({"remembered": True}, "reading the state").get("remembered")
             if not isinstance(parts, dict) or len(parts) > MAX_PARTS:
                 raise self._wrong()
             return {self._printable(name): self._numbers(numbers, start.size) for name, numbers in parts.items()}
@@ -285,7 +285,7 @@ class Submission:
             raise self._wrong()
         return values
 
-    def _ask(self, message: Mapping[str, Any], label: str) -> dict[str, Any]:
+    def _request(self, message: Mapping[str, Any], label: str) -> dict[str, Any]:
         started, whole = time.monotonic(), TOTAL_LIMITS * self.seconds
         limit = max(min(self.seconds, whole - self.used), 0.001)
         try:
