@@ -297,7 +297,7 @@ def test_picture_is_moved_and_stretched(opened):
     page = opened(config(["sgd", "adam"]), width=800)
     sides = "return sides()"
     at = f"const [left, top] = (() => {{ {CORNER} }})(); const [x, y] = arguments[0];" + (
-        "return pointAt(ground, {clientX: left + x, clientY: top + y})"
+        "return pointerPlace(ground, {clientX: left + x, clientY: top + y})"
     )
     whole, before = np.array(page.script(sides)), page.script(at, [200, 150])
     page.drag("#ground", (200, 150), (260, 190))

@@ -78,21 +78,21 @@ function tell(panel, x, y, left, top) {
   const high = view(panel)[3];
   const near = y === null ? null : nearest(rows, y, 1);
   lift(panel, y !== null && near && Math.abs(near[1] - y) < 0.06 * high ? near[2].dataset.series : null);
-  const cells = rows
-    .slice(0, 14)
-    .map(([, value, curve]) =>
+  const cells = rows.slice(0, 14).map(([, value, curve]) =>
+    html(
+      "tr",
+      { className: curve.classList.contains("lifted") ? "lifted" : "" },
       html(
-        "tr",
-        { className: curve.classList.contains("lifted") ? "lifted" : "" },
-        html(
-          "td",
-          {},
-          html("span", { className: `swatch ${[...curve.classList].filter((name) => /^[cd]\d$/.test(name)).join(" ")}` }),
-          curve.dataset.name,
-        ),
-        html("td", { textContent: written(panel.dataset.y, value) }),
+        "td",
+        {},
+        html("span", {
+          className: `swatch ${[...curve.classList].filter((name) => /^[cd]\d$/.test(name)).join(" ")}`,
+        }),
+        curve.dataset.name,
       ),
-    );
+      html("td", { textContent: written(panel.dataset.y, value) }),
+    ),
+  );
   tip.replaceChildren(
     `${panel.querySelector(".label").textContent} ${written(panel.dataset.x, at)}`,
     html("table", {}, html("tbody", {}, ...cells)),
@@ -129,7 +129,7 @@ function zoomTo(panel, box) {
 }
 
 /** The place under a pointer, in the units of the axes; y upwards. @param {any} panel @param {MouseEvent} event */
-function pointAt(panel, event) {
+function pointerPlace(panel, event) {
   const box = panel.querySelector(".frame").getBoundingClientRect(),
     [x, y, wide, high] = view(panel);
   return [x + (wide * (event.clientX - box.left)) / box.width, -y - (high * (event.clientY - box.top)) / box.height];
@@ -143,16 +143,16 @@ for (const panel of all(".chart[data-x]")) {
     lift(panel, null);
   };
   panel.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
-    const [x, y] = pointAt(panel, event);
+    const [x, y] = pointerPlace(panel, event);
     tell(panel, x, y, event.clientX, event.clientY);
   });
   panel.addEventListener("pointerleave", hide);
   panel.addEventListener("blur", hide);
   panel.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
-    from = event.pointerType === "mouse" ? pointAt(panel, event) : null;
+    from = event.pointerType === "mouse" ? pointerPlace(panel, event) : null;
   });
   panel.addEventListener("pointerup", (/** @type {PointerEvent} */ event) => {
-    const [left, right] = [from ?? [NaN], pointAt(panel, event)].map(([x]) => x).sort((a, b) => a - b),
+    const [left, right] = [from ?? [NaN], pointerPlace(panel, event)].map(([x]) => x).sort((a, b) => a - b),
       [, y, wide, high] = view(panel);
     from = null;
     if (!curves(panel).length || !(right - left > 0.02 * wide)) return;
