@@ -191,7 +191,7 @@ def starting(name: str, soon: bool = True) -> Iterator[None]:
         terminal.note(text)
         yield
     else:
-        with terminal.after_silence(text):
+        with terminal.note_if_slow(text):
             yield
 
 

@@ -41,7 +41,7 @@ from optilab.runs import Record, best, read_timings
 from optilab.runs.provenance import provenance
 from optilab.show import terminal
 from optilab.show.blocks import Block
-from optilab.show.progress import EVERY, Bar, ProgressLine
+from optilab.show.progress import INTERVAL_SECONDS, Bar, ProgressLine
 from optilab.show.table import grid
 from optilab.words import decimals, duration, pace, plural, settings
 
@@ -487,7 +487,7 @@ class TrainingDisplay:
             self._log.close()
 
     def batch(self, done: int, total: int) -> None:
-        if (now := time.monotonic()) - self._drawn < EVERY:
+        if (now := time.monotonic()) - self._drawn < INTERVAL_SECONDS:
             return
         self._drawn, epochs = now, self._done + done / total
         left = (self._epochs - epochs) * (now - self._started) / (epochs - self._first)

@@ -12,8 +12,8 @@ from typing import Any
 from optilab.diagnose.check import Check, Seen, Sets, check
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, TRIAL_BATCHES, Evidence
 from optilab.diagnose.remedies import remedies
-from optilab.optimize.own import UserRule
 from optilab.optimize.rule import rules_with_lr
+from optilab.optimize.user_code import UserRule
 from optilab.words import percent, plural, points
 
 
@@ -59,7 +59,7 @@ def usual_rates(run: Evidence) -> dict[str, float]:
     the first step has the usual size. A user's rule or loop, or a run without a record of its first gradients, has
     none.
     """
-    from optilab.optimize.theory import scale_free  # it needs NumPy, which a refusal does not load
+    from optilab.optimize.theory import is_scale_invariant  # it needs NumPy, which a refusal does not load
 
     rates = dict[str, float]()
     gradients, weights = run.start.get("sample_gradients") or [], run.start.get("first_weights") or []
@@ -69,7 +69,7 @@ def usual_rates(run: Evidence) -> dict[str, float]:
     for key, rule in rules_with_lr(run.setup.optimizer).items() if run.setup.optimizer else ():
         if isinstance(rule, UserRule):
             continue
-        if not scaled or scale_free(rule):
+        if not scaled or is_scale_invariant(rule):
             rates[f"optimizer.{key}"] = type(rule)().lr
         elif step <= MAX_RATE * largest:
             # A velocity of this form adds up 1/(1 - beta) gradients.

@@ -19,7 +19,7 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig, edited, without_former_keys
 from optilab.config.tree import Tree, flat, flow
 from optilab.errors import CheckpointError, RunError, UsageError, did_you_mean, shown
-from optilab.optimize.own import is_user_code
+from optilab.optimize.user_code import is_user_code
 from optilab.runs import Record, Row, Study
 from optilab.runs.record import MANIFEST
 from optilab.words import listed, plural, some

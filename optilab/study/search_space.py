@@ -15,8 +15,8 @@ from annotated_types import Le, Lt
 from optilab.config.axes import read_range
 from optilab.errors import UsageError, unknown
 from optilab.optimize.objective import Floats, Objective
-from optilab.optimize.own import UserRule, is_user_code
 from optilab.optimize.rule import ALIASES, learning_rates
+from optilab.optimize.user_code import UserRule, is_user_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,20 +145,20 @@ def network_space(rule: Any) -> dict[str, Any]:
     gradient and the decay stands next to it, from 1e-3 to 10, for 0.01 (Loshchilov & Hutter 2019) and 1 (Lion, Chen et
     al. 2023).
     """
-    from optilab.optimize.theory import decays_apart, root_power, scale_free
+    from optilab.optimize.theory import eps_exponent, has_decoupled_decay, is_scale_invariant
 
     default = getattr(rule, "lr", 0.0)
-    if not scale_free(rule):
+    if not is_scale_invariant(rule):
         lr = LogUniform(3e-3, 30)
     elif default >= 1:
         lr = LogUniform(1e-2, 100)
     else:
         lr = LogUniform(1e-3, 10) if default >= 0.01 else LogUniform(1e-5, 0.1)
-    apart = any(decays_apart(rule, key) for key in _DECAYS)
+    apart = any(has_decoupled_decay(rule, key) for key in _DECAYS)
     decay = OrZero(1e-3, 10) if apart else OrZero(1e-6, 1e-2)
     draws: dict[str, Any] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED, "weight_decay": decay}
     draws["schedule"] = PLANNED
-    if power := root_power(rule):
+    if power := eps_exponent(rule):
         draws["eps"] = LogUniform(min(1e-10**power, rule.eps * 0.01**power), 1e-2**power)
     return draws
 
@@ -227,10 +227,10 @@ def of_training(rule: Any, field: str) -> bool:
 
 def of_rule(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
     """The fields of a rule that are searched on a function; see `tuned`."""
-    from optilab.optimize.theory import root_power
+    from optilab.optimize.theory import eps_exponent
 
     names = _ranged(rule) if isinstance(rule, UserRule) else {"lr", "damping", *FIXED} - _not_shares(type(rule))
-    names |= {"eps"} if "eps" in more and root_power(rule) else set()
+    names |= {"eps"} if "eps" in more and eps_exponent(rule) else set()
     names |= {*more} - {*ON_NETWORKS}
     names |= {key for key in _DECAYS if "weight_decay" in more and type(getattr(rule, key, None)) in (int, float)}
     searched = {field.name: rule for field in fields(rule) if field.name in names}

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from optilab.config.training import TrainConfig
 from optilab.optimize import Rule
-from optilab.optimize.own import UserRule
 from optilab.optimize.program import compiled
 from optilab.optimize.rules import (
     ASCENT,
@@ -39,6 +38,7 @@ from optilab.optimize.rules import (
 )
 from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import FrozenStep, frozen_step, is_adaptive
+from optilab.optimize.user_code import UserRule
 from optilab.train import own
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators

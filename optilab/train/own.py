@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optilab.errors import CheckpointError
-from optilab.optimize.own import UserRule, checked
+from optilab.optimize.user_code import UserRule, checked
 from optilab.train.eager import EagerOptimizer, without_compiler
 from optilab.train.trees import require_data
 

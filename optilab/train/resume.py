@@ -12,7 +12,7 @@ from optilab.config.section import dump
 from optilab.config.training import TrainConfig, changeable, changed_keys, edited
 from optilab.config.tree import Override, flat, flow
 from optilab.errors import CheckpointError, ConfigError, DataError, RunError, UsageError, shown
-from optilab.optimize.own import user_code
+from optilab.optimize.user_code import user_code
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from optilab.config.section import dump, to_yaml
 from optilab.config.training import TrainConfig
 from optilab.data.read import Dataset
 from optilab.errors import CheckpointError, DivergedError, OptilabError, RunError, SystemFailure, UsageError
-from optilab.optimize.own import described, sources
+from optilab.optimize.user_code import described, sources
 from optilab.runs.tables import record_line
 from optilab.train import checkpoint, engine
 from optilab.train.device import configure, failures_explained, resolve_device

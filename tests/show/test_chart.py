@@ -82,8 +82,8 @@ def test_map_and_braille():
 
 
 def test_panels_stand_beside_each_other_where_there_is_room():
-    one = chart(*lines(2)).panels[0]
-    both = Chart((PanelRow((one, one)),), ("up", "higher"))
+    panel = chart(*lines(2)).panels[0]
+    both = Chart((PanelRow((panel, panel)),), ("up", "higher"))
     assert len(text(both, width=60)) == 2 * len(text(both, width=120)) - 1
     assert text(both, width=120)[0].count("numbers") == 2
 
@@ -155,7 +155,7 @@ def test_names_at_the_ends_of_lines_do_not_overlap():
     drawn = chart(*(Polyline(X, X / (1 + i / 100), i, dash="series") for i in range(10)), series=many)
     places = [float(y) for y in re.findall(r'class="end[^>]*y="([\d.-]+)%">group', chart_svg.figure(drawn))]
     assert len(places) == 10
-    assert min(np.diff(sorted(places))) >= chart_svg.LINE - 0.11
+    assert min(np.diff(sorted(places))) >= chart_svg.LINE_HEIGHT - 0.11
 
 
 def test_marks_end_an_axis_without_ends():

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from optilab.optimize.own import UserCode
+from optilab.optimize.user_code import UserCode
 
 SOURCE = """
 import numpy as np
