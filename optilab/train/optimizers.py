@@ -3,7 +3,7 @@
 Where torch.optim implements a rule in the requested form, torch's own optimizer is used with its default kernels. Only
 plain SGD uses the fused kernel, which gives the same bits; Adam's fused kernel rounds differently, and after two epochs
 that changes the accuracy by a percent. Every other rule or form runs its formula on tensors (`RuleOptimizer`); what a
-user's file defines is in `own`.
+user's file defines is in `user_optimizer`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ from optilab.optimize.rules import (
 )
 from optilab.optimize.schedules import scheduled
 from optilab.optimize.theory import FrozenStep, frozen_step, is_adaptive
-from optilab.train import own
+from optilab.train import user_optimizer
 from optilab.train.curvature import Hessian
 from optilab.train.device import generators, set_generators
 from optilab.train.eager import EagerOptimizer, without_compiler
@@ -242,7 +242,7 @@ def build(
     if isinstance(rule, SAM):  # `Closure.step` takes its gradients; it has no state
         return build(parameters, rule.base, weight_decay, network)
     if isinstance(rule, UserRule):
-        return own.build(parameters, rule, weight_decay)
+        return user_optimizer.build(parameters, rule, weight_decay)
     if isinstance(rule, Adopt):
         return AdoptOptimizer(parameters, rule, weight_decay)
     native = _NATIVE.get(type(rule))
