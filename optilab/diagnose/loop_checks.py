@@ -1,4 +1,4 @@
-"""Checks of a user's loop and network, from what `optilab.watch` saw of them: bugs, not settings.
+"""Checks of a user's loop and network, by the measurements of `optilab.watch`: bugs, not settings.
 
 They come before the checks of a network, because a loop with a bug says little about its network. All see nothing in
 a training of optilab's, whose loop is known, but for what a user's network may do wrong in it. A further check needs a
@@ -90,11 +90,11 @@ def few_optimizer_steps(run: Evidence) -> Seen | None:
 @check("gradients-not-zeroed", fix="call optimizer.zero_grad() once per step, before loss.backward()")
 def gradients_not_zeroed(run: Evidence) -> Seen | None:
     """In every checked step the gradient still contains that of the step before."""
-    kept, checked = run.loop.get("kept_gradients", 0), run.loop.get("checked_gradients", 0)
-    if kept < 2 or kept < checked:
+    accumulated, checked = run.loop.get("kept_gradients", 0), run.loop.get("checked_gradients", 0)
+    if accumulated < 2 or accumulated < checked:
         return None
-    text = f"in {kept} of {checked} checked steps the gradient still contained that of the step before"
-    return Seen(text, {"kept": kept, "checked": checked}, certain=True)
+    text = f"in {accumulated} of {checked} checked steps the gradient still contained that of the step before"
+    return Seen(text, {"kept": accumulated, "checked": checked}, certain=True)
 
 
 @check(
@@ -164,7 +164,7 @@ def batch_as_time(run: Evidence) -> Seen | None:
 MAX_FUTURE = 1e-4
 """Gradient of an output by later inputs of its sequence over that by all inputs; 0 in a causal network."""
 MIN_OVER_OTHERS = 10.0
-"""That gradient over the one by any other sequence of the batch, through which a batch norm lets every input act."""
+"""The same over the gradient by any other sequence of the batch; under batch norm every input has one."""
 
 
 @check(
@@ -327,4 +327,4 @@ def loss_without_graph(run: Evidence) -> Seen | None:
 
 
 LOOP_CHECKS: tuple[Check, ...] = tuple(value for value in vars().values() if isinstance(value, Check))
-"""In the order of causes, which is that of this file."""
+"""All checks in the order of causes, which is the order of this file."""

@@ -52,7 +52,7 @@ def restore(training: "Training", data: bytes, written_by: TrainConfig | None = 
     rows: list[Row] = state["rows"]
     try:
         if (stage := training.config.stage_at(len(rows))) != training.stage:
-            training.enter(stage)
+            training.enter_stage(stage)
         training.model.load_state_dict(state["model"])
         training.optimizer.load_state_dict(state["optimizer"])
         # Last, because building and loading may draw.

@@ -100,8 +100,8 @@ def largest_eigenvalue(hessian: Hessian, scale: Tensor | None = None, tolerance:
         return math.nan
 
     def times(vector: Any) -> Any:
-        given = torch.from_numpy(np.asarray(vector, dtype=np.float64).reshape(-1)).to(like)
-        product = hessian.times(given, scale).double().cpu().numpy()
+        tensor = torch.from_numpy(np.asarray(vector, dtype=np.float64).reshape(-1)).to(like)
+        product = hessian.times(tensor, scale).double().cpu().numpy()
         if not np.isfinite(product).all():
             raise FloatingPointError
         return product

@@ -99,7 +99,7 @@ def set_generators(device: torch.device, states: tuple[Tensor, Tensor | None]) -
 
 
 @contextlib.contextmanager
-def failures_explained(device: str) -> Iterator[None]:
+def explain_device_errors(device: str) -> Iterator[None]:
     """Turn a lack of memory and errors of a GPU into a SystemFailure whose message says what to do."""
     try:
         yield

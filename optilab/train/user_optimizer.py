@@ -1,4 +1,4 @@
-"""A rule of the user's as a torch optimizer."""
+"""A user's rule as a torch optimizer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ PLAIN = (type(None), bool, int, float, str)
 
 
 class UserOptimizer(EagerOptimizer):
-    """A function or class of the user's, which gets NumPy arrays in the training's dtype on the CPU.
+    """A user's function or class, which gets NumPy arrays in the training's dtype on the CPU.
 
     All weights are joined to one vector, as for every rule, unless the code has `shaped = True`: then each weight
     matrix and bias is a call of its own, in its own shape. The memory is checked after the first step, so that a run
@@ -25,7 +25,7 @@ class UserOptimizer(EagerOptimizer):
     """
 
     is_user_optimizer = True
-    """Its state is the user's affair: of any shape, and finite or not."""
+    """Marks an optimizer whose state may have any shape, and numbers that are not finite."""
 
     def __init__(self, parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
@@ -61,10 +61,10 @@ class UserOptimizer(EagerOptimizer):
                 points[n] = checked(after, in_place, w, g, self.steps)
                 if self.steps == 1:
                     require_data(self.memories[n], "its state")
-        moved = [torch.from_numpy(point) for point in points]
+        tensors = [torch.from_numpy(point) for point in points]
         if not self.shaped:
-            moved = list(torch.split(moved[0], [parameter.numel() for parameter in parameters]))
-        for parameter, point in zip(parameters, moved, strict=True):
+            tensors = list(torch.split(tensors[0], [parameter.numel() for parameter in parameters]))
+        for parameter, point in zip(parameters, tensors, strict=True):
             parameter.copy_(point.view_as(parameter))
 
     def state_dict(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: 
 
 
 def build(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
-    """The torch optimizer of a user's own rule."""
+    """The torch optimizer of a user's rule."""
     code = rule.code.load()
     if isinstance(code, type) and issubclass(code, torch.optim.Optimizer):
         return torch_optimizer(parameters, rule, weight_decay)

@@ -69,9 +69,9 @@ class Watch:
         several = isinstance(optimizer, Sequence) and not isinstance(optimizer, str)
         self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
         _require(isinstance(model, nn.Module), "optilab.watch", "model: expected a torch.nn.Module", model)
-        for one in self._optimizers:
-            right = isinstance(one, torch.optim.Optimizer)
-            _require(right, "optilab.watch", "optimizer: expected an optimizer of torch.optim", one)
+        for entry in self._optimizers:
+            right = isinstance(entry, torch.optim.Optimizer)
+            _require(right, "optilab.watch", "optimizer: expected an optimizer of torch.optim", entry)
         whole = isinstance(every, int) and not isinstance(every, bool) and every > 0
         _require(whole, "optilab.watch", "every: expected a whole number from 1", every)
         self._model, self._every = model, every
@@ -95,9 +95,9 @@ class Watch:
         self._error = ""
         self._probe: Probe | None = None
         self._output: Tensor | None = None
-        self._own_loss: Tensor | None = None  # of a model that returns it
-        self._own_target: Tensor | None = None
-        self._stepped = self._looked = self._closed = False
+        self._model_loss: Tensor | None = None  # of a model that returns it
+        self._model_target: Tensor | None = None
+        self._stepped = self._checked = self._closed = False
         self._mode = True
         self._last_input: Tensor | None = None
         self._gradient = _Gradient()
@@ -121,7 +121,7 @@ class Watch:
             _require(loss is None or _number(loss) is not None, "watch.step", "loss: expected one number", loss)
         _require(isinstance(target, Tensor | None), "watch.step", "target: expected a tensor", target)
         _require(not self._closed or bool(self._error), "watch.step", "the watch was closed before")
-        _require(loss is not None or self._own_loss is not None or bool(self._error), "watch.step",
+        _require(loss is not None or self._model_loss is not None or bool(self._error), "watch.step",
                  "loss: missing, and the model returns none")  # fmt: skip
         self._safely(self._step, loss, target)
 
@@ -133,7 +133,7 @@ class Watch:
         for key, value in metrics.items():
             _require(key != "epoch", "watch.epoch", "epoch: epochs are counted, expected metrics")
             number = _number(value)
-            fraction = metric_of(_usual_metric(key)).is_fraction
+            fraction = metric_of(_metric_name(key)).is_fraction
             right = number is not None and (not fraction or not math.isfinite(number) or 0 <= number <= 1 + 1e-6)
             kind = "a fraction from 0 to 1" if fraction else "a number"
             got = value if number is None else number
@@ -175,7 +175,7 @@ class Watch:
     # --- what came out ---
 
     def diagnosis(self) -> "Diagnosis":
-        """What keeps the network from learning: `findings`, most severe first. Print it, or look at `rows`."""
+        """The findings that explain why the network does not learn, most severe first. Print it, or look at `rows`."""
         from optilab.commands.diagnose import Diagnosis
         from optilab.diagnose import diagnose
 
@@ -212,8 +212,8 @@ class Watch:
             from optilab.diagnose.verdict import unseen
 
             raise DataError(f"nothing to show: {unseen(evidence)}")
-        with TemporaryDirectory() as folder:
-            return view(self._written(type(self._model).__name__.lower(), Path(folder)))
+        with TemporaryDirectory() as directory:
+            return view(self._written(type(self._model).__name__.lower(), Path(directory)))
 
     def _written(
         self, name: str | None, folder: str | os.PathLike[str] | None, overwrite: bool = False
@@ -232,8 +232,8 @@ class Watch:
         try:
             return work(*args)
         except Exception as error:
-            own = isinstance(error, UsageError)
-            self._error = str(error) if own else f"{type(error).__name__}: {error}; please report this error"
+            refused = isinstance(error, UsageError)
+            self._error = str(error) if refused else f"{type(error).__name__}: {error}; please report this error"
             self.close()
             return None
 
@@ -261,7 +261,7 @@ class Watch:
             self._model_hooks = [hook, self._model.register_forward_hook(self._guard(self._forwarded))]
             _keep_scriptable(self._model)
         number = len(self._losses) + len(self._pending)
-        self._stepped = self._looked = False
+        self._stepped = self._checked = False
         if number == FIRST:
             self._gradient.close()
         if number < self._next:
@@ -271,24 +271,24 @@ class Watch:
         self._probe = Probe(self._model, self._guard, hooked=not self._compiled, weights=inside.WEIGHTS)
         _keep_scriptable(self._model)
         if number < FIRST:
-            held = self._optimized
-            self._gradient.attach([p for p in self._model.parameters() if id(p) in held], self._guard)
+            optimized = self._optimized
+            self._gradient.attach([p for p in self._model.parameters() if id(p) in optimized], self._guard)
 
     def _forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        taken = first_tensor([args, kwargs])
-        count = len(taken) if taken is not None and taken.dim() else 1
+        inputs = first_tensor([args, kwargs])
+        count = len(inputs) if inputs is not None and inputs.dim() else 1
         if torch.is_grad_enabled():
             self._mode = module.training
             labels = kwargs.get("labels")
-            self._own_target = labels if isinstance(labels, Tensor) else None
+            self._model_target = labels if isinstance(labels, Tensor) else None
             self._samples += count
-            if self._probe is not None and taken is not None:
-                self._probe.input = taken.detach()
+            if self._probe is not None and inputs is not None:
+                self._probe.input = inputs.detach()
         else:
             self._facts["validations"] += 1
             self._facts["train_validations"] += module.training
             if self._samples:  # not one that only finds out shapes
-                self._note_scale("validation_std", taken)
+                self._note_scale("validation_std", inputs)
             self._validated += count
 
     def _forwarded(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -296,11 +296,11 @@ class Watch:
             return
         loss = output.get("loss") if isinstance(output, Mapping) else None
         if isinstance(loss, Tensor):
-            self._own_loss = loss if self._probe is not None else loss.detach()
+            self._model_loss = loss if self._probe is not None else loss.detach()
         if self._probe is not None:
             tensor = first_tensor(output)
             self._output = None if tensor is None else tensor.detach()
-            self._look_ahead(self._probe.embedded, tensor)
+            self._check_time_order(self._probe.embedded, tensor)
             self._probe.embedded = None
 
     def _note_scale(self, key: str, inputs: Tensor | None) -> None:
@@ -309,8 +309,8 @@ class Watch:
         if len(stds) < FIRST and inputs is not None and inputs.is_floating_point():
             stds.append(finite(spaced(inputs).float().std(correction=0)))
 
-    def _look_ahead(self, embedded: Tensor | None, output: Tensor | None) -> None:
-        """Whether a network sees its targets: those of batches before were the next inputs along `next_inputs`."""
+    def _check_time_order(self, embedded: Tensor | None, output: Tensor | None) -> None:
+        """Note how much outputs depend on later inputs, where these are the targets (along the axis `next_inputs`)."""
         axis = self._facts.get("next_inputs")
         if axis is None or embedded is None or output is None or len(self._probes) > FIRST:
             return
@@ -332,10 +332,10 @@ class Watch:
             some = any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
             self._gradient.after_step(self._facts, some)
             if "unheld" not in self._facts:
-                self._look_at_parameters(self._probe)
+                self._check_parameters(self._probe)
 
-    def _look_at_parameters(self, probe: Probe) -> None:
-        """Which parameters are trained, and which are not although they should be; once, in the first step."""
+    def _check_parameters(self, probe: Probe) -> None:
+        """Note, in the first step, the parameters that are trained, and those that are not although they should be."""
         optimized = self._optimized
         named = [(name, p) for name, p in self._model.named_parameters() if p.requires_grad]
         some = any(p.grad is not None for _, p in named)
@@ -359,21 +359,21 @@ class Watch:
 
     def _step(self, loss: Tensor | float | None, target: Tensor | None) -> None:
         if loss is None:
-            loss, target = self._own_loss, self._own_target
+            loss, target = self._model_loss, self._model_target
             assert loss is not None
             if target is not None and target.dim() != 1:
                 if self._probe is not None and not target.is_floating_point():
                     self._chance.add_labels(target)
                 target = None
-        self._own_loss = self._own_target = None
+        self._model_loss = self._model_target = None
         self._pending.append(loss.detach() if isinstance(loss, Tensor) else torch.tensor(float(loss)))
         probe = self._probe
         if probe is None:
             self._open()
             return
-        if not self._looked:
-            self._looked = True
-            self._look_at_batch(probe, loss, target)
+        if not self._checked:
+            self._checked = True
+            self._check_batch(probe, loss, target)
         # Gradients of several batches may be accumulated before a step.
         accumulates = self._facts["updates"] == 0 and len(self._losses) + len(self._pending) < FIRST
         if self._stepped or not self._optimizers or accumulates:
@@ -396,7 +396,7 @@ class Watch:
         self._normed_over += probe.normed_over
         self._activations += probe.activations
 
-    def _look_at_batch(self, probe: Probe, loss: Tensor | float, target: Tensor | None) -> None:
+    def _check_batch(self, probe: Probe, loss: Tensor | float, target: Tensor | None) -> None:
         facts, inputs = self._facts, probe.input
         facts["samples"] += 1
         facts["eval_steps"] += not self._mode
@@ -424,7 +424,7 @@ class Watch:
         self._output = None
 
     def _epoch(self, metrics: dict[str, float]) -> None:
-        values = {_usual_metric(key): float(value) for key, value in metrics.items() if value is not None}
+        values = {_metric_name(key): float(value) for key, value in metrics.items() if value is not None}
         count = len(self._losses) + len(self._pending)
         if self._ends and self._ends[-1][0] == count:
             values = self._ends.pop()[1] | values
@@ -443,7 +443,7 @@ class Watch:
     # --- evidence ---
 
     def evidence(self) -> "Evidence":
-        """What was seen, as the causes of `diagnose` read it."""
+        """The measurements, as the checks of `diagnose` read them."""
         from optilab.diagnose import Evidence
 
         losses, count = self._read(), len(self._losses)
@@ -486,17 +486,17 @@ class Watch:
     def _before(self, count: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The record of epoch 0, from all that is known by now."""
         epochs = max(1, len(self._ends))
-        seen_samples = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
-        samples, validated = seen_samples / epochs, self._validated / epochs
+        total = self._samples or count * self._facts.get("batch_size", 0)  # where only parts are called
+        samples, validated = total / epochs, self._validated / epochs
         modules, optimized = [*self._model.modules()], self._optimized
         trained = [p for p in self._model.parameters() if p.requires_grad]
-        held = {"trained": len(trained), "held": sum(id(p) in optimized for p in trained)} if optimized else {}
+        counts = {"trained": len(trained), "held": sum(id(p) in optimized for p in trained)} if optimized else {}
         modes = {
             "dropout": any(isinstance(module, DROPOUTS) and module.p for module in modules),
             "batch norm": any(isinstance(module, BATCH_NORMS) for module in modules),
         }
         loop = {
-            **held,  # where no step was sampled
+            **counts,  # where no step was sampled
             **self._facts,
             "steps": count,
             "optimizers": max(1, len(self._optimizers)),
@@ -535,7 +535,7 @@ class Watch:
         )
 
     def _config(self, setup: "Setup") -> dict[str, Any]:
-        """config.yaml of a watched run: what the checks ask, and what a reader wants to know of model and optimizer."""
+        """config.yaml of a watched run: the settings that checks read, and facts of model and optimizer."""
         from optilab.diagnose.evidence import LOOP_FACTS
 
         optimizers = self._optimizers
@@ -566,20 +566,20 @@ def _require(right: bool, where: str, expected: str, *got: Any) -> None:
 
 
 def _number(value: Any) -> float | None:
-    """One number, of a tensor or an array, too; None where it is none."""
+    """The value as a number, also of a tensor or an array; None for anything else."""
     with suppress(TypeError, ValueError, RuntimeError, OverflowError):
         return None if isinstance(value, str | bytes) else float(value)
     return None
 
 
-def _usual_metric(key: str) -> str:
+def _metric_name(key: str) -> str:
     """val_acc for what Keras calls val_accuracy, and Transformers eval_accuracy; train_acc for Keras's accuracy."""
     key = re.sub("^(eval|valid|validation)_(?=loss$|acc)", "val_", key)
     return re.sub("^(val|train)_accuracy$", r"\1_acc", re.sub("^acc(uracy)?$", "train_acc", key))
 
 
 class _Gradient:
-    """Whether the gradient of one parameter has that of the step before in it, at the first steps."""
+    """Checks, in the first steps, if the gradient of a parameter still contains that of the step before."""
 
     def __init__(self) -> None:
         self._old: Tensor | None = None
@@ -588,9 +588,9 @@ class _Gradient:
         self._parameter: nn.Parameter | None = None
         self._hooks: list[Any] = []
 
-    def attach(self, held: Iterable[nn.Parameter], guard: Callable[..., Any]) -> None:
+    def attach(self, optimized: Iterable[nn.Parameter], guard: Callable[..., Any]) -> None:
         self.close()
-        trained = [p for p in held if p.requires_grad and not nn.parameter.is_lazy(p)]
+        trained = [p for p in optimized if p.requires_grad and not nn.parameter.is_lazy(p)]
         if not trained:
             return
         # Of the last layers, which get a gradient in any network; the smaller the cheaper.
@@ -623,10 +623,10 @@ class _Gradient:
         """`some`: a parameter of the optimizer has a gradient."""
         gradient = None if self._parameter is None else self._parameter.grad
         if self._hooks:
-            came, here = (g is not None and bool(g.any()) for g in (self._new, gradient))
+            arrived, present = (g is not None and bool(g.any()) for g in (self._new, gradient))
             facts["first_updates"] += 1
-            facts["wiped"] += came and not here
-            facts["no_backward"] += not (came or some)
+            facts["wiped"] += arrived and not present
+            facts["no_backward"] += not (arrived or some)
         self._old = None if gradient is None else as_real(gradient).float().clone()
         self._new = self._total = None
 
@@ -655,7 +655,7 @@ def _nothing() -> Callable[..., None]:
 
 
 def _ignore(*args: Any) -> None:
-    """What is left of a hook in a copy of the model."""
+    """Replacement of a hook in a copy of the model."""
 
 
 def _keep_scriptable(model: nn.Module) -> None:
@@ -676,5 +676,5 @@ def _scriptable(module: nn.Module) -> nn.Module:
             elif hook is _ignore:
                 del hooks[key]
     vars(module).pop("__prepare_scriptable__", None)
-    own = getattr(type(module), "__prepare_scriptable__", None)
-    return module if own is None else own(module)
+    prepare = getattr(type(module), "__prepare_scriptable__", None)
+    return module if prepare is None else prepare(module)

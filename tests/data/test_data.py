@@ -37,7 +37,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NAMES}
-    changed = replace(DATASETS["fashion-mnist"], package_folder=tmp_path / "debian", digests=digests)
+    changed = replace(DATASETS["fashion-mnist"], package_directory=tmp_path / "debian", digests=digests)
     monkeypatch.setitem(DATASETS, "fashion-mnist", changed)
     return folder
 
@@ -179,9 +179,9 @@ def test_a_named_folder_is_never_replaced(small, tmp_path, monkeypatch, named):
 def test_cache_before_debian_and_damage_is_not_passed_over(small, cache, tmp_path):
     write_idx_dataset(cache)
     small.rename(tmp_path / "debian")
-    assert data.load("fashion-mnist").folder == cache
+    assert data.load("fashion-mnist").directory == cache
     (cache / TRAIN_LABELS).rename(cache / "elsewhere")  # unfinished: the other folder is used
-    assert data.load("fashion-mnist").folder == tmp_path / "debian"
+    assert data.load("fashion-mnist").directory == tmp_path / "debian"
     (cache / TRAIN_LABELS).write_bytes(b"damaged")  # complete, but damaged: the user is told
     with pytest.raises(DataError, match=f"{cache / TRAIN_LABELS}: "):
         fetch.ensure("fashion-mnist")

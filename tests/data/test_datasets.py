@@ -52,7 +52,7 @@ def test_what_needs_no_files_is_what_its_entry_says(name, monkeypatch):
     assert sorted(set(labels)) == sorted(set(test_labels)) == list(range(len(info.classes)))
     assert found.digests == dict(info.digests)
     assert [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays_of(found)] == [*info.digests.values()]
-    assert (found.folder, list(found.digests)) == (None, list(ARRAYS))
+    assert (found.directory, list(found.digests)) == (None, list(ARRAYS))
     assert not images.flags.writeable
     assert fetch.fetch(name) is None
 
@@ -91,7 +91,7 @@ def test_an_npz_is_read_as_numpy_reads_it(tmp_path, labels, compressed, change):
                 np.testing.assert_array_equal(ours, theirs[name].squeeze() if name[0] == "y" else theirs[name])
                 assert ours.dtype == np.uint8
                 assert ours.flags.c_contiguous
-            assert (found.folder, found.classes, found.digests) == (path, 3, {"mine.npz": digest})
+            assert (found.directory, found.classes, found.digests) == (path, 3, {"mine.npz": digest})
 
 
 CALLED: list[str] = []
@@ -201,7 +201,7 @@ def test_where_an_npz_may_be(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"there is no directory .*a\.npz"):
         data.load("mnist", tmp_path / "a.npz")
     monkeypatch.setenv("OPTILAB_DATA", str(tmp_path / "b.npz"))
-    assert data.load("npz").folder == tmp_path / "b.npz"
+    assert data.load("npz").directory == tmp_path / "b.npz"
     with pytest.raises(UsageError, match="npz is your images"):
         fetch.fetch("npz")
 
@@ -219,8 +219,8 @@ def pin(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, suffix: str = 
 def test_a_named_folder_may_hold_several(tmp_path, monkeypatch):
     pin(monkeypatch, "fashion-mnist", write_idx_dataset(tmp_path, seed=1))
     pin(monkeypatch, "mnist", write_idx_dataset(tmp_path / "mnist", seed=2))
-    assert data.load("fashion-mnist", tmp_path).folder == tmp_path
-    assert data.load("mnist", tmp_path).folder == tmp_path / "mnist"
+    assert data.load("fashion-mnist", tmp_path).directory == tmp_path
+    assert data.load("mnist", tmp_path).directory == tmp_path / "mnist"
     (tmp_path / "mnist").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="expected SHA-256"):
         data.load("mnist", tmp_path)

@@ -40,7 +40,7 @@ def evidence(*sets, epochs=4, data=None):
         training = engine.Training.start(config, data or dataset(), torch.device("cpu"))
     except UsageError:
         return Evidence(Setup.of(config), [], [])
-    records = [engine.before_training(training)]
+    records = [engine.initial_record(training)]
     try:
         for row, _ in itertools.islice(training.run(lambda done, total: None, lambda: False), epochs):
             rows.append(row)
@@ -171,7 +171,7 @@ def test_a_note_has_no_remedy(healthy):
     odd = replace(healthy, setup=replace(healthy.setup, dropouts={"model.dropout": 0.9}))
     (note,) = diagnose(odd)
     assert (note.name, note.severity, note.remedies) == ("dropout-too-strong", Severity.INFO, ())
-    assert not verdict.sick([note])
+    assert not verdict.has_fault([note])
 
 
 def like(seen, *rows, start=None, layers=None, trial=False, **config):

@@ -44,7 +44,7 @@ def ended(changes, dataset, folder):
     """The run in the end, and the message of its divergence."""
     training, run = session.start(configured(changes), dataset, folder, "r", provenance([], ["torch"]))
     with pytest.raises(DivergedError) as raised:
-        session.proceed(training, run, Silent(), lambda: False)
+        session.train_to_end(training, run, Silent(), lambda: False)
     return training, run, str(raised.value)
 
 
@@ -130,7 +130,7 @@ def test_the_largest_numbers_end_with_a_documented_code(changes, small, tmp_path
     """Refused (2), diverged (6) or trained, and nothing that is not finite on the disk; never a bug."""
     try:
         training, run = session.start(configured(changes), small, tmp_path, "r", provenance([], ["torch"]))
-        session.proceed(training, run, Silent(), lambda: False)
+        session.train_to_end(training, run, Silent(), lambda: False)
     except (UsageError, DivergedError):
         pass
     for file in tmp_path.rglob("*.jsonl"):
