@@ -363,4 +363,4 @@ READERS: Mapping[str, Callable[[DatasetInfo, Path | None], Files]] = {
     "scikit-learn": _read_digits,
     "drawn": _read_synthetic,
 }
-"""By `DatasetInfo.form`."""
+"""`DatasetInfo.form` -> the function that reads it."""

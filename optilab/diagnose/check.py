@@ -46,7 +46,7 @@ class Check:
 
     @property
     def text(self) -> str:
-        """Its row in the docs."""
+        """The check's row in the docs."""
         return " ".join((self.run.__doc__ or "").format(**self.run.__globals__).split())
 
 

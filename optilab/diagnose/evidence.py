@@ -348,7 +348,7 @@ class Evidence:
     def _error_of_chance(self) -> float:
         """Three standard errors of the logarithm of the chance-level loss of a regression.
 
-        It is estimated from the targets of the sampled batches, and those of the validation have an error of their own.
+        It is estimated from the targets of the sampled batches, and the validation targets have an error, too.
         """
         sampled = self.loop.get("samples", 0) * self.setup.batch_size
         error = float(self.start.get("prior_error", 0.0))

@@ -239,7 +239,7 @@ def unwatched(run: Evidence) -> str:
 
 
 def _chance_is_known(run: Evidence) -> bool:
-    """The chance level is known: what a network has learned can be told."""
+    """True if the chance level is known, from which skill is computed."""
     return run.chance_loss_source not in (FIRST_STEPS, EQUAL_CLASSES)
 
 
@@ -256,7 +256,7 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     if missed := unwatched(run):
         return f"cannot tell: {missed}{f'; {_accuracy(run)}' if run.rows else ''}"
     if run.trial:
-        unknown = run.chance_loss_source == FIRST_STEPS  # what is learned cannot be told
+        unknown = run.chance_loss_source == FIRST_STEPS  # skill is unknown, too
         more = "too few to tell more" if run.beats_chance or unknown else "but nothing is learned in them"
         return f"no sign of trouble in {run.steps} batches, {more}"
     if not run.rows:

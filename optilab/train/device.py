@@ -80,7 +80,7 @@ def alone() -> Iterator[None]:
 
 
 def generators(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """The states of the global generator and of the device's own; None for the CPU, whose generator is the global."""
+    """The states of the global generator and of the device's; None for the CPU, which draws from the global one."""
     if device.type == "mps":
         return torch.get_rng_state(), torch.mps.get_rng_state()
     return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None

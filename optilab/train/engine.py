@@ -335,7 +335,7 @@ class Training:
 
     @torch.inference_mode()
     def _evaluated(self, images: Images) -> Tally:
-        """One pass over images in their own order, without training; at the average of the points where that is the
+        """One pass over images in their order, without training; at the average of the points where that is the
         rule's result."""
         size = self.config.data.evaluated_at_once
         loss_of = nn.CrossEntropyLoss()
@@ -353,7 +353,7 @@ class Training:
 
 
 def _multilayer_perceptron(config: TrainConfig, network: ModelConfig, inputs: int, classes: int) -> MLP:
-    """optilab's own network in its first stage. UsageError where it is too large."""
+    """The multilayer perceptron in its first stage. UsageError where it is too large."""
     depths = [stage.layers for stage in config.stages]
     if message := too_large(parameters(network.widths(inputs, classes))):
         raise UsageError(f"model.hidden: {message}")
@@ -470,7 +470,7 @@ def _probed(batches: int, probes: int) -> frozenset[int]:
 
 
 def _rate(optimizer: torch.optim.Optimizer) -> float | None:
-    """The learning rate; of a rule around another, whose own factor is 1 without a schedule, that of the inner one."""
+    """The learning rate; for a rule around another, the rate of the inner rule times the schedule's factor."""
     rate, rule = optimizer.param_groups[0].get("lr"), getattr(optimizer, "rule", None)
     wraps = hasattr(rule, "base")
     return rate * next(iter(learning_rates(rule).values()), 1.0) if wraps and rate is not None else rate

@@ -44,7 +44,7 @@ MIN_SAMPLES, ENTRIES = 32, 1 << 18
 WEIGHTS = 16_384
 """Entries of a weight, evenly spaced, from which `optilab.watch` estimates the length of a step."""
 SINGLE = 32
-"""Images whose own gradients are measured before training, one backward pass each."""
+"""Images whose single gradients are measured before training, one backward pass each."""
 MAX_IMAGES = 512
 """Images of the first batch that are measured."""
 

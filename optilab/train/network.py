@@ -17,7 +17,7 @@ from optilab.train.trees import require_data
 
 
 class OwnModel(nn.Module):
-    """The user's network, on inputs (n, channels*height*width) as optilab's own takes them -> logits (n, classes).
+    """The user's network, on inputs (n, channels*height*width) as the perceptron takes them -> logits (n, classes).
 
     It sees images (n, channels, height, width). An error in it is a UsageError that names its line.
     """

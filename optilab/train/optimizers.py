@@ -54,7 +54,7 @@ class RuleOptimizer(EagerOptimizer):
 
     Joined to one vector, rules that combine all coordinates get the whole vector, and for the others a step is a few
     tensor operations instead of a few per parameter; its state is stored under the first parameter. Otherwise each
-    parameter has a state of its own. A state has an entry for each state of the formula and `t`, the number of steps
+    parameter has its state. A state has an entry for each state of the formula and `t`, the number of steps
     done, so a checkpoint contains only tensors and numbers.
     """
 
@@ -191,7 +191,9 @@ class _TorchOptimizer(NamedTuple):
 
     def optimizer(self, parameters: Parameters, rule: Any, weight_decay: float) -> torch.optim.Optimizer | None:
         """None for a rule in another form."""
-        decays = "weight_decay" in self.arguments  # AdamW's own decay is no L2 penalty, and torch's has no other
+        decays = (
+            "weight_decay" in self.arguments
+        )  # the decay of AdamW is not an L2 penalty, and torch's AdamW has no other
         if any(getattr(rule, name) != value for name, value in self.form.items()) or (decays and weight_decay):
             return None
         settings: dict[str, Any] = {"weight_decay": weight_decay, **self.options}

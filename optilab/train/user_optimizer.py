@@ -20,7 +20,7 @@ class UserOptimizer(EagerOptimizer):
     """A user's function or class, which gets NumPy arrays in the training's dtype on the CPU.
 
     All weights are joined to one vector, as for every rule, unless the code has `shaped = True`: then each weight
-    matrix and bias is a call of its own, in its own shape. The memory is checked after the first step, so that a run
+    matrix and bias is a separate call, in its shape. The memory is checked after the first step, so that a run
     whose checkpoints could not hold it ends at once.
     """
 
@@ -81,7 +81,7 @@ class UserOptimizer(EagerOptimizer):
 def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
     """The user's torch.optim.Optimizer itself, on the weights as they are; an error in it names its line and the step.
 
-    What it keeps in `state` and `param_groups` is saved, and its own attributes that are numbers or texts.
+    Its `state` and `param_groups` are saved, and its attributes that are numbers or texts.
     """
     kind = without_compiler(rule.code.load())
 

@@ -34,7 +34,7 @@ from optilab.runs.provenance import study_versions
 from optilab.train import checkpoint, session
 from optilab.train.resume import plan_resume
 
-_LOCKED_SECONDS = 10.0  # in which another process that was told to stop writing a run ends
+_LOCKED_SECONDS = 10.0  # in which another process ends that has to stop writing a run
 _POLL_SECONDS = 0.1
 _VERSIONS = study_versions()
 _BATCHES = (2, 5, 20)  # of a measurement: to warm up, then two numbers that tell a batch from the validation

@@ -53,9 +53,9 @@ def compress(folder, *names):
         (folder / name).unlink()
 
 
-def assert_is_small(found):
-    found_arrays = (found.train_images, found.train_labels, found.test_images, found.test_labels)
-    for name, array in zip(NAMES, found_arrays, strict=True):
+def assert_is_small(dataset):
+    stored = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+    for name, array in zip(NAMES, stored, strict=True):
         np.testing.assert_array_equal(array, arrays()[name])
         assert array.dtype == np.uint8
         assert not array.flags.writeable
@@ -69,12 +69,12 @@ def assert_is_small(found):
 def test_reads_what_was_written(small, tmp_path, zipped, layout):
     compress(small, *zipped)
     shutil.copytree(small, tmp_path / "there" / layout)
-    found = data.load("idx", tmp_path / "there")
-    assert_is_small(found)
-    assert (found.name, found.classes, list(found.digests)) == ("idx", 10, list(NAMES))
+    dataset = data.load("idx", tmp_path / "there")
+    assert_is_small(dataset)
+    assert (dataset.name, dataset.classes, list(dataset.digests)) == ("idx", 10, list(NAMES))
     rows = data.verify("idx", tmp_path / "there")
     assert [(row.name, row.size, row.digest, row.ok, row.problem) for row in rows] == [
-        (name, len(idx_bytes(arrays()[name])), found.digests[name], True, "") for name in NAMES
+        (name, len(idx_bytes(arrays()[name])), dataset.digests[name], True, "") for name in NAMES
     ]
 
 
@@ -87,8 +87,8 @@ def test_other_sizes_and_fewer_classes(tmp_path):
     sums = tmp_path / "SHA256SUMS"
     text = sums.read_text().replace("  ", " *").replace("\n", "\r\n")
     sums.write_bytes(f"{'0' * 64}  README\n\n{text}".encode())
-    found = data.load("idx", tmp_path)
-    assert (found.train_images.shape, found.test_images.shape, found.classes) == ((7, 5, 4), (3, 5, 4), 7)
+    dataset = data.load("idx", tmp_path)
+    assert (dataset.train_images.shape, dataset.test_images.shape, dataset.classes) == ((7, 5, 4), (3, 5, 4), 7)
 
 
 # --- refusing ----------------------------------------------------------------------------------------------

@@ -144,8 +144,8 @@ def test_the_first_layer_that_spoils_finite_numbers_is_named():
         layers[1].weight.fill_(float("inf"))
     model = torch.nn.Sequential(*layers)
     model.named_parts = [(f"layer {number}", layer) for number, layer in enumerate(layers, 1)]
-    found = inside.origin_of_overflow(model, torch.ones(1, 2))
-    assert found == "layer 2 is the first whose output is not finite (largest weight inf)"
+    origin = inside.origin_of_overflow(model, torch.ones(1, 2))
+    assert origin == "layer 2 is the first whose output is not finite (largest weight inf)"
 
 
 def test_a_network_that_spoils_finite_layers_is_named():
@@ -155,7 +155,8 @@ def test_a_network_that_spoils_finite_layers_is_named():
         def forward(self, x):
             return super().forward(x) * float("nan")
 
-    found = inside.origin_of_overflow(Spoiled(2, 2), torch.zeros(1, 2))
+    origin = inside.origin_of_overflow(Spoiled(2, 2), torch.zeros(1, 2))
     assert (
-        found == "every layer's output is finite, the network's is not: look at what forward does after the layers"
+        origin
+        == "every layer's output is finite, the network's is not: look at what forward does after the layers"
     )

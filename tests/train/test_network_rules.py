@@ -148,7 +148,7 @@ def test_muon_trains_matrices_and_leaves_the_rest_to_adamw(matrices, hidden):
         torch.optim.Muon([weights[n] for n in hidden], lr=0.02, weight_decay=0.1),
         torch.optim.AdamW([w for n, w in enumerate(weights) if n not in hidden], lr=0.001, weight_decay=0.01),
     ]
-    together = SimpleNamespace(zero_grad=theirs.zero_grad, step=lambda: [one.step() for one in both])
+    together = SimpleNamespace(zero_grad=theirs.zero_grad, step=lambda: [optimizer.step() for optimizer in both])
     for ours, expected in zip(reached, walked(theirs, together), strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-13)
 
@@ -201,11 +201,11 @@ def average_of(training):
     """The weights of the rule's result, from the optimizer's own state, in the network's order."""
     optimizer, parameters = training.optimizer, training.model.trained
     parts = optimizer._parts(optimizer.rule)
-    found = []
+    averages = []
     for part, w, owner in zip(parts, optimizer._blocks(parameters), parameters, strict=False):
         state = tuple(optimizer.state[owner][name] for name in part.states)
-        found.append(part.averaged(w.detach(), state).flatten())
-    return torch.cat(found)
+        averages.append(part.averaged(w.detach(), state).flatten())
+    return torch.cat(averages)
 
 
 @pytest.mark.parametrize("case", AVERAGING)
@@ -214,12 +214,12 @@ def test_a_rule_that_averages_is_evaluated_there(case, small):
     config = configured(optimizer=AVERAGING[case])
     training = engine.Training.start(config, small, CPU)
     epochs(training)
-    own = nn.utils.parameters_to_vector(training.model.trained).detach().clone()
+    last = nn.utils.parameters_to_vector(training.model.trained).detach().clone()
     average = average_of(training)
-    assert float((own - average).abs().max()) > 1e-3
+    assert float((last - average).abs().max()) > 1e-3
     images, labels = as_input(training.validation.pixels, config.data), training.validation.labels
     losses = []
-    for point in (average, own):
+    for point in (average, last):
         nn.utils.vector_to_parameters(point, training.model.trained)
         with torch.no_grad():
             parts = zip(images.split(32), labels.split(32), strict=True)
@@ -227,7 +227,7 @@ def test_a_rule_that_averages_is_evaluated_there(case, small):
     assert training.rows[-1]["val_loss"] == pytest.approx(sum(losses[0]) / 2, rel=1e-5)
     assert abs(sum(losses[1]) - sum(losses[0])) > 1e-3
     assert training.change(config.model_copy(update={"epochs": 9}))
-    assert torch.equal(nn.utils.parameters_to_vector(training.model.trained), own)
+    assert torch.equal(nn.utils.parameters_to_vector(training.model.trained), last)
     assert not training.change(configured(optimizer="sgd", epochs=9))
     assert torch.equal(nn.utils.parameters_to_vector(training.model.trained), average)
 
