@@ -24,7 +24,7 @@ from optilab.diagnose import (
     Severity,
     commands,
     of_run,
-    unrecorded,
+    reason_unreadable,
     verdict,
 )
 from optilab.diagnose import diagnose as findings_of
@@ -70,7 +70,7 @@ class Diagnose(SetOptions, DataOptions, FolderOptions, SilentOptions):
         level = "warning" if self.quiet and self.fail_on is None else self.fail_on
         levels = [] if level is None else chosen_names("--fail-on", level, "level", LEVELS)
         subject, config = _subject(self, place)
-        evidence = of_run(subject) if isinstance(subject, runs.Record) else _probed(subject)
+        evidence = of_run(subject) if isinstance(subject, runs.Record) else _probe(subject)
         changes = {change.key: change.value for change in self.changes}
         target = "the config" if isinstance(self.target, Mapping) else self.target
         return Diagnosis(target, evidence, findings_of(evidence), config, changes, levels)
@@ -97,14 +97,14 @@ def _subject(request: Diagnose, place: Place) -> tuple[TrainConfig | runs.Record
             raise UsageError(f"{path} is not a training run; `optilab runs ls --where command=train` lists those")
         if changes := request.changes:
             raise UsageError(f"expected a config, got the run {path}", changes[0].where)
-        if reason := unrecorded(record):
+        if reason := reason_unreadable(record):
             raise DataError(reason)
         return record, str(path / "config.yaml")
 
     return load(TrainConfig, target, request.changes), target
 
 
-def _probed(config: TrainConfig) -> Evidence:
+def _probe(config: TrainConfig) -> Evidence:
     """The evidence of a probe run."""
     from optilab.commands.studies import dataset_of
 
@@ -205,7 +205,7 @@ class Diagnosis(Answer):
         yield Sentence(verdict.sentence(evidence, self.findings), "green" if self.healthy else "")
         yield from self._tries("  try: ", "   or: ")
         if evidence.trial:
-            yield Sentence(verdict.unseen_in_a_trial(evidence), "dim")
+            yield Sentence(verdict.limits_of_a_probe_run(evidence), "dim")
         if text := verdict.stability(evidence):
             yield text
         for finding in self.findings:

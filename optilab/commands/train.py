@@ -126,15 +126,15 @@ class Train(ClusterOptions, SetOptions, DataOptions, SaveOptions, PictureOptions
             if continued.complete:
                 if not place.library:
                     terminal.note(f"{continued.path.name} is already complete ({plural(continued.done, 'epoch')})")
-                return _ended(continued.path, continued.config, self)
-            return _trained(continued.path, continued.config, self, place)
+                return _result(continued.path, continued.config, self)
+            return _train(continued.path, continued.config, self, place)
         if self.seeds is not None:
-            return _trained_seeds(plan, self, place)
+            return _train_seeds(plan, self, place)
         forked = plan if isinstance(plan, Fork) else None
         config = forked.config if forked else plan
         path = place.folder / runs.chosen_name(self.name, config.name)
         runs.require_free(path)
-        return _trained(path, config, self, place, forked)
+        return _train(path, config, self, place, forked)
 
 
 def _require_single_thread(request: Train) -> None:
@@ -168,7 +168,7 @@ def _plan(request: Train, place: Place) -> Any:
 # --- one training -------------------------------------------------------------------------------------------
 
 
-def _trained(
+def _train(
     path: Path, config: "TrainConfig", request: Train, place: Place, fork: "Fork | None" = None
 ) -> "LabTraining":
     """Train as the run `path`. Does not return where a signal stops it.
@@ -187,11 +187,11 @@ def _trained(
             if place.library:
                 error.add_note(f"the run is kept: lab.load({path.name!r})")
             elif request.json_:
-                _ended(path, config, request)
+                _result(path, config, request)
                 answer = LabTraining(runs.read(path))  # one document, with the error in it
                 error.facts = {"schema_version": answer.schema_version, **answer.document()}
             else:
-                present(_ended(path, config, request), request)
+                present(_result(path, config, request), request)
             raise
     stopped = status == "interrupted"
     if stopped and not place.library:
@@ -200,11 +200,11 @@ def _trained(
             terminal.note(f"{request.plot} is not written; optilab runs plot draws the epochs so far")
     if stop.signal is not None:  # also where the last epoch was done already: a loop around this must stop
         if not place.library and (request.json_ or not stopped):
-            present(_ended(path, config, request, drawn=not stopped), request)
+            present(_result(path, config, request, plot=not stopped), request)
         if not place.library:
             signals.die_of(stop.signal)
         place.stopped(stop.signal, Command("stopped; ", runs.resume_command(path), " continues it"))
-    return _ended(path, config, request)
+    return _result(path, config, request)
 
 
 def _run(
@@ -240,12 +240,12 @@ def _run(
     return training, status
 
 
-def _ended(path: Path, config: "TrainConfig", request: Train, drawn: bool = True) -> "LabTraining":
+def _result(path: Path, config: "TrainConfig", request: Train, plot: bool = True) -> "LabTraining":
     """The run as it is on disk, its claims judged, its picture drawn."""
     from optilab.study import claims
 
     record = runs.read(path)
-    written = _draw(request, [record]) if drawn else []
+    written = _draw(request, [record]) if plot else []
     return LabTraining(
         record,
         claims.judge_claims(config.expect, claims.of_trainings([record])),
@@ -350,7 +350,7 @@ def _curves(records: Sequence[Record], picture: bool | None) -> Iterator[Block]:
 # --- several seeds ------------------------------------------------------------------------------------------
 
 
-def _trained_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
+def _train_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     """Train from several seeds: a sweep without an axis."""
     from optilab.config.study import SweepConfig
     from optilab.study import claims
@@ -517,12 +517,12 @@ class EventFile:
         from optilab.study.export import EventLog
 
         self._log: EventLog | None = None
-        with self._reported():
+        with self._report_errors():
             self._log = EventLog(directory, flat(dump(config)), done + 1)
 
     def add(self, row: dict[str, Any]) -> None:
         if self._log is not None:
-            with self._reported():
+            with self._report_errors():
                 self._log.add(row)
 
     def close(self) -> None:
@@ -531,7 +531,7 @@ class EventFile:
             self._log.close()
 
     @contextmanager
-    def _reported(self) -> Iterator[None]:
+    def _report_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:

@@ -214,7 +214,7 @@ def _read_idx(info: DatasetInfo, directory: Path | None) -> Files:
     """Four IDX files (http://yann.lecun.com/exdb/mnist), compared with their checksums and taken apart."""
     if (place := find(info, directory)) is None:
         raise DataError(missing_message(info, directory))
-    digests = info.digests or _listed(place / "SHA256SUMS")
+    digests = info.digests or _checksums_of(place / "SHA256SUMS")
     rows: list[FileCheck] = []
     arrays: list[Array] = []
     for name, expected in digests.items():
@@ -223,14 +223,14 @@ def _read_idx(info: DatasetInfo, directory: Path | None) -> Files:
             content = read_content(path, name)
             expect_equal(path, f"SHA-256 {expected}", f"SHA-256 {sha256(content)}")
             data = unzip(path, content) if name.endswith(".gz") else content
-            arrays.append(_parsed(path, data, ndim=3 if "idx3" in name else 1))
+            arrays.append(_parse_idx(path, data, ndim=3 if "idx3" in name else 1))
         except DataError as error:
             problem = str(error)
         rows.append(FileCheck(name, len(content), sha256(content), problem))
     return Files(place, rows, arrays, [str(file_of(place, name)) for name in digests])
 
 
-def _listed(path: Path) -> dict[str, str]:
+def _checksums_of(path: Path) -> dict[str, str]:
     """File name -> checksum, from what `sha256sum NAME... > SHA256SUMS` writes."""
     text = read_file(path).decode("utf-8", "replace")
     lines = re.findall(r"^([0-9a-fA-F]{64}) [ *](?:\./)?(\S+)\s*$", text, re.MULTILINE)
@@ -240,7 +240,7 @@ def _listed(path: Path) -> dict[str, str]:
     return {name: digests[name] for name in IDX_FILES}
 
 
-def _parsed(path: Path, data: bytes, ndim: int) -> NDArray[np.uint8]:
+def _parse_idx(path: Path, data: bytes, ndim: int) -> NDArray[np.uint8]:
     """IDX: big-endian uint32 magic (0x08 for uint8, then ndim) and ndim sizes; then the items in C order."""
     start = 4 * (1 + ndim)
     magic, *shape = np.frombuffer(data[:start].ljust(start, b"\0"), ">u4").tolist()

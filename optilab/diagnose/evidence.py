@@ -501,7 +501,7 @@ def _config(record: runs.Record) -> TrainConfig:
         return load(TrainConfig, Tree.read(record.config, str(record.path / "config.yaml")))
 
 
-def unrecorded(record: runs.Record) -> str:
+def reason_unreadable(record: runs.Record) -> str:
     """The reason why the layers of a run cannot be read; empty where they can."""
     if not record.last_row() or os.path.lexists(file := record.path / "diagnostics.jsonl"):
         return ""
@@ -511,7 +511,7 @@ def unrecorded(record: runs.Record) -> str:
 def of_run(record: runs.Record) -> Evidence:
     """The evidence in a run directory; a run without diagnostics, or of an older version, has less."""
     divergence = str(record.manifest.get("reason", "")) if record.state == "diverged" else ""
-    records = as_written_now(runs.read_records(record.path))
+    records = with_present_keys(runs.read_records(record.path))
     if record.is_watched:
         short = bool(records and records[0].get("loop", {}).get("short"))
         return Evidence(Setup.read(record), record.rows(), records, divergence, short)
@@ -532,7 +532,7 @@ SILENT = 1e-4
 """Gradient of a layer over the output layer's, of single images, by which version 0.1 knew that its units are dead."""
 
 
-def as_written_now(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def with_present_keys(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Records with the present keys, also of version 0.1: equal units, and units dead before training."""
     written = []
     for record in records:

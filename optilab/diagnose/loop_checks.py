@@ -12,7 +12,7 @@ from optilab.diagnose.evidence import Evidence
 from optilab.words import plural
 
 
-def _some(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
@@ -59,8 +59,8 @@ def gradients_absent_in_steps(run: Evidence) -> Seen | None:
     wiped, absent, steps = (run.loop.get(key, 0) for key in ("wiped", "no_backward", "first_updates"))
     if wiped + absent < max(2, steps) or not run.loop.get("held", 0):
         return None
-    why = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
-    text = f"before the first {steps} steps of the optimizer {why}"
+    reason = "gradients were zeroed after the backward pass" if wiped else "there was no backward pass"
+    text = f"before the first {steps} steps of the optimizer {reason}"
     return Seen(text, {"wiped": wiped, "no_backward": absent, "steps": steps}, certain=True)
 
 
@@ -223,7 +223,7 @@ def graph_cut(run: Evidence) -> Seen | None:
     """Layers that were called and are trained get no gradient."""
     if not (cut := run.loop.get("no_gradient", [])):
         return None
-    return Seen(f"no gradient reaches {_some(cut)}", {"layers": cut}, certain=True)
+    return Seen(f"no gradient reaches {_shortened(cut)}", {"layers": cut}, certain=True)
 
 
 @check(
@@ -236,7 +236,7 @@ def parameters_not_in_optimizer(run: Evidence) -> Seen | None:
     missing = run.loop.get("unheld", [])
     if not missing or not run.loop.get("held", 0):
         return None
-    text = f"{len(missing)} parameters have gradients but are in no optimizer: {_some(missing)}"
+    text = f"{len(missing)} parameters have gradients but are in no optimizer: {_shortened(missing)}"
     return Seen(text, {"parameters": missing}, certain=True)
 
 

@@ -59,27 +59,29 @@ class Finding:
 
 def diagnose(run: Evidence) -> list[Finding]:
     """The findings, the most severe first."""
-    seen = dict[str, tuple[Check, Seen]]()
+    results = dict[str, tuple[Check, Seen]]()
     for check in CHECKS:
-        if check.name not in seen and (answer := check(run)) is not None:
-            seen[check.name] = check, answer
-    others = any(not (answer.only_alone or answer.informational) for _, answer in seen.values())
-    named = [(check, answer) for check, answer in seen.values() if not (answer.only_alone and others)]
-    follows = {*FOLLOWERS} if "gradients-not-zeroed" in seen else set()
+        if check.name not in results and (result := check(run)) is not None:
+            results[check.name] = check, result
+    others = any(not (result.only_alone or result.informational) for _, result in results.values())
+    named = [(check, result) for check, result in results.values() if not (result.only_alone and others)]
+    follows = {*FOLLOWERS} if "gradients-not-zeroed" in results else set()
     if checks.first_loss_is_high(run):
         follows -= {"weights-too-large"}
-    findings = [_finding(run, check, answer, check.name in follows) for check, answer in named]
+    findings = [_finding(run, check, result, check.name in follows) for check, result in named]
     return sorted(findings, key=lambda finding: -min(finding.severity, Severity.WARNING))
 
 
-def _finding(run: Evidence, check: Check, seen: Seen, follows: bool) -> Finding:
+def _finding(run: Evidence, check: Check, result: Seen, follows: bool) -> Finding:
     """`follows`: another finding explains it."""
-    harmless = seen.informational or follows or (run.learned and not seen.certain)
+    harmless = result.informational or follows or (run.learned and not result.certain)
     severity = Severity.INFO if harmless else Severity.WARNING if run.beats_chance else Severity.CRITICAL
-    remedies = () if harmless else tuple(sets for sets in seen.remedies if _changes(run, sets))
-    advice = "" if harmless and not seen.informational else seen.fix or ("" if seen.remedies else check.fix)
+    remedies = () if harmless else tuple(sets for sets in result.remedies if _changes(run, sets))
+    advice = "" if harmless and not result.informational else result.fix or ("" if result.remedies else check.fix)
     code = tuple(in_pytorch(sets) if _in_code(run, sets) else "" for sets in remedies)
-    return Finding(check.name, severity, seen.text, seen.bound, seen.normal, seen.numbers, remedies, advice, code)
+    return Finding(
+        check.name, severity, result.text, result.bound, result.normal, result.numbers, remedies, advice, code
+    )
 
 
 def _changes(run: Evidence, sets: Sets) -> bool:
@@ -125,7 +127,7 @@ def next_steps(
 ) -> list[Call]:
     """The commands for a network that does not learn and has no finding; none for a user's loop."""
     puzzling = (
-        not run.beats_chance if run.trial else bool(run.rows) and not run.learned and not learning_still(run)
+        not run.beats_chance if run.trial else bool(run.rows) and not run.learned and not still_learning(run)
     )
     if has_fault(findings) or not puzzling or run.setup.loop or not run.setup.rates:
         return []
@@ -212,7 +214,7 @@ def in_pytorch(sets: Sets) -> str:
 # --- the verdict in words ---
 
 
-def unseen_in_a_trial(run: Evidence) -> str:
+def limits_of_a_probe_run(run: Evidence) -> str:
     """A sentence about causes that sixty batches do not show."""
     training = "short training" if run.setup.loop else "probe run"
     later = "overfitting, too few images, shuffled labels, a rate that decays too soon, a late collapse"
@@ -226,11 +228,11 @@ def has_fault(findings: Sequence[Finding]) -> bool:
 
 def healthy(run: Evidence, findings: Sequence[Finding], level: Severity = Severity.WARNING) -> bool:
     """The network has learned, the watch is whole, and no finding is at least `level`. A probe run is too short."""
-    complete = bool(run.epochs) and not run.trial and not unwatched(run) and _chance_is_known(run)
+    complete = bool(run.epochs) and not run.trial and not missed_steps(run) and _chance_is_known(run)
     return complete and run.learned and all(finding.severity < level for finding in findings)
 
 
-def unwatched(run: Evidence) -> str:
+def missed_steps(run: Evidence) -> str:
     """A sentence about steps that a watch has missed; empty where it is whole, and for a training by optilab."""
     if run.loop.get("error"):
         return f"the watch stopped after {plural(run.steps, 'step')} ({run.loop['error']})"
@@ -249,11 +251,11 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
         named = [finding.name for finding in findings if finding.severity > Severity.INFO]
         others = len(named) - 2
         more = f", and {plural(others, 'more finding')}" if others > 0 else ""
-        part = f"; {missed}" if (missed := unwatched(run)) else ""
+        part = f"; {missed}" if (missed := missed_steps(run)) else ""
         return f"{findings[0].severity.name.lower()}: {' and '.join(named[:2])}{more}{part}"
     if run.setup.loop and not run.steps:
-        return f"nothing was seen: {unseen(run)}"
-    if missed := unwatched(run):
+        return f"nothing was seen: {reason_without_epochs(run)}"
+    if missed := missed_steps(run):
         return f"cannot tell: {missed}{f'; {_accuracy(run)}' if run.rows else ''}"
     if run.trial:
         unknown = run.chance_loss_source == FIRST_STEPS  # skill is unknown, too
@@ -271,17 +273,17 @@ def sentence(run: Evidence, findings: Sequence[Finding]) -> str:
     if run.steps < TRIAL_BATCHES and not run.beats_chance:
         course += f"; only {plural(run.steps, 'step')} in all: train longer before you look for a cause"
     lacks = "it has not learned much" if run.skill <= MIN_SKILL else "its loss is not below the chance level"
-    verdict = f"{'no sign of trouble yet' if learning_still(run) else 'no cause found'}: "
+    verdict = f"{'no sign of trouble yet' if still_learning(run) else 'no cause found'}: "
     return f"{verdict}{f'{lacks}, ' if _chance_is_known(run) else ''}{accuracy}{course}"
 
 
-def unseen(run: Evidence) -> str:
+def reason_without_epochs(run: Evidence) -> str:
     """The reason why a watched loop has no epoch to show."""
     called = "watch.step(loss) was not called; call it after each optimizer.step()"
     return str(run.loop.get("error") or run.divergence or called)
 
 
-def learning_still(run: Evidence) -> bool:
+def still_learning(run: Evidence) -> bool:
     """True if it beats chance, and its training loss falls, or has too few epochs to say that it does not."""
     return run.beats_chance and (run.fall is None or run.fall >= MIN_FALL)
 

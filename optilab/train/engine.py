@@ -201,7 +201,7 @@ class Training:
             row = {"epoch": self.epoch + 1}
             row |= self._train_epoch(on_batch, stop).row("train", self.epoch + 1, self.config.replay)
             draw_loaders(self.config.replay.loaders(self.stage))
-            row |= self._evaluated(self.validation).row("val", self.epoch + 1, self.config.replay)
+            row |= self._evaluate(self.validation).row("val", self.epoch + 1, self.config.replay)
             state = {} if hasattr(self.optimizer, "is_user_optimizer") else self.optimizer.state_dict()
             if not all_finite([self.model.weights, state]):
                 number = "number of the optimizer's state" if all_finite(self.model.weights) else "weight"
@@ -231,7 +231,7 @@ class Training:
 
     def tested(self) -> Row:
         """Loss and accuracy on the test set, evaluated at the end; empty where the validation uses it."""
-        return self._evaluated(self.test).row("test", self.epoch, self.config.replay) if self.test else {}
+        return self._evaluate(self.test).row("test", self.epoch, self.config.replay) if self.test else {}
 
     @property
     def _images_per_epoch(self) -> int:
@@ -260,7 +260,7 @@ class Training:
         loss_of = nn.CrossEntropyLoss()
         lowered = plateau_factor(self.rows, config.plateau)
         tally = Tally()
-        probed, rows, rate = _probed(batches, config.probes), list[Sequence[inside.LayerRow]](), None
+        probed, rows, rate = _probed_batches(batches, config.probes), list[Sequence[inside.LayerRow]](), None
         self.losses = []
         self.model.train()
         for batch, (images, labels) in enumerate(self.batches()):
@@ -280,7 +280,7 @@ class Training:
                 probe.close()
                 probe.before_step({id(weight) for weight in self.model.weights})
             batch_step.clip()
-            factor = _scheduled(config, self.epoch, batch, batches)
+            factor = _schedule_factor(config, self.epoch, batch, batches)
             self.set_rate(factor * lowered)
             batch_step.step(self.optimizer, config.optimizer)
             if probe:
@@ -291,7 +291,7 @@ class Training:
             on_batch(batch + 1, batches)
             if stop():
                 raise Stopped
-        self.last_rule = _stepped(config.optimizer, factor * lowered)
+        self.last_rule = _at_rate(config.optimizer, factor * lowered)
         # Between epochs the rate is the config's: the schedule is no state to be saved.
         self.set_rate(1.0)
         below_eps, named = inside.fraction_below_eps(self.optimizer), isinstance(self.model, OwnModel)
@@ -334,7 +334,7 @@ class Training:
             group["lr"] = self.optimizer.defaults["lr"] * factor
 
     @torch.inference_mode()
-    def _evaluated(self, images: Images) -> Tally:
+    def _evaluate(self, images: Images) -> Tally:
         """One pass over images in their order, without training; at the average of the points where that is the
         rule's result."""
         size = self.config.data.evaluated_at_once
@@ -382,14 +382,14 @@ def _require_matrices(config: TrainConfig, model: Network) -> None:
         )
 
 
-def _scheduled(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
+def _schedule_factor(config: TrainConfig, epoch: int, batch: int, batches: int) -> float:
     """Factor of the learning rate in a batch; epoch and batch count from 0."""
     by_batch = config.schedule_by == "batch"
     at = (epoch * batches + batch, config.epochs * batches) if by_batch else (epoch, config.epochs)
     return float(config.schedule.factor(*at))
 
 
-def _stepped(rule: Any, factor: float) -> Any:
+def _at_rate(rule: Any, factor: float) -> Any:
     """The rule with the learning rate of one step."""
     return replace(rule, lr=rule.lr * factor) if hasattr(rule, "lr") and factor != 1 else rule
 
@@ -462,7 +462,7 @@ def _probed_part(model: Network) -> nn.Module:
     return model.network if isinstance(model, OwnModel) else model
 
 
-def _probed(batches: int, probes: int) -> frozenset[int]:
+def _probed_batches(batches: int, probes: int) -> frozenset[int]:
     """The batches of an epoch that are probed: the first, the last, and others evenly between."""
     if probes <= 1:
         return frozenset(range(min(probes, batches)))

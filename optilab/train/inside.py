@@ -127,10 +127,10 @@ def as_real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
-def spaced(tensor: Tensor, most: float = WEIGHTS) -> Tensor:
-    """At most `most` entries, evenly spaced, as a vector; a tensor that has no more is itself."""
+def spaced(tensor: Tensor, limit: float = WEIGHTS) -> Tensor:
+    """At most `limit` entries, evenly spaced, as a vector; a tensor that has no more is itself."""
     real = as_real(tensor)
-    return real if real.numel() <= most else real.reshape(-1)[:: math.ceil(real.numel() / most)]
+    return real if real.numel() <= limit else real.reshape(-1)[:: math.ceil(real.numel() / limit)]
 
 
 def precise(tensor: Tensor) -> Tensor:
@@ -145,11 +145,11 @@ def joint_norm(tensors: Sequence[Tensor]) -> Tensor:
     return norm
 
 
-def operations(tensor: Tensor, most: int = 12) -> list[str]:
+def operations(tensor: Tensor, limit: int = 12) -> list[str]:
     """The operations that made a tensor, the last one first, along their first inputs: NllLoss, LogSoftmax, Addmm."""
     names: list[str] = []
     node: Any = tensor.grad_fn
-    while node is not None and len(names) < most:
+    while node is not None and len(names) < limit:
         names.append(node.name().rpartition("::")[2].partition("Backward")[0])
         node = next((parent for parent, _ in node.next_functions if parent is not None), None)
     return names
@@ -241,7 +241,7 @@ class Probe:
             if isinstance(module, nn.Embedding) and self.embedded is None and _shares_memory(inputs, self.input):
                 self.embedded = result
         if result is not None and result.is_floating_point():  # until an activation follows
-            row |= _moments(_some(result))
+            row |= _moments(_first_samples(result))
         self.rows[name] = row
 
     def _activation(self, module: nn.Module, values: Tensor, name: str, whole: bool) -> None:
@@ -255,11 +255,11 @@ class Probe:
         low, high = BOUNDS[name]
         if not whole and low != 0.0:
             return
-        some = _some(values)
-        flat = (some <= low) | (some >= high)
+        sample = _first_samples(values)
+        flat = (sample <= low) | (sample >= high)
         units = 1 if isinstance(module, BY_CHANNEL) else flat.dim() - 1
         dead = flat.all(dim=[axis for axis in range(flat.dim()) if axis != units])
-        row |= {**_moments(some), "saturated": flat.float().mean(), "dead": dead.float().mean()}
+        row |= {**_moments(sample), "saturated": flat.float().mean(), "dead": dead.float().mean()}
         if name not in _NEVER_FLAT:
             self.activations.append(name)
 
@@ -287,12 +287,12 @@ class Probe:
     def before_step(self, optimized: Collection[int]) -> None:
         """Weights are still those that the gradients are of; `optimized` are those of an optimizer, by identity."""
         self._weights = {
-            name: mine
+            name: weights
             for name, module in self.modules.items()
-            if (mine := [p for p in matrices(module) if id(p) in optimized])
+            if (weights := [p for p in matrices(module) if id(p) in optimized])
         }
         self._before = {
-            name: [spaced(p, self._entries).clone() for p in mine] for name, mine in self._weights.items()
+            name: [spaced(p, self._entries).clone() for p in weights] for name, weights in self._weights.items()
         }
         # A closure, as Lightning and L-BFGS have it, computes the gradients in the step.
         self._in_step = not self.called
@@ -317,15 +317,15 @@ class Probe:
 
     def _measure(self) -> None:
         """Gradients and weights of the layers that were called; of all where calls are not seen."""
-        for name, mine in self._weights.items():
+        for name, weights in self._weights.items():
             if self.called and name not in self.called:
                 continue
             module = self.modules[name]
             row = self.rows.setdefault(name, {"name": name, "kind": type(module).__name__})
-            gradients = [g.coalesce().values() if g.is_sparse else g for p in mine if (g := p.grad) is not None]
+            gradients = [g.coalesce().values() if g.is_sparse else g for p in weights if (g := p.grad) is not None]
             row["gradient_norm"] = joint_norm(gradients) if gradients else None
-            row["weight_norm"] = joint_norm(mine)
-            row["common"] = unit_similarity(module, mine[0])
+            row["weight_norm"] = joint_norm(weights)
+            row["common"] = unit_similarity(module, weights[0])
 
 
 def _moments(values: Tensor) -> LayerRow:
@@ -333,7 +333,7 @@ def _moments(values: Tensor) -> LayerRow:
     return {"activation_std": std, "activation_mean": mean}
 
 
-def _some(values: Tensor) -> Tensor:
+def _first_samples(values: Tensor) -> Tensor:
     return values.detach()[: max(MIN_SAMPLES, ENTRIES * len(values) // max(1, values.numel()))]
 
 
@@ -450,9 +450,9 @@ def future_gradient(embedded: Tensor, output: Tensor, axis: int) -> dict[str, fl
     except RuntimeError:  # a graph that is made again in its backward pass
         return {}
     sizes = torch.linalg.vector_norm(gradient.float(), dim=2).movedim(axis, 1)
-    whole = max(float(sizes.norm()), 1e-30)
+    total = max(float(sizes.norm()), 1e-30)
     others = sizes[1:].norm(dim=1).max() if len(sizes) > 1 else 0.0
-    return {"later": float(sizes[0, at + 1 :].norm()) / whole, "others": float(others) / whole}
+    return {"later": float(sizes[0, at + 1 :].norm()) / total, "others": float(others) / total}
 
 
 def fraction_below_eps(optimizer: torch.optim.Optimizer) -> float | None:

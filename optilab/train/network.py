@@ -39,7 +39,7 @@ class OwnModel(nn.Module):
         if not isinstance(network, nn.Module):
             raise UsageError(f"{config.code.place} returns {type(network).__name__}; expected a torch.nn.Module")
         self.network = network
-        self.activations = self._tried(example, classes)
+        self.activations = self._activations_of(example, classes)
         if message := too_large(sum(parameter.numel() for parameter in self.weights)):
             raise UsageError(f"{config.name}: {message}")
         if not self.trained:
@@ -77,7 +77,7 @@ class OwnModel(nn.Module):
         """The layers with their names, in the order of the module."""
         return list(layers_of(self.network))
 
-    def _tried(self, example: Tensor, classes: int) -> list[str]:
+    def _activations_of(self, example: Tensor, classes: int) -> list[str]:
         """The activations that two images pass through; UsageError where no logits come out."""
         self.eval()
         probe = Probe(self.network)

@@ -86,10 +86,10 @@ class RuleOptimizer(EagerOptimizer):
         rule: Any = scheduled(self.rule, lr / self.defaults["lr"])
         return replace(rule, lr=lr) if rule is not self.rule and hasattr(rule, "lr") else rule
 
-    def state_at_start(self) -> list[dict[str, Any]]:
+    def initial_states(self) -> list[dict[str, Any]]:
         """The state before the first step: one for each parameter that has one."""
         blocks = self._blocks(self.param_groups[0]["params"])
-        return [_begun(part, block) for part, block in zip(self._parts(self.rule), blocks, strict=True)]
+        return [_initial_state(part, block) for part, block in zip(self._parts(self.rule), blocks, strict=True)]
 
     @torch.no_grad()
     def averages(self) -> list[tuple[nn.Parameter, Tensor]]:
@@ -118,7 +118,7 @@ class RuleOptimizer(EagerOptimizer):
                 gradient += decay * w
             entries = self.state[parameters[n]]
             if not entries:
-                entries.update(_begun(rule, w))
+                entries.update(_initial_state(rule, w))
             entries["t"] += 1
             before = tuple(entries[name] for name in rule.states)
             w, after = rule.step(w, gradient, entries["t"], before, **quantities)
@@ -135,12 +135,12 @@ class RuleOptimizer(EagerOptimizer):
             return [torch.cat([tensor.flatten() for tensor in tensors])]
         shaped = [part.weights == "matrices" for part in self._parts(self.rule)]
         return [
-            _as_matrix(tensor.detach().clone()) if whole else tensor.detach().clone().flatten()
-            for tensor, whole in zip(tensors, shaped, strict=True)
+            _as_matrix(tensor.detach().clone()) if as_matrix else tensor.detach().clone().flatten()
+            for tensor, as_matrix in zip(tensors, shaped, strict=True)
         ]
 
 
-def _begun(rule: Rule, w: Tensor) -> dict[str, Any]:
+def _initial_state(rule: Rule, w: Tensor) -> dict[str, Any]:
     """The state before the first step from w, by name, and that none is done."""
     return {"t": 0, **dict(zip(rule.states, rule.init(w), strict=True))}
 
@@ -277,11 +277,11 @@ def frozen(optimizer: torch.optim.Optimizer, rule: Rule) -> FrozenStep | None:
     state = dict(states[0])
     if not isinstance(optimizer, RuleOptimizer):
         names = [name for name in states[0] if name in _STATE_NAMES]
-        state = {_STATE_NAMES[name]: _joined([entries[name] for entries in states]) for name in names}
+        state = {_STATE_NAMES[name]: _join([entries[name] for entries in states]) for name in names}
     return frozen_step(rule, state, state["t"])
 
 
-def _joined(values: Sequence[Any]) -> Any:
+def _join(values: Sequence[Any]) -> Any:
     """Tensors as one vector; a number that is the same for all parameters."""
     if isinstance(first := values[0], Tensor) and first.dim():
         return torch.cat([value.flatten() for value in values])
@@ -320,7 +320,7 @@ def _parts(rule: Rule) -> Any:
     weight = nn.Parameter(torch.ones(1))
     optimizer = build([weight], rule)
     if isinstance(optimizer, RuleOptimizer):
-        return type(optimizer), [[*state] for state in optimizer.state_at_start()]
+        return type(optimizer), [[*state] for state in optimizer.initial_states()]
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
     return type(optimizer), [*optimizer.state[weight]]

@@ -85,25 +85,25 @@ def _require_same_code(record: runs.Record) -> None:
     for spec, entry in sources.items():
         copy = record.path / str(entry.get("copy"))
         try:
-            now = user_code(spec)
+            code = user_code(spec)
         except UsageError as error:
             raise RunError(f"{record.name} was trained with {spec}: {error}; the run's copy is {copy}") from None
-        if now.sha256 != entry.get("sha256"):
+        if code.sha256 != entry.get("sha256"):
             raise RunError(
-                f"{now.path} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
-                f"{now.sha256[:16]}...; the run's copy is {copy}"
+                f"{code.path} has changed since {record.name} started: SHA-256 {str(entry.get('sha256'))[:16]}... -> "
+                f"{code.sha256[:16]}...; the run's copy is {copy}"
             )
 
 
 def _started(record: runs.Record) -> TrainConfig:
     """The config that a run started with, as its manifest has it."""
-    tree, made = record.manifest.get("config"), record.manifest["versions"]["optilab"]
+    tree, version = record.manifest.get("config"), record.manifest["versions"]["optilab"]
     try:
         return TrainConfig.model_validate(tree)
     except ValueError:
-        if made != __version__:
+        if version != __version__:
             raise RunError(
-                f"{record.name} was made by optilab {made}, whose runs this version reads and does not resume"
+                f"{record.name} was made by optilab {version}, whose runs this version reads and does not resume"
             ) from None
         raise CheckpointError(f"{record.path / 'manifest.json'} is damaged: its config cannot be read") from None
 

@@ -240,7 +240,7 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
     model = training.model
     if not isinstance(model, OwnModel) or sources([training.config.optimizer]) or "inexact" in run.manifest:
         return []  # code of a user's optimizer may have state that this would change
-    drawn = random.getstate(), np.random.get_state()
+    states = random.getstate(), np.random.get_state()
     random.seed()
     np.random.seed()
     try:
@@ -255,8 +255,8 @@ def _resumed_losses(training: Training, run: runs.Run, data: bytes) -> list[floa
             run.update(inexact=" ".join(str(error).split()))
         return []
     finally:
-        random.setstate(drawn[0])
-        np.random.set_state(drawn[1])
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def _compare(run: runs.Run, resumed: Sequence[float], losses: Sequence[float]) -> None:

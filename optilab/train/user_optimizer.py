@@ -30,14 +30,14 @@ class UserOptimizer(EagerOptimizer):
     def __init__(self, parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> None:
         super().__init__(parameters, {"lr": getattr(rule, "lr", 1.0), "weight_decay": weight_decay})
         self.rule, self.interface, self.shaped = rule, rule.interface, rule.shaped
-        self.steps, self.memories = 0, [self._begun(w) for w in self._blocks(parameters)]
+        self.steps, self.memories = 0, [self._initial_state(w) for w in self._blocks(parameters)]
 
     def _blocks(self, tensors: Sequence[Tensor]) -> list[Any]:
         """Copies of the tensors that the code sees: each by itself, or all as one vector."""
         blocks = tensors if self.shaped else [torch.cat([tensor.flatten() for tensor in tensors])]
         return [np.array(block.detach().cpu().numpy()) for block in blocks]
 
-    def _begun(self, w: Any) -> Any:
+    def _initial_state(self, w: Any) -> Any:
         with self.rule.code.running(0):
             return self.interface.begin(w, self.rule.arguments())
 
@@ -74,8 +74,8 @@ class UserOptimizer(EagerOptimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict({"state": {}, "param_groups": state_dict["param_groups"]})
         self.steps = state_dict["user"]["steps"]
-        fresh = [self._begun(w) for w in self._blocks(self.param_groups[0]["params"])]
-        self.memories = [_named(*pair) for pair in zip(state_dict["user"]["memories"], fresh, strict=True)]
+        fresh = [self._initial_state(w) for w in self._blocks(self.param_groups[0]["params"])]
+        self.memories = [_with_names(*pair) for pair in zip(state_dict["user"]["memories"], fresh, strict=True)]
 
 
 def torch_optimizer(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> torch.optim.Optimizer:
@@ -130,10 +130,10 @@ def build(parameters: Sequence[Tensor], rule: UserRule, weight_decay: float) -> 
     return UserOptimizer(parameters, rule, weight_decay)
 
 
-def _named(memory: Any, like: Any) -> Any:
+def _with_names(memory: Any, like: Any) -> Any:
     """A memory that was read from a checkpoint; a tuple with names takes its type from a fresh memory of the code."""
     if not hasattr(like, "_fields"):
         return memory
     if len(like._fields) != len(memory):
         raise CheckpointError("the checkpoint's state has other parts than that of your code")
-    return type(like)(*map(_named, memory, like))
+    return type(like)(*map(_with_names, memory, like))

@@ -91,12 +91,12 @@ def answer(task: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
     began = time.perf_counter()
     ended: dict[str, Any] = {"status": "failed", "reason": ""}
     requested = task["versions"]
-    if others := [
+    if differences := [
         f"{key} {version} (here {requested.get(key)})"
         for key, version in _VERSIONS.items()
         if version != requested.get(key)
     ]:
-        return {"status": "refused", "reason": f"it has {', '.join(others)}"}
+        return {"status": "refused", "reason": f"it has {', '.join(differences)}"}
     try:
         ended |= {"status": "done", **_CALLS[task["call"]](**task["arguments"], stop=stop)}
     except WriteFailure as error:
@@ -126,7 +126,7 @@ def run(
     """
     path, reason = Path(folder) / name, ""
     try:
-        status = _trained(TrainConfig.model_validate(config), path, dataset, provenance, until, stop)
+        status = _train(TrainConfig.model_validate(config), path, dataset, provenance, until, stop)
     except DivergedError as error:
         status, reason = "diverged", str(error)
     if status == "interrupted":
@@ -152,11 +152,11 @@ def cost(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool
         _, duration = next(training.run(_Silent().batch, stop))
         training.rows.clear()
         seconds.append(duration)
-    few, more = _BATCHES[1:]
-    per_batch = max(0.0, seconds[2] - seconds[1]) / (more - few)
+    small, large = _BATCHES[1:]
+    per_batch = max(0.0, seconds[2] - seconds[1]) / (large - small)
     saving = time.perf_counter()
     checkpoint_bytes = len(checkpoint.save(training))
-    epoch = seconds[1] + per_batch * (len(images) / size - few)
+    epoch = seconds[1] + per_batch * (len(images) / size - small)
     epoch += (time.perf_counter() - saving) / max(1, parsed.checkpoint_every)
     return {"seconds": max(epoch, 0.0), "bytes": checkpoint_bytes}
 
@@ -164,7 +164,7 @@ def cost(config: Mapping[str, Any], dataset: str | None, stop: Callable[[], bool
 _CALLS: Mapping[str, Callable[..., dict[str, Any]]] = {"run": run, "build": build, "cost": cost}
 
 
-def _trained(
+def _train(
     config: TrainConfig,
     path: Path,
     place: str | None,

@@ -70,10 +70,10 @@ class Watch:
         self._optimizers: list[Any] = [*optimizer] if several else [optimizer]  # type: ignore[misc]
         _require(isinstance(model, nn.Module), "optilab.watch", "model: expected a torch.nn.Module", model)
         for entry in self._optimizers:
-            right = isinstance(entry, torch.optim.Optimizer)
-            _require(right, "optilab.watch", "optimizer: expected an optimizer of torch.optim", entry)
-        whole = isinstance(every, int) and not isinstance(every, bool) and every > 0
-        _require(whole, "optilab.watch", "every: expected a whole number from 1", every)
+            valid = isinstance(entry, torch.optim.Optimizer)
+            _require(valid, "optilab.watch", "optimizer: expected an optimizer of torch.optim", entry)
+        valid = isinstance(every, int) and not isinstance(every, bool) and every > 0
+        _require(valid, "optilab.watch", "every: expected a whole number from 1", every)
         self._model, self._every = model, every
         self._schedule, self._next = sampled(every), 0
         self._compiled = type(model).__name__ == "OptimizedModule"
@@ -114,9 +114,9 @@ class Watch:
         A model that returns its loss, as those of Hugging Face do, needs neither. UsageError for what is neither.
         """
         if isinstance(loss, Tensor):
-            right = loss.is_floating_point() and loss.numel() == 1
+            valid = loss.is_floating_point() and loss.numel() == 1
             got = f"a tensor of {str(loss.dtype).removeprefix('torch.')} of shape {tuple(loss.shape)}"
-            _require(right, "watch.step", f"loss: expected one number{'' if right else f', got {got}'}")
+            _require(valid, "watch.step", f"loss: expected one number{'' if valid else f', got {got}'}")
         else:
             _require(loss is None or _number(loss) is not None, "watch.step", "loss: expected one number", loss)
         _require(isinstance(target, Tensor | None), "watch.step", "target: expected a tensor", target)
@@ -134,10 +134,10 @@ class Watch:
             _require(key != "epoch", "watch.epoch", "epoch: epochs are counted, expected metrics")
             number = _number(value)
             fraction = metric_of(_metric_name(key)).is_fraction
-            right = number is not None and (not fraction or not math.isfinite(number) or 0 <= number <= 1 + 1e-6)
+            valid = number is not None and (not fraction or not math.isfinite(number) or 0 <= number <= 1 + 1e-6)
             kind = "a fraction from 0 to 1" if fraction else "a number"
             got = value if number is None else number
-            _require(value is None or right, "watch.epoch", f"{key}: expected {kind}", got)
+            _require(value is None or valid, "watch.epoch", f"{key}: expected {kind}", got)
         self._safely(self._epoch, metrics)
 
     def close(self) -> None:
@@ -195,7 +195,7 @@ class Watch:
         if not isinstance(overwrite, bool):
             raise UsageError(f"expected True or False, got {shown(overwrite)}", "overwrite")
         with system_failures():
-            return self._written(name, folder, overwrite).path
+            return self._write_run(name, folder, overwrite).path
 
     def plot(self, *, dark: bool = False) -> "Figure":
         """Losses, metrics and layers as a figure of matplotlib. DataError before the first epoch."""
@@ -209,13 +209,13 @@ class Watch:
 
     def _as_run(self, view: Callable[["LabRun"], Any]) -> Any:
         if not (evidence := self.evidence()).rows:
-            from optilab.diagnose.verdict import unseen
+            from optilab.diagnose.verdict import reason_without_epochs
 
-            raise DataError(f"nothing to show: {unseen(evidence)}")
+            raise DataError(f"nothing to show: {reason_without_epochs(evidence)}")
         with TemporaryDirectory() as directory:
-            return view(self._written(type(self._model).__name__.lower(), Path(directory)))
+            return view(self._write_run(type(self._model).__name__.lower(), Path(directory)))
 
-    def _written(
+    def _write_run(
         self, name: str | None, folder: str | os.PathLike[str] | None, overwrite: bool = False
     ) -> "LabRun":
         from optilab.commands.results import write_watched
@@ -257,8 +257,8 @@ class Watch:
     def _open(self) -> None:
         """Begin the next step; probe it if it is its turn."""
         if not self._model_hooks:
-            hook = self._model.register_forward_pre_hook(self._guard(self._forward), with_kwargs=True)
-            self._model_hooks = [hook, self._model.register_forward_hook(self._guard(self._forwarded))]
+            hook = self._model.register_forward_pre_hook(self._guard(self._before_forward), with_kwargs=True)
+            self._model_hooks = [hook, self._model.register_forward_hook(self._guard(self._after_forward))]
             _keep_scriptable(self._model)
         number = len(self._losses) + len(self._pending)
         self._stepped = self._checked = False
@@ -274,7 +274,7 @@ class Watch:
             optimized = self._optimized
             self._gradient.attach([p for p in self._model.parameters() if id(p) in optimized], self._guard)
 
-    def _forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+    def _before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         inputs = first_tensor([args, kwargs])
         count = len(inputs) if inputs is not None and inputs.dim() else 1
         if torch.is_grad_enabled():
@@ -291,7 +291,7 @@ class Watch:
                 self._note_scale("validation_std", inputs)
             self._validated += count
 
-    def _forwarded(self, module: nn.Module, args: Any, output: Any) -> None:
+    def _after_forward(self, module: nn.Module, args: Any, output: Any) -> None:
         if not torch.is_grad_enabled():
             return
         loss = output.get("loss") if isinstance(output, Mapping) else None
@@ -403,15 +403,15 @@ class Watch:
         floating = [x for x in (inputs, target) if x is not None and x.is_floating_point()]
         facts["non_finite"] += not all(bool(torch.isfinite(x).all()) for x in floating)
         if inputs is not None:
-            some = spaced(inputs)
+            sample = spaced(inputs)
             if inputs.is_floating_point():
-                self._start.setdefault("input_rms", finite(some.float().square().mean().sqrt()))
+                self._start.setdefault("input_rms", finite(sample.float().square().mean().sqrt()))
                 self._note_scale("input_std", inputs)
             if facts["samples"] <= FIRST:
                 if (before := self._last_input) is not None:
                     facts["batch_pairs"] += 1
-                    facts["same_batches"] += before.shape == some.shape and bool(torch.equal(before, some))
-                self._last_input = some.clone() if facts["samples"] < FIRST else None
+                    facts["same_batches"] += before.shape == sample.shape and bool(torch.equal(before, sample))
+                self._last_input = sample.clone() if facts["samples"] < FIRST else None
             facts.setdefault("batch_size", len(inputs) if inputs.dim() else 1)
             if target is not None and "next_inputs" not in facts:
                 facts["next_inputs"] = inside.next_inputs(inputs, target)
@@ -559,9 +559,9 @@ class Watch:
         }
 
 
-def _require(right: bool, where: str, expected: str, *got: Any) -> None:
-    """UsageError unless `right`."""
-    if not right:
+def _require(valid: bool, where: str, expected: str, *got: Any) -> None:
+    """UsageError unless `valid`."""
+    if not valid:
         raise UsageError(", got ".join([expected, *map(shown, got)]), where)
 
 
@@ -596,8 +596,8 @@ class _Gradient:
         # Of the last layers, which get a gradient in any network; the smaller the cheaper.
         self._parameter = min(trained[-4:], key=lambda p: p.numel())
         self._hooks = [
-            self._parameter.register_hook(guard(self._arrives)),  # type: ignore[no-untyped-call]
-            self._parameter.register_post_accumulate_grad_hook(guard(self._added)),  # type: ignore[no-untyped-call]
+            self._parameter.register_hook(guard(self._add_gradient)),  # type: ignore[no-untyped-call]
+            self._parameter.register_post_accumulate_grad_hook(guard(self._note_total)),  # type: ignore[no-untyped-call]
         ]
 
     def close(self) -> None:
@@ -605,11 +605,11 @@ class _Gradient:
             hook.remove()
         self._hooks = []
 
-    def _arrives(self, gradient: Tensor) -> None:
+    def _add_gradient(self, gradient: Tensor) -> None:
         gradient = as_real(gradient).float()
         self._new = gradient.clone() if self._new is None else self._new + gradient
 
-    def _added(self, parameter: Tensor) -> None:
+    def _note_total(self, parameter: Tensor) -> None:
         self._total = None if parameter.grad is None else as_real(parameter.grad).float().clone()
 
     def before_step(self, facts: dict[str, Any]) -> None:
