@@ -45,8 +45,8 @@ MIN_RISE, MAX_CUT = 30.0, 1 / 3
 
 
 def rate_times(run: Evidence, factor: float) -> tuple[Sets, ...]:
-    """The learning rates times a factor: that of the optimizer or the rule that it wraps, and that of the rule that it
-    gives other weights to; nothing where it has none."""
+    """The learning rates times a factor: the rate of the optimizer or the rule that it wraps, and of the rule for other
+    weights; nothing without a rate."""
     rates = run.setup.rates
     return (tuple(f"{key}={rate * factor:.2g}" for key, rate in rates.items()),) if rates else ()
 

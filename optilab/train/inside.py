@@ -285,7 +285,7 @@ class Probe:
 
     @torch.no_grad()
     def before_step(self, optimized: Collection[int]) -> None:
-        """Weights are still those that the gradients are of; `optimized` are those of an optimizer, by identity."""
+        """Measure before the weights change; `optimized` are the parameters of an optimizer, by identity."""
         self._weights = {
             name: weights
             for name, module in self.modules.items()
@@ -301,7 +301,7 @@ class Probe:
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """The weights have changed."""
+        """Measure the steps, after the weights have changed."""
         if self._in_step:
             self._measure()
         for name, before in self._before.items():

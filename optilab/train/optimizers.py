@@ -82,7 +82,7 @@ class RuleOptimizer(EagerOptimizer):
         return [parts[place] for place in self._places]
 
     def _at_rate(self, lr: float) -> Any:
-        """The rule with another learning rate; those of rules inside it change with it."""
+        """The rule with another learning rate; the rates of rules inside it change in proportion."""
         rule: Any = scheduled(self.rule, lr / self.defaults["lr"])
         return replace(rule, lr=lr) if rule is not self.rule and hasattr(rule, "lr") else rule
 
@@ -385,7 +385,7 @@ class BatchStep:
         return vector * hessian.times(vector)
 
     def _take_gradient_nearby(self, rule: SAM) -> None:
-        """Set the gradients to those of the batch at the worst point nearby; all else stays as it is."""
+        """Set the gradients to the batch's gradients at the worst point nearby; all else is restored."""
         parameters = self.model.trained
         gradients = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
         current = torch.cat([parameter.detach().flatten() for parameter in parameters])

@@ -290,7 +290,7 @@ def probe_run(
 
 
 def _require_same_data(record: runs.Record, dataset: Dataset) -> None:
-    """RunError where the dataset is not the one that the run was started with."""
+    """RunError if the dataset has changed since the run started."""
     try:
         before = dict(record.manifest["data"]["sha256"])
     except (KeyError, TypeError, ValueError):

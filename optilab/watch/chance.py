@@ -1,7 +1,7 @@
 """The chance level of a loop: what its network could know without inputs, from the targets of the sampled batches.
 
-It is what a model without inputs reaches: the entropy of the labels, or the loss of always predicting the mean target.
-Without targets, it is that of equally frequent classes where the loss tells, else the loss of the first steps.
+A model without inputs reaches the entropy of the labels, or the loss of always predicting the mean target. Without
+targets, the level is taken for equally frequent classes if the loss has that form, else from the first steps.
 """
 
 import math

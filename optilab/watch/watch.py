@@ -579,7 +579,7 @@ def _metric_name(key: str) -> str:
 
 
 class _Gradient:
-    """Checks, in the first steps, if the gradient of a parameter still contains that of the step before."""
+    """Checks, in the first steps, if a parameter's gradient still contains the gradient of the step before."""
 
     def __init__(self) -> None:
         self._old: Tensor | None = None
