@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from optilab.config.claims import BEST, HEALTHY, Claim
 from optilab.config.optimize import OptimizeConfig
 from optilab.config.training import TrainConfig
-from optilab.diagnose import diagnose, of_run, unrecorded, verdict
+from optilab.diagnose import diagnose, of_run, reason_unreadable, verdict
 from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
@@ -304,7 +304,7 @@ def _gradient_ratio(record: Record) -> float | Missing:
 
 def _diagnosis(record: Record) -> str | Missing:
     """`healthy`, or the verdict that says why not."""
-    if why := unrecorded(record):
+    if why := reason_unreadable(record):
         return Missing(why)
     evidence = of_run(record)
     findings = diagnose(evidence)

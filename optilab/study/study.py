@@ -347,7 +347,7 @@ def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Place
     ready = {place: datasets(config) for place, config in configs.items()}
     for trial in spec.trials:
         trial.config.data.require_enough(len(ready[trial.config.data.place].train_labels))
-    folders = [(place, dataset.folder) for place, dataset in ready.items()]
+    folders = [(place, dataset.directory) for place, dataset in ready.items()]
     return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in folders}
 
 

@@ -134,7 +134,7 @@ def nan_weights() -> None:
 
     from optilab.train.engine import Training
 
-    evaluate = Training._evaluated
+    evaluate = Training._evaluate
 
     def poisoned(self: Any, images: Any) -> Any:
         measured = evaluate(self, images)
@@ -143,7 +143,7 @@ def nan_weights() -> None:
                 next(iter(self.model.parameters())).view(-1)[0] = float("nan")
         return measured
 
-    Training._evaluated = poisoned
+    Training._evaluate = poisoned
 
 
 def nan_images() -> None:
