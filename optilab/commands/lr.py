@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 SEEDS, EPOCHS, EPOCHS_UNMOVED = 3, 3, 30
 """Seeds and epochs of the sweep that confirms; the epochs where the range test has no answer."""
 CHANGES = ("optimizer", "batch_size", "seed", "device", "threads", "data_dir", "set")
-"""What the commands that go on with the answer repeat."""
+"""The options that the commands in an answer repeat."""
 
 
 class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
@@ -130,7 +130,7 @@ def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silen
 
 @dataclass(frozen=True, repr=False)
 class LabRate(Answer):
-    """What was asked, and what was found."""
+    """The learning rate that a range test recommends."""
 
     asked: Call
     """The config and the options that change it."""
@@ -252,7 +252,7 @@ class LabRate(Answer):
 
 
 def unmoved(test: "RangeTest") -> str:
-    """Why there is no recommendation, and what may help."""
+    """A sentence that says why there is no recommendation, and what may help."""
     from optilab.study.rates import MOVED
 
     span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
@@ -283,12 +283,12 @@ MEMORIZED = 0.02
 
 
 def _memorized(test: "RangeTest") -> bool:
-    """Whether the images were learned before the rates became large: the loss cannot say then which are too large."""
+    """True if the images were learned before the rates became large: the loss does not show which are too large."""
     return test.rate is not None and test.diverging is None and test.floor < MEMORIZED * test.guessing
 
 
 def _doubts(test: "RangeTest") -> list[str]:
-    """Why an answer is not to be trusted: the ramp is short, or the images were memorized before its end."""
+    """Warnings about an answer: the ramp is short, or the images were memorized before its end."""
     from optilab.study import rates
 
     steps, doubts = len(test.ramp.rates), []
@@ -320,7 +320,7 @@ def _evidence(test: "RangeTest") -> str:
 # --- the chart ---------------------------------------------------------------------------------------------
 
 PLACES = ("half", "steepest", "diverging")
-"""For a range test, with letters in text; the lowest loss is between the last two."""
+"""Rates that a chart of a range test marks, with letters in text; the lowest loss is between the last two."""
 
 
 def rates_chart(test: "RangeTest", title: str = "") -> Chart:

@@ -52,7 +52,7 @@ EXAMPLES = (
 
 
 class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
-    """What both kinds of races have."""
+    """The options of both kinds of races."""
 
     WRITES: ClassVar[Mapping[str, Sequence[str]]] = {"plot": PICTURES, "report": (".html", ".htm")}
 

@@ -1,4 +1,4 @@
-"""What a race says, in tables and sentences: for the terminal, the pages and `--json`.
+"""The answers of races, as tables and sentences for the terminal, the pages and `--json`.
 
 All verdicts are those of `study.judge`.
 """
@@ -65,12 +65,12 @@ COLUMNS = (
     Column("solved", "solved", "{:.0%}".format, plain="problems solved", about="the fraction of the problems"),
     Column("verdict", "verdict", left=True, about="worse: the interval of the ratio is above 1, also with ties"),
 )
-"""For the standings."""
+"""The columns of the standings."""
 BEST = " \u2605"
 
 
 def heading(race: Race) -> str:
-    """What raced, and under which conditions."""
+    """The number of optimizers and functions, and the conditions of the race."""
     counts = plural(len(race.rules), "optimizer"), plural(len(race.functions), "function")
     return f"{' on '.join(counts)}   {race.conditions.sizes}"
 
@@ -93,7 +93,7 @@ def _ratio(value: float) -> str:
 
 
 def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]) -> list[str]:
-    """What the numbers are."""
+    """Sentences that explain the numbers of the standings."""
     conditions = race.conditions
     problems, unsolved = plural(race.costs.shape[1], "problem"), UNSOLVED * conditions.gradients
     return [
@@ -109,7 +109,7 @@ def race_notes(race: Race, rules: Sequence[Rule], functions: Sequence[Objective]
 
 
 def _ends(race: Race) -> list[str]:
-    """Where a better rate of a rule that may be worse lies beyond those that were tried; nothing without one."""
+    """A note on rules whose best learning rate may lie beyond those that were tried; empty without such a rule."""
     best = race.comparison.ranked[0].key
     beyond = [f"{rule} on {', '.join(names)}" for rule, names in race.at_end.items() if names and rule != best]
     text = "a better rate may lie beyond those that were tried, so verdicts count these functions as ties"
@@ -159,7 +159,7 @@ def next_race(race: Race) -> NextStep | None:
 
 
 def _extra(rule: Rule, functions: Sequence[Objective]) -> str:
-    """What a rule uses besides gradients, and what that is charged; empty for one that uses nothing else."""
+    """The quantities that a rule uses besides gradients, and their cost; empty for a rule that uses nothing else."""
     names = {
         "grad": "a second gradient",
         "H": "the Hessian",
@@ -229,7 +229,7 @@ def whole(result: RaceResult) -> tuple[list[Column], list[dict[str, Any]]]:
 
 
 def notes(result: RaceResult) -> list[str]:
-    """What the numbers are, and what they do not say."""
+    """Sentences that explain the numbers of a race on networks, and their limits."""
     again = min(result.budget, result.finalists)
     lines = [
         f"tuned on {plural(result.budget, 'setting')} of one space, one seed each"
@@ -269,7 +269,7 @@ def failed(result: RaceResult) -> Counter[str]:
 
 
 def columns(result: RaceResult, sample: str = "repeats") -> list[Column]:
-    """Those of a table of that sample; without verdicts where there is one repeat."""
+    """The columns of a table whose sample is `sample`; without verdicts where there is one repeat."""
     judged = sample == "networks" or result.repeats > 1
     level = confidence_of(level_after(result.looks))
     shown = [
@@ -462,7 +462,7 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
 
 @dataclass(frozen=True, repr=False)
 class LabRace(Answer):
-    """What a race on test functions found."""
+    """The result of a race on test functions."""
 
     race: Race
     rules: Sequence[Rule]
@@ -470,7 +470,7 @@ class LabRace(Answer):
     argv: Sequence[str]
     """The command that finds the same."""
     settings: bool = False
-    """Whether the tuned settings of every function are shown."""
+    """True to show the tuned settings of every function."""
     judged: Sequence[ClaimResult] = ()
 
     @property

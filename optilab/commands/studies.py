@@ -1,4 +1,4 @@
-"""What the commands share that train many networks: where they start from, what they ask, what is shown meanwhile."""
+"""Shared parts of the commands that train many networks: where a study starts, its settings, its progress."""
 
 import contextlib
 import os
@@ -174,7 +174,7 @@ def _require_possible(spec: "StudySpec", path: Path) -> None:
 
 
 def dry_run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "PlannedStudy":
-    """What the study `name`, or what is missing of it, would cost; nothing is written."""
+    """The cost of the study `name`, or of its missing trials; nothing is written."""
     from optilab.study import study
 
     _require_possible(spec, place.folder / name)
@@ -263,7 +263,7 @@ class TerminalView:
 
 
 def announcement(shape: str, cost: "Cost") -> str:
-    """What is to be trained, and about what it takes: `54 trials: 9 values of optimizer.lr x 3 seeds, ...`."""
+    """The trials of a study and their estimated cost: `54 trials: 9 values of optimizer.lr x 3 seeds, ...`."""
     all_alike = cost.epochs == cost.longest * cost.trials
     each = (
         f"{plural(cost.longest, 'epoch')}{' each' * (cost.trials > 1)}"

@@ -103,7 +103,7 @@ class SweepAnswer(EndedStudy):
 
     @cached_property
     def effects(self) -> "list[Effect]":
-        """Which axes mattered, largest first, and pairs of them; nothing of fewer than two axes."""
+        """The effects of the axes, largest first, and of pairs of them; empty for fewer than two axes."""
         from optilab.study.importance import effects
 
         if len(self.plan.axes) < 2 or not self.through:
@@ -119,7 +119,7 @@ class SweepAnswer(EndedStudy):
         )
 
     def _choice_notes(self, comparison: "RunComparison") -> list[str]:
-        """What limits a figure that was the best of many, or chosen on the images that it is measured on."""
+        """Limits of a figure that is the best of many, or was chosen on the images that it is measured on."""
         notes, points = [], self.plan.points
         if points > 2 and not self.ran.confirmation and comparison.comparison is not None:
             notes.append(
@@ -132,13 +132,13 @@ class SweepAnswer(EndedStudy):
 
     @property
     def heading(self) -> str:
-        """How the trials ended."""
+        """The number of trials by status."""
         counts = Counter(outcome.status for outcome in self.ran.all)
         ended = ", ".join(f"{counts[s]} {s}" for s in ("done", "stopped", "diverged", "failed") if counts[s])
         return f"{self.plan.base.name}: {self.plan.shape}, {plural(self.plan.base.epochs, 'epoch')}: {ended}"
 
     def blocks(self) -> Iterable[Block]:
-        """How the trials ended, and the comparison of those that ran through."""
+        """The number of trials by status, and the comparison of those that ran to their end."""
         from optilab.commands.charts.settings import importance_table
 
         plan = self.plan
@@ -177,7 +177,7 @@ class SweepAnswer(EndedStudy):
 
 
 def _rungs(plan: "plans.SweepSpec", eta: int) -> str:
-    """Which points went how far, and by what they were chosen."""
+    """The number of points at each rung, and the metric that chose them."""
     from optilab.study.plan import rungs
 
     ladder = rungs(plan.points, plan.base.epochs, eta)

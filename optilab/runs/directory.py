@@ -64,9 +64,9 @@ _HIDDEN = re.compile(r"\.(new|old)-[0-9a-f]{16}")
 _TEMPORARY = re.compile(
     r"\.(study\.yaml|manifest\.json|plan\.jsonl|trials\.csv|timings\.csv)\.tmp-[0-9a-f]{8}|\.study-[0-9a-f]{16}"
 )
-"""What a killed command leaves in its study: half a file, and the mark by which workers recognize the directory."""
+"""Files that a killed command leaves in its study: half a file, or the mark by which workers know the directory."""
 TABLES = {"metrics.csv", "timings.csv", "diagnostics.jsonl"}
-"""What a run holds next to its manifest and its config, where nothing can continue it."""
+"""Files next to the manifest and the config of a run that cannot be continued."""
 _LEFTOVER_SECONDS = 3600.0  # a directory is made or removed in less
 
 
@@ -451,7 +451,7 @@ class OpenStudy:
 
 
 def _line(row: Row) -> Row:
-    """What plan.jsonl has of a row of trials.csv."""
+    """The line of plan.jsonl for a row of trials.csv."""
     ends = [key for key in ("status", "reason") if row.get("status") in ("failed", "stopped")]
     before = list(row)[: list(row).index("status")] if "status" in row else row
     return {key: row.get(key) for key in (*before, *ends)}

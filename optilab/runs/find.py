@@ -57,7 +57,7 @@ def timestamp() -> str:
 # --- finding --------------------------------------------------------------------------------------------------
 
 LATEST = "latest"
-"""In place of a name: the run that was started last."""
+"""A name that means the run that was started last."""
 
 _CLOCK_ERROR = timedelta(minutes=1)
 """By how much the clock of another machine may be ahead."""
@@ -104,14 +104,14 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
 
 
 def _is_inside(folder: Path, where: str) -> bool:
-    """Whether it names what may be a study in `folder`, or one inside that, and no link on the way."""
+    """True if the path names a possible study in `folder`, or a study inside that one, and passes no link."""
     above = [folder / where, *Path(folder, where).parents][: where.count("/") + 1]
     names = where.split("/")  # a study may be renamed by hand
     return all(n and not n.startswith(".") for n in names) and not any(path.is_symlink() for path in above)
 
 
 def _missing(folder: Path) -> str:
-    """That there is no such directory; empty where it is there."""
+    """A message that the directory does not exist; empty if it does."""
     return "" if folder.is_dir() else ": there is no such directory"
 
 
@@ -141,7 +141,7 @@ def _read(matching: Iterable[Record | Study | Path]) -> list[Record | Study]:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether it may mean several runs."""
+    """True if the name may match several runs."""
     return re.search(r"[*?\[]", name) is not None
 
 
@@ -154,7 +154,7 @@ def age(text: str, where: str = "") -> timedelta:
 
 
 def _matching(folder: Path, names: Sequence[str], inside: bool = False) -> Iterator[Record | Study | Path]:
-    """What the names mean, read where that was needed to find it."""
+    """The entries or paths that match the names; an entry where it had to be read to match."""
     for name in names:
         where, pattern = os.path.split(name)
         if not is_pattern(name) or (where and not inside):
@@ -193,7 +193,7 @@ def _latest(folder: Path, command: str | None) -> Path:
 
 
 def _was_made(path: Path) -> bool:
-    """Whether a directory that is no readable run has a file that optilab writes into each."""
+    """True if a directory that is not a readable run has a file that optilab writes into every run."""
     return any(os.path.lexists(path / name) for name in (MANIFEST, CONFIG, STUDY))
 
 
@@ -207,7 +207,7 @@ def _age(entry: Record | Study) -> tuple[str, int, str]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is a regular file; False where a directory on the way cannot be searched."""
+    """True for a regular file; False where a directory on the way cannot be searched."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (OSError, ValueError):

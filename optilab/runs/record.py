@@ -27,11 +27,11 @@ from optilab.runs.metrics import TESTED
 from optilab.runs.tables import outcome, read_last_row, read_lines, read_metrics, read_table
 
 SCHEMA_VERSION = 2
-"""That of manifests. Of version 1, by optilab 0.2, runs are read, and studies, whose plan is in trials.csv."""
+"""The version of manifests. Version 1, by optilab 0.2, is read, too; the plan of its studies is in trials.csv."""
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 STUDY = "study.yaml"
-"""What a study was asked; the file marks a directory as a study, the runs that one command made."""
+"""The file with the config of a study; it marks a directory as a study, the runs that one command made."""
 PLAN = "plan.jsonl"
 """A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
 TRIALS = "trials.csv"
@@ -40,7 +40,7 @@ CONFIRMED = "confirmed"
 """The study inside a sweep that trains its best settings again, from new seeds."""
 
 STATUSES = ("done", "diverged", "stopped", "failed")
-"""How a trial ends; successive halving stops those that it does not promote."""
+"""The statuses of trials that have ended; successive halving stops those that it does not promote."""
 
 _MANIFEST_BYTES = 16 << 20
 _CONFIG_BYTES = 1 << 20
@@ -95,14 +95,14 @@ def name_of(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is in a directory of runs: `state` is running, interrupted, or the status with which it ended."""
+    """A run or a study: `state` is running, interrupted, or the status with which it ended."""
 
     path: Path
     manifest: dict[str, Any]
     state: str
 
     FILE: ClassVar[str]
-    """What was asked; every entry has it."""
+    """The file with the config or the request; every entry has it."""
 
     @property
     def name(self) -> str:
@@ -196,7 +196,7 @@ class Study(Entry):
 
     @property
     def earlier_looks(self) -> int:
-        """How often the study was compared before, with other trainings: fewer seeds, settings or repeats."""
+        """The number of earlier comparisons of the study, with other trainings: fewer seeds, settings or repeats."""
         looks = self.manifest.get("looks")
         return max(0, len(looks) - (self.state == "done")) if isinstance(looks, list) else 0
 
@@ -208,7 +208,7 @@ class Study(Entry):
 
     @property
     def notes(self) -> list[str]:
-        """Where the trials are that confirm its best settings."""
+        """A note on where the trials are that confirm its best settings."""
         if not self.confirmation:
             return []
         compare = Call("runs compare", [f"{self.name}/{CONFIRMED}"], in_folder(self.path))
@@ -232,7 +232,7 @@ class Study(Entry):
         return {line["trial"]: line for line in lines if line.get("stage") != "confirmation"}
 
     def _trials(self) -> Iterator[tuple[str, Row | None, Record | str]]:
-        """Of each trial, in the order of the plan: its row where it has ended, and its run, or why it has none."""
+        """Each trial, in the order of the plan: its row if it has ended, and its run, or why it has none."""
         for name, line in self.planned().items():
             yield name, *self._trial(line)
 
@@ -308,7 +308,7 @@ def _recorded(manifest: Mapping[str, Any]) -> Row:
 
 
 def directories(folder: Path) -> list[Path]:
-    """What may be a run or a study, by name; hidden directories are being made or removed, links are not runs."""
+    """Possible runs and studies, by name; hidden directories are being made or removed, links are not runs."""
     try:
         with os.scandir(folder) as entries:
             names = [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
@@ -320,7 +320,7 @@ def directories(folder: Path) -> list[Path]:
 
 
 def is_plain(name: Any) -> bool:
-    """Whether it is the name of an entry of a directory, and not a way out of it."""
+    """True for the name of an entry of a directory, which does not lead out of it."""
     return isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
 
 
@@ -369,12 +369,12 @@ def config_digest(written: bytes, config: Mapping[str, Any]) -> str:
 
 
 def asked_digest(asked: bytes) -> str:
-    """What the manifest of a study has of its study.yaml."""
+    """The checksum of study.yaml in the manifest of its study."""
     return hashlib.sha256(asked).hexdigest()
 
 
 def is_ours(path: Path) -> bool:
-    """Whether optilab made this directory: its manifest has what optilab writes into every one."""
+    """True if optilab made this directory: its manifest has the keys that optilab writes into every manifest."""
     try:
         return _is_manifest(read_json(path / MANIFEST, _MANIFEST_BYTES))
     except (FileNotFoundError, DataError):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from optilab.study.network_race import RaceResult
 
 At: TypeAlias = Literal["last", "best", "area"] | int
-"""When a metric is measured: `last`, `best`, `area`, or an epoch."""
+"""The time at which a metric is measured: `last`, `best`, `area`, or an epoch."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,18 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one label."""
+    """The measurement of one label."""
 
     values: Mapping[int, Any]
     """By seed, or a single one; a claim without a confidence has to hold for all of them."""
     missing: str = ""
-    """Why a value is missing, so that no claim can be judged."""
+    """The reason why a value is missing, so that no claim can be judged."""
     fails: bool = False
-    """Whether a missing value fails the claim."""
+    """True if a missing value fails the claim."""
     sample: Mapping[int, float] | None = None
-    """What a confidence generalizes over, where it is not `values`: the means of repeats."""
+    """The sample of a confidence, where it is not `values`: the means of repeats."""
     unit: str = "seed"
-    """What a block of the sample is."""
+    """The name of a block of the sample."""
 
     @classmethod
     def of(cls, values: Mapping[int, Any], fails: bool = False) -> "Measured":
@@ -85,11 +85,11 @@ class Results:
     """The values of a metric by label: of an optimizer, of a group, or of NETWORK/OPTIMIZER. UsageError for a metric,
     or an epoch, that the results do not have."""
     nothing: str = ""
-    """Why no label has a value."""
+    """The reason why no label has a value."""
     points: int = 0
     """Settings that the best group was chosen from; 0 where nothing was chosen."""
     looks: int = 0
-    """How often the results were judged before, with other trainings of their study."""
+    """The number of earlier comparisons of the results, with other trainings of their study."""
 
 
 # --- judged ------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def _never(
     epochs: int | None,
     unit: str,
 ) -> str:
-    """Why a claim can never be judged; empty where it can be."""
+    """The reason why a claim can never be judged; empty where it can be."""
     if labels is not None and claim.of is not None and claim.of not in labels:
         return unknown("name", claim.of, labels)
     if labels is not None and claim.of == BEST and len(labels) == 2:
@@ -317,7 +317,7 @@ DERIVED: Mapping[str, Callable[[Record], Any]] = {
     "grad_ratio": _gradient_ratio,
     "diagnosis": _diagnosis,
 }
-"""What a training is claimed to be, besides its metrics."""
+"""Quantities of a training that claims can name, besides its metrics."""
 
 
 def of_paths(config: OptimizeConfig, rows: Sequence[Row], statuses: Mapping[str, str]) -> Results:

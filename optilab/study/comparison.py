@@ -1,4 +1,4 @@
-"""Which runs are the best: runs -> groups -> one value of each run -> judge -> what limits the comparison."""
+"""Comparing runs: runs -> groups -> a value of each run -> judge -> the limits of the comparison."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,13 +53,13 @@ class RunComparison:
     comparison: Comparison[int] | None
     """None where no run has an outcome."""
     best: bool
-    """Whether each row is at the best of its other settings, which the other seeds choose for each seed."""
+    """True if each row is at the best of its other settings, which the other seeds choose for each seed."""
     problems: tuple[str, ...]
-    """With `by`: the other settings, over which each row is averaged, or of which it has the best."""
+    """The other settings with `by`: each row is averaged over them, or has the best of them."""
     circumstances: Mapping[str, Mapping[str, int]]
     """Versions, machine and the like that differ between the runs: value -> number of runs."""
     notes: tuple[str, ...]
-    """What limits the comparison, one sentence each."""
+    """Limits of the comparison, as sentences."""
 
     @property
     def records(self) -> list[Record]:
@@ -68,7 +68,7 @@ class RunComparison:
 
     @property
     def unreached(self) -> bool:
-        """Whether a target was asked for, and no run of any row reached it: what stands for the times says nothing."""
+        """True if no run of any row reached the target: the values in place of the times say nothing."""
         return self.measure.target is not None and all(
             len(row.groups) == 1 and row.outcomes.values.keys() == row.outcomes.worst.keys()
             for row in self.candidates
@@ -231,8 +231,8 @@ def _named(rows: Sequence[ComparedRuns], name: str) -> int:
 
 
 def _notes(side: RunComparison, looks: int) -> list[str]:
-    """What limits a comparison: what its rows are, what they do not share, what the measure says, which seeds there
-    are, which of them diverged or are left out, and how often it was made before."""
+    """Limits of a comparison, as notes: on its rows, the settings that they do not share, its measure, its seeds, those
+    that diverged or are left out, and earlier comparisons."""
     grouping, rows, measure, comparison = side.grouping, side.candidates, side.measure, side.comparison
     settings = plural(len(side.problems), "other setting")
     data = [key for key in VALIDATED_ON if key in grouping.differing]
@@ -275,13 +275,13 @@ def _notes(side: RunComparison, looks: int) -> list[str]:
 
 
 def _epochs(group: Group) -> int:
-    """What trainings that differ in it were asked for; a loop that was watched has those that were made."""
+    """The epochs of the group's config; of a watched loop, the epochs that it made."""
     asked = group.settings.get("epochs")
     return max(map(length, group.runs.values())) if asked is None else int(asked)
 
 
 def learned_nothing(rows: Sequence[GroupValues], rises: bool) -> bool:
-    """Whether the mean of every row is worse than the chance level, or better by less than MIN_SKILL."""
+    """True if the mean of every row is worse than the chance level, or better by less than MIN_SKILL."""
     known = [(row.chance, row.values) for row in rows if row.values]
     sign = 1 if rises else -1
     return bool(known) and all(
@@ -290,7 +290,7 @@ def learned_nothing(rows: Sequence[GroupValues], rises: bool) -> bool:
 
 
 def _seed_notes(rows: Sequence[ComparedRuns], comparison: Comparison[int] | None) -> Iterator[tuple[Any, str]]:
-    """Which seeds the rows have in common with the one that they are compared with, and where they are too few."""
+    """Notes on the seeds that each row shares with its reference, and on rows that share too few."""
     if comparison is None:
         return
     base = rows[comparison.baseline.key]
@@ -316,7 +316,7 @@ def _together(labels: Sequence[str]) -> str:
 
 
 def _trial_notes(side: RunComparison) -> Iterator[tuple[Any, str]]:
-    """What the seeds that diverged count as, and which runs are left out."""
+    """Notes on the values that stand for diverged seeds, and on the runs that are left out."""
     diverged = {row.label: len(row.outcomes.diverged) for row in side.candidates if row.outcomes.diverged}
     seeds = sum(len(row.outcomes.values) for row in side.candidates if row.label in diverged)
     what = "the chance level in differences and verdicts" if side.measure.target is None else "no target"

@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class LayerHistory:
-    """What the layers did: `names` from the input to the output layer, `values` by quantity, (layers, epochs).
+    """Quantities of the layers: `names` from the input to the output layer, `values` by quantity, (layers, epochs).
 
     Over several seeds the geometric mean of norms and ratios, and the mean of shares. nan where nothing is recorded:
     the output layer has no activation, and a layer of a later stage no past.
@@ -119,7 +119,7 @@ def histories(records: Sequence[Record], labels: Sequence[str] = ()) -> Historie
 
 
 def title(grouping: Grouping) -> str:
-    """What all groups share and their presets do not say, and the seeds: `sigmoid, lr 0.1, seeds 42 to 44`."""
+    """The settings that all groups share and their presets lack, and the seeds: `sigmoid, lr 0.1, seeds 42 to 44`."""
     records = [next(iter(group.runs.values())) for group in grouping.groups]
     variants = [variant_of(str(record.manifest["command"]), config_of(record)) for record in records]
     preset, *others = {variant.preset for variant in variants} or {""}

@@ -66,7 +66,7 @@ class FirstDifference:
 
 @dataclass(frozen=True)
 class Diff:
-    """What sets two runs apart."""
+    """The differences of two runs."""
 
     config: Pairs
     data: Pairs
@@ -88,7 +88,7 @@ class Diff:
 
 
 def diff_runs(a: Record | Study, b: Record | Study) -> Diff:
-    """What sets two runs apart. UsageError for studies, runs of two commands and twice the same run; DataError for a
+    """The differences of two runs. UsageError for studies, runs of two commands and twice the same run; DataError for a
     damaged table."""
     for entry in (a, b):
         if isinstance(entry, Study):
@@ -134,7 +134,7 @@ def _first(a: Sequence[Row], b: Sequence[Row]) -> FirstDifference | None:
 
 
 def _causes(a: Record, b: Record, diff: Diff) -> Iterator[str]:
-    """What made the rows part where `diff` does not show it."""
+    """Causes of different rows that neither config nor data show."""
     for record in (a, b):
         for resume in record.manifest.get("resumes", []):
             if isinstance(resume, dict) and resume.get("changed") and resume.get("epoch", 0) <= diff.equal:

@@ -22,9 +22,9 @@ from optilab.study.judge import Comparison, judge
 from optilab.study.tuning import Tuning, extra_knowledge, log_costs, measure
 
 CONDITIONS = ("budget", "starts", "repeats", "gradients", "accuracy", "seed", "over")
-"""What is the same for every rule."""
+"""The conditions that are the same for every rule."""
 ENOUGH_FUNCTIONS = 6
-"""With fewer functions even a rule twice as slow is rarely called slower (docs/measured.md has the power)."""
+"""A race on fewer functions rarely calls even a rule twice as slow worse (docs/measured.md has the power)."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Group:
     """Runs that differ in nothing but the seed."""
 
     label: str
-    """What sets the group apart, in few words; the name of its config where that is shorter or nothing does."""
+    """The settings that set the group apart, in short; the name of its config where that is shorter or none do."""
     settings: dict[str, Any]
     """Dotted keys of the config, with this group's values, that are not the same in all groups."""
     runs: dict[int, Record]
@@ -61,7 +61,7 @@ class Grouping:
     """All groups of a selection of runs."""
 
     groups: tuple[Group, ...]
-    """In the order in which their first runs were selected."""
+    """The groups, in the order in which their first runs were selected."""
     shared: dict[str, Any]
     """Settings that all groups have in common."""
     repeated: tuple[Record, ...] = ()
@@ -79,7 +79,7 @@ class Selection(NamedTuple):
     records: Sequence[Record]
     left_out: Mapping[str, str] = {}
     looks: int = 0
-    """How often the study with the most of them was compared before; see `level_after`."""
+    """The largest number of earlier comparisons of a study of theirs; see `alpha`."""
     entries: Sequence[Record | Study] = ()
     """The runs and studies that were named."""
     others: Mapping[str, str] = {}
@@ -280,7 +280,7 @@ def axes_of(rows: Sequence[Row]) -> list[str]:
 
 
 def asked_of(study: Study) -> dict[str, Any]:
-    """What study.yaml asks, as it is written. ConfigError where it is damaged."""
+    """The keys of study.yaml, as they are written. ConfigError where it is damaged."""
     return Tree.read(study.asked, str(study.path / runs.STUDY)).values
 
 
@@ -315,7 +315,7 @@ def distinguishing_keys(keys: Sequence[str], trees: Sequence[Mapping[str, Any]])
 
 
 def _follows(key: str, different: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the name of the entry that `key` belongs to decides its value."""
+    """True if the name of the entry that `key` belongs to decides its value."""
     entry = f"{key.rpartition('.')[0]}.name"
     if key == entry or not any(entry in tree for tree in different):
         return False

@@ -1,4 +1,4 @@
-"""Which axis of a sweep mattered: its part of the variance of the outcomes, and that of pairs of axes.
+"""The importance of the axes of a sweep: the part of the variance of the outcomes of each, and of pairs of axes.
 
 On a complete grid this is the analysis of variance with the axes as factors and the seeds as blocks. A part is Hays's
 omega squared (1963): what is left of a sum of squares when the noise that it would have without any effect is taken
@@ -39,7 +39,7 @@ class Effect:
     interval: tuple[float, float] | None
     """95% interval, Student's, of the parts by single seeds; None for one seed."""
     means: tuple[tuple[Any, float], ...]
-    """For an axis: each of its values with the mean outcome over all others."""
+    """The values of an axis, each with the mean outcome over all other axes; empty for a pair."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which groups can be the best: each group against the best one, or against a named baseline, at one level for the
+"""The groups that can be the best: each is compared with the best one, or with a named baseline, at one level for the
 whole table.
 
     judge({"sgd": {42: 0.81, 43: 0.82}, "adam": {42: 0.86, 43: 0.85}}).possible_best
@@ -147,7 +147,7 @@ class Family:
         return cls(level, pairs, rows, mean_variance(variances))
 
     def raises(self, test: Contrast) -> bool:
-        """Whether the variance of the table counts, because that of the row is smaller."""
+        """True if the variance of the table counts, because that of the row is smaller."""
         return self.rows > 1 and test.n > 1 and test.variance < self.variance
 
     def std(self, test: Contrast) -> float:
@@ -221,11 +221,11 @@ class Difference:
     p: float
     """p of the test that gives the verdict, adjusted for all rows."""
     shared: bool
-    """Whether the variance was raised to the table's."""
+    """True if the variance was raised to the table's."""
     verdict: Verdict
     more: int | None
-    """How many more blocks would tell, at 80% power, if the difference is the one seen; None if too many, 0 if these
-    tell, or would without `improvable` blocks."""
+    """The number of further blocks that would give a verdict, at 80% power, if the difference is the one seen; None if
+    too many, 0 if these give a verdict, or would without `improvable` blocks."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ class Comparison(Generic[Key]):
     baseline: Row[Key]
     """The row that all others are compared with."""
     chosen: bool
-    """Whether the baseline is the best group by these data; else it was named before."""
+    """True if the baseline is the best group by these data; else it was named before."""
     order: tuple[int, ...]
     """The places of the rows with outcomes, best first."""
     level: float = 0.05

@@ -27,7 +27,7 @@ from optilab.runs import Record, Row, Study
 from optilab.study.groups import asked_of, axes_of
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
-"""What a run can be filtered and sorted by next to its config."""
+"""Facts by which a run can be filtered and sorted, next to its config."""
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -47,12 +47,12 @@ class Condition:
     """A comparison of one fact with a value: as numbers where both are, else as text in YAML's notation."""
 
     keys: Sequence[str]
-    """What the fact may be called; the first of them that is there counts."""
+    """The names of the fact; the first of them that a run has counts."""
     operator: str
     value: str
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
-        """Whether the facts satisfy the condition; facts without the key satisfy only `!=`.
+        """True if the facts satisfy the condition; facts without the key satisfy only `!=`.
 
         UsageError where a number is ordered against text.
         """
@@ -191,18 +191,18 @@ class ListedRun:
     about: dict[str, Any]
     """`run`, `command`, `state`, times, and the outcome: `epoch`, `val_acc`, `best_val_acc`, ..."""
     config: Mapping[str, Any]
-    """As a tree, or by dotted keys; of a study without its axes."""
+    """The config as a tree, or by dotted keys; that of a study lacks its axes."""
     variant: PresetDiff
     entry: Record | Study | None = None
     """None for a trial, of which only its row of trials.csv was read."""
     axes: Mapping[str, int] = field(default_factory=dict)
-    """For a study: its axes, each with the number of its values, and `seed`."""
+    """The axes of a study, each with the number of its values, and `seed`."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """For a study: number of trials by status."""
+    """The number of trials of a study, by status."""
     trials: Sequence[Mapping[str, Any]] = ()
-    """For a study: the facts of its trials, as far as they differ from its own."""
+    """The facts of the trials of a study, as far as they differ from those of the study."""
     problem: str = ""
-    """Why there is no outcome, where a table is damaged."""
+    """The reason why there is no outcome, where a table is damaged."""
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -210,7 +210,7 @@ class ListedRun:
         return {**flat(self.config), **self.about}
 
     def meets(self, conditions: Sequence[Condition]) -> bool:
-        """Whether all conditions hold of it, or of one of its trials."""
+        """True if all conditions hold for it, or for a single one of its trials."""
         candidates = ({**self.facts, **trial} for trial in self.trials) if self.trials else [self.facts]
         return any(all(condition.holds(facts) for condition in conditions) for facts in candidates)
 

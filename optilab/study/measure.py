@@ -23,7 +23,7 @@ DIVERGED, NEVER = "diverged", "never reached"
 
 
 class Missing(NamedTuple):
-    """Why a training has no number."""
+    """The reason why a training has no number."""
 
     why: str
     ending: str = ""
@@ -32,31 +32,31 @@ class Missing(NamedTuple):
 
 @dataclass(frozen=True)
 class Measure:
-    """What the runs are compared by: a metric at an epoch, its mean over the epochs, or the time until a target."""
+    """The measure of a comparison: a metric at an epoch, its mean over the epochs, or the time until a target."""
 
     metric: str = "val_acc"
     """A column of metrics.csv, `seconds` since the start, or `test_acc` and `test_loss`."""
     at: Literal["last", "best", "area"] | int = "last"
     """The last epoch, the run's best one, the mean over all (the area under the curve), or an epoch from 1."""
     target: float | None = None
-    """With a target, the outcome is when the metric reached it: by its isotonic regression over the epochs, so that a
-    curve is not faster because it is noisier."""
+    """The value of the metric whose time is the outcome: by isotonic regression over the epochs, so that a curve is not
+    faster because it is noisier."""
     until: Literal["epochs", "seconds"] = "epochs"
     """The unit of that time."""
 
     @property
     def rises(self) -> bool:
-        """Whether a higher metric is better."""
+        """True if a higher metric is better."""
         return metric_of(self.metric).higher_is_better
 
     @property
     def higher(self) -> bool:
-        """Whether a higher outcome is better."""
+        """True if a higher outcome is better."""
         return self.target is None and self.rises
 
     @property
     def share(self) -> bool:
-        """Whether the outcome is a fraction, shown in per cent."""
+        """True if the outcome is a fraction, shown in percent."""
         return self.target is None and metric_of(self.metric).is_fraction
 
     @property
@@ -105,8 +105,8 @@ class Measure:
         return Missing(f"{name}: no {self.metric}") if number is None else number
 
     def _time_to(self, target: float, rows: Sequence[Row]) -> float | None:
-        """Where the isotonic regression of the metric crosses the target: the epoch with the most below it before and
-        above it from there on. On a curve that only rises it is the first epoch that has reached it.
+        """The epoch at which the isotonic regression of the metric crosses the target: the most epochs are below it
+        before and above it from there on. On a curve that only rises it is the first epoch that has reached it.
         """
         most, total, reached, waiting = 0.0, 0.0, 0.0, True
         for row in rows:
@@ -149,7 +149,7 @@ def read_measure(metric: str, at: str, target: float | None, until: str) -> Meas
 
 
 def bounds(metric: str, values: Iterable[float]) -> Limits:
-    """Where drawn intervals of a metric end: accuracies at 0 and 1, losses at 0 if none is negative."""
+    """The limits of drawn intervals of a metric: 0 and 1 for accuracies, 0 for losses if none is negative."""
     if metric_of(metric).is_fraction:
         return 0.0, 1.0
     losses = metric_of(metric).quantity.unit == "nats"

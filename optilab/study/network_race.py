@@ -38,7 +38,7 @@ from optilab.words import plural
 
 JUDGED = Measure("test_acc")
 OPTIMIZERS, REMEDIES = ("optimizer", "optimizers"), ("remedy", "variants")
-"""What is compared, one and several."""
+"""The noun for what is compared, in singular and plural."""
 
 Settings = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def score_of(row: runs.Row) -> float:
 
 @dataclass(frozen=True)
 class Entrant:
-    """What races on a network, a rule or a remedy: a training, and the fields of it that are tuned."""
+    """A rule or a remedy that races on a network: a training, and its tuned fields."""
 
     race: RaceConfig
     network: str
@@ -64,11 +64,11 @@ class Entrant:
     axes: Settings
     config: TrainConfig
     changes: Settings
-    """What it changes in the training besides: its optimizer."""
+    """Further changes of the training, by key: its optimizer."""
     fields: Mapping[str, Any]
-    """What is tuned, each field with the rule that has it."""
+    """The tuned fields, each with the rule that has it."""
     option: str
-    """The one that names the entrant, where a patched training is refused."""
+    """The option that names the entrant, for errors about its changed training."""
     columns: Sequence[str] = ()
     """The fields of all entrants, which trials.csv has for each."""
     repeat: int = 0
@@ -136,11 +136,11 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
 
 @dataclass(frozen=True)
 class RaceSpec(StudySpec):
-    """What a race trains; its trials are those of the tuning."""
+    """The trials of a race; `trials` are those of the tuning."""
 
     race: RaceConfig = field(kw_only=True)
     entrants: tuple[Entrant, ...] = field(kw_only=True)
-    """In every repeat."""
+    """The entrants of every repeat."""
 
 
 def race_of(
@@ -223,7 +223,7 @@ def plan(asked: RaceConfig) -> RaceSpec:
 
 
 def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
-    """What is tuned besides: not what the training has already."""
+    """Further hyperparameters to tune, without those that the training sets."""
     more = {*asked.over, *(key for key in search_space.ON_NETWORKS if getattr(asked, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
@@ -284,13 +284,13 @@ class RaceTable:
     network: str
     """Empty for the table over all networks."""
     raced: Mapping[str, Raced]
-    """What raced on the network, in the order of the plan."""
+    """The entrants on the network, by name, in the order of the plan."""
     comparison: Comparison[str] | None
-    """Of the repeats, or over all networks of the networks; None where nothing was judged."""
+    """The sample is the repeats, or over all networks the networks; None where nothing was judged."""
 
     @property
     def sample(self) -> str:
-        """What the verdicts generalize over."""
+        """The sample of the verdicts."""
         return "repeats" if self.network else "networks"
 
     @property
@@ -300,7 +300,7 @@ class RaceTable:
 
     @property
     def learned(self) -> bool:
-        """Whether something that raced is better than the chance level."""
+        """True if a row is better than the chance level."""
         return not learned_nothing([raced.accuracy for raced in self.raced.values()], rises=True)
 
 
@@ -313,11 +313,11 @@ class RaceResult:
     finalists: int
     """At most how many of the best settings were trained from a second seed before one was chosen."""
     kinds: tuple[str, str]
-    """What is compared, one and several."""
+    """The noun for what is compared, in singular and plural."""
     networks: Sequence[RaceTable]
     overall: RaceTable | None
     looks: int
-    """How often it was judged before, with other trainings."""
+    """The number of earlier comparisons, with other trainings."""
 
     @property
     def rules(self) -> list[str]:
@@ -422,7 +422,7 @@ def _chance(record: runs.Record) -> float:
 
 
 def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
-    """With the networks as the sample; None for one network, and where something has no result on one of them."""
+    """The table with the networks as the sample; None for one network, and where a row has no result on one of them."""
     rules = dict.fromkeys(rule for table in tables for rule in table.raced)
     judged = [table for table in tables if table.comparison]
     means = {

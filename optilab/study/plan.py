@@ -64,13 +64,13 @@ class Forecast:
     trials: Sequence[Trial]
     missing: Sequence[Trial]
     epochs: int
-    """Of all trials together."""
+    """The sum over all trials."""
     outcomes: Outcomes
-    """Those that are known, and the worst ones."""
+    """The known outcomes, and the worst ones for the other trials."""
 
 
 def forecast(plan: Plan, known: Callable[[Batch], Outcomes]) -> Forecast:
-    """What a plan still trains: trials without an outcome are assumed to have the worst one."""
+    """The trials that a plan still trains, where trials without an outcome have the worst one."""
     missing, epochs = dict[str, Trial](), dict[str, int]()
 
     def train(batch: Batch, ended: Outcomes) -> Outcomes:

@@ -1,4 +1,4 @@
-"""What `optilab lr` recommends: a range test, read, and the rates around its answer that a sweep confirms.
+"""The learning rate range test of `optilab lr`: its reading, and the rates around its answer that a sweep confirms.
 
 In a learning-rate range test (Smith 2015, arXiv:1506.01186) the rate grows at every step. The loss is flat at first,
 falls, reaches its lowest point and rises.
@@ -18,11 +18,11 @@ from optilab.optimize.rule import learning_rates, rules_with_lr, with_settings
 from optilab.study.search_space import network_space
 
 STEPS = 1000
-"""For a range test, if it is not asked for others."""
+"""Default number of steps of a range test."""
 MARGIN = 10.0
 """The ramp begins and ends by this factor below and above the rates that a race tunes in."""
 WINDOW = 1 / 40
-"""For a ramp, over which losses are averaged: 0.15 decades of six."""
+"""Fraction of a ramp over which losses are averaged: 0.15 decades of six."""
 BLOCK = 10
 FAR = 4.0
 """So many times the best loss ends a ramp, as in fastai and Lightning."""
@@ -69,7 +69,7 @@ class RangeTest:
 
     ramp: RateRamp
     losses: Floats
-    """For the batches, up to the last finite one."""
+    """The losses of the batches, up to the last finite one."""
     smooth: Floats
     guessing: float
     """The chance-level loss by the fractions of the labels."""
@@ -77,13 +77,13 @@ class RangeTest:
     rate: float | None
     """The recommendation."""
     half: float | None
-    """Where half of the gain in the valley is made."""
+    """The rate at which half of the gain in the valley is made."""
     steepest: float | None
-    """Where the smoothed loss falls fastest per factor of the rate."""
+    """The rate at which the smoothed loss falls fastest per factor of the rate."""
     lowest: float | None
-    """Where it is lowest in the valley."""
+    """The rate of the lowest smoothed loss in the valley."""
     diverging: float | None
-    """Where the valley ends, because the loss rises again or is not finite."""
+    """The rate at which the valley ends, because the loss rises again or is not finite."""
 
     @property
     def rates(self) -> Floats:
@@ -99,7 +99,7 @@ class RangeTest:
 
 
 def runs_away(losses: Sequence[float], guessing: float) -> bool:
-    """Whether the rest of a ramp would say nothing: the loss is far above its best, or back at the chance level after
+    """True if the rest of a ramp would say nothing: the loss is far above its best, or back at the chance level after
     a gain.
 
     By the median of BLOCK losses, so that one bad batch ends nothing.
@@ -113,7 +113,7 @@ def runs_away(losses: Sequence[float], guessing: float) -> bool:
 
 
 def read_range_test(ramp: RateRamp, losses: Sequence[float], guessing: float) -> RangeTest:
-    """What a ramp says. `losses` may end before the rates do, with one that is not finite.
+    """The result of a ramp. `losses` may end before the rates do, with one that is not finite.
 
     The recommendation is the middle of the valley on the logarithmic scale: between the rate at which half of the gain
     is made and the rate at which the loss rises again. The first depends on the length of the ramp, as a slower one

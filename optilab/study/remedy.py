@@ -36,7 +36,7 @@ class Variant:
     """None: as it is."""
     config: TrainConfig | None
     misfit: str = ""
-    """Why the change does not fit the network, which has no `config` then."""
+    """The reason why the change does not fit the network; then there is no `config`."""
 
     @property
     def name(self) -> str:
@@ -44,13 +44,13 @@ class Variant:
 
     @property
     def sets(self) -> str:
-        """What it changes: `model.norm=batch  optimizer.lr=0.1`."""
+        """Its changed keys and their values: `model.norm=batch  optimizer.lr=0.1`."""
         return "  ".join(self.remedy.sets) if self.remedy else ""
 
 
 @dataclass(frozen=True)
 class RemedySpec(StudySpec):
-    """What is trained: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
+    """The trials: the config as it is, then each remedy, from the same seeds: seed, seed + 1, ... of the config.
 
     Each trial runs on one thread of the CPU, so that several at once give the bits that one alone gives; or on the
     device that the config names.
@@ -69,7 +69,7 @@ def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConf
 
 
 def plan(asked: RemedyConfig) -> RemedySpec | RaceSpec:
-    """What resolved remedies train: each as it is, or with `tune` in a race. UsageError without one."""
+    """The trials of resolved remedies: each as it is, or with `tune` in a race. UsageError without a remedy."""
     variants = variants_of(asked)
     if asked.tune is not None:
         return _tuned(asked, variants)
@@ -166,7 +166,7 @@ def _tuned(asked: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a variant."""
+    """The result of a variant."""
 
     variant: Variant
     row: Row[str] | None

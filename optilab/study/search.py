@@ -130,5 +130,5 @@ def _setting(axis: Axis | Choices, suggestion: Any) -> Any:
 
 
 def _suggestion(axis: Axis | Choices, shown: Any) -> Any:
-    """What Optuna suggests for a value that a plan shows: a listed one by its text."""
+    """Optuna's value for a value of a plan: a listed one by its text."""
     return shown if isinstance(axis, Axis) or isinstance(shown, str) else flow(shown)

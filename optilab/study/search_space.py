@@ -92,10 +92,10 @@ SYNONYMS: Mapping[str, str] = {
     **dict.fromkeys(("momentum", "mu"), "beta"),
     **{alias: name for name in ("beta1", "beta2", "weight_decay") for alias in ALIASES[name]},
 }
-"""What code of the user's own calls a hyperparameter, and the name that it has here."""
+"""Names of hyperparameters in user's code, and their names here."""
 _DECAYS = ("weight_decay", *ALIASES["weight_decay"])
 ON_NETWORKS = ("eps", "weight_decay", "schedule")
-"""What rules are tuned in on networks alone, where it matters; also keys of a race that say whether they are."""
+"""Hyperparameters that are tuned only on networks; also the keys of a race that turn this on."""
 PLANNED = Categorical(("constant", "cosine", "one-cycle"))
 """The schedules: none, down to 0 (Loshchilov & Hutter 2017), and up before that (Smith & Topin 2018)."""
 
@@ -221,7 +221,7 @@ def tuned(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
 
 
 def of_training(rule: Any, field: str) -> bool:
-    """Whether a field that is searched is a key of the training, not of the rule."""
+    """True if a searched field is a key of the training, not of the rule."""
     return field in ON_NETWORKS and not hasattr(rule, field)
 
 
@@ -266,7 +266,7 @@ def name_in_space(field: str) -> str:
 
 
 def end_of(value: Any, tried: Collection[Any]) -> str:
-    """Which end of at least three values a value is: `lowest` or `highest`; empty for one between others."""
+    """`lowest` or `highest`, if a value is an end of at least three; empty for one between others."""
     ends = {min(tried): "lowest", max(tried): "highest"} if len(set(tried)) > 2 else {}
     return ends.get(value, "")
 

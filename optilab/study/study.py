@@ -41,29 +41,29 @@ _METRICS_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class StudySpec:
-    """What a command asks of a study."""
+    """The trials of a study, the plan that orders them, and how they are named."""
 
     command: str
     asked: SweepConfig | RemedyConfig | RaceConfig
-    """What study.yaml keeps, with its trainings resolved."""
+    """The content of study.yaml, with its trainings resolved."""
     plan: Callable[[Path, bool], Plan]
     """Make the plan of the study in that directory; for a forecast (True) what a search chooses is drawn at random."""
     trials: tuple[Trial, ...]
-    """Those that depend on no outcome; they need the data and the devices that all need."""
+    """The trials that depend on no outcome; they need the data and the devices that all need."""
     shape: str
-    """What the trials are, in words: `9 values of optimizer.lr x 3 seeds`."""
+    """The trials, in words: `9 values of optimizer.lr x 3 seeds`."""
     metric: str = "val_acc"
-    """What the best trial so far is the best by."""
+    """The metric that ranks the trials."""
     keep: str = "last"
     """Checkpoints that remain of a trial that has ended."""
     labels: Sequence[str] | None = None
-    """What a claim can name; None where no claim does, or the names follow from outcomes."""
+    """The labels that a claim can name; None where no claim has a label, or the labels follow from outcomes."""
     sample: int = 1
     """Number of trainings, or repeats, whose mean a claim with a confidence is about."""
     unit: str = "seeds"
-    """What such a claim generalizes over."""
+    """The noun for the sample of such a claim."""
     notes: Sequence[str] = ()
-    """What a dry run says besides the cost."""
+    """The notes of a dry run, next to the cost."""
 
     @property
     def detectable(self) -> float | None:
@@ -72,20 +72,20 @@ class StudySpec:
         return None
 
     def confirmation(self, study: Path, outcomes: Outcomes) -> "StudySpec | None":
-        """What trains the best of these outcomes again, inside the study of that directory."""
+        """The study that trains the best of these outcomes again, inside the study of that directory."""
         return None
 
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """How the trials of a study run."""
+    """Options for the execution of a study."""
 
     jobs: int | None = None
     """Trials at once; None: one per physical core, or on a GPU one."""
     cluster: str | None = None
     """A scheduler of dask, of whose workers at most `jobs` trials at once are asked; None: this machine."""
     fail_fast: bool = False
-    """Whether the first trial that fails ends the study."""
+    """True if the first trial that fails ends the study."""
 
 
 class Watcher(Protocol):
@@ -102,13 +102,13 @@ class Watcher(Protocol):
 
 
 class View(Protocol):
-    """Where a study says what it does."""
+    """The receiver of a study's progress and messages."""
 
     def planned(self, shape: str, cost: Callable[[], Cost]) -> None:
         """Trials of this shape are missing; `cost` measures what they take."""
 
     def progress(self, trials: int, epochs: int, metric: str) -> AbstractContextManager[Watcher]:
-        """Who watches this number of trials, of this number of epochs together."""
+        """A watcher of this number of trials, with this number of epochs together."""
 
     def note(self, message: str) -> None:
         """Something that went otherwise than planned."""
@@ -122,7 +122,7 @@ class StudyResult:
     outcomes: list[Outcome]
     stopped: int | None = None
     confirmation: "StudyResult | None" = None
-    """What trained the best settings of a sweep again."""
+    """The study that trained the best settings of a sweep again."""
 
     @property
     def code(self) -> ExitCode:
@@ -189,7 +189,7 @@ def run(
 
 
 def dry_run(spec: StudySpec, path: Path, datasets: Datasets, how: ExecutionOptions) -> Cost:
-    """What the study at `path`, or what is missing of it, would cost. It is not written, nor is anything else.
+    """The cost of the study at `path`, or of its missing trials. Nothing is written.
 
     UsageError where the first trial that is missing cannot be trained.
     """
@@ -222,7 +222,7 @@ def known(study: Path, batch: Batch) -> dict[str, Outcome]:
 
 
 def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
-    """How a trial has ended whose run is in that state; empty where it needs more training."""
+    """The status of a trial whose run is in that state; empty where it needs more training."""
     if state == "interrupted" and until is not None and epochs >= until:
         return "stopped"
     whole = epochs == trial.config.epochs or trial.config.early_stopping is not None
@@ -230,12 +230,12 @@ def _status(state: str, epochs: int, trial: Trial, until: int | None) -> str:
 
 
 def ahead(spec: StudySpec, path: Path) -> Forecast:
-    """What the study at `path` still trains, without its confirmation."""
+    """The trials that the study at `path` still trains, without its confirmation."""
     return forecast(spec.plan(path, True), partial(known, path))
 
 
 def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
-    """What the study at `path` still trains, and its confirmation."""
+    """The trials that the study at `path` still trains, with its confirmation."""
     first = ahead(spec, path)
     if (again := spec.confirmation(path, first.outcomes)) is None:
         return first
@@ -293,7 +293,7 @@ def _place(line: runs.Row) -> tuple[tuple[str, Any], ...]:
 
 
 def _changed(run: Path, trial: Trial, keep: str) -> list[str]:
-    """Why the run of a trial cannot go on as it is planned: it has other numbers, or epochs to forget."""
+    """Reasons why the run of a trial cannot go on as it is planned: it has other numbers, or epochs to forget."""
     try:
         before = load(TrainConfig, runs.read(run).manifest["config"])
     except OptilabError:  # its worker says what is wrong with it
@@ -339,7 +339,7 @@ def _looks(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Places:
-    """Where the datasets of the trials are; absolute for a cluster, whose workers have other working directories.
+    """The paths of the datasets of the trials; absolute for a cluster, whose workers have other working directories.
 
     UsageError where a dataset has too few images for a trial.
     """
@@ -352,7 +352,7 @@ def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Place
 
 
 def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Places, view: View) -> Workers:
-    """Where the trials of a study run: on a cluster where one is named, else on this machine."""
+    """The workers that run the trials: on a cluster where one is named, else on this machine."""
     if how.cluster is None:
         return _processes(spec, how)
     code = [Path(file.path) for trial in spec.trials for file in trial.config.own_files.values()]
@@ -379,7 +379,7 @@ def _require_working(spec: StudySpec, places: Places) -> None:
 
 @dataclass
 class _Runner:
-    """What trains the trials of a study."""
+    """The training of the trials of a study."""
 
     study: runs.OpenStudy
     workers: Workers

@@ -51,7 +51,7 @@ AxisLike = Axis | Choices
 
 @dataclass(frozen=True)
 class SweepSpec(StudySpec):
-    """What a sweep trains: the seeds of a point together.
+    """The trials of a sweep, with the seeds of a point together.
 
     Of a search, whose points follow from outcomes, `trials` are those at the ends of its axes.
     """
@@ -144,7 +144,7 @@ def resolve(asked: SweepConfig, changes: Sequence[Override] = ()) -> SweepConfig
 
 
 def plan(asked: SweepConfig, command: str = "sweep") -> SweepSpec:
-    """What a resolved sweep trains. UsageError for axes that do not fit, ConfigError for their values."""
+    """The trials of a resolved sweep. UsageError for axes that do not fit, ConfigError for their values."""
     if command == "sweep" and not asked.over and asked.seeds == 1:
         raise UsageError("a sweep needs an axis (--over) or several seeds (--seeds)")
     base, axes = asked.config, [read_axis(*axis) for axis in asked.over.items()]
@@ -187,7 +187,7 @@ def plan(asked: SweepConfig, command: str = "sweep") -> SweepSpec:
 
 
 def _labels(spec: SweepSpec) -> list[str] | None:
-    """What a claim can name; None where no claim does, and where the names follow from outcomes."""
+    """The labels that a claim can name; None where no claim has a label, and where the labels follow from outcomes."""
     chosen = spec.asked.search or spec.asked.halving or spec.confirmed
     several = len({trial.config.data.place for trial in spec.trials}) > 1
     if chosen or several or not any(claim.of for claim in spec.asked.expect):

@@ -62,7 +62,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: `status` is done, diverged, failed or stopped (at a rung); `row` is that of trials.csv."""
+    """The end of a trial: `status` is done, diverged, failed or stopped (at a rung); `row` is that of trials.csv."""
 
     trial: Trial
     row: runs.Row
@@ -108,23 +108,23 @@ def try_out(workers: Workers, places: Places, trial: Trial) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a study is, and an estimate of what is missing of it costs; None where the measurement failed."""
+    """The size of a study, and the estimated cost of its missing trials; None where the measurement failed."""
 
     trials: int
     missing: int
     epochs: int
-    """Of all trials together."""
+    """The sum over all trials."""
     longest: int
     """Epochs of a trial that runs through."""
     at_once: int
     """Trials at the same time."""
     seconds_per_epoch: float | None
-    """For the first trial that is missing, alone."""
+    """The measured time of the first missing trial, running alone."""
     seconds: float | None
     bytes: int | None
-    """For one checkpoint per trial."""
+    """The size of one checkpoint per trial."""
     problem: str | None = None
-    """Why that trial cannot be trained."""
+    """The reason why that trial cannot be trained."""
 
 
 def cost(
@@ -136,7 +136,7 @@ def cost(
     keep: str,
     stop: Callable[[], bool],
 ) -> Cost:
-    """What the `missing` of the trials cost, from some batches of the first one; all take `epochs` together."""
+    """The cost of the `missing` trials, from some batches of the first one; all take `epochs` together."""
     lengths = [trial.config.epochs for trial in trials]
     first = (missing or trials)[0]
     measured = workers.call(task_of("cost", first, places), stop)

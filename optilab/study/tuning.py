@@ -39,7 +39,7 @@ class Tuning:
     costs: list[int]
     """Gradients until each new start was solved with the best setting; -1 where it was not."""
     at_end: bool = False
-    """Whether its learning rate is the lowest or the highest of those that were tried."""
+    """True if its learning rate is the lowest or the highest of those that were tried."""
 
 
 def measure(rule: Rule, function: Objective, repeat: int, conditions: FunctionRaceConfig) -> Tuning:
@@ -89,7 +89,7 @@ def gradients_per_step(rule: Rule, function: Objective) -> int:
 
 
 def extra_knowledge(rule: Rule) -> list[str]:
-    """What a rule uses besides the gradient at the point: grad, H, diagonal, f, f_min."""
+    """The quantities that a rule uses besides the gradient at the point: grad, H, diagonal, f, f_min."""
     return list(rule.needs) + ["f_min"] * any(field.name == "f_min" for field in fields(rule))  # type: ignore[arg-type]
 
 

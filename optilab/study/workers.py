@@ -1,4 +1,4 @@
-"""Where the tasks of a study run: in processes of this machine, or at the workers of a dask scheduler.
+"""Workers for the tasks of a study: processes of this machine, or the workers of a dask scheduler.
 
 A task is a call of `optilab.train.worker` in plain data, its answer is a mapping; the files of a trial are written by
 its worker, in the directory of the study. A trial whose worker died is begun again by the study, and resumes.
@@ -171,7 +171,7 @@ class Process:
 
 
 def _ready(processes: Iterable[Process]) -> list[Process]:
-    """Those that have answered or ended, after a moment at most."""
+    """The processes that have answered or ended, after a moment at most."""
     with selectors.DefaultSelector() as selector:
         for process in processes:
             selector.register(process, selectors.EVENT_READ, process)
@@ -217,7 +217,7 @@ _starting = threading.Lock()
 
 
 def _template() -> _Template:
-    """That of this process, for its working directory, environment and modules; it is kept for further studies."""
+    """The template of this process, for its directory, environment and modules; it stays for further studies."""
     # Modules come from where this process has them, and threads would be lost by a fork.
     path = os.pathsep.join(map(str, sys.path))
     directory, environment = os.getcwd(), {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
