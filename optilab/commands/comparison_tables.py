@@ -208,7 +208,7 @@ def verdict(side: "RunComparison") -> str:
 
 def verdict_parts(side: "RunComparison") -> tuple[str, str]:
     """The claim of the verdict, and what limits it."""
-    from optilab.study.comparison import learned_nothing
+    from optilab.study.comparison import no_better_than_chance
 
     claim, rest = claim_and_rest(side)
     if (
@@ -216,7 +216,7 @@ def verdict_parts(side: "RunComparison") -> tuple[str, str]:
         and side.comparison.chosen
         and len(side.comparison.order) > 1
         and not side.unreached
-        and not learned_nothing([own.outcomes for own in side.candidates], side.measure.rises)
+        and not no_better_than_chance([own.outcomes for own in side.candidates], side.measure.rises)
     ):
         rest += more_advice(side.comparison, "seeds", dict(enumerate(_labels(side))))
     return claim, rest
@@ -340,7 +340,7 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
     None where no row has an outcome, and for loops that were watched.
     """
     from optilab.config.study import MAX_SEEDS
-    from optilab.study.comparison import learned_nothing
+    from optilab.study.comparison import no_better_than_chance
     from optilab.study.groups import asked_of
     from optilab.study.sweep import new_seeds
 
@@ -350,7 +350,7 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
     better = [row.key for row in found.ranked if row.verdict == "better"]
     best = side.candidates[[*better, *found.order][0]].groups[0]
     diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
-    if learned_nothing([candidate.outcomes for candidate in side.candidates], side.measure.rises):
+    if no_better_than_chance([candidate.outcomes for candidate in side.candidates], side.measure.rises):
         return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = side.measure.at == "last" and side.measure.target is None and not side.problems

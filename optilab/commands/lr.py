@@ -84,16 +84,16 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
         from optilab.study import rates
         from optilab.study.claims import judge_claims, of_rate, require_judgeable
 
-        if found := next((change for change in self.changes if change.key == "optimizer.lr"), None):
-            terminal.note(f"{found.where} changes nothing here: lr finds the learning rate")
+        if rate := next((change for change in self.changes if change.key == "optimizer.lr"), None):
+            terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")
         require_judgeable(claims, [asked.name])
         ramp = rates.rate_ramp(asked.optimizer, self.steps)
         dataset = studies.dataset_of(asked.data)
-        config = [self.config if isinstance(self.config, str) else asked.name]
+        argument = self.config if isinstance(self.config, str) else asked.name
         test = range_test(asked, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)
         answer = LabRate(
-            replace(self.call("lr", *CHANGES), arguments=config),
+            replace(self.call("lr", *CHANGES), arguments=[argument]),
             asked,
             test,
             {} if in_set else {"epochs": asked.epochs},
@@ -151,7 +151,7 @@ class LabRate(Answer):
 
     @property
     def headline(self) -> str:
-        return unmoved(self.test) if self.rate is None else f"recommended: {_key(self)} {self.rate:g}"
+        return no_rate_message(self.test) if self.rate is None else f"recommended: {_key(self)} {self.rate:g}"
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -175,7 +175,7 @@ class LabRate(Answer):
         yield rates_chart(test)
         yield ""
         if test.rate is None:
-            yield Sentence(unmoved(test), "yellow")
+            yield Sentence(no_rate_message(test), "yellow")
         else:
             yield Sentence(self.headline, "bold")
             yield _evidence(test)
@@ -226,7 +226,7 @@ class LabRate(Answer):
                 "steps": len(test.losses),
                 "low": test.ramp.rates[0],
                 "high": test.ramp.rates[-1],
-                "guessing": test.guessing,
+                "guessing": test.chance_loss,
                 "lowest_loss": test.floor,
                 "half": test.half,
                 "steepest": test.steepest,
@@ -240,7 +240,7 @@ class LabRate(Answer):
         """The recommendation and nothing else, for `--lr $(optilab lr ... --quiet)`; on stderr why there is none, or
         why it is doubtful."""
         if self.rate is None:
-            terminal.note(unmoved(self.test))
+            terminal.note(no_rate_message(self.test))
         else:
             yield f"{self.rate:g}"
         for doubt in _doubts(self.test):
@@ -251,15 +251,15 @@ class LabRate(Answer):
         return rates_chart(self.test, self.config.name)
 
 
-def unmoved(test: "RangeTest") -> str:
+def no_rate_message(test: "RangeTest") -> str:
     """A sentence that says why there is no recommendation, and what may help."""
-    from optilab.study.rates import MOVED
+    from optilab.study.rates import MAX_MOVED_LOSS
 
     span = f"lr {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
     return (
-        f"the network does not move: from {span} the loss never falls below {MOVED:.0%} of the chance level, "
-        f"{test.guessing:.4g}; no recommendation. Some networks move only after thousands of steps at one rate, which "
-        "trainings of more epochs show"
+        f"the network does not move: from {span} the loss never falls below {MAX_MOVED_LOSS:.0%} of the chance level, "
+        f"{test.chance_loss:.4g}; no recommendation. Some networks move only after thousands of steps at one rate, "
+        "which trainings of more epochs show"
     )
 
 
@@ -284,7 +284,7 @@ MEMORIZED = 0.02
 
 def _memorized(test: "RangeTest") -> bool:
     """True if the images were learned before the rates became large: the loss does not show which are too large."""
-    return test.rate is not None and test.diverging is None and test.floor < MEMORIZED * test.guessing
+    return test.rate is not None and test.diverging is None and test.floor < MEMORIZED * test.chance_loss
 
 
 def _doubts(test: "RangeTest") -> list[str]:
@@ -293,11 +293,11 @@ def _doubts(test: "RangeTest") -> list[str]:
 
     steps, doubts = len(test.ramp.rates), []
     if steps < rates.STEPS:
-        what = (
+        effect = (
             "a network that trains may not move" if test.rate is None else "the rate may be several times too high"
         )
         doubts.append(
-            f"{steps} steps are few for a range test, and {what}; use --steps {rates.STEPS}, or confirm with seeds"
+            f"{steps} steps are few for a range test, and {effect}; use --steps {rates.STEPS}, or confirm with seeds"
         )
     if _memorized(test):
         doubts.append(
@@ -313,7 +313,7 @@ def _evidence(test: "RangeTest") -> str:
     return (
         f"the middle of the valley on a log scale: half of the gain is made at {test.half:.2g}, {rise}; the loss falls "
         f"fastest at {test.steepest:.2g} and is lowest at {test.lowest:.2g} ({test.floor:.3g}; chance level "
-        f"{test.guessing:.3g})"
+        f"{test.chance_loss:.3g})"
     )
 
 
@@ -331,11 +331,11 @@ def rates_chart(test: "RangeTest", title: str = "") -> Chart:
 def _curve(test: "RangeTest") -> Panel:
     import numpy as np
 
-    low, high = float(test.smooth.min()), 1.1 * max(test.guessing, float(test.smooth[0]))
+    low, high = float(test.smooth.min()), 1.1 * max(test.chance_loss, float(test.smooth[0]))
     low -= 0.05 * (high - low)
     marks: list[Mark] = [
         Points(test.rates, test.losses, "dot", 0, detail=True),
-        Threshold(test.guessing, name="chance level"),
+        Threshold(test.chance_loss, name="chance level"),
         Polyline(test.rates, test.smooth, 0, width=2.0),
     ]
     for name in (*PLACES[:2], "lowest", PLACES[2]):

@@ -99,11 +99,11 @@ class TrainingRace(StudyOptions, RaceOptions, RaceConfig):
 
     def _source(self, place: Place) -> tuple[Tree, str | None]:
         """The trainings of `on`, or the study that is repeated or continued."""
-        from optilab.study.search_space import ON_NETWORKS
+        from optilab.study.search_space import NETWORK_KEYS
 
         if self.on is None:
             return studies.source("race --on", self, None, place)
-        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(ON_NETWORKS, True)
+        started = {"algos": algorithms(NETWORK_ALGOS), "finalists": FINALISTS} | dict.fromkeys(NETWORK_KEYS, True)
         on = self.model_dump(mode="json", include={"on"})["on"]
         return Tree.of(started | {"on": on}, ""), self.name
 
@@ -123,28 +123,28 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         return (FunctionRace, TrainingRace)
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
+    def of(cls, values: Mapping[str, Any], typed: bool = False) -> Request:  # type: ignore[override]
         """A race on trainings where one of these says so."""
-        if given.get("config") is not None:
-            raise UsageError(f"expected optimizers, got the config {shown(given['config'])} (--on)")
-        trains = any(given.get(name) is not None for name in ("on", "file", "resume"))
+        if values.get("config") is not None:
+            raise UsageError(f"expected optimizers, got the config {shown(values['config'])} (--on)")
+        trains = any(values.get(name) is not None for name in ("on", "file", "resume"))
         race, other = (TrainingRace, cls) if trains else (cls, TrainingRace)
         if wrong := [
             option.flag if typed else name
             for name, option in options(other).items()
-            if name in given.keys() - options(race).keys()
+            if name in values.keys() - options(race).keys()
         ]:
             verb = "apply" if wrong[1:] else "applies"
             raise UsageError(
                 f"{listed(wrong)} {verb} only {'without' if trains else 'with'} {'--on' if typed else 'on'}"
             )
-        return TrainingRace.of(given, typed) if trains else super().of(given, typed)
+        return TrainingRace.of(values, typed) if trains else super().of(values, typed)
 
     def run(self, place: Place) -> "LabRace":
         asked = FunctionRaceConfig.model_validate(
             {name: getattr(self, name) for name in FunctionRaceConfig.model_fields}
         )
-        answer = found_on_functions(asked, self, place)
+        answer = race_on_functions(asked, self, place)
         self.save(answer)
         return answer
 
@@ -152,7 +152,7 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 # --- on test functions --------------------------------------------------------------------------------------
 
 
-def found_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
+def race_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
     """The race that `asked` describes. UsageError for names that do not exist, and for what cannot race."""
     algos = ",".join(asked.algos or ALGOS.split(","))
     names = ",".join(asked.functions or FUNCTIONS.split(","))

@@ -78,11 +78,11 @@ class RemedyAnswer(EndedStudy):
 
     def blocks(self) -> Iterable[Block]:
         """The results, the best first, and the smallest change that fixes the network."""
-        shown = self.table()
+        table = self.table()
         yield Sentence(self.heading, "bold")
         yield ""
-        yield Table(shown.columns, shown.rows)
-        yield Sentence("\n".join(map(str, shown.notes)), "dim")
+        yield Table(table.columns, table.rows)
+        yield Sentence("\n".join(map(str, table.notes)), "dim")
         yield ""
         style = "green" if self.fix else "yellow" if self._ended else "red"
         yield from (Sentence(text, style) for text in self._sentences)
@@ -99,7 +99,7 @@ class RemedyAnswer(EndedStudy):
                 "verdict": result.verdict,
                 "ratio": result.ratio,
                 "time": result.seconds,
-                "change": result.variant.misfit or result.variant.sets,
+                "change": result.variant.incompatibility or result.variant.sets,
             }
             for result in ranked
         ]
@@ -170,7 +170,7 @@ class RemedyAnswer(EndedStudy):
                     "verdict": result.verdict or None,
                     "gradient_ratio": result.ratio,
                     "seconds": result.seconds,
-                    "state": result.variant.misfit or result.state,
+                    "state": result.variant.incompatibility or result.state,
                 }
                 for result in self.results
             ],

@@ -91,7 +91,7 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
                 terminal.note(note)
         else:
             found = listing.lines(entries)
-        lines = listing.select(found, conditions, self.sort)
+        lines = listing.filter_entries(found, conditions, self.sort)
         if unreadable and not self.quiet:
             terminal.note(_skipped(unreadable, place.folder))
         empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
@@ -541,7 +541,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
         age = None if text is None else runs.age(text, "--older-than")
         paths = runs.select(place.folder, names, age)
         for path in paths:
-            runs.require_ours(path)
+            runs.require_made_by_optilab(path)
         if paths and not self.yes:
             _confirm(paths)
         for path in paths:

@@ -67,7 +67,7 @@ def written(request: StudyOptions, tree: Tree) -> Any:
     return build(request.STUDY, tree)
 
 
-def placed(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
+def with_location(tree: Tree, call: Callable[..., Any], *arguments: Any) -> Any:
     """The result of `call`; errors of what stands in a study's file get its line."""
     try:
         return call(*arguments)
@@ -125,8 +125,8 @@ def answered(
     from optilab.study.claims import judge_claims, of_study
 
     tree, name = source
-    asked = placed(tree, plans.resolve, written(request, tree), request.changes)
-    spec = placed(tree, plans.plan, asked)
+    asked = with_location(tree, plans.resolve, written(request, tree), request.changes)
+    spec = with_location(tree, plans.plan, asked)
     of = getattr(asked, "name", None) or asked.config.name
     name = runs.chosen_name(name, f"{of}-{label}")
     if request.dry_run:
@@ -160,7 +160,7 @@ def run(spec: "StudySpec", name: str, request: JobOptions, place: Place) -> "Stu
     if best is None or (how.fail_fast and ran.code):
         return ran
     inside = replace(place, folder=ran.path, argv=runs.read_study(ran.path).manifest["argv"])
-    return replace(ran, confirmation=run(best, runs.CONFIRMED, request, inside))
+    return replace(ran, confirmation=run(best, runs.CONFIRMED_DIRECTORY, request, inside))
 
 
 def _require_possible(spec: "StudySpec", path: Path) -> None:
@@ -264,10 +264,10 @@ class TerminalView:
 
 def announcement(shape: str, cost: "Cost") -> str:
     """The trials of a study and their estimated cost: `54 trials: 9 values of optimizer.lr x 3 seeds, ...`."""
-    all_alike = cost.epochs == cost.longest * cost.trials
+    same_length = cost.epochs == cost.longest * cost.trials
     each = (
         f"{plural(cost.longest, 'epoch')}{' each' * (cost.trials > 1)}"
-        if all_alike
+        if same_length
         else f"up to {cost.longest:,} epochs"
     )
     parts = [f"{plural(cost.trials, 'trial')}: {shape}, {each}"]

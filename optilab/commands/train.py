@@ -380,12 +380,12 @@ class SeedsAnswer(EndedStudy):
     def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
         from optilab.diagnose import of_run, verdict
-        from optilab.study.measure import outcome, spread
+        from optilab.study.measure import mean_and_std, outcome
 
         records = self.records
         outcomes = {record.manifest["seed"]: outcome(own) for record in records if (own := record.rows())}
         if outcomes:
-            spreads = spread(list(outcomes.values()))
+            spreads = mean_and_std(list(outcomes.values()))
             table = [(str(seed), *map(decimals, own.values())) for seed, own in outcomes.items()]
             if len(outcomes) > 1:
                 table.append(("mean", *(decimals(value.mean) for value in spreads.values())))
@@ -401,7 +401,7 @@ class SeedsAnswer(EndedStudy):
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
-        from optilab.study.measure import outcome, spread
+        from optilab.study.measure import mean_and_std, outcome
 
         records = self.records
         facts = [
@@ -409,7 +409,7 @@ class SeedsAnswer(EndedStudy):
             for one in records
         ]
         outcomes = [outcome(one["rows"]) for one in facts if one["rows"]]
-        summary = {key: value._asdict() for key, value in spread(outcomes).items()} if outcomes else {}
+        summary = {key: value._asdict() for key, value in mean_and_std(outcomes).items()} if outcomes else {}
         return {"run": str(self.path), "runs": facts, "summary": summary}
 
 

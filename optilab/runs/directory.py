@@ -50,12 +50,12 @@ from optilab.runs.record import (
     STUDY,
     TRIALS,
     Record,
-    asked_digest,
     config_digest,
-    is_ours,
     read,
     read_entry,
     read_study,
+    request_digest,
+    was_made_by_optilab,
 )
 from optilab.runs.tables import read_records, read_timings, record_line
 
@@ -285,18 +285,18 @@ def _manifest(name: str, facts: Mapping[str, Any], files: Mapping[str, Any]) -> 
 
 def reopen(path: Path) -> tuple[Run, "Record"]:
     """Lock a run that no process is writing, to continue it. RunError if a process is."""
-    for own in ("run.lock", "checkpoints"):
-        if (path / own).is_symlink():
-            raise RunError(f"{path / own} is a link; a run's files are its own: put a copy in its place")
+    for name in ("run.lock", "checkpoints"):
+        if (path / name).is_symlink():
+            raise RunError(f"{path / name} is a link; a run's files are its own: put a copy in its place")
     lock = hold(path, WAIT_SECONDS)
     with _undone_by(lock.release):
         record = read(path)  # only now: the process that held the lock may have written until it released it
     return Run(path, record.manifest, lock), record
 
 
-def require_ours(path: Path) -> None:
+def require_made_by_optilab(path: Path) -> None:
     """RunError for a directory that optilab did not make."""
-    if not is_ours(path):
+    if not was_made_by_optilab(path):
         raise RunError(f"{path} is not a run of optilab, or its manifest is damaged; nothing was removed")
 
 
@@ -306,7 +306,7 @@ def remove(path: Path) -> None:
     RunError if optilab did not make it, or while a process writes it or one of its runs. SystemFailure, before anything
     is changed, where something in it may not be deleted.
     """
-    require_ours(path)
+    require_made_by_optilab(path)
     inner = [Path(folder) for folder, _, _ in os.walk(path)]
     folders = (path.parent, *inner)
     if shut := next((folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)), None):
@@ -348,10 +348,10 @@ def keep_checkpoints(path: Path, keep: str, best: int | None) -> None:
     Where the best epoch has no checkpoint, the last one stays.
     """
     there = checkpoints(path)
-    kept = {"all": there, "none": []}.get(keep, there[:1])
+    remaining = {"all": there, "none": []}.get(keep, there[:1])
     if keep == "best":
-        kept = [pair for pair in there if pair[0] == best] or kept
-    for _, file in set(there) - set(kept):
+        remaining = [pair for pair in there if pair[0] == best] or remaining
+    for _, file in set(there) - set(remaining):
         with contextlib.suppress(OSError):  # a checkpoint too many costs only space
             file.unlink()
 
@@ -405,7 +405,7 @@ class OpenStudy:
         The manifest has the checksums of the new study.yaml and of the one before: a kill may leave either.
         """
         before = read_study(self.path).asked
-        self.update(**facts, asked=list(dict.fromkeys(map(asked_digest, (asked, before)))))
+        self.update(**facts, asked=list(dict.fromkeys(map(request_digest, (asked, before)))))
         write_atomic(self.path / STUDY, asked)
 
     def update(self, **facts: Any) -> None:
@@ -466,7 +466,7 @@ def open_study(folder: Path, name: str, asked: bytes, manifest: Mapping[str, Any
     if path.exists() or path.is_symlink():
         _require_continuable(path, manifest["command"])
     else:
-        facts = {**manifest, "status": "running", "asked": [asked_digest(asked)]}
+        facts = {**manifest, "status": "running", "asked": [request_digest(asked)]}
         publish(
             stage(folder, {STUDY: asked, MANIFEST: json_bytes(_manifest(name, facts, {})), "run.lock": b""}), path
         )

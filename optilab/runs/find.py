@@ -17,7 +17,7 @@ from optilab.errors import (
     did_you_mean,
     shown,
 )
-from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_plain, read_entry
+from optilab.runs.record import CONFIG, MANIFEST, STUDY, Record, Study, directories, is_safe_name, read_entry
 from optilab.words import listed
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -88,15 +88,15 @@ def locate(folder: Path, name: str, command: str | None = None) -> Path:
             raise RunError(f"{path} is a link to {os.path.realpath(path)}; expected a run")
         if os.path.isdir(path) and (_NAME.fullmatch(name) or _was_made(path)):
             return path
-    elif _is_inside(folder, where) and is_plain(last) and _is_file(path / MANIFEST):
+    elif _is_inside(folder, where) and is_safe_name(last) and _is_file(path / MANIFEST):
         return path
     if name == LATEST:
         return _latest(folder, command)
     path = Path(name if last not in ("", "..", ".") else os.path.abspath(name))  # `.` has no name of its own
     if name and _is_file(path / MANIFEST) and not path.is_symlink():
         return path
-    beside = [place for place in (study, Path(where or folder)) if os.path.isdir(place)][:1]
-    there = [os.path.join(where, e.name) for place in beside for e in directories(place) if _was_made(e)]
+    searched = [place for place in (study, Path(where or folder)) if os.path.isdir(place)][:1]
+    there = [os.path.join(where, e.name) for place in searched for e in directories(place) if _was_made(e)]
     few = f"; expected {listed(there, 'or')}" if 0 < len(there) < 5 else _missing(folder)
     near = did_you_mean(name, there if where else [LATEST, *there]) if there else ""
     kind = UsageError if re.search(r"[/*?\[]", name) or _is_file(Path(name)) else RunError

@@ -36,7 +36,7 @@ PLAN = "plan.jsonl"
 """A line for each trial of a study, before it runs: its name, settings, seed and checksum."""
 TRIALS = "trials.csv"
 """A row for each trial that has ended, with its outcome; written at the end of the study, and read by no command."""
-CONFIRMED = "confirmed"
+CONFIRMED_DIRECTORY = "confirmed"
 """The study inside a sweep that trains its best settings again, from new seeds."""
 
 STATUSES = ("done", "diverged", "stopped", "failed")
@@ -60,18 +60,18 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 """Types of the manifest's entries that are read; `data.train` is an entry of the mapping `data`."""
 
 
-def root(folder: str | os.PathLike[str] | None, given_as: str = "--runs-dir") -> Path:
+def root(folder: str | os.PathLike[str] | None, argument: str = "--runs-dir") -> Path:
     """The directory of runs: the given one, else OPTILAB_RUNS, else ./runs. UsageError for anything else."""
     if not isinstance(folder, str | os.PathLike | None):
-        raise UsageError(f"expected the directory of the runs, got {shown(folder)}", given_as)
+        raise UsageError(f"expected the directory of the runs, got {shown(folder)}", argument)
     path = Path(folder or os.environ.get("OPTILAB_RUNS") or "runs")
     if os.path.isfile(path):  # whatever the path is
-        where = given_as if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
+        where = argument if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
         raise UsageError(f"{path} is a file; expected the directory of the runs", where)
     return path
 
 
-def in_folder(path: Path) -> dict[str, Any]:
+def directory_option(path: Path) -> dict[str, Any]:
     """The option of a command that names the run or study at `path`; none where it is in the usual directory."""
     return {} if path.parent == root(None) else {"runs_dir": path.parent}
 
@@ -80,17 +80,17 @@ def resume_command(path: Path, how: str = "resume", command: str = "train", **op
     """The command that continues the run or study at `path`, a confirmation with its sweep; `how` may also be
     `fork`."""
     path = sweep_of(path) or path
-    return Call(command, options={how: path.name, **in_folder(path), **options})
+    return Call(command, options={how: path.name, **directory_option(path), **options})
 
 
 def sweep_of(path: Path) -> Path | None:
     """The sweep whose best settings the study at `path` trains again; None where it is not a confirmation."""
-    return path.parent if path.name == CONFIRMED and os.path.lexists(path.parent / STUDY) else None
+    return path.parent if path.name == CONFIRMED_DIRECTORY and os.path.lexists(path.parent / STUDY) else None
 
 
 def name_of(path: Path) -> str:
     """The name of a run or study, of a confirmation with that of its sweep: `lr-sweep/confirmed`."""
-    return f"{sweep.name}/{CONFIRMED}" if (sweep := sweep_of(path)) else path.name
+    return f"{sweep.name}/{CONFIRMED_DIRECTORY}" if (sweep := sweep_of(path)) else path.name
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Entry:
     def name(self) -> str:
         return self.path.name
 
-    def read_asked(self) -> bytes:
+    def read_request(self) -> bytes:
         """The content of FILE now. CheckpointError if it is missing or damaged."""
         try:
             return read_regular(self.path / self.FILE, _CONFIG_BYTES)
@@ -136,11 +136,11 @@ class Record(Entry):
 
     @property
     def config(self) -> bytes:
-        """config.yaml; see `read_asked`."""
-        return self.read_asked()
+        """config.yaml; see `read_request`."""
+        return self.read_request()
 
     @property
-    def as_started(self) -> dict[str, Any] | None:
+    def verified_config(self) -> dict[str, Any] | None:
         """The config, where neither config.yaml nor the manifest has another than the run was started with; it need not
         be parsed then. None where one has, and for runs of earlier versions.
         """
@@ -185,13 +185,13 @@ class Study(Entry):
 
     @property
     def asked(self) -> bytes:
-        """study.yaml; see `read_asked`."""
-        return self.read_asked()
+        """study.yaml; see `read_request`."""
+        return self.read_request()
 
     def require_unedited(self) -> None:
         """RunError if study.yaml is not the one that the study's command wrote."""
         written = self.manifest.get("asked")
-        if written and asked_digest(self.asked) not in written:
+        if written and request_digest(self.asked) not in written:
             raise RunError(f"{self.path / STUDY} was edited since the study was started")
 
     @property
@@ -203,7 +203,7 @@ class Study(Entry):
     @property
     def confirmation(self) -> Path | None:
         """The study of its best settings, trained again from new seeds; None without."""
-        path = self.path / CONFIRMED
+        path = self.path / CONFIRMED_DIRECTORY
         return path if os.path.lexists(path / STUDY) else None
 
     @property
@@ -211,7 +211,7 @@ class Study(Entry):
         """A note on where the trials are that confirm its best settings."""
         if not self.confirmation:
             return []
-        compare = Call("runs compare", [f"{self.name}/{CONFIRMED}"], in_folder(self.path))
+        compare = Call("runs compare", [f"{self.name}/{CONFIRMED_DIRECTORY}"], directory_option(self.path))
         return [f"{self.name}: the best settings were trained again from new seeds: {compare}"]
 
     def planned(self) -> dict[str, Row]:
@@ -224,7 +224,7 @@ class Study(Entry):
         file = self.path / (TRIALS if earlier else PLAN)
         lines = read_table(file) if earlier else read_lines(file)
         for number, line in enumerate(lines, start=1 + earlier):
-            if not is_plain(line.get("trial")) or line.get("status") not in (None, *STATUSES):
+            if not is_safe_name(line.get("trial")) or line.get("status") not in (None, *STATUSES):
                 got = f"{shown(line.get('trial'))} and {shown(line.get('status'))}"
                 raise DataError(f"{file}:{number}: expected the name and the status of a trial, got {got}")
         if self.state == "done" and len(lines) < self.manifest.get("trials", 0):
@@ -319,7 +319,7 @@ def directories(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def is_plain(name: Any) -> bool:
+def is_safe_name(name: Any) -> bool:
     """True for the name of an entry of a directory, which does not lead out of it."""
     return isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
 
@@ -359,7 +359,7 @@ def read_entry(path: Path) -> Record | Study:
 def _whole(entry: E) -> E:
     """The entry; CheckpointError where what was asked is missing or damaged."""
     if not is_regular(entry.path / entry.FILE, _CONFIG_BYTES):
-        entry.read_asked()  # raises what is wrong with it
+        entry.read_request()  # raises what is wrong with it
     return entry
 
 
@@ -368,12 +368,12 @@ def config_digest(written: bytes, config: Mapping[str, Any]) -> str:
     return hashlib.sha256(written + json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def asked_digest(asked: bytes) -> str:
+def request_digest(asked: bytes) -> str:
     """The checksum of study.yaml in the manifest of its study."""
     return hashlib.sha256(asked).hexdigest()
 
 
-def is_ours(path: Path) -> bool:
+def was_made_by_optilab(path: Path) -> bool:
     """True if optilab made this directory: its manifest has the keys that optilab writes into every manifest."""
     try:
         return _is_manifest(read_json(path / MANIFEST, _MANIFEST_BYTES))

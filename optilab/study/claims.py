@@ -22,7 +22,7 @@ from optilab.errors import UsageError, shown, unknown
 from optilab.runs import Record, Row, Study, read_study, sweep_of
 from optilab.runs.metrics import TESTED
 from optilab.study.groups import Group, axes_of, groups, settings
-from optilab.study.judge import judge, level_after
+from optilab.study.judge import alpha, judge
 from optilab.study.measure import Measure, Missing, values_of
 from optilab.words import plural
 
@@ -151,11 +151,11 @@ def of_mean(
     """A claim about the mean of all seeds. That of the best group allows for its choice by these numbers.
 
     The best of k groups is judged as each of them would have been, so that by luck not one of them in 20 (at 0.95)
-    passes: with 1/k of the error (Bonferroni). One that was judged before: see `level_after`.
+    passes: with 1/k of the error (Bonferroni). One that was judged before: see `alpha`.
     """
     assert claim.confidence is not None
     bound, count, mean = float(claim.bound), len(values), fmean(values.values())
-    level = level_after(looks, (1 - claim.confidence) / best_of)
+    level = alpha(looks, (1 - claim.confidence) / best_of)
     row = judge({"mean": values, "bound": dict.fromkeys(values, bound)}, claim.rises, "bound", level).rows[0]
     limits = Measure(claim.metric).limits
     contrast = row.difference

@@ -10,7 +10,7 @@ from optilab.errors import UsageError, did_you_mean, shown
 from optilab.runs import Record
 from optilab.study.diff import circumstances, varying
 from optilab.study.groups import (
-    DATA,
+    DATA_DIGEST,
     NOT_SETTINGS,
     Group,
     Grouping,
@@ -21,7 +21,7 @@ from optilab.study.groups import (
     short,
     text,
 )
-from optilab.study.judge import Comparison, confidence_of, judge, level_after
+from optilab.study.judge import Comparison, alpha, confidence_of, judge
 from optilab.study.measure import GroupValues, Measure, length, values_of
 from optilab.words import plural, some
 
@@ -29,7 +29,7 @@ MIN_SKILL = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
 FEW = 3
 """Runs that a note names."""
-VALIDATED_ON = ("data.dataset", DATA, "data.holdout", "replay.split_seed")
+VALIDATED_ON = ("data.dataset", DATA_DIGEST, "data.holdout", "replay.split_seed")
 """Settings that choose the images a run is validated on."""
 
 
@@ -95,7 +95,7 @@ def compare_runs(
     `by` names the keys, sections or words of labels (`lr`) that tell rows apart; each row is then averaged over the
     settings that differ otherwise and that all rows have. With `best` each row has at each seed the setting that is the
     best of its own on the other seeds. `left_out` has a note for each run that is not among them. `looks`: how often
-    their study was compared before; see `level_after`. `labels` rename rows; see `relabeled`. UsageError for keys,
+    their study was compared before; see `alpha`. `labels` rename rows; see `relabeled`. UsageError for keys,
     names and metrics that do not exist; see also `groups` and `values_of`.
     """
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
@@ -118,15 +118,15 @@ def compare_runs(
     diverged = {i: row.outcomes.diverged for i, row in enumerate(rows)}
     comparison = None
     if any(outcomes.values()):
-        comparison = judge(outcomes, measure.higher, reference, level_after(looks), diverged, measure.limits)
+        comparison = judge(outcomes, measure.higher, reference, alpha(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
-    side = RunComparison(measure, grouping, tuple(rows), comparison, best, tuple(problems), around, ())
-    return replace(side, notes=(*left_out, *_notes(side, looks)))
+    result = RunComparison(measure, grouping, tuple(rows), comparison, best, tuple(problems), around, ())
+    return replace(result, notes=(*left_out, *_notes(result, looks)))
 
 
 def looked_before(looks: int, how: str = "with other trainings") -> str:
     """The note below a table that was compared before."""
-    times, confidence = "once" if looks == 1 else f"{looks} times", confidence_of(level_after(looks))
+    times, confidence = "once" if looks == 1 else f"{looks} times", confidence_of(alpha(looks))
     return (
         f"compared {times} before {how}, and each comparison is another chance of a false verdict: "
         f"verdicts and their intervals are at {confidence} now"
@@ -183,8 +183,8 @@ def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
         names = {".".join(path[:n]) for path in paths for n in range(min(len(path), 2), len(path) + 1)}
         near = did_you_mean((lost or by)[0], [*named, *sorted(names)])
         near = near or (f"; what differs: {', '.join(differing)}" if differing else "; nothing differs")
-        what = "no such setting" if lost else "the same in all runs"
-        raise UsageError(f"--by {','.join(lost or by)}: {what}{near}")
+        problem = "no such setting" if lost else "the same in all runs"
+        raise UsageError(f"--by {','.join(lost or by)}: {problem}{near}")
     return keys, [key for key in differing if key not in keys]
 
 
@@ -230,11 +230,11 @@ def _named(rows: Sequence[ComparedRuns], name: str) -> int:
 # --- notes -------------------------------------------------------------------------------------------------
 
 
-def _notes(side: RunComparison, looks: int) -> list[str]:
+def _notes(result: RunComparison, looks: int) -> list[str]:
     """Limits of a comparison, as notes: on its rows, the settings that they do not share, its measure, its seeds, those
     that diverged or are left out, and earlier comparisons."""
-    grouping, rows, measure, comparison = side.grouping, side.candidates, side.measure, side.comparison
-    settings = plural(len(side.problems), "other setting")
+    grouping, rows, measure, comparison = result.grouping, result.candidates, result.measure, result.comparison
+    settings = plural(len(result.problems), "other setting")
     data = [key for key in VALIDATED_ON if key in grouping.differing]
     lengths = sorted({_epochs(group) for group in grouping.groups}) if "epochs" in grouping.differing else [0]
     compared = {
@@ -243,24 +243,24 @@ def _notes(side: RunComparison, looks: int) -> list[str]:
         "area": "longer runs had more epochs",
     }
     advice = compared.get(str(measure.at)) if measure.target is None else None
-    exact = [key for key in side.circumstances if key.startswith(("numerics.", "versions.torch"))]
+    exact = [key for key in result.circumstances if key.startswith(("numerics.", "versions.torch"))]
     optimistic = measure.at == "best" and measure.metric.startswith("val_")
     chosen = "" if comparison is None or comparison.chosen else " or without this baseline"
     notes = [
         (len(rows) < 2, "one group: nothing to compare with; a group differs in nothing but the seed"),
         (
-            side.best,
+            result.best,
             f"each row shows the best of its {settings.removesuffix('s')}s, chosen for each seed by the other seeds",
         ),
         (
-            side.problems and not side.best,
+            result.problems and not result.best,
             f"each row is the mean over {settings}; verdicts hold for these settings, with the seeds as the sample",
         ),
         (data, f"the outcomes are measured on different images ({some(data, 6)})"),
         (len(lengths) > 1 and advice, f"not the same epochs: {some([*map(text, lengths)], 6)}; {advice}"),
         (exact, f"equal seeds do not give equal digits ({some(exact, 6)})"),
         (
-            learned_nothing([row.outcomes for row in rows], measure.rises),
+            no_better_than_chance([row.outcomes for row in rows], measure.rises),
             "no row is better than chance: more seeds will hardly help",
         ),
         (
@@ -268,7 +268,7 @@ def _notes(side: RunComparison, looks: int) -> list[str]:
             "the best epoch is chosen on the images that it is measured on, so its outcome is optimistic",
         ),
         *_seed_notes(rows, comparison),
-        *_trial_notes(side),
+        *_trial_notes(result),
         (looks and comparison, looked_before(looks, f"with other trainings{chosen}")),
     ]
     return [note for is_needed, note in notes if is_needed]
@@ -280,7 +280,7 @@ def _epochs(group: Group) -> int:
     return max(map(length, group.runs.values())) if asked is None else int(asked)
 
 
-def learned_nothing(rows: Sequence[GroupValues], rises: bool) -> bool:
+def no_better_than_chance(rows: Sequence[GroupValues], rises: bool) -> bool:
     """True if the mean of every row is worse than the chance level, or better by less than MIN_SKILL."""
     known = [(row.chance, row.values) for row in rows if row.values]
     sign = 1 if rises else -1
@@ -315,13 +315,13 @@ def _together(labels: Sequence[str]) -> str:
     return labels[0] if len(labels) == 1 else f"{len(labels)} rows"
 
 
-def _trial_notes(side: RunComparison) -> Iterator[tuple[Any, str]]:
+def _trial_notes(result: RunComparison) -> Iterator[tuple[Any, str]]:
     """Notes on the values that stand for diverged seeds, and on the runs that are left out."""
-    diverged = {row.label: len(row.outcomes.diverged) for row in side.candidates if row.outcomes.diverged}
-    seeds = sum(len(row.outcomes.values) for row in side.candidates if row.label in diverged)
-    what = "the chance level in differences and verdicts" if side.measure.target is None else "no target"
+    diverged = {row.label: len(row.outcomes.diverged) for row in result.candidates if row.outcomes.diverged}
+    seeds = sum(len(row.outcomes.values) for row in result.candidates if row.label in diverged)
+    value = "the chance level in differences and verdicts" if result.measure.target is None else "no target"
     count = f"{sum(diverged.values())} of {plural(seeds, 'seed')}"
-    yield diverged, f"{_together([*diverged])}: {count} diverged, which counts as {what}"
-    absent = [reason for row in side.candidates for reason in row.outcomes.absent.values()]
-    absent += [f"{record.name}: another run has the same settings and seed" for record in side.grouping.repeated]
+    yield diverged, f"{_together([*diverged])}: {count} diverged, which counts as {value}"
+    absent = [reason for row in result.candidates for reason in row.outcomes.absent.values()]
+    absent += [f"{record.name}: another run has the same settings and seed" for record in result.grouping.repeated]
     yield absent, f"left out: {some(absent, FEW)}"

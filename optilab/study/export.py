@@ -117,12 +117,12 @@ def table_file(file: str, where: str, force: bool) -> Path:
     return path
 
 
-def require(package: str, what: str, extra: str) -> None:
+def require(package: str, feature: str, extra: str) -> None:
     """UsageError that names the extra, if a package is not installed."""
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise UsageError(f"{what} needs {package}: pip install 'optilab[{extra}]'")
+        raise UsageError(f"{feature} needs {package}: pip install 'optilab[{extra}]'")
 
 
 def write(path: Path, rows: Rows) -> None:

@@ -105,12 +105,12 @@ def effects(outcomes: Outcomes) -> list[Effect]:
         single = np.array([_parts(values[..., [seed]], terms) for seed in range(len(seeds))])
         half = quantile(len(seeds) - 1, 0.05) * single.std(axis=0, ddof=1) / sqrt(len(seeds))
         intervals = [(max(0.0, p - h), min(1.0, p + h)) for p, h in zip(parts, half.tolist(), strict=True)]
-    found = []
+    ordered = []
     for term, part, interval in zip(terms, parts, intervals, strict=True):
         means: list[float] = values.mean(axis=tuple({*range(values.ndim)} - {*term})).tolist()
         pairs = zip(names[term[0]].values(), means, strict=True) if len(term) == 1 else ()
-        found.append(Effect(tuple(keys[axis] for axis in term), part, interval, tuple(pairs)))
-    return sorted(found, key=lambda effect: (len(effect.keys), -effect.part))
+        ordered.append(Effect(tuple(keys[axis] for axis in term), part, interval, tuple(pairs)))
+    return sorted(ordered, key=lambda effect: (len(effect.keys), -effect.part))
 
 
 def _parts(values: Floats, terms: Sequence[tuple[int, ...]]) -> list[float]:

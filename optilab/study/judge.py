@@ -68,7 +68,7 @@ def summarize(values: Sequence[float], level: float = 0.05, limits: Limits = UNL
     return Summary(n, mean, std, (max(limits[0], mean - half), min(limits[1], mean + half)) if std else None)
 
 
-def level_after(looks: int, level: float = 0.05) -> float:
+def alpha(looks: int, level: float = 0.05) -> float:
     """The level of a comparison that was made `looks` times before with other trainings: half of it each time.
 
     Each look is one more chance to err. The first one has the full level, because nobody knows then that others will
@@ -98,7 +98,7 @@ class Contrast:
     """Variance per block: over n it is the squared standard error. 0 where nothing varies, or for n = 1."""
     df: float
     paired: bool
-    won: float
+    win_rate: float
     """Fraction of the pairs in which the group is better, ties half; without pairs, of all combinations."""
     sign_flip_p: float
     """p of the sign-flip or permutation test (Fisher 1935), for a difference without variance."""
@@ -112,7 +112,7 @@ class Contrast:
             sign_flip_p = 2.0 ** (1 - n)
         else:
             samples = [*group.values()], [*base.values()]
-            gaps = [one - other for one in samples[0] for other in samples[1]]
+            gaps = [value - reference for value in samples[0] for reference in samples[1]]
             sizes, errors = [*map(len, samples)], [_variance(sample) / len(sample) for sample in samples]
             difference, n = fmean(samples[0]) - fmean(samples[1]), min(sizes)
             variance = n * sum(errors) if n > 1 else 0.0
@@ -123,8 +123,8 @@ class Contrast:
             sign_flip_p = (1 + (sizes[0] == sizes[1])) / comb(sum(sizes), sizes[0])
         if sqrt(variance / n) <= MIN_ERROR * abs(difference):
             variance = 0.0
-        won = fmean((sign * gap > 0) + (gap == 0) / 2 for gap in gaps)
-        return cls(difference, n, variance, df, paired, won, min(1.0, sign_flip_p) if difference else 1.0)
+        win_rate = fmean((sign * gap > 0) + (gap == 0) / 2 for gap in gaps)
+        return cls(difference, n, variance, df, paired, win_rate, min(1.0, sign_flip_p) if difference else 1.0)
 
 
 @dataclass(frozen=True)
@@ -172,17 +172,17 @@ class Family:
         tails = _special().stdtr([test.df, test.df * self.rows], t)
         return min(1.0, max(2 * float(tails[0]), 2 * self.pairs * float(tails[1])))
 
-    def more(self, test: Contrast) -> int | None:
+    def extra_blocks_needed(self, test: Contrast) -> int | None:
         """Further blocks of each group that find the difference in 8 of 10 cases, at the level of the next look."""
         if not (std := self.std(test)) or not test.difference:
             return None
-        effect, level = abs(test.difference) / std, level_after(1, self.level)
+        effect, level = abs(test.difference) / std, alpha(1, self.level)
 
-        def is_found(n: int) -> bool:
+        def is_significant(n: int) -> bool:
             df = test.df / (test.n - 1) * (n - 1)
             return effect * sqrt(n) >= detectable(self.critical(df, level), df, POWER_85)
 
-        n = bisect_left(range(MAX_MORE + 1), True, lo=test.n + 1, key=is_found)
+        n = bisect_left(range(MAX_MORE + 1), True, lo=test.n + 1, key=is_significant)
         return n - test.n if n <= MAX_MORE else None
 
 
@@ -321,7 +321,7 @@ def judge(
         rates = [len(failed[place]) / len(outcomes[place]) for place in (winner, loser)]
         p = family.p(test)
         different = p <= level and not (better and baseline is None) and rates[0] <= rates[1]
-        more = 0 if different else family.more(test)
+        more = 0 if different else family.extra_blocks_needed(test)
         if different and (ties := {*(improvable or {}).get(keys[loser], ())}):
             most = {b: sign * max(sign * v, sign * outcomes[winner].get(b, v)) for b, v in outcomes[loser].items()}
             raised = {b: most[b] if b in ties else v for b, v in outcomes[loser].items()}
@@ -331,7 +331,7 @@ def judge(
         interval = (max(-span, d - half), min(span, d + half)) if half else None
         verdicts[i] = verdict
         differences[i] = Difference(
-            test.n, test.paired, d, interval, test.won, p, family.raises(test), verdict, more
+            test.n, test.paired, d, interval, test.win_rate, p, family.raises(test), verdict, more
         )
     alone = tests and {*verdicts.values()} == {"worse"}
     verdicts[first] = "baseline" if baseline is not None else "best" if alone else "cannot tell"

@@ -81,8 +81,8 @@ def read_conditions(texts: Sequence[str]) -> list[Condition]:
 def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
     """The keys that `optimizer.lr`, `lr` or `model.norm` (short for `model.norm.name`) means among the `known` ones."""
     keys = dict.fromkeys(known)
-    usual = ELSEWHERE.get(key.lower(), key)
-    for name in (key, f"{key}.name", usual, f"{usual}.name"):
+    canonical = ELSEWHERE.get(key.lower(), key)
+    for name in (key, f"{key}.name", canonical, f"{canonical}.name"):
         if matches := [name] if name in keys else [k for k in keys if k.endswith(f".{name}")]:
             return matches
     there = ", ".join(result for result in RESULTS if result in keys)
@@ -171,14 +171,14 @@ def _changed(command: str, config: Mapping[str, Any], base: Mapping[str, Any]) -
     for `sgd`, without its betas. Without a base, those that are not the defaults."""
     entries = {key: str(value) for key, value in config.items() if key.endswith(".name")}
 
-    def is_usual(key: str, value: Any) -> bool:
+    def is_default(key: str, value: Any) -> bool:
         if key in HIDDEN or key.endswith(".sha256") or (key in base and base[key] == value):
             return True
         owners = [of for k, of in entries.items() if key.startswith(k.removesuffix("name")) and base.get(k) != of]
         defaults = [_defaults(command).get((key, of)) for of in (*owners, *([] if base else [""]))]
         return any(flow(value) == text or decimal(flow(value)) == decimal(text) for text in defaults if text)
 
-    return {key: value for key, value in config.items() if not is_usual(key, value)}
+    return {key: value for key, value in config.items() if not is_default(key, value)}
 
 
 # --- lines ----------------------------------------------------------------------------------------------------
@@ -230,26 +230,28 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     there = (study.path / name for name in study.planned() if name not in names)
     running = [_run(runs.read(path)) for path in there if path.is_dir()]
     for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
-        own = flat(line.config)
-        line.about.update({key: own[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in own})
+        settings = flat(line.config)
+        line.about.update({key: settings[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in settings})
     return ended + running, axes_of(rows)
 
 
-def select(found: Sequence[ListedRun], where: Sequence[Condition], sort: str | None) -> list[ListedRun]:
+def filter_entries(listed: Sequence[ListedRun], where: Sequence[Condition], sort: str | None) -> list[ListedRun]:
     """The lines that meet all conditions, by a key ascending, or descending with `-KEY`; those without it come last.
 
     UsageError for keys that no line has.
     """
-    if where and found:
-        known = dict.fromkeys(key for line in found for facts in (line.facts, *line.trials) for key in facts)
-        conditions = [replace(one, keys=full_keys("--where", one.keys[0], known)) for one in where]
-        found = [line for line in found if line.meets(conditions)]
-    if not (sort and found):
-        return list(found)
-    keys = full_keys("--sort", sort.removeprefix("-"), [name for line in found for name in line.facts])
-    values = [next((line.facts[key] for key in keys if line.facts.get(key) is not None), None) for line in found]
-    order = sorted(range(len(found)), key=lambda i: _rank(values[i]), reverse=sort.startswith("-"))
-    return [found[i] for i in sorted(order, key=lambda i: values[i] is None)]
+    if where and listed:
+        known = dict.fromkeys(key for line in listed for facts in (line.facts, *line.trials) for key in facts)
+        conditions = [
+            replace(condition, keys=full_keys("--where", condition.keys[0], known)) for condition in where
+        ]
+        listed = [line for line in listed if line.meets(conditions)]
+    if not (sort and listed):
+        return list(listed)
+    keys = full_keys("--sort", sort.removeprefix("-"), [name for line in listed for name in line.facts])
+    values = [next((line.facts[key] for key in keys if line.facts.get(key) is not None), None) for line in listed]
+    order = sorted(range(len(listed)), key=lambda i: _rank(values[i]), reverse=sort.startswith("-"))
+    return [listed[i] for i in sorted(order, key=lambda i: values[i] is None)]
 
 
 # --- one line ----------------------------------------------------------------------------------------------
@@ -281,10 +283,10 @@ def _study(study: Study) -> ListedRun:
     for key in ("val_acc", "best_val_acc"):
         if values := [trial[key] for trial in trials if key in trial]:
             about[key] = max(values)
-    own = [*axes_of(rows), "seed"]
-    axes = {key: len({str(row[key]) for row in rows}) for key in own if rows}
+    varied = [*axes_of(rows), "seed"]
+    axes = {key: len({str(row[key]) for row in rows}) for key in varied if rows}
     of_trials = [{key: v for key, v in trial.items() if key not in ("run", "command")} for trial in trials]
-    return ListedRun(about, _without(base, own), variant, study, axes, counts, of_trials)
+    return ListedRun(about, _without(base, varied), variant, study, axes, counts, of_trials)
 
 
 def _about(entry: Record | Study) -> dict[str, Any]:
@@ -299,9 +301,11 @@ def outcome_facts(row: Row) -> dict[str, Any]:
 
 
 def _trial_facts(row: Row) -> dict[str, Any]:
-    told = {key: v for key, v in row.items() if key not in ("trial", "digest", "status")}
+    columns = {key: v for key, v in row.items() if key not in ("trial", "digest", "status")}
     outcomes = ("_loss", "_acc", "epoch", "epochs")
-    facts = outcome_facts({k: v for k, v in told.items() if not k.endswith(outcomes) or type(v) in (int, float)})
+    facts = outcome_facts(
+        {k: v for k, v in columns.items() if not k.endswith(outcomes) or type(v) in (int, float)}
+    )
     return {"run": str(row["trial"]), "command": "train", "state": str(row["status"]), **facts}
 
 

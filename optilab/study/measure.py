@@ -262,7 +262,7 @@ def _of_group(group: Group, numbers: Mapping[int, float | Missing], measure: Mea
 # --- seeds next to each other ------------------------------------------------------------------------------
 
 
-class Spread(NamedTuple):
+class MeanAndStd(NamedTuple):
     """Mean and sample standard deviation (n - 1; 0 for one value) of a metric over the seeds."""
 
     mean: float
@@ -275,7 +275,7 @@ def outcome(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {**last, "best_val_acc": best(rows)["val_acc"]}
 
 
-def spread(outcomes: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
-    """Mean and spread of every metric over the runs of several seeds."""
+def mean_and_std(outcomes: Sequence[Mapping[str, float]]) -> dict[str, MeanAndStd]:
+    """Mean and standard deviation of every metric over the runs of several seeds."""
     values = {key: [outcome[key] for outcome in outcomes] for key in outcomes[0]}
-    return {key: Spread(fmean(v), stdev(v) if len(v) > 1 else 0.0) for key, v in values.items()}
+    return {key: MeanAndStd(fmean(v), stdev(v) if len(v) > 1 else 0.0) for key, v in values.items()}

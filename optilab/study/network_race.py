@@ -25,11 +25,11 @@ from optilab.errors import DataError, UsageError
 from optilab.optimize.rule import short_name
 from optilab.runs.metrics import METRICS
 from optilab.study import search_space
-from optilab.study.comparison import learned_nothing
+from optilab.study.comparison import no_better_than_chance
 from optilab.study.groups import asked_of
-from optilab.study.judge import Comparison, judge, level_after
+from optilab.study.judge import Comparison, alpha, judge
 from optilab.study.measure import GroupValues, Measure
-from optilab.study.plan import SPAN, Batch, Plan, final_seeds, ranked
+from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, ranked
 from optilab.study.search_space import untuned
 from optilab.study.study import StudySpec
 from optilab.study.sweep import MAX_TRIALS
@@ -46,7 +46,7 @@ Settings = Mapping[str, Any]
 # --- the plan ----------------------------------------------------------------------------------------------
 
 
-def score_of(row: runs.Row) -> float:
+def validation_accuracy(row: runs.Row) -> float:
     """The validation accuracy that a setting is chosen by; -inf for a training that diverged or failed."""
     value = row.get("val_acc")
     return float(value) if row["status"] == "done" and isinstance(value, int | float) else -inf
@@ -76,7 +76,7 @@ class Entrant:
     @property
     def first(self) -> int:
         """The first seed of the repeat."""
-        return self.config.seed + self.repeat * SPAN
+        return self.config.seed + self.repeat * SEEDS_PER_REPEAT
 
     @cached_property
     def tuning(self) -> list[Trial]:
@@ -112,10 +112,10 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     all; the one with the highest mean over its seeds from new ones. There is none where no setting has a score.
     """
     outcomes = yield Batch([trial for entrant in entrants for trial in entrant.tuning])
-    scores = [[score_of(outcomes[trial.name].row) for trial in entrant.tuning] for entrant in entrants]
+    scores = [[validation_accuracy(outcomes[trial.name].row) for trial in entrant.tuning] for entrant in entrants]
     best = [ranked(of_entrant)[:finalists] for of_entrant in scores]
     undecided = [
-        (scored, place, entrant.trial("finalist", place, entrant.first + SPAN - 1))
+        (scored, place, entrant.trial("finalist", place, entrant.first + SEEDS_PER_REPEAT - 1))
         for entrant, scored, places in zip(entrants, scores, best, strict=True)
         for place in places
         if len(places) > 1
@@ -123,7 +123,7 @@ def race_plan(entrants: Sequence[Entrant], finalists: int, seeds: int) -> Plan:
     if undecided:
         outcomes = yield Batch([trial for _, _, trial in undecided])
     for scored, place, trial in undecided:
-        scored[place] += score_of(outcomes[trial.name].row)
+        scored[place] += validation_accuracy(outcomes[trial.name].row)
     finals = [
         entrant.trial("final", max(places, key=scored.__getitem__), seed)
         for entrant, scored, places in zip(entrants, scores, best, strict=True)
@@ -213,7 +213,7 @@ def plan(asked: RaceConfig) -> RaceSpec:
             {"network": config.name, "rule": rule.name},
             config,
             {"optimizer": name},
-            search_space.tuned(rule, _more(asked, config)),
+            search_space.tuned(rule, _extra_search_keys(asked, config)),
             "--algo",
         )
         for config in asked.on
@@ -222,9 +222,9 @@ def plan(asked: RaceConfig) -> RaceSpec:
     return race_of(asked, entrants, OPTIMIZERS, "race", asked)
 
 
-def _more(asked: RaceConfig, config: TrainConfig) -> set[str]:
+def _extra_search_keys(asked: RaceConfig, config: TrainConfig) -> set[str]:
     """Further hyperparameters to tune, without those that the training sets."""
-    more = {*asked.over, *(key for key in search_space.ON_NETWORKS if getattr(asked, key))}
+    more = {*asked.over, *(key for key in search_space.NETWORK_KEYS if getattr(asked, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
 
@@ -244,8 +244,10 @@ def draw(asked: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int
         generator = np.random.default_rng(
             [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
         )
-        draws = search_space.network_space(rule) | search_space.ranges(asked.over)
-        values = search_space.drawn(key, draws)(search_space.even(asked.budget, stream, generator, asked.over))
+        distributions = search_space.network_space(rule) | search_space.ranges(asked.over)
+        values = search_space.drawn(key, distributions)(
+            search_space.sobol(asked.budget, stream, generator, asked.over)
+        )
         columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
     return [{key: column[k] for key, column in columns.items()} for k in range(asked.budget)]
 
@@ -265,7 +267,7 @@ class Raced:
     """On the test set, by seed."""
     repeats: Mapping[int, float]
     """The mean accuracy of each repeat."""
-    edges: Mapping[int, str]
+    boundary_notes: Mapping[int, str]
     """The chosen learning rates that are an end of those tried, by repeat."""
     failed: int
     """Trials that failed: the number by which its settings or its seeds are fewer."""
@@ -301,7 +303,7 @@ class RaceTable:
     @property
     def learned(self) -> bool:
         """True if a row is better than the chance level."""
-        return not learned_nothing([raced.accuracy for raced in self.raced.values()], rises=True)
+        return not no_better_than_chance([raced.accuracy for raced in self.raced.values()], rises=True)
 
 
 @dataclass(frozen=True)
@@ -355,14 +357,14 @@ def read(study: runs.Study) -> RaceResult | None:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):
             raise DataError(f"{study.path}: expected the number of a setting and its stage of {row['trial']}")
         networks.setdefault(str(row.get("network", only)), {}).setdefault(str(row[word]), []).append(row)
-    level = level_after(study.earlier_looks)
+    level = alpha(study.earlier_looks)
     tables = []
     for network, rules in networks.items():
         raced = {rule: _raced(trained, records, budget, seeds) for rule, trained in rules.items()}
         means = {rule: result.repeats for rule, result in raced.items() if result.repeats}
-        edges = {rule: result.edges for rule, result in raced.items()}
+        boundary_notes = {rule: result.boundary_notes for rule, result in raced.items()}
         judged = any(result.runs for result in raced.values())
-        comparison = judge(means, level=level, limits=JUDGED.limits, improvable=edges) if judged else None
+        comparison = judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes) if judged else None
         tables.append(RaceTable(network, raced, comparison))
     return RaceResult(budget, seeds, finalists, kinds, tables, _over_all(tables, level), study.earlier_looks)
 
@@ -373,7 +375,7 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
     A race that has grown may have chosen other settings before; the rows of its plan now come first. A repeat of which
     every setting diverged has the accuracy of the chance level, as has a judged training.
     """
-    settings, judged, edges = list[Settings](), dict[int, runs.Record](), dict[int, str]()
+    settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
     accuracy, worst, means = dict[int, float](), dict[int, str](), dict[int, float]()
     chance = next((_chance(records[row["trial"]]) for row in rows if row["trial"] in records), 0.0)
     repeats: dict[int, list[runs.Row]] = {}
@@ -386,7 +388,7 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
         diverged = {row["seed"]: "diverged" for row in ran if row["status"] == "diverged"}
         if finals:
             settings.append(_tuned(finals[0]))
-            edges |= _edge(repeat, finals[0], tuning)
+            boundary_notes |= _boundary_note(repeat, finals[0], tuning)
         elif sum(row["status"] == "diverged" for row in tuning) == budget:
             first = tuning[0]["seed"] - tuning[0]["setting"] + 1
             diverged = dict.fromkeys(final_seeds(first, seeds), "every setting diverged")
@@ -396,7 +398,7 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
         accuracy |= reached
         worst |= diverged
     failed = sum(row["status"] == "failed" for row in rows)
-    return Raced(settings, judged, GroupValues(accuracy, worst, chance=chance), means, edges, failed)
+    return Raced(settings, judged, GroupValues(accuracy, worst, chance=chance), means, boundary_notes, failed)
 
 
 def _tuned(row: runs.Row) -> Settings:
@@ -406,7 +408,7 @@ def _tuned(row: runs.Row) -> Settings:
     return {key: row[key] for key in fields if row[key] not in (None, "null")}
 
 
-def _edge(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) -> dict[int, str]:
+def _boundary_note(repeat: int, chosen: runs.Row, tuning: Sequence[runs.Row]) -> dict[int, str]:
     """The chosen learning rate by its repeat, where it is an end of those tried; empty for one between others."""
     for key, value in _tuned(chosen).items():
         rates = [row[key] for row in tuning if type(row[key]) in (int, float)]
@@ -431,5 +433,7 @@ def _over_all(tables: Sequence[RaceTable], level: float) -> RaceTable | None:
     }
     if len(tables) < 2 or any(len(by_network) < len(tables) for by_network in means.values()):
         return None
-    edges = {rule: [table.network for table in tables if table.raced[rule].edges] for rule in rules}
-    return RaceTable("", {}, judge(means, level=level, limits=JUDGED.limits, improvable=edges))
+    boundary_notes = {
+        rule: [table.network for table in tables if table.raced[rule].boundary_notes] for rule in rules
+    }
+    return RaceTable("", {}, judge(means, level=level, limits=JUDGED.limits, improvable=boundary_notes))

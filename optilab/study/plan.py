@@ -124,13 +124,13 @@ def rungs(points: int, epochs: int, eta: int) -> list[tuple[int, int]]:
 
 # --- the best settings, again from new seeds ---------------------------------------------------------------
 
-SPAN = 20_000
+SEEDS_PER_REPEAT = 20_000
 """Seeds of a repeat: the first half for choosing settings, the second for judging them."""
 
 
 def final_seeds(first: int, seeds: int, repeat: int = 0) -> range:
     """The new seeds of a repeat, after those that settings were chosen by; `first` is the seed of the training."""
-    start = first + repeat * SPAN + SPAN // 2
+    start = first + repeat * SEEDS_PER_REPEAT + SEEDS_PER_REPEAT // 2
     return range(start, start + seeds)
 
 

@@ -35,7 +35,7 @@ class Variant:
     remedy: Remedy | None
     """None: as it is."""
     config: TrainConfig | None
-    misfit: str = ""
+    incompatibility: str = ""
     """The reason why the change does not fit the network; then there is no `config`."""
 
     @property
@@ -73,16 +73,16 @@ def plan(asked: RemedyConfig) -> RemedySpec | RaceSpec:
     variants = variants_of(asked)
     if asked.tune is not None:
         return _tuned(asked, variants)
-    fitting = [(variant.name, variant.config) for variant in variants if variant.config]
-    if len(fitting) < 2:
+    compatible = [(variant.name, variant.config) for variant in variants if variant.config]
+    if len(compatible) < 2:
         misfits: dict[str, list[str]] = {}
         for variant in variants[1:]:
-            misfits.setdefault(variant.misfit, []).append(variant.name)
-        reasons = "; ".join(f"{', '.join(names)}: {misfit}" for misfit, names in misfits.items())
+            misfits.setdefault(variant.incompatibility, []).append(variant.name)
+        reasons = "; ".join(f"{', '.join(names)}: {incompatibility}" for incompatibility, names in misfits.items())
         raise UsageError(f"no remedy is left to compare with: {reasons}")
     trials = tuple(
         Trial(config.name, config.model_copy(update={"seed": config.seed + number}), {"remedy": name})
-        for name, config in fitting
+        for name, config in compatible
         for number in range(asked.seeds)
     )
     return RemedySpec(
@@ -90,8 +90,8 @@ def plan(asked: RemedyConfig) -> RemedySpec | RaceSpec:
         asked,
         lambda study, dry: grid(trials),
         trials,
-        f"{plural(len(fitting), 'network')} x {plural(asked.seeds, 'seed')}",
-        labels=[*(name for name, _ in fitting), BEST],
+        f"{plural(len(compatible), 'network')} x {plural(asked.seeds, 'seed')}",
+        labels=[*(name for name, _ in compatible), BEST],
         sample=asked.seeds,
         variants=variants,
     )
@@ -115,8 +115,8 @@ def variants_of(asked: RemedyConfig) -> list[Variant]:
             variants.append(Variant(remedy, None, error.problems[0].message))
         else:
             same = changed == base
-            fitting = None if same else _as_variant(remedy.name, changed)
-            variants.append(Variant(remedy, fitting, "the network has it already" if same else ""))
+            compatible = None if same else _as_variant(remedy.name, changed)
+            variants.append(Variant(remedy, compatible, "the network has it already" if same else ""))
     return variants
 
 
@@ -195,7 +195,9 @@ def results(variants: Sequence[Variant], outcomes: Sequence[Outcome], study: Pat
         records = {o.trial.config.seed: runs.read(study / o.trial.name) for o in ended if not o.failed}
         ratios = [ratio for r in records.values() if (ratio := of_run(r).gradient_ratio()) is not None]
         timings = [row for r in records.values() for row in runs.read_timings(r.path / "timings.csv")]
-        states = {outcome.status for outcome in ended} or {"does not fit" if variant.misfit else "not run"}
+        states = {outcome.status for outcome in ended} or {
+            "does not fit" if variant.incompatibility else "not run"
+        }
         groups.append(Group(variant.name, {}, records))
         seconds = sum(row["seconds"] for row in timings)
         facts.append((median(ratios) if ratios else None, seconds, ", ".join(sorted(states))))

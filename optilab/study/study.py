@@ -23,9 +23,9 @@ from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import DataConfig, TrainConfig, changed_keys
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
-from optilab.study.groups import STAGE, asked_of
+from optilab.study.groups import STAGE_COLUMN, asked_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
-from optilab.study.trials import Cost, Outcome, Places, Trial, cost, task_of, try_out
+from optilab.study.trials import Cost, Outcome, Places, Trial, cost, require_buildable, task_of
 from optilab.study.workers import Answer, Cluster, Processes, Workers, WorkersLost, cores
 from optilab.words import plural
 
@@ -153,7 +153,7 @@ def run(
     else.
     """
     path = folder / name
-    require_kept(spec, path)
+    require_nothing_dropped(spec, path)
     places = _places(spec, datasets, how)  # fetched once, before many processes need them
     if how.cluster is None and not path.exists():
         _require_working(spec, places)
@@ -164,10 +164,13 @@ def run(
         chosen = _workers(spec, how, path, places, view)
         study = runs.open_study(folder, name, to_yaml(spec.asked), facts)
         try:
-            require_kept(spec, path)  # now that no other process writes it
+            require_nothing_dropped(spec, path)  # now that no other process writes it
             _relabel(study, spec.trials)
             planned = ahead(spec, path)
-            facts |= {"trials": len(planned.trials), "argv": _repeated(study.manifest.get("argv", argv), argv)}
+            facts |= {
+                "trials": len(planned.trials),
+                "argv": _reproducing_command(study.manifest.get("argv", argv), argv),
+            }
             study.ask(to_yaml(spec.asked), **facts)
             watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
             with chosen as workers, watching as watcher:
@@ -178,7 +181,7 @@ def run(
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
             if status == "done" and spec.asked.seeds > 1:  # else it has no verdict
-                study.update(looks=_looks(study.manifest.get("looks", []), outcomes))
+                study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
         except (WorkersLost, WriteFailure) as error:
             status = "interrupted"
             again = (runs.sweep_of(path) or study).name
@@ -193,7 +196,7 @@ def dry_run(spec: StudySpec, path: Path, datasets: Datasets, how: ExecutionOptio
 
     UsageError where the first trial that is missing cannot be trained.
     """
-    require_kept(spec, path)
+    require_nothing_dropped(spec, path)
     places = _places(spec, datasets, how)
     with _processes(spec, how) as workers:
         estimate = _cost(spec, path, workers, places, lambda: False)
@@ -239,7 +242,7 @@ def ahead_with_confirmation(spec: StudySpec, path: Path) -> Forecast:
     first = ahead(spec, path)
     if (again := spec.confirmation(path, first.outcomes)) is None:
         return first
-    more = ahead(again, path / runs.CONFIRMED)
+    more = ahead(again, path / runs.CONFIRMED_DIRECTORY)
     trials, missing = [*first.trials, *more.trials], [*first.missing, *more.missing]
     return Forecast(trials, missing, first.epochs + more.epochs, first.outcomes)
 
@@ -249,7 +252,7 @@ def _cost(spec: StudySpec, path: Path, workers: Workers, places: Places, stop: C
     return cost(workers, places, planned.trials, planned.missing, planned.epochs, spec.keep, stop)
 
 
-def require_kept(spec: StudySpec, path: Path) -> None:
+def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     """RunError where the study at `path` has trained what the plan leaves out or trains otherwise, before anything of
     it is touched: its verdicts would forget that.
     """
@@ -266,9 +269,9 @@ def require_kept(spec: StudySpec, path: Path) -> None:
     by_mark = {trial.mark: trial for trial in planned.trials}
     by_place = {_place(trial.planned): trial for trial in planned.trials}
     trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
-    one_of_each = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
+    by_network = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
     keep = str(asked_of(study).get("keep", "last"))
-    for line, trial in one_of_each.values():
+    for line, trial in by_network.values():
         if changed := _changed(path / line["trial"], trial, keep):
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
     # Which settings are trained again follows from outcomes, so other ones may be; of those that are, all seeds stay.
@@ -276,14 +279,15 @@ def require_kept(spec: StudySpec, path: Path) -> None:
     lost = [
         line
         for line in lines
-        if line["digest"] not in by_mark and (line.get(STAGE) in (None, "tuning") or _place(line)[:-1] in settings)
+        if line["digest"] not in by_mark
+        and (line.get(STAGE_COLUMN) in (None, "tuning") or _place(line)[:-1] in settings)
     ]
     if lost:
         few = [", ".join(f"{key}={value}" for key, value in _place(line)) for line in lost[:3]]
         few += ["..."] if lost[3:] else []
         raise RunError(f"{path} has {plural(len(lost), 'trial')} that would be left out: {'; '.join(few)}")
     if again := spec.confirmation(path, planned.outcomes):
-        require_kept(again, path / runs.CONFIRMED)
+        require_nothing_dropped(again, path / runs.CONFIRMED_DIRECTORY)
 
 
 def _place(line: runs.Row) -> tuple[tuple[str, Any], ...]:
@@ -320,7 +324,7 @@ def _relabel(study: runs.OpenStudy, trials: Sequence[Trial]) -> None:
             os.rename(old, new)
 
 
-def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
+def _reproducing_command(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     """The command that makes the study from nothing: where `--resume` continued it, the command before and more."""
     names = [text.partition("=")[0] for text in typed]
     if "--resume" not in names:
@@ -329,7 +333,7 @@ def _repeated(before: Sequence[str], typed: Sequence[str]) -> list[str]:
     return [*before, *typed[2:at], *typed[at + (1 if "=" in typed[at] else 2) :]]
 
 
-def _looks(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
+def _look_digests(before: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
     """Checksums of what was compared, each once: another seed, setting or repeat makes it another look."""
     digests = sorted(outcome.trial.digest for outcome in outcomes)
     return list(dict.fromkeys([*before, hashlib.sha256("".join(digests).encode()).hexdigest()[:8]]))
@@ -371,7 +375,7 @@ def _require_working(spec: StudySpec, places: Places) -> None:
     if networks:
         with _processes(spec, ExecutionOptions(1)) as workers:
             for trial in networks.values():
-                try_out(workers, places, trial)
+                require_buildable(workers, places, trial)
 
 
 # --- the trials train ------------------------------------------------------------------------------------------

@@ -36,9 +36,9 @@ from optilab.study.trials import Trial, as_trial
 from optilab.words import of_key, plural
 
 MAX_TRIALS = 100_000
-COUNT = 5
+DEFAULT_COUNT = 5
 """Points of a range without a COUNT."""
-CONFIRMED = 3
+DEFAULT_CONFIRM = 3
 """Settings that are trained again after a search or halving, which choose among many by few seeds."""
 NEW_SEEDS = 5
 """The least number of their seeds."""
@@ -96,7 +96,9 @@ class SweepSpec(StudySpec):
         base = self.base.model_copy(update={"seed": final_seeds(self.base.seed, self.new_seeds)[0]})
         before = set[str]()
         with suppress(OptilabError):  # there is none yet, or it is damaged and made again
-            before = {line["digest"] for line in runs.read_study(study / runs.CONFIRMED).planned().values()}
+            before = {
+                line["digest"] for line in runs.read_study(study / runs.CONFIRMED_DIRECTORY).planned().values()
+            }
         for trial in (outcome.trial for outcome in outcomes.values() if before):
             again = replace(trial, config=trial.config.model_copy(update={"seed": base.seed}))
             if trial.config.seed == self.base.seed and trial.settings not in chosen and again.mark in before:
@@ -116,7 +118,7 @@ class SweepSpec(StudySpec):
 
 def _confirmed(asked: SweepConfig) -> int:
     """The number of settings that are asked to be trained again."""
-    by_default = CONFIRMED if asked.halving or asked.search else 0
+    by_default = DEFAULT_CONFIRM if asked.halving or asked.search else 0
     return by_default if asked.confirm is None else asked.confirm
 
 
@@ -222,7 +224,7 @@ def read_axis(key: str, values: Any) -> AxisLike:
         raise UsageError(f"expected {RANGE} or KEY=VALUE,VALUE, got a mapping", where)
     if not re.fullmatch(r"[-+0-9.eE]+:[-+0-9.eE]+(:.*)?", text):
         return read_choices(where, key, text)
-    axis = read_range(where, key, text, COUNT)
+    axis = read_range(where, key, text, DEFAULT_COUNT)
     kinds = [known.type for known in keys_of("train") if known.key == key]
     if kinds and not any(kind.startswith(("number", "whole number")) for kind in kinds):
         raise UsageError(f"expected KEY=VALUE,VALUE, got the range {text}", where)

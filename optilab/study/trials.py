@@ -99,7 +99,7 @@ def task_of(call: str, trial: Trial, places: Places, **arguments: Any) -> Task:
     return {"call": call, "arguments": arguments, "versions": study_versions()}
 
 
-def try_out(workers: Workers, places: Places, trial: Trial) -> None:
+def require_buildable(workers: Workers, places: Places, trial: Trial) -> None:
     """Build the network of a trial, which sees two images. UsageError where that fails."""
     answer = workers.call(task_of("build", trial, places))
     if answer and answer.get("code") == ExitCode.USAGE:
@@ -149,8 +149,8 @@ def cost(
     per_epoch, checkpoint = measured["seconds"], measured["bytes"]
     work = sum(trial.config.epochs * _products(trial) for trial in missing) / _products(first)
     seconds = per_epoch * work * epochs / sum(lengths) / size[-1]
-    one_each = keep not in ("none", "all")
-    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if one_each else None)
+    single_checkpoint = keep not in ("none", "all")
+    return Cost(*size, per_epoch, seconds, len(missing) * checkpoint if single_checkpoint else None)
 
 
 def _products(trial: Trial) -> int:

@@ -142,7 +142,7 @@ def _solve(
         if floor is None:
             values = np.where(np.isfinite(ends.values), ends.values, np.inf)
             return np.full(values.shape, -1), values
-        share = (ends.values - floor) / (before - floor)
-        share[~(share > -1e-9)] = np.inf  # an escape below f_min, outside the box, is not nearer
-        left = np.log10(np.clip(share, 1e-16, 1e16))
+        fraction = (ends.values - floor) / (before - floor)
+        fraction[~(fraction > -1e-9)] = np.inf  # an escape below f_min, outside the box, is not nearer
+        left = np.log10(np.clip(fraction, 1e-16, 1e16))
     return np.where(ends.first_below < 0, -1, ends.first_below * price), left

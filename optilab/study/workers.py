@@ -139,10 +139,10 @@ class Process:
     """A worker process, at the other end of a connection."""
 
     def __init__(self) -> None:
-        self._connection, theirs = socket.socketpair()
+        self._connection, worker_end = socket.socketpair()
         self._answers = self._connection.makefile("rb")
-        with theirs:
-            _template().fork(theirs)
+        with worker_end:
+            _template().fork(worker_end)
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -183,13 +183,13 @@ class _Template:
 
     def __init__(self, directory: str, environment: Mapping[str, str]) -> None:
         self.directory, self.environment = directory, environment
-        self._connection, theirs = socket.socketpair()
+        self._connection, worker_end = socket.socketpair()
         prints = 2 if sys.stderr else subprocess.DEVNULL  # what a user's code prints is not part of an answer
         command = [sys.executable, "-P", "-m", _MODULE]
-        with theirs:
+        with worker_end:
             self._process = subprocess.Popen(
                 command,
-                stdin=theirs.fileno(),
+                stdin=worker_end.fileno(),
                 stdout=prints,
                 start_new_session=True,
                 cwd=directory,
@@ -265,7 +265,7 @@ class Cluster(Workers):
         self._tasks: dict[str, tuple[str, Future[Answer | None]]] = {}  # the worker of each
         self._stopped = set[str]()
         self._looked, self._seen = 0.0, time.monotonic()
-        self._look()
+        self._refresh_workers()
 
     @property
     def slots(self) -> int:
@@ -283,7 +283,7 @@ class Cluster(Workers):
 
     def ended(self) -> Iterator[tuple[str, Answer | None]]:
         time.sleep(_POLL_SECONDS)
-        self._look()
+        self._refresh_workers()
         for name, (worker, future) in [*self._tasks.items()]:
             if future.done() or worker not in self._threads:
                 del self._tasks[name]
@@ -297,8 +297,8 @@ class Cluster(Workers):
         try:
             answer = future.result(timeout=_CONNECT_SECONDS)
         except Exception as error:
-            gone = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
-            if gone or self._client.status == "closed":
+            lost = isinstance(error, TimeoutError) or type(error).__name__ == "KilledWorker"
+            if lost or self._client.status == "closed":
                 return None
             answer = {"status": "refused", "reason": f"it has another optilab than here, or none ({error})"}
         if answer and answer["status"] == "refused":
@@ -306,7 +306,7 @@ class Cluster(Workers):
             self._note(f"worker {worker} is refused: {answer['reason']}")
         return answer
 
-    def _look(self) -> None:
+    def _refresh_workers(self) -> None:
         """Notice workers that come and go, and the end of the scheduler."""
         if self._client.status == "closed":  # dask has tried to connect again
             raise WorkersLost(f"the scheduler at {self._address} is gone")
@@ -361,8 +361,8 @@ def at_worker(task: Task, paths: Sequence[str]) -> Answer | None:
     key = worker.get_current_task()
     process.begin(task)
     while not _ready([process]):
-        here = worker.state.tasks.get(key)
-        if here is None or here.state == "cancelled":
+        current = worker.state.tasks.get(key)
+        if current is None or current.state == "cancelled":
             process.stop()
     answer = process.answer()
     process.stop()

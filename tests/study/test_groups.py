@@ -7,7 +7,7 @@ import pytest
 
 from optilab import runs
 from optilab.errors import CheckpointError, RunError
-from optilab.study.groups import DATA, groups, select, settings, short
+from optilab.study.groups import DATA_DIGEST, groups, select, settings, short
 from optilab.study.measure import Measure, values_of
 from tests.study.generated import DIGESTS, training
 
@@ -48,7 +48,7 @@ def test_trainings_on_other_data_never_share_a_group(tmp_path):
     training(tmp_path, "a")
     data = {"dataset": "idx", "sha256": {**DIGESTS, "train-images-idx3-ubyte": "11" * 32}}
     training(tmp_path, "b", data=data)
-    assert grouped(tmp_path).differing == [DATA]
+    assert grouped(tmp_path).differing == [DATA_DIGEST]
 
 
 def test_by_a_label_that_is_no_setting(tmp_path):

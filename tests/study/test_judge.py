@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from optilab.study.judge import MAX_ROWS, MAX_ROWS_NAMED, judge, level_after, summarize
+from optilab.study.judge import MAX_ROWS, MAX_ROWS_NAMED, alpha, judge, summarize
 
 SLEEP = (
     # Extra hours of sleep of ten patients under two drugs: Cushny & Peebles 1905 as printed in Student 1908 and as the
@@ -76,7 +76,7 @@ def test_the_number_of_further_seeds_against_statsmodels(effect, level):
     """They are judged at half of the level, as a second look; statsmodels has the exact noncentral distribution."""
     pairs = np.array([-1.0, 0.0, 1.0]) + effect  # mean `effect`, standard deviation 1
     row = table([by_seed(pairs), by_seed([0.0, 0.0, 0.0])], baseline=1, level=level).rows[0].difference
-    exact = np.ceil(TTestPower().solve_power(effect, power=0.85, alpha=level_after(1, level)))
+    exact = np.ceil(TTestPower().solve_power(effect, power=0.85, alpha=alpha(1, level)))
     assert abs(3 + row.more - exact) <= 1
 
 

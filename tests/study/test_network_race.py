@@ -88,7 +88,7 @@ def test_rules_share_budget_seeds_and_uniform_numbers():
     planned = plan(repeats=2)
     assert len(planned.entrants) == 2 * 3 * 2
     for own in planned.entrants:
-        first = 42 + own.repeat * network_race.SPAN
+        first = 42 + own.repeat * network_race.SEEDS_PER_REPEAT
         assert [trial.config.seed for trial in own.tuning] == list(range(first, first + 4))
         assert {trial.config.data.holdout for trial in own.tuning} == {10_000}
     sgd, adam, rmsprop = (
@@ -314,7 +314,8 @@ def test_the_repeats_are_the_sample(raced, study):
     own = rows_of(raced.document)["sgd"]
     table = network_race.read(study).networks[0]
     blocks = [
-        fmean(own["test_acc"][str(r * network_race.SPAN + 10_042 + seed)] for seed in (0, 1)) for r in range(3)
+        fmean(own["test_acc"][str(r * network_race.SEEDS_PER_REPEAT + 10_042 + seed)] for seed in (0, 1))
+        for r in range(3)
     ]
     assert [*table.raced["sgd"].repeats.values()] == pytest.approx(blocks)
     assert (own["n"], own["mean"]) == (3, pytest.approx(fmean(blocks)))
