@@ -128,14 +128,14 @@ def judged_runs(
     For a race those are the judged trainings, not those of its tuning, by the test set unless `metric` is another or
     times to a target are compared (`timed`); a single sweep is compared by its own metric.
     """
-    from optilab.study.groups import asked_of, select
+    from optilab.study.groups import request_of, select_runs
 
-    selection = select(folder, names)
+    selection = select_runs(folder, names)
     entries, tuned = selection.entries, tables.tuning(selection.entries)
     records = [record for record in selection.records if record.name not in tuned]
     usual = "test_acc" if tuned and not timed else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
-        usual = str(asked_of(study).get("metric", usual))
+        usual = str(request_of(study).get("metric", usual))
     return selection._replace(records=records), metric or usual
 
 

@@ -341,7 +341,7 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
     """
     from optilab.config.study import MAX_SEEDS
     from optilab.study.comparison import no_better_than_chance
-    from optilab.study.groups import asked_of
+    from optilab.study.groups import request_of
     from optilab.study.sweep import new_seeds
 
     found = side.comparison
@@ -358,7 +358,7 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
         again = partial(resume_command, study.path, "resume", command)
         if command == "sweep" and not confirmed and not study.confirmation:
-            count, new = to_confirm(found), new_seeds(asked_of(study))
+            count, new = to_confirm(found), new_seeds(request_of(study))
             what = f"trains the {count} settings with the best means again, each from {new} new seeds"
             return NextStep(again(confirm=count), f"{what}: {plural(count * new, 'training')}")
         more, seeds = further_seeds(found), max(len(group.runs) for group in side.grouping.groups)

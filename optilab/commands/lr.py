@@ -79,44 +79,44 @@ class Lr(SetOptions, DataOptions, PictureOptions, OutputOptions):
 
         if self.config is None:
             raise studies.no_config("lr")
-        asked = load(TrainConfig, studies.training(self.config), self.changes)
+        config = load(TrainConfig, studies.training(self.config), self.changes)
         claims = expectations("lr", self.expect or [])
         from optilab.study import rates
         from optilab.study.claims import judge_claims, of_rate, require_judgeable
 
         if rate := next((change for change in self.changes if change.key == "optimizer.lr"), None):
             terminal.note(f"{rate.where} changes nothing here: lr finds the learning rate")
-        require_judgeable(claims, [asked.name])
-        ramp = rates.rate_ramp(asked.optimizer, self.steps)
-        dataset = studies.dataset_of(asked.data)
-        argument = self.config if isinstance(self.config, str) else asked.name
-        test = range_test(asked, ramp, dataset, place.silent)
+        require_judgeable(claims, [config.name])
+        ramp = rates.rate_ramp(config.optimizer, self.steps)
+        dataset = studies.dataset_of(config.data)
+        argument = self.config if isinstance(self.config, str) else config.name
+        test = range_test(config, ramp, dataset, place.silent)
         in_set = any(change.key == "epochs" for change in self.changes)
         answer = LabRate(
             replace(self.call("lr", *CHANGES), arguments=[argument]),
-            asked,
+            config,
             test,
-            {} if in_set else {"epochs": asked.epochs},
-            {} if asked.data.holdout else {"data.holdout": rates.held_out(asked, len(dataset.train_images))},
+            {} if in_set else {"epochs": config.epochs},
+            {} if config.data.holdout else {"data.holdout": rates.held_out(config, len(dataset.train_images))},
         )
         self.draw(answer.chart)
-        return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, asked.name)))
+        return replace(answer, judged=judge_claims(claims, of_rate(answer.rate, config.name)))
 
 
-def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
+def range_test(config: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silent: bool) -> "RangeTest":
     """The range test, with its cost beforehand and its progress; it ends where the loss runs away."""
     from optilab.study import rates
 
-    with studies.starting(asked.name) if not silent else nullcontext():
+    with studies.starting(config.name) if not silent else nullcontext():
         from optilab.train import session  # torch comes in here
         from optilab.train.device import alone
 
     losses: list[float] = []
     with alone():
-        training = session.build(asked, dataset)
+        training = session.build(config, dataset)
         if not silent:
             steps, low, high = len(ramp.rates), ramp.rates[0], ramp.rates[-1]
-            epochs = steps * asked.data.batch_size / len(training.train)
+            epochs = steps * config.data.batch_size / len(training.train)
             count = f"{steps:,} steps ({max(round(epochs, 1), 0.1):,g} epochs)"
             terminal.note(f"range test: at most {count}, lr {low:g} to {high:g}; nothing is written")
         with studies.StepProgress(len(ramp.rates), silent) as progress:
@@ -132,12 +132,12 @@ def range_test(asked: "TrainConfig", ramp: "RateRamp", dataset: "Dataset", silen
 class LabRate(Answer):
     """The learning rate that a range test recommends."""
 
-    asked: Call
+    call: Call
     """The config and the options that change it."""
     config: "TrainConfig"
     test: "RangeTest"
     epochs: Mapping[str, Any]
-    """The option for a training at the answer, with the epochs that were asked for; empty where `asked` has it."""
+    """The option for a training at the answer, with the epochs that were asked for; empty where `call` has it."""
     held_out: Mapping[str, int]
     """The key that holds out images when the answer is confirmed; empty where the config does."""
     judged: "Sequence[ClaimResult]" = ()
@@ -182,8 +182,8 @@ class LabRate(Answer):
         yield from (Sentence(doubt, "yellow") for doubt in _doubts(test))
         if test.rate is not None:
             yield Command("  train at it: " if _memorized(test) else "  try: ", self.training)
-        elif not self.asked.options:  # `diagnose` takes no settings
-            yield Command("  why: ", Call("diagnose", self.asked.arguments))
+        elif not self.call.options:  # `diagnose` takes no settings
+            yield Command("  why: ", Call("diagnose", self.call.arguments))
         yield Command("  confirm with seeds: " if test.rate else "  try: ", self.confirmation)
 
     @property
@@ -208,16 +208,16 @@ class LabRate(Answer):
     def _on(self, command: str, options: Mapping[str, Any]) -> Call:
         """Another command with the config, the options that change it, and its own."""
         changed = {
-            key: value for key, value in self.asked.options.get("set", {}).items() if key != self.test.ramp.key
+            key: value for key, value in self.call.options.get("set", {}).items() if key != self.test.ramp.key
         }
         settings = {**changed, **options["set"]}
-        return Call(command, self.asked.arguments, {**self.asked.options, **options, "set": settings})
+        return Call(command, self.call.arguments, {**self.call.options, **options, "set": settings})
 
     def document(self) -> Mapping[str, Any]:
         """`curve` has one entry per step."""
         test = self.test
         return {
-            "config": shlex.join(self.asked.words()[2:]),
+            "config": shlex.join(self.call.words()[2:]),
             "key": test.ramp.key,
             "rate": self.rate,
             "range_test": {

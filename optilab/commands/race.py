@@ -141,10 +141,10 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
         return TrainingRace.of(values, typed) if trains else super().of(values, typed)
 
     def run(self, place: Place) -> "LabRace":
-        asked = FunctionRaceConfig.model_validate(
+        config = FunctionRaceConfig.model_validate(
             {name: getattr(self, name) for name in FunctionRaceConfig.model_fields}
         )
-        answer = race_on_functions(asked, self, place)
+        answer = race_on_functions(config, self, place)
         self.save(answer)
         return answer
 
@@ -152,10 +152,10 @@ class FunctionRace(RaceOptions, FunctionRaceConfig):
 # --- on test functions --------------------------------------------------------------------------------------
 
 
-def race_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
-    """The race that `asked` describes. UsageError for names that do not exist, and for what cannot race."""
-    algos = ",".join(asked.algos or ALGOS.split(","))
-    names = ",".join(asked.functions or FUNCTIONS.split(","))
+def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: Place) -> "LabRace":
+    """The race that `config` describes. UsageError for names that do not exist, and for what cannot race."""
+    algos = ",".join(config.algos or ALGOS.split(","))
+    names = ",".join(config.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
         raise UsageError(f"expected names of functions, got {shown(names)}", request.flag("functions"))
     rules = rules_named(request.flag("algos"), algos, asked.over)
@@ -169,16 +169,16 @@ def race_on_functions(asked: FunctionRaceConfig, request: FunctionRace, place: P
     from optilab.study.claims import judge_claims, of_race, require_judgeable
     from optilab.study.function_race import standings
 
-    study.check(rules, tests, asked.over)
-    require_judgeable(asked.expect, [rule.name for rule in rules])
-    tunings = len(rules) * len(tests) * asked.repeats
+    study.check(rules, tests, config.over)
+    require_judgeable(config.expect, [rule.name for rule in rules])
+    tunings = len(rules) * len(tests) * config.repeats
     if not (place.silent or place.library):
-        most = plural(tunings * asked.budget * 2 * asked.starts * asked.gradients, "gradient evaluation")
+        most = plural(tunings * config.budget * 2 * config.starts * config.gradients, "gradient evaluation")
         counts = f"{plural(len(rules), 'optimizer')} on {plural(len(tests), 'function')}"
-        terminal.note(f"{counts}   {asked.sizes}; at most {most} in all")
+        terminal.note(f"{counts}   {config.sizes}; at most {most} in all")
     with studies.StepProgress(tunings, place.silent) as progress:
-        race = study.run(rules, tests, asked, lambda done: progress.step(f"tuning {done} of {tunings}"))
-    judged = judge_claims(asked.expect, of_race(standings(race)))
+        race = study.run(rules, tests, config, lambda done: progress.step(f"tuning {done} of {tunings}"))
+    judged = judge_claims(config.expect, of_race(standings(race)))
     return LabRace(race, rules, tests, place.argv, request.settings, judged)
 
 
@@ -193,8 +193,8 @@ class NetworkRaceAnswer(EndedStudy):
         from optilab.commands.race_tables import document
 
         assert self.heats is not None
-        asked = self.plan.race.model_dump(mode="json", exclude={"on"})
-        return {"run": str(self.ran.path), "asked": asked, **document(self.heats, self.entry)}
+        config = self.plan.race.model_dump(mode="json", exclude={"on"})
+        return {"run": str(self.ran.path), "asked": config, **document(self.heats, self.entry)}
 
 
 COMMAND = FunctionRace

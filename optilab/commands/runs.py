@@ -441,9 +441,9 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     def run(self, place: Place) -> Printed:
         from optilab.commands.charts.training import training_chart
         from optilab.study.curves import histories
-        from optilab.study.groups import select
+        from optilab.study.groups import select_runs
 
-        selection, file = select(place.folder, self.names), self.plot
+        selection, file = select_runs(place.folder, self.names), self.plot
         for note in selection.notes:
             terminal.note(note)
         chart = None if self.curves or self.panel or self.label else _of_settings(selection)
@@ -662,9 +662,9 @@ class ExportRuns(FolderOptions, OutputOptions):
 
     def run(self, place: Place) -> Printed:
         from optilab.study import export
-        from optilab.study.groups import select
+        from optilab.study.groups import select_runs
 
-        selection = select(place.folder, self.names)
+        selection = select_runs(place.folder, self.names)
         if self.out is None and self.tensorboard is None:
             raise UsageError("expected --out FILE or --tensorboard DIR, as in --out rows.csv")
         table = None if self.out is None else export.table_file(self.out, "--out", self.force)

@@ -89,7 +89,7 @@ def no_config(command: str) -> UsageError:
     return UsageError(f"{command} needs a config: a preset or a YAML file")
 
 
-def _require_study_of(command: str, path: Path, folder: Path) -> None:
+def _require_study_of(command: str, path: Path, directory: Path) -> None:
     """RunError for a run, and for a study that another command makes or that is not in the directory of runs."""
     entry = runs.read_entry(path)
     made = entry.manifest["command"]
@@ -99,8 +99,8 @@ def _require_study_of(command: str, path: Path, folder: Path) -> None:
         raise RunError(f"expected a study of `optilab {command}`, got one of `optilab {made}`: {path}")
     if sweep := runs.sweep_of(path):
         raise RunError(f"{path} is a part of its sweep, {sweep.name}")
-    if os.path.realpath(path.parent) != os.path.realpath(folder):
-        raise RunError(f"{path} is not in {folder}")
+    if os.path.realpath(path.parent) != os.path.realpath(directory):
+        raise RunError(f"{path} is not in {directory}")
     entry.require_unedited()
 
 
@@ -125,15 +125,15 @@ def answered(
     from optilab.study.claims import judge_claims, of_study
 
     tree, name = source
-    asked = with_location(tree, plans.resolve, written(request, tree), request.changes)
-    spec = with_location(tree, plans.plan, asked)
-    of = getattr(asked, "name", None) or asked.config.name
+    config = with_location(tree, plans.resolve, written(request, tree), request.changes)
+    spec = with_location(tree, plans.plan, config)
+    of = getattr(config, "name", None) or config.config.name
     name = runs.chosen_name(name, f"{of}-{label}")
     if request.dry_run:
         return dry_run(spec, name, request, place)
     ran = run(spec, name, request, place)
     study = runs.read_study(ran.path)
-    judged = judge_claims(asked.expect, of_study(study)) if asked.expect else []
+    judged = judge_claims(config.expect, of_study(study)) if config.expect else []
     ended = answer(study, ran, spec, judged=judged)
     request.save(ended)
     return ended
@@ -168,7 +168,7 @@ def _require_possible(spec: "StudySpec", path: Path) -> None:
     from optilab.study.claims import require_judgeable
 
     trainings = [trial.config for trial in spec.trials]
-    require_judgeable(spec.asked.expect, spec.labels, trainings, spec.sample, unit=spec.unit)
+    require_judgeable(spec.request.expect, spec.labels, trainings, spec.sample, unit=spec.unit)
     if (path / "manifest.json").is_file() and isinstance(entry := runs.read_entry(path), Record):
         raise RunError(f"--name: {path} is a run of `optilab {entry.manifest['command']}`, not a study")
 

@@ -87,7 +87,7 @@ class SweepAnswer(EndedStudy):
         from optilab.study.comparison import compare_runs
         from optilab.study.measure import Measure
 
-        comparison = compare_runs(self.through, Measure(self.plan.asked.metric), looks=self.entry.earlier_looks)
+        comparison = compare_runs(self.through, Measure(self.plan.request.metric), looks=self.entry.earlier_looks)
         notes = (*comparison.notes, *self._choice_notes(comparison))
         return LabComparison(replace(comparison, notes=notes), [self.entry])
 
@@ -143,8 +143,8 @@ class SweepAnswer(EndedStudy):
 
         plan = self.plan
         yield Sentence(self.heading, "bold")
-        if plan.asked.halving is not None:
-            yield _rungs(plan, plan.asked.halving)
+        if plan.request.halving is not None:
+            yield _rungs(plan, plan.request.halving)
         if not self.through:
             yield Sentence("no training has a result", "red")
         elif self.confirmation:
@@ -182,7 +182,7 @@ def _rungs(plan: "plans.SweepSpec", eta: int) -> str:
 
     ladder = rungs(plan.points, plan.base.epochs, eta)
     steps = ", ".join(f"{points} to epoch {epochs}" for points, epochs in ladder)
-    return f"{steps}: at each rung the best by mean {plan.asked.metric} went on"
+    return f"{steps}: at each rung the best by mean {plan.request.metric} went on"
 
 
 COMMAND = Sweep

@@ -361,7 +361,7 @@ def _trained_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
-    judged = claims.judge_claims(plan.asked.expect, claims.of_study(study))
+    judged = claims.judge_claims(plan.request.expect, claims.of_study(study))
     return SeedsAnswer(study, ran, plan, written, request.picture, judged=judged)
 
 

@@ -60,13 +60,13 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 """Types of the manifest's entries that are read; `data.train` is an entry of the mapping `data`."""
 
 
-def root(folder: str | os.PathLike[str] | None, argument: str = "--runs-dir") -> Path:
+def root(directory: str | os.PathLike[str] | None, argument: str = "--runs-dir") -> Path:
     """The directory of runs: the given one, else OPTILAB_RUNS, else ./runs. UsageError for anything else."""
-    if not isinstance(folder, str | os.PathLike | None):
-        raise UsageError(f"expected the directory of the runs, got {shown(folder)}", argument)
-    path = Path(folder or os.environ.get("OPTILAB_RUNS") or "runs")
+    if not isinstance(directory, str | os.PathLike | None):
+        raise UsageError(f"expected the directory of the runs, got {shown(directory)}", argument)
+    path = Path(directory or os.environ.get("OPTILAB_RUNS") or "runs")
     if os.path.isfile(path):  # whatever the path is
-        where = argument if folder else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
+        where = argument if directory else "OPTILAB_RUNS" if os.environ.get("OPTILAB_RUNS") else ""
         raise UsageError(f"{path} is a file; expected the directory of the runs", where)
     return path
 
@@ -184,14 +184,14 @@ class Study(Entry):
         return name_of(self.path)
 
     @property
-    def asked(self) -> bytes:
+    def request(self) -> bytes:
         """study.yaml; see `read_request`."""
         return self.read_request()
 
     def require_unedited(self) -> None:
         """RunError if study.yaml is not the one that the study's command wrote."""
         written = self.manifest.get("asked")
-        if written and request_digest(self.asked) not in written:
+        if written and request_digest(self.request) not in written:
             raise RunError(f"{self.path / STUDY} was edited since the study was started")
 
     @property
@@ -307,16 +307,16 @@ def _recorded(manifest: Mapping[str, Any]) -> Row:
     return dict(row) if whole and all(type(value) in (int, float) for value in row.values()) else {}
 
 
-def directories(folder: Path) -> list[Path]:
+def directories(directory: Path) -> list[Path]:
     """Possible runs and studies, by name; hidden directories are being made or removed, links are not runs."""
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(directory) as entries:
             names = [e.name for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise SystemFailure(f"cannot read {folder}: {error.strerror}") from None
-    return [folder / name for name in sorted(names)]
+        raise SystemFailure(f"cannot read {directory}: {error.strerror}") from None
+    return [directory / name for name in sorted(names)]
 
 
 def is_safe_name(name: Any) -> bool:
@@ -357,7 +357,7 @@ def read_entry(path: Path) -> Record | Study:
 
 
 def _whole(entry: E) -> E:
-    """The entry; CheckpointError where what was asked is missing or damaged."""
+    """The entry; CheckpointError where the file of its request is missing or damaged."""
     if not is_regular(entry.path / entry.FILE, _CONFIG_BYTES):
         entry.read_request()  # raises what is wrong with it
     return entry
@@ -368,9 +368,9 @@ def config_digest(written: bytes, config: Mapping[str, Any]) -> str:
     return hashlib.sha256(written + json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def request_digest(asked: bytes) -> str:
+def request_digest(request: bytes) -> str:
     """The checksum of study.yaml in the manifest of its study."""
-    return hashlib.sha256(asked).hexdigest()
+    return hashlib.sha256(request).hexdigest()
 
 
 def was_made_by_optilab(path: Path) -> bool:

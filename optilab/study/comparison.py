@@ -276,8 +276,8 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
 
 def _epochs(group: Group) -> int:
     """The epochs of the group's config; of a watched loop, the epochs that it made."""
-    asked = group.settings.get("epochs")
-    return max(map(length, group.runs.values())) if asked is None else int(asked)
+    epochs = group.settings.get("epochs")
+    return max(map(length, group.runs.values())) if epochs is None else int(epochs)
 
 
 def no_better_than_chance(rows: Sequence[GroupValues], rises: bool) -> bool:

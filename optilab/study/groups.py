@@ -96,7 +96,7 @@ class Selection(NamedTuple):
         return notes
 
 
-def select(folder: Path, names: Sequence[str]) -> Selection:
+def select_runs(directory: Path, names: Sequence[str]) -> Selection:
     """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once. A pattern
     means trainings only, where there is one.
 
@@ -106,9 +106,9 @@ def select(folder: Path, names: Sequence[str]) -> Selection:
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
     study whose study.yaml was edited, and UsageError for runs of another command.
     """
-    entries = runs.read_selected(folder, names)
+    entries = runs.read_selected(directory, names)
     plain = [name for name in names if not runs.is_pattern(name)]
-    named = {entry.path for entry in runs.read_selected(folder, plain)}
+    named = {entry.path for entry in runs.read_selected(directory, plain)}
     other_commands = [entry for entry in entries if isinstance(entry, Record) and not entry.is_training]
     others = {e.path: f"optilab {e.manifest['command']}" for e in other_commands if e.path not in named}
     if len(others) == len(entries) or len(plain) == len(names):
@@ -282,9 +282,9 @@ def axes_of(rows: Sequence[Row]) -> list[str]:
     return [key for key in before if key != "trial"]
 
 
-def asked_of(study: Study) -> dict[str, Any]:
+def request_of(study: Study) -> dict[str, Any]:
     """The keys of study.yaml, as they are written. ConfigError where it is damaged."""
-    return Tree.read(study.asked, str(study.path / runs.STUDY)).values
+    return Tree.read(study.request, str(study.path / runs.STUDY)).values
 
 
 # --- labels ------------------------------------------------------------------------------------------------

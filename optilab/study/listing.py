@@ -24,7 +24,7 @@ from optilab.config.tree import decimal, flat, flow
 from optilab.errors import ELSEWHERE, OptilabError, UsageError, did_you_mean, shown
 from optilab.optimize import RULES
 from optilab.runs import Record, Row, Study
-from optilab.study.groups import asked_of, axes_of
+from optilab.study.groups import axes_of, request_of
 
 RESULTS = ("run", "command", "state", "created", "finished", "epoch", "val_acc", "best_val_acc", "best_epoch")
 """Facts by which a run can be filtered and sorted, next to its config."""
@@ -316,5 +316,5 @@ def _without(base: Mapping[str, Any], axes: Sequence[str]) -> dict[str, Any]:
 
 def _base(study: Study) -> dict[str, Any]:
     """The config of a study's trainings. ConfigError where study.yaml is damaged."""
-    config = asked_of(study).get("config")
+    config = request_of(study).get("config")
     return without_former_keys(config) if isinstance(config, dict) else {}

@@ -158,8 +158,8 @@ def bounds(metric: str, values: Iterable[float]) -> Limits:
 
 def length(record: Record) -> int:
     """The epochs that a training was asked for; those of a watched loop, which nobody asked for, are those it made."""
-    asked = record.manifest.get("config", {}).get("epochs", record.manifest.get("epoch"))
-    return asked if isinstance(asked, int) and asked > 0 else len(record.rows())
+    planned = record.manifest.get("config", {}).get("epochs", record.manifest.get("epoch"))
+    return planned if isinstance(planned, int) and planned > 0 else len(record.rows())
 
 
 def _rows(record: Record, measure: Measure) -> list[Row]:

@@ -26,7 +26,7 @@ from optilab.optimize.rule import short_name
 from optilab.runs.metrics import METRICS
 from optilab.study import search_space
 from optilab.study.comparison import no_better_than_chance
-from optilab.study.groups import asked_of
+from optilab.study.groups import request_of
 from optilab.study.judge import Comparison, alpha, judge
 from optilab.study.measure import GroupValues, Measure
 from optilab.study.plan import SEEDS_PER_REPEAT, Batch, Plan, final_seeds, ranked
@@ -148,9 +148,9 @@ def race_of(
     entered: Sequence[Entrant],
     kinds: tuple[str, str],
     command: str,
-    asked: RaceConfig | RemedyConfig,
+    request: RaceConfig | RemedyConfig,
 ) -> RaceSpec:
-    """A race of these entrants, each tuned and judged in every repeat; `asked` is what its study.yaml keeps."""
+    """A race of these entrants, each tuned and judged in every repeat; `request` is what its study.yaml keeps."""
     names = list(dict.fromkeys(entrant.name for entrant in entered))
     by_name = (entrant for name in names for entrant in entered if entrant.name == name)
     columns = list(dict.fromkeys(key for entrant in by_name for key in entrant.fields))
@@ -167,7 +167,7 @@ def race_of(
     places = [f"{network}/{name}" for network in networks for name in names] if len(networks) > 1 else []
     return RaceSpec(
         command,
-        asked,
+        request,
         lambda study, dry: race_plan(entrants, race.finalists, race.seeds),
         trials,
         " x ".join([*counts, f"({' + '.join(each)})"]),
@@ -181,55 +181,55 @@ def race_of(
     )
 
 
-def resolve(asked: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
-    """`asked` with its trainings as keys, changed, each with images held out and one thread."""
-    trainings = (name if isinstance(name, str) else dump(name) for name in asked.on)
+def resolve(request: RaceConfig, changes: Sequence[Override] = ()) -> RaceConfig:
+    """`request` with its trainings as keys, changed, each with images held out and one thread."""
+    trainings = (name if isinstance(name, str) else dump(name) for name in request.on)
     loaded = [load(TrainConfig, training, changes) for training in trainings]
-    configs = [as_trial(config, data=config.data.holding_out(asked.holdout)) for config in loaded]
+    configs = [as_trial(config, data=config.data.holding_out(request.holdout)) for config in loaded]
     names = [config.name for config in configs]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(f"two trainings have the name {', '.join(twice)}", "--on")
-    return asked.model_copy(update={"on": configs, "name": asked.name or "-".join(names[:3])})
+    return request.model_copy(update={"on": configs, "name": request.name or "-".join(names[:3])})
 
 
-def plan(asked: RaceConfig) -> RaceSpec:
+def plan(request: RaceConfig) -> RaceSpec:
     """The tunings of a resolved race. UsageError for rules that cannot train, or too many trials."""
-    names = dict.fromkeys(asked.algos)
-    rules = dict(zip(names, rules_named("--algo", ",".join(names), asked.over), strict=True))
+    names = dict.fromkeys(request.algos)
+    rules = dict(zip(names, rules_named("--algo", ",".join(names), request.over), strict=True))
     labels = {rule.name for rule in rules.values()}
     if len(rules) < 2 or len(labels) < len(rules):
         text = f"expected at least two different optimizers, got {', '.join(rule.name for rule in rules.values())}"
         raise UsageError(text, "--algo")
-    search_space.require_tunable(asked.over, rules.values())
-    count = len(rules) * len(asked.on) * asked.repeats * (asked.budget + asked.second + asked.seeds)
+    search_space.require_tunable(request.over, rules.values())
+    count = len(rules) * len(request.on) * request.repeats * (request.budget + request.second + request.seeds)
     if count > MAX_TRIALS:
         raise UsageError(f"expected at most {MAX_TRIALS:,} trials, got {count:,}", "--budget")
     entrants = [
         Entrant(
-            asked,
+            request,
             config.name,
             rule.name,
             f"{config.name}-{short_name(rule)}",
             {"network": config.name, "rule": rule.name},
             config,
             {"optimizer": name},
-            search_space.tuned(rule, _extra_search_keys(asked, config)),
+            search_space.tuned(rule, _extra_search_keys(request, config)),
             "--algo",
         )
-        for config in asked.on
+        for config in request.on
         for name, rule in rules.items()
     ]
-    return race_of(asked, entrants, OPTIMIZERS, "race", asked)
+    return race_of(request, entrants, OPTIMIZERS, "race", request)
 
 
-def _extra_search_keys(asked: RaceConfig, config: TrainConfig) -> set[str]:
+def _extra_search_keys(request: RaceConfig, config: TrainConfig) -> set[str]:
     """Further hyperparameters to tune, without those that the training sets."""
-    more = {*asked.over, *(key for key in search_space.NETWORK_KEYS if getattr(asked, key))}
+    more = {*request.over, *(key for key in search_space.NETWORK_KEYS if getattr(request, key))}
     more -= {"weight_decay"} if config.weight_decay else set()
     return more - {"schedule"} if config.schedule.name != "constant" or config.plateau else more
 
 
-def draw(asked: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:
+def draw(request: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int) -> list[dict[str, Any]]:
     """`budget` settings of the tuned `fields`, each with the rule that has it, evenly over their ranges.
 
     The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
@@ -242,14 +242,14 @@ def draw(asked: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: int
         name = search_space.name_in_space(key)
         stream = ".".join([*(part for part in key.split(".")[:-1] if part != "base"), name])
         generator = np.random.default_rng(
-            [asked.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
+            [request.seed, repeat, *(zlib.crc32(t.encode()) for t in (problem, stream))]
         )
-        distributions = search_space.network_space(rule) | search_space.ranges(asked.over)
+        distributions = search_space.network_space(rule) | search_space.ranges(request.over)
         values = search_space.drawn(key, distributions)(
-            search_space.sobol(asked.budget, stream, generator, asked.over)
+            search_space.sobol(request.budget, stream, generator, request.over)
         )
         columns[key] = [v if isinstance(v, str) else float(f"{v:.6g}") for v in values.tolist()]
-    return [{key: column[k] for key, column in columns.items()} for k in range(asked.budget)]
+    return [{key: column[k] for key, column in columns.items()} for k in range(request.budget)]
 
 
 # --- results --------------------------------------------------------------------------------------------------
@@ -348,10 +348,10 @@ def read(study: runs.Study) -> RaceResult | None:
     if not rows or any(key not in rows[0] for key in (word, "setting", "stage")):
         return None
     records = {record.name: record for record in study.completed()}
-    asked = asked_of(study)
+    request = request_of(study)
     sizes = ("budget" if race else "tune", "finalists", "seeds")
-    budget, finalists, seeds = (int(asked.get(key) or 1) for key in sizes)
-    only = (asked["config"] if isinstance(asked.get("config"), dict) else {}).get("name", study.name)
+    budget, finalists, seeds = (int(request.get(key) or 1) for key in sizes)
+    only = (request["config"] if isinstance(request.get("config"), dict) else {}).get("name", study.name)
     networks: dict[str, dict[str, list[runs.Row]]] = {}
     for row in rows:
         if type(row["setting"]) is not int or row["stage"] not in ("tuning", "finalist", "final"):

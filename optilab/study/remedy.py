@@ -56,23 +56,23 @@ class RemedySpec(StudySpec):
     device that the config names.
     """
 
-    asked: RemedyConfig
+    request: RemedyConfig
     variants: Sequence[Variant] = field(kw_only=True)
 
 
-def resolve(asked: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
-    """`asked` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
-    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
+def resolve(request: RemedyConfig, changes: Sequence[Override] = ()) -> RemedyConfig:
+    """`request` with its training as keys, so that its study.yaml depends on no other file, and what is set in all."""
+    config = request.config if isinstance(request.config, str) else dump(request.config)
     load(TrainConfig, config, changes)  # refused as they were typed
-    settings = {**asked.set, **{change.key: change.value for change in changes}}
-    return asked.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
+    settings = {**request.set, **{change.key: change.value for change in changes}}
+    return request.model_copy(update={"set": settings, "config": load(TrainConfig, config)})
 
 
-def plan(asked: RemedyConfig) -> RemedySpec | RaceSpec:
+def plan(request: RemedyConfig) -> RemedySpec | RaceSpec:
     """The trials of resolved remedies: each as it is, or with `tune` in a race. UsageError without a remedy."""
-    variants = variants_of(asked)
-    if asked.tune is not None:
-        return _tuned(asked, variants)
+    variants = variants_of(request)
+    if request.tune is not None:
+        return _tuned(request, variants)
     compatible = [(variant.name, variant.config) for variant in variants if variant.config]
     if len(compatible) < 2:
         misfits: dict[str, list[str]] = {}
@@ -83,32 +83,32 @@ def plan(asked: RemedyConfig) -> RemedySpec | RaceSpec:
     trials = tuple(
         Trial(config.name, config.model_copy(update={"seed": config.seed + number}), {"remedy": name})
         for name, config in compatible
-        for number in range(asked.seeds)
+        for number in range(request.seeds)
     )
     return RemedySpec(
         "remedy",
-        asked,
+        request,
         lambda study, dry: grid(trials),
         trials,
-        f"{plural(len(compatible), 'network')} x {plural(asked.seeds, 'seed')}",
+        f"{plural(len(compatible), 'network')} x {plural(request.seeds, 'seed')}",
         labels=[*(name for name, _ in compatible), BEST],
-        sample=asked.seeds,
+        sample=request.seeds,
         variants=variants,
     )
 
 
-def variants_of(asked: RemedyConfig) -> list[Variant]:
+def variants_of(request: RemedyConfig) -> list[Variant]:
     """The config as it is, then with each remedy."""
-    config = asked.config if isinstance(asked.config, str) else dump(asked.config)
-    changes = [Override(f"--set {key}", key, value) for key, value in asked.set.items()]
+    config = request.config if isinstance(request.config, str) else dump(request.config)
+    changes = [Override(f"--set {key}", key, value) for key, value in request.set.items()]
     base = load(TrainConfig, config, changes)
     variants = [Variant(None, _as_variant(AS_IT_IS, base))]
-    remedies = chosen(asked.only)
-    if asked.tune is not None:  # a rate is no remedy where each has its own
+    remedies = chosen(request.only)
+    if request.tune is not None:  # a rate is no remedy where each has its own
         remedies = [remedy for remedy in remedies if remedy.changes.keys() != {"optimizer.lr"}]
-    if asked.pairs and len(remedies) == 1:
+    if request.pairs and len(remedies) == 1:
         raise UsageError(f"expected at least two remedies, got {remedies[0].name}", "--pairs")
-    for remedy in [*remedies, *(pairs(remedies) if asked.pairs else [])]:
+    for remedy in [*remedies, *(pairs(remedies) if request.pairs else [])]:
         try:
             changed = load(TrainConfig, config, [*changes, *remedy.overrides])
         except ConfigError as error:
@@ -132,33 +132,33 @@ def _as_variant(name: str, config: TrainConfig) -> TrainConfig:
     return as_trial(config, name=name.replace(" ", "-"), stages=stages)
 
 
-def _tuned(asked: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
-    """A race between the variants, each with `asked.tune` learning rates.
+def _tuned(request: RemedyConfig, variants: Sequence[Variant]) -> RaceSpec:
+    """A race between the variants, each with `request.tune` learning rates.
 
     A remedy that changes nothing but the learning rate takes no part. UsageError if none does.
     """
-    assert asked.tune is not None
+    assert request.tune is not None
     configs = {v.name: v.config for v in variants if v.config and hasattr(v.config.optimizer, "lr")}
     if len(configs) < 2:
         reason = "no remedy is left that fits the network and changes more than the learning rate"
         raise UsageError(reason, "--tune")
-    shared = {key: getattr(asked, key) for key in ("seeds", "repeats", "holdout", "finalists", "seed")}
-    race = RaceConfig(on=[next(iter(configs.values()))], algos=list(configs), budget=asked.tune, **shared)
+    shared = {key: getattr(request, key) for key in ("seeds", "repeats", "holdout", "finalists", "seed")}
+    race = RaceConfig(on=[next(iter(configs.values()))], algos=list(configs), budget=request.tune, **shared)
     entrants = [
         Entrant(
             race,
-            asked.config.name,
+            request.config.name,
             name,
             name,
             {"remedy": name},
-            config.model_copy(update={"data": config.data.holding_out(asked.holdout)}),
+            config.model_copy(update={"data": config.data.holding_out(request.holdout)}),
             {},
             {"lr": config.optimizer},
             "--tune",
         )
         for name, config in configs.items()
     ]
-    return race_of(race, entrants, REMEDIES, "remedy", asked)
+    return race_of(race, entrants, REMEDIES, "remedy", request)
 
 
 # --- results ---------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import DataConfig, TrainConfig, changed_keys
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
-from optilab.study.groups import STAGE_COLUMN, asked_of
+from optilab.study.groups import STAGE_COLUMN, request_of
 from optilab.study.plan import Batch, Forecast, Outcomes, Plan, follow, forecast
 from optilab.study.trials import Cost, Outcome, Places, Trial, cost, require_buildable, task_of
 from optilab.study.workers import Answer, Cluster, Processes, Workers, WorkersLost, cores
@@ -44,7 +44,7 @@ class StudySpec:
     """The trials of a study, the plan that orders them, and how they are named."""
 
     command: str
-    asked: SweepConfig | RemedyConfig | RaceConfig
+    request: SweepConfig | RemedyConfig | RaceConfig
     """The content of study.yaml, with its trainings resolved."""
     plan: Callable[[Path, bool], Plan]
     """Make the plan of the study in that directory; for a forecast (True) what a search chooses is drawn at random."""
@@ -140,19 +140,19 @@ Datasets: TypeAlias = "Callable[[DataConfig], Dataset]"
 
 def run(
     spec: StudySpec,
-    folder: Path,
+    directory: Path,
     name: str,
     argv: Sequence[str],
     datasets: Datasets,
     view: View,
     how: ExecutionOptions,
 ) -> StudyResult:
-    """Run the study `name` in `folder`, or what is missing of it; `argv` is the command, for the manifest.
+    """Run the study `name` in `directory`, or what is missing of it; `argv` is the command, for the manifest.
 
     SystemFailure where nothing runs or nothing can be written, RunError for a study that was asked something
     else.
     """
-    path = folder / name
+    path = directory / name
     require_nothing_dropped(spec, path)
     places = _places(spec, datasets, how)  # fetched once, before many processes need them
     if how.cluster is None and not path.exists():
@@ -162,7 +162,7 @@ def run(
     status, outcomes = "failed", list[Outcome]()
     with signals.on_signal() as stop:
         chosen = _workers(spec, how, path, places, view)
-        study = runs.open_study(folder, name, to_yaml(spec.asked), facts)
+        study = runs.open_study(directory, name, to_yaml(spec.request), facts)
         try:
             require_nothing_dropped(spec, path)  # now that no other process writes it
             _relabel(study, spec.trials)
@@ -171,7 +171,7 @@ def run(
                 "trials": len(planned.trials),
                 "argv": _reproducing_command(study.manifest.get("argv", argv), argv),
             }
-            study.ask(to_yaml(spec.asked), **facts)
+            study.ask(to_yaml(spec.request), **facts)
             watching = view.progress(len(planned.trials), planned.epochs, spec.metric)
             with chosen as workers, watching as watcher:
                 if planned.missing and not stop():
@@ -180,7 +180,7 @@ def run(
                 outcomes = [*follow(spec.plan(path, False), partial(known, path), runner.train).values()]
             failed = any(outcome.failed for outcome in outcomes)
             status = "interrupted" if stop() else "failed" if failed else "done"
-            if status == "done" and spec.asked.seeds > 1:  # else it has no verdict
+            if status == "done" and spec.request.seeds > 1:  # else it has no verdict
                 study.update(looks=_look_digests(study.manifest.get("looks", []), outcomes))
         except (WorkersLost, WriteFailure) as error:
             status = "interrupted"
@@ -270,7 +270,7 @@ def require_nothing_dropped(spec: StudySpec, path: Path) -> None:
     by_place = {_place(trial.planned): trial for trial in planned.trials}
     trials = [(line, by_mark.get(line["digest"]) or by_place.get(_place(line))) for line in lines]
     by_network = {line.get("network"): (line, trial) for line, trial in reversed(trials) if trial}
-    keep = str(asked_of(study).get("keep", "last"))
+    keep = str(request_of(study).get("keep", "last"))
     for line, trial in by_network.values():
         if changed := _changed(path / line["trial"], trial, keep):
             raise RunError(f"{path} was started with other settings: {'; '.join(changed)}")
@@ -351,8 +351,8 @@ def _places(spec: StudySpec, datasets: Datasets, how: ExecutionOptions) -> Place
     ready = {place: datasets(config) for place, config in configs.items()}
     for trial in spec.trials:
         trial.config.data.require_enough(len(ready[trial.config.data.place].train_labels))
-    folders = [(place, dataset.folder) for place, dataset in ready.items()]
-    return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in folders}
+    paths = [(place, dataset.folder) for place, dataset in ready.items()]
+    return {place: None if f is None else str(f.absolute() if how.cluster else f) for place, f in paths}
 
 
 def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Places, view: View) -> Workers:
@@ -360,8 +360,8 @@ def _workers(spec: StudySpec, how: ExecutionOptions, study: Path, places: Places
     if how.cluster is None:
         return _processes(spec, how)
     code = [Path(file.path) for trial in spec.trials for file in trial.config.own_files.values()]
-    folders = [Path(place) for place in places.values() if place]
-    return Cluster(how.cluster, [study, *dict.fromkeys([*folders, *code])], view.note, how.jobs)
+    paths = [Path(place) for place in places.values() if place]
+    return Cluster(how.cluster, [study, *dict.fromkeys([*paths, *code])], view.note, how.jobs)
 
 
 def _processes(spec: StudySpec, how: ExecutionOptions) -> Processes:

@@ -242,8 +242,8 @@ def test_files_of_earlier_versions_are_planned_as_before():
         fields = [{key: v for key, v in trial.settings.items() if key != "eps"} for trial in new.tuning]
         assert [trial.settings for trial in old.tuning] == fields
     assert before.race.finalists == 1
-    earlier = {**yaml.safe_load(to_yaml(before.asked)), "target": None}
-    assert load(RaceConfig, earlier) == before.asked
+    earlier = {**yaml.safe_load(to_yaml(before.request)), "target": None}
+    assert load(RaceConfig, earlier) == before.request
     with pytest.raises(ConfigError, match=r"expected null, since a race has no target, got 0\.8"):
         load(RaceConfig, {**earlier, "target": 0.8})
 

@@ -8,14 +8,14 @@ from scipy import optimize
 
 from optilab.errors import DataError, UsageError
 from optilab.runs import best, read
-from optilab.study.groups import groups, select
+from optilab.study.groups import groups, select_runs
 from optilab.study.measure import Measure, read_measure, values_of
 from tests.study.generated import training
 
 
 def outcomes(folder, measure):
     """What was taken of the group `lr 0.01` and of `lr 0.1`, if there is one."""
-    return values_of(groups(select(folder, ["*"]).records).groups, measure)
+    return values_of(groups(select_runs(folder, ["*"]).records).groups, measure)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_the_time_is_where_the_isotonic_regression_crosses_the_target(tmp_path):
         curve = 0.05 * np.arange(12) + generator.normal(0, 0.1, 12)
         training(tmp_path, f"r{seed:02}", f"seed={seed}", "epochs=12", accuracies=curve.tolist())
     (taken,) = outcomes(tmp_path, Measure(target=0.3))
-    for record in select(tmp_path, ["*"]).records:
+    for record in select_runs(tmp_path, ["*"]).records:
         fitted = optimize.isotonic_regression([row["val_acc"] for row in record.rows()]).x
         reached = np.flatnonzero(fitted >= 0.3)
         assert taken.values[record.manifest["seed"]] == (reached[0] + 1 if len(reached) else 13)
