@@ -186,7 +186,7 @@ TABLES = {
     "two groups": (outcomes(2, 6, lead=0.02), {}),
     "ten seeds": (outcomes(3, 10, lead=0.005), {}),
     "against a baseline": (LEAD, {"baseline": "group 1"}),
-    "lower is better": (LEAD, {"higher": False}),
+    "lower is better": (LEAD, {"higher_is_better": False}),
     "looked at before": (LEAD, {"level": alpha(2)}),
     "missing seeds": (without(LEAD, g1=[42, 44], g3=[43]), {}),
     "other seeds": (outcomes(2, 4, lead=0.05) | {"late": outcomes(2, 6, first=90)["group 1"]}, {}),

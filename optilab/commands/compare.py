@@ -235,8 +235,8 @@ class LabComparison(Answer):
                 "settings": dict(candidate.settings),
                 "runs": {str(n): str(run.path) for group in candidate.groups for n, run in group.runs.items()},
                 "outcomes": _by_seed(candidate.outcomes.values),
-                "worst": _by_seed(candidate.outcomes.worst),
-                "absent": _by_seed(candidate.outcomes.absent),
+                "worst": _by_seed(candidate.outcomes.imputed),
+                "absent": _by_seed(candidate.outcomes.excluded),
             }
             if comparison is not None:
                 own = comparison.rows[i]
@@ -249,7 +249,7 @@ class LabComparison(Answer):
             "measure": {
                 **asdict(side.measure),
                 "name": side.measure.name,
-                "higher_is_better": side.measure.higher,
+                "higher_is_better": side.measure.higher_is_better,
             },
             "differs": side.grouping.differing,
             "equal": side.grouping.shared,

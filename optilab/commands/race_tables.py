@@ -455,7 +455,7 @@ def _outcomes(raced: Raced) -> dict[str, Any]:
     return {
         "settings": raced.settings,
         "test_acc": {str(seed): value for seed, value in raced.accuracy.values.items()},
-        "worst": {str(seed): why for seed, why in raced.accuracy.worst.items()},
+        "worst": {str(seed): why for seed, why in raced.accuracy.imputed.items()},
         "runs": {str(seed): str(record.path) for seed, record in raced.runs.items()},
     }
 

@@ -304,7 +304,7 @@ class StudyProgress:
         self._line.close()
 
     def epochs(self, done: int) -> None:
-        """So many epochs of all trials are on disk; time counts from the first one here, without the start."""
+        """Report the number of epochs that are on disk; time counts from the first one here, without the start."""
         self._epochs = done
         moves = self._begun and done > self._first
         if not self._begun or (moves and not self._moves):

@@ -131,7 +131,7 @@ class Record(Entry):
 
     @property
     def is_watched(self) -> bool:
-        """A loop of the user's own, whose rows have the columns that it measured, and no config of `train`."""
+        """A user's loop, whose rows have the columns that it measured, and no config of `train`."""
         return bool(self.manifest["command"] == "watch")
 
     @property

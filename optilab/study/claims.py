@@ -123,7 +123,7 @@ def _labels(claim: Claim, measured: Mapping[str, Measured], are_groups: bool) ->
         for label, group in measured.items()
         if group.values and not any(isinstance(value, str) for value in group.values.values())
     }
-    choose = max if Measure(claim.metric).higher else min
+    choose = max if Measure(claim.metric).higher_is_better else min
     return [choose(means, key=lambda label: means[label])] if means else []
 
 
@@ -293,7 +293,7 @@ def _of_group(group: Group, metric: str, at: At) -> Measured:
     if derive := DERIVED.get(metric):
         return Measured.of({seed: derive(record) for seed, record in group.runs.items()})
     (outcomes,) = values_of([group], Measure(metric, at), "")
-    return Measured(outcomes.values, next(iter(outcomes.absent.values()), ""))
+    return Measured(outcomes.values, next(iter(outcomes.excluded.values()), ""))
 
 
 def _gradient_ratio(record: Record) -> float | Missing:

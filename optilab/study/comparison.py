@@ -27,7 +27,7 @@ from optilab.words import plural, some
 
 MIN_SKILL = 0.02
 """An accuracy, or a loss in nats, that is not better than the chance level by more than this has learned nothing."""
-FEW = 3
+MAX_RUNS_NAMED = 3
 """Runs that a note names."""
 VALIDATED_ON = ("data.dataset", DATA_DIGEST, "data.holdout", "replay.split_seed")
 """Settings that choose the images a run is validated on."""
@@ -70,7 +70,7 @@ class RunComparison:
     def unreached(self) -> bool:
         """True if no run of any row reached the target: the values in place of the times say nothing."""
         return self.measure.target is not None and all(
-            len(row.groups) == 1 and row.outcomes.values.keys() == row.outcomes.worst.keys()
+            len(row.groups) == 1 and row.outcomes.values.keys() == row.outcomes.imputed.keys()
             for row in self.candidates
         )
 
@@ -101,10 +101,10 @@ def compare_runs(
     grouping = groups(records, [key for key in by if key in NOT_SETTINGS])
     grouping = grouping if by else replace(grouping, groups=relabeled(grouping.groups, labels))
     values = values_of(grouping.groups, measure)
-    if isinstance(measure.at, int) and all(group.values.keys() == group.worst.keys() for group in values):
+    if isinstance(measure.at, int) and all(group.values.keys() == group.imputed.keys() for group in values):
         longest = max((len(record.rows()) for record in records), default=0)
         raise UsageError(f"--at: expected an epoch from 1 to {longest}, got {measure.at}")
-    rows, problems = _rows(grouping, values, by, best, measure.higher)
+    rows, problems = _rows(grouping, values, by, best, measure.higher_is_better)
     rows = [*relabeled(rows, labels)] if by else rows
     outcomes = {i: row.outcomes.values for i, row in enumerate(rows)}
     reference = None if baseline is None else _named(rows, baseline)
@@ -118,7 +118,7 @@ def compare_runs(
     diverged = {i: row.outcomes.diverged for i, row in enumerate(rows)}
     comparison = None
     if any(outcomes.values()):
-        comparison = judge(outcomes, measure.higher, reference, alpha(looks), diverged, measure.limits)
+        comparison = judge(outcomes, measure.higher_is_better, reference, alpha(looks), diverged, measure.limits)
     around = varying([circumstances(record) for record in records])
     result = RunComparison(measure, grouping, tuple(rows), comparison, best, tuple(problems), around, ())
     return replace(result, notes=(*left_out, *_notes(result, looks)))
@@ -137,7 +137,7 @@ def looked_before(looks: int, how: str = "with other trainings") -> str:
 
 
 def _rows(
-    grouping: Grouping, values: Sequence[GroupValues], by: Sequence[str], best: bool, higher: bool
+    grouping: Grouping, values: Sequence[GroupValues], by: Sequence[str], best: bool, higher_is_better: bool
 ) -> tuple[list[ComparedRuns], list[str]]:
     """The rows, and with `by` the labels of the settings that are averaged, or of which each row has the best."""
     pairs = list(zip(grouping.groups, values, strict=True))
@@ -158,7 +158,7 @@ def _rows(
         cells = [cell for column, cell in columns.items() if every or column in common]
         settings = {key: value for key, value in cells[0][0].settings.items() if key in keys}
         label = settings_label(settings, words) or f"no {', '.join(short(words).values())}"
-        value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher)
+        value = (_at_their_best if best else _mean)([cell for _, cell in cells], higher_is_better)
         rows.append(ComparedRuns(label, settings, tuple(group for group, _ in cells), value))
     most = max((row.groups for row in rows), key=len)
     if best and len(most) < 2:
@@ -188,25 +188,25 @@ def _keys(grouping: Grouping, by: Sequence[str]) -> tuple[list[str], list[str]]:
     return keys, [key for key in differing if key not in keys]
 
 
-def _mean(cells: Sequence[GroupValues], higher: bool = True) -> GroupValues:
+def _mean(cells: Sequence[GroupValues], higher_is_better: bool = True) -> GroupValues:
     """The mean outcome of each seed that all settings have."""
     seeds = [seed for seed in cells[0].values if all(seed in cell.values for cell in cells)]
     values = {seed: fmean(cell.values[seed] for cell in cells) for seed in seeds}
-    worst = {seed: why for cell in cells for seed, why in cell.worst.items() if seed in values}
-    absent = {seed: why for cell in cells for seed, why in cell.absent.items()}
-    return GroupValues(values, worst, absent, chance=cells[0].chance)
+    imputed = {seed: why for cell in cells for seed, why in cell.imputed.items() if seed in values}
+    excluded = {seed: why for cell in cells for seed, why in cell.excluded.items()}
+    return GroupValues(values, imputed, excluded, chance=cells[0].chance)
 
 
-def _at_their_best(cells: Sequence[GroupValues], higher: bool) -> GroupValues:
+def _at_their_best(cells: Sequence[GroupValues], higher_is_better: bool) -> GroupValues:
     """The outcome at each seed of the setting that is the best on the other seeds: chosen and judged apart."""
     common = _mean(cells)
-    values, worst = dict[int, float](), dict[int, str]()
+    values, imputed = dict[int, float](), dict[int, str]()
     for seed in common.values if len(common.values) > 1 else ():
         means = [fmean(cell.values[s] for s in common.values if s != seed) for cell in cells]
-        cell = cells[means.index(max(means) if higher else min(means))]
+        cell = cells[means.index(max(means) if higher_is_better else min(means))]
         values[seed] = cell.values[seed]
-        worst |= {seed: cell.worst[seed]} if seed in cell.worst else {}
-    return replace(common, values=values, worst=worst)
+        imputed |= {seed: cell.imputed[seed]} if seed in cell.imputed else {}
+    return replace(common, values=values, imputed=imputed)
 
 
 def _named(rows: Sequence[ComparedRuns], name: str) -> int:
@@ -260,7 +260,7 @@ def _notes(result: RunComparison, looks: int) -> list[str]:
         (len(lengths) > 1 and advice, f"not the same epochs: {some([*map(text, lengths)], 6)}; {advice}"),
         (exact, f"equal seeds do not give equal digits ({some(exact, 6)})"),
         (
-            no_better_than_chance([row.outcomes for row in rows], measure.rises),
+            no_better_than_chance([row.outcomes for row in rows], measure.metric_higher_is_better),
             "no row is better than chance: more seeds will hardly help",
         ),
         (
@@ -280,10 +280,10 @@ def _epochs(group: Group) -> int:
     return max(map(length, group.runs.values())) if epochs is None else int(epochs)
 
 
-def no_better_than_chance(rows: Sequence[GroupValues], rises: bool) -> bool:
+def no_better_than_chance(rows: Sequence[GroupValues], higher_is_better: bool) -> bool:
     """True if the mean of every row is worse than the chance level, or better by less than MIN_SKILL."""
     known = [(row.chance, row.values) for row in rows if row.values]
-    sign = 1 if rises else -1
+    sign = 1 if higher_is_better else -1
     return bool(known) and all(
         chance is not None and sign * (fmean(values.values()) - chance) < MIN_SKILL for chance, values in known
     )
@@ -322,6 +322,8 @@ def _trial_notes(result: RunComparison) -> Iterator[tuple[Any, str]]:
     value = "the chance level in differences and verdicts" if result.measure.target is None else "no target"
     count = f"{sum(diverged.values())} of {plural(seeds, 'seed')}"
     yield diverged, f"{_together([*diverged])}: {count} diverged, which counts as {value}"
-    absent = [reason for row in result.candidates for reason in row.outcomes.absent.values()]
-    absent += [f"{record.name}: another run has the same settings and seed" for record in result.grouping.repeated]
-    yield absent, f"left out: {some(absent, FEW)}"
+    excluded = [reason for row in result.candidates for reason in row.outcomes.excluded.values()]
+    excluded += [
+        f"{record.name}: another run has the same settings and seed" for record in result.grouping.repeated
+    ]
+    yield excluded, f"left out: {some(excluded, MAX_RUNS_NAMED)}"

@@ -74,7 +74,7 @@ class Grouping:
 
 
 class Selection(NamedTuple):
-    """Trainings, and for each trial of their studies without a readable run of its own the reason."""
+    """Trainings, and for each trial of their studies without a readable run the reason."""
 
     records: Sequence[Record]
     left_out: Mapping[str, str] = {}
@@ -100,7 +100,7 @@ def select_runs(directory: Path, names: Sequence[str]) -> Selection:
     """The trainings that names, paths, patterns, `latest` and studies (all their trials) mean, each once. A pattern
     means trainings only, where there is one.
 
-    The confirmation of a sweep is a study of its own: together with the trainings that chose its settings, it would be
+    The confirmation of a sweep is a separate study: together with the trainings that chose its settings, it would be
     neither a fair sample nor a new one.
 
     Raises what `runs.locate` raises, CheckpointError for a directory that is not readable as a run, RunError for a
@@ -345,7 +345,7 @@ def short(keys: Sequence[str]) -> dict[str, str]:
 
 
 _USER_FILE = re.compile(r"^.*/([^/]+\.py:\w+)$", re.DOTALL)
-"""An optimizer in a file: a table tells its name, and not in whose home it is; its checksum is a setting of its own."""
+"""An optimizer in a file: a table has its name without the directory; its checksum is another setting."""
 
 
 def without_directory(value: Any) -> Any:

@@ -35,7 +35,7 @@ class Effect:
 
     keys: tuple[str, ...]
     part: float
-    """Fraction of the variance of all outcomes."""
+    """Fraction of the total variance, 0 to 1."""
     interval: tuple[float, float] | None
     """95% interval, Student's, of the parts by single seeds; None for one seed."""
     means: tuple[tuple[Any, float], ...]

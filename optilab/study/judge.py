@@ -285,7 +285,7 @@ class Comparison(Generic[Key]):
 
 def judge(
     values: Mapping[Key, Values],
-    higher: bool = True,
+    higher_is_better: bool = True,
     baseline: Key | None = None,
     level: float = 0.05,
     diverged: Mapping[Key, Collection[Any]] | None = None,
@@ -296,12 +296,17 @@ def judge(
     outcomes.
 
     `values` has the outcomes of each group by block: a seed, a function, a network. Blocks are the sample: conclusions
-    hold for blocks like these. `higher`: a higher outcome is better. Outcomes are finite; a group may have none, but
-    not all. `diverged`: blocks whose values stand for a divergence; verdicts count them, means and intervals of groups
+    hold for blocks like these. `higher_is_better` speaks of outcomes, which are finite; a group may have none, but not
+    all. `diverged`: blocks whose values stand for a divergence; verdicts count them, means and intervals of groups
     do not. `limits`: the possible outcomes; intervals end there. `improvable`: blocks on which a setting that was not
     tried may be better; no group is worse if it is not worse with ties there. ValueError if the baseline has none.
     """
-    keys, outcomes, sign, span = list(values), list(values.values()), 1 if higher else -1, limits[1] - limits[0]
+    keys, outcomes, sign, span = (
+        list(values),
+        list(values.values()),
+        1 if higher_is_better else -1,
+        limits[1] - limits[0],
+    )
     failed = [{*(diverged or {}).get(key, ())} for key in keys]
     ran = [[v for block, v in row.items() if block not in bad] for row, bad in zip(outcomes, failed, strict=True)]
     means = [fmean(row.values()) if row else nan for row in outcomes]

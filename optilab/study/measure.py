@@ -45,30 +45,30 @@ class Measure:
     """The unit of that time."""
 
     @property
-    def rises(self) -> bool:
+    def metric_higher_is_better(self) -> bool:
         """True if a higher metric is better."""
         return metric_of(self.metric).higher_is_better
 
     @property
-    def higher(self) -> bool:
+    def higher_is_better(self) -> bool:
         """True if a higher outcome is better."""
-        return self.target is None and self.rises
+        return self.target is None and self.metric_higher_is_better
 
     @property
-    def share(self) -> bool:
+    def is_fraction(self) -> bool:
         """True if the outcome is a fraction, shown in percent."""
         return self.target is None and metric_of(self.metric).is_fraction
 
     @property
     def limits(self) -> Limits:
         """The possible outcomes."""
-        return (0.0, 1.0) if self.share else (0.0, inf) if self.target is not None else UNLIMITED
+        return (0.0, 1.0) if self.is_fraction else (0.0, inf) if self.target is not None else UNLIMITED
 
     @property
     def name(self) -> str:
         """`last val_acc`, `val_acc at epoch 5`, `epochs to 80%`."""
         if self.target is not None:
-            goal = f"{100 * self.target:g}%" if self.rises else f"{self.metric} {self.target:g}"
+            goal = f"{100 * self.target:g}%" if self.metric_higher_is_better else f"{self.metric} {self.target:g}"
             return f"{self.until} to {goal}"
         if self.at == "area":
             return f"mean {self.metric}"
@@ -101,7 +101,7 @@ class Measure:
             values = [row[self.metric] for row in rows if self.metric in row]
             number = values[-1] if self.at == "last" else sum(values) / len(values)
             if self.at == "best":
-                number = (max if self.rises else min)(values[:horizon])
+                number = (max if self.metric_higher_is_better else min)(values[:horizon])
         return Missing(f"{name}: no {self.metric}") if number is None else number
 
     def _time_to(self, target: float, rows: Sequence[Row]) -> float | None:
@@ -187,18 +187,18 @@ class GroupValues:
     """The outcomes of one group."""
 
     values: Values
-    """By seed; the trials in `worst` are among them."""
-    worst: Mapping[int, str] = field(default_factory=dict)
+    """By seed; the trials in `imputed` are among them."""
+    imputed: Mapping[int, str] = field(default_factory=dict)
     """Trials that diverged or never reached the target, and which of the two; what stands for them does not depend on
     other groups."""
-    absent: Mapping[int, str] = field(default_factory=dict)
+    excluded: Mapping[int, str] = field(default_factory=dict)
     """Trials without an outcome, and why."""
     chance: float | None = None
     """The accuracy, or the loss, of knowing nothing; None for a metric or images without one."""
 
     @property
     def diverged(self) -> list[int]:
-        return [seed for seed, why in self.worst.items() if why != NEVER]
+        return [seed for seed, why in self.imputed.items() if why != NEVER]
 
 
 def values_of(groups: Sequence[Group], measure: Measure, where: str = "--metric") -> list[GroupValues]:
@@ -250,13 +250,13 @@ def _of_group(group: Group, numbers: Mapping[int, float | Missing], measure: Mea
     )
     chance = None if measure.target is not None else metric_of(measure.metric).quantity.chance(classes)
     worst = chance if measure.target is None else late
-    if chance is not None and not measure.rises:
+    if chance is not None and not measure.metric_higher_is_better:
         worst = max([chance, *values.values()])
     endings = {seed: number.ending for seed, number in missing.items() if number.ending and worst is not None}
-    absent = {seed: number.why for seed, number in missing.items() if seed not in endings}
+    excluded = {seed: number.why for seed, number in missing.items() if seed not in endings}
     if worst is not None:
         values |= dict.fromkeys(endings, worst)
-    return GroupValues({seed: values[seed] for seed in group.runs if seed in values}, endings, absent, chance)
+    return GroupValues({seed: values[seed] for seed in group.runs if seed in values}, endings, excluded, chance)
 
 
 # --- seeds next to each other ------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def draw(request: RaceConfig, fields: Mapping[str, Any], problem: str, repeat: i
     """`budget` settings of the tuned `fields`, each with the rule that has it, evenly over their ranges.
 
     The first n of N are those of a budget of n, and all rules share the numbers behind a field. A second rate,
-    `others.lr`, has numbers of its own.
+    `others.lr`, has other numbers.
     """
     import numpy as np
 
@@ -303,7 +303,7 @@ class RaceTable:
     @property
     def learned(self) -> bool:
         """True if a row is better than the chance level."""
-        return not no_better_than_chance([raced.accuracy for raced in self.raced.values()], rises=True)
+        return not no_better_than_chance([raced.accuracy for raced in self.raced.values()], higher_is_better=True)
 
 
 @dataclass(frozen=True)
@@ -376,7 +376,7 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
     every setting diverged has the accuracy of the chance level, as has a judged training.
     """
     settings, judged, boundary_notes = list[Settings](), dict[int, runs.Record](), dict[int, str]()
-    accuracy, worst, means = dict[int, float](), dict[int, str](), dict[int, float]()
+    accuracy, imputed, means = dict[int, float](), dict[int, str](), dict[int, float]()
     chance = next((_chance(records[row["trial"]]) for row in rows if row["trial"] in records), 0.0)
     repeats: dict[int, list[runs.Row]] = {}
     for row in rows:
@@ -396,9 +396,9 @@ def _raced(rows: Sequence[runs.Row], records: Mapping[str, runs.Record], budget:
         means |= {repeat: fmean(reached.values())} if reached else {}
         judged |= {row["seed"]: records[row["trial"]] for row in ran}
         accuracy |= reached
-        worst |= diverged
+        imputed |= diverged
     failed = sum(row["status"] == "failed" for row in rows)
-    return Raced(settings, judged, GroupValues(accuracy, worst, chance=chance), means, boundary_notes, failed)
+    return Raced(settings, judged, GroupValues(accuracy, imputed, chance=chance), means, boundary_notes, failed)
 
 
 def _tuned(row: runs.Row) -> Settings:

@@ -75,10 +75,10 @@ def plan(request: RemedyConfig) -> RemedySpec | RaceSpec:
         return _tuned(request, variants)
     compatible = [(variant.name, variant.config) for variant in variants if variant.config]
     if len(compatible) < 2:
-        misfits: dict[str, list[str]] = {}
+        by_reason: dict[str, list[str]] = {}
         for variant in variants[1:]:
-            misfits.setdefault(variant.incompatibility, []).append(variant.name)
-        reasons = "; ".join(f"{', '.join(names)}: {incompatibility}" for incompatibility, names in misfits.items())
+            by_reason.setdefault(variant.incompatibility, []).append(variant.name)
+        reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
         raise UsageError(f"no remedy is left to compare with: {reasons}")
     trials = tuple(
         Trial(config.name, config.model_copy(update={"seed": config.seed + number}), {"remedy": name})
@@ -115,8 +115,8 @@ def variants_of(request: RemedyConfig) -> list[Variant]:
             variants.append(Variant(remedy, None, error.problems[0].message))
         else:
             same = changed == base
-            compatible = None if same else _as_variant(remedy.name, changed)
-            variants.append(Variant(remedy, compatible, "the network has it already" if same else ""))
+            config_of_remedy = None if same else _as_variant(remedy.name, changed)
+            variants.append(Variant(remedy, config_of_remedy, "the network has it already" if same else ""))
     return variants
 
 

@@ -97,7 +97,7 @@ _DECAYS = ("weight_decay", *ALIASES["weight_decay"])
 NETWORK_KEYS = ("eps", "weight_decay", "schedule")
 """Hyperparameters that are tuned only on networks; also the keys of a race that turn this on."""
 SCHEDULES = Categorical(("constant", "cosine", "one-cycle"))
-"""The schedules: none, down to 0 (Loshchilov & Hutter 2017), and up before that (Smith & Topin 2018)."""
+"""Schedules to choose from: constant, cosine decay (Loshchilov & Hutter 2017), one-cycle (Smith & Topin 2018)."""
 
 
 def space(function: Objective) -> dict[str, Distribution]:
@@ -242,7 +242,7 @@ def of_rule(rule: Any, more: Collection[str] = ()) -> dict[str, Any]:
 
 
 def _ranged(rule: UserRule) -> set[str]:
-    """The fields of a user's own rule whose range is known by name; a number outside of it means something else."""
+    """The fields of a user's rule whose range is known by name; a number outside of it means something else."""
     names = {field.name for field in fields(rule)}
     return {
         name
@@ -272,7 +272,7 @@ def end_of(value: Any, tried: Collection[Any]) -> str:
 
 
 def untuned(rule: str, settings: Mapping[str, Any], tuned: Collection[str]) -> list[str]:
-    """The settings of a user's own rule that are not searched, as one sentence; none where all are."""
+    """The settings of a user's rule that are not searched, as one sentence; none where all are."""
     numbers = {key: value for key, value in settings.items() if type(value) in (int, float) and is_user_code(rule)}
     known = {key for key in numbers if key in tuned or name_in_space(key) in NETWORK_KEYS}
     left = [f"{key} stays {value:g}" for key, value in numbers.items() if key not in known]

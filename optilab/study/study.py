@@ -95,7 +95,7 @@ class Watcher(Protocol):
         """These trials had ended before, or at an earlier rung."""
 
     def epochs(self, done: int) -> None:
-        """So many epochs of all trials are on disk."""
+        """Report the number of epochs of all trials that are on disk."""
 
     def done(self, outcome: Outcome) -> None:
         """A trial has ended."""

@@ -44,7 +44,7 @@ NEW_SEEDS = 5
 """The least number of their seeds."""
 
 _NOT_AXES = frozenset({"seed", "epochs", "name", "threads", "device", "checkpoint_every", "probes"})
-"""Keys that change no number, that have an option of their own, or that are the same in the whole study."""
+"""Keys that change no number, that have another option, or that are the same in the whole study."""
 
 AxisLike = Axis | Choices
 

@@ -347,7 +347,7 @@ def test_what_always_diverges_has_the_chance_level(raced):
         {**tuning, "repeat": 2, "seed": 20_000, "status": "diverged"},
     ]
     result = network_race._raced(rows, {"t": record}, budget=1, seeds=1)
-    assert (result.repeats, result.accuracy.worst) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
+    assert (result.repeats, result.accuracy.imputed) == ({1: 0.6, 2: 0.1}, {30_000: "every setting diverged"})
 
 
 def test_claims_about_rules_are_judged_and_kept(raced, study, optilab):
