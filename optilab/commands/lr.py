@@ -137,7 +137,7 @@ class LabRate(Answer):
     config: "TrainConfig"
     test: "RangeTest"
     epochs: Mapping[str, Any]
-    """The option for a training at the answer, with the epochs that were asked for; empty where `call` has it."""
+    """The option for a training at the answer, with the epochs of the config; empty where `call` has it."""
     held_out: Mapping[str, int]
     """The key that holds out images when the answer is confirmed; empty where the config does."""
     judged: "Sequence[ClaimResult]" = ()

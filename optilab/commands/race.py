@@ -68,7 +68,7 @@ class RaceOptions(FormatOptions, PictureOptions, OutputOptions):
         return self.file_of("report")
 
     def save(self, answer: Answer) -> None:
-        """Write the picture and the page that were asked for."""
+        """Write the requested plot and report."""
         self.draw(answer.chart)
         if self.report:
             answer.report(self.report)

@@ -349,11 +349,11 @@ def keep_checkpoints(path: Path, keep: str, best: int | None) -> None:
 
     Where the best epoch has no checkpoint, the last one stays.
     """
-    there = checkpoints(path)
-    remaining = {"all": there, "none": []}.get(keep, there[:1])
+    existing = checkpoints(path)
+    remaining = {"all": existing, "none": []}.get(keep, existing[:1])
     if keep == "best":
-        remaining = [pair for pair in there if pair[0] == best] or remaining
-    for _, file in set(there) - set(remaining):
+        remaining = [pair for pair in existing if pair[0] == best] or remaining
+    for _, file in set(existing) - set(remaining):
         with contextlib.suppress(OSError):  # a checkpoint too many costs only space
             file.unlink()
 

@@ -96,9 +96,9 @@ def locate(directory: Path, name: str, command: str | None = None) -> Path:
     if name and _is_file(path / MANIFEST) and not path.is_symlink():
         return path
     searched = [place for place in (study, Path(where or directory)) if os.path.isdir(place)][:1]
-    there = [os.path.join(where, e.name) for place in searched for e in directories(place) if _was_made(e)]
-    few = f"; expected {listed(there, 'or')}" if 0 < len(there) < 5 else _missing(directory)
-    near = did_you_mean(name, there if where else [LATEST, *there]) if there else ""
+    available = [os.path.join(where, e.name) for place in searched for e in directories(place) if _was_made(e)]
+    few = f"; expected {listed(available, 'or')}" if 0 < len(available) < 5 else _missing(directory)
+    near = did_you_mean(name, available if where else [LATEST, *available]) if available else ""
     kind = UsageError if re.search(r"[/*?\[]", name) or _is_file(Path(name)) else RunError
     raise kind(f"no run {shown(name)} in {directory}{near or few}")
 

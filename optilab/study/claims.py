@@ -73,8 +73,8 @@ class Measured:
     def of(cls, values: Mapping[int, Any], fails: bool = False) -> "Measured":
         """Values by seed, each of which may be Missing."""
         missing = [value.why for value in values.values() if isinstance(value, Missing)]
-        there = {seed: value for seed, value in values.items() if not isinstance(value, Missing)}
-        return cls(there, missing[0] if missing else "", fails)
+        measured = {seed: value for seed, value in values.items() if not isinstance(value, Missing)}
+        return cls(measured, missing[0] if missing else "", fails)
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,9 @@ def full_keys(where: str, key: str, known: Iterable[str]) -> list[str]:
     for name in (key, f"{key}.name", canonical, f"{canonical}.name"):
         if matches := [name] if name in keys else [k for k in keys if k.endswith(f".{name}")]:
             return matches
-    there = ", ".join(result for result in RESULTS if result in keys)
+    results = ", ".join(result for result in RESULTS if result in keys)
     config = next((f", or a key of the config such as {k}" for k in keys if k not in RESULTS), "")
-    near = did_you_mean(key, list(keys)) or f"; expected {there}{config}"
+    near = did_you_mean(key, list(keys)) or f"; expected {results}{config}"
     raise UsageError(f"no listed run has {shown(key)}{near}", where)
 
 
@@ -227,8 +227,8 @@ def trials(study: Study) -> tuple[list[ListedRun], list[str]]:
     base, nothing = _without(_base(study), axes_of(rows)), PresetDiff("", {})
     ended = [ListedRun(_trial_facts(row), base, nothing) for row in rows]
     names = {str(row["trial"]) for row in rows}
-    there = (study.path / name for name in study.planned() if name not in names)
-    running = [_run(runs.read(path)) for path in there if path.is_dir()]
+    paths = (study.path / name for name in study.planned() if name not in names)
+    running = [_run(runs.read(path)) for path in paths if path.is_dir()]
     for line in running:  # an axis may be a whole entry, such as the optimizer: its name stands for it
         settings = flat(line.config)
         line.about.update({key: settings[f"{key}.name"] for key in axes_of(rows) if f"{key}.name" in settings})

@@ -157,7 +157,7 @@ def bounds(metric: str, values: Iterable[float]) -> Limits:
 
 
 def length(record: Record) -> int:
-    """The epochs that a training was asked for; those of a watched loop, which nobody asked for, are those it made."""
+    """The epochs in the config of a training; for a watched loop, which has no config, the epochs that it made."""
     planned = record.manifest.get("config", {}).get("epochs", record.manifest.get("epoch"))
     return planned if isinstance(planned, int) and planned > 0 else len(record.rows())
 

@@ -15,7 +15,7 @@ from optilab.errors import UsageError
 from optilab.runs import Row
 from optilab.runs.metrics import metric_of
 from optilab.study.plan import Batch, Plan
-from optilab.study.trials import Trial, shown_setting
+from optilab.study.trials import Trial, recorded_setting
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -56,7 +56,7 @@ def tpe(
         for _ in range(min(samples - first, GENERATION)):
             suggestion = _suggested(axes, suggestions, seed, metric, dry)
             point = _point(axes, suggestion.params)
-            line = tuple(map(shown_setting, point.values()))
+            line = tuple(map(recorded_setting, point.values()))
             if line not in lines and unused:  # another version of Optuna, or a point without it
                 line = next(iter(unused))
                 values = zip(axes, line, strict=True)

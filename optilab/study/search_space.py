@@ -154,8 +154,8 @@ def network_space(rule: Any) -> dict[str, Any]:
         lr = LogUniform(1e-2, 100)
     else:
         lr = LogUniform(1e-3, 10) if default >= 0.01 else LogUniform(1e-5, 0.1)
-    apart = any(decays_apart(rule, key) for key in _DECAYS)
-    decay = ZeroInflated(1e-3, 10) if apart else ZeroInflated(1e-6, 1e-2)
+    decoupled = any(decays_apart(rule, key) for key in _DECAYS)
+    decay = ZeroInflated(1e-3, 10) if decoupled else ZeroInflated(1e-6, 1e-2)
     distributions: dict[str, Any] = {"lr": lr, "damping": LogUniform(1e-6, 1), **FIXED, "weight_decay": decay}
     distributions["schedule"] = SCHEDULES
     if power := root_power(rule):

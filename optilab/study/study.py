@@ -83,7 +83,7 @@ class ExecutionOptions:
     jobs: int | None = None
     """Trials at once; None: one per physical core, or on a GPU one."""
     cluster: str | None = None
-    """A scheduler of dask, of whose workers at most `jobs` trials at once are asked; None: this machine."""
+    """A scheduler of dask, whose workers train at most `jobs` trials at once; None: this machine."""
     fail_fast: bool = False
     """True if the first trial that fails ends the study."""
 
@@ -149,8 +149,8 @@ def run(
 ) -> StudyResult:
     """Run the study `name` in `directory`, or what is missing of it; `argv` is the command, for the manifest.
 
-    SystemFailure where nothing runs or nothing can be written, RunError for a study that was asked something
-    else.
+    SystemFailure where nothing runs or nothing can be written, RunError for a study with another
+    request.
     """
     path = directory / name
     require_nothing_dropped(spec, path)

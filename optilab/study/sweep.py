@@ -260,7 +260,7 @@ def _ends(axes: Sequence[AxisLike]) -> Iterator[dict[str, Any]]:
 
 
 def _search(request: SweepConfig, base: TrainConfig, axes: Sequence[AxisLike], path: Path, dry: bool) -> Plan:
-    """The plan of a search. RunError where the study at `path` was asked something else: its outcomes, by which its
+    """The plan of a search. RunError where the study at `path` has another request: its outcomes, by which its
     points were chosen, would not be those of this search."""
     before, planned = dict[str, Any](), list[runs.Row]()
     with suppress(OptilabError):  # there is none yet, or it is damaged and made again

@@ -51,7 +51,7 @@ class Trial:
     @property
     def planned(self) -> runs.Row:
         """Its line of plan.jsonl."""
-        settings = {key: shown_setting(value) for key, value in self.settings.items()}
+        settings = {key: recorded_setting(value) for key, value in self.settings.items()}
         return {"trial": self.name, **settings, "seed": self.config.seed, "digest": self.mark}
 
     def row(self, status: str, reason: str = "", outcome: Mapping[str, Any] | None = None) -> runs.Row:
@@ -161,7 +161,7 @@ def _products(trial: Trial) -> int:
     return sum(a * b for a, b in pairwise(model.widths(info.inputs, len(info.classes))))
 
 
-def shown_setting(value: Any) -> Any:
+def recorded_setting(value: Any) -> Any:
     """A value on an axis as plan.jsonl and trials.csv have it."""
     return value if type(value) in (int, float) else flow(value)
 

@@ -62,7 +62,7 @@ class Workers(ABC):
 
     @abstractmethod
     def ended(self) -> Iterator[tuple[str, Answer | None]]:
-        """Wait a moment; the tasks that have ended, with None where the worker died or was told to stop.
+        """Wait a moment; the tasks that have ended, with None where the worker died or was stopped.
 
         `refused` is the status of a task that has to be begun at another worker. WorkersLost where none is left.
         """
