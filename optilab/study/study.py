@@ -149,8 +149,7 @@ def run(
 ) -> StudyResult:
     """Run the study `name` in `directory`, or what is missing of it; `argv` is the command, for the manifest.
 
-    SystemFailure where nothing runs or nothing can be written, RunError for a study with another
-    request.
+    SystemFailure where nothing runs or nothing can be written, RunError for a study with another request.
     """
     path = directory / name
     require_nothing_dropped(spec, path)
