@@ -389,7 +389,9 @@ def test_equal_rules_cannot_be_told_apart_and_a_worse_is_found(optilab, tmp_path
     assert verdicts == {"twin": "cannot tell", "adam": "cannot tell", "lazy": "worse"}
     # If the best rate of lazy were the last one tried, a better one might lie beyond.
     (claim,) = expectations("race --on", ["mine.py:lazy: verdict == worse"])
-    monkeypatch.setattr(network_race, "_edge", lambda n, row, _: {n: "lr 1"} if "lazy" in row["rule"] else {})
+    monkeypatch.setattr(
+        network_race, "_boundary_note", lambda n, row, _: {n: "lr 1"} if "lazy" in row["rule"] else {}
+    )
     result = network_race.read(runs.read_study(tmp_path / "runs" / "a"))
     assert [row["verdict"] for row in race_tables.rows(result.networks[0])] == ["cannot tell"] * 3
     (judged,) = claims.judge_claims([claim], claims.of_network_race(result))
