@@ -158,7 +158,7 @@ def race_on_functions(config: FunctionRaceConfig, request: FunctionRace, place: 
     names = ",".join(config.functions or FUNCTIONS.split(","))
     if re.search(r"[\^*+/()]", names):
         raise UsageError(f"expected names of functions, got {shown(names)}", request.flag("functions"))
-    rules = rules_named(request.flag("algos"), algos, asked.over)
+    rules = rules_named(request.flag("algos"), algos, config.over)
     chosen = chosen_names(request.flag("functions"), names, "function", OBJECTIVES)
     if len(rules) < 2:
         text = f"expected at least two different optimizers, got {rules[0].name}"
