@@ -273,14 +273,14 @@ class Checker:
         return Question(claims, of_rate(test.rate, asked.name))
 
     def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
-        from optilab.commands.race import FunctionRace, found_on_functions
+        from optilab.commands.race import FunctionRace, race_on_functions
         from optilab.study.claims import of_race
         from optilab.study.function_race import standings
 
         asked = load(FunctionRaceConfig, source, claimed)
         claims = _require(asked.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return Question(claims, of_race(standings(found_on_functions(asked, FunctionRace(), place).race)))
+        return Question(claims, of_race(standings(race_on_functions(asked, FunctionRace(), place).race)))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""

@@ -98,7 +98,7 @@ _MORE = "about how many until the difference, if it is real, gives a verdict wit
 
 def columns(side: "RunComparison") -> list[Column]:
     """The columns of the table; those of a narrow terminal are fewer."""
-    show = Units(side.measure.share)
+    show = Units(side.measure.is_fraction)
     comparison = side.comparison
     base = (
         "the best" if comparison is None or comparison.chosen else side.candidates[comparison.baseline.key].label
@@ -106,8 +106,8 @@ def columns(side: "RunComparison") -> list[Column]:
     confidence = "95%" if comparison is None else comparison.confidence
     timed, what = side.measure.target is not None, side.measure.name
     failed = comparison is not None and any(row.diverged for row in comparison.rows)
-    better = "higher" if side.measure.higher else "lower"
-    points = ", in percentage points" if side.measure.share else ""
+    better = "higher" if side.measure.higher_is_better else "lower"
+    points = ", in percentage points" if side.measure.is_fraction else ""
     return [
         Column("group", "group", left=True),
         *(Column(key, key, only="values") for key in side.grouping.differing),
@@ -155,8 +155,8 @@ def rows(side: "RunComparison") -> list[dict[str, Any]]:
 def _reached(candidate: "ComparedRuns") -> str | None:
     """`3 (2 to 4)`: median and range of those that reached the target, and how many never did."""
     taken = candidate.outcomes
-    values = [value for seed, value in taken.values.items() if seed not in taken.worst]
-    never = f"never in {len(taken.worst)} of {len(taken.values)}" if taken.worst else ""
+    values = [value for seed, value in taken.values.items() if seed not in taken.imputed]
+    never = f"never in {len(taken.imputed)} of {len(taken.values)}" if taken.imputed else ""
     if not values:
         return never or None
     some = f"{median(values):g} ({min(values):g} to {max(values):g})"
@@ -208,7 +208,7 @@ def verdict(side: "RunComparison") -> str:
 
 def verdict_parts(side: "RunComparison") -> tuple[str, str]:
     """The claim of the verdict, and what limits it."""
-    from optilab.study.comparison import learned_nothing
+    from optilab.study.comparison import no_better_than_chance
 
     claim, rest = claim_and_rest(side)
     if (
@@ -216,7 +216,9 @@ def verdict_parts(side: "RunComparison") -> tuple[str, str]:
         and side.comparison.chosen
         and len(side.comparison.order) > 1
         and not side.unreached
-        and not learned_nothing([own.outcomes for own in side.candidates], side.measure.rises)
+        and not no_better_than_chance(
+            [own.outcomes for own in side.candidates], side.measure.metric_higher_is_better
+        )
     ):
         rest += more_advice(side.comparison, "seeds", dict(enumerate(_labels(side))))
     return claim, rest
@@ -244,8 +246,8 @@ def claim_and_rest(side: "RunComparison") -> tuple[str, str]:
         many = "either of the others" if len(alike) == others == 2 else f"any of the {others} others"
         many = many if len(alike) == others else f"{len(alike)} of the {others} others"
         rest = f"; cannot tell it from {alike[0] if len(alike) == 1 else many}"
-        word = "highest" if side.measure.higher else "lowest"
-        few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher) else ""
+        word = "highest" if side.measure.higher_is_better else "lowest"
+        few = " of the rows with several seeds" if _is_passed(comparison, side.measure.higher_is_better) else ""
         return f"{base} has the {word} {what}{few}: {_measured(side)}", ahead + rest
     return _against(side, labels)
 
@@ -255,7 +257,10 @@ def _against(side: "RunComparison", labels: Sequence[str]) -> tuple[str, str]:
     comparison = side.comparison
     assert comparison is not None
     base = labels[comparison.baseline.key]
-    show, rows = Units(side.measure.share), [row for row in comparison.ranked if row is not comparison.baseline]
+    show, rows = (
+        Units(side.measure.is_fraction),
+        [row for row in comparison.ranked if row is not comparison.baseline],
+    )
     named = {
         word: [labels[row.key] for row in rows if row.verdict == word]
         for word in ("better", "worse", "cannot tell")
@@ -282,7 +287,7 @@ def _is_passed(comparison: "Comparison[int]", higher: bool) -> bool:
 def _measured(side: "RunComparison") -> str:
     """The mean of the best row with its interval."""
     assert side.comparison is not None
-    summary, show = side.comparison.baseline.summary, Units(side.measure.share)
+    summary, show = side.comparison.baseline.summary, Units(side.measure.is_fraction)
     interval = f" (95% interval {show.interval(summary.interval)})" if summary.interval else ""
     return f"{show.value(summary.mean)}{interval}"
 
@@ -295,7 +300,7 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
     apart = second.difference.difference if second.difference else second.summary.mean - best.summary.mean
     if not apart:
         return f"the same as {labels[second.key]}"
-    size = f"{points(abs(apart))} percentage points" if side.measure.share else f"{abs(apart):.3g}"
+    size = f"{points(abs(apart))} percentage points" if side.measure.is_fraction else f"{abs(apart):.3g}"
     both, shared = second.difference, ""
     if both and both.paired and both.n < max(second.summary.n, best.summary.n):
         shared = f" on the {plural(both.n, 'shared seed')}"
@@ -304,7 +309,7 @@ def _ahead(side: "RunComparison", labels: Sequence[str]) -> str:
 
 def at_stake(side: "RunComparison") -> list[str]:
     """How much better the others that may be the best are at most; nothing where the best is known."""
-    comparison, labels, higher = side.comparison, _labels(side), side.measure.higher
+    comparison, labels, higher = side.comparison, _labels(side), side.measure.higher_is_better
     if comparison is None or not comparison.chosen:
         return []
     possible = [
@@ -313,7 +318,7 @@ def at_stake(side: "RunComparison") -> list[str]:
     ends = [(own.interval[1] if higher else -own.interval[0]) for own in possible if own.interval]
     if not ends:
         return []
-    most = f"{points(max(ends))} percentage points" if side.measure.share else f"{max(ends):.3g}"
+    most = f"{points(max(ends))} percentage points" if side.measure.is_fraction else f"{max(ends):.3g}"
     base = labels[comparison.baseline.key]
     many = f"of these {len(comparison.order)}, none is"
     return [f"at stake: {many} more than {most} better than {base}, by these intervals"]
@@ -340,8 +345,8 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
     None where no row has an outcome, and for loops that were watched.
     """
     from optilab.config.study import MAX_SEEDS
-    from optilab.study.comparison import learned_nothing
-    from optilab.study.groups import asked_of
+    from optilab.study.comparison import no_better_than_chance
+    from optilab.study.groups import request_of
     from optilab.study.sweep import new_seeds
 
     found = side.comparison
@@ -350,7 +355,9 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
     better = [row.key for row in found.ranked if row.verdict == "better"]
     best = side.candidates[[*better, *found.order][0]].groups[0]
     diagnose = Call("diagnose", [next(iter(best.runs.values())).path])
-    if learned_nothing([candidate.outcomes for candidate in side.candidates], side.measure.rises):
+    if no_better_than_chance(
+        [candidate.outcomes for candidate in side.candidates], side.measure.metric_higher_is_better
+    ):
         return NextStep(diagnose, "says why nothing is learned")  # which no seed changes
     study = entries[0] if len(entries) == 1 and isinstance(entries[0], Study) else None
     plain = side.measure.at == "last" and side.measure.target is None and not side.problems
@@ -358,7 +365,7 @@ def next_step(side: "RunComparison", entries: "Sequence[Record | Study]") -> Nex
         command, confirmed = str(study.manifest["command"]), sweep_of(study.path) is not None
         again = partial(resume_command, study.path, "resume", command)
         if command == "sweep" and not confirmed and not study.confirmation:
-            count, new = to_confirm(found), new_seeds(asked_of(study))
+            count, new = to_confirm(found), new_seeds(request_of(study))
             what = f"trains the {count} settings with the best means again, each from {new} new seeds"
             return NextStep(again(confirm=count), f"{what}: {plural(count * new, 'training')}")
         more, seeds = further_seeds(found), max(len(group.runs) for group in side.grouping.groups)

@@ -89,7 +89,7 @@ class Explain(SetOptions, OutputOptions):
             return None
         from optilab import runs  # which takes longer to import than a step takes
 
-        if name != "latest" and not runs.is_ours(place.folder / name):
+        if name != "latest" and not runs.was_made_by_optilab(place.folder / name):
             return None
         run = runs.read(runs.locate(place.folder, name, "optimize"))
         if run.manifest["command"] != "optimize":

@@ -361,7 +361,7 @@ def _train_seeds(trained: Any, request: Train, place: Place) -> "SeedsAnswer":
     ran = studies.run(plan, runs.chosen_name(request.name, plan.base.name), request, place)
     study = runs.read_study(ran.path)
     written = [*_draw(request, study.completed()), str(ran.path)]
-    judged = claims.judge_claims(plan.asked.expect, claims.of_study(study))
+    judged = claims.judge_claims(plan.request.expect, claims.of_study(study))
     return SeedsAnswer(study, ran, plan, written, request.picture, judged=judged)
 
 
@@ -380,12 +380,12 @@ class SeedsAnswer(EndedStudy):
     def blocks(self) -> Iterator[Block]:
         """The last epoch of every seed, their mean and their standard deviation."""
         from optilab.diagnose import of_run, verdict
-        from optilab.study.measure import outcome, spread
+        from optilab.study.measure import mean_and_std, outcome
 
         records = self.records
         outcomes = {record.manifest["seed"]: outcome(rows) for record in records if (rows := record.rows())}
         if outcomes:
-            spreads = spread(list(outcomes.values()))
+            spreads = mean_and_std(list(outcomes.values()))
             table = [(str(seed), *map(decimals, last.values())) for seed, last in outcomes.items()]
             if len(outcomes) > 1:
                 table.append(("mean", *(decimals(value.mean) for value in spreads.values())))
@@ -401,7 +401,7 @@ class SeedsAnswer(EndedStudy):
         yield from self.written
 
     def document(self) -> Mapping[str, Any]:
-        from optilab.study.measure import outcome, spread
+        from optilab.study.measure import mean_and_std, outcome
 
         records = self.records
         facts = [
@@ -414,7 +414,7 @@ class SeedsAnswer(EndedStudy):
             for record in records
         ]
         outcomes = [outcome(entry["rows"]) for entry in facts if entry["rows"]]
-        summary = {key: value._asdict() for key, value in spread(outcomes).items()} if outcomes else {}
+        summary = {key: value._asdict() for key, value in mean_and_std(outcomes).items()} if outcomes else {}
         return {"run": str(self.path), "runs": facts, "summary": summary}
 
 

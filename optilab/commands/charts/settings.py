@@ -76,8 +76,8 @@ def settings_chart(side: RunComparison) -> Chart | None:
     axes, measure = tried_axes(side), side.measure
     if side.comparison is None or len(side.candidates) < 3 or not axes:
         return None
-    better = "higher" if measure.higher else "lower"
-    y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.share else "")
+    better = "higher" if measure.higher_is_better else "lower"
+    y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.is_fraction else "")
     title = f"{measure.name} over {', '.join(axis.word for axis in axes)}"
     sizes = [len(axis.values) for axis in axes]
     if len(axes) == 2 and prod(sizes) == len(side.candidates) and max(sizes) <= MOST_VALUES:  # a whole grid
@@ -90,7 +90,7 @@ def settings_chart(side: RunComparison) -> Chart | None:
     ends = [end for own in found for level in own for end in (level.summary.mean, *(level.summary.interval or ()))]
     room = 0.05 * (max(ends) - min(ends)) or 0.05 * abs(ends[0]) or 1.0
     y = replace(y, low=min(ends) - room, high=max(ends) + room)
-    panels = [_means(axis, own, y, measure.higher) for axis, own in zip(axes, found, strict=True)]
+    panels = [_means(axis, own, y, measure.higher_is_better) for axis, own in zip(axes, found, strict=True)]
     rows = [tuple(panels[start : start + WIDEST]) for start in range(0, len(panels), WIDEST)]
     return Chart(tuple(PanelRow(row, 3.2) for row in rows), title=title)
 
@@ -147,7 +147,7 @@ MOST_MEANS = 9
 
 def importance_table(found: Sequence[Effect], measure: Measure) -> Table:
     """Which setting mattered: the effects as a table."""
-    show = Units(measure.share)
+    show = Units(measure.is_fraction)
     words = short([key for effect in found for key in effect.keys if len(effect.keys) == 1])
     rows = [
         {
@@ -165,7 +165,7 @@ def _listed(effect: Effect, measure: Measure, show: Units) -> str:
     """The means of an axis; of many values those of the best."""
     means = list(effect.means)
     if len(means) > MOST_MEANS:
-        best = sorted(means, key=lambda level: level[1], reverse=measure.higher)[:MOST_MEANS]
+        best = sorted(means, key=lambda level: level[1], reverse=measure.higher_is_better)[:MOST_MEANS]
         means = [level for level in means if level in best]
     listed = ", ".join(f"{text(value)}: {show.value(mean)}" for value, mean in means)
     left = len(effect.means) - len(means)
