@@ -9,6 +9,7 @@ import re
 from itertools import takewhile
 from typing import Any
 
+from optilab.diagnose import loop_checks
 from optilab.diagnose.check import Check, Seen, Sets, check
 from optilab.diagnose.evidence import FIRST_STEPS, MIN_FALL, TRIAL_BATCHES, Evidence
 from optilab.diagnose.remedies import remedies
@@ -348,8 +349,9 @@ def first_loss_is_high(run: Evidence) -> bool:
     # The first loss of a regression is as far from the chance level as its targets are from zero.
     if "first_loss" not in run.start or run.loop.get("task") == "regression":
         return False
-    loss = run.start["first_loss"]
-    return loss is None or (run.chance_loss > 0 and loss / run.uniform_loss > MAX_FIRST_LOSS)
+    if (loss := run.start["first_loss"]) is None:
+        return not loop_checks.loss_not_finite(run)
+    return bool(run.chance_loss > 0 and loss / run.uniform_loss > MAX_FIRST_LOSS)
 
 
 def _may_recover(run: Evidence) -> bool:
@@ -536,7 +538,7 @@ def _once_fell(run: Evidence) -> str:
 @check(*RATE)
 def diverged(run: Evidence) -> Seen | None:
     """The training diverged."""
-    if not run.divergence:
+    if not run.divergence or loop_checks.loss_not_finite(run):
         return None
     text = f"the training diverged: {re.sub(r'^diverged:? ', '', run.divergence)}"
     return _too_high(run, text, "any divergence", "none")

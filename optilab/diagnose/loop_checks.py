@@ -5,6 +5,7 @@ a training of optilab's, whose loop is known, but for what a user's network may 
 function here, and what it has to know in `_facts` of `optilab/watch/watch.py`.
 """
 
+import math
 from itertools import pairwise
 
 from optilab.diagnose.check import Check, Seen, check
@@ -26,6 +27,26 @@ def non_finite_data(run: Evidence) -> Seen | None:
         return None
     text = f"{count} of {run.loop['samples']} sampled batches have inputs or targets that are not finite"
     return Seen(text, {"batches": count}, certain=True)
+
+
+MAX_FIRST_STD = 1e4
+"""Standard deviation of the first outputs of a layer."""
+
+
+@check(
+    "loss-not-finite",
+    fix="look for what the loss divides by, and for logarithms and roots of outputs that may be zero or negative",
+)
+def loss_not_finite(run: Evidence) -> Seen | None:
+    """The first loss is not finite, while the outputs of all layers have a standard deviation below
+    {MAX_FIRST_STD:g}."""
+    deviations = run.start.get("first_std") or [math.inf]
+    if not run.loop or run.start.get("first_loss", 0.0) is not None or run.loop.get("non_finite"):
+        return None
+    if any(std is None or not std < MAX_FIRST_STD for std in deviations):
+        return None
+    text = "the first loss is not finite, and the outputs of all layers are"
+    return Seen(text, {"largest_std": max(deviations)}, certain=True)
 
 
 @check(

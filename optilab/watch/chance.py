@@ -41,6 +41,9 @@ class Chance:
         self._loss = ""  # of a regression
         self._outputs, self._width = 0, 0  # classes of a cross-entropy; numbers per sample of any loss
         self._facts: dict[str, Any] = {"single_class": 0, "labelled": 0}
+        self._is_cross_entropy: bool | None = (
+            None  # each loss that came as a bare number, of its outputs and targets
+        )
         self._sizes = list[int]()  # of labelled batches of MIN_BATCH or more
 
     @torch.no_grad()
@@ -94,7 +97,8 @@ class Chance:
         if len(labels):
             self.accuracy = float((rows.argmax(dim=1) == labels).float().mean())
             self.add_labels(labels, batch=True)
-            self._compare(loss, float(nn.functional.cross_entropy(rows, labels)), [len(labels)])
+            equal = self._compare(loss, float(nn.functional.cross_entropy(rows, labels)), [len(labels)])
+            self._is_cross_entropy = equal and self._is_cross_entropy is not False
 
     def _compare(self, loss: float, mean: float, counts: Sequence[int]) -> bool:
         """Note a loss that is the sum over one of these numbers of values; whether it is that, or their mean."""
@@ -138,7 +142,7 @@ class Chance:
         from optilab.diagnose.evidence import EQUAL_CLASSES, FIRST_STEPS
 
         path, times = loop.get("loss_path", []), loop.get("loss_over_mean", 1)
-        classes = bool(CROSS_ENTROPY & {*path})
+        classes = bool(CROSS_ENTROPY & {*path}) or (not path and bool(self._is_cross_entropy))
         if int(self._counts.sum()) and (self.task == "binary" or classes):
             frequencies = self._counts.double() / self._counts.sum()
             loop["reference"] = "guessing"

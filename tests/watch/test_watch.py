@@ -61,7 +61,7 @@ def learn(
 ):  # fmt: skip
     """The watch of a user's loop; `step(optimizer, loss)` is what it does with a loss.
 
-    With `bare` the watch gets the losses as numbers, and nothing else. `schedule(step)` multiplies the learning rate;
+    With `bare` the watch gets the losses as numbers, and the targets only where it says so. `schedule(step)` multiplies the learning rate;
     `held_out` is validated after each pass over x, where the network is in the second of `modes`.
     """
     optimizer = made(net.parameters())
@@ -76,7 +76,7 @@ def learn(
         if rates:
             rates.step()
         if watch and bare:
-            watch.step(value.item())
+            watch.step(value.item(), target=y[here] if bare == "with targets" else None)
         elif watch:
             watch.step(value, target=y[here] if target else None)
         if held_out and (number + 1) * batch % len(x) < batch:
@@ -404,6 +404,8 @@ LOOPS = {
     ),
     "validation-out-of-scale: validated with other inputs": lambda: out_of_scale_when_validated(255),
     "healthy: validated with the same inputs": lambda: out_of_scale_when_validated(1),
+    "healthy: numbers with targets": lambda: learn(mlp(), held_out=(X, Y), steps=200, bare="with targets"),
+    "loss-not-finite: the logarithm of an output": lambda: learn(score(), loss=lambda out, y: -out.log().mean()),
     "batch-as-time: sequences of a batch": lambda: longer(last(nn.LSTM(6, 8)), FRAMES, steps=300),
     "no-causal-mask: no causal mask": lambda: learn(
         words(transformer(8, True)), TEXT[:, :-1], TEXT[:, 1:], loss=of_words
