@@ -179,7 +179,7 @@ def test_a_race_on_trainings_is_that_of_the_command(lab, optilab, small):
     assert found.verdict == network["verdict"]
     assert [row["rule"] for row in found.table().rows] == [rule["rule"] for rule in network["rules"]]
     assert len(found.rows) == 20, "8 to tune, 8 finalists, 4 to judge"
-    assert len(lab.compare("r").side.records) == 4, "not those of the tuning"
+    assert len(lab.compare("r").comparison.records) == 4, "not those of the tuning"
 
 
 @pytest.mark.parametrize(("code", "equal"), [(momentum, True), (Wrong, False)])

@@ -76,32 +76,44 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
     def run(self, place: Place) -> Printed:
         """Each target is shown when it has been judged; an error of one leaves the others."""
         kinds = {_kind(target) for target in self.targets}
-        for name, (accepted, what) in CONCERNS.items():
+        for name, (accepted, kind) in CONCERNS.items():
             if name in self.given and not kinds & {*accepted, ""}:
-                raise UsageError(f"applies to {what}, not to {listed(self.targets)}", self.flag(name))
+                raise UsageError(f"applies to {kind}, not to {listed(self.targets)}", self.flag(name))
         for target in self.targets:
             if re.search(r"\w *[<>=]", target) and not Path(target).exists():
                 raise UsageError(f"expected a file, a run or a study, got the claim {target!r}")
         junit = None if self.junit is None else runs.output_file(self.junit, (".xml",), "--out")
         checked: list[CheckedTarget] = []
         for target in self.targets:
-            for one in Checker(self, place).checks(target):
-                checked.append(one)
-                _show(one, place.silent, self.quiet)
+            for target_result in Checker(self, place).checks(target):
+                checked.append(target_result)
+                _show(target_result, place.silent, self.quiet)
         if junit is not None:
-            runs.write_atomic(junit, xml([one.suite() for one in checked]))
-        errors = [one.error for one in checked if one.error is not None]
-        if errors and place.library and not any(one.judged for one in checked):
+            runs.write_atomic(junit, xml([target_result.suite() for target_result in checked]))
+        errors = [target_result.error for target_result in checked if target_result.error is not None]
+        if errors and place.library and not any(target_result.judged for target_result in checked):
             raise errors[0]
-        holds = all(claim.holds for one in checked for claim in one.judged)
+        holds = all(claim.holds for target_result in checked for claim in target_result.judged)
         code = errors[0].code if errors else ExitCode.OK if holds else ExitCode.EXPECTATION
-        said = _summary(checked)
-        rows = [{"target": one.target, **claim.document()} for one in checked for claim in one.judged]
-        shown: list[Any] = [said]
+        summary = _summary(checked)
+        rows = [
+            {"target": target_result.target, **claim.document()}
+            for target_result in checked
+            for claim in target_result.judged
+        ]
+        lines: list[Any] = [summary]
         if place.library:
-            shown += [f"{one.target}: {one.error}" for one in checked if one.error is not None]
-            shown += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
-        return Printed(shown, {"summary": said, "checks": [one.document() for one in checked]}, exit_code=code)
+            lines += [
+                f"{target_result.target}: {target_result.error}"
+                for target_result in checked
+                if target_result.error is not None
+            ]
+            lines += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
+        return Printed(
+            lines,
+            {"summary": summary, "checks": [target_result.document() for target_result in checked]},
+            exit_code=code,
+        )
 
 
 CONFIG = ("train", "optimize"), "a config"
@@ -155,7 +167,7 @@ class CheckedTarget:
         return {
             "target": self.target,
             "runs": list(self.runs),
-            "claims": [one.document() for one in self.judged],
+            "claims": [result.document() for result in self.judged],
             **({"error": self.error.document()} if self.error else {}),
         }
 
@@ -163,11 +175,11 @@ class CheckedTarget:
         """For JUnit: a case per claim; `cannot tell` is a failure of that type."""
         cases = [
             TestCase(
-                f"{one.of}: {one.claim}" if one.of else one.claim,
-                claim_sentence(one),
-                "" if one.holds else one.result,
+                f"{result.of}: {result.claim}" if result.of else result.claim,
+                claim_sentence(result),
+                "" if result.holds else result.result,
             )
-            for one in self.judged
+            for result in self.judged
         ]
         if self.error:
             cases.append(TestCase("run", str(self.error), type(self.error).__name__, True))
@@ -373,7 +385,7 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
     With `quiet` only those that do not hold, on stderr.
     """
     lines: list[tuple[str, str]] = list(
-        zip(claim_lines(checked.judged), (one.result for one in checked.judged), strict=True)
+        zip(claim_lines(checked.judged), (outcome.result for outcome in checked.judged), strict=True)
     )
     if checked.error is not None:
         message = str(checked.error).replace("\n", f"\n{'':16}")
@@ -385,7 +397,7 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
         for run in checked.runs:
             if runs.name_of(Path(run)) != checked.target:
                 terminal.say(f"  {run}")
-    failed = [f"{checked.target}: {claim_sentence(one)}" for one in checked.judged if not one.holds]
+    failed = [f"{checked.target}: {claim_sentence(outcome)}" for outcome in checked.judged if not outcome.holds]
     failed += [f"{checked.target}: error: {checked.error}"] if checked.error is not None else []
     if quiet:
         for text in failed:
@@ -395,7 +407,7 @@ def _show(checked: CheckedTarget, silent: bool, quiet: bool) -> None:
 
 def _summary(checked: Sequence[CheckedTarget]) -> str:
     """`7 claims: 5 hold, 1 fails, 1 cannot tell; 1 error`."""
-    results: list[str] = [one.result for target in checked for one in target.judged]
+    results: list[str] = [outcome.result for target in checked for outcome in target.judged]
     words = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "cannot tell": ("cannot tell",) * 2}
     counts = {result: results.count(result) for result in words}
     parts = [f"{n} {words[result][n != 1]}" for result, n in counts.items() if n]

@@ -74,7 +74,11 @@ def require_bare(config: "OptimizeConfig", what: str) -> None:
     from optilab.optimize import Regime
 
     nothing = Regime()
-    around = [one.name for one in fields(Regime) if getattr(config.regime, one.name) != getattr(nothing, one.name)]
+    around = [
+        field_.name
+        for field_ in fields(Regime)
+        if getattr(config.regime, field_.name) != getattr(nothing, field_.name)
+    ]
     if around:
         raise UsageError(f"{what} runs an optimizer as it is, without {listed(around)}")
 

@@ -15,7 +15,7 @@ import numpy as np
 from optilab.call import Call
 from optilab.commands.answer import Answer
 from optilab.commands.charts.races import race_chart
-from optilab.commands.comparison_tables import Units, further_seeds, more_advice, what_they_show
+from optilab.commands.comparison_tables import Units, further_seeds, more_advice, purpose_of_seeds
 from optilab.config.study import FunctionRaceConfig
 from optilab.errors import shell
 from optilab.optimize import OBJECTIVES, RULES, Objective, Rule
@@ -370,7 +370,9 @@ def next_step(result: RaceResult, study: Study) -> NextStep | None:
     if not any(table.has_verdicts for table in judged):
         return NextStep(again(repeats=3), "tunes and trains all in 3 repeats, which are judged")
     if more := further_seeds(comparisons[0]):
-        what = f"tunes and trains all in {plural(more, 'more repeat')}, to {what_they_show(comparisons[0], None)}"
+        what = (
+            f"tunes and trains all in {plural(more, 'more repeat')}, to {purpose_of_seeds(comparisons[0], None)}"
+        )
         return NextStep(again(repeats=result.repeats + more), what)
     return NextStep(diagnose, "says what limits the best")
 

@@ -84,8 +84,8 @@ def _untouched(study: Study, records: Sequence[Record]) -> str | None:
     from optilab.study.remedy import AS_IT_IS
 
     names = {record.name for record in records}
-    own = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
-    return next((name for name in own if name in names), None)
+    untouched = [str(row["trial"]) for row in study.trials() if row.get("remedy") == AS_IT_IS]
+    return next((name for name in untouched if name in names), None)
 
 
 COMMAND = Report

@@ -161,10 +161,10 @@ class LabStudy(LabEntry[Study]):
     @property
     def runs(self) -> list[LabRun]:
         """The trainings, in the order of `rows`. DataError where one cannot be read; `comparison` leaves it out."""
-        found, left_out = self.entry.runs()
+        records, left_out = self.entry.runs()
         for name, reason in left_out.items():
             raise DataError(f"{name}: {reason}")
-        return [LabRun(record) for record in found]
+        return [LabRun(record) for record in records]
 
     @cached_property
     def comparison(self) -> LabComparison:
@@ -317,6 +317,6 @@ def write_watched(
         raise
 
 
-def entry(found: Record | Study) -> LabRun | LabStudy:
+def entry(record_or_study: Record | Study) -> LabRun | LabStudy:
     """A run or a study as a result."""
-    return LabRun(found) if isinstance(found, Record) else LabStudy(found)
+    return LabRun(record_or_study) if isinstance(record_or_study, Record) else LabStudy(record_or_study)

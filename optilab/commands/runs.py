@@ -86,16 +86,16 @@ class ListRuns(FormatOptions, FolderOptions, OutputOptions):
         entries, unreadable = _read(paths) if names else runs.entries(place.folder)
         axes = None
         if names and len(entries) == 1 and isinstance(study := entries[0], Study):
-            found, axes = listing.trials(study)
+            listed, axes = listing.trials(study)
             for note in study.notes if not self.quiet else ():
                 terminal.note(note)
         else:
-            found = listing.lines(entries)
-        lines = listing.select(found, conditions, self.sort)
+            listed = listing.lines(entries)
+        lines = listing.select(listed, conditions, self.sort)
         if unreadable and not self.quiet:
             terminal.note(_skipped(unreadable, place.folder))
         empty = f"no runs in {place.folder}{'' if place.folder.exists() else ': there is no such directory'}"
-        if found and self.where:
+        if listed and self.where:
             empty = f"no run in {place.folder} meets {' and '.join(self.where)}"
         return RunList(lines, axes, empty)
 
@@ -115,8 +115,10 @@ def _read(paths: Sequence[Path]) -> tuple[list[Record | Study], dict[str, str]]:
 
 def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
     """One line about all directories that are not readable runs."""
-    one = len(unreadable) == 1
-    number = "1 directory is not a readable run" if one else f"{len(unreadable)} directories are not readable runs"
+    single = len(unreadable) == 1
+    number = (
+        "1 directory is not a readable run" if single else f"{len(unreadable)} directories are not readable runs"
+    )
     names = some([repr(printable(name)) for name in unreadable], NAMED)
     return f"{folder}: {number}: {names}; `optilab runs show NAME` gives the reason"
 
@@ -214,8 +216,8 @@ def _configured(line: "ListedRun") -> str:
     if sum(line.counts.values()) < line.about.get(
         "trials", 0
     ):  # the trials that are missing may have other values
-        own = short([key for key in line.axes if key != "seed"]).values()
-        words += [f"over {', '.join(own)}"] if own else []
+        axes = short([key for key in line.axes if key != "seed"]).values()
+        words += [f"over {', '.join(axes)}"] if axes else []
     elif len(line.axes) > 1 or line.axes.get("seed", 0) > 1:
         names = short([key for key in line.axes if key != "seed"])
         counts = [of_key(line.axes[key], name) for key, name in names.items()]
@@ -377,8 +379,8 @@ class OneStudy(LabStudy):
         return _trials(*trials(self.entry))
 
     def document(self) -> Mapping[str, Any]:
-        found, left_out = self.entry.runs()
-        return {**_entry_facts(self.entry), "runs": list(map(_entry_facts, found)), "left_out": left_out}
+        records, left_out = self.entry.runs()
+        return {**_entry_facts(self.entry), "runs": list(map(_entry_facts, records)), "left_out": left_out}
 
 
 def _facts(entry: Record | Study) -> Iterator[Block]:
@@ -450,13 +452,13 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         facts: dict[str, Any] = {"picture": file, "shared": chart.title if chart else "", "groups": []}
         left_out: Mapping[str, Sequence[Record]] = {}
         if chart is None:
-            found = histories(selection.records, self.label or ())
-            if not found.groups:
-                raise compare.no_epoch(found.without_epochs)
-            chart, facts = training_chart(found, self.panel), _plot_document(found, file)
+            groups = histories(selection.records, self.label or ())
+            if not groups.groups:
+                raise compare.no_epoch(groups.without_epochs)
+            chart, facts = training_chart(groups, self.panel), _plot_document(groups, file)
             left_out = {
-                "no epoch yet": found.without_epochs,
-                "another run has the same settings and seed": found.repeated,
+                "no epoch yet": groups.without_epochs,
+                "another run has the same settings and seed": groups.repeated,
             }
         self.draw(lambda: chart)
         for reason, records in left_out.items():
@@ -477,14 +479,14 @@ def _of_settings(chosen: "Selection") -> "Chart | None":
     if len(entries) != 1 or not isinstance(entries[0], Study) or entries[0].manifest["command"] != "sweep":
         return None
     metric = load(SweepConfig, str(entries[0].path / runs.STUDY)).metric
-    return settings_chart(compare.compared(chosen, metric).side) if chosen.records else None
+    return settings_chart(compare.compared(chosen, metric).comparison) if chosen.records else None
 
 
-def _plot_document(found: "Histories", picture: str | None) -> dict[str, Any]:
+def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:
     """What is drawn, as numbers; index 0 is epoch 1."""
     return {
         "picture": picture,
-        "shared": found.title,
+        "shared": curves.title,
         "groups": [
             {
                 "group": history.label,
@@ -495,10 +497,10 @@ def _plot_document(found: "Histories", picture: str | None) -> dict[str, Any]:
                 "curvature": history.curvature and asdict(history.curvature),
                 "layers": history.layers and {"names": history.layers.names, **history.layers.values},
             }
-            for history in found.groups
+            for history in curves.groups
         ],
-        "without_epochs": [record.name for record in found.without_epochs],
-        "repeated": [record.name for record in found.repeated],
+        "without_epochs": [record.name for record in curves.without_epochs],
+        "repeated": [record.name for record in curves.repeated],
     }
 
 
@@ -518,8 +520,8 @@ class FindRun(FolderOptions, OutputOptions):
     name: RunName
 
     def run(self, place: Place) -> Printed:
-        found = runs.locate(place.folder, self.name)
-        return Printed([Verbatim(found)], {"run": str(found)}, [Verbatim(found)])
+        path = runs.locate(place.folder, self.name)
+        return Printed([Verbatim(path)], {"run": str(path)}, [Verbatim(path)])
 
 
 class RemoveRuns(FolderOptions, OutputOptions):
@@ -612,10 +614,10 @@ def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
 def rows_in_words(parting: "Diff", training: bool) -> str:
     """`rows: equal up to epoch 3; at epoch 4 train_loss 0.51234 and 0.51235, relative 2e-05`."""
     unit = "epoch" if training else "row"
-    first, (one, other) = parting.first, parting.lengths
+    first, (rows, other_rows) = parting.first, parting.lengths
     if first is None:
-        both = min(one, other)
-        more = "" if one == other else f"; one has {plural(one, unit)}, the other {other}"
+        both = min(rows, other_rows)
+        more = "" if rows == other_rows else f"; one has {plural(rows, unit)}, the other {other_rows}"
         equal = f"{'the' if both == 1 else 'all'} {plural(both, unit)}"
         return f"rows: equal in {equal} that both have{more}" if both else "rows: one of the runs has none"
     before = f"equal up to {unit} {first.row - 1}; " if first.row > 1 else ""

@@ -62,8 +62,8 @@ class Scale:
         import numpy as np
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            low, high, found = (np.log10(v) if self.log else np.asarray(v) for v in (*self.ends, values))
-            return np.asarray((found - low) / (float(high - low) or 1.0), dtype=float)
+            low, high, positions = (np.log10(v) if self.log else np.asarray(v) for v in (*self.ends, values))
+            return np.asarray((positions - low) / (float(high - low) or 1.0), dtype=float)
 
 
 # --- marks -------------------------------------------------------------------------------------------------
@@ -193,8 +193,10 @@ class Panel:
         def ended(scale: Scale, values: list[Any]) -> Scale:
             if scale.is_set:
                 return scale
-            shown = [float(v) for own in values for v in own if isfinite(v) and (v > 0 or not scale.log)]
-            return replace(scale, low=min(shown, default=0.0), high=max(shown, default=1.0))
+            finite = [
+                float(v) for mark_values in values for v in mark_values if isfinite(v) and (v > 0 or not scale.log)
+            ]
+            return replace(scale, low=min(finite, default=0.0), high=max(finite, default=1.0))
 
         drawn = [mark for mark in self.marks if isinstance(mark, Polyline | Points)]
         x, y = ended(self.x, [mark.x for mark in drawn]), ended(self.y, [mark.y for mark in drawn])
