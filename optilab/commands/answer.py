@@ -177,7 +177,7 @@ def present(answer: Answer, request: object) -> int:
     format, columns = "json" if json else getattr(request, "format", "table"), getattr(request, "columns", None)
     columns = columns if hasattr(request, "format") else None  # those of a page are in the page
     if format == "json":
-        judgement = {"expect": [one.document() for one in answer.judged]} if answer.judged else {}
+        judgement = {"expect": [claim.document() for claim in answer.judged]} if answer.judged else {}
         terminal.document({**answer.document(), **judgement}, answer.schema_version)
     elif quiet:
         paint(answer.short())
@@ -208,32 +208,34 @@ def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:
 
     `silent`: only what does not hold, on stderr.
     """
-    for claim, line in zip(judged, claim_lines(judged), strict=True):
+    for result, line in zip(judged, claim_lines(judged), strict=True):
         if not silent:
-            terminal.say(line, STYLES[claim.result])
-        elif not claim.holds:
-            terminal.note(claim_sentence(claim))
-    annotate(f"{one.of}: {claim_sentence(one)}" for one in judged if not one.holds)
-    return ExitCode.OK if all(one.holds for one in judged) else ExitCode.EXPECTATION
+            terminal.say(line, STYLES[result.result])
+        elif not result.holds:
+            terminal.note(claim_sentence(result))
+    annotate(f"{result.of}: {claim_sentence(result)}" for result in judged if not result.holds)
+    return ExitCode.OK if all(result.holds for result in judged) else ExitCode.EXPECTATION
 
 
 def claim_lines(judged: "Sequence[ClaimResult]") -> list[str]:
     """`fails        val_acc > 0.8   0.0998   sigmoid   met by 2 of 3 seeds`, in columns."""
-    rows = [[f"{one.result:11}", one.claim, _measured(one), one.of] for one in judged]
+    rows = [[f"{result.result:11}", result.claim, _measured(result), result.of] for result in judged]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = [[text.ljust(width) for text, width in zip(row, widths, strict=True) if width] for row in rows]
-    return ["   ".join([*row, claim.why]).rstrip() for row, claim in zip(padded, judged, strict=True)]
+    return ["   ".join([*row, result.why]).rstrip() for row, result in zip(padded, judged, strict=True)]
 
 
-def _measured(one: "ClaimResult") -> str:
-    value = "-" if one.measured is None else one.measured
+def _measured(result: "ClaimResult") -> str:
+    value = "-" if result.measured is None else result.measured
     return value if isinstance(value, str) else f"{value:.8g}"
 
 
-def claim_sentence(one: "ClaimResult") -> str:
+def claim_sentence(result: "ClaimResult") -> str:
     """`fails: val_acc > 0.8; measured 0.0998 (sigmoid); met by 2 of 3 seeds`."""
-    measured = "" if one.measured is None else f"measured {_measured(one)}{f' ({one.of})' * bool(one.of)}"
-    return "; ".join(filter(None, (f"{one.result}: {one.claim}", measured, one.why)))
+    measured = (
+        "" if result.measured is None else f"measured {_measured(result)}{f' ({result.of})' * bool(result.of)}"
+    )
+    return "; ".join(filter(None, (f"{result.result}: {result.claim}", measured, result.why)))
 
 
 def annotate(lines: Iterable[str]) -> None:

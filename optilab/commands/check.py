@@ -77,7 +77,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         """Each target is shown when it has been judged; an error of one leaves the others."""
         kinds = {_kind(target) for target in self.targets}
         for name, (accepted, kind) in CONCERNS.items():
-            if name in self.given and not kinds & {*accepted, ""}:
+            if name in self.arguments and not kinds & {*accepted, ""}:
                 raise UsageError(f"applies to {kind}, not to {listed(self.targets)}", self.flag(name))
         for target in self.targets:
             if re.search(r"\w *[<>=]", target) and not Path(target).exists():

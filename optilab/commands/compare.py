@@ -91,7 +91,7 @@ class CompareRuns(ComparisonOptions, FormatOptions, FolderOptions, PictureOption
 
     def run(self, place: Place) -> "LabComparison":
         """The comparison of a race is by its evaluated trainings, and by the test set unless `metric` is another."""
-        judged = judged_runs(place.folder, self.names, self.given.get("metric"), self.target is not None)
+        judged = judged_runs(place.folder, self.names, self.arguments.get("metric"), self.target is not None)
         answer = compared(*judged, self)
         self.draw(answer.chart)
         return answer
@@ -108,7 +108,7 @@ def compared(selection: "Selection", metric: str, options: ComparisonOptions | N
         raise UsageError("\n".join(["nothing to compare: the study has no run yet", *selection.notes]))
     keys: Any = options.by or ()
     by = [key.strip() for key in keys.split(",")] if isinstance(keys, str) else list(keys)
-    if "by" in options.given and (not all(by) or len(set(by)) < len(by) or not by):
+    if "by" in options.arguments and (not all(by) or len(set(by)) < len(by) or not by):
         raise UsageError(f"expected keys, each once, got {shown(options.by)}", options.flag("by"))
     if options.baseline is not None:  # named after a study was judged without it
         studies = [e for e in selection.entries if isinstance(e, Study) and e.manifest.get("looks")]

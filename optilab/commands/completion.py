@@ -94,7 +94,7 @@ def key(ctx: typer.Context, incomplete: str) -> list[str]:
     """`KEY=` of a config, and behind it the values of a key that has a choice of them."""
     from optilab.config.keys import keys_of
 
-    keys = {one.key: one.choices for one in keys_of(config_kind(ctx.info_name))}
+    keys = {config_key.key: config_key.choices for config_key in keys_of(config_kind(ctx.info_name))}
     prefix = os.environ.get(_PREFIX, "")
     name, equals, _ = (prefix + incomplete).partition("=")
     if not equals:
@@ -136,8 +136,8 @@ def of(name: str, choices: Sequence[str] = ()) -> Completer | None:
     if not name:
         return None
     function, _, kind = name.partition(":")
-    found: Completer = globals()[function]
-    return preset(kind or None) if function == "preset" else found
+    completer: Completer = globals()[function]
+    return preset(kind or None) if function == "preset" else completer
 
 
 def _listing(names: Iterable[str], incomplete: str) -> list[str]:

@@ -226,12 +226,12 @@ def _checked(file: str) -> str:
     from optilab.config.study import SweepConfig
 
     kind = command_of(file)
-    found = load(schema_for(kind), file)
-    if isinstance(found, SweepConfig):
+    config = load(schema_for(kind), file)
+    if isinstance(config, SweepConfig):
         from optilab.study.sweep import plan, resolve
 
         try:
-            plan(resolve(found))
+            plan(resolve(config))
         except OptilabError as error:
             raise at_place(error, read(presets.find("", file))) from None
     return kind

@@ -60,7 +60,7 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> "Opt
     """
     from optilab.config.optimize import OptimizeConfig
 
-    config, changes = request.given.get("config"), request.changes
+    config, changes = request.arguments.get("config"), request.changes
     steps = [] if epochs is None or config is not None else [Override("epochs", "epochs", epochs)]
     keys = {change.key for change in changes}
     known = {key.partition(".")[0] for key in keys} <= OptimizeConfig.model_fields.keys()
@@ -75,9 +75,9 @@ def require_bare(config: "OptimizeConfig", what: str) -> None:
 
     nothing = Regime()
     around = [
-        field_.name
-        for field_ in fields(Regime)
-        if getattr(config.regime, field_.name) != getattr(nothing, field_.name)
+        regime_field.name
+        for regime_field in fields(Regime)
+        if getattr(config.regime, regime_field.name) != getattr(nothing, regime_field.name)
     ]
     if around:
         raise UsageError(f"{what} runs an optimizer as it is, without {listed(around)}")

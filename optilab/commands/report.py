@@ -70,12 +70,12 @@ def _answer(request: Report, place: Place) -> tuple[LabComparison | LabStudy, li
     entries, options = selection.entries, request
     study = entries[0]
     if len(entries) == 1 and isinstance(study, Study):
-        if not options_of(ComparisonOptions).keys() & request.given.keys():
+        if not options_of(ComparisonOptions).keys() & request.arguments.keys():
             raced = LabStudy(study)
             if raced.heats is not None:
                 return raced, selection.notes
         if study.manifest["command"] == "remedy" and (name := _untouched(study, selection.records)):
-            options = Report.of({"baseline": name, **request.given}, request.typed)
+            options = Report.of({"baseline": name, **request.arguments}, request.typed)
     return compared(selection, metric, options), selection.notes
 
 

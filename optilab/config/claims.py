@@ -47,7 +47,7 @@ class Subject:
     first: int = 0
     """The first epoch."""
 
-    def misfit(self, claim: "Claim") -> str:
+    def incompatibility(self, claim: "Claim") -> str:
         """Why a claim is not about what the command measures; empty where it is."""
         metric, at = claim.metric, claim.at
         if metric not in self.metrics:
@@ -147,12 +147,12 @@ class Claim(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _read(cls, given: Any) -> Any:
+    def _read(cls, claim: Any) -> Any:
         """The text of a claim as the mapping that it is short for."""
-        if isinstance(given, Claim) or (isinstance(given, Mapping) and "metric" in given):
-            return given
-        if not isinstance(given, str) or (match := _TEXT.fullmatch(given)) is None:
-            raise refusal(f"expected a claim such as val_acc > 0.8 or adam: f at 10 < 0.1, got {shown(given)}")
+        if isinstance(claim, Claim) or (isinstance(claim, Mapping) and "metric" in claim):
+            return claim
+        if not isinstance(claim, str) or (match := _TEXT.fullmatch(claim)) is None:
+            raise refusal(f"expected a claim such as val_acc > 0.8 or adam: f at 10 < 0.1, got {shown(claim)}")
         if match["healthy"]:
             return {"of": match["of"], "metric": "diagnosis", "equals": HEALTHY}
         parts: dict[str, Any] = {key: match[key] for key in ("of", "metric", "at") if match[key] is not None}
@@ -264,7 +264,7 @@ def expectations(command: str, texts: Sequence[str]) -> Sequence[Claim]:
 
 def unmeasured(claims: Sequence[Claim], subject: Subject) -> Iterator[tuple[str, str]]:
     """The misfits of claims on something that the command does not measure, or a word that it does not say."""
-    return ((why, "expect") for claim in claims if (why := subject.misfit(claim)))
+    return ((why, "expect") for claim in claims if (why := subject.incompatibility(claim)))
 
 
 def measured(subject: Subject) -> AfterValidator:
@@ -306,8 +306,8 @@ class ClaimsEntry(Section):
     expect: Claims = ()
 
     def misfits(self) -> Iterator[tuple[str, str]]:
-        if len(asked := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
-            yield f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(asked) or 'none'}", ""
+        if len(commands := [command for command in COMMANDS if getattr(self, command) is not None]) != 1:
+            yield f"expected exactly one of {', '.join(COMMANDS)}; got {' and '.join(commands) or 'none'}", ""
         if self.run is not None and self.set:
             yield "a run keeps its settings", "set"
 

@@ -69,10 +69,10 @@ class OptimizeConfig(Section):
         """Each rule's name, with the settings in which it differs from others of the name: `adam lr 0.2`."""
         labels: list[str] = []
         for rule in self.algo:
-            alike = [other for other in self.algo if other.name == rule.name]
-            own = {f.name: getattr(rule, f.name) for f in fields(rule)}  # type: ignore[arg-type]
-            differing = [key for key, value in own.items() if any(getattr(o, key) != value for o in alike)]
-            label = " ".join([rule.name, *(f"{key} {short_setting(own[key])}" for key in differing)])
+            same_name = [other for other in self.algo if other.name == rule.name]
+            values = {f.name: getattr(rule, f.name) for f in fields(rule)}  # type: ignore[arg-type]
+            differing = [key for key, value in values.items() if any(getattr(o, key) != value for o in same_name)]
+            label = " ".join([rule.name, *(f"{key} {short_setting(values[key])}" for key in differing)])
             count = sum(label == other.partition(" #")[0] for other in labels) + 1
             labels.append(label if count == 1 else f"{label} #{count}")
         return labels

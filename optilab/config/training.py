@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
-from optilab.config.own_network import OrOwn, OwnNetwork
+from optilab.config.own_network import OrUserNetwork, UserNetwork
 from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump
 from optilab.config.tree import flat, flow
 from optilab.data.catalog import DATASETS, DatasetInfo
@@ -63,10 +63,10 @@ FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
-def _device(given: str) -> str:
-    if not _DEVICE.fullmatch(given):
-        raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(given)}")
-    return given
+def _device(name: str) -> str:
+    if not _DEVICE.fullmatch(name):
+        raise ValueError(f"expected auto, cpu, cuda, cuda:N or mps, got {shown(name)}")
+    return name
 
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ class DataConfig(Section):
     def holding_out(self, images: int) -> Self:
         """Itself with a hold-out: its own, else `images`, or a fifth of those it uses where these are not more."""
         used = self.images or self.info.train
-        fits = images if images < used else max(1, used // 5)
-        return self.model_copy(update={"holdout": self.holdout or fits})
+        held_out = images if images < used else max(1, used // 5)
+        return self.model_copy(update={"holdout": self.holdout or held_out})
 
     def _too_few(self, images: int) -> tuple[str, str] | None:
         """Why this number of training images is too small, and the key that asks for more."""
@@ -230,10 +230,12 @@ class TrainConfig(Section):
 
     name: Annotated[Name, Doc("label of the experiment, part of the run's name")] = "train"
     model: Annotated[
-        ModelConfig | OwnNetwork, OrOwn(), Doc("the network: these keys, or FILE.py:NAME, a network of your own")
+        ModelConfig | UserNetwork,
+        OrUserNetwork(),
+        Doc("the network: these keys, or FILE.py:NAME, a network of your own"),
     ] = Field(default_factory=ModelConfig)
     data: Annotated[DataConfig, Doc("the dataset")] = Field(default_factory=DataConfig)
-    optimizer: Annotated[Rule, OneOf(RULES, "optimizer", refused=NOT_TRAINING), Doc("the update rule")]
+    optimizer: Annotated[Rule, OneOf(RULES, "optimizer", excluded=NOT_TRAINING), Doc("the update rule")]
     weight_decay: Annotated[float, Ge(0), Doc("L2 penalty: weight_decay * w is added to the gradient")] = 0.0
     clip_norm: Annotated[float | None, Gt(0), Doc("largest Euclidean norm of the gradient; null: no limit")] = None
     clip_value: Annotated[
@@ -283,7 +285,7 @@ class TrainConfig(Section):
         return self.epochs * math.ceil(images / data.batch_size)
 
     @property
-    def own_files(self) -> dict[str, UserCode]:
+    def user_files(self) -> dict[str, UserCode]:
         """The files of the user's own that it needs, by the name of their copy: of optimizer and network."""
         return sources([self.optimizer, self.model])
 
@@ -303,7 +305,7 @@ class TrainConfig(Section):
             message := too_large(parameters(model.widths(info.inputs, len(info.classes))))
         ):
             yield message, "model.hidden"
-        if isinstance(model, OwnNetwork) and self.stages:
+        if isinstance(model, UserNetwork) and self.stages:
             yield f"optilab's own network grows in stages; {model.name} does not", "stages"
         key, value = next(_beyond_float32(self, ""), ("", 0.0))
         if key and self.dtype == "float32":

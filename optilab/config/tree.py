@@ -117,7 +117,7 @@ class Tree:
                 node[part] = inner = [*map(_named, inner)] if isinstance(inner, list) else _named(inner)
                 entries = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
                 below += [
-                    ((*here, n) if n is not None else here, one) for n, one in entries if isinstance(one, dict)
+                    ((*here, n) if n is not None else here, item) for n, item in entries if isinstance(item, dict)
                 ]
             if not below:
                 problem = Problem(change.where, change.key, f"{'.'.join(way)} is a list of values, without keys")
@@ -171,8 +171,8 @@ class Tree:
 
     def order(self, problem: Problem) -> float:
         """The line of a problem; what was typed comes after all lines."""
-        found = re.match(rf"{re.escape(self.source)}:(\d+)", problem.where)
-        return int(found[1]) if found else inf
+        match = re.match(rf"{re.escape(self.source)}:(\d+)", problem.where)
+        return int(match[1]) if match else inf
 
 
 def _copied(value: Any) -> Any:
@@ -270,9 +270,9 @@ def override_from_text(where: str, text: str) -> Override:
     return override(f"{where} {key.strip()}", key.strip(), written)
 
 
-def decimal(given: Any) -> Any:
+def decimal(value: Any) -> Any:
     """The number that a text looks like, such as 1e-3, which YAML 1.1 leaves text; anything else as it is."""
-    return float(given) if isinstance(given, str) and _DECIMAL.match(given) else given
+    return float(value) if isinstance(value, str) and _DECIMAL.match(value) else value
 
 
 def flow(value: Any) -> str:

@@ -130,7 +130,7 @@ def _claim(
             "sha256": dataset.digests,
         },
     }
-    of_own = config.own_files
+    of_own = config.user_files
     files = {
         "config.yaml": to_yaml(config),
         **written,

@@ -39,11 +39,11 @@ DECADES = 4.0
 MOST_DECADES = 12.0
 
 
-def training_chart(histories_: Histories, part: str | None = None) -> Chart:
+def training_chart(curves: Histories, part: str | None = None) -> Chart:
     """Loss and accuracy of every group, the curvature where it was measured, and the layers of those that have
     diagnostics: a row of maps for each; or one `part` of it. DataError where it has no such part.
     """
-    histories = histories_.groups
+    histories = curves.groups
     layered = histories if len(histories) <= MOST_LAYERED else histories[: MOST_LAYERED // 2]
     charts = curves_chart(histories), curvature_chart(histories), layers_chart(layered)
     rows = tuple(row for chart in charts for row in chart.rows)
@@ -52,7 +52,7 @@ def training_chart(histories_: Histories, part: str | None = None) -> Chart:
         rows = tuple(PanelRow(panels, height) for panels, height in parts if panels)
     if not rows:
         raise DataError(f"nothing to draw: these runs have no {part}")
-    return Chart(rows, tuple(history.name for history in histories), histories_.title)
+    return Chart(rows, tuple(history.name for history in histories), curves.title)
 
 
 def _part(panel: Panel) -> str:
