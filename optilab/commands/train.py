@@ -418,7 +418,7 @@ class SeedsAnswer(EndedStudy):
 
 def header(training: "Training", dataset: "Dataset") -> None:
     """The network, the optimizer, the seed and the dataset, in two lines."""
-    from optilab.config.own_network import UserNetwork
+    from optilab.config.user_network import UserNetwork
 
     config, device = training.config, str(training.device)
     model, optimizer = config.model, settings(config.optimizer).replace("   ", " ")

@@ -17,9 +17,9 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
-from optilab.config.own_network import OrUserNetwork, UserNetwork
 from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump
 from optilab.config.tree import flat, flow
+from optilab.config.user_network import OrUserNetwork, UserNetwork
 from optilab.data.catalog import DATASETS, DatasetInfo
 from optilab.errors import UsageError, shown
 from optilab.optimize import RULES, Rule

@@ -17,10 +17,10 @@ from typing import Any
 from optilab import runs
 from optilab.config.flat import FLAT
 from optilab.config.load import load
-from optilab.config.own_network import UserNetwork
 from optilab.config.section import dump, handling_user_code
 from optilab.config.training import TrainConfig
 from optilab.config.tree import Tree
+from optilab.config.user_network import UserNetwork
 from optilab.errors import CheckpointError
 from optilab.optimize.rule import learning_rates
 

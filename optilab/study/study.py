@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from optilab import runs, signals
 from optilab.config.load import load
-from optilab.config.own_network import UserNetwork
 from optilab.config.section import to_yaml
 from optilab.config.study import RaceConfig, RemedyConfig, SweepConfig
 from optilab.config.training import DataConfig, TrainConfig, changed_keys
+from optilab.config.user_network import UserNetwork
 from optilab.errors import DataError, ExitCode, OptilabError, RunError, SystemFailure, UsageError, WriteFailure
 from optilab.runs.provenance import provenance
 from optilab.study.groups import STAGE, asked_of

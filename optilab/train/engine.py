@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import ModelConfig
-from optilab.config.own_network import UserNetwork
 from optilab.config.training import EarlyStopping, ReduceOnPlateau, Replay, TrainConfig, parameters, too_large
+from optilab.config.user_network import UserNetwork
 from optilab.data.read import Dataset, channels_first
 from optilab.errors import DivergedError, UsageError
 from optilab.optimize.path import DIVERGENCE_FACTOR

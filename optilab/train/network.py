@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from optilab.config.model import ACTIVATIONS, ConstantInit, DefaultInit
-from optilab.config.own_network import UserNetwork
 from optilab.config.training import too_large
+from optilab.config.user_network import UserNetwork
 from optilab.errors import UsageError
 from optilab.train.device import failures_explained
 from optilab.train.inside import EMBEDDINGS, Probe, by_unit, layers_of, matrices

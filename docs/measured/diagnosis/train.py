@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from docs.measured.diagnosis import causes
-from optilab.config.own_network import UserNetwork
 from optilab.config.training import TrainConfig
+from optilab.config.user_network import UserNetwork
 from optilab.data import fetch
 from optilab.data.read import Dataset
 from optilab.diagnose import TRIAL_BATCHES
