@@ -99,7 +99,7 @@ def _run() -> int:
 
 
 def _system_failure(error: Exception) -> str | None:
-    """What the system refused, as text; None if this is another kind of exception."""
+    """The text of a failure of the system; None for another kind of exception."""
     from optilab.errors import system_text
 
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "t allocate memory" in str(error)):

@@ -263,7 +263,7 @@ class GroupedCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """With `RUN...` once, where typer would add its own dots and braces."""
+        """The words of the usage line, with `RUN...` once, where typer would add dots and braces."""
         pieces = [re.sub(r"\.{3}([\]}]?)\.{3}$", r"...\1", piece) for piece in super().collect_usage_pieces(ctx)]
         return [piece if "|" in piece else re.sub(r"^\{(.*)\}(\.{3})?$", r"\1", piece) for piece in pieces]
 

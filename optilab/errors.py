@@ -193,7 +193,7 @@ _SUBJECTS = {errno.ENOENT: "the working directory", errno.EMFILE: "this process"
 
 
 def system_text(error: OSError) -> str:
-    """What the system refuses: the file that the error names, or what else there is none of."""
+    """The text of an error of the system: the file that it names or the resource that is used up, and the reason."""
     return f"{error.filename or _SUBJECTS.get(error.errno or 0, 'the output')}: {error.strerror or error}"
 
 

@@ -105,7 +105,7 @@ def _regular(path: Path) -> Iterator[tuple[io.FileIO, int]]:
 
 
 def is_regular(path: Path, limit: int) -> bool:
-    """Whether it is a regular file of at most `limit` bytes, as `read_regular` reads it."""
+    """True for a regular file of at most `limit` bytes, which `read_regular` can read."""
     try:
         status = os.lstat(path)
     except OSError:

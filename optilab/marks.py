@@ -35,7 +35,7 @@ class Flag:
     place: bool = False
     """Its name may be left out; a config in its place is the config of the command."""
     named: bool = False
-    """In the library its name is always needed: what stands in its place belongs to the list before it."""
+    """The library always needs its name: a value in its place belongs to the list before it."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ MOST_ROWS = 16
 
 
 class Answer(ABC):
-    """What a command found: values first, every view of them on request."""
+    """The result of a command: values first, every view of them on request."""
 
     schema_version: ClassVar[int] = 1
-    """Of its document: it rises when a key goes, or changes its type or meaning (tests/golden/documents.txt)."""
+    """Version of the document: it rises when a key goes or changes its type or meaning (tests/golden/documents.txt)."""
     judged: "Sequence[ClaimResult]" = ()
     """The claims of `expect`."""
     written: Sequence[str] = ()
@@ -40,7 +40,7 @@ class Answer(ABC):
     @property
     @abstractmethod
     def headline(self) -> str:
-        """What it is and what came out, in one line."""
+        """The subject and the result, in one line."""
 
     @property
     @abstractmethod
@@ -58,13 +58,13 @@ class Answer(ABC):
         return self.headline
 
     def blocks(self) -> "Iterable[Block]":
-        """What a person reads in a terminal, in this order; a page begins with it."""
+        """The blocks of the terminal, in this order; a page begins with them."""
         yield self.headline
         yield (table := self.table())
         yield from table.notes
 
     def details(self) -> "Iterable[Block]":
-        """What a page and a notebook go on with: by default the chart."""
+        """The blocks that follow on a page and in a notebook: by default the chart."""
         with suppress(OptilabError):  # nothing to draw
             yield self.chart()
 
@@ -80,11 +80,11 @@ class Answer(ABC):
         return Table([Column(key, key, cell, left=key in texts) for key in keys], rows)
 
     def document(self) -> Mapping[str, Any]:
-        """What `--json` prints."""
+        """The document of `--json`."""
         return {"rows": self.rows}
 
     def short(self) -> Iterable[str]:
-        """What `--quiet` prints."""
+        """The lines of `--quiet`."""
         return self.written[-1:]
 
     def chart(self) -> "Chart":
@@ -122,7 +122,7 @@ class Answer(ABC):
         return render(title or self.question, self.painted())
 
     def _repr_html_(self) -> str:
-        """In a notebook: with every name escaped, and without what a page folds."""
+        """The HTML in a notebook: every name is escaped, and the blocks that a page folds are left out."""
         from optilab.show.page import fragment
 
         return fragment(self.painted(), MOST_ROWS)
@@ -200,7 +200,7 @@ def cell(value: Any) -> str:
 # --- claims ------------------------------------------------------------------------------------------------
 
 STYLES = {"holds": "", "fails": "bold red", "cannot tell": "bold yellow", "error": "bold red"}
-"""For a claim, by its result."""
+"""Style of a claim's line, by its result."""
 
 
 def after(judged: "Sequence[ClaimResult]", silent: bool = False) -> ExitCode:

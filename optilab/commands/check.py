@@ -153,7 +153,7 @@ class CheckedTarget:
     runs: Sequence[str] = ()
     """The directories that were made or read."""
     wrong: Sequence[OptilabError] = ()
-    """Why its claims, or some of them, were not judged."""
+    """Errors for which its claims, or some of them, were not judged."""
     seconds: float = 0.0
 
     @property
@@ -172,7 +172,7 @@ class CheckedTarget:
         }
 
     def suite(self) -> Suite:
-        """For JUnit: a case per claim; `cannot tell` is a failure of that type."""
+        """A test suite of JUnit with a case per claim; `cannot tell` is a failure of that type."""
         cases = [
             TestCase(
                 f"{result.of}: {result.claim}" if result.of else result.claim,
@@ -199,12 +199,12 @@ class Question:
     path: Path | None = None
     """The directory that was made or read."""
     wrong: Sequence[OptilabError] = ()
-    """Why other claims cannot be judged."""
+    """Errors for which other claims cannot be judged."""
 
 
 @dataclass(frozen=True)
 class Checker:
-    """What is asked of every target."""
+    """The judge of a target's claims, with the options that all targets share."""
 
     request: CheckClaims
     place: Place

@@ -44,7 +44,7 @@ Labels = Annotated[
 
 
 class ComparisonOptions(Request):
-    """What groups of runs are compared by."""
+    """Options that choose how groups of runs are compared."""
 
     GROUP: ClassVar[str] = "What to compare"
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {"target": ("until",), "by": ("best",)}
@@ -152,7 +152,7 @@ class LabComparison(Answer):
 
     @property
     def _confirms(self) -> bool:
-        """Whether these are the best settings of a sweep, from new seeds."""
+        """True if these are the best settings of a sweep, trained again from new seeds."""
         return len(self.entries) == 1 and sweep_of(self.entries[0].path) is not None
 
     @property
@@ -198,7 +198,7 @@ class LabComparison(Answer):
         return tables.next_step(self.comparison, self.entries)
 
     def compared(self) -> Iterator[Block]:
-        """What differs, the table, and the verdict."""
+        """The differences, the table, and the verdict."""
         if self._confirms:
             yield Sentence(tables.again_by(self.comparison), "bold")
         yield from tables.differences(self.comparison)

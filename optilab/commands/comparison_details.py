@@ -1,4 +1,4 @@
-"""What a page adds to a comparison of trainings: charts, conditions, configs, and the commands that repeat them."""
+"""The parts of a page after a comparison: charts, conditions, configs, and commands that repeat the trainings."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ READING = (
 
 
 def question(comparison: RunComparison) -> str:
-    """What the reader wants to know, in one sentence."""
+    """The question that the comparison answers, in one sentence."""
     metric, judgement, count = comparison.measure.name, comparison.comparison, len(comparison.candidates)
     if count < 2:
         names = (str(run.manifest.get("config", {}).get("name", run.name)) for run in comparison.records)
@@ -95,7 +95,7 @@ def of_groups(
 
 
 def _settings(comparison: RunComparison) -> Iterator[Block]:
-    """Which setting mattered, and the outcomes over the settings."""
+    """The effects of the settings, and the outcomes over the settings."""
     axes, chart = tried_axes(comparison), settings_chart(comparison)
     if chart is None:
         return
@@ -155,7 +155,7 @@ def _last_layers(drawn: Sequence[History]) -> Table:
 
 
 def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block]:
-    """What was equal; what differed stands above the table."""
+    """The conditions that were equal; the differences stand above the table."""
     around = [circumstances(record) for record in records]
     varied = varying(around)
     equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA]
@@ -168,7 +168,7 @@ def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block
 
 
 def _facts(records: Sequence[Record], groups: int) -> str:
-    """How much was trained, on which data, when."""
+    """The number of trainings, their data, and their dates."""
     states = Counter(record.state for record in records)
     ended = "" if states.keys() <= {"done"} else f" ({', '.join(f'{n:,} {state}' for state, n in states.items())})"
     parts = [plural(len(records), "training") + ended, plural(groups, "group")]
@@ -213,7 +213,7 @@ def _runs(chosen: Sequence[Group], first: Record) -> Iterator[Block]:
 
 
 def _changed(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """What `--set` changes in a config that is the base; a section with other keys as a whole."""
+    """The changes that `--set` makes to a config that is the base; a section with other keys as a whole."""
     changed: dict[str, Any] = {}
     for key, value in config.items():
         other = base.get(key)

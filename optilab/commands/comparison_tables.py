@@ -1,4 +1,4 @@
-"""What a comparison of runs says, in tables and sentences: for the terminal, the pages and `--json`."""
+"""Tables and sentences of a comparison of runs: for the terminal, the pages and `--json`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":
 
 
 def differences(comparison: "RunComparison") -> list[str]:
-    """Which settings, versions and the like differ between the runs, and how much is equal."""
+    """Lines about the settings, versions and hosts that differ between the runs, and about those that are equal."""
     from optilab.study.groups import distinguishing_keys, text
 
     grouping = comparison.grouping
@@ -171,7 +171,7 @@ def _reached(candidate: "ComparedRuns") -> str | None:
 
 
 class Units:
-    """How outcomes and differences of outcomes are shown: shares in per cent, other numbers with four digits."""
+    """The format of outcomes and their differences: fractions in percent, other numbers with four digits."""
 
     def __init__(self, share: bool) -> None:
         self.share = share
@@ -286,7 +286,7 @@ def _labels(comparison: "RunComparison") -> list[str]:
 
 
 def _is_overtaken(judgement: "Comparison[int]", higher: bool) -> bool:
-    """Whether a row with too few seeds to be the yardstick has a better mean than the best of the others."""
+    """True if a row with too few seeds to be the reference has a better mean than the best of the others."""
     means = [row.summary.mean for row in judgement.ranked if row.summary.n]
     return judgement.baseline.summary.mean != (max(means) if higher else min(means))
 
@@ -300,7 +300,7 @@ def _measured(comparison: "RunComparison") -> str:
 
 
 def _ahead(comparison: "RunComparison", labels: Sequence[str]) -> str:
-    """How far the best row is from the next."""
+    """The distance of the best row from the next."""
     assert comparison.comparison is not None
     best = comparison.comparison.baseline
     second = next(row for row in comparison.comparison.ranked if row.key != best.key)
@@ -315,7 +315,7 @@ def _ahead(comparison: "RunComparison", labels: Sequence[str]) -> str:
 
 
 def max_gain(comparison: "RunComparison") -> list[str]:
-    """How much better the others that may be the best are at most; nothing where the best is known."""
+    """The most that could be gained by choosing another row that may be the best; nothing where the best is known."""
     judgement, labels, higher = comparison.comparison, _labels(comparison), comparison.measure.higher
     if judgement is None or not judgement.chosen:
         return []
@@ -339,7 +339,7 @@ def max_gain(comparison: "RunComparison") -> list[str]:
 
 
 def again_by(comparison: "RunComparison") -> str:
-    """How the best settings of a sweep were trained again."""
+    """A sentence on the new trainings of a sweep's best settings."""
     from optilab.runs.metrics import TESTED
 
     seeds = sorted({seed for group in comparison.grouping.groups for seed in group.runs})
@@ -398,13 +398,13 @@ def _closest(judgement: "Comparison[Any]") -> "tuple[Any, int] | None":
 
 
 def further_seeds(judgement: "Comparison[Any]") -> int:
-    """How many more seeds would tell that difference, if it is real; 0 where no number would."""
+    """The number of further seeds that would tell the closest row from the best; 0 where no number would."""
     return (_closest(judgement) or (None, 0))[1]
 
 
 def more_advice(judgement: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
-    """How many more seeds would exclude the first of the candidates, if the difference is real; `labels` name the rows,
-    where their keys do not."""
+    """A clause on the number of further seeds that would exclude the first of the candidates, if the difference is real;
+    `labels` name the rows, where their keys do not."""
     if (closest := _closest(judgement)) is None:
         return ""
     _, count = closest
@@ -414,7 +414,7 @@ def more_advice(judgement: "Comparison[Any]", sample: str, labels: Mapping[Any, 
 
 
 def purpose_of_seeds(judgement: "Comparison[Any]", labels: Mapping[Any, str] | None) -> str:
-    """What those seeds would do."""
+    """The purpose of these seeds, as a clause."""
     closest = _closest(judgement)
     if closest is None or len(judgement.possible_best) == 2:
         return "tell them apart"

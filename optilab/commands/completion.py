@@ -128,7 +128,7 @@ def config_kind(command: str | None) -> str:
 
 
 def of(name: str, choices: Sequence[str] = ()) -> Completer | None:
-    """The completion of an option with these choices, else what `Flag.complete` names: a function of this module,
+    """The completion of an option: these choices, else what `Flag.complete` names: a function of this module,
     `preset:KIND`, or one of several names."""
     names = name.split(",") if "," in name else choices
     if names:

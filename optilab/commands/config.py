@@ -60,7 +60,7 @@ FOLDERS = {
     "optimizers": "sigmoid.yaml with another optimizer, its lr tuned",
     "published": "networks with a published log",
 }
-"""What the presets of a directory are."""
+"""Descriptions of the directories of presets."""
 
 
 def _facts(preset: "Preset") -> dict[str, Any]:

@@ -226,7 +226,7 @@ class ClusterOptions(JobOptions):
 class StudyOptions(
     ClusterOptions, SaveOptions, SetOptions, DataOptions, FormatOptions, PictureOptions, OutputOptions
 ):
-    """How a study is executed, repeated, continued and shown."""
+    """Options that execute, repeat, continue and show a study."""
 
     GROUP: ClassVar[str] = "How to run it"
     CONFLICTS: ClassVar[Conflicts] = (

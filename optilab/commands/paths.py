@@ -1,4 +1,4 @@
-"""What the commands share that follow paths: the options that choose rule, function and start; following and tuning."""
+"""Code of all commands that follow paths: the options that choose rule, function and start; following and tuning."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,7 +111,7 @@ def rows(paths: "Mapping[str, Trajectory]") -> Iterator[dict[str, Any]]:
 
 
 def results_of(config: "OptimizeConfig", paths: "Sequence[Trajectory]") -> "Results":
-    """What claims about the paths are judged by."""
+    """The results of the paths, by which claims are judged."""
     from optilab.study.claims import of_paths
 
     named = dict(zip(config.labels, paths, strict=True))

@@ -64,7 +64,7 @@ class Written(Printed):
 
 
 def _answer(request: Report, place: Place) -> tuple[LabComparison | LabStudy, list[str]]:
-    """What the page shows, and a sentence for each trial left out."""
+    """The answer that the page shows, and a sentence for each trial left out."""
     timed = request.target is not None
     selection, metric = judged_runs(place.folder, request.names, request.metric, timed)
     entries, options = selection.entries, request

@@ -42,7 +42,7 @@ class Request(Section):
     NEEDS: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Fields that mean nothing without another one, by that other one."""
     HEADING: ClassVar[str] = ""
-    """The heading of its own fields in the help text of a command that has several requests."""
+    """The heading of its fields in the help text of a command that has several requests."""
     GROUP: ClassVar[str] = ""
     """The heading of its fields in help texts, where it is a group that requests share."""
     STUDY: ClassVar[type[Section] | None] = None

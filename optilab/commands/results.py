@@ -36,7 +36,7 @@ E = TypeVar("E", bound=Record | Study)
 
 @dataclass(frozen=True, repr=False)
 class LabEntry(Answer, Generic[E]):
-    """What a directory of runs holds."""
+    """An entry of a directory of runs."""
 
     entry: E
 
@@ -68,7 +68,7 @@ class LabRun(LabEntry[Record]):
 
     @property
     def diagnosis(self) -> "Diagnosis":
-        """What keeps the network of a training from learning, or that it is healthy: `optilab diagnose`."""
+        """The findings of `optilab diagnose`: causes that keep the network from learning, or that it is healthy."""
         from optilab.commands.diagnose import Diagnosis
         from optilab.diagnose import diagnose, of_run
 
@@ -180,7 +180,7 @@ class LabStudy(LabEntry[Study]):
 
     @cached_property
     def heats(self) -> "RaceResult | None":
-        """What a race on trainings, or of remedies with their own rates, has found; None where it is not one."""
+        """The result of a race on trainings, or of remedies with tuned rates; None for another study."""
         from optilab.study import network_race as races
 
         return races.read(self.entry)
@@ -239,7 +239,7 @@ class LabStudy(LabEntry[Study]):
         return self._compared.question if self._compared else self.headline
 
     def blocks(self) -> Iterable[Block]:
-        """Of a race the tables of its networks; else the comparison that answers."""
+        """The tables of a race's networks; for another study the comparison that answers."""
         from optilab.commands import race_tables as views
 
         if self.heats is not None:

@@ -130,7 +130,7 @@ class RunList(Answer):
     lines: "Sequence[ListedRun]"
     axes: Sequence[str] | None
     empty: str
-    """What is said where there is no line."""
+    """The sentence for an empty list."""
 
     @property
     def headline(self) -> str:
@@ -156,7 +156,7 @@ class RunList(Answer):
 
 
 def _columns(lines: "Sequence[ListedRun]") -> list[Column]:
-    """For programs, each key of the config that is not the same in all has a column, instead of words."""
+    """The columns of a list; for programs, each key of the config that differs has one, instead of words."""
     first = lines[0].facts if lines else {}
     keys = dict.fromkeys(key for line in lines for key in line.variant.changed)
     varying = [k for k in keys if k not in first or any(line.facts.get(k) != first[k] for line in lines)]
@@ -226,7 +226,7 @@ def _configured(line: "ListedRun") -> str:
 
 
 def _changes(line: "ListedRun", many: int) -> str:
-    """What differs from the preset, at most `most` settings: `lr 0.1, norm batch`. Not what an axis varies."""
+    """At most `many` settings that differ from the preset and that no axis varies: `lr 0.1, norm batch`."""
     from optilab.study.groups import short, text
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
@@ -237,7 +237,7 @@ def _changes(line: "ListedRun", many: int) -> str:
 
 
 def _result(line: "ListedRun") -> str:
-    """What came of it, in a few words."""
+    """The result, in a few words."""
     if isinstance(line.entry, Study):
         return _progress(line)
     if line.problem:
@@ -483,7 +483,7 @@ def _of_settings(chosen: "Selection") -> "Chart | None":
 
 
 def _plot_document(curves: "Histories", picture: str | None) -> dict[str, Any]:
-    """What is drawn, as numbers; index 0 is epoch 1."""
+    """The curves as numbers; index 0 is epoch 1."""
     return {
         "picture": picture,
         "shared": curves.title,
@@ -598,7 +598,7 @@ class DiffRuns(FolderOptions, OutputOptions):
 
 
 def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
-    """What differs, and where the rows part."""
+    """The differences, and the row at which the two runs part."""
     sections = {"config": parting.config, "data": parting.data, "environment": parting.environment}
     if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
         titles = {"key": "differs", "a": a.name, "b": b.name}

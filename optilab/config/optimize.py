@@ -61,7 +61,7 @@ class OptimizeConfig(Section):
 
     @property
     def regime(self) -> Regime:
-        """What happens around the rules."""
+        """The schedule, decay, clipping and noise that all rules share."""
         return Regime(**{f.name: getattr(self, f.name) for f in fields(Regime)})
 
     @property

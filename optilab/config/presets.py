@@ -34,7 +34,7 @@ class Preset:
 
     @property
     def title(self) -> str:
-        """What it is: the file's first comment line, behind the one for editors."""
+        """The description: the file's first comment line after the one for editors."""
         return self.path.read_text(encoding="utf-8").split("\n", 2)[1].lstrip("# ").rstrip()
 
     @property
@@ -118,7 +118,7 @@ def algorithms(text: str, where: str = "--algo") -> list[str]:
 
 
 def is_config(value: Any) -> bool:
-    """Whether a value without a name is a config: its keys, or the name of a file or a preset; not an optimizer."""
+    """True if a value without a name is a config: its keys, or the name of a file or a preset; not an optimizer."""
     if not isinstance(value, str):
         return isinstance(value, Mapping) and "name" not in value
     if value.endswith((".yaml", ".yml")):

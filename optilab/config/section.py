@@ -42,7 +42,7 @@ from optilab.words import some
 S = TypeVar("S", bound="Section")
 
 USER_CODE_SCHEMA = {"type": "string", "pattern": r":|\.py$"}
-"""Code of the user's own, as JSON Schema has to recognize it: FILE.py:NAME or package.module:NAME."""
+"""The JSON Schema of a user's code: FILE.py:NAME or package.module:NAME."""
 
 
 class Section(BaseModel):
@@ -172,7 +172,7 @@ class OneOf:
         )
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
-        """A name, or a mapping for each entry (`.ci/schema.py` has them); a rule of the user's own is FILE.py:NAME."""
+        """A name, or a mapping for each entry (`.ci/schema.py` has them); a user's rule is FILE.py:NAME."""
         names = {"enum": list(self.listed)}
         if not self.allow_user_code:  # a rule inside a rule: its keys are those of the rule outside
             needs = {} if self.default is not None else {"required": ["name"]}
@@ -226,7 +226,7 @@ def _inside(hint: Any, default: Any) -> Any:
 
 Handling = Literal["executed", "last", "recorded"]
 USER_CODE: ContextVar[Handling] = ContextVar("USER_CODE", default="executed")
-"""What a config does with a user's file: it is executed; it waits until the rest is valid; or it is not looked at,
+"""How a config handles a user's file: it is executed; it waits until the rest is valid; or it is not looked at,
 because a run has recorded its settings."""
 
 
@@ -299,7 +299,7 @@ def _read_numbers(tree: Tree, problems: Sequence[Any]) -> bool:
 
 
 def _follows(problem: Any, problems: Sequence[Any]) -> bool:
-    """True of a list that is too short only because an entry of it has a problem of its own."""
+    """True of a list that is too short only because one of its entries has a problem."""
     path = problem["loc"]
     return problem["type"] == "too_short" and any(
         other["loc"][: len(path)] == path and other is not problem for other in problems

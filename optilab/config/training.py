@@ -76,7 +76,7 @@ else:
 
 
 class Normalize(Section):
-    """What is done to the pixels, 0 to 255, as torchvision's ToTensor and Normalize do it."""
+    """The scaling of the pixels, 0 to 255, as in torchvision's ToTensor and Normalize."""
 
     scale: Annotated[float, Gt(0), Doc("the pixels are divided by this")] = 255.0
     mean: Annotated[float, Doc("then this is subtracted")] = 0.0
@@ -116,7 +116,7 @@ class DataConfig(Section):
 
     @property
     def info(self) -> DatasetInfo:
-        """What is known of the dataset without reading it."""
+        """The properties of the dataset that are known without reading it."""
         return DATASETS[self.dataset]
 
     @property
@@ -131,7 +131,7 @@ class DataConfig(Section):
         return self.model_copy(update={"holdout": self.holdout or held_out})
 
     def _too_few(self, images: int) -> tuple[str, str] | None:
-        """Why this number of training images is too small, and the key that asks for more."""
+        """The refusal of a number of training images that is too small, and the key that asks for more."""
         used = images if self.images is None else self.images
         if used > images:
             return f"expected at most {images:,}, the training images of {self.dataset}, got {used:,}", "images"
@@ -199,7 +199,7 @@ NOT_IN_TRAINING = {
     "f": "needs the height above the minimum, which a training does not know",
     "function": "needs line searches on one function, and each step of a training has another batch",
 }
-"""What a rule may need of a test function, and why no training has it."""
+"""Properties of a test function that a rule may need, with the reason why no training has them."""
 NOT_TRAINING = frozenset(("polyak", "newton", "damped-newton", "l-bfgs", "conjugate-gradient"))
 """The rules that need one of these, by name: their classes are imported when they are looked up."""
 
@@ -286,7 +286,7 @@ class TrainConfig(Section):
 
     @property
     def user_files(self) -> dict[str, UserCode]:
-        """The files of the user's own that it needs, by the name of their copy: of optimizer and network."""
+        """The user's files that it needs, of optimizer and network, by the name of their copy."""
         return sources([self.optimizer, self.model])
 
     def stage_at(self, epoch: int) -> int:
@@ -413,7 +413,7 @@ def parameters(widths: Sequence[int]) -> int:
 
 
 def too_large(count: int) -> str:
-    """Why a network of that number of parameters is refused; an empty text where it is not."""
+    """The refusal of a network with this number of parameters; an empty text if it is accepted."""
     needs = f"{count:,} parameters, {count * 16 / 2**30:,.1f} GiB with gradients and optimizer state"
     return f"{needs}; the limit is {MAX_PARAMETERS:,} parameters" if count > MAX_PARAMETERS else ""
 

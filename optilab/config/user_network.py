@@ -1,4 +1,4 @@
-"""A network of the user's own in the place of optilab's: `model: FILE.py:NAME`, or package.module:NAME.
+"""A user's network in place of optilab's: `model: FILE.py:NAME`, or package.module:NAME.
 
     model: net.py:CNN
     model: {name: net.py:CNN, width: 32, init: kaiming}
@@ -38,7 +38,7 @@ RESERVED = ("name", "sha256", "init", "bias_init")
 
 
 class Arguments(Section):
-    """What is asked of a network of the user's own: the arguments of its constructor, and what fills its weights."""
+    """The keys of a user's network: the arguments of its constructor, and the initial weights."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -54,7 +54,7 @@ class Arguments(Section):
 
 @dataclass(frozen=True)
 class UserNetwork:
-    """A network of the user's own: its code, the arguments that are set or have a default, and the initial weights."""
+    """A user's network: its code, the arguments that are set or have a default, and the initial weights."""
 
     code: UserCode
     arguments: tuple[tuple[str, Any], ...] = ()
@@ -65,7 +65,7 @@ class UserNetwork:
 
     @property
     def name(self) -> str:
-        """For tables and messages: `net.py:CNN`."""
+        """The name in tables and messages: `net.py:CNN`."""
         return self.code.display_name
 
     def called_with(self, shape: Sequence[int], classes: int) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class UserNetwork:
         return {name: data[OF_DATA[name]] for name in self.of_data} | dict(self.arguments)
 
     def dump(self) -> dict[str, Any]:
-        """As a config has it."""
+        """The network as a part of a config."""
         inits = {"init": INIT.dump(self.init), "bias_init": BIAS_INIT.dump(self.bias_init)}
         return {
             "name": self.code.reference,
@@ -88,7 +88,7 @@ class UserNetwork:
 
     @classmethod
     def recorded(cls, tree: Mapping[str, Any]) -> "UserNetwork":
-        """As a run's config.yaml has it, whatever has become of its file."""
+        """The network of a run's config.yaml, which does not need its file."""
         values = tuple((key, _frozen(value)) for key, value in tree.items() if key not in RESERVED)
         inits = INIT.build(tree.get("init")), BIAS_INIT.build(tree.get("bias_init"))
         return cls(UserCode.recorded(tree), values, *inits)
@@ -98,7 +98,7 @@ INIT, BIAS_INIT = (OneOf(registry, "initialization", optional=True) for registry
 
 
 def is_user_network(tree: Any) -> bool:
-    """Whether the `model` of a config means a network of the user's own."""
+    """True if the `model` of a config names a user's network."""
     return is_user_code(tree.get("name") if isinstance(tree, Mapping) else tree)
 
 
@@ -132,7 +132,7 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class OrUserNetwork:
-    """The mark of the key that takes optilab's network, or one of the user's own."""
+    """The mark of the key that takes optilab's network or a user's."""
 
     def build(self, source: Any, builtin: Any) -> Any:
         if isinstance(source, UserNetwork):

@@ -17,16 +17,16 @@ if TYPE_CHECKING:  # a start without a chart needs no NumPy
     Floats = NDArray[np.float64]
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "p", ">", "h")
-"""For the series in turn, by matplotlib's names: more than there are colors, since dashes hide in a legend."""
+"""Markers of the series in turn, by matplotlib's names: more than there are colors, since dashes hide in a legend."""
 
 LIGHT_COLORS = ("#0072b2", "#d55e00", "#009e73", "#c66497", "#2a95d3", "#b87f00")
 DARK_COLORS = ("#56b4e9", "#e69f00", "#2fc79d", "#e79bc6", "#f0e442", "#ff7f50")
-"""For the series in turn, on white and on a dark ground: Okabe & Ito (2008), those that are too pale for lines on white
-darkened until they have a contrast of 3:1.
+"""Colors of the series in turn, on white and on a dark ground: Okabe & Ito (2008); those too pale for lines
+on white are darkened until they have a contrast of 3:1.
 """
 
 VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
-"""For values, from low to high."""
+"""Colors of values, from low to high."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Scale:
     """Room at both ends, as a fraction of the range, where the medium has any."""
     ticks: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
-    """For the values 1, 2, ..., where they are no numbers, such as layers."""
+    """Names of the values 1, 2, ..., where they are not numbers, such as layers."""
 
     @property
     def is_set(self) -> bool:
-        """Whether it has ends of its own."""
+        """True if both limits are set."""
         return self.low is not None and self.high is not None
 
     @property
@@ -58,7 +58,7 @@ class Scale:
         return self.low, self.high
 
     def place(self, values: Any) -> "Floats":
-        """Where values lie, from 0 at the low end to 1 at the high end."""
+        """The positions of values, from 0 at the low limit to 1 at the high limit."""
         import numpy as np
 
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -78,16 +78,16 @@ class Polyline:
     series: int | None = None
     """None is the color of the text."""
     role: str = ""
-    """What the line is of its series, such as training and validation."""
+    """The part of its series that the line shows, such as training and validation."""
     width: float = 1.8
-    """In points, as of a file."""
+    """Width in points, as in a file."""
     alpha: float = 1.0
     dash: Literal["series", "solid", "dashed"] = "solid"
     marker: float = 0.0
     """Size of the series' marker in points; 0 for none."""
     step: bool = False
     detail: bool = False
-    """Whether it is shown only where there is room for details, which text has not."""
+    """True if it is shown only where there is room for details, which text has not."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ class Points:
     name: str = ""
     """Next to the first point, to its right."""
     before: bool = False
-    """Whether the name stands to the left."""
+    """True if the name stands to the left."""
     label: str = ""
-    """What the symbol is, for a legend."""
+    """The meaning of the symbol, for a legend."""
     detail: bool = False
 
 
@@ -144,7 +144,7 @@ class Heatmap:
     """Whose values they are."""
     kinds: bool = False
     gone: Any = None
-    """Which cells have diverged."""
+    """A mask of the cells that have diverged."""
 
 
 @dataclass(frozen=True)
@@ -204,12 +204,12 @@ class Panel:
 
     @property
     def is_layered(self) -> bool:
-        """Whether it shows values of layers over the epochs."""
+        """True if it shows values of layers over the epochs."""
         return bool(self.y.names) and not self.x.names and any(isinstance(mark, Heatmap) for mark in self.marks)
 
     @property
     def is_plane(self) -> bool:
-        """Whether y is a coordinate like x, not a value over x."""
+        """True if y is a coordinate like x, not a value over x."""
         return any(isinstance(mark, Contour | Heatmap) for mark in self.marks)
 
 

@@ -46,7 +46,7 @@ MIN_NUMBERED, MAX_NAME = 1.5, 10
 MAX_HEIGHTS = 500
 """Points of an axis at which the height of a plane is computed: more than a file shows."""
 MAX_FRAMES, SECONDS, DPI = 120, 8, 82
-"""For a moving picture."""
+"""Limits of an animation."""
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _DASHED, _DOTTED = (0, (5, 3)), (0, (1, 3))
@@ -79,7 +79,7 @@ DARK = Palette("#e8e8e8", "#15181c", "#3a3a3a", "#6b4a4a", "bone", DARK_COLORS)
 
 
 class PaperSize(NamedTuple):
-    """Where a picture goes: its width in inches, its texts in points, and how many panels stand side by side."""
+    """The room for a picture: its width in inches, its texts in points, and the number of panels next to each other."""
 
     width: float
     points: float
@@ -167,7 +167,7 @@ def _parts(row: PanelRow, size: PaperSize) -> Iterator[PanelRow]:
 
 
 def _legend(chart: Chart, palette: Palette) -> Iterator[tuple[Any, str]]:
-    """What lines and signs mean: the series, their roles where there are several, and marks with a label."""
+    """The legend of lines and signs: the series, their roles where there are several, and marks with a label."""
     from matplotlib.lines import Line2D
 
     marks = [mark for panel in chart.panels for mark in panel.marks]
@@ -247,7 +247,7 @@ def _limits(scale: Scale) -> tuple[float, float]:
 
 
 def _color_bar(figure: "Figure", scale: Scale, images: Sequence[tuple[Any, Any]], below: bool) -> None:
-    """What colors mean: below all maps of layers with this scale, next to another map."""
+    """The legend of the colors: below all maps of layers with this scale, next to another map."""
     from matplotlib.ticker import PercentFormatter
 
     place: dict[str, Any] = {"location": "bottom", "aspect": 40, "pad": 0.04} if below else {"pad": 0.02}

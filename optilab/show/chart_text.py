@@ -20,7 +20,7 @@ COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#00
 """Okabe & Ito (2008)."""
 RAMP = " .:-=+*#%@"
 SYMBOLS = {"start": ("●", "S"), "minimum": ("✚", "M"), "best": ("✚", "+")}
-"""In braille and in ASCII."""
+"""Symbols of points, in braille and in ASCII."""
 LINES, PLANE, WIDEST, GUTTER = 12, 18, 160, 9
 """Lines of a panel and of a plane, columns of a row of panels at most, and columns left of a frame."""
 BESIDE, PANEL = 72, 100
@@ -48,7 +48,7 @@ def paint(chart: Chart, width: int, braille: bool) -> Group:
 
 
 def _keys(chart: Chart) -> tuple[str, ...]:
-    """What has a letter: the series, or the roles of the lines of a single one."""
+    """The legend's entries, each with a letter: the series, or the roles of the lines of a single one."""
     lines = [mark for panel in chart.panels for mark in panel.marks if isinstance(mark, Polyline)]
     roles = tuple(dict.fromkeys(line.role for line in lines if line.role and not line.detail))
     return roles if len(chart.series) == 1 and len(roles) > 1 else chart.series or ("",)
@@ -74,7 +74,7 @@ class _Canvas:
     lines: int = field(init=False)
     cells: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
     below: str = ""
-    """What the shades of a map mean."""
+    """The legend of a map's shades."""
 
     def __post_init__(self) -> None:
         down, across = (4, 2) if self.braille else (1, 1)
@@ -156,7 +156,7 @@ def _sign(mark: Points | Threshold, braille: bool) -> str:
 
 
 def _row_labels(scale: Scale, lines: int) -> dict[int, str]:
-    """What is written left of the lines: names in the middle of their rows, or the ends and the name of an axis."""
+    """The labels left of the lines: names in the middle of their rows, or the limits and the name of an axis."""
     if count := len(scale.names):
         return {lines - 1 - int((row + 0.5) / count * lines): name for row, name in enumerate(scale.names)}
     low, high = _ends(scale)

@@ -37,7 +37,7 @@ class Column:
     plain: str = ""
     """The heading on a page, where a longer one has room."""
     about: str = ""
-    """What the column is, for a page: a sentence without a period."""
+    """The explanation of the column on a page: a sentence without a period."""
 
 
 Interval = tuple[float, float]
@@ -53,7 +53,7 @@ def interval_columns(
 
 
 def interval_values(prefix: str, interval: Interval | None) -> dict[str, Any]:
-    """What a row has in `interval_columns`; None where there is no interval."""
+    """The values of a row in `interval_columns`; None where there is no interval."""
     low, high = interval or (None, None)
     return {f"{prefix}interval": interval, f"{prefix}low": low, f"{prefix}high": high}
 
@@ -135,7 +135,7 @@ def _print(text: str) -> None:
 
 
 def _terminal(table: Table) -> None:
-    """For people: aligned, with the columns that the terminal has room for; in a pipe a row is one line, for grep."""
+    """Print for people: aligned, with the columns that fit into the terminal; in a pipe a row is one line, for grep."""
     if not terminal.out.is_terminal:  # rich would take half a minute for 100,000 rows
         terminal.out.out("\n".join(table.lines()), highlight=False)
         return
@@ -246,4 +246,4 @@ WRITERS: Mapping[str, Callable[[Table], None]] = {
     "latex": _latex,
 }
 FORMATS = (*WRITERS, "json")
-"""What `--format` accepts; `json` is a document of the command's own."""
+"""Values of `--format`; `json` is the command's document."""

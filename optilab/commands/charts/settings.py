@@ -27,7 +27,7 @@ WIDEST = 4
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting is a number, and not on or off."""
+    """True if a setting is a number, and not on or off."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -49,7 +49,7 @@ class TriedAxis:
 
 
 def tried_axes(comparison: RunComparison) -> list[TriedAxis]:
-    """What differs between the settings; settings that follow from another are left out."""
+    """The settings that differ; those that follow from another one are left out."""
     rows = [candidate.settings for candidate in comparison.candidates]
     keys = distinguishing_keys(list(dict.fromkeys(key for row in rows for key in row)), rows)
     axes = []
@@ -154,7 +154,7 @@ MOST_MEANS = 9
 
 
 def importance_table(importance: Sequence[Effect], measure: Measure) -> Table:
-    """Which setting mattered: the effects as a table."""
+    """The effects of the settings as a table."""
     show = Units(measure.share)
     words = short([key for effect in importance for key in effect.keys if len(effect.keys) == 1])
     rows = [
@@ -190,4 +190,4 @@ EFFECTS = (
         "means", "mean over the other axes", left=True, about="the outcome of each value, whatever the others are"
     ),
 )
-"""For the table of axes."""
+"""Columns of the table of axes."""

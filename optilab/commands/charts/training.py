@@ -93,7 +93,7 @@ def layers_chart(histories: Sequence[History]) -> Chart:
 
 
 def has(histories: Sequence[History], what: str) -> bool:
-    """Whether a group has the metric: a loop that was watched may have no accuracy."""
+    """True if a group has the metric: a loop that was watched may have no accuracy."""
     return any(np.isfinite(h.curves[f"{half}_{what}"].mean).any() for h in histories for half in ("train", "val"))
 
 
