@@ -403,7 +403,7 @@ def further_seeds(judgement: "Comparison[Any]") -> int:
 
 
 def more_advice(judgement: "Comparison[Any]", sample: str, labels: Mapping[Any, str] | None = None) -> str:
-    """A clause on the number of further seeds that would exclude the first of the candidates, if the difference is real;
+    """A clause on the number of seeds that would exclude the first of the candidates, if the difference is real;
     `labels` name the rows, where their keys do not."""
     if (closest := _closest(judgement)) is None:
         return ""
