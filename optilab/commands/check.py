@@ -278,21 +278,21 @@ class Checker:
         from optilab.study.claims import of_rate, require_judgeable
         from optilab.study.rates import rate_ramp
 
-        claims, asked = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
-        require_judgeable(claims, [asked.name])
-        dataset = studies.dataset_of(asked.data)
-        test = range_test(asked, rate_ramp(asked.optimizer), dataset, self.place.silent)
-        return Question(claims, of_rate(test.rate, asked.name))
+        claims, config = _require(expectations("lr", texts)), load(TrainConfig, source, changes)
+        require_judgeable(claims, [config.name])
+        dataset = studies.dataset_of(config.data)
+        test = range_test(config, rate_ramp(config.optimizer), dataset, self.place.silent)
+        return Question(claims, of_rate(test.rate, config.name))
 
     def _function_race(self, source: dict[str, Any], claimed: Sequence[Override]) -> Question:
         from optilab.commands.race import FunctionRace, found_on_functions
         from optilab.study.claims import of_race
         from optilab.study.function_race import standings
 
-        asked = load(FunctionRaceConfig, source, claimed)
-        claims = _require(asked.expect)
+        config = load(FunctionRaceConfig, source, claimed)
+        claims = _require(config.expect)
         place = Place(self.place.folder, (), self.place.silent, library=True)
-        return Question(claims, of_race(standings(found_on_functions(asked, FunctionRace(), place).race)))
+        return Question(claims, of_race(standings(found_on_functions(config, FunctionRace(), place).race)))
 
     def _study(self, kind: str, source: Any, changes: Sequence[Override], claimed: Sequence[Override]) -> Question:
         """The study that a training, a sweep, remedies or a race on trainings mean."""
@@ -303,14 +303,14 @@ class Checker:
         plans: Any = {"remedy": remedy, "race": network_race}.get(kind, sweep)
         if kind == "train":
             trained = load(TrainConfig, source, [*changes, *claimed])
-            asked = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
+            spec = sweep.resolve(SweepConfig(config=trained, seeds=self.request.seeds))
         else:
             if kind == "race" and isinstance(source, dict):
                 source = {"algos": algorithms(NETWORK_ALGOS), **source}
-            asked = plans.resolve(load(schema_for(kind), source, claimed), changes)
-        plan = sweep.plan(asked, kind) if plans is sweep else plans.plan(asked)
-        claims = _require(asked.expect)
-        label = asked.config.name if kind == "remedy" else asked.name
+            spec = plans.resolve(load(schema_for(kind), source, claimed), changes)
+        plan = sweep.plan(spec, kind) if plans is sweep else plans.plan(spec)
+        claims = _require(spec.expect)
+        label = spec.config.name if kind == "remedy" else spec.name
         jobs = JobOptions.of({"jobs": self.request.jobs})
         ran = studies.run(plan, runs.new_name(f"{label}-check"), jobs, self.place)
         if failed := next((outcome for outcome in ran.all if outcome.failed), None):

@@ -173,25 +173,25 @@ def _reached(candidate: "ComparedRuns") -> str | None:
 class Units:
     """The format of outcomes and their differences: fractions in percent, other numbers with four digits."""
 
-    def __init__(self, share: bool) -> None:
-        self.share = share
+    def __init__(self, is_fraction: bool) -> None:
+        self.is_fraction = is_fraction
 
     def value(self, value: float) -> str:
-        return percent(value) if self.share else f"{value:.4g}"
+        return percent(value) if self.is_fraction else f"{value:.4g}"
 
     def spread(self, value: float) -> str:
-        return points(value) if self.share else f"{value:.3g}"
+        return points(value) if self.is_fraction else f"{value:.3g}"
 
     def interval(self, ends: tuple[float, float]) -> str:
-        low, high = (min(1.0, max(0.0, end)) for end in ends) if self.share else ends
-        return f"{self.spread(low)} to {self.spread(high)}" if self.share else f"{low:.4g} to {high:.4g}"
+        low, high = (min(1.0, max(0.0, end)) for end in ends) if self.is_fraction else ends
+        return f"{self.spread(low)} to {self.spread(high)}" if self.is_fraction else f"{low:.4g} to {high:.4g}"
 
     def difference(self, value: float) -> str:
-        text = points(value, "+") if self.share else f"{value:+.3g}"
+        text = points(value, "+") if self.is_fraction else f"{value:+.3g}"
         return text if float(text) else text[1:]  # no sign of a zero
 
     def differences(self, ends: tuple[float, float]) -> str:
-        low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.share else ends
+        low, high = (min(1.0, max(-1.0, end)) for end in ends) if self.is_fraction else ends
         ends = low, high
         return " to ".join(map(self.difference, ends))
 

@@ -58,15 +58,17 @@ class Help(SilentOptions):
             lines = [f"{name:12} {heading} ({page}.md)" for name, (page, heading) in TOPICS.items()]
             return Printed(lines, {"topics": list(TOPICS)}, list(TOPICS))
         known, plain = texts(), _plain(topic)
-        alike = [name for name in known if _plain(name) == plain]  # an option last, where it is not typed as one
-        word = topic if topic in alike else alike[-1] if alike else None
+        matches = [name for name in known if _plain(name) == plain]  # an option last, where it is not typed as one
+        word = topic if topic in matches else matches[-1] if matches else None
         if word is None:
             parts = {name: {_plain(name), *_plain(name).split()} for name in known}
             close = {*get_close_matches(plain, set[str]().union(*parts.values()), n=1, cutoff=0.8)}
             near = [name for name in known if _plain(name) in close] or [n for n in known if parts[n] & close]
             quoted = [f'"{name}"' for name in sorted(near, key=len)[:3]]
-            meant = f"; did you mean {listed(quoted, 'or')}?" if near else f"; expected one of {', '.join(TOPICS)}"
-            raise UsageError(f"unknown topic {shown(topic)}{meant}")
+            suggestion = (
+                f"; did you mean {listed(quoted, 'or')}?" if near else f"; expected one of {', '.join(TOPICS)}"
+            )
+            raise UsageError(f"unknown topic {shown(topic)}{suggestion}")
         return Printed([known[word]], {"topic": topic, "text": known[word]}, [])
 
 

@@ -271,20 +271,20 @@ def _values(found: "MapResult", what: str) -> list[Mark]:
     if found.limit is not None:
         exact = (found.limit, y_values) if found.fields[0] == "lr" else (x_values, found.limit)
     marks: list[Mark] = [
-        Heatmap(values, x_values, y_values, scale, gone=found.diverged),
+        Heatmap(values, x_values, y_values, scale, diverged=found.diverged),
         Contour(found.radius, level=1.0, exact=exact, label="limit of stability by theory"),
     ]
     if found.optimum is not None:
         x, y = found.optimum
-        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", detail=True))
+        marks.append(Points([x], [y], "optimum", label="best in the long run by theory", skip_in_text=True))
     return marks
 
 
 def _basins(found: "MapResult") -> list[Mark]:
     x_values, y_values = found.axes.values()
-    marks: list[Mark] = [Heatmap(found.basin, x_values, y_values, kinds=True)]
+    marks: list[Mark] = [Heatmap(found.basin, x_values, y_values, categorical=True)]
     for number, (x, y) in enumerate(found.function.minima):
-        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", detail=True))
+        marks.append(Points([x], [y], "minimum", number, label=f"({x:.3g}, {y:.3g})", skip_in_text=True))
     return marks
 
 

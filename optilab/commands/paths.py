@@ -69,7 +69,7 @@ def chosen(request: Request, epochs: int | None = None, *more: Override) -> "Opt
     return load(OptimizeConfig, plain(config), [*steps, *changes, *more])
 
 
-def require_bare(config: "OptimizeConfig", what: str) -> None:
+def require_bare(config: "OptimizeConfig", subject: str) -> None:
     """UsageError where the config puts something around the optimizer, which `what` runs as it is."""
     from optilab.optimize import Regime
 
@@ -80,7 +80,7 @@ def require_bare(config: "OptimizeConfig", what: str) -> None:
         if getattr(config.regime, regime_field.name) != getattr(nothing, regime_field.name)
     ]
     if around:
-        raise UsageError(f"{what} runs an optimizer as it is, without {listed(around)}")
+        raise UsageError(f"{subject} runs an optimizer as it is, without {listed(around)}")
 
 
 def follow(config: "OptimizeConfig") -> "list[Trajectory]":

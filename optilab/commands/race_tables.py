@@ -218,7 +218,7 @@ def _text(settings: dict[str, float]) -> str:
 
 # --- on trainings -------------------------------------------------------------------------------------------
 
-_UNITS = Units(share=True)
+_UNITS = Units(is_fraction=True)
 _VERDICT = "cannot tell: the interval of the difference contains 0, or a better rate may lie beyond those tried"
 
 

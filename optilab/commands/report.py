@@ -48,13 +48,13 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
             blocks = with_columns(blocks, answer.table(), self.columns) if self.columns else blocks
             content = render(self.title or answer.question, blocks)
         write_page(path, content)
-        shown: dict[str, Any] = {"comparison": answer.document()}
-        if isinstance(answer, LabStudy) and answer.heats is not None:
+        facts: dict[str, Any] = {"comparison": answer.document()}
+        if isinstance(answer, LabStudy) and answer.race_result is not None:
             from optilab.commands.race_tables import document  # with NumPy
 
-            shown = {"race": document(answer.heats, answer.entry)}
-        shown_blocks: list[Block] = [Verdict(answer.verdict), *(f"note: {text}" for text in left_out), str(path)]
-        return Written(shown_blocks, {"page": str(path), "bytes": len(content), **shown}, [Verbatim(path)])
+            facts = {"race": document(answer.race_result, answer.entry)}
+        lines: list[Block] = [Verdict(answer.verdict), *(f"note: {text}" for text in left_out), str(path)]
+        return Written(lines, {"page": str(path), "bytes": len(content), **facts}, [Verbatim(path)])
 
 
 class Written(Printed):
@@ -72,7 +72,7 @@ def _answer(request: Report, place: Place) -> tuple[LabComparison | LabStudy, li
     if len(entries) == 1 and isinstance(study, Study):
         if not options_of(ComparisonOptions).keys() & request.arguments.keys():
             raced = LabStudy(study)
-            if raced.heats is not None:
+            if raced.race_result is not None:
                 return raced, selection.notes
         if study.manifest["command"] == "remedy" and (name := _untouched(study, selection.records)):
             options = Report.of({"baseline": name, **request.arguments}, request.typed)

@@ -179,7 +179,7 @@ class LabStudy(LabEntry[Study]):
         return self.comparison
 
     @cached_property
-    def heats(self) -> "RaceResult | None":
+    def race_result(self) -> "RaceResult | None":
         """The result of a race on trainings, or of remedies with tuned rates; None for another study."""
         from optilab.study import network_race as races
 
@@ -196,10 +196,10 @@ class LabStudy(LabEntry[Study]):
     @property
     def verdict(self) -> str:
         """The answer in one sentence; of a race on several trainings that over all of them."""
-        if self.heats is not None:
+        if self.race_result is not None:
             from optilab.commands.race_tables import answer_of
 
-            return answer_of(self.heats)
+            return answer_of(self.race_result)
         try:
             return self.answer.verdict
         except UsageError:
@@ -207,10 +207,10 @@ class LabStudy(LabEntry[Study]):
 
     def chart(self) -> "Chart":
         """The curves of the best settings; of a race its judged and tuning curves."""
-        if self.heats is not None:
+        if self.race_result is not None:
             from optilab.commands.charts.races import network_race_chart
 
-            return network_race_chart(self.heats)
+            return network_race_chart(self.race_result)
         if not self.entry.runs()[0]:
             raise no_epoch([])
         return self.comparison.chart()
@@ -218,13 +218,13 @@ class LabStudy(LabEntry[Study]):
     def table(self) -> Table:
         from optilab.commands import race_tables as views
 
-        if self.heats is not None:
-            return Table(*views.whole(self.heats))
+        if self.race_result is not None:
+            return Table(*views.whole(self.race_result))
         failed = [f"{row['trial']} failed: {row['reason']}" for row in self.rows if row["status"] == "failed"]
-        return self._compared.table() if self._compared else Table([], [], failed)
+        return self._comparison_of_answer.table() if self._comparison_of_answer else Table([], [], failed)
 
     @cached_property
-    def _compared(self) -> LabComparison | None:
+    def _comparison_of_answer(self) -> LabComparison | None:
         """The comparison that answers; None where no training has a result."""
         with suppress(UsageError):
             return self.answer
@@ -234,24 +234,24 @@ class LabStudy(LabEntry[Study]):
     def question(self) -> str:
         from optilab.commands import race_tables as views
 
-        if self.heats is not None:
-            return views.question(self.heats)
-        return self._compared.question if self._compared else self.headline
+        if self.race_result is not None:
+            return views.question(self.race_result)
+        return self._comparison_of_answer.question if self._comparison_of_answer else self.headline
 
     def blocks(self) -> Iterable[Block]:
         """The tables of a race's networks; for another study the comparison that answers."""
         from optilab.commands import race_tables as views
 
-        if self.heats is not None:
-            return views.blocks(self.heats, self.entry)
-        return self._compared.blocks() if self._compared else super().blocks()
+        if self.race_result is not None:
+            return views.blocks(self.race_result, self.entry)
+        return self._comparison_of_answer.blocks() if self._comparison_of_answer else super().blocks()
 
     def details(self) -> Iterable[Block]:
         from optilab.commands import race_tables as views
 
-        if self.heats is not None:
-            return views.details(self.heats, self.entry)
-        return self._compared.details() if self._compared else ()
+        if self.race_result is not None:
+            return views.details(self.race_result, self.entry)
+        return self._comparison_of_answer.details() if self._comparison_of_answer else ()
 
 
 @dataclass(frozen=True, repr=False)

@@ -265,14 +265,14 @@ def _trials(lines: "Sequence[ListedRun]", axes: Sequence[str]) -> Table:
     """The trials of a study."""
     from optilab.study.groups import short, text
 
-    def shown(value: Any) -> str:
+    def axis_text(value: Any) -> str:
         """A hyperparameter that an optimizer of a race lacks is null."""
         return "" if value == "null" and "setting" in axes else text(value)
 
     names = short(axes)
     columns = [
         Column("run", "trial", left=True),
-        *(Column(key, names[key], shown, left=True) for key in axes),
+        *(Column(key, names[key], axis_text, left=True) for key in axes),
         Column("seed", "seed", detail=1),
         Column("state", "state", left=True),
         Column("epoch", "epoch", detail=2),
@@ -334,7 +334,7 @@ class OneRun(LabRun):
                 keys.remove("algo")
             yield grid(
                 ["", *keys],
-                [[what, *(metric_of(k).text(row.get(k, "")) for k in keys)] for what, row in ends.items()],
+                [[name, *(metric_of(k).text(row.get(k, "")) for k in keys)] for name, row in ends.items()],
             )
             if not self.entry.manifest.get("marked", True):
                 ended = self.entry.state == "done" and "reason" in self.entry.manifest
@@ -580,41 +580,41 @@ class DiffRuns(FolderOptions, OutputOptions):
         from optilab.study.diff import diff_runs
 
         entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (self.a, self.b)]
-        parting = diff_runs(*entries)
+        diff = diff_runs(*entries)
         a, b = (entry for entry in entries if isinstance(entry, Record))
-        first = parting.first
+        first = diff.first
         facts = {
             "runs": [str(a.path), str(b.path)],
-            "config": parting.config,
-            "environment": parting.environment,
-            "data": parting.data,
-            "rows": parting.lengths,
-            "equal_rows": parting.equal,
+            "config": diff.config,
+            "environment": diff.environment,
+            "data": diff.data,
+            "rows": diff.lengths,
+            "equal_rows": diff.equal,
             "first": first and {"row": first.row, "values": first.values, "relative": first.relative},
-            "edited": list(parting.edited),
-            "causes": parting.causes,
+            "edited": list(diff.edited),
+            "causes": diff.causes,
         }
-        return Printed(list(_differences(a, b, parting)), facts, [str(parting.equal)])
+        return Printed(list(_differences(a, b, diff)), facts, [str(diff.equal)])
 
 
-def _differences(a: Record, b: Record, parting: "Diff") -> Iterator[Block]:
+def _differences(a: Record, b: Record, diff: "Diff") -> Iterator[Block]:
     """The differences, and the row at which the two runs part."""
-    sections = {"config": parting.config, "data": parting.data, "environment": parting.environment}
+    sections = {"config": diff.config, "data": diff.data, "environment": diff.environment}
     if rows := [row for section, pairs in sections.items() for row in _pairs(section, pairs)]:
         titles = {"key": "differs", "a": a.name, "b": b.name}
         yield Table([Column(key, title, left=True) for key, title in titles.items()], rows)
     if equal := [section for section, pairs in sections.items() if not pairs]:
         yield f"equal: {', '.join(equal)}"
-    yield from (Sentence(text, "red") for text in parting.edited)
+    yield from (Sentence(text, "red") for text in diff.edited)
     yield ""
-    yield rows_in_words(parting, a.is_training)
-    yield from (Sentence(cause, "bold") for cause in parting.causes)
+    yield rows_in_words(diff, a.is_training)
+    yield from (Sentence(cause, "bold") for cause in diff.causes)
 
 
-def rows_in_words(parting: "Diff", training: bool) -> str:
+def rows_in_words(diff: "Diff", training: bool) -> str:
     """`rows: equal up to epoch 3; at epoch 4 train_loss 0.51234 and 0.51235, relative 2e-05`."""
     unit = "epoch" if training else "row"
-    first, (rows, other_rows) = parting.first, parting.lengths
+    first, (rows, other_rows) = diff.first, diff.lengths
     if first is None:
         both = min(rows, other_rows)
         more = "" if rows == other_rows else f"; one has {plural(rows, unit)}, the other {other_rows}"

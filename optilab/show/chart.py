@@ -46,23 +46,23 @@ class Scale:
     """Names of the values 1, 2, ..., where they are not numbers, such as layers."""
 
     @property
-    def is_set(self) -> bool:
+    def is_bounded(self) -> bool:
         """True if both limits are set."""
         return self.low is not None and self.high is not None
 
     @property
-    def ends(self) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         """ValueError for a scale that is set by its marks."""
         if self.low is None or self.high is None:
             raise ValueError("the marks set the ends of this scale")
         return self.low, self.high
 
-    def place(self, values: Any) -> "Floats":
+    def normalize(self, values: Any) -> "Floats":
         """The positions of values, from 0 at the low limit to 1 at the high limit."""
         import numpy as np
 
         with np.errstate(divide="ignore", invalid="ignore"):
-            low, high, positions = (np.log10(v) if self.log else np.asarray(v) for v in (*self.ends, values))
+            low, high, positions = (np.log10(v) if self.log else np.asarray(v) for v in (*self.limits, values))
             return np.asarray((positions - low) / (float(high - low) or 1.0), dtype=float)
 
 
@@ -86,7 +86,7 @@ class Polyline:
     marker: float = 0.0
     """Size of the series' marker in points; 0 for none."""
     step: bool = False
-    detail: bool = False
+    skip_in_text: bool = False
     """True if it is shown only where there is room for details, which text has not."""
 
 
@@ -115,18 +115,18 @@ class Points:
     """True if the name stands to the left."""
     label: str = ""
     """The meaning of the symbol, for a legend."""
-    detail: bool = False
+    skip_in_text: bool = False
 
 
 @dataclass(frozen=True)
-class Threshold:
+class ReferenceLine:
     """A straight line across the panel at one value of y, or of x."""
 
     y: float | None = None
     x: float | None = None
     series: int | None = None
     name: str = ""
-    detail: bool = False
+    skip_in_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ class Heatmap:
     scale: Scale = Scale()
     series: int | None = None
     """Whose values they are."""
-    kinds: bool = False
-    gone: Any = None
+    categorical: bool = False
+    diverged: Any = None
     """A mask of the cells that have diverged."""
 
 
@@ -171,7 +171,7 @@ class Contour:
             return np.asarray(np.log10(np.maximum(height, 0) + lift))
 
 
-Mark = Polyline | Band | Points | Threshold | Heatmap | Contour
+Mark = Polyline | Band | Points | ReferenceLine | Heatmap | Contour
 
 
 # --- charts ------------------------------------------------------------------------------------------------
@@ -185,13 +185,13 @@ class Panel:
     x: Scale = Scale()
     y: Scale = Scale()
     title: str = ""
-    detail: bool = False
+    skip_in_text: bool = False
 
-    def with_ends(self) -> "Panel":
+    def autoscaled(self) -> "Panel":
         """The same with ends on both axes: where a scale has none, those of the lines and points."""
 
-        def ended(scale: Scale, values: list[Any]) -> Scale:
-            if scale.is_set:
+        def bounded(scale: Scale, values: list[Any]) -> Scale:
+            if scale.is_bounded:
                 return scale
             finite = [
                 float(v) for mark_values in values for v in mark_values if isfinite(v) and (v > 0 or not scale.log)
@@ -199,16 +199,16 @@ class Panel:
             return replace(scale, low=min(finite, default=0.0), high=max(finite, default=1.0))
 
         drawn = [mark for mark in self.marks if isinstance(mark, Polyline | Points)]
-        x, y = ended(self.x, [mark.x for mark in drawn]), ended(self.y, [mark.y for mark in drawn])
+        x, y = bounded(self.x, [mark.x for mark in drawn]), bounded(self.y, [mark.y for mark in drawn])
         return replace(self, x=x, y=y)
 
     @property
-    def is_layered(self) -> bool:
+    def shows_layers(self) -> bool:
         """True if it shows values of layers over the epochs."""
         return bool(self.y.names) and not self.x.names and any(isinstance(mark, Heatmap) for mark in self.marks)
 
     @property
-    def is_plane(self) -> bool:
+    def has_map(self) -> bool:
         """True if y is a coordinate like x, not a value over x."""
         return any(isinstance(mark, Contour | Heatmap) for mark in self.marks)
 

@@ -81,9 +81,9 @@ class Table:
         """The same with these columns alone, in this order, in every format. UsageError for an unknown one."""
         known = self.names
         if wrong := [name for name in names if name not in known]:
-            shown = list(dict.fromkeys(column.title or column.key for column in self.columns))
+            headings = list(dict.fromkeys(column.title or column.key for column in self.columns))
             near = did_you_mean(wrong[0], list(known))
-            raise UsageError(f"expected names of columns ({', '.join(shown)}), got {wrong[0]!r}{near}", where)
+            raise UsageError(f"expected names of columns ({', '.join(headings)}), got {wrong[0]!r}{near}", where)
         chosen = [replace(c, title=c.title or c.key, detail=-1, only="") for c in map(known.__getitem__, names)]
         return replace(self, columns=chosen)
 
@@ -140,21 +140,21 @@ def _terminal(table: Table) -> None:
         terminal.out.out("\n".join(table.lines()), highlight=False)
         return
     columns, cells = table.texts()
-    shown = list(range(len(columns)))
+    visible = list(range(len(columns)))
     widths = [max(len(_heading(column)), *(len(row[i]) for row in cells), 0) for i, column in enumerate(columns)]
-    for i in sorted(shown, key=lambda i: -columns[i].detail):
-        if sum(widths[j] + GAP for j in shown) - GAP <= terminal.out.width or columns[i].detail <= 0:
+    for i in sorted(visible, key=lambda i: -columns[i].detail):
+        if sum(widths[j] + GAP for j in visible) - GAP <= terminal.out.width or columns[i].detail <= 0:
             break
-        shown.remove(i)
+        visible.remove(i)
     drawn = rich_table.Table(
         box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_header=table.header
     )
-    for i in shown:
+    for i in visible:
         justify: Literal["left", "right"] = "left" if columns[i].left else "right"
         # What stands first is a name, to be typed again: it is never folded.
-        drawn.add_column(Text(_heading(columns[i])), justify=justify, overflow="fold", no_wrap=i == shown[0])
+        drawn.add_column(Text(_heading(columns[i])), justify=justify, overflow="fold", no_wrap=i == visible[0])
     for row in cells:
-        drawn.add_row(*(Text(printable(row[i])) for i in shown))
+        drawn.add_row(*(Text(printable(row[i])) for i in visible))
     terminal.out.print(drawn)
 
 

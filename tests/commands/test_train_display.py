@@ -1,4 +1,4 @@
-"""What `optilab train` says beside its numbers."""
+"""What `optilab train` says next to its numbers."""
 
 import ast
 import json

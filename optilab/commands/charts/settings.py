@@ -143,7 +143,7 @@ def _map(comparison: RunComparison, axes: Sequence[TriedAxis], y: Scale) -> Pane
         place = tuple(axis.values.index(candidate.settings.get(axis.key)) for axis in (down, across))
         values[place] = row.summary.mean if row.summary.n else np.nan
     places = [np.arange(1.0, count + 1) for count in values.shape]
-    heatmap = Heatmap(values, places[1], places[0], y, gone=~np.isfinite(values))
+    heatmap = Heatmap(values, places[1], places[0], y, diverged=~np.isfinite(values))
     return Panel((heatmap,), _named(across, across.values), _named(down, down.values))
 
 
