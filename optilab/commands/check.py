@@ -231,10 +231,10 @@ class Checker:
             return
         chosen, named = file.chosen(self.request.slow, self.request.only), file.chosen(True, self.request.only)
         if not chosen:
-            which = "" if self.request.slow else " that is not slow"
+            condition = "" if self.request.slow else " that is not slow"
             names = some([entry.name for entry in file.checks], 5)
             raise UsageError(
-                f"no check{which} has a name like {shown(self.request.only)}; the file has {names}", "--only"
+                f"no check{condition} has a name like {shown(self.request.only)}; the file has {names}", "--only"
             )
         if left := len(named) - len(chosen):
             terminal.note(f"{target}: {plural(left, 'slow check')} left out; --slow runs them, too")

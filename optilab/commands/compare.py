@@ -133,10 +133,10 @@ def judged_runs(
     selection = select(folder, names)
     entries, tuned = selection.entries, tables.tuning(selection.entries)
     records = [record for record in selection.records if record.name not in tuned]
-    usual = "test_acc" if tuned and not timed else "val_acc"
+    default_metric = "test_acc" if tuned and not timed else "val_acc"
     if len(entries) == 1 and isinstance(study := entries[0], Study) and study.manifest["command"] == "sweep":
-        usual = str(asked_of(study).get("metric", usual))
-    return selection._replace(records=records), metric or usual
+        default_metric = str(asked_of(study).get("metric", default_metric))
+    return selection._replace(records=records), metric or default_metric
 
 
 # --- the answer --------------------------------------------------------------------------------------------

@@ -131,13 +131,13 @@ def _training(chosen: Sequence[Group], grouping: Grouping, against: Group | None
             "vanishes: the first layers hardly learn."
         )
         pair = dict.fromkeys((chosen[0].label, (against or chosen[0]).label))
-        shown = [
+        layered_histories = [
             drawn_history
             for name in pair
             if (drawn_history := histories.get(name)) is not None and drawn_history.layers
         ] or layered[:1]
         table = Details("Every layer after its last epoch", [_last_layers(layered)], folded=True)
-        yield Details("Layers", [Sentence(about, "dim"), layers_chart(shown), table])
+        yield Details("Layers", [Sentence(about, "dim"), layers_chart(layered_histories), table])
 
 
 def _last_layers(drawn: Sequence[History]) -> Table:
@@ -161,8 +161,8 @@ def _conditions(grouping: Grouping, records: Sequence[Record]) -> Iterator[Block
     equal = [[key, text(value)] for key, value in grouping.shared.items() if key != DATA]
     machine = [[key, value] for key, value in (around[0] if around else {}).items() if key not in varied]
     folded = [
-        Details(f"{len(rows)} equal {what}", [grid(["", ""], rows, left=(0, 1), header=False)], folded=True)
-        for what, rows in (("settings", equal), ("facts of data, versions and machine", machine))
+        Details(f"{len(rows)} equal {noun}", [grid(["", ""], rows, left=(0, 1), header=False)], folded=True)
+        for noun, rows in (("settings", equal), ("facts of data, versions and machine", machine))
     ]
     yield Details("Common settings", [f"Equal in all: {title(grouping)}" if records else "", *folded])
 

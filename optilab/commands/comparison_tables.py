@@ -197,7 +197,7 @@ class Units:
 
 
 def whole_percents(ends: Interval) -> str:
-    """An interval of fractions, in whole per cent."""
+    """An interval of fractions, in whole percent."""
     return f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
 
 
@@ -331,8 +331,7 @@ def max_gain(comparison: "RunComparison") -> list[str]:
         return []
     most = f"{points(max(ends))} percentage points" if comparison.measure.share else f"{max(ends):.3g}"
     base = labels[judgement.baseline.key]
-    many = f"of these {len(judgement.order)}, none is"
-    return [f"at stake: {many} more than {most} better than {base}, by these intervals"]
+    return [f"at most {most} could be gained by choosing another row than {base}, by these intervals"]
 
 
 # --- what follows the comparison ---------------------------------------------------------------------------

@@ -60,8 +60,8 @@ def run(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of runs, newest first."""
     from optilab import runs
 
-    folder = runs.root(ctx.params.get("runs_dir"))
-    return _starting((path.name for path in reversed(runs.directories(folder))), incomplete)
+    directory = runs.root(ctx.params.get("runs_dir"))
+    return _starting((path.name for path in reversed(runs.directories(directory))), incomplete)
 
 
 def run_or_preset(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -46,16 +46,16 @@ class ListPresets(OutputOptions):
         from optilab.config.presets import presets
 
         blocks: list[Block] = []
-        for (kind, folder), group in groupby(presets(), lambda preset: (preset.kind, preset.path.parent.name)):
+        for (kind, directory), group in groupby(presets(), lambda preset: (preset.kind, preset.path.parent.name)):
             rows = [[f"{preset.name}.yaml", preset.title] for preset in group]
-            blocks += [grid([f"optilab {kind} --config", FOLDERS.get(folder, "")], rows, left=(0, 1)), ""]
+            blocks += [grid([f"optilab {kind} --config", DIRECTORIES.get(directory, "")], rows, left=(0, 1)), ""]
         blocks.append("run one:  optilab train --config sigmoid.yaml")
         blocks.append("edit one: optilab config cp sigmoid.yaml my.yaml")
         names = [f"{preset.name}.yaml" for preset in presets()]
         return Printed(blocks, {"presets": list(map(_facts, presets()))}, names)
 
 
-FOLDERS = {
+DIRECTORIES = {
     "remedies": "one change each to sigmoid.yaml",
     "optimizers": "sigmoid.yaml with another optimizer, its lr tuned",
     "published": "networks with a published log",

@@ -54,7 +54,7 @@ class Key:
         return kind if kind.startswith("text") else f"a {kind}".replace(" or list", " or a list")
 
 
-def presets_folder() -> Path:
+def presets_directory() -> Path:
     """configs/ next to the package: inside it in an installed wheel, above it in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "configs"
@@ -63,7 +63,7 @@ def presets_folder() -> Path:
 
 def schema_file(kind: str) -> Path:
     """The installed JSON Schema of a command's configs, which refers to the file of all."""
-    return presets_folder() / "schema" / f"{kind}.schema.json"
+    return presets_directory() / "schema" / f"{kind}.schema.json"
 
 
 def schema_text(kind: str) -> str:

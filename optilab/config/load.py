@@ -37,7 +37,7 @@ def load(
     for change in overrides:
         tree.put(change)
     if schema.kind == "optimize" and rules == "exercise" and "algo" in tree.values:
-        tree.values["algo"] = presets.filled(tree.values["algo"])
+        tree.values["algo"] = presets.with_preset_settings(tree.values["algo"])
     return build(schema, tree)
 
 

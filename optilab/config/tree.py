@@ -111,28 +111,30 @@ class Tree:
         for part in way:
             below: list[tuple[Path, Any]] = []
             for path, node in nodes:
-                inner, here = node.get(part), (*path, part)
+                inner, location = node.get(part), (*path, part)
                 if not isinstance(inner, dict | list | str) and not callable(inner):
-                    inner, self.places[here] = {}, change.where
+                    inner, self.places[location] = {}, change.where
                 node[part] = inner = [*map(_named, inner)] if isinstance(inner, list) else _named(inner)
                 entries = enumerate(inner) if isinstance(inner, list) else [(None, inner)]
                 below += [
-                    ((*here, n) if n is not None else here, item) for n, item in entries if isinstance(item, dict)
+                    ((*location, n) if n is not None else location, item)
+                    for n, item in entries
+                    if isinstance(item, dict)
                 ]
             if not below:
                 problem = Problem(change.where, change.key, f"{'.'.join(way)} is a list of values, without keys")
                 raise ConfigError(self.source, [problem])
             nodes = below
         for path, node in nodes:
-            here, value = (*path, last), change.value
+            location, value = (*path, last), change.value
             if change.adds:
                 before = node.get(last) or []
                 before = before if isinstance(before, list) else [before]
                 node[last] = [*before, *value]
-                self.places |= {(*here, len(before) + index): change.where for index in range(len(value))}
+                self.places |= {(*location, len(before) + index): change.where for index in range(len(value))}
                 continue
-            self.forget(here)
-            node[last], self.places[here] = _copied(value), change.where
+            self.forget(location)
+            node[last], self.places[location] = _copied(value), change.where
             if last == "name":  # it decides which keys stand beside it
                 self.places[path] = change.where
 

@@ -235,7 +235,7 @@ def latex(text: str) -> str:
 
 
 def _number(cell: str) -> str:
-    """A cell of numbers: a minus sign instead of a hyphen, a thin space before the sign for per cent."""
+    """A cell of numbers: a minus sign instead of a hyphen, a thin space before the percent sign."""
     return re.sub(r"(?<![\w.])-(?=[\d.])", "$-$", latex(cell)).replace(" \\%", "\\,\\%")
 
 
