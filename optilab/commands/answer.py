@@ -136,33 +136,33 @@ class Answer(ABC):
 
 
 @dataclass(frozen=True, repr=False)
-class Printed(Answer):
+class SimpleAnswer(Answer):
     """An answer of a few values that are at hand: what is read, the document of `--json`, what `--quiet` prints."""
 
-    shown: Sequence[Block]
+    content: Sequence[Block]
     facts: Mapping[str, Any]
     brief: Sequence[str] = ()
     exit_code: ExitCode = ExitCode.OK
 
     @property
     def headline(self) -> str:
-        return next((block for block in self.shown if isinstance(block, str)), "")
+        return next((block for block in self.content if isinstance(block, str)), "")
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return [dict(row) for block in self.shown if isinstance(block, Table) for row in block.rows]
+        return [dict(row) for block in self.content if isinstance(block, Table) for row in block.rows]
 
     @property
     def code(self) -> ExitCode:
         return self.exit_code
 
     def blocks(self) -> Iterable[Block]:
-        return self.shown
+        return self.content
 
     def table(self) -> Table:
         """The first table among the blocks, and below it their other sentences."""
-        shown = next((block for block in self.shown if isinstance(block, Table)), Table([], []))
-        return replace(shown, notes=[block for block in self.shown if isinstance(block, str)][1:])
+        first_table = next((block for block in self.content if isinstance(block, Table)), Table([], []))
+        return replace(first_table, notes=[block for block in self.content if isinstance(block, str)][1:])
 
     def document(self) -> Mapping[str, Any]:
         return self.facts

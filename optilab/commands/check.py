@@ -15,7 +15,7 @@ from pydantic import Field
 
 from optilab import runs
 from optilab.commands import studies
-from optilab.commands.answer import STYLES, Printed, annotate, claim_lines, claim_sentence
+from optilab.commands.answer import STYLES, SimpleAnswer, annotate, claim_lines, claim_sentence
 from optilab.commands.options import DataOptions, Expect, FolderOptions, JobOptions, SetOptions, SilentOptions
 from optilab.commands.request import Place
 from optilab.config import presets
@@ -73,7 +73,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
         str | None, Flag("FILE.xml", names=("--out",), path=True), Doc("Write the results as JUnit XML")
     ] = None
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         """Each target is shown when it has been judged; an error of one leaves the others."""
         kinds = {_kind(target) for target in self.targets}
         for name, (accepted, kind) in CONCERNS.items():
@@ -109,7 +109,7 @@ class CheckClaims(SetOptions, DataOptions, JobOptions, FolderOptions, SilentOpti
                 if target_result.error is not None
             ]
             lines += [Table([Column(key, key, left=True) for key in rows[0]], rows)] if rows else []
-        return Printed(
+        return SimpleAnswer(
             lines,
             {"summary": summary, "checks": [target_result.document() for target_result in checked]},
             exit_code=code,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_doc import Doc
 from pydantic import Field
 
-from optilab.commands.answer import Printed
+from optilab.commands.answer import SimpleAnswer
 from optilab.commands.compare import ComparisonOptions, LabComparison, Metric, compared, judged_runs
 from optilab.commands.options import QUIET, RUN_NAMES, ColumnOptions, FolderOptions, OutputOptions
 from optilab.commands.request import Place, options_of
@@ -57,7 +57,7 @@ class Report(ComparisonOptions, ColumnOptions, FolderOptions, OutputOptions):
         return Written(lines, {"page": str(path), "bytes": len(content), **facts}, [Verbatim(path)])
 
 
-class Written(Printed):
+class Written(SimpleAnswer):
     """The page, and what it says."""
 
     schema_version: ClassVar[int] = 2

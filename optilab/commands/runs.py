@@ -11,7 +11,7 @@ from annotated_doc import Doc
 from optilab import runs
 from optilab.call import Call, Command
 from optilab.commands import compare
-from optilab.commands.answer import Answer, Printed
+from optilab.commands.answer import Answer, SimpleAnswer
 from optilab.commands.options import QUIET, RUN_NAMES, FolderOptions, FormatOptions, OutputOptions, PictureOptions
 from optilab.commands.request import Conflicts, Place
 from optilab.commands.results import LabRun, LabStudy
@@ -440,7 +440,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
     label: compare.Labels = None
     quiet: Annotated[bool, QUIET, Doc("Print the plot's file and nothing else")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.commands.charts.training import training_chart
         from optilab.study.curves import histories
         from optilab.study.groups import select
@@ -466,7 +466,7 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
                 terminal.note(f"not drawn: {some([record.name for record in records], NAMED)}: {reason}")
         if file is None and not place.silent:
             terminal.draw(chart)
-        return Printed([], facts, [] if file is None else [file])
+        return SimpleAnswer([], facts, [] if file is None else [file])
 
 
 def _of_settings(chosen: "Selection") -> "Chart | None":
@@ -519,9 +519,9 @@ class FindRun(FolderOptions, OutputOptions):
 
     name: RunName
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         path = runs.locate(place.folder, self.name)
-        return Printed([Verbatim(path)], {"run": str(path)}, [Verbatim(path)])
+        return SimpleAnswer([Verbatim(path)], {"run": str(path)}, [Verbatim(path)])
 
 
 class RemoveRuns(FolderOptions, OutputOptions):
@@ -536,7 +536,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
     yes: Annotated[bool, Flag(names=("--yes", "-y")), Doc("Do not ask")] = False
     quiet: Annotated[bool, QUIET, Doc("Print nothing")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         if not self.names and self.older_than is None:
             raise UsageError("runs rm needs the name of a run, a pattern or --older-than AGE")
         names, text = self.names or [], self.older_than
@@ -552,7 +552,7 @@ class RemoveRuns(FolderOptions, OutputOptions):
                 print(f"removed {path}", flush=True)
         if not paths and not place.silent:
             terminal.note("nothing to remove: no run is that old")
-        return Printed([], {"removed": [str(path) for path in paths]})
+        return SimpleAnswer([], {"removed": [str(path) for path in paths]})
 
 
 def _confirm(paths: Sequence[Path]) -> None:
@@ -576,7 +576,7 @@ class DiffRuns(FolderOptions, OutputOptions):
     b: Annotated[str, Argument("RUN_B", complete="run"), Doc("The run to compare it with")]
     quiet: Annotated[bool, QUIET, Doc("Print the number of equal rows and nothing else")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.study.diff import diff_runs
 
         entries = [runs.read_entry(runs.locate(place.folder, name)) for name in (self.a, self.b)]
@@ -594,7 +594,7 @@ class DiffRuns(FolderOptions, OutputOptions):
             "edited": list(diff.edited),
             "causes": diff.causes,
         }
-        return Printed(list(_differences(a, b, diff)), facts, [str(diff.equal)])
+        return SimpleAnswer(list(_differences(a, b, diff)), facts, [str(diff.equal)])
 
 
 def _differences(a: Record, b: Record, diff: "Diff") -> Iterator[Block]:
@@ -662,7 +662,7 @@ class ExportRuns(FolderOptions, OutputOptions):
     force: Annotated[bool, Doc("Replace the file of --out")] = False
     quiet: Annotated[bool, QUIET, Doc("Do not name runs that are left out")] = False
 
-    def run(self, place: Place) -> Printed:
+    def run(self, place: Place) -> SimpleAnswer:
         from optilab.study import export
         from optilab.study.groups import select
 
@@ -685,7 +685,7 @@ class ExportRuns(FolderOptions, OutputOptions):
             "runs": [run.name for run in rows.runs],
             "left_out": {**damaged, **selection.others},
         }
-        return Printed(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
+        return SimpleAnswer(written, facts, written, ExitCode.DATA if damaged else ExitCode.OK)
 
 
 PARTS = {
