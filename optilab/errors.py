@@ -172,8 +172,8 @@ def chosen_names(where: str, text: str, noun: str, accepted: Iterable[str]) -> l
     """The names of a comma-separated list of `accepted` names, in any case. UsageError for an unknown one."""
     known = {name.lower(): name for name in accepted}
     names = [name.strip() for name in text.split(",")]
-    if wrong := [name for name in names if name.lower() not in known]:
-        raise UsageError(unknown(noun, wrong[0], known.values()), where)
+    if unknown_names := [name for name in names if name.lower() not in known]:
+        raise UsageError(unknown(noun, unknown_names[0], known.values()), where)
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from optilab.study.claims import ClaimResult
 
-MOST_ROWS = 16
+MAX_ROWS = 16
 """Rows of a table that a notebook shows."""
 
 
@@ -125,14 +125,14 @@ class Answer(ABC):
         """The HTML in a notebook: every name is escaped, and the blocks that a page folds are left out."""
         from optilab.show.page import fragment
 
-        return fragment(self.painted(), MOST_ROWS)
+        return fragment(self.painted(), MAX_ROWS)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.headline}>"
 
     def __str__(self) -> str:
         """The blocks as text, with calls of `Lab` as commands."""
-        return "\n".join(lines(self.blocks(), in_python, MOST_ROWS)).strip("\n")
+        return "\n".join(lines(self.blocks(), in_python, MAX_ROWS)).strip("\n")
 
 
 @dataclass(frozen=True, repr=False)

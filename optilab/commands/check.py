@@ -152,16 +152,16 @@ class CheckedTarget:
     judged: "Sequence[ClaimResult]" = ()
     runs: Sequence[str] = ()
     """The directories that were made or read."""
-    wrong: Sequence[OptilabError] = ()
+    errors: Sequence[OptilabError] = ()
     """Errors for which its claims, or some of them, were not judged."""
     seconds: float = 0.0
 
     @property
     def error(self) -> OptilabError | None:
-        """All that is wrong."""
-        if len(self.wrong) > 1:
-            return UsageError("\n".join(map(str, self.wrong)))
-        return next(iter(self.wrong), None)
+        """All errors as one; None without any."""
+        if len(self.errors) > 1:
+            return UsageError("\n".join(map(str, self.errors)))
+        return next(iter(self.errors), None)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -198,7 +198,7 @@ class Question:
     results: "Results"
     path: Path | None = None
     """The directory that was made or read."""
-    wrong: Sequence[OptilabError] = ()
+    errors: Sequence[OptilabError] = ()
     """Errors for which other claims cannot be judged."""
 
 
@@ -227,7 +227,7 @@ class Checker:
             tree = read(presets.find("", target))
             file = load(CheckFile, tree)
         except OptilabError as error:
-            yield CheckedTarget(target, wrong=[error])
+            yield CheckedTarget(target, errors=[error])
             return
         chosen, named = file.chosen(self.request.slow, self.request.only), file.chosen(True, self.request.only)
         if not chosen:
@@ -341,13 +341,13 @@ class Checker:
             kind, results = "train", of_training(entry)
             claims = [*expectations(kind, settings(entry).get("expect", ()))]
         claims += expectations(kind, texts)
-        wrong = list[OptilabError]()
+        errors = list[OptilabError]()
         for text in self.expect:
             try:
                 claims += expectations(kind, [text])
             except ConfigError as error:
-                wrong.append(error)
-        return Question(claims if wrong else _require(claims), results, path, wrong)
+                errors.append(error)
+        return Question(claims if errors else _require(claims), results, path, errors)
 
 
 def _require(claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -361,19 +361,19 @@ def _judged(target: str, ask: Callable[[], Question]) -> CheckedTarget:
     """The claims of a target, timed; an error of one target, or of one claim, leaves the others."""
     from optilab.study.claims import judge_claims
 
-    started, judged, wrong, made = perf_counter(), list["ClaimResult"](), list[OptilabError](), list[str]()
+    started, judged, errors, paths = perf_counter(), list["ClaimResult"](), list[OptilabError](), list[str]()
     try:
         question = ask()
-        wrong += question.wrong
-        made += [str(question.path)] if question.path else []
+        errors += question.errors
+        paths += [str(question.path)] if question.path else []
         for claim in question.claims:
             try:
                 judged += judge_claims([claim], question.results)
             except UsageError as error:
-                wrong.append(error)
+                errors.append(error)
     except OptilabError as error:
-        wrong.append(error)
-    return CheckedTarget(target, judged, made, wrong, perf_counter() - started)
+        errors.append(error)
+    return CheckedTarget(target, judged, paths, errors, perf_counter() - started)
 
 
 # --- what is shown -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optilab.study.comparison import RunComparison
     from optilab.study.groups import Selection
 
-MOST = 12
+MAX_GROUPS_DRAWN = 12
 """Groups that a picture shows: the best ones by the comparison."""
 
 
@@ -223,7 +223,7 @@ class LabComparison(Answer):
 
     def chart(self) -> "Chart":
         """The curves of the groups, the best MOST of them."""
-        groups = [group for row in tables.ranked(self.comparison)[:MOST] for group in row.groups]
+        groups = [group for row in tables.ranked(self.comparison)[:MAX_GROUPS_DRAWN] for group in row.groups]
         return curves([run for group in groups for run in group.runs.values()])
 
     def document(self) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from optilab.study.comparison import ComparedRuns, RunComparison
     from optilab.study.judge import Comparison
 
-MOST_CONFIRMED = 8
+MAX_CONFIRMED = 8
 """Settings that the command after an open answer trains again, at most."""
 MAX_ROWS_LISTED = 6
 """Values of one key, or labels, that a line lists."""
@@ -41,13 +41,13 @@ def tuning_notes(entries: Sequence[Record | Study]) -> list[str]:
 
 
 def to_confirm(judgement: "Comparison[int]") -> int:
-    """The number of best means that hold all rows that may be the best, at most MOST_CONFIRMED.
+    """The number of best means that hold all rows that may be the best, at most MAX_CONFIRMED.
 
     `--confirm` counts rows by their means, without those that diverged.
     """
     verdicts = [row.verdict for row in judgement.ranked if not row.diverged]
     open_ = [place for place, verdict in enumerate(verdicts, 1) if verdict != "worse"]
-    return min(MOST_CONFIRMED, max([2, *open_]))
+    return min(MAX_CONFIRMED, max([2, *open_]))
 
 
 def ranked(comparison: "RunComparison") -> "list[ComparedRuns]":

@@ -39,7 +39,7 @@ RunName = Annotated[
 _NAMES = Doc("Names of runs and studies, paths to them, `latest`, or patterns such as '2026*'")
 RunNames = Annotated[list[str], Argument("RUN...", complete="run"), _NAMES]
 AnyRunNames = Annotated[list[str] | None, Argument("RUN...", complete="run"), _NAMES]
-NAMED = 3
+MAX_NAMES_LISTED = 3
 """Directories, and runs, that a line about those left out names."""
 
 
@@ -119,7 +119,7 @@ def _skipped(unreadable: Mapping[str, str], folder: Path) -> str:
     number = (
         "1 directory is not a readable run" if single else f"{len(unreadable)} directories are not readable runs"
     )
-    names = some([repr(printable(name)) for name in unreadable], NAMED)
+    names = some([repr(printable(name)) for name in unreadable], MAX_NAMES_LISTED)
     return f"{folder}: {number}: {names}; `optilab runs show NAME` gives the reason"
 
 
@@ -175,7 +175,7 @@ def _row(line: "ListedRun") -> dict[str, Any]:
     from optilab.study.groups import without_directory
 
     facts = {key: without_directory(value) for key, value in line.facts.items()}
-    changed = _changes(line, many=len(line.variant.changed))
+    changed = _changes(line, limit=len(line.variant.changed))
     words = {
         "preset": line.variant.preset,
         "changed": changed,
@@ -200,7 +200,7 @@ def _document(line: "ListedRun") -> dict[str, Any]:
     return facts | {"best_val_acc": line.about.get("best_val_acc")}
 
 
-_MANY = 6
+MAX_CHANGES_LISTED = 6
 """Changes that a line lists."""
 
 
@@ -212,7 +212,7 @@ def _configured(line: "ListedRun") -> str:
     if "stage" in line.axes:  # a race: its settings and seeds depend on each other
         kinds = [key for key in ("rule", "remedy", "network", "repeat", "setting") if key in line.axes]
         return " x ".join(plural(line.axes[key], "optimizer" if key == "rule" else key) for key in kinds)
-    words = [line.variant.preset, _changes(line, _MANY)]
+    words = [line.variant.preset, _changes(line, MAX_CHANGES_LISTED)]
     if sum(line.counts.values()) < line.about.get(
         "trials", 0
     ):  # the trials that are missing may have other values
@@ -225,15 +225,15 @@ def _configured(line: "ListedRun") -> str:
     return ", ".join(filter(None, words))
 
 
-def _changes(line: "ListedRun", many: int) -> str:
-    """At most `many` settings that differ from the preset and that no axis varies: `lr 0.1, norm batch`."""
+def _changes(line: "ListedRun", limit: int) -> str:
+    """At most `limit` settings that differ from the preset and that no axis varies: `lr 0.1, norm batch`."""
     from optilab.study.groups import short, text
 
     fixed = ("threads", "device") if isinstance(line.entry, Study) else ()  # of all trials: they run on one thread
     varied = [key for key in line.variant.changed if any(f"{key}.".startswith(f"{axis}.") for axis in line.axes)]
     changed = {key: v for key, v in line.variant.changed.items() if key not in fixed and key not in varied}
     names = short(list(changed))
-    return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], many)
+    return some([f"{names[key].rpartition('/')[2]} {text(value)}" for key, value in changed.items()], limit)
 
 
 def _result(line: "ListedRun") -> str:
@@ -308,7 +308,7 @@ class ShowRun(FormatOptions, FolderOptions, OutputOptions):
         return OneStudy(entry) if isinstance(entry, Study) else OneRun(entry, self.config)
 
 
-LARGE = 10 << 20
+MAX_BYTES_READ = 10 << 20
 """Bytes of a table of which no more than the end is read."""
 
 
@@ -329,7 +329,7 @@ class OneRun(LabRun):
             keys, ends = list(last), {"last": last}
             if self.entry.is_training:
                 ends["best"] = runs.best(self.rows)
-            if len(results) > 1 and (self.entry.path / "metrics.csv").stat().st_size < LARGE:
+            if len(results) > 1 and (self.entry.path / "metrics.csv").stat().st_size < MAX_BYTES_READ:
                 ends = {f"last {row['algo']}": row for row in self.rows}
                 keys.remove("algo")
             yield grid(
@@ -463,7 +463,9 @@ class PlotRuns(PictureOptions, FolderOptions, OutputOptions):
         self.draw(lambda: chart)
         for reason, records in left_out.items():
             if records and not place.silent:
-                terminal.note(f"not drawn: {some([record.name for record in records], NAMED)}: {reason}")
+                terminal.note(
+                    f"not drawn: {some([record.name for record in records], MAX_NAMES_LISTED)}: {reason}"
+                )
         if file is None and not place.silent:
             terminal.draw(chart)
         return SimpleAnswer([], facts, [] if file is None else [file])

@@ -21,7 +21,7 @@ COLORS = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#00
 RAMP = " .:-=+*#%@"
 SYMBOLS = {"start": ("●", "S"), "minimum": ("✚", "M"), "best": ("✚", "+")}
 """Symbols of points, in braille and in ASCII."""
-LINES, PLANE, WIDEST, GUTTER = 12, 18, 160, 9
+LINES, PLANE, MAX_WIDTH, GUTTER = 12, 18, 160, 9
 """Lines of a panel and of a plane, columns of a row of panels at most, and columns left of a frame."""
 MIN_WIDTH_FOR_TWO, MAX_PANEL_WIDTH = 72, 100
 """Columns that two panels next to each other need, and of a panel at most."""
@@ -31,7 +31,7 @@ DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of 
 def paint(chart: Chart, width: int, braille: bool) -> Group:
     """The rows of a chart, panels next to each other where there is room, and what the letters mean."""
     keys, rows = _legend_entries(chart), list[Any]()
-    width = min(width, WIDEST)
+    width = min(width, MAX_WIDTH)
     for row in chart.rows:
         panels = [panel for panel in row.panels if not panel.skip_in_text]
         has_room_for_two = width >= MIN_WIDTH_FOR_TWO

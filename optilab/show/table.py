@@ -80,10 +80,10 @@ class Table:
     def choose(self, names: Sequence[str], where: str = "--columns") -> "Table":
         """The same with these columns alone, in this order, in every format. UsageError for an unknown one."""
         known = self.names
-        if wrong := [name for name in names if name not in known]:
+        if unknown := [name for name in names if name not in known]:
             headings = list(dict.fromkeys(column.title or column.key for column in self.columns))
-            near = did_you_mean(wrong[0], list(known))
-            raise UsageError(f"expected names of columns ({', '.join(headings)}), got {wrong[0]!r}{near}", where)
+            near = did_you_mean(unknown[0], list(known))
+            raise UsageError(f"expected names of columns ({', '.join(headings)}), got {unknown[0]!r}{near}", where)
         chosen = [replace(c, title=c.title or c.key, detail=-1, only="") for c in map(known.__getitem__, names)]
         return replace(self, columns=chosen)
 

@@ -10,7 +10,7 @@ from optilab.optimize.objective import Floats, Objective, called
 from optilab.optimize.path import lowest
 from optilab.show.chart import Chart, Contour, Mark, Panel, PanelRow, Points, Polyline, Scale
 
-MARKED = 60
+MAX_MARKED_POINTS = 60
 """Points of a path that are shown one by one."""
 
 
@@ -67,7 +67,7 @@ def _trajectory_panel(function: Objective, paths: list[Trajectory]) -> Panel:
         marks.append(Polyline(at, values, width=1, alpha=0.6))
     for number, path in enumerate(paths):
         x_of, y_of = path.points[:, 0], path.points[:, 1] if plane else path.values
-        marker = 3 if len(path.points) <= MARKED else 0
+        marker = 3 if len(path.points) <= MAX_MARKED_POINTS else 0
         marks.append(Polyline(x_of, y_of, number, width=1.6, alpha=0.95, dash="series", marker=marker))
     start, *minima = (
         point if plane else (point[0], float(function.value(point)))

@@ -16,13 +16,13 @@ from optilab.study.importance import Effect, Level, Point, levels
 from optilab.study.measure import Measure, bounds
 from optilab.words import plural
 
-LOG_FROM = 5.0
+MIN_LOG_RATIO = 5.0
 """A range of settings that spans more than this factor gets a logarithmic axis."""
-MOST_VALUES = 40
+MAX_VALUES = 40
 """Rows and columns of a heat map."""
-MOST_TICKS = 7
+MAX_TICKS = 7
 """Values that are all written on an axis."""
-WIDEST = 4
+MAX_COLUMNS = 4
 """Panels of a row."""
 
 
@@ -45,7 +45,7 @@ class TriedAxis:
 
     @property
     def is_log(self) -> bool:
-        return self.is_numeric and self.values[0] > 0 and self.values[-1] > LOG_FROM * self.values[0]
+        return self.is_numeric and self.values[0] > 0 and self.values[-1] > MIN_LOG_RATIO * self.values[0]
 
 
 def tried_axes(comparison: RunComparison) -> list[TriedAxis]:
@@ -80,13 +80,13 @@ def settings_chart(comparison: RunComparison) -> Chart | None:
     y = Scale(f"{measure.name} ({better} is better)", unit="fraction" if measure.share else "")
     title = f"{measure.name} over {', '.join(axis.word for axis in axes)}"
     sizes = [len(axis.values) for axis in axes]
-    if len(axes) == 2 and prod(sizes) == len(comparison.candidates) and max(sizes) <= MOST_VALUES:  # a whole grid
+    if len(axes) == 2 and prod(sizes) == len(comparison.candidates) and max(sizes) <= MAX_VALUES:  # a whole grid
         panel = _map(comparison, axes, y)
         return Chart((PanelRow((panel,), max(3.0, 1.4 + 0.45 * len(panel.y.names))),), title=title)
-    tried = outcomes(comparison, axes)
-    values = [value for _, by_seed in tried for value in by_seed.values()]
+    points = outcomes(comparison, axes)
+    values = [value for _, by_seed in points for value in by_seed.values()]
     limits = measure.limits if measure.target else bounds(measure.metric, values)
-    levels_by_axis = [levels(axis.key, tried, limits) for axis in axes]
+    levels_by_axis = [levels(axis.key, points, limits) for axis in axes]
     ends = [
         end
         for axis_levels in levels_by_axis
@@ -99,7 +99,7 @@ def settings_chart(comparison: RunComparison) -> Chart | None:
         _means(axis, axis_levels, y, measure.higher)
         for axis, axis_levels in zip(axes, levels_by_axis, strict=True)
     ]
-    rows = [tuple(panels[start : start + WIDEST]) for start in range(0, len(panels), WIDEST)]
+    rows = [tuple(panels[start : start + MAX_COLUMNS]) for start in range(0, len(panels), MAX_COLUMNS)]
     return Chart(tuple(PanelRow(row, 3.2) for row in rows), title=title)
 
 
@@ -124,7 +124,7 @@ def _means(axis: TriedAxis, axis_levels: Sequence[Level], y: Scale, higher: bool
         return Panel(tuple(marks), _named(axis, [level.low for level in axis_levels]), y)
     room = 0.05 * (x[-1] - x[0]) or 1.0
     low, high = (x[0] / 1.3, x[-1] * 1.3) if axis.is_log else (x[0] - room, x[-1] + room)
-    ticks = tuple(x) if len(x) <= MOST_TICKS and len(axis.values) == len(x) else ()
+    ticks = tuple(x) if len(x) <= MAX_TICKS and len(axis.values) == len(x) else ()
     return Panel(tuple(marks), Scale(axis.word, low, high, axis.is_log, ticks=ticks), y)
 
 
@@ -149,7 +149,7 @@ def _map(comparison: RunComparison, axes: Sequence[TriedAxis], y: Scale) -> Pane
 
 # --- importance --------------------------------------------------------------------------------------------
 
-MOST_MEANS = 9
+MAX_MEANS = 9
 """Values of an axis whose means are written out."""
 
 
@@ -172,8 +172,8 @@ def importance_table(importance: Sequence[Effect], measure: Measure) -> Table:
 def _listed(effect: Effect, measure: Measure, show: Units) -> str:
     """The means of an axis; of many values those of the best."""
     means = list(effect.means)
-    if len(means) > MOST_MEANS:
-        best = sorted(means, key=lambda level: level[1], reverse=measure.higher)[:MOST_MEANS]
+    if len(means) > MAX_MEANS:
+        best = sorted(means, key=lambda level: level[1], reverse=measure.higher)[:MAX_MEANS]
         means = [level for level in means if level in best]
     listed = ", ".join(f"{text(value)}: {show.value(mean)}" for value, mean in means)
     left = len(effect.means) - len(means)

@@ -28,15 +28,15 @@ HEADINGS = {
     "update_to_weight": "step |dw| / |w|",
     "saturated": "saturated outputs",
 }
-MOST_LOSS = 100.0
+MAX_LOSS_RATIO = 100.0
 """Times the chance-level loss: a spike above it leaves the range."""
-MOST_LAYERED = 4
+MAX_LAYERED = 4
 """Groups that all have their layers below their curves; of more the first half as many."""
 MIN_SEEDS = 3
 """Seeds from which the interval of a mean is drawn: that of two is 13 standard errors wide."""
-DECADES = 4.0
+MIN_DECADES = 4.0
 """The least range of a scale of norms, so that a network whose layers hardly differ looks even."""
-MOST_DECADES = 12.0
+MAX_DECADES = 12.0
 
 
 def training_chart(curves: Histories, part: str | None = None) -> Chart:
@@ -44,7 +44,7 @@ def training_chart(curves: Histories, part: str | None = None) -> Chart:
     diagnostics: a row of maps for each; or one `part` of it. DataError where it has no such part.
     """
     histories = curves.groups
-    layered = histories if len(histories) <= MOST_LAYERED else histories[: MOST_LAYERED // 2]
+    layered = histories if len(histories) <= MAX_LAYERED else histories[: MAX_LAYERED // 2]
     charts = curves_chart(histories), curvature_chart(histories), layers_chart(layered)
     rows = tuple(row for chart in charts for row in chart.rows)
     if part is not None:
@@ -148,7 +148,7 @@ def metric_scale(histories: Sequence[History], metric: str) -> Scale:
     """The range of `loss` or `acc` over training and validation of all runs.
 
     Groups with a diverged run leave it, unless there is no other, so that they do not flatten the others, and so do
-    single losses above MOST_LOSS times the chance level. The noise of a network that learns nothing stays small:
+    single losses above MAX_LOSS_RATIO times the chance level. The noise of a network that learns nothing stays small:
     accuracies span at least 10 points, losses 10% of the highest.
     """
     curves = [h.curves[f"{half}_{metric}"] for h in not_diverged(histories) for half in ("train", "val")]
@@ -160,7 +160,7 @@ def metric_scale(histories: Sequence[History], metric: str) -> Scale:
     if QUANTITIES[metric].unit == "fraction":
         room = max(0.02, (0.1 - (high - low)) / 2)
         return Scale("", low - room, high + room, unit="fraction")
-    most = MOST_LOSS * (QUANTITIES[metric].chance(max(2, *(h.classes for h in histories))) or inf)
+    most = MAX_LOSS_RATIO * (QUANTITIES[metric].chance(max(2, *(h.classes for h in histories))) or inf)
     high = min(high, most) if low < most else high
     if low > 0 and high > 30 * low:
         return Scale("", low / 1.2, high * 1.2, log=True)
@@ -202,7 +202,7 @@ def curvature_scale(histories: Sequence[History]) -> Scale:
         np.concatenate([np.ones(0), *(s for m in measured for s in (m.sharpness, m.limit))])
     )
     along = np.concatenate([np.ones(0), *(m.along_gradient for m in measured)])
-    least, _ = _positive_range(np.where(along >= high / 10**DECADES, along, high))
+    least, _ = _positive_range(np.where(along >= high / 10**MIN_DECADES, along, high))
     return Scale("", min(low / 3, least / 1.5), high * 1.5, log=True)
 
 
@@ -211,13 +211,13 @@ def curvature_scale(histories: Sequence[History]) -> Scale:
 
 def layer_scale(histories: Sequence[History], quantity: str) -> Scale:
     """The range of a quantity of the layers: fractions from 0 to 1, norms on a logarithmic scale of DECADES to
-    MOST_DECADES below the largest value.
+    MAX_DECADES below the largest value.
     """
     if quantity == "saturated":
         return Scale(HEADINGS[quantity], 0.0, 1.0, unit="fraction")
     tables = [history.layers.values[quantity].ravel() for history in not_diverged(histories) if history.layers]
     low, high = _positive_range(np.concatenate([np.ones(0), *tables]))
-    return Scale(HEADINGS[quantity], min(max(low, high / 10**MOST_DECADES), high / 10**DECADES), high, log=True)
+    return Scale(HEADINGS[quantity], min(max(low, high / 10**MAX_DECADES), high / 10**MIN_DECADES), high, log=True)
 
 
 def _positive_range(values: Floats) -> tuple[float, float]:
