@@ -84,8 +84,8 @@ def test_map_and_braille():
 
 
 def test_panels_stand_next_to_each_other_where_there_is_room():
-    one = chart(*lines(2)).panels[0]
-    both = Chart((PanelRow((one, one)),), ("up", "higher"))
+    panel = chart(*lines(2)).panels[0]
+    both = Chart((PanelRow((panel, panel)),), ("up", "higher"))
     assert len(text(both, width=60)) == 2 * len(text(both, width=120)) - 1
     assert text(both, width=120)[0].count("numbers") == 2
 
