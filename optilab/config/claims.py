@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import AfterValidator, Field, Strict, model_serializer, model_validator
 
 from optilab.config.load import load
-from optilab.config.section import Listed, Section, refusal
+from optilab.config.section import ScalarOrList, Section, refusal
 from optilab.config.tree import Override, decimal
 from optilab.errors import did_you_mean, shown, unknown
 from optilab.marks import Flag, claim_doc
@@ -238,7 +238,7 @@ class Claim(Section):
 Claims = Annotated[
     tuple[Claim, ...],
     Strict(False),
-    Listed((str, dict)),
+    ScalarOrList((str, dict)),
     Flag("CLAIM", repeated=True),
     claim_doc("val_acc > 0.8"),
 ]

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import Strict
 
 from optilab.config.claims import PATH, Claims, measured
-from optilab.config.section import Listed, OneOf, Section
+from optilab.config.section import OneOf, ScalarOrList, Section
 from optilab.optimize import OBJECTIVES, RULES, SCHEDULES, Objective, Regime, Rule
 from optilab.optimize import schedules as around
 from optilab.optimize.objective import called
@@ -37,14 +37,14 @@ class OptimizeConfig(Section):
         tuple[Annotated[Rule, OneOf(RULES, "optimizer")], ...],
         Strict(False),
         Len(1, 100),
-        Listed(),
+        ScalarOrList(),
         Doc("the optimizer, or a list of several to compare"),
     ]
     function: Annotated[Objective, OneOf(OBJECTIVES, "function"), Doc("the test function")] = OBJECTIVES[
         "ravine"
     ]()
     start: Annotated[
-        Annotated[tuple[float, ...], Strict(False), Listed((int, float))] | None,
+        Annotated[tuple[float, ...], Strict(False), ScalarOrList((int, float))] | None,
         Doc("start point; by default the function's own"),
     ] = None
     epochs: Annotated[int, Ge(1), Le(1_000_000), Doc("number of steps")] = 30

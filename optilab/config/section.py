@@ -187,7 +187,7 @@ class OneOf:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ScalarOrList:
     """A list, for which its one entry may stand alone."""
 
     alone: tuple[type, ...] = (object,)

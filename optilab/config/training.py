@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from optilab.config.claims import TRAINING, Claims, measured
 from optilab.config.model import ModelConfig
-from optilab.config.section import Listed, Name, OneOf, Pattern, Section, dump
+from optilab.config.section import Name, OneOf, Pattern, ScalarOrList, Section, dump
 from optilab.config.tree import flat, flow
 from optilab.config.user_network import OrUserNetwork, UserNetwork
 from optilab.data.catalog import DATASETS, DatasetInfo
@@ -46,7 +46,7 @@ class Replay(Section):
         tuple[Annotated[int, Ge(0), Le(1000)], ...],
         Strict(False),
         Len(1, 1000),
-        Listed(),
+        ScalarOrList(),
         Doc("DataLoaders iterated after each epoch, the validation's first; or a list, one number per stage"),
     ] = (1,)
     loss_mean: Annotated[
