@@ -135,7 +135,7 @@ class Tree:
                 continue
             self.forget(location)
             node[last], self.places[location] = _copied(value), change.where
-            if last == "name":  # it decides which keys stand beside it
+            if last == "name":  # it decides which keys stand next to it
                 self.places[path] = change.where
 
     def forget(self, path: Path) -> None:
