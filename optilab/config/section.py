@@ -226,7 +226,7 @@ def _inside(hint: Any, default: Any) -> Any:
 
 Handling = Literal["executed", "last", "recorded"]
 USER_CODE: ContextVar[Handling] = ContextVar("USER_CODE", default="executed")
-"""How a config handles a user's file: it is executed; it waits until the rest is valid; or it is not looked at,
+"""The handling of a user's file: it is executed; it waits until the rest is valid; or it is not looked at,
 because a run has recorded its settings."""
 
 
